@@ -1,0 +1,167 @@
+"""Data types, and PyTorch's rules for which type a mixture of them becomes.
+
+A ``dtype`` knows how its elements lie in memory (``numpy``, ``cl``, ``itemsize``) and in which dtype arithmetic on
+them is done (``compute``): float16 and bfloat16 are storage types, computed in float32.
+"""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Iterable
+
+import numpy as np
+
+
+class dtype:
+    """The type of a tensor's elements, such as ``clgrad.float32``.
+
+    >>> import clgrad
+    >>> clgrad.float32.itemsize, clgrad.float32.is_floating_point
+    (4, True)
+    """
+
+    __slots__ = ("name", "code", "cl", "numpy", "itemsize", "is_floating_point", "is_signed", "compute", "rank",
+                 "aliases")
+    # The order of promotion within a category, and the categories' own order: bool < integer < floating point.
+    name: str
+    compute: dtype
+
+    def __init__(self, name: str, code: str, cl: str, numpy: type, rank: int, aliases: tuple[str, ...] = ()):
+        self.name, self.code, self.cl, self.rank, self.aliases = name, code, cl, rank, aliases
+        self.numpy = np.dtype(numpy)
+        self.itemsize = self.numpy.itemsize
+        self.is_floating_point = code.startswith(("f", "bf"))
+        self.is_signed = code[0] in "fi" or code == "bf16"
+        self.compute = self
+
+    @property
+    def is_complex(self) -> builtins.bool:
+        """Always False: clgrad has no complex numbers."""
+        return False
+
+    @property
+    def category(self) -> int:
+        """0 for bool, 1 for the integers, 2 for floating point."""
+        return 2 if self.is_floating_point else int(self.code != "b8")
+
+    def to_numpy_scalar(self, value: object) -> np.generic:
+        """``value`` as one element of this dtype's memory (bfloat16: its 16 bits)."""
+        if self is bfloat16:
+            return float32_to_bfloat16(np.asarray(value, np.float32))[()]
+        if not self.is_floating_point and self is not bool and not isinstance(value, np.bool_):
+            return np.asarray(int(value)).astype(self.numpy)[()]  # type: ignore[call-overload]
+        return np.asarray(value).astype(self.numpy)[()]
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> tuple:
+        return _by_name, (self.name,)
+
+
+def _by_name(name: str) -> dtype:
+    return BY_NAME[name]
+
+
+bool = dtype("bool", "b8", "uchar", np.bool_, 0)
+uint8 = dtype("uint8", "u8", "uchar", np.uint8, 1)
+int8 = dtype("int8", "i8", "char", np.int8, 2)
+int16 = dtype("int16", "i16", "short", np.int16, 3, ("short",))
+int32 = dtype("int32", "i32", "int", np.int32, 4, ("int",))
+int64 = dtype("int64", "i64", "long", np.int64, 5, ("long",))
+float16 = dtype("float16", "f16", "half", np.float16, 6, ("half",))
+bfloat16 = dtype("bfloat16", "bf16", "ushort", np.uint16, 7)
+float32 = dtype("float32", "f32", "float", np.float32, 8, ("float",))
+float64 = dtype("float64", "f64", "double", np.float64, 9, ("double",))
+float16.compute = bfloat16.compute = float32
+
+ALL = (bool, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
+FLOATING = tuple(d for d in ALL if d.is_floating_point)
+INTEGRAL = tuple(d for d in ALL if not d.is_floating_point and d is not bool)
+BY_NAME = {d.name: d for d in ALL}
+_FROM_NUMPY = {d.numpy: d for d in ALL if d is not bfloat16}
+
+
+def from_numpy(numpy_dtype: np.dtype) -> dtype:
+    """The dtype of a NumPy array's elements; TypeError where clgrad has none."""
+    found = _FROM_NUMPY.get(numpy_dtype.newbyteorder("="))
+    if found is None:
+        raise TypeError(f"can't convert np.ndarray of type {numpy_dtype}. The only supported types are: "
+                        + ", ".join(d.name for d in _FROM_NUMPY.values()) + ".")
+    return found
+
+
+def float32_to_bfloat16(values: np.ndarray) -> np.ndarray:
+    """The upper 16 bits of float32 values, rounded to nearest even; NaN stays NaN."""
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    rounded = ((bits.astype(np.uint64) + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    return np.where(np.isnan(values), np.uint16(0x7FC0), rounded).reshape(np.shape(values))
+
+
+def bfloat16_to_float32(bits: np.ndarray) -> np.ndarray:
+    """bfloat16 bits as the float32 values that they stand for."""
+    return (np.ascontiguousarray(bits).astype(np.uint32) << 16).view(np.float32).reshape(np.shape(bits))
+
+
+def promote_types(a: dtype, b: dtype) -> dtype:
+    """The smallest dtype to which both can be converted, by PyTorch's table.
+
+    >>> import clgrad
+    >>> clgrad.promote_types(clgrad.int64, clgrad.float16), clgrad.promote_types(clgrad.uint8, clgrad.int8)
+    (torch.float16, torch.int16)
+    """
+    if a is b:
+        return a
+    if a.category != b.category:
+        return a if a.category > b.category else b
+    if {a, b} == {float16, bfloat16}:
+        return float32
+    if {a, b} == {uint8, int8}:
+        return int16
+    return a if a.rank > b.rank else b
+
+
+_default = [float32]
+
+
+def get_default_dtype() -> dtype:
+    """The dtype of floating-point tensors made from Python numbers; float32 unless changed."""
+    return _default[0]
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Makes ``d``, a floating-point dtype, the one that :func:`get_default_dtype` returns."""
+    if not isinstance(d, dtype) or not d.is_floating_point:
+        raise TypeError(f"only floating-point types are supported as the default type, got {d!r}")
+    _default[0] = d
+
+
+def of_number(value: object) -> dtype:
+    """The dtype that a tensor made from this Python or NumPy number has."""
+    if isinstance(value, (builtins.bool, np.bool_)):
+        return bool
+    if isinstance(value, (int, np.integer)):
+        return int64
+    return get_default_dtype()
+
+
+def result_type(dimensioned: Iterable[dtype], zero_dim: Iterable[dtype] = (), numbers: Iterable[dtype] = ()) -> dtype:
+    """PyTorch's promotion: 0-d tensors and numbers count only when their category is higher.
+
+    ``numbers`` are the dtypes that :func:`of_number` gives for Python operands.
+    """
+    result: dtype | None = None
+    for group in (dimensioned, zero_dim, numbers):
+        merged: dtype | None = None
+        for d in group:
+            merged = d if merged is None else promote_types(merged, d)
+        if merged is not None and (result is None or merged.category > result.category):
+            result = merged
+    if result is None:
+        raise TypeError("result_type: expected at least one operand")
+    return result
+
+
+def can_cast(from_: dtype, to: dtype) -> builtins.bool:
+    """Whether an in-place operation may store a ``from_`` result in a ``to`` tensor."""
+    return from_.category <= to.category

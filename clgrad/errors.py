@@ -1,0 +1,29 @@
+"""The exceptions that clgrad adds to Python's own.
+
+Wrong arguments raise what PyTorch raises (``RuntimeError``, ``TypeError``, ``ValueError``, ``IndexError``). The
+classes below say that something is wrong with the machine instead; all of them are ``RuntimeError``.
+"""
+
+
+class DeviceError(RuntimeError):
+    """An OpenCL driver reported an error, or the device cannot do what was asked."""
+
+
+class NoDeviceError(DeviceError):
+    """There is no OpenCL device, or none of the name that was asked for."""
+
+
+class LinkerMissingError(DeviceError):
+    """PoCL cannot link kernels: it runs the C linker ``ld``, and there is none that works."""
+
+
+class BuildError(DeviceError):
+    """A kernel did not compile. The message shows the file, its macros and the compiler's log."""
+
+
+class OutOfMemoryError(DeviceError):
+    """The device's memory is full, or one allocation is larger than the device allows."""
+
+
+class ForkedProcessError(DeviceError):
+    """A forked child used OpenCL. Drivers do not survive a fork: use ``spawn`` or ``forkserver``."""

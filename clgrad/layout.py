@@ -1,0 +1,47 @@
+"""Layout: all that is known of a tensor without its data, as one object that is shared by all who have the same.
+
+Equal layouts are the same object, so that a plan is found by identity: the second call of an operator with the same
+kinds of operands does no arithmetic on shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from math import prod
+
+from clgrad.dtypes import dtype
+from clgrad.shapes import Shape, Size, contiguous_strides, extent, is_contiguous
+
+
+class Layout:
+    """Shape, strides (in elements), dtype and device of a tensor. Get one from :func:`layout`."""
+
+    __slots__ = ("shape", "strides", "dtype", "device", "numel", "ndim", "contiguous", "extent", "nbytes")
+
+    def __init__(self, shape: Size, strides: Shape, dtype: dtype, device: Hashable):
+        self.shape, self.strides, self.dtype, self.device = shape, strides, dtype, device
+        self.numel = prod(shape)
+        self.ndim = len(shape)
+        self.contiguous = is_contiguous(shape, strides)
+        self.extent = extent(shape, strides)
+        self.nbytes = self.numel * dtype.itemsize
+
+    def __repr__(self) -> str:
+        return f"Layout({list(self.shape)}, strides {list(self.strides)}, {self.dtype.name}, {self.device})"
+
+
+_layouts: dict[tuple, Layout] = {}
+
+
+def layout(shape: Shape, strides: Shape, dtype: dtype, device: Hashable) -> Layout:
+    """The one layout of these properties."""
+    key = (shape, strides, dtype, device)
+    found = _layouts.get(key)
+    if found is None:
+        found = _layouts.setdefault(key, Layout(Size(shape), tuple(strides), dtype, device))
+    return found
+
+
+def contiguous_layout(shape: Shape, dtype: dtype, device: Hashable) -> Layout:
+    """The layout of a new row-major tensor."""
+    return layout(tuple(shape), contiguous_strides(shape), dtype, device)

@@ -1,0 +1,21 @@
+"""The runtime: devices, memory, programs and launches. The only package that imports pyopencl."""
+
+from clgrad.runtime.device import Device, Kernel
+from clgrad.runtime.devices import (
+    canonical,
+    current_device,
+    default_device,
+    device,
+    devices,
+    gpus,
+    open_devices,
+    resolve,
+    set_current_device,
+    set_default_device,
+)
+from clgrad.runtime.limits import Limits
+from clgrad.runtime.memory import Block
+from clgrad.runtime.storage import Storage, filled_storage, host_storage, new_storage, settle
+
+__all__ = ["Block", "Device", "Kernel", "Limits", "Storage", "canonical", "current_device", "default_device", "device", "devices", "filled_storage",
+           "gpus", "host_storage", "new_storage", "open_devices", "resolve", "set_current_device", "set_default_device", "settle"]

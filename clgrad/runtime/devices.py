@@ -1,0 +1,240 @@
+"""Which devices there are, what they are called, and which one is meant."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from clgrad.errors import NoDeviceError
+from clgrad.runtime.device import Device
+from clgrad.runtime.limits import Limits, read_limits
+from clgrad.runtime.opencl import cl
+from clgrad.runtime.probe import check_linker
+
+TYPES = ("cpu", "cuda", "cl", "meta")
+
+
+class device:
+    """The name of a place where tensors live: ``cpu``, ``cuda:N`` (the N-th OpenCL GPU) or ``cl:N`` (any device).
+
+    ``gpu`` and ``cuda`` mean the current GPU. Names of equal places are the same object.
+
+    >>> import clgrad
+    >>> clgrad.device("cpu"), clgrad.device("cuda", 1), clgrad.device("gpu:1") == clgrad.device("cuda:1")
+    (device(type='cpu'), device(type='cuda', index=1), True)
+
+    Raises:
+        RuntimeError: the text is not a device's name.
+    """
+
+    __slots__ = ("type", "index", "_open")
+    type: str
+    index: int | None
+    _open: Device | None
+
+    def __new__(cls, type: str | int | device, index: int | None = None) -> device:
+        if isinstance(type, device):
+            return type
+        if isinstance(type, int):
+            type, index = "cuda", type
+        if not isinstance(type, str):
+            raise TypeError(f"device(): argument 'type' must be str, int or device, not {type.__class__.__name__}")
+        name, colon, number = type.partition(":")
+        name = "cuda" if name in ("gpu", "xpu", "mps") else name
+        if colon:
+            if index is not None or not number.isdigit():
+                raise RuntimeError(f"Invalid device string: '{type}'")
+            index = int(number)
+        if name not in TYPES:
+            raise RuntimeError(f"Expected one of cpu, cuda, gpu, cl device type at start of device string: {type}")
+        if index is not None and index < 0:
+            raise RuntimeError(f"Device index must not be negative, got {index}")
+        key = (name, index)
+        found = _names.get(key)
+        if found is None:
+            found = object.__new__(cls)
+            found.type, found.index, found._open = name, index, None
+            found = _names.setdefault(key, found)
+        return found
+
+    @property
+    def compute(self) -> Device:
+        """The open device that computes on tensors that live here."""
+        if self._open is None:
+            self._open = resolve(self)
+        return self._open
+
+    def __repr__(self) -> str:
+        return f"device(type='{self.type}'" + ("" if self.index is None else f", index={self.index}") + ")"
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __reduce__(self) -> tuple:
+        return device, (self.type, self.index)
+
+    def __enter__(self) -> device:
+        _context.stack.append(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _context.stack.pop()
+
+
+_names: dict[tuple[str, int | None], device] = {}
+_lock = threading.RLock()
+_found: list[tuple[Any, Limits]] | None = None
+_opened: dict[int, Device] = {}
+_state: dict[str, Any] = {"default": None, "gpu": 0}
+
+
+class _DeviceContext(threading.local):
+    def __init__(self) -> None:
+        self.stack: list[device] = []
+
+
+_context = _DeviceContext()
+
+
+def devices() -> list[Limits]:
+    """The limits of all OpenCL devices, GPUs first: number N is ``cl:N``."""
+    return [limits for _, limits in _discover()]
+
+
+def gpus() -> list[int]:
+    """The numbers, among :func:`devices`, of those that have a memory of their own."""
+    return [number for number, limits in enumerate(devices()) if not limits.is_cpu]
+
+
+def open_devices() -> list[Device]:
+    """The devices that this process has used so far."""
+    return list(_opened.values())
+
+
+def resolve(name: device) -> Device:
+    """Opens the device that a name stands for; NoDeviceError where there is none."""
+    if name.type == "meta":
+        raise NotImplementedError("device 'meta' is not supported")
+    return _open(_number(name))
+
+
+def default_device() -> device:
+    """Where tensors are created when no device is named: ``CLGRAD_DEVICE``, else what was set, else ``cpu``."""
+    if _context.stack:
+        return _context.stack[-1]
+    if _state["default"] is None:
+        wanted = os.environ.get("CLGRAD_DEVICE")
+        _state["default"] = parse_default(wanted) if wanted else device("cpu")
+    return _state["default"]
+
+
+def set_default_device(name: device | str | int | None) -> None:
+    """Makes ``name`` the device of new tensors: ``cpu``, ``cl:N``, ``gpu`` or a part of a platform's or device's name."""
+    _state["default"] = parse_default(name) if name is not None else None
+    if name is not None:
+        _number(_state["default"])
+
+
+def parse_default(name: device | str | int) -> device:
+    """A device's name, or a part of a platform's or device's own name such as ``intel`` or ``oclgrind``."""
+    try:
+        found = device(name)
+        return canonical(found) if found.type == "cuda" else found
+    except RuntimeError:
+        wanted = str(name).lower()
+        for number, limits in enumerate(devices()):
+            if wanted in f"{limits.platform} {limits.name} {limits.vendor}".lower():
+                if limits.is_cpu:
+                    _state["cpu"] = number
+                    return device("cpu")
+                return device("cuda", gpus().index(number))
+        raise NoDeviceError(f"no OpenCL device is called {str(name)!r}; there are: {_listing()}") from None
+
+
+def current_device() -> int:
+    """The number of the GPU that ``cuda`` without an index means."""
+    return _state["gpu"]
+
+
+def set_current_device(name: device | str | int) -> None:
+    """Makes ``cuda`` without an index mean this GPU."""
+    wanted = device(name)
+    if wanted.type == "cuda" and wanted.index is not None:
+        _number(wanted)
+        _state["gpu"] = wanted.index
+
+
+def canonical(name: device) -> device:
+    """``cuda`` with its current index filled in; other names as they are."""
+    if name.type == "cuda" and name.index is None:
+        return device("cuda", _state["gpu"])
+    if name.type == "cpu" and name.index is not None:
+        return device("cpu")
+    return name
+
+
+def cpu_number() -> int:
+    """The number of the device that computes on ``cpu`` tensors: a CPU device, else the first there is."""
+    if "cpu" not in _state:
+        wanted = os.environ.get("CLGRAD_DEVICE")
+        if wanted and "default" in _state and _state["default"] is None:
+            default_device()
+    if "cpu" in _state:
+        return _state["cpu"]
+    listed = devices()
+    return next((number for number, limits in enumerate(listed) if limits.is_cpu), 0)
+
+
+def _number(name: device) -> int:
+    count = len(_discover())
+    if count == 0:
+        raise NoDeviceError(
+            "there is no OpenCL device. On Linux x86-64 'pip install pocl-binary-distribution' makes the CPU one; for "
+            "a GPU install its vendor's OpenCL driver. 'python -m clgrad' shows what is found")
+    if name.type == "cpu":
+        return cpu_number()
+    index = _state["gpu"] if name.index is None and name.type == "cuda" else name.index or 0
+    known = gpus() if name.type == "cuda" else list(range(count))
+    if index >= len(known):
+        what = "OpenCL GPU" if name.type == "cuda" else "OpenCL device"
+        raise NoDeviceError(f"device '{name}': there are {len(known)} {what}s here, so no number {index}. "
+                            f"Devices: {_listing()}")
+    return known[index]
+
+
+def _open(number: int) -> Device:
+    with _lock:
+        found = _opened.get(number)
+        if found is None:
+            handle, limits = _discover()[number]
+            if limits.is_pocl:
+                check_linker(limits)
+            found = _opened[number] = Device(handle, number, limits)
+        return found
+
+
+def _discover() -> list[tuple[Any, Limits]]:
+    global _found
+    with _lock:
+        if _found is None:
+            _found = sorted(_ask_drivers(), key=lambda pair: pair[1].is_cpu)
+        return _found
+
+
+def _ask_drivers() -> list[tuple[Any, Limits]]:
+    try:
+        platforms = cl.get_platforms()
+    except cl.Error:
+        return []
+    pairs = []
+    for platform in platforms:
+        try:
+            pairs += [(handle, read_limits(handle)) for handle in platform.get_devices()]
+        except cl.Error:
+            continue  # a platform whose driver finds no hardware; the others still work
+    return pairs
+
+
+def _listing() -> str:
+    return ", ".join(f"cl:{number} {limits.name} ({limits.platform})" for number, limits in enumerate(devices())) or "none"

@@ -1,0 +1,74 @@
+"""What a device says of itself, asked once and kept as plain numbers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from clgrad.runtime.opencl import cl
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits and capabilities of one OpenCL device; sizes in bytes."""
+
+    name: str
+    platform: str
+    vendor: str
+    driver: str
+    version: str
+    is_cpu: bool
+    compute_units: int
+    max_work_group: int
+    max_work_item_sizes: tuple[int, ...]
+    vector_width: int
+    local_memory: int
+    local_is_global: bool
+    memory: int
+    max_alloc: int
+    max_parameter_bytes: int
+    cache_bytes: int
+    fp64: bool
+    unified: bool
+    is_pocl: bool
+    target: str
+
+    @property
+    def work_group_multiple(self) -> int:
+        """How many work-items a work-group should be a multiple of."""
+        return 8 if self.is_cpu else 32
+
+
+def discrete_forced() -> bool:
+    """Whether ``CLGRAD_DISCRETE=1`` asks to treat CPU devices as GPUs with a memory of their own."""
+    return os.environ.get("CLGRAD_DISCRETE", "0") not in ("", "0")
+
+
+def read_limits(handle: Any) -> Limits:
+    """Asks the driver; ``handle`` is a ``pyopencl.Device``."""
+    platform = handle.platform
+    is_pocl = platform.name == "Portable Computing Language"
+    return Limits(
+        name=handle.name.strip(),
+        platform=platform.name.strip(),
+        vendor=handle.vendor.strip(),
+        driver=handle.driver_version.strip(),
+        version=handle.version.strip(),
+        is_cpu=bool(handle.type & cl.device_type.CPU) and not discrete_forced(),
+        compute_units=max(1, handle.max_compute_units),
+        max_work_group=handle.max_work_group_size,
+        max_work_item_sizes=tuple(handle.max_work_item_sizes),
+        vector_width=min(16, max(1, handle.native_vector_width_float)),
+        local_memory=handle.local_mem_size,
+        local_is_global=handle.local_mem_type == cl.device_local_mem_type.GLOBAL,
+        memory=handle.global_mem_size,
+        max_alloc=handle.max_mem_alloc_size,
+        max_parameter_bytes=handle.max_parameter_size,
+        cache_bytes=handle.global_mem_cache_size,
+        fp64="cl_khr_fp64" in handle.extensions.split(),
+        unified=bool(handle.host_unified_memory) and not discrete_forced(),
+        is_pocl=is_pocl,
+        # "... HSTR: pthread-x86_64-unknown-linux-gnu-znver3": the processor for which PoCL compiles.
+        target=handle.version.rsplit("-", 1)[-1].strip() if is_pocl else "",
+    )

@@ -1,0 +1,149 @@
+"""The memory pool of a device: blocks are reused, because drivers allocate slowly."""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from clgrad.errors import OutOfMemoryError
+from clgrad.runtime.limits import Limits
+from clgrad.runtime.opencl import cl
+
+SMALLEST = 256
+HUGE_PAGE = 1 << 21
+SLAB = 1 << 20
+
+
+def bin_size(nbytes: int) -> int:
+    """The size of the block that serves a request: up to 12.5 % larger, so that near sizes share blocks."""
+    if nbytes <= SMALLEST:
+        return SMALLEST
+    step = max(SMALLEST, 1 << (nbytes.bit_length() - 4))
+    return -(-nbytes // step) * step
+
+
+class Block:
+    """A piece of device memory: ``buffer`` for kernels and, where host and device share memory, ``host`` bytes.
+
+    ``last_use`` is the number of the last launch that may touch it, known once it is back in the pool.
+    """
+
+    __slots__ = ("buffer", "host", "nbytes", "pool", "last_use")
+
+    def __init__(self, buffer: Any, host: np.ndarray | None, nbytes: int, pool: Pool):
+        self.buffer, self.host, self.nbytes, self.pool = buffer, host, nbytes, pool
+        self.last_use = 0
+
+    def release(self) -> None:
+        """Gives the block back; launches that were enqueued before may still use it (the queue is in order)."""
+        pool = self.pool
+        self.last_use = pool.clock.submitted
+        pool.in_use -= self.nbytes
+        pool.free[self.nbytes].append(self)
+
+
+class Clock:
+    """Counts launches: how many were enqueued, and how many are known to have finished."""
+
+    __slots__ = ("submitted", "completed")
+
+    def __init__(self) -> None:
+        self.submitted = 0
+        self.completed = 0
+
+
+class Pool:
+    """Blocks of one device, by size. ``shared``: blocks are host memory that the device uses in place."""
+
+    def __init__(self, context: Any, limits: Limits, clock: Clock, shared: bool):
+        self.context, self.limits, self.clock, self.shared = context, limits, clock, shared
+        self.free: dict[int, list[Block]] = defaultdict(list)
+        self.in_use = 0
+        self.peak = 0
+        self.reserved = 0
+        self.finish = lambda: None  # set by the device: waits for the queue
+        self._slab: tuple[np.ndarray, int] | None = None
+        self._growing = threading.Lock()
+
+    def allocate(self, nbytes: int) -> Block:
+        """A block of at least ``nbytes``; OutOfMemoryError when the device is full even after freeing the cache."""
+        size = bin_size(nbytes)
+        try:
+            block = self.free[size].pop()
+        except IndexError:
+            block = self._grow(size)
+        self.in_use += size
+        if self.in_use > self.peak:
+            self.peak = self.in_use
+        return block
+
+    def allocate_idle(self, nbytes: int) -> Block:
+        """Like :meth:`allocate`, a block that no pending launch uses: the host may write into it at once."""
+        size = bin_size(nbytes)
+        waiting = self.free[size]
+        for index, block in enumerate(waiting):
+            if block.last_use <= self.clock.completed:
+                del waiting[index]
+                break
+        else:
+            block = self._grow(size)
+        self.in_use += size
+        self.peak = max(self.peak, self.in_use)
+        return block
+
+    def empty_cache(self) -> None:
+        """Gives unused blocks back to the driver, after the launches that may use them."""
+        self.finish()
+        with self._growing:
+            for blocks in self.free.values():
+                while blocks:
+                    self.reserved -= blocks.pop().nbytes
+
+    def _grow(self, size: int) -> Block:
+        if size > self.limits.max_alloc:
+            raise OutOfMemoryError(self._story(size, f"the device allows {self.limits.max_alloc:,} bytes at once"))
+        for attempt in range(2):
+            try:
+                with self._growing:
+                    return self._new_block(size)
+            except (cl.MemoryError, MemoryError, OSError) as error:
+                if attempt:
+                    raise OutOfMemoryError(self._story(size, str(error))) from error
+            self.empty_cache()
+        raise AssertionError("unreachable")
+
+    def _new_block(self, size: int) -> Block:
+        if self.shared:
+            host = self._host_memory(size)
+            flags = cl.mem_flags.READ_WRITE | cl.mem_flags.USE_HOST_PTR
+            block = Block(cl.Buffer(self.context, flags, hostbuf=host), host, size, self)
+        else:
+            if self.reserved + size > self.limits.memory:
+                raise MemoryError(f"the device has {self.limits.memory:,} bytes")
+            block = Block(cl.Buffer(self.context, cl.mem_flags.READ_WRITE, size), None, size, self)
+        self.reserved += size
+        return block
+
+    def _host_memory(self, size: int) -> np.ndarray:
+        """Zeroed, 64-byte aligned host memory: a piece of a slab, or, when large, pages of its own (huge ones)."""
+        if size > SLAB // 8:
+            length = size + (HUGE_PAGE if size >= HUGE_PAGE else 0)
+            pages = mmap.mmap(-1, length)
+            if length > size and hasattr(mmap, "MADV_HUGEPAGE"):
+                pages.madvise(mmap.MADV_HUGEPAGE)
+            memory = np.frombuffer(pages, np.uint8)
+            start = -memory.ctypes.data % HUGE_PAGE if length > size else 0
+            return memory[start:start + size]
+        slab, used = self._slab or (None, SLAB)
+        if slab is None or used + size > SLAB:
+            slab, used = np.frombuffer(mmap.mmap(-1, SLAB), np.uint8), 0
+        self._slab = (slab, used + size)
+        return slab[used:used + size]
+
+    def _story(self, size: int, reason: str) -> str:
+        return (f"out of memory on {self.limits.name}: tried to allocate {size:,} bytes with {self.in_use:,} bytes in "
+                f"use by tensors and {self.reserved - self.in_use:,} bytes cached (peak {self.peak:,}): {reason}")

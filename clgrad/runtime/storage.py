@@ -1,0 +1,242 @@
+"""Storage: a tensor's memory, with a host half and a device half, moved only when somebody looks.
+
+Where device and host share memory (:class:`SharedStorage`) the halves are the same bytes, and looking only waits for
+the queue. Elsewhere (:class:`DiscreteStorage`) a storage begins as a host array or a fill value, goes to the device
+when the first kernel needs it, and is copied back when its values are asked for.
+
+Host memory that was handed out (``numpy()``, ``from_numpy``) is *exported*: its holder may read or write it at any
+moment. So its ``buffer`` stays None, each use passes through :meth:`Storage.acquire`, and the operation ends with
+:func:`settle`, which waits and makes what was written visible.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+
+from clgrad.runtime.device import Device
+from clgrad.runtime.memory import Block
+
+
+class _Export:
+    """Handed-out memory: arrays made from it have it as their base. When it dies, nobody looks any more."""
+
+    __slots__ = ("__array_interface__", "keep", "__weakref__")
+
+    def __init__(self, memory: np.ndarray, storage: Storage):
+        self.__array_interface__ = memory.__array_interface__
+        self.keep = (memory, storage)
+
+
+class _Touched(threading.local):
+    """The exported storages that the current thread's operation uses, and whether it writes them."""
+
+    def __init__(self) -> None:
+        self.storages: list[tuple[Storage, bool]] = []
+
+
+_touched = _Touched()
+
+
+def settle() -> None:
+    """Ends an operation that acquired exported storages: waits for it and publishes what it wrote."""
+    touched, _touched.storages = _touched.storages, []
+    for device in {storage.device for storage, _ in touched}:
+        device.synchronize()
+    for storage, written in touched:
+        if written:
+            storage.publish()
+
+
+class Storage:
+    """``nbytes`` of memory on whose contents ``device`` computes.
+
+    ``buffer`` is what kernels get, or None where :meth:`acquire` has to be asked. ``version`` counts in-place changes:
+    autograd compares it with what it was when a tensor was saved.
+    """
+
+    __slots__ = ("device", "nbytes", "buffer", "version", "_block", "_host", "_fill", "_foreign", "_export",
+                 "__weakref__")
+
+    def __init__(self, device: Device, nbytes: int, block: Block | None = None):
+        self.device, self.nbytes, self._block = device, nbytes, block
+        self.buffer = block.buffer if block is not None else None
+        self.version = 0
+        self._host: np.ndarray | None = None
+        self._fill: np.generic | None = None
+        self._foreign = False
+        self._export: weakref.ref[_Export] | None = None
+
+    @property
+    def exported(self) -> bool:
+        """Whether somebody outside holds this memory."""
+        return self._foreign or (self._export is not None and self._export() is not None)
+
+    def acquire(self, write: bool = False) -> Any:
+        """The buffer to pass to a kernel, with the current values in it."""
+        raise NotImplementedError
+
+    def read(self) -> np.ndarray:
+        """The current bytes, to look at now: neither to be changed nor to be kept."""
+        raise NotImplementedError
+
+    def read_element(self, offset: int, nbytes: int) -> np.ndarray:
+        """``nbytes`` bytes from ``offset`` on, moving no more than those."""
+        raise NotImplementedError
+
+    def export(self) -> np.ndarray:
+        """The bytes as an array that shares this storage's memory from now on."""
+        if self._foreign and self._host is not None:
+            return self._host
+        existing = self._export() if self._export is not None else None
+        if existing is None:
+            existing = _Export(self._exportable(), self)
+            self._export = weakref.ref(existing)
+        return np.asarray(existing)
+
+    def publish(self) -> None:
+        """Makes what kernels wrote visible in exported memory."""
+
+    def _exportable(self) -> np.ndarray:
+        raise NotImplementedError
+
+    def _allocate(self) -> Block:
+        """Makes the device half, filled where a fill value is waiting."""
+        block = self._block = self.device.allocate(self.nbytes)
+        if self._fill is not None:
+            if self.nbytes:
+                self.device.fill(block, np.asarray(self._fill), self.nbytes)
+            self._fill = None
+        return block
+
+
+class SharedStorage(Storage):
+    """Storage on a device that works in the host's memory: one half, either a block of the pool or a host array."""
+
+    __slots__ = ("_wrapped",)
+
+    def __init__(self, device: Device, nbytes: int, block: Block | None = None):
+        super().__init__(device, nbytes, block)
+        self._wrapped: Any = None
+
+    def __del__(self) -> None:
+        if self._block is not None:
+            self._block.release()
+        elif self._wrapped is not None:
+            self.device.retire((self._wrapped, self._host), self.nbytes)
+
+    def acquire(self, write: bool = False) -> Any:
+        if self._block is not None:
+            buffer = self._block.buffer
+        elif self._host is None or not self.nbytes:
+            buffer = self._allocate().buffer
+        else:
+            if self._wrapped is None:
+                self._wrapped = self.device.wrap(self._host)
+            buffer = self._wrapped
+        if self.exported:
+            _touched.storages.append((self, write))
+        else:
+            self.buffer = buffer
+        return buffer
+
+    def read(self) -> np.ndarray:
+        if self._block is None and self._host is None:
+            block = self._block = self.device.pool.allocate_idle(self.nbytes)
+            self.buffer = block.buffer
+            if self._fill is not None and block.host is not None:
+                block.host[:self.nbytes].view(self._fill.dtype)[:] = self._fill
+                self._fill = None
+        if self.device.clock.completed != self.device.clock.submitted and (self._block or self._wrapped) is not None:
+            self.device.synchronize()
+        host = self._block.host if self._block is not None else self._host
+        assert host is not None
+        return host[:self.nbytes]
+
+    def read_element(self, offset: int, nbytes: int) -> np.ndarray:
+        return self.read()[offset:offset + nbytes]
+
+    def _exportable(self) -> np.ndarray:
+        self.buffer, memory = None, self.read()
+        self.buffer = None
+        return memory
+
+
+class DiscreteStorage(Storage):
+    """Storage on a device with memory of its own.
+
+    ``_host`` holds the truth while it exists and is not exported (it waits for its first use); exported, it holds the
+    truth between operations. Otherwise the truth is in ``_block``, or is ``_fill``.
+    """
+
+    __slots__ = ("_snapshot",)
+
+    def __init__(self, device: Device, nbytes: int, block: Block | None = None):
+        super().__init__(device, nbytes, block)
+        self._snapshot: tuple[int, np.ndarray] | None = None
+
+    def __del__(self) -> None:
+        if self._block is not None:
+            self._block.release()
+
+    def acquire(self, write: bool = False) -> Any:
+        block = self._block or self._allocate()
+        if self._host is not None and self.nbytes:
+            self.device.upload(block, self._host)
+        if self.exported:
+            _touched.storages.append((self, write))
+        else:
+            self._host, self.buffer = None, block.buffer
+        return block.buffer
+
+    def publish(self) -> None:
+        if self._host is not None and self._block is not None and self.nbytes:
+            self.device.download(self._block, self._host)
+
+    def read(self) -> np.ndarray:
+        if self._host is not None:
+            return self._host
+        if self._snapshot is not None and self._snapshot[0] == self.version:
+            return self._snapshot[1]
+        host = np.empty(self.nbytes, np.uint8)
+        if self._fill is not None:
+            host.view(self._fill.dtype)[:] = self._fill
+        elif self._block is not None and self.nbytes:
+            self.device.download(self._block, host)
+        self._snapshot = (self.version, host)
+        return host
+
+    def read_element(self, offset: int, nbytes: int) -> np.ndarray:
+        if self._host is not None or self._fill is not None or self._snapshot is not None or self._block is None:
+            return self.read()[offset:offset + nbytes]
+        host = np.empty(nbytes, np.uint8)
+        self.device.download(self._block, host, offset)
+        return host
+
+    def _exportable(self) -> np.ndarray:
+        memory = self.read()
+        self._host, self._snapshot, self.buffer, self._fill = memory, None, None, None
+        return memory
+
+
+def new_storage(device: Device, nbytes: int, block: Block | None = None) -> Storage:
+    """Uninitialised storage; without ``block`` its memory is taken at first use."""
+    return (SharedStorage if device.shared_memory else DiscreteStorage)(device, nbytes, block)
+
+
+def host_storage(device: Device, data: np.ndarray, *, foreign: bool = False) -> Storage:
+    """Storage whose contents are those of a contiguous host array, which it keeps; ``foreign``: others hold it too."""
+    storage = new_storage(device, data.nbytes)
+    storage._host = data.reshape(-1).view(np.uint8)
+    storage._foreign = foreign
+    return storage
+
+
+def filled_storage(device: Device, nbytes: int, pattern: np.generic) -> Storage:
+    """Storage in which ``pattern`` repeats; written when somebody looks."""
+    storage = new_storage(device, nbytes)
+    storage._fill = pattern
+    return storage

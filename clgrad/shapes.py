@@ -1,0 +1,227 @@
+"""Shapes, strides and indices as pure arithmetic: no OpenCL, no data."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from math import prod
+
+Shape = tuple[int, ...]
+
+
+class Size(tuple):
+    """A tensor's shape: a tuple with :meth:`numel` and PyTorch's printing.
+
+    >>> Size((2, 3)).numel(), Size((2, 3))[1:]
+    (6, torch.Size([3]))
+    """
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """The number of elements of a tensor of this shape."""
+        return prod(self)
+
+    def __repr__(self) -> str:
+        return f"torch.Size({list(self)})"
+
+    __str__ = __repr__
+
+    def __getitem__(self, index):
+        item = tuple.__getitem__(self, index)
+        return Size(item) if isinstance(index, slice) else item
+
+    def __add__(self, other):
+        return Size(tuple.__add__(self, tuple(other)))
+
+    def __radd__(self, other):
+        return Size(tuple(other) + tuple(self))
+
+    def __mul__(self, times):
+        return Size(tuple.__mul__(self, times))
+
+    __rmul__ = __mul__
+
+    def __reduce__(self):
+        return Size, (tuple(self),)
+
+
+def as_shape(sizes: object, name: str = "size") -> Shape:
+    """``(2, 3)``, ``[2, 3]``, ``((2, 3),)`` or ``2`` as a tuple of integers that are not negative."""
+    if isinstance(sizes, (tuple, list)) and len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+        sizes = sizes[0]
+    if not isinstance(sizes, (tuple, list)):
+        sizes = (sizes,)
+    try:
+        shape = tuple(operator.index(s) for s in sizes)
+    except TypeError:
+        kinds = ", ".join(type(s).__name__ for s in sizes)
+        raise TypeError(f"{name}: expected integers, got ({kinds})") from None
+    if any(s < 0 for s in shape):
+        raise RuntimeError(f"Trying to create tensor with negative dimension in {name} {list(shape)}")
+    return shape
+
+
+def contiguous_strides(shape: Sequence[int]) -> Shape:
+    """Row-major strides, in elements; a size of 0 counts as 1, as in PyTorch."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(strides))
+
+
+def is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether elements lie in row-major order without gaps (dimensions of size 1 do not matter)."""
+    expected = 1
+    for size, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if size == 0:
+            return True
+        if size != 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True
+
+
+def is_dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether each element of a gapless block is used exactly once, in whatever order of dimensions."""
+    pairs = sorted((stride, size) for size, stride in zip(shape, strides, strict=True) if size != 1)
+    expected = 1
+    for stride, size in pairs:
+        if size == 0:
+            return True
+        if stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def has_overlap(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether two indices surely share an element: some dimension has size > 1 and stride 0."""
+    return any(size > 1 and stride == 0 for size, stride in zip(shape, strides, strict=True))
+
+
+def extent(shape: Sequence[int], strides: Sequence[int]) -> int:
+    """How many elements of storage, from the first to the last that is used, a view reaches over."""
+    if 0 in shape:
+        return 0
+    return 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+
+
+def broadcast_shapes(*shapes: Sequence[int]) -> Size:
+    """The shape that all the given ones broadcast to; RuntimeError where they do not.
+
+    >>> broadcast_shapes((4, 1), (3,))
+    torch.Size([4, 3])
+    """
+    rank = max((len(s) for s in shapes), default=0)
+    result = [1] * rank
+    for shape in shapes:
+        for axis, size in enumerate(shape, rank - len(shape)):
+            if size != 1 and size != result[axis]:
+                if result[axis] != 1:
+                    raise RuntimeError(
+                        f"The size of tensor a ({result[axis]}) must match the size of tensor b ({size}) at "
+                        f"non-singleton dimension {axis}: shapes {', '.join(str(list(s)) for s in shapes)} do not "
+                        "broadcast")
+                result[axis] = size
+    return Size(result)
+
+
+def broadcast_strides(shape: Sequence[int], strides: Sequence[int], to: Sequence[int]) -> Shape:
+    """Strides with which a tensor of ``shape`` is read as if it had the shape ``to``."""
+    lead = len(to) - len(shape)
+    return (0,) * lead + tuple(
+        0 if size == 1 and target != 1 else stride
+        for size, stride, target in zip(shape, strides, to[lead:], strict=True))
+
+
+def normalize_dim(dim: int, rank: int) -> int:
+    """A possibly negative dimension as one in [0, rank); IndexError outside. A 0-d tensor has dimension 0 too."""
+    bound = max(rank, 1)
+    dim = operator.index(dim)
+    if not -bound <= dim < bound:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})")
+    return dim % bound
+
+
+def normalize_dims(dims: int | Iterable[int] | None, rank: int) -> Shape:
+    """One, several or (None) all dimensions, each once, as sorted numbers in [0, rank)."""
+    if dims is None:
+        return tuple(range(rank))
+    if not isinstance(dims, (tuple, list)):
+        dims = (dims,)  # type: ignore[assignment]
+    found = [normalize_dim(d, rank) for d in dims]  # type: ignore[union-attr]
+    for d in found:
+        if found.count(d) > 1:
+            raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
+    return tuple(sorted(d for d in found if d < rank))
+
+
+def collapse(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[Shape, tuple[Shape, ...]]:
+    """Merges neighbouring dimensions that all operands walk through without a jump, and drops those of size 1.
+
+    ``strides`` holds one list a operand. Returns the merged shape and each operand's strides; the shape of a scalar
+    is ``(1,)``.
+
+    >>> collapse((2, 3, 4), [(12, 4, 1), (0, 0, 1)])
+    ((6, 4), ((4, 1), (0, 1)))
+    """
+    sizes: list[int] = []
+    steps: list[list[int]] = [[] for _ in strides]
+    for axis, size in enumerate(shape):
+        if size == 1:
+            continue
+        if sizes and all(s[-1] == stride[axis] * size for s, stride in zip(steps, strides, strict=True)):
+            sizes[-1] *= size
+            for s, stride in zip(steps, strides, strict=True):
+                s[-1] = stride[axis]
+        else:
+            sizes.append(size)
+            for s, stride in zip(steps, strides, strict=True):
+                s.append(stride[axis])
+    if not sizes:
+        return (1,), tuple((0,) for _ in strides)
+    return tuple(sizes), tuple(tuple(s) for s in steps)
+
+
+def view_strides(shape: Sequence[int], strides: Sequence[int], new_shape: Sequence[int]) -> Shape | None:
+    """The strides of ``new_shape`` over the same memory, or None where only a copy can have that shape."""
+    if 0 in shape:
+        return contiguous_strides(new_shape)
+    merged, (steps,) = collapse(shape, [strides])
+    result: list[int] = []
+    group = len(merged) - 1
+    left, step = merged[group], steps[group]
+    for size in reversed(new_shape):
+        if size == 1:
+            result.append(step)
+            continue
+        while left == 1:
+            group -= 1
+            if group < 0:
+                return None
+            left, step = merged[group], steps[group]
+        if left % size:
+            return None
+        result.append(step)
+        left //= size
+        step *= size
+    return tuple(reversed(result))
+
+
+def infer_shape(shape: Sequence[int], numel: int) -> Shape:
+    """Replaces one -1 of ``shape`` by what makes it hold ``numel`` elements; RuntimeError where nothing does."""
+    unknown = [axis for axis, size in enumerate(shape) if size == -1]
+    if len(unknown) > 1:
+        raise RuntimeError("only one dimension can be inferred")
+    if any(size < -1 for size in shape):
+        raise RuntimeError(f"invalid shape dimension {min(shape)}")
+    known = prod(size for size in shape if size != -1)
+    if unknown and known == 0 and numel == 0:
+        raise RuntimeError(f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified "
+                           "dimension size -1 can be any value and is ambiguous")
+    if (not unknown and known != numel) or (unknown and (known == 0 or numel % known)):
+        raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {numel}")
+    return tuple(numel // known if size == -1 else size for size in shape)
