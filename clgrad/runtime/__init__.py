@@ -1,6 +1,6 @@
 """The runtime: devices, memory, programs and launches. The only package that imports pyopencl."""
 
-from clgrad.runtime.device import Device, Kernel
+from clgrad.runtime.device import Bound, Device, Kernel
 from clgrad.runtime.devices import (
     canonical,
     current_device,
@@ -17,5 +17,8 @@ from clgrad.runtime.limits import Limits
 from clgrad.runtime.memory import Block
 from clgrad.runtime.storage import Storage, filled_storage, host_storage, new_storage, settle
 
-__all__ = ["Block", "Device", "Kernel", "Limits", "Storage", "canonical", "current_device", "default_device", "device", "devices", "filled_storage",
-           "gpus", "host_storage", "new_storage", "open_devices", "resolve", "set_current_device", "set_default_device", "settle"]
+__all__ = [
+    "Block", "Bound", "Device", "Kernel", "Limits", "Storage", "canonical", "current_device", "default_device",
+    "device", "devices", "filled_storage", "gpus", "host_storage", "new_storage", "open_devices", "resolve",
+    "set_current_device", "set_default_device", "settle",
+]

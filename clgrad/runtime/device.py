@@ -19,6 +19,11 @@ from clgrad.runtime.program import build
 SCALARS: dict[str, type | None] = {"P": None, "i": np.int32, "l": np.int64, "f": np.float32, "d": np.float64}
 
 
+def enqueue(queue: Any, handle: Any, global_size: tuple[int, ...], local_size: tuple[int, ...]) -> Any:
+    """``clEnqueueNDRangeKernel``, in the one place that calls it."""
+    return cl.enqueue_nd_range_kernel(queue, handle, global_size, local_size)
+
+
 class Kernel:
     """One kernel of a built program. ``set_args`` binds all arguments; ``handle`` is what is enqueued."""
 
@@ -28,13 +33,35 @@ class Kernel:
         self.name, self.program, self.signature = name, program, signature
         self.handle = cl.Kernel(program, name)
         if self.handle.num_args != len(signature):
-            raise DeviceError(f"kernel {name} has {self.handle.num_args} arguments, its launcher passes {len(signature)}")
+            raise DeviceError(f"kernel {name} has {self.handle.num_args} arguments, not {len(signature)}")
         self.handle.set_scalar_arg_dtypes([SCALARS[letter] for letter in signature])
         self.set_args: Callable[..., None] = self.handle.set_args
 
-    def private_copy(self) -> Kernel:
-        """The same kernel with arguments of its own, for a plan that sets constant ones once."""
-        return Kernel(self.program, self.name, self.signature)
+
+class Bound:
+    """A launch with all its sizes: a kernel of its own whose constant arguments are set once.
+
+    The arguments are buffers first, then the *varying* scalars (offsets, numbers; ``varying`` gives their signature
+    letters), then the constants. Only what differs from the call before is set again.
+    """
+
+    __slots__ = ("kernel", "handle", "global_size", "local_size", "buffers", "varying", "current")
+
+    def __init__(self, kernel: Kernel, global_size: tuple[int, ...], local_size: tuple[int, ...], buffers: int,
+                 varying: str, constants: tuple):
+        self.kernel = Kernel(kernel.program, kernel.name, kernel.signature)
+        self.handle = self.kernel.handle
+        self.global_size, self.local_size, self.buffers, self.varying = global_size, local_size, buffers, varying
+        self.current: tuple | None = None
+        first = buffers + len(varying)
+        for position, value in enumerate(constants, first):
+            self.handle.set_arg(position, SCALARS[kernel.signature[position]](value))  # type: ignore[misc]
+
+    def set_varying(self, values: tuple) -> None:
+        """Sets the varying scalars; the caller holds the device's lock."""
+        for position, (letter, value) in enumerate(zip(self.varying, values, strict=True), self.buffers):
+            self.handle.set_arg(position, SCALARS[letter](value))  # type: ignore[misc]
+        self.current = values
 
 
 class _ForkedLock:
@@ -73,7 +100,8 @@ class Device:
     def __repr__(self) -> str:
         return f"<OpenCL device {self.index}: {self.limits.name}>"
 
-    def kernel(self, file: str, name: str, macros: Mapping[str, object], signature: str, *, prelude: str = "") -> Kernel:
+    def kernel(self, file: str, name: str, macros: Mapping[str, object], signature: str, *,
+               prelude: str = "") -> Kernel:
         """The kernel ``name`` of ``cl_kernels/file`` built with ``macros``; built at first use, then kept.
 
         ``signature`` has a letter an argument: P buffer, i int32, l int64, f float32, d float64. ``prelude`` is
@@ -95,27 +123,29 @@ class Device:
         try:
             with self.lock:
                 kernel.set_args(*args)
-                event = cl.enqueue_nd_range_kernel(self.queue, kernel.handle, global_size, local_size)
+                event = enqueue(self.queue, kernel.handle, global_size, local_size)
                 self.clock.submitted += 1
         except cl.Error as error:
-            raise self.explain(error, f"launching {kernel.name} over {global_size} in groups of {local_size}") from error
+            raise self.explain(error, f"launching {kernel.name} over {global_size} in {local_size}") from error
         if self.recorder is not None:
             self.recorder(kernel, event)
 
-    def relaunch(self, kernel: Kernel, global_size: tuple[int, ...], local_size: tuple[int, ...],
-                 buffers: tuple) -> None:
-        """Enqueues a private kernel whose scalar arguments stand: only its leading buffers are set."""
+    def run(self, bound: Bound, buffers: tuple, varying: tuple) -> None:
+        """Like :meth:`launch`, for a bound kernel: the way of the operators that run most often."""
         try:
             with self.lock:
-                set_arg = kernel.handle.set_arg
+                # A zero is set again because -0.0 equals 0.0.
+                if varying != bound.current or 0.0 in varying and "f" in bound.varying:
+                    bound.set_varying(varying)
+                handle = bound.handle
                 for position, buffer in enumerate(buffers):
-                    set_arg(position, buffer)
-                event = cl.enqueue_nd_range_kernel(self.queue, kernel.handle, global_size, local_size)
+                    handle.set_arg(position, buffer)
+                event = enqueue(self.queue, handle, bound.global_size, bound.local_size)
                 self.clock.submitted += 1
         except cl.Error as error:
-            raise self.explain(error, f"launching {kernel.name} over {global_size} in groups of {local_size}") from error
+            raise self.explain(error, f"launching {bound.kernel.name} over {bound.global_size}") from error
         if self.recorder is not None:
-            self.recorder(kernel, event)
+            self.recorder(bound.kernel, event)
 
     def synchronize(self) -> None:
         """Waits until everything that was enqueued has finished."""

@@ -130,7 +130,7 @@ def default_device() -> device:
 
 
 def set_default_device(name: device | str | int | None) -> None:
-    """Makes ``name`` the device of new tensors: ``cpu``, ``cl:N``, ``gpu`` or a part of a platform's or device's name."""
+    """Makes ``name`` the device of new tensors: ``cpu``, ``cl:N``, ``gpu``, or part of a driver's or device's name."""
     _state["default"] = parse_default(name) if name is not None else None
     if name is not None:
         _number(_state["default"])
@@ -237,4 +237,5 @@ def _ask_drivers() -> list[tuple[Any, Limits]]:
 
 
 def _listing() -> str:
-    return ", ".join(f"cl:{number} {limits.name} ({limits.platform})" for number, limits in enumerate(devices())) or "none"
+    names = [f"cl:{number} {limits.name} ({limits.platform})" for number, limits in enumerate(devices())]
+    return ", ".join(names) or "none"

@@ -100,6 +100,11 @@ class Storage:
     def publish(self) -> None:
         """Makes what kernels wrote visible in exported memory."""
 
+    def wrote(self, counted: bool = True) -> None:
+        """Notes that a kernel changes the contents; ``counted``: those who saved them are to notice."""
+        if counted:
+            self.version += 1
+
     def _exportable(self) -> np.ndarray:
         raise NotImplementedError
 
@@ -176,7 +181,7 @@ class DiscreteStorage(Storage):
 
     def __init__(self, device: Device, nbytes: int, block: Block | None = None):
         super().__init__(device, nbytes, block)
-        self._snapshot: tuple[int, np.ndarray] | None = None
+        self._snapshot: np.ndarray | None = None
 
     def __del__(self) -> None:
         if self._block is not None:
@@ -192,6 +197,10 @@ class DiscreteStorage(Storage):
             self._host, self.buffer = None, block.buffer
         return block.buffer
 
+    def wrote(self, counted: bool = True) -> None:
+        self._snapshot = None
+        super().wrote(counted)
+
     def publish(self) -> None:
         if self._host is not None and self._block is not None and self.nbytes:
             self.device.download(self._block, self._host)
@@ -199,14 +208,14 @@ class DiscreteStorage(Storage):
     def read(self) -> np.ndarray:
         if self._host is not None:
             return self._host
-        if self._snapshot is not None and self._snapshot[0] == self.version:
-            return self._snapshot[1]
+        if self._snapshot is not None:
+            return self._snapshot
         host = np.empty(self.nbytes, np.uint8)
         if self._fill is not None:
             host.view(self._fill.dtype)[:] = self._fill
         elif self._block is not None and self.nbytes:
             self.device.download(self._block, host)
-        self._snapshot = (self.version, host)
+        self._snapshot = host
         return host
 
     def read_element(self, offset: int, nbytes: int) -> np.ndarray:

@@ -1,0 +1,75 @@
+/* Pointwise kernels: out[i] = VALUE(in0[i], in1[i], ..., scalars) over tensors of any strides.
+ *
+ * One skeleton for all pointwise operators. The launcher merges dimensions, puts the one in which the output is dense
+ * innermost, and writes a prelude that defines, for the operator and the operands at hand:
+ *   KERNEL_NAME       what profilers show
+ *   PARAMETERS        the kernel's parameters: buffers, offsets, scalars, sizes, strides
+ *   ROW_STARTS        pointers to where each operand's row (an inner line of N elements) begins
+ *   LOADS, PARTIAL_LOADS     VW elements of each operand as vectors; the same for the last, incomplete vector
+ *   CALCULATE         the operator's value from what was loaded
+ *   STORES, PARTIAL_STORES
+ *
+ *            <---------------- N = inner size ---------------->
+ *   row 0    [ VW ][ VW ][ VW ] ... CHUNK ...][ VW ]...[ part ]     get_global_id(0): which chunk
+ *   row 1    [ VW ][ VW ] ...                                       get_global_id(1): which ROWS rows
+ *   ...                                                             get_global_id(2): index of the outer dimensions
+ *
+ * On a CPU a work-item is a loop over a long chunk (a work-group of its own: no barrier, no divergence); on a GPU it is
+ * one vector, so that neighbouring work-items touch neighbouring memory.
+ */
+#ifndef CALC
+#define CALC float /* type of arithmetic: float, double, int or long */
+#define CALC_FLOAT 1 /* whether CALC is float or double */
+#define MASK int     /* type of a comparison of CALC vectors: int, or long for 64-bit types */
+#define PARAMETERS __global const float *in0, __global float *out0, INDEX N, INDEX CHUNK, INDEX ROWS, INDEX COUNT1
+#define ROW_STARTS __global const float *p0 = in0 + row * N; __global float *q0 = out0 + row * N;
+#define LOADS VEC(CALC) x = VLOAD(p0, i);
+#define PARTIAL_LOADS VEC(CALC) x; PARTIAL(f32, x, p0, 1)
+#define CALCULATE VEC(CALC) r0 = x;
+#define KERNEL_NAME elementwise
+#define STORES VSTORE(q0, i, r0);
+#define PARTIAL_STORES PARTIAL_STORE(f32, CALC, q0, 1, r0)
+#endif
+
+#include "types.clh"
+#include "math.clh"
+
+/* VW lanes of which only `left` exist: the others repeat the last one, so that nothing beyond it is read. */
+#define PARTIAL(code, name, p, step)                                                   \
+  {                                                                                    \
+    CALC lanes[VW];                                                                    \
+    for (int l = 0; l < VW; l++) lanes[l] = (CALC)LOAD_##code(p, (i + min(l, left - 1)) * (step)); \
+    name = VLOAD(lanes, 0);                                                            \
+  }
+
+#define PARTIAL_STORE(code, type, p, step, value)                                      \
+  {                                                                                    \
+    type lanes[VW];                                                                    \
+    VSTORE(lanes, 0, value);                                                           \
+    for (int l = 0; l < left; l++) STORE_##code(p, (i + l) * (step), lanes[l]);        \
+  }
+
+__kernel void KERNEL_NAME(PARAMETERS) {
+  INDEX begin = get_global_id(0) * CHUNK;
+  INDEX end = min(begin + CHUNK, N);
+  INDEX row = get_global_id(1) * ROWS;
+  INDEX last_row = min(row + ROWS, COUNT1);
+  INDEX outer = get_global_id(2);
+  for (; row < last_row; row++) {
+    ROW_STARTS
+    INDEX i = begin;
+    for (; i + VW <= end; i += VW) {
+      LOADS
+      CALCULATE
+      STORES
+    }
+#if VW > 1
+    if (i < end) {
+      int left = (int)(end - i);
+      PARTIAL_LOADS
+      CALCULATE
+      PARTIAL_STORES
+    }
+#endif
+  }
+}

@@ -1,0 +1,250 @@
+"""The backward walk: from the roots down, each node once, when everything that leads to it has run.
+
+A node is younger than those that its edges lead to, so taking the youngest waiting node first is an order in which
+each node's gradient is complete when its turn comes. The walk is a loop: graphs may be as deep as they like.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from clgrad.autograd.grad_mode import mode
+from clgrad.autograd.graph import AccumulateGrad, Node, edge_of
+
+
+def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+             grad_variables: Any = None, inputs: Any = None) -> None:
+    """Computes the sum of gradients of ``tensors`` and adds it to the ``grad`` of the leaves, or of ``inputs``.
+
+    Args:
+        tensors: one tensor or several.
+        grad_tensors: their gradients; None for tensors of one element.
+        retain_graph: keep what was saved, for another walk. Default: ``create_graph``.
+        create_graph: record the backward pass itself, for higher derivatives.
+        inputs: the tensors to whose ``grad`` the gradients are added; default all leaves.
+
+    Raises:
+        RuntimeError: a tensor needs no gradient, or has more than one element and no gradient was given.
+
+    >>> import clgrad
+    >>> x = clgrad.tensor([1., 2.], requires_grad=True)
+    >>> clgrad.autograd.backward((x * x).sum())
+    >>> x.grad
+    tensor([2., 4.])
+    """
+    if grad_variables is not None:
+        warnings.warn("'grad_variables' is deprecated. Use 'grad_tensors' instead.", FutureWarning, stacklevel=2)
+        grad_tensors = grad_variables
+    tensors, grads = _roots(tensors, grad_tensors)
+    wanted = None
+    if inputs is not None:
+        wanted = [inputs] if not isinstance(inputs, (tuple, list)) else list(inputs)
+        if not wanted:
+            raise RuntimeError("'inputs' argument to backward cannot be empty.")
+    found = _walk(tensors, grads, create_graph if retain_graph is None else retain_graph, create_graph, wanted)
+    for tensor, grad in zip(wanted or (), found, strict=False):
+        if grad is not None:
+            accumulate(tensor, grad, create_graph)
+
+
+def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
+         create_graph: bool = False, only_inputs: bool = True, allow_unused: bool | None = None,
+         is_grads_batched: bool = False, materialize_grads: bool = False) -> tuple:
+    """The gradients of ``outputs`` with respect to ``inputs``, as a tuple; no ``grad`` is changed.
+
+    Raises:
+        RuntimeError: an input is not used in the graph (unless ``allow_unused``, which gives None for it).
+    """
+    inputs = [inputs] if not isinstance(inputs, (tuple, list)) else list(inputs)
+    tensors, grads = _roots(outputs, grad_outputs)
+    for tensor in inputs:
+        if not tensor.requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    if is_grads_batched:
+        raise NotImplementedError("grad(): is_grads_batched is not supported")
+    found = _walk(tensors, grads, create_graph if retain_graph is None else retain_graph, create_graph, inputs)
+    result = []
+    for tensor, value in zip(inputs, found, strict=True):
+        if value is None and materialize_grads:
+            value = tensor.new_zeros(tensor.shape)
+        if value is None and not allow_unused:
+            raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set "
+                               "allow_unused=True if this is the desired behavior.")
+        result.append(value)
+    return tuple(result)
+
+
+def _roots(tensors: Any, grads: Any) -> tuple[list, list]:
+    tensors = list(tensors) if isinstance(tensors, (tuple, list)) else [tensors]
+    grads = list(grads) if isinstance(grads, (tuple, list)) else [grads] * len(tensors) if grads is None else [grads]
+    if len(tensors) != len(grads):
+        raise RuntimeError(f"got {len(tensors)} tensors and {len(grads)} gradients")
+    for number, (tensor, value) in enumerate(zip(tensors, grads, strict=True)):
+        if not tensor.requires_grad:
+            raise RuntimeError(f"element {number} of tensors does not require grad and does not have a grad_fn")
+        if value is None:
+            if tensor.layout.numel != 1:
+                raise RuntimeError("grad can be implicitly created only for scalar outputs")
+            grads[number] = tensor.new_ones(tensor.shape)
+        elif value.layout.shape != tensor.layout.shape:
+            raise RuntimeError(f"Mismatch in shape: grad_output[{number}] has a shape of {value.shape} and "
+                               f"output[{number}] has a shape of {tensor.shape}.")
+    return tensors, grads
+
+
+def _needed(starts: Sequence[Node], targets: set[Node]) -> set[Node]:
+    """The nodes from which a target can be reached."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack = list(starts)
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        order.append(node)
+        stack += [edge[0] for edge in node.edges if edge is not None]
+    needed: set[Node] = set()
+    # Oldest first: what a node leads to is decided before the node is.
+    for node in sorted(order, key=lambda n: -1 if n.sequence == sys.maxsize else n.sequence):
+        if node in targets or any(edge is not None and (edge[0] in needed or edge[0] in targets)
+                                  for edge in node.edges):
+            needed.add(node)
+    return needed
+
+
+def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | None) -> list:
+    """Runs the nodes. Where ``inputs`` are given their gradients are returned, and no leaf's is touched."""
+    captured: dict[tuple[Node, int], list[int]] = {}
+    found: list[Any] = [None] * len(inputs or ())
+    needed: set[Node] | None = None
+    if inputs is not None:
+        for number, tensor in enumerate(inputs):
+            edge = edge_of(tensor)
+            if edge is None:
+                raise RuntimeError("One of the differentiated Tensors does not require grad")
+            captured.setdefault(edge, []).append(number)
+        needed = _needed([edge_of(t)[0] for t in roots], {edge[0] for edge in captured})  # type: ignore[index]
+    waiting: dict[Node, list] = {}
+    heap: list[tuple[int, int, Node]] = []
+
+    def arrive(node: Node, number: int, value: Any) -> None:
+        slots = waiting.get(node)
+        if slots is None:
+            slots = waiting[node] = [None] * node.outputs
+            heapq.heappush(heap, (-node.sequence, id(node), node))
+        slots[number] = value if slots[number] is None else slots[number] + value
+
+    before, mode.enabled = mode.enabled, create
+    try:
+        for tensor, value in zip(roots, grads, strict=True):
+            node, number = edge_of(tensor)  # type: ignore[misc]
+            arrive(node, number, value)
+        del tensor, value
+        grads.clear()
+        while heap:
+            node = heapq.heappop(heap)[2]
+            values = waiting.pop(node)
+            _before_node(node, values)
+            for number, value in enumerate(values):
+                for position in captured.get((node, number), ()):
+                    found[position] = value
+            value = None
+            if isinstance(node, AccumulateGrad):
+                if inputs is None and values[0] is not None:
+                    _accumulate_into(node.variable, values, create)
+                continue
+            if needed is not None and not any(e is not None and e[0] in needed for e in node.edges):
+                continue
+            results = _run(node, values)
+            del values
+            if not retain:
+                node.release()
+            for number, edge in enumerate(node.edges):
+                if edge is not None and results[number] is not None and (needed is None or edge[0] in needed):
+                    arrive(*edge, results[number])
+            del results
+    finally:
+        mode.enabled = before
+    return found
+
+
+def _before_node(node: Node, values: list) -> None:
+    """Hooks on the tensors that a node made, and ``retain_grad``."""
+    if isinstance(node, AccumulateGrad):
+        for hook in list((node.variable._hooks or {}).values()):
+            replaced = hook(values[0])
+            values[0] = values[0] if replaced is None else replaced
+        return
+    if node.pre_hooks:
+        for number, hook in list(node.pre_hooks.values()):
+            if number < 0:
+                replaced = hook(tuple(values))
+                if replaced is not None:
+                    values[:] = replaced if isinstance(replaced, tuple) else (replaced,)
+            elif values[number] is not None:
+                replaced = hook(values[number])
+                values[number] = values[number] if replaced is None else replaced
+    if node.capture:
+        for number, reference in node.capture.items():
+            tensor = reference()
+            if tensor is not None and values[number] is not None:
+                tensor._grad = values[number] if tensor._grad is None else tensor._grad + values[number]
+
+
+def _run(node: Node, values: list) -> tuple:
+    try:
+        results = node.run(values)
+    except Exception as error:
+        if node.trace and hasattr(error, "add_note"):
+            error.add_note(f"{node.name()} failed. Its forward call was:\n{node.trace}")
+        raise
+    if mode.anomaly:
+        for number, result in enumerate(results):
+            if result is not None and bool((result != result).any()):
+                raise RuntimeError(f"Function '{node.name()}' returned nan values in its {number}th output.\n"
+                                   f"Its forward call was:\n{node.trace}")
+    if node.hooks:
+        for hook in list(node.hooks.values()):
+            replaced = hook(results, tuple(values))
+            if replaced is not None:
+                results = replaced if isinstance(replaced, tuple) else (replaced,)
+    return results
+
+
+class _Lone:
+    """An object that nobody else holds, to find out how many references such a one seems to have."""
+
+    def __init__(self) -> None:
+        self.storage = object()
+
+
+def _take(values: list) -> tuple[Any, tuple[int, int]]:
+    value = values.pop()
+    return value, (sys.getrefcount(value), sys.getrefcount(value.storage))
+
+
+_ALONE = _take([_Lone()])[1]
+
+
+def _accumulate_into(leaf: Any, values: list, create: bool) -> None:
+    value, references = _take(values)
+    accumulate(leaf, value, create, alone=references[0] <= _ALONE[0] and references[1] <= _ALONE[1])
+
+
+def accumulate(leaf: Any, value: Any, create: bool, alone: bool = False) -> None:
+    """Adds a gradient to ``leaf.grad``. ``alone``: nobody else holds ``value``, so it may become the gradient."""
+    existing = leaf._grad
+    if existing is None:
+        if not create:
+            value = value if alone and value.is_contiguous() else value.detach().clone()
+            value._grad_fn, value._requires_grad = None, False
+        leaf._grad = value
+    elif create:
+        leaf._grad = existing + value
+    else:
+        existing.add_(value)

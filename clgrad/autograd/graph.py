@@ -1,0 +1,348 @@
+"""The graph: tensors' places in it, nodes, and what nodes keep for the backward pass.
+
+``TensorBase`` is a strided window on a storage with a place in the graph; the public ``Tensor`` adds the operators.
+A ``Node`` stands for one recorded operation: its ``edges`` lead to the nodes of its inputs, and its ``backward``
+function, written in Tensor operations, turns the gradients of its outputs into those of its inputs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from clgrad.autograd.grad_mode import mode
+from clgrad.layout import Layout
+from clgrad.runtime import Storage
+
+_sequence = itertools.count()
+# Accumulation is the end of a path: it runs before everything else that waits.
+LAST = 1 << 62
+
+
+class TensorBase:
+    """A window on a storage (``offset`` and ``layout``, in elements) and its place in the graph."""
+
+    storage: Storage
+    offset: int
+    layout: Layout
+    concrete: type[TensorBase]
+
+    # What most tensors never change stays in the class, so that making a tensor is cheap.
+    _requires_grad = False
+    _grad_fn: Node | None = None
+    _output_nr = 0
+    _grad: Any = None
+    _hooks: dict[int, Callable] | None = None
+    _view: View | None = None
+    _rebased = 0
+    _untracked = False
+    _retains_grad = False
+    _accumulator: Any = None
+
+    def __init_subclass__(cls, concrete: bool = False, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if concrete:
+            TensorBase.concrete = cls
+
+
+def wrap(storage: Storage, offset: int, layout: Layout) -> Any:
+    """A new tensor, of the public class, outside of any graph."""
+    tensor = object.__new__(TensorBase.concrete)
+    tensor.storage = storage
+    tensor.offset = offset
+    tensor.layout = layout
+    return tensor
+
+
+class View:
+    """How a tensor was made from the ``base`` whose memory it shares: ``replay(base)`` makes it again."""
+
+    __slots__ = ("base", "replay", "epoch")
+
+    def __init__(self, base: Any, replay: Callable[[Any], Any]):
+        self.base, self.replay, self.epoch = base, replay, base._rebased
+
+
+class Node:
+    """A recorded operation. ``edges[k]`` is (node, output number) for input k, or None where no gradient is needed."""
+
+    __slots__ = ("sequence", "edges", "layouts", "backward", "saved", "outputs", "hooks", "pre_hooks", "capture",
+                 "trace", "metadata", "__weakref__")
+
+    def __init__(self, edges: tuple, layouts: tuple, backward: Callable | None, saved: Saved | None, outputs: int = 1):
+        self.sequence = next(_sequence)
+        self.edges, self.layouts, self.backward, self.saved, self.outputs = edges, layouts, backward, saved, outputs
+        self.hooks: dict[int, Callable] | None = None
+        self.pre_hooks: dict[int, tuple[int, Callable]] | None = None
+        self.capture: dict[int, Any] | None = None  # tensors that keep their gradient: output number -> weak reference
+        self.trace: str | None = None
+        self.metadata: dict | None = None
+
+    def name(self) -> str:
+        """PyTorch's name of this kind of node, such as ``MulBackward0``."""
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {hex(id(self))}>"
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+        """The nodes that gave this one's inputs, each with the number of its output."""
+        return tuple((None, 0) if edge is None else edge for edge in self.edges)
+
+    def register_hook(self, hook: Callable) -> RemovableHandle:
+        """Calls ``hook(grad_inputs, grad_outputs)`` after this node ran; what it returns replaces ``grad_inputs``."""
+        if self.hooks is None:
+            self.hooks = {}
+        return RemovableHandle(self.hooks, hook)
+
+    def register_prehook(self, hook: Callable) -> RemovableHandle:
+        """Calls ``hook(grad_outputs)`` before this node runs; what it returns replaces them."""
+        if self.pre_hooks is None:
+            self.pre_hooks = {}
+        return RemovableHandle(self.pre_hooks, (-1, hook))
+
+    def run(self, grads: list) -> tuple:
+        """The gradients of the inputs, each of its input's shape and dtype, or None."""
+        assert self.backward is not None
+        results = self.backward(*grads)
+        if not isinstance(results, tuple):
+            results = (results,)
+        return tuple(
+            None if edge is None or g is None else fit(g, layout)
+            for edge, g, layout in zip(self.edges, results, self.layouts, strict=True))
+
+    def release(self) -> None:
+        """Drops what was saved: the node cannot run again."""
+        if self.saved is not None:
+            self.saved.clear()
+
+
+def fit(grad: Any, layout: Layout) -> Any:
+    """Sums a gradient over the dimensions in which its input was broadcast, and gives it its input's dtype."""
+    if grad.layout.shape != layout.shape:
+        grad = grad.sum_to_size(layout.shape)
+    return grad if grad.layout.dtype is layout.dtype else grad.to(layout.dtype)
+
+
+_node_classes: dict[str, type[Node]] = {}
+
+
+def node_class(name: str) -> type[Node]:
+    """The class of nodes called ``<name>Backward0``."""
+    found = _node_classes.get(name)
+    if found is None:
+        found = _node_classes[name] = type(name if name.endswith("Backward") else f"{name}Backward0", (Node,),
+                                           {"__slots__": ()})
+    return found
+
+
+class AccumulateGrad(Node):
+    """The end of a path: adds what arrives to the ``grad`` of a leaf."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable: Any):
+        super().__init__((), (), None, None)
+        self.sequence = LAST
+        self.variable = variable
+
+    def name(self) -> str:
+        return "AccumulateGrad"
+
+
+class RemovableHandle:
+    """What registering a hook returns: ``remove()`` takes the hook away."""
+
+    _ids = itertools.count()
+
+    def __init__(self, hooks: dict, hook: Any):
+        self.id = next(self._ids)
+        self._hooks = weakref.ref(hooks) if not isinstance(hooks, dict) else (lambda: hooks)
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        """Takes the hook away; a second call does nothing."""
+        hooks = self._hooks()
+        if hooks is not None:
+            hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+
+class Saved:
+    """The tensors that a backward function needs, each with the version at which it was saved."""
+
+    __slots__ = ("entries", "name")
+
+    def __init__(self, name: str, tensors: Sequence[Any]):
+        self.name = name
+        self.entries: list | None = [
+            None if t is None else (t.storage, t.offset, t.layout, t.storage.version, edge_of(t)) for t in tensors]
+
+    def add_output(self, tensor: Any, changes: int = 0) -> None:
+        """Saves a result of the operation itself, after :func:`attach`; its node is held weakly: no circle.
+
+        ``changes``: how often its memory is still going to change before the operation is done.
+        """
+        assert self.entries is not None
+        edge = (weakref.ref(tensor._grad_fn), tensor._output_nr)
+        self.entries.append((tensor.storage, tensor.offset, tensor.layout, tensor.storage.version + changes, edge))
+
+    def clear(self) -> None:
+        self.entries = None
+
+    def unpack(self) -> list:
+        """The tensors, with their places in the graph where a graph is being recorded."""
+        if self.entries is None:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or directly access saved tensors after they have "
+                "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+                "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
+                "if you need to access saved tensors after calling backward.")
+        return [None if entry is None else self._unpack(entry) for entry in self.entries]
+
+    def _unpack(self, entry: tuple) -> Any:
+        storage, offset, layout, version, edge = entry
+        if storage.version != version:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                f"[{layout.dtype} {list(layout.shape)}], saved by {self.name}, is at version {storage.version}; "
+                f"expected version {version} instead. Hint: enable anomaly detection to find the operation that "
+                "failed to compute its gradient, with autograd.set_detect_anomaly(True).")
+        tensor = wrap(storage, offset, layout)
+        if edge is not None and mode.enabled:
+            node, tensor._output_nr = edge
+            tensor._requires_grad = True
+            tensor._grad_fn = node() if isinstance(node, weakref.ref) else node
+        return tensor
+
+
+def edge_of(tensor: Any) -> tuple[Node, int] | None:
+    """Where a tensor's gradient goes: (node, output number), or None where it needs none."""
+    if not tensor._requires_grad:
+        return None
+    node = current_node(tensor)
+    if node is not None:
+        return node, tensor._output_nr
+    accumulator = tensor._accumulator and tensor._accumulator()
+    if accumulator is None:
+        accumulator = AccumulateGrad(tensor)
+        tensor._accumulator = weakref.ref(accumulator)
+    return accumulator, 0
+
+
+def current_node(tensor: Any) -> Node | None:
+    """A tensor's ``grad_fn``; a view's is made anew when its base was changed in place since."""
+    view = tensor._view
+    if view is not None and view.epoch != view.base._rebased:
+        view.epoch = view.base._rebased
+        base = view.base
+        if base._requires_grad:
+            tensor._requires_grad = True
+            replay, shape_of_base = view.replay, base.layout
+
+            def backward(grad: Any) -> Any:
+                whole = grad.new_zeros(shape_of_base.shape)
+                replay(whole).copy_(grad)
+                return whole
+            attach(tensor, "AsStrided", (base,), backward)
+    return tensor._grad_fn
+
+
+def needs_graph(*tensors: Any) -> bool:
+    """Whether an operation on these inputs is to be recorded."""
+    return mode.enabled and any(t is not None and t._requires_grad for t in tensors)
+
+
+def attach(output: Any, name: str, inputs: Sequence[Any], backward: Callable, saved: Saved | None = None) -> Node:
+    """Makes ``output`` (a tensor or a tuple of them) the result of a node named ``<name>Backward0``.
+
+    ``backward`` takes a gradient an output and returns one an input (None where there is none). It must not hold on to
+    tensors except through ``saved``. Integer outputs are marked as not differentiable.
+    """
+    edges = tuple(None if t is None else edge_of(t) for t in inputs)
+    layouts = tuple(None if t is None else t.layout for t in inputs)
+    outputs = output if isinstance(output, tuple) else (output,)
+    node = node_class(name)(edges, layouts, backward, saved, len(outputs))
+    if mode.anomaly:
+        node.trace = _stack_text()
+    for number, tensor in enumerate(outputs):
+        if tensor is not None and tensor.layout.dtype.is_floating_point:
+            tensor._requires_grad = True
+            tensor._grad_fn = node
+            tensor._output_nr = number
+    return node
+
+
+def _stack_text() -> str:
+    import traceback  # noqa: PLC0415  (only under anomaly detection)
+    return "".join(traceback.format_stack(limit=24)[:-3])
+
+
+def as_view(view: Any, base: Any, replay: Callable[[Any], Any]) -> Any:
+    """Records that ``view`` shares the memory of ``base`` and is ``replay(base)``."""
+    root = base._view
+    if root is None:
+        view._view = View(base, replay)
+    else:
+        first = root.replay
+        view._view = View(root.base, lambda whole: replay(first(whole)))
+    if base._untracked:
+        view._untracked = True
+    return view
+
+
+def check_in_place(tensor: Any, recorded: bool) -> None:
+    """RuntimeError where changing ``tensor`` in place would break the graph."""
+    if mode.enabled and tensor._requires_grad and current_node(tensor) is None:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    view = tensor._view
+    if mode.enabled and view is not None and view.base._requires_grad and current_node(view.base) is None:
+        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+    layout = tensor.layout
+    if any(size > 1 and stride == 0 for size, stride in zip(layout.shape, layout.strides, strict=True)):
+        raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
+                           "memory location. Please clone() the tensor before performing the operation.")
+
+
+def mark_changed(tensor: Any) -> None:
+    """Counts an in-place change, for those who saved the tensor."""
+    tensor.storage.wrote(not tensor._untracked)
+
+
+def rebase(tensor: Any, node: Node, history: Any) -> None:
+    """Gives a tensor that an operation changed in place that operation's node as its history, and its base's.
+
+    ``history`` is the tensor to which the node was attached. For a view the base gets a node that puts the operation
+    into the window and passes the rest through.
+    """
+    view = tensor._view
+    if view is None:
+        tensor._requires_grad = True
+        tensor._grad_fn, tensor._output_nr = node, history._output_nr
+        tensor._rebased = tensor._rebased + 1
+        return
+    base, replay = view.base, view.replay
+
+    def backward(grad: Any) -> tuple:
+        whole = grad.clone()
+        part = replay(whole)
+        results = node.run([part.clone()])
+        if results[0] is None:
+            part.zero_()
+        else:
+            part.copy_(results[0])
+        return (whole, *results[1:])
+    whole_node = node_class("CopySlices")((edge_of(base), *node.edges[1:]), (base.layout, *node.layouts[1:]), backward,
+                                          node.saved)
+    base._requires_grad = True
+    base._grad_fn, base._output_nr = whole_node, 0
+    base._rebased = base._rebased + 1
+    current_node(tensor)

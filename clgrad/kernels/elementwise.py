@@ -1,0 +1,198 @@
+"""Launcher of ``elementwise.cl``: writes the prelude of a pointwise kernel and fits the NDRange to the operands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clgrad.dtypes import dtype
+from clgrad.runtime import Bound, Device
+from clgrad.shapes import Shape, collapse, extent
+
+# How many elements a CPU work-item takes at least: below that a second thread costs more than it gains.
+CPU_CHUNK = 4096
+CPU_CHUNK_MOST = 32768
+GPU_GROUP = 256
+
+_LETTER = {"float": "f", "double": "d", "int": "i", "long": "l"}
+_MASK = {"float": "int", "double": "long", "int": "int", "long": "long"}
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor of a pointwise kernel: the name that it has in the expressions, its dtype and strides."""
+
+    name: str
+    dtype: dtype
+    strides: Shape
+
+
+def calc_type(d: dtype) -> str:
+    """The C type in which values of a dtype are computed."""
+    if d.is_floating_point:
+        return d.compute.cl
+    return "long" if d.code == "i64" else "int"
+
+
+class Plan:
+    """A pointwise kernel for given layouts. Call it with the buffers and offsets of inputs, then outputs."""
+
+    __slots__ = ("device", "bound", "cost")
+
+    def __init__(self, device: Device, bound: Bound | None, cost: tuple[int, int]):
+        self.device, self.bound, self.cost = device, bound, cost
+
+    def __call__(self, buffers: tuple, offsets: tuple, scalars: tuple = ()) -> None:
+        if self.bound is not None:
+            self.device.run(self.bound, buffers, offsets + scalars)
+
+
+def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Sequence[Operand],
+         outputs: Sequence[Operand], scalars: Sequence[str], shape: Shape) -> Plan:
+    """Plans ``outputs[k] = values[k]`` over ``shape``.
+
+    ``values`` are C expressions over the inputs' names and the scalars' names, of type V (see ``math.clh``). An input
+    whose stride is 0 in a dimension is broadcast there. ``calc`` is the C type of arithmetic.
+    """
+    operands = [*inputs, *outputs]
+    numel = 1
+    for size in shape:
+        numel *= size
+    cost = (numel * len(values), sum(extent(shape, o.strides) * o.dtype.itemsize for o in operands))
+    if numel == 0:
+        return Plan(device, None, cost)
+    sizes, strides = _order(shape, [o.strides for o in operands], len(inputs))
+    inner = sizes[0]
+    lanes = _lanes(device, inner, strides[len(inputs)][0])
+    wide = max(numel, *(extent(shape, o.strides) for o in operands)) >= 2**31
+    text = _Text(inputs, outputs, scalars, values, len(sizes), [s[0] for s in strides], lanes)
+    macros = {"KERNEL_NAME": f"pointwise_{name}", "CALC": calc, "CALC_FLOAT": int(calc in ("float", "double")),
+              "MASK": _MASK[calc], "VW": lanes, "INDEX": "long" if wide else "int",
+              **({"CALC_DOUBLE": 1} if calc == "double" else {})}
+    index = "l" if wide else "i"
+    varying = index * len(operands) + _LETTER[calc] * len(scalars)
+    chunk, rows, global_size, local_size = _ndrange(device, sizes, lanes, index_limit=2**31)
+    constants = (inner, chunk, rows, *sizes[1:], *(() if len(sizes) > 1 else (1,)),
+                 *(stride for steps in strides for stride in steps))
+    signature = "P" * len(operands) + varying + index * len(constants)
+    kernel = device.kernel("elementwise.cl", macros["KERNEL_NAME"], macros, signature, prelude=text.prelude())
+    return Plan(device, Bound(kernel, global_size, local_size, len(operands), varying, constants), cost)
+
+
+def _order(shape: Shape, strides: list[Shape], first_output: int) -> tuple[Shape, list[Shape]]:
+    """Merged sizes and strides, innermost first: the dimension in which the output's elements are nearest."""
+    axes = sorted(range(len(shape)), key=lambda axis: (-abs(strides[first_output][axis]), axis))
+    sizes, steps = collapse([shape[a] for a in axes], [[s[a] for a in axes] for s in strides])
+    return sizes[::-1], [s[::-1] for s in steps]
+
+
+def _lanes(device: Device, inner: int, output_step: int) -> int:
+    """The vector width: the device's own on a CPU, 4 (16 bytes) on a GPU; scalars where rows are short or strided."""
+    lanes = device.limits.vector_width if device.is_cpu else 4
+    if inner < lanes or (output_step not in (0, 1) and not device.is_cpu):
+        return 1
+    return lanes
+
+
+def _ndrange(device: Device, sizes: Shape, lanes: int, index_limit: int) -> tuple[int, int, tuple, tuple]:
+    """Elements of a row and rows that a work-item takes, and the NDRange that covers everything."""
+    inner, second = sizes[0], sizes[1] if len(sizes) > 1 else 1
+    outer = 1
+    for size in sizes[2:]:
+        outer *= size
+    if device.is_cpu:
+        share = -(-inner * second * outer // (2 * device.limits.compute_units))
+        work = min(max(share, CPU_CHUNK), CPU_CHUNK_MOST)
+        chunk = inner if inner <= work else -(-work // lanes) * lanes
+        rows = min(second, max(1, work // inner))
+        return chunk, rows, (-(-inner // chunk), -(-second // rows), outer), (1, 1, 1)
+    items = -(-inner // lanes)
+    group = min(GPU_GROUP, device.limits.max_work_group)
+    local0 = 1
+    while local0 < min(items, group):
+        local0 *= 2
+    local1 = 1
+    while local1 * 2 <= min(second, group // local0):
+        local1 *= 2
+    return lanes, 1, (-(-items // local0) * local0, -(-second // local1) * local1, outer), (local0, local1, 1)
+
+
+class _Text:
+    """The generated part of a pointwise kernel."""
+
+    def __init__(self, inputs: Sequence[Operand], outputs: Sequence[Operand], scalars: Sequence[str],
+                 values: Sequence[str], rank: int, inner: list[int], lanes: int):
+        self.inputs, self.outputs, self.scalars, self.values = inputs, outputs, scalars, values
+        self.operands = [*inputs, *outputs]
+        self.rank, self.inner, self.lanes = rank, inner, lanes
+
+    def prelude(self) -> str:
+        loads = [self._load(o, step, whole=True) for o, step in zip(self.inputs, self.inner, strict=False)]
+        partial = [self._load(o, step, whole=False) for o, step in zip(self.inputs, self.inner, strict=False)]
+        targets = list(zip(self.outputs, self.inner[len(self.inputs):], strict=True))
+        stores = [self._store(k, o, step, whole=True) for k, (o, step) in enumerate(targets)]
+        rest = [self._store(k, o, step, whole=False) for k, (o, step) in enumerate(targets)]
+        calculate = [f"V {name} = (V)(s_{name});" for name in self.scalars]
+        calculate += [f"V r{k} = {value};" for k, value in enumerate(self.values)]
+        left = ["const int left = VW;"]
+        return "\n".join([
+            "#define PARAMETERS " + ", ".join(self._parameters()),
+            "#define ROW_STARTS " + " ".join(self._row_starts()),
+            "#define LOADS " + " ".join(left + loads),
+            "#define PARTIAL_LOADS " + " ".join(partial),
+            "#define CALCULATE " + " ".join(calculate),
+            "#define STORES " + " ".join(stores),
+            "#define PARTIAL_STORES " + " ".join(rest),
+        ])
+
+    def _parameters(self) -> list[str]:
+        first_output = len(self.inputs)
+        buffers = [f"__global {'const ' if k < first_output else ''}T_{o.dtype.code} *b_{o.name}"
+                   for k, o in enumerate(self.operands)]
+        offsets = [f"INDEX o_{o.name}" for o in self.operands]
+        scalars = [f"CALC s_{name}" for name in self.scalars]
+        sizes = ["INDEX N", "INDEX CHUNK", "INDEX ROWS", "INDEX COUNT1"]
+        sizes += [f"INDEX d{axis}" for axis in range(2, self.rank)]
+        strides = [f"INDEX t{axis}_{o.name}" for o in self.operands for axis in range(self.rank)]
+        return buffers + offsets + scalars + sizes + strides
+
+    def _row_starts(self) -> list[str]:
+        lines = []
+        if self.rank > 2:
+            lines.append("INDEX rest = outer;")
+            lines += [f"INDEX i{axis} = rest % d{axis}; rest /= d{axis};" for axis in range(2, self.rank)]
+        first_output = len(self.inputs)
+        for k, o in enumerate(self.operands):
+            terms = [f"b_{o.name} + o_{o.name}"]
+            if self.rank > 1:
+                terms.append(f"row * t1_{o.name}")
+            terms += [f"i{axis} * t{axis}_{o.name}" for axis in range(2, self.rank)]
+            const = "const " if k < first_output else ""
+            lines.append(f"__global {const}T_{o.dtype.code} *p_{o.name} = {' + '.join(terms)};")
+        return lines
+
+    def _load(self, o: Operand, step: int, *, whole: bool) -> str:
+        if step == 0:
+            return f"V {o.name} = (V)((CALC)LOAD_{o.dtype.code}(p_{o.name}, 0));"
+        if self.lanes == 1:
+            index = "i" if step == 1 else f"i * t0_{o.name}"
+            return f"V {o.name} = (CALC)LOAD_{o.dtype.code}(p_{o.name}, {index});"
+        if step == 1 and whole:
+            return f"V {o.name} = CONVERT(CALC, VLOAD_{o.dtype.code}(p_{o.name}, i));"
+        return f"V {o.name}; PARTIAL({o.dtype.code}, {o.name}, p_{o.name}, {'1' if step == 1 else f't0_{o.name}'})"
+
+    def _store(self, k: int, o: Operand, step: int, *, whole: bool) -> str:
+        code = o.dtype.code
+        # What is stored: floats for the 16-bit floats, for the others their own type; via int from floating point.
+        target = "CALC" if code == "b8" else o.dtype.compute.cl
+        value = f"r{k}"
+        if not o.dtype.is_floating_point and o.dtype.itemsize < 4 and code != "b8":
+            value = f"CONVERT(int, {value})"
+        if target != "CALC":
+            value = f"CONVERT({target}, {value})"
+        if self.lanes == 1:
+            index = "i" if step in (0, 1) else f"i * t0_{o.name}"
+            return f"STORE_{code}(p_{o.name}, {index}, {value});"
+        if step in (0, 1) and whole:
+            return f"VSTORE_{code}(p_{o.name}, i, {value});"
+        return f"PARTIAL_STORE({code}, {target}, p_{o.name}, {'1' if step in (0, 1) else f't0_{o.name}'}, {value})"

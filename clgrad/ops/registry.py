@@ -1,0 +1,74 @@
+"""What operators there are, by name: the functions, which of them are methods, and the pointwise rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from clgrad.ops.formula import Formula
+
+NONDIFF = "not differentiable"
+
+F = TypeVar("F", bound=Callable)
+
+
+@dataclass(frozen=True, eq=False)
+class Pointwise:
+    """A row of the table of pointwise operators; see :mod:`clgrad.ops.table`."""
+
+    name: str
+    tensors: tuple[str, ...]
+    parameters: dict[str, float]
+    value: Formula
+    integers: Formula | None
+    kind: str
+    derivatives: dict[str, Formula]
+    in_place: bool = True
+
+    @property
+    def public(self) -> bool:
+        """Whether users see it; the others are parts of public functions."""
+        return not self.name.startswith("_")
+
+
+@dataclass
+class _Registry:
+    pointwise: dict[str, Pointwise] = field(default_factory=dict)
+    functions: dict[str, Callable] = field(default_factory=dict)
+    methods: dict[str, Callable] = field(default_factory=dict)
+
+
+REGISTRY = _Registry()
+FUNCTIONS = REGISTRY.functions
+METHODS = REGISTRY.methods
+
+
+def register(row: Pointwise) -> None:
+    """Adds a pointwise row; its function is made in :mod:`clgrad.ops.pointwise`."""
+    if row.name in REGISTRY.pointwise:
+        raise ValueError(f"there are two rows called {row.name}")
+    REGISTRY.pointwise[row.name] = row
+
+
+def operator(*names: str, method: bool = True, function: bool = True) -> Callable[[F], F]:
+    """Registers a function under its own name and the given ones, as ``clgrad.<name>`` and as a method of Tensor."""
+    def decorate(f: F) -> F:
+        for name in (f.__name__.rstrip("_") if not names else "", *names):
+            if not name:
+                continue
+            if function:
+                FUNCTIONS[name] = f
+            if method:
+                METHODS[name] = f
+        return f
+    return decorate
+
+
+def alias(new: str, existing: str, *, method: bool = True) -> None:
+    """Makes ``new`` another name of an operator that is there."""
+    FUNCTIONS[new] = FUNCTIONS[existing]
+    if method:
+        METHODS[new] = METHODS.get(existing, FUNCTIONS[existing])
+
+

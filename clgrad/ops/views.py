@@ -1,0 +1,436 @@
+"""Views: operators whose result shares its input's memory. None of them launches a kernel."""
+
+from __future__ import annotations
+
+import operator as op
+from collections.abc import Callable
+from typing import Any
+
+from clgrad.autograd.graph import as_view, attach, needs_graph, wrap
+from clgrad.layout import layout
+from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.shapes import (
+    Shape,
+    as_shape,
+    broadcast_strides,
+    contiguous_strides,
+    infer_shape,
+    normalize_dim,
+    view_strides,
+)
+
+
+def make_view(x: Any, offset: int, shape: Shape, strides: Shape, replay: Callable, name: str,
+              backward: Callable) -> Any:
+    """The window ``(offset, shape, strides)`` on the memory of ``x``, with ``backward`` as its gradient."""
+    old = x.layout
+    out = wrap(x.storage, offset, layout(tuple(shape), tuple(strides), old.dtype, old.device))
+    as_view(out, x, replay)
+    if needs_graph(x):
+        attach(out, name, (x,), backward)
+    return out
+
+
+def window(x: Any, offset: int, shape: Shape, strides: Shape, replay: Callable, name: str) -> Any:
+    """A view of some of the elements: the gradient is zero outside of it."""
+    whole_shape = x.layout.shape
+
+    def backward(g: Any) -> Any:
+        whole = g.new_zeros(whole_shape)
+        replay(whole).copy_(g)
+        return whole
+    return make_view(x, offset, shape, strides, replay, name, backward)
+
+
+def sizes_of(args: tuple) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` alike; -1 is allowed."""
+    if len(args) == 1 and isinstance(args[0], (tuple, list)):
+        args = tuple(args[0])
+    try:
+        return tuple([op.index(a) for a in args])
+    except TypeError:
+        kinds = ", ".join(type(a).__name__ for a in args)
+        raise TypeError(f"expected sizes as integers, got ({kinds})") from None
+
+
+@operator("view", function=False)
+def view(x: Any, *shape: Any, size: Any = None, dtype: Any = None) -> Any:
+    """The same memory with another shape; one size may be -1. RuntimeError where only a copy could have it."""
+    if size is not None:
+        shape = (size,)
+    if dtype is not None or (len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)) and hasattr(
+            shape[0], "itemsize")):
+        return view_dtype(x, dtype or shape[0])
+    wanted = infer_shape(sizes_of(shape), x.layout.numel)
+    strides = view_strides(x.layout.shape, x.layout.strides, wanted)
+    if strides is None:
+        raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension "
+                           "spans across two contiguous subspaces). Use .reshape(...) instead.")
+    old = x.layout.shape
+    return make_view(x, x.offset, wanted, strides, lambda b: b.view(wanted), "View", lambda g: g.reshape(old))
+
+
+def view_dtype(x: Any, dtype: Any) -> Any:
+    """The same bytes as another dtype; the last dimension shrinks or grows with the element's size."""
+    old, size, new = x.layout, x.layout.dtype.itemsize, dtype.itemsize
+    if size == new:
+        shape, strides, offset = old.shape, old.strides, x.offset
+    else:
+        if not old.ndim or old.strides[-1] != 1:
+            raise RuntimeError("self.stride(-1) must be 1 to view " f"{old.dtype} as {dtype} (different element sizes)")
+        factor, remainder = divmod(max(size, new), min(size, new))
+        if new > size and (old.shape[-1] % factor or x.offset % factor
+                           or any(s % factor for s in old.strides[:-1])):
+            raise RuntimeError(f"self.size(-1) must be divisible by {factor} to view {old.dtype} as {dtype} "
+                               f"(different element sizes), but got {old.shape[-1]}")
+        if new > size:
+            shape = (*old.shape[:-1], old.shape[-1] // factor)
+            strides, offset = (*(s // factor for s in old.strides[:-1]), 1), x.offset // factor
+        else:
+            shape = (*old.shape[:-1], old.shape[-1] * factor)
+            strides, offset = (*(s * factor for s in old.strides[:-1]), 1), x.offset * factor
+    out = wrap(x.storage, offset, layout(tuple(shape), tuple(strides), dtype, old.device))
+    return as_view(out, x, lambda b: view_dtype(b, dtype))
+
+
+@operator("reshape")
+def reshape(input: Any, *shape: Any) -> Any:
+    """The elements in another shape: a view where possible, else a copy."""
+    if not shape:
+        raise TypeError("reshape() missing 1 required argument: 'shape'")
+    old = input.layout
+    wanted = infer_shape(sizes_of(shape), old.numel)
+    strides = view_strides(old.shape, old.strides, wanted)
+    if strides is None:
+        input, strides = input.contiguous(), contiguous_strides(wanted)
+    shape_before = old.shape
+    return make_view(input, input.offset, wanted, strides, lambda b: b.view(wanted), "View",
+                     lambda g: g.reshape(shape_before))
+
+
+@operator("view_as", function=False)
+def view_as(x: Any, other: Any) -> Any:
+    """``x.view(other.shape)``."""
+    return view(x, other.layout.shape)
+
+
+@operator("reshape_as", function=False)
+def reshape_as(x: Any, other: Any) -> Any:
+    """``x.reshape(other.shape)``."""
+    return reshape(x, other.layout.shape)
+
+
+@operator("permute")
+def permute(input: Any, *dims: Any) -> Any:
+    """The dimensions in another order."""
+    rank = input.layout.ndim
+    order = tuple(normalize_dim(d, rank) for d in sizes_of(dims))
+    if sorted(order) != list(range(rank)):
+        raise RuntimeError(f"permute(dims): dims {list(order)} must name each of the {rank} dimensions once")
+    shape, strides = input.layout.shape, input.layout.strides
+    inverse = tuple(order.index(axis) for axis in range(rank))
+    return make_view(input, input.offset, tuple(shape[a] for a in order), tuple(strides[a] for a in order),
+                     lambda b: b.permute(order), "Permute", lambda g: g.permute(inverse))
+
+
+@operator("transpose", "swapaxes", "swapdims")
+def transpose(input: Any, dim0: int, dim1: int) -> Any:
+    """Two dimensions exchanged."""
+    rank = input.layout.ndim
+    a, b = normalize_dim(dim0, rank), normalize_dim(dim1, rank)
+    shape, strides = list(input.layout.shape), list(input.layout.strides)
+    if rank:
+        shape[a], shape[b] = shape[b], shape[a]
+        strides[a], strides[b] = strides[b], strides[a]
+    return make_view(input, input.offset, tuple(shape), tuple(strides), lambda x: x.transpose(a, b), "Transpose",
+                     lambda g: g.transpose(a, b))
+
+
+@operator("t")
+def t(input: Any) -> Any:
+    """The transpose of a matrix; a vector or a scalar as it is."""
+    if input.layout.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.layout.ndim}D")
+    if input.layout.ndim < 2:
+        return make_view(input, input.offset, input.layout.shape, input.layout.strides, lambda b: b.t(), "T",
+                         lambda g: g.t())
+    (rows, columns), (down, across) = input.layout.shape, input.layout.strides
+    return make_view(input, input.offset, (columns, rows), (across, down), lambda b: b.t(), "T", lambda g: g.t())
+
+
+@operator("movedim", "moveaxis")
+def movedim(input: Any, source: Any, destination: Any) -> Any:
+    """Dimensions moved to other places, the others kept in order."""
+    rank = input.layout.ndim
+    source = source if isinstance(source, (tuple, list)) else (source,)
+    destination = destination if isinstance(destination, (tuple, list)) else (destination,)
+    if len(source) != len(destination):
+        raise RuntimeError("movedim: Invalid source or destination dims: source "
+                           f"({list(source)} dims) should contain the same number of dims as destination")
+    from_, to = [normalize_dim(d, rank) for d in source], [normalize_dim(d, rank) for d in destination]
+    order = [axis for axis in range(rank) if axis not in from_]
+    for place, axis in sorted(zip(to, from_, strict=True)):
+        order.insert(place, axis)
+    return permute(input, order)
+
+
+@operator("expand", function=False)
+def expand(x: Any, *sizes: Any, size: Any = None, implicit: bool = False) -> Any:
+    """Dimensions of size 1 repeated without a copy (stride 0), and new ones in front; -1 keeps a size."""
+    wanted = sizes_of(sizes if size is None else (size,))
+    shape = x.layout.shape
+    lead = len(wanted) - len(shape)
+    if lead < 0:
+        raise RuntimeError(f"expand: the number of sizes provided ({len(wanted)}) must be greater or equal to the "
+                           f"number of dimensions in the tensor ({len(shape)})")
+    full = []
+    for axis, target in enumerate(wanted):
+        own = shape[axis - lead] if axis >= lead else None
+        if target == -1:
+            if own is None:
+                raise RuntimeError("expand: The expanded size of the tensor (-1) isn't allowed in a leading, "
+                                   f"non-existing dimension {axis}")
+            target = own
+        if target < 0 or (own is not None and own != 1 and own != target):
+            raise RuntimeError(f"The expanded size of the tensor ({target}) must match the existing size ({own}) at "
+                               f"non-singleton dimension {axis}. Target sizes: {list(wanted)}. Tensor sizes: "
+                               f"{list(shape)}")
+        full.append(target)
+    target_shape = tuple(full)
+    return make_view(x, x.offset, target_shape, broadcast_strides(shape, x.layout.strides, target_shape),
+                     lambda b: b.expand(target_shape), "Expand", lambda g: g)
+
+
+@operator("expand_as", function=False)
+def expand_as(x: Any, other: Any) -> Any:
+    """``x.expand(other.shape)``."""
+    return expand(x, other.layout.shape)
+
+
+@operator("broadcast_to")
+def broadcast_to(input: Any, size: Any) -> Any:
+    """The tensor as if it had a larger shape."""
+    return expand(input, as_shape(size))
+
+
+@operator("broadcast_tensors", method=False)
+def broadcast_tensors(*tensors: Any) -> tuple:
+    """The tensors, each expanded to their common shape."""
+    from_shapes = [t.layout.shape for t in tensors]
+    shape = FUNCTIONS["broadcast_shapes"](*from_shapes)
+    return tuple([expand(t, shape) for t in tensors])
+
+
+@operator("narrow")
+def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
+    """``length`` elements from ``start`` on along a dimension."""
+    dim = normalize_dim(dim, input.layout.ndim)
+    size, start = input.layout.shape[dim], op.index(start)
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if not -size <= start <= size:
+        raise IndexError(f"start out of range (expected to be in range of [{-size}, {size}], but got {start})")
+    start = start + size if start < 0 else start
+    if start + length > size:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
+    return slice_view(input, dim, start, length, 1)
+
+
+def slice_view(x: Any, dim: int, start: int, length: int, step: int) -> Any:
+    """Every ``step``-th element of a dimension, ``length`` of them; all arguments are in range."""
+    shape, strides = list(x.layout.shape), list(x.layout.strides)
+    offset = x.offset + start * strides[dim]
+    shape[dim] = length
+    strides[dim] *= step
+    return window(x, offset, tuple(shape), tuple(strides), lambda b: slice_view(b, dim, start, length, step), "Slice")
+
+
+@operator("select")
+def select(input: Any, dim: int, index: Any) -> Any:
+    """The slice at one index of a dimension, without that dimension."""
+    if not input.layout.ndim:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    dim = normalize_dim(dim, input.layout.ndim)
+    size, index = input.layout.shape[dim], op.index(index)
+    if not -size <= index < size:
+        raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {size}")
+    index %= size
+    shape, strides = input.layout.shape, input.layout.strides
+    return window(input, input.offset + index * strides[dim], shape[:dim] + shape[dim + 1:],
+                  strides[:dim] + strides[dim + 1:], lambda b: select(b, dim, index), "Select")
+
+
+@operator("unsqueeze")
+def unsqueeze(input: Any, dim: int) -> Any:
+    """A dimension of size 1 put in at ``dim``."""
+    dim = normalize_dim(dim, input.layout.ndim + 1)
+    shape, strides = input.layout.shape, input.layout.strides
+    step = shape[dim] * strides[dim] if dim < len(shape) else 1
+    return make_view(input, input.offset, (*shape[:dim], 1, *shape[dim:]), (*strides[:dim], step, *strides[dim:]),
+                     lambda b: b.unsqueeze(dim), "Unsqueeze", lambda g: g.squeeze(dim))
+
+
+@operator("squeeze")
+def squeeze(input: Any, dim: Any = None) -> Any:
+    """Without dimensions of size 1: all of them, or those named that have it."""
+    shape, strides = input.layout.shape, input.layout.strides
+    rank = len(shape)
+    named = range(rank) if dim is None else [normalize_dim(d, rank) for d in (
+        dim if isinstance(dim, (tuple, list)) else (dim,))]
+    keep = [axis for axis in range(rank) if axis not in named or shape[axis] != 1]
+    return make_view(input, input.offset, tuple(shape[a] for a in keep), tuple(strides[a] for a in keep),
+                     lambda b: b.squeeze(dim), "Squeeze", lambda g: g.reshape(shape))
+
+
+@operator("flatten")
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """Neighbouring dimensions merged into one; a scalar becomes a vector of one element."""
+    shape = input.layout.shape
+    if not shape:
+        return reshape(input, 1)
+    start, end = normalize_dim(start_dim, len(shape)), normalize_dim(end_dim, len(shape))
+    if start > end:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    if start == end:
+        return input
+    merged = 1
+    for size in shape[start:end + 1]:
+        merged *= size
+    return reshape(input, (*shape[:start], merged, *shape[end + 1:]))
+
+
+@operator("ravel")
+def ravel(input: Any) -> Any:
+    """``input.reshape(-1)``."""
+    return reshape(input, -1)
+
+
+@operator("unflatten")
+def unflatten(input: Any, dim: int, sizes: Any) -> Any:
+    """A dimension split into several; one of ``sizes`` may be -1."""
+    dim = normalize_dim(dim, input.layout.ndim)
+    shape = input.layout.shape
+    return view(input, (*shape[:dim], *infer_shape(sizes_of((sizes,)), shape[dim]), *shape[dim + 1:]))
+
+
+@operator("diagonal")
+def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+    """The diagonal of two dimensions, as a new last dimension."""
+    rank = input.layout.ndim
+    a, b = normalize_dim(dim1, rank), normalize_dim(dim2, rank)
+    if a == b:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    shape, strides = input.layout.shape, input.layout.strides
+    down, right = max(-offset, 0), max(offset, 0)
+    length = max(min(shape[a] - down, shape[b] - right), 0)
+    start = input.offset + (down * strides[a] + right * strides[b] if length else 0)
+    rest = [axis for axis in range(rank) if axis not in (a, b)]
+    return window(input, start, (*(shape[r] for r in rest), length), (*(strides[r] for r in rest),
+                  strides[a] + strides[b]), lambda w: w.diagonal(offset, a, b), "Diagonal")
+
+
+@operator("unfold", function=False)
+def unfold(x: Any, dimension: int, size: int, step: int) -> Any:
+    """Windows of ``size`` every ``step`` elements along a dimension, as a new last dimension."""
+    dim = normalize_dim(dimension, x.layout.ndim)
+    shape, strides = (x.layout.shape, x.layout.strides) if x.layout.ndim else ((1,), (1,))
+    if size > shape[dim]:
+        raise RuntimeError(f"maximum size for tensor at dimension {dim} is {shape[dim]} but size is {size}")
+    if step <= 0:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    count = (shape[dim] - size) // step + 1
+
+    def backward(g: Any) -> Any:
+        # Windows may overlap: each of the `size` positions within a window is added on its own.
+        whole = g.new_zeros(shape)
+        for position in range(size):
+            part = slice_view(whole, dim, position, count, step)
+            part.add_(g.select(-1, position))
+        return whole
+    return make_view(x, x.offset, (*shape[:dim], count, *shape[dim + 1:], size),
+                     (*strides[:dim], strides[dim] * step, *strides[dim + 1:], strides[dim]),
+                     lambda b: b.unfold(dim, size, step), "Unfold", backward)
+
+
+@operator("chunk")
+def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
+    """At most ``chunks`` pieces of equal size (the last may be smaller)."""
+    if chunks < 1:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    size = input.layout.shape[normalize_dim(dim, input.layout.ndim)]
+    return split(input, max(-(-size // chunks), 1), dim) if size else split(input, [0] * chunks, dim)
+
+
+@operator("split", "split_with_sizes")
+def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
+    """Pieces of one size (the last may be smaller), or of the given sizes."""
+    dim = normalize_dim(dim, tensor.layout.ndim)
+    size = tensor.layout.shape[dim]
+    sections = split_size_or_sections
+    if not isinstance(sections, (tuple, list)):
+        if sections < 0 or (sections == 0 and size):
+            raise RuntimeError(f"split expects split_size be non-negative, but got split_size={sections}")
+        full = sections or 1
+        sections = [min(full, size - start) for start in range(0, size, full)] or [0]
+    if sum(sections) != size:
+        raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at "
+                           f"dimension {dim}), but got split_sizes={list(sections)}")
+    pieces, start = [], 0
+    for length in sections:
+        pieces.append(slice_view(tensor, dim, start, length, 1))
+        start += length
+    return tuple(pieces)
+
+
+@operator("tensor_split")
+def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple:
+    """A number of nearly equal pieces, or pieces between the given indices."""
+    dim = normalize_dim(dim, input.layout.ndim)
+    size, sections = input.layout.shape[dim], indices_or_sections
+    if isinstance(sections, (tuple, list)) or (hasattr(sections, "tolist") and sections.ndim):
+        places = list(sections if isinstance(sections, (tuple, list)) else sections.tolist())
+        cuts = [min(max(c + size if c < 0 else c, 0), size) for c in places]
+    else:
+        sections = op.index(sections)
+        if sections <= 0:
+            raise RuntimeError(f"number of sections must be larger than 0, got {sections}")
+        base, extra = divmod(size, sections)
+        cuts = [k * base + min(k, extra) for k in range(1, sections)]
+    bounds = [0, *cuts, size]
+    return tuple([slice_view(input, dim, a, max(b - a, 0), 1) for a, b in zip(bounds, bounds[1:], strict=False)])
+
+
+@operator("unbind")
+def unbind(input: Any, dim: int = 0) -> tuple:
+    """The slices along a dimension."""
+    dim = normalize_dim(dim, input.layout.ndim)
+    if not input.layout.ndim:
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
+    return tuple([select(input, dim, index) for index in range(input.layout.shape[dim])])
+
+
+@operator("as_strided")
+def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+    """Any window on the storage. Gradients are defined where no element is seen twice."""
+    shape, strides = as_shape(size), tuple(stride)
+    if len(shape) != len(strides):
+        raise RuntimeError("mismatch in length of strides and shape")
+    offset = input.offset if storage_offset is None else storage_offset
+    reach = offset + (0 if 0 in shape else 1 + sum((s - 1) * t for s, t in zip(shape, strides, strict=True)))
+    if reach * input.layout.dtype.itemsize > input.storage.nbytes or any(s < 0 for s in strides):
+        raise RuntimeError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset} requiring"
+                           f" a storage size of {reach * input.layout.dtype.itemsize} are out of bounds for storage of "
+                           f"size {input.storage.nbytes}")
+    relative = offset - input.offset
+    return window(input, offset, shape, strides,
+                  lambda b: as_strided(b, shape, strides, b.offset + relative), "AsStrided")
+
+
+@operator("detach")
+def detach(input: Any) -> Any:
+    """The same memory and values, outside of the graph."""
+    out = wrap(input.storage, input.offset, input.layout)
+    out._untracked = input._untracked
+    return out
+
+
