@@ -41,27 +41,34 @@ class Kernel:
 class Bound:
     """A launch with all its sizes: a kernel of its own whose constant arguments are set once.
 
-    The arguments are buffers first, then the *varying* scalars (offsets, numbers; ``varying`` gives their signature
-    letters), then the constants. Only what differs from the call before is set again.
+    The arguments are buffers first, then their offsets, then the numbers that may differ from call to call (``numbers``
+    gives their signature letters), then the constants. Only what differs from the call before is set again.
     """
 
-    __slots__ = ("kernel", "handle", "global_size", "local_size", "buffers", "varying", "current")
+    __slots__ = ("kernel", "handle", "global_size", "local_size", "buffers", "index", "numbers", "offsets", "values")
 
     def __init__(self, kernel: Kernel, global_size: tuple[int, ...], local_size: tuple[int, ...], buffers: int,
-                 varying: str, constants: tuple):
+                 numbers: str, constants: tuple):
         self.kernel = Kernel(kernel.program, kernel.name, kernel.signature)
         self.handle = self.kernel.handle
-        self.global_size, self.local_size, self.buffers, self.varying = global_size, local_size, buffers, varying
-        self.current: tuple | None = None
-        first = buffers + len(varying)
-        for position, value in enumerate(constants, first):
+        self.global_size, self.local_size, self.buffers, self.numbers = global_size, local_size, buffers, numbers
+        self.index: Any = SCALARS[kernel.signature[buffers]]
+        self.offsets: tuple | None = None
+        self.values: tuple | None = None
+        for position, value in enumerate(constants, 2 * buffers + len(numbers)):
             self.handle.set_arg(position, SCALARS[kernel.signature[position]](value))  # type: ignore[misc]
 
-    def set_varying(self, values: tuple) -> None:
-        """Sets the varying scalars; the caller holds the device's lock."""
-        for position, (letter, value) in enumerate(zip(self.varying, values, strict=True), self.buffers):
+    def set_offsets(self, offsets: tuple) -> None:
+        """Sets the buffers' offsets, in elements; the caller holds the device's lock."""
+        for position, value in enumerate(offsets, self.buffers):
+            self.handle.set_arg(position, self.index(value))
+        self.offsets = offsets
+
+    def set_values(self, values: tuple) -> None:
+        """Sets the numbers; the caller holds the device's lock."""
+        for position, (letter, value) in enumerate(zip(self.numbers, values, strict=True), 2 * self.buffers):
             self.handle.set_arg(position, SCALARS[letter](value))  # type: ignore[misc]
-        self.current = values
+        self.values = values
 
 
 class _ForkedLock:
@@ -130,14 +137,16 @@ class Device:
         if self.recorder is not None:
             self.recorder(kernel, event)
 
-    def run(self, bound: Bound, buffers: tuple, varying: tuple) -> None:
+    def run(self, bound: Bound, buffers: tuple, offsets: tuple, values: tuple) -> None:
         """Like :meth:`launch`, for a bound kernel: the way of the operators that run most often."""
         try:
             with self.lock:
-                # A zero is set again because -0.0 equals 0.0.
-                if varying != bound.current or 0.0 in varying and "f" in bound.varying:
-                    bound.set_varying(varying)
                 handle = bound.handle
+                if offsets != bound.offsets:
+                    bound.set_offsets(offsets)
+                # A zero is set again: -0.0 equals 0.0.
+                if values and (values != bound.values or 0 in values):
+                    bound.set_values(values)
                 for position, buffer in enumerate(buffers):
                     handle.set_arg(position, buffer)
                 event = enqueue(self.queue, handle, bound.global_size, bound.local_size)

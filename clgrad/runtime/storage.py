@@ -79,6 +79,13 @@ class Storage:
         """The buffer to pass to a kernel, with the current values in it."""
         raise NotImplementedError
 
+    def refill(self, pattern: np.generic) -> bool:
+        """Changes what the storage will be filled with, where it has no memory yet; says whether it could."""
+        if self._block is not None or self._host is not None:
+            return False
+        self._fill = pattern
+        return True
+
     def read(self) -> np.ndarray:
         """The current bytes, to look at now: neither to be changed nor to be kept."""
         raise NotImplementedError
@@ -99,6 +106,14 @@ class Storage:
 
     def publish(self) -> None:
         """Makes what kernels wrote visible in exported memory."""
+
+    def address(self) -> int:
+        """The host address of the contents; where they are not in host memory, a number of their own."""
+        if self._host is not None:
+            return self._host.ctypes.data
+        if self._block is not None:
+            return self._block.host.ctypes.data if self._block.host is not None else self._block.buffer.int_ptr
+        return 0
 
     def wrote(self, counted: bool = True) -> None:
         """Notes that a kernel changes the contents; ``counted``: those who saved them are to notice."""

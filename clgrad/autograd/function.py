@@ -1,0 +1,158 @@
+"""``Function``: operations whose forward and backward users write."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from clgrad.autograd.grad_mode import mode, no_grad
+from clgrad.autograd.graph import Saved, TensorBase, attach, rebase, wrap
+
+
+class FunctionCtx:
+    """What ``forward`` hands to ``backward``: tensors by :meth:`save_for_backward`, anything else as attributes."""
+
+    _saved: Saved | None = None
+    _to_save: tuple = ()
+    _dirty: tuple = ()
+    _non_differentiable: tuple = ()
+    _materialize = True
+    needs_input_grad: tuple = ()
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Keeps tensors; a change in place afterwards is noticed."""
+        self._to_save = tensors
+
+    save_for_forward = save_for_backward
+
+    def mark_dirty(self, *tensors: Any) -> None:
+        """Says which inputs ``forward`` changed in place."""
+        self._dirty = tensors
+
+    def mark_non_differentiable(self, *tensors: Any) -> None:
+        """Says which results have no gradient."""
+        self._non_differentiable = tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether ``backward`` gets zeros (default) or None for results to which no gradient came."""
+        self._materialize = value
+
+    @property
+    def saved_tensors(self) -> tuple:
+        """What was saved."""
+        return tuple(self._saved.unpack()) if self._saved is not None else ()
+
+
+class Function:
+    """An operation with static methods ``forward(ctx, ...)`` and ``backward(ctx, *grad_outputs)``.
+
+    >>> import clgrad
+    >>> class Square(clgrad.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x * x
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         (x,) = ctx.saved_tensors
+    ...         return 2 * x * g
+    >>> x = clgrad.tensor(3., requires_grad=True)
+    >>> Square.apply(x).backward()
+    >>> x.grad
+    tensor(6.)
+    """
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        """Computes the result; nothing inside is recorded."""
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Computes a gradient an argument of ``forward`` (None where there is none)."""
+        raise NotImplementedError("You must implement either the backward or vjp method for your custom "
+                                  "autograd.Function to use it with backward mode AD.")
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Runs ``forward`` and records a node whose backward is this class's."""
+        ctx = type(f"{cls.__name__}Backward", (FunctionCtx,), {})()
+        ctx.needs_input_grad = tuple(isinstance(a, TensorBase) and a._requires_grad for a in args)
+        recorded = mode.enabled and any(ctx.needs_input_grad)
+        setup = getattr(cls, "setup_context", None)
+        with no_grad():
+            if setup is None:
+                result = cls.forward(ctx, *args, **kwargs)
+            else:
+                result = cls.forward(*args, **kwargs)
+                setup(ctx, args, result)
+        if recorded:
+            return cls._record(ctx, args, result)
+        return result
+
+    @classmethod
+    def _record(cls, ctx: Any, args: tuple, result: Any) -> Any:
+        several = isinstance(result, (tuple, list))
+        outputs = list(result) if several else [result]
+        dirty = {id(t) for t in ctx._dirty}
+        silent = {id(t) for t in ctx._non_differentiable}
+        inputs = {id(a) for a in args if isinstance(a, TensorBase)}
+        # A result that is an input becomes a new tensor on its memory: it has a history of its own.
+        made = [wrap(t.storage, t.offset, t.layout) if isinstance(t, TensorBase) and (
+                    id(t) in inputs or t._view is not None) else t for t in outputs]
+        marked = tuple([t if isinstance(t, TensorBase) and id(old) not in silent else None
+                        for old, t in zip(outputs, made, strict=True)])
+        positions = [n for n, a in enumerate(args) if isinstance(a, TensorBase)]
+        owners = {id(old): new for old, new in zip(outputs, made, strict=True)}
+        saved = Saved(cls.__name__, [None if t is None or id(t) in owners and id(t) not in inputs else t
+                                     for t in ctx._to_save])
+        ctx._saved = saved
+        layouts = [t.layout if isinstance(t, TensorBase) else None for t in outputs]
+        devices = next(a for a in args if isinstance(a, TensorBase) and a._requires_grad)
+
+        def backward(*grads: Any) -> tuple:
+            if ctx._materialize:
+                grads = tuple([g if g is not None or own is None else zeros(own.shape, dtype=own.dtype)
+                               for g, own in zip(grads, layouts, strict=True)])
+            found = cls.backward(ctx, *grads)
+            found = found if isinstance(found, tuple) else (found,)
+            if len(found) != len(args) and any(g is not None for g in found[len(args):]):
+                raise RuntimeError(f"function {cls.__name__}Backward returned an incorrect number of gradients "
+                                   f"(expected {len(args)}, got {len(found)})")
+            found = (*found, *(None,) * (len(args) - len(found)))
+            return tuple([found[n] for n in positions])
+        zeros = functools.partial(type(devices).new_zeros, wrap(devices.storage, devices.offset, devices.layout))
+        node = attach(marked, f"{cls.__name__}Backward", [args[n] for n in positions], backward, saved)
+        for place, t in enumerate(ctx._to_save):
+            if t is not None and id(t) in owners and id(t) not in inputs and saved.entries is not None:
+                saved.add_output(owners[id(t)])
+                saved.entries[place] = saved.entries.pop()
+        for old, new in zip(outputs, made, strict=True):
+            if id(old) in dirty:
+                rebase(old, node, new)
+        final = [old if id(old) in dirty else new for old, new in zip(outputs, made, strict=True)]
+        return type(result)(final) if several else final[0]
+
+
+def once_differentiable(function: Callable) -> Callable:
+    """For a ``backward`` that cannot be differentiated itself: nothing inside is recorded."""
+    @functools.wraps(function)
+    def wrapped(ctx: Any, *grads: Any) -> Any:
+        before, mode.enabled = mode.enabled, False
+        try:
+            found = function(ctx, *grads)
+        finally:
+            mode.enabled = before
+        if before and any(isinstance(g, TensorBase) and g._requires_grad for g in grads):
+            several = isinstance(found, tuple)
+            listed = found if several else (found,)
+
+            def refuse(*_: Any) -> Any:
+                raise RuntimeError("trying to differentiate twice a function that was marked with "
+                                   "@once_differentiable")
+            fresh = tuple([None if g is None else wrap(g.storage, g.offset, g.layout) for g in listed])
+            attach(fresh, "DelayedError", [g for g in grads if isinstance(g, TensorBase)], refuse)
+            return fresh if several else fresh[0]
+        return found
+    return wrapped

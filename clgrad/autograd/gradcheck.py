@@ -1,0 +1,114 @@
+"""Comparing gradients with finite differences, to first and second order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from clgrad.autograd.engine import grad
+from clgrad.autograd.grad_mode import enable_grad, no_grad
+from clgrad.autograd.graph import TensorBase
+
+
+class GradcheckError(RuntimeError):
+    """The analytical and the numerical gradient differ."""
+
+
+def _tuple(value: Any) -> tuple:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
+def _differentiable(outputs: Any) -> list:
+    return [o for o in _tuple(outputs) if isinstance(o, TensorBase) and o.layout.dtype.is_floating_point]
+
+
+def _numerical(f: Callable, inputs: tuple, which: int, eps: float) -> list[np.ndarray]:
+    """For each output its Jacobian with respect to one input, by central differences."""
+    x = inputs[which]
+    values = np.array(x.detach().tolist(), np.float64)
+    columns = []
+    for position in range(values.size):
+        ends = []
+        for sign in (1, -1):
+            moved = values.copy().reshape(-1)
+            moved[position] += sign * eps
+            replaced = x.detach().new_tensor(moved.reshape(values.shape), requires_grad=False)
+            with no_grad():
+                outputs = f(*inputs[:which], replaced, *inputs[which + 1:])
+            ends.append([np.array(o.tolist(), np.float64).ravel() for o in _differentiable(outputs)])
+        columns.append([(a - b) / (2 * eps) for a, b in zip(*ends, strict=True)])
+    return [np.stack([column[k] for column in columns]) if columns else np.zeros((0, 0))
+            for k in range(len(columns[0]) if columns else 0)]
+
+
+def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
+              raise_exception: bool = True, nondet_tol: float = 0.0, check_undefined_grad: bool = True,
+              fast_mode: bool = False, **ignored: Any) -> bool:
+    """Whether the gradients of ``func`` agree with central differences of step ``eps``.
+
+    Args:
+        inputs: tensors; those that require gradients are checked and should be float64.
+
+    Raises:
+        GradcheckError: they do not, and ``raise_exception`` is true.
+    """
+    inputs = _tuple(inputs)
+    checked = [n for n, t in enumerate(inputs) if isinstance(t, TensorBase) and t.requires_grad]
+    if not checked:
+        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have "
+                         "requires_grad=True.")
+    outputs = _differentiable(func(*inputs))
+    for number in checked:
+        expected = _numerical(func, inputs, number, eps)
+        for k, output in enumerate(outputs):
+            if not output.requires_grad:
+                continue
+            found = _analytical(output, inputs[number])
+            if expected and not np.allclose(found, expected[k], rtol, atol, equal_nan=True):
+                if not raise_exception:
+                    return False
+                raise GradcheckError(f"Jacobian mismatch for output {k} with respect to input {number},\n"
+                                     f"numerical:\n{expected[k]}\nanalytical:\n{found}")
+    return True
+
+
+def _analytical(output: Any, x: Any) -> np.ndarray:
+    """The Jacobian by one backward pass an element of the output."""
+    rows = []
+    for position in range(output.numel()):
+        seed = np.zeros(output.numel())
+        seed[position] = 1
+        (found,) = grad(output, x, output.detach().new_tensor(seed.reshape(tuple(output.shape))), retain_graph=True,
+                        allow_unused=True)
+        rows.append(np.zeros(x.numel()) if found is None else np.array(found.tolist(), np.float64).ravel())
+    return np.stack(rows, axis=1) if rows else np.zeros((x.numel(), 0))
+
+
+def gradgradcheck(func: Callable, inputs: Any, grad_outputs: Any = None, *, eps: float = 1e-6, atol: float = 1e-5,
+                  rtol: float = 1e-3, gen_non_contig_grad_outputs: bool = False, raise_exception: bool = True,
+                  nondet_tol: float = 0.0, check_undefined_grad: bool = True, **ignored: Any) -> bool:
+    """Whether the gradients of the gradients agree with central differences; see :func:`gradcheck`."""
+    inputs = _tuple(inputs)
+    outputs = _differentiable(func(*inputs))
+    if grad_outputs is None:
+        seeds = [np.random.RandomState(k).uniform(0.5, 1.5, tuple(o.shape)) for k, o in enumerate(outputs)]
+        grad_outputs = [o.detach().new_tensor(s, requires_grad=True)
+                        for o, s in zip(outputs, seeds, strict=True)]
+    grad_outputs = _tuple(grad_outputs)
+    count = len(inputs)
+    checked = [n for n, t in enumerate(inputs) if isinstance(t, TensorBase) and t.requires_grad]
+
+    @enable_grad()
+    def gradients(*args: Any) -> tuple:
+        values = [a if n not in checked or a.requires_grad else a.detach().requires_grad_()
+                  for n, a in enumerate(args[:count])]
+        found = _differentiable(func(*values))
+        pairs = [(o, g) for o, g in zip(found, args[count:], strict=True) if o.requires_grad]
+        result = grad([o for o, _ in pairs], [values[n] for n in checked], [g for _, g in pairs], create_graph=True,
+                      allow_unused=True)
+        return tuple(r for r in result if r is not None and r.requires_grad)
+    return gradcheck(gradients, (*inputs, *grad_outputs), eps=eps, atol=atol, rtol=rtol,
+                     raise_exception=raise_exception)
+

@@ -1,0 +1,259 @@
+"""Operators that are compositions of others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.autograd.grad_mode import no_grad
+from clgrad.autograd.graph import TensorBase, check_in_place, mark_changed, needs_graph
+from clgrad.ops import pointwise
+from clgrad.ops.copying import COPY, full
+from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, alias, operator
+from clgrad.ops.views import make_view
+from clgrad.shapes import Size
+from clgrad.shapes import broadcast_shapes as _broadcast_shapes
+
+ROWS = REGISTRY.pointwise
+
+
+@operator("alias", method=False)
+def alias_view(input: Any) -> Any:
+    """A new tensor that is a view of all of ``input``."""
+    own = input.layout
+    return make_view(input, input.offset, own.shape, own.strides, alias_view, "Alias", lambda g: g)
+
+
+@operator("broadcast_shapes", method=False)
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The shape that shapes broadcast to."""
+    return _broadcast_shapes(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes])
+
+
+def _scaled(name: str, sign: int) -> None:
+    """add and sub with PyTorch's ``alpha``: input + alpha * other."""
+    plain, plain_in_place = FUNCTIONS[name], FUNCTIONS[f"{name}_"]
+    row = ROWS["_add_scaled"]
+
+    def function(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
+        if alpha == 1:
+            return plain(input, other, out=out)
+        return pointwise.call(row, (input, other), (sign * alpha,), out)
+
+    def in_place(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+        if alpha == 1:
+            return plain_in_place(input, other)
+        return pointwise.call_in_place(row, (input, other), (sign * alpha,))
+    for made, made_name in ((function, name), (in_place, f"{name}_")):
+        made.__name__, made.__doc__ = made_name, FUNCTIONS[made_name].__doc__
+        FUNCTIONS[made_name] = METHODS[made_name] = made
+
+
+_scaled("add", 1)
+_scaled("sub", -1)
+_POWERS = {0.5: "sqrt", 1.0: "_copy", 2.0: "square", 3.0: "_cube", -1.0: "reciprocal", -0.5: "rsqrt"}
+_pow = FUNCTIONS["pow"]
+
+
+@operator("pow")
+def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
+    """``input ** exponent``; common exponents have kernels of their own."""
+    if (out is None and isinstance(exponent, (int, float)) and isinstance(input, TensorBase)
+            and (name := _POWERS.get(exponent)) and (exponent in (1, 2, 3) or input.layout.dtype.is_floating_point)):
+        return pointwise.call(ROWS[name], (input,))
+    if isinstance(exponent, int) and exponent < 0 and isinstance(input, TensorBase) and (
+            not input.layout.dtype.is_floating_point):
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    return _pow(input, exponent, out=out)
+
+
+_div = FUNCTIONS["div"]
+_MODES = {None: "div", "floor": "_div_floor", "trunc": "_div_trunc"}
+
+
+def _rounded(rounding_mode: str | None) -> Any:
+    if rounding_mode not in _MODES:
+        raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+                           f"'{rounding_mode}'")
+    return ROWS[_MODES[rounding_mode]]
+
+
+@operator("div", "divide", "true_divide")
+def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:
+    """``input / other``; ``rounding_mode`` "floor" or "trunc" gives the rounded quotient."""
+    if rounding_mode is None:
+        return _div(input, other, out=out)
+    return pointwise.call(_rounded(rounding_mode), (input, other), (), out)
+
+
+@operator("div_", "divide_", "true_divide_", function=False)
+def div_(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
+    """:func:`div` in place."""
+    return pointwise.call_in_place(_rounded(rounding_mode), (input, other))
+
+
+@operator("clamp", "clip")
+def clamp(input: Any, min: Any = None, max: Any = None, *, out: Any = None) -> Any:
+    """Values below ``min`` become ``min``, values above ``max`` become ``max``; NaN stays."""
+    return _clamped(pointwise.call, input, min, max, out=out)
+
+
+@operator("clamp_", "clip_")
+def clamp_(input: Any, min: Any = None, max: Any = None) -> Any:
+    """:func:`clamp` in place."""
+    return _clamped(pointwise.call_in_place, input, min, max)
+
+
+def _clamped(call: Any, x: Any, low: Any, high: Any, **kwargs: Any) -> Any:
+    if low is None and high is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if low is None:
+        return call(ROWS["clamp_max"], (x, high), (), **kwargs)
+    if high is None:
+        return call(ROWS["clamp_min"], (x, low), (), **kwargs)
+    return call(ROWS["_clamp"], (x, low, high), (), **kwargs)
+
+
+@operator("fill_", function=False)
+def fill_(x: Any, value: Any) -> Any:
+    """All elements replaced by one value."""
+    if isinstance(value, TensorBase):
+        if value.layout.ndim:
+            raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "
+                               f"{value.layout.ndim} dimensions.")
+        return x.copy_(value)
+    own = x.layout
+    check_in_place(x, False)
+    if (own.contiguous and own.nbytes == x.storage.nbytes and not x._requires_grad
+            and x.storage.refill(own.dtype.to_numpy_scalar(value))):
+        mark_changed(x)
+        return x
+    source = full((), value, own.dtype, own.device)
+    if needs_graph(x):
+        return x.copy_(source)
+    pointwise.run_into(COPY, (source,), (), x)
+    return x
+
+
+@operator("zero_", function=False)
+def zero_(x: Any) -> Any:
+    """All elements replaced by 0."""
+    return fill_(x, 0)
+
+
+@operator("zeros_like", method=False)
+def zeros_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+               memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
+    """Zeros of the same shape, and dtype and device unless others are named."""
+    return FUNCTIONS["full_like"](input, 0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+@operator("square_", "sqr_", function=False)
+def square_(x: Any) -> Any:
+    """``x * x`` in place."""
+    return pointwise.call_in_place(ROWS["square"], (x,))
+
+
+@operator("pow_", function=False)
+def pow_(x: Any, exponent: Any) -> Any:
+    """:func:`pow` in place."""
+    name = _POWERS.get(exponent) if isinstance(exponent, (int, float)) else None
+    return (pointwise.call_in_place(ROWS[name], (x,)) if name
+            else pointwise.call_in_place(ROWS["pow"], (x, exponent)))
+
+
+@operator("rsub")
+def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+    """``other - alpha * input``."""
+    return FUNCTIONS["sub"](other, input, alpha=alpha)
+
+
+@operator("where", method=False)
+def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
+    """``input`` where ``condition`` holds, else ``other``; with the condition alone, the indices where it holds."""
+    if input is None and other is None:
+        return FUNCTIONS["nonzero"](condition, as_tuple=True)
+    if not isinstance(condition, TensorBase):
+        raise TypeError(f"where(): argument 'condition' must be Tensor, not {type(condition).__name__}")
+    if condition.layout.dtype.name not in ("bool", "uint8"):
+        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype "
+                           f"{condition.layout.dtype.name}")
+    return pointwise.call(ROWS["where"], (condition, input, other), (), out)
+
+
+METHODS["where"] = lambda x, condition, other: where(condition, x, other)
+_logit_row = ROWS["_logit"]
+
+
+@operator("logit")
+def logit(input: Any, eps: float | None = None, *, out: Any = None) -> Any:
+    """log(x / (1 - x)); ``eps`` clamps x to [eps, 1 - eps] first."""
+    return pointwise.call(_logit_row, (input if eps is None else clamp(input, eps, 1 - eps),), (), out)
+
+
+_round = FUNCTIONS["round"]
+
+
+@operator("round")
+def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:
+    """The nearest integer (halves to even), or with ``decimals`` digits after the point."""
+    if decimals == 0:
+        return _round(input, out=out)
+    scale = 10.0 ** abs(decimals)
+    return _round(input * scale) / scale if decimals > 0 else _round(input / scale) * scale
+
+
+@operator("nan_to_num")
+def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None, *,
+               out: Any = None) -> Any:
+    """NaN and infinities replaced: by 0 and the largest and smallest finite numbers, or the given ones."""
+    largest = FUNCTIONS["finfo"](input.layout.dtype).max if input.layout.dtype.is_floating_point else 0
+    parameters = (nan or 0.0, largest if posinf is None else posinf, -largest if neginf is None else neginf)
+    return pointwise.call(ROWS["_nan_to_num"], (input,), parameters, out)
+
+
+@operator("polygamma")
+def polygamma(n: int, input: Any, *, out: Any = None) -> Any:
+    """The n-th derivative of the digamma function, n >= 0."""
+    if n < 0:
+        raise RuntimeError("polygamma(n, x) does not support negative n.")
+    if n == 0:
+        return FUNCTIONS["digamma"](input, out=out)
+    return pointwise.call(ROWS["_polygamma"], (input,), (n,), out)
+
+
+METHODS["polygamma"] = lambda x, n: polygamma(n, x)
+
+
+@operator("allclose")
+def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+    """Whether all elements are close: abs(input - other) <= atol + rtol * abs(other)."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).all().item())
+
+
+@operator("isclose")
+def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
+    """For each pair whether abs(input - other) <= atol + rtol * abs(other); equal infinities are close."""
+    if input.layout.dtype is not other.layout.dtype:
+        raise RuntimeError(f"{input.layout.dtype.name} did not match {other.layout.dtype.name}")
+    with no_grad():
+        same = input.eq(other)
+        if not input.layout.dtype.is_floating_point:
+            return same | ((input - other).abs() <= atol + (other * rtol).abs())
+        near = (input - other).abs() <= (other.abs() * rtol + atol)
+        close = same | (near & input.isfinite() & other.isfinite())
+        return close | (input.isnan() & other.isnan()) if equal_nan else close
+
+
+@operator("equal")
+def equal(input: Any, other: Any) -> bool:
+    """Whether two tensors have the same shape and the same elements."""
+    return input.layout.shape == other.layout.shape and bool(input.eq(other).all().item())
+
+
+for _new, _old in {"subtract": "sub", "multiply": "mul", "negative": "neg", "absolute": "abs", "greater": "gt",
+                   "greater_equal": "ge", "less": "lt", "less_equal": "le", "not_equal": "ne", "arcsin": "asin",
+                   "arccos": "acos", "arctan": "atan", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
+                   "arctan2": "atan2", "fix": "trunc", "sgn": "sign"}.items():
+    alias(_new, _old)
+    if f"{_old}_" in FUNCTIONS:
+        alias(f"{_new}_", f"{_old}_")

@@ -1,0 +1,417 @@
+"""Reductions over none, one or several dimensions, with their gradients."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, NamedTuple
+
+from clgrad import dtypes
+from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.dtypes import dtype
+from clgrad.kernels import reduce
+from clgrad.ops.copying import cast, empty
+from clgrad.ops.pointwise import node_name
+from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.runtime import settle
+from clgrad.shapes import Shape, normalize_dim, normalize_dims
+
+_plans: dict[tuple, reduce.Plan | None] = {}
+
+
+def kept_shape(shape: Shape, dims: Shape, keepdim: bool) -> Shape:
+    """The shape that is left when ``dims`` are reduced."""
+    if keepdim:
+        return tuple(1 if axis in dims else size for axis, size in enumerate(shape))
+    return tuple(size for axis, size in enumerate(shape) if axis not in dims)
+
+
+def run(x: Any, op: str, dims: Shape, keepdim: bool, result: dtype, *, aux: dtype | None = None,
+        correction: float = 1, order: float = 2) -> tuple[Any, Any]:
+    """Launches a row of ``kernels.reduce``; returns its outputs, the second None without ``aux``. Not recorded."""
+    own = x.layout
+    key = (op, own, dims, result, correction, order)
+    shape = kept_shape(own.shape, dims, keepdim)
+    out = empty(shape, result, own.device)
+    second = None if aux is None else empty(shape, aux, own.device)
+    if out.layout.numel == 0:
+        return out, second
+    if key not in _plans:
+        _plans[key] = _plan(x, op, dims, result, correction, order)
+    plan = _plans[key]
+    if plan is None:
+        # The dimensions interleave in more groups than the kernels index: a copy with the kept ones in front.
+        order_of = [a for a in range(own.ndim) if a not in dims] + list(dims)
+        packed = x.detach().permute(order_of).contiguous()
+        flat = packed.view(-1, prod(own.shape[d] for d in dims))
+        first, other = run(flat, op, (1,), False, result, aux=aux, correction=correction, order=order)
+        return first.view(shape), None if other is None else other.view(shape)
+    source, target = x.storage.acquire(), out.storage.acquire(True)
+    if second is None:
+        plan(source, x.offset, target, 0)
+    else:
+        plan(source, x.offset, target, 0, second.storage.acquire(True), 0)
+    if x.storage.buffer is None:
+        settle()
+    return out, second
+
+
+def _plan(x: Any, op: str, dims: Shape, result: dtype, correction: float, order: float) -> reduce.Plan | None:
+    own = x.layout
+    if not own.device.compute.limits.fp64 and dtypes.float64 in (own.dtype, result):
+        raise RuntimeError(f"{op}: {own.device.compute.limits.name} has no float64; convert to float32 first")
+    try:
+        return reduce.plan(own.device.compute, op, own.dtype, result, own.shape, own.strides, dims,
+                           correction=correction, order=order)
+    except reduce.UnsupportedLayout:
+        return None
+
+
+def spread(g: Any, dims: Shape, keepdim: bool, shape: Shape) -> Any:
+    """A gradient of a reduction's result as a view of the input's shape."""
+    if not keepdim:
+        for axis in dims:
+            g = g.unsqueeze(axis)
+    return g.expand(shape)
+
+
+def _named(dim: Any, kwargs: dict) -> Any:
+    return kwargs.pop("axis") if "axis" in kwargs and dim is None else dim
+
+
+def _result_type(x: Any, kind: dtype | None) -> dtype:
+    own = x.layout.dtype
+    return kind or (own if own.is_floating_point else dtypes.int64)
+
+
+def _float_only(name: str, x: Any, kind: dtype | None = None) -> dtype:
+    own = kind or x.layout.dtype
+    if not own.is_floating_point:
+        raise RuntimeError(f"{name}(): could not infer output dtype. Input dtype must be either a floating point or "
+                           f"complex dtype. Got: {own.name}")
+    return own
+
+
+def _store(result: Any, out: Any) -> Any:
+    """``out=`` of a reduction: resized, filled and returned."""
+    if out is None:
+        return result
+    if out.layout.shape != result.layout.shape:
+        out.resize_(result.layout.shape)
+    return out.copy_(result)
+
+
+@operator("sum")
+def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None,
+        **kwargs: Any) -> Any:
+    """The sum over all dimensions, or those named; integers and bool are summed in int64.
+
+    >>> import clgrad
+    >>> clgrad.ones(2, 3).sum(dim=1)
+    tensor([3., 3.])
+    """
+    dim = _named(dim, kwargs)
+    dims = normalize_dims(None if dim == () or dim == [] else dim, input.layout.ndim)
+    x = input if dtype is None or not dtype.is_floating_point else cast(input, dtype)
+    shape = x.layout.shape
+    result, _ = run(x, "sum", dims, keepdim, _result_type(x, dtype))
+    if needs_graph(x) and result.layout.dtype.is_floating_point:
+        attach(result, "Sum", (x,), lambda g: spread(g, dims, keepdim, shape))
+    return _store(result, out)
+
+
+@operator("mean")
+def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None,
+         **kwargs: Any) -> Any:
+    """The mean over all dimensions, or those named, of floating-point values."""
+    dim = _named(dim, kwargs)
+    dims = normalize_dims(None if dim == () or dim == [] else dim, input.layout.ndim)
+    x = input if dtype is None else cast(input, dtype)
+    kind = _float_only("mean", x)
+    shape = x.layout.shape
+    count = prod(shape[d] for d in dims)
+    result, _ = run(x, "mean", dims, keepdim, kind)
+    if needs_graph(x):
+        attach(result, "Mean", (x,), lambda g: spread(g / count if count else g, dims, keepdim, shape))
+    return _store(result, out)
+
+
+@operator("prod")
+def prod_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None) -> Any:
+    """The product over all dimensions, or one."""
+    dims = normalize_dims(dim, input.layout.ndim)
+    x = input if dtype is None or not dtype.is_floating_point else cast(input, dtype)
+    result, _ = run(x, "prod", dims, keepdim, _result_type(x, dtype))
+    if needs_graph(x) and result.layout.dtype.is_floating_point:
+        saved = Saved("prod", [x])
+
+        def backward(g: Any) -> Any:
+            (values,) = saved.unpack()
+            return spread(g, dims, keepdim, values.layout.shape) * _product_of_others(values, dims)
+        attach(result, "Prod", (x,), backward, saved)
+    return _store(result, out)
+
+
+def _product_of_others(x: Any, dims: Shape) -> Any:
+    """For each element the product of the others that are multiplied with it; exact also where some are zero."""
+    order = [a for a in range(x.layout.ndim) if a not in dims] + list(dims)
+    moved = x.permute(order)
+    flat = moved.reshape(-1, prod(x.layout.shape[d] for d in dims)) if dims else x.reshape(-1, 1)
+    n = flat.layout.shape[1]
+    ones = flat.new_ones((flat.layout.shape[0], 1))
+    before = FUNCTIONS["cat"]([ones, FUNCTIONS["cumprod"](flat[:, :-1], 1)], 1) if n > 1 else ones
+    after = FUNCTIONS["cat"]([FUNCTIONS["cumprod"](flat[:, 1:].flip(1), 1).flip(1), ones], 1) if n > 1 else ones
+    inverse = [order.index(a) for a in range(len(order))]
+    return (before * after).reshape(moved.layout.shape).permute(inverse)
+
+
+def _extreme(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
+    dims = normalize_dims(None if dim == () else dim, x.layout.ndim)
+    _not_empty(name, x, dims)
+    result, _ = run(x, name, dims, keepdim, x.layout.dtype)
+    if needs_graph(x):
+        saved = Saved(name, [x])
+
+        def backward(g: Any) -> Any:
+            values, y = saved.unpack()
+            full = values.layout.shape
+            same = values.eq(spread(y, dims, keepdim, full)).to(g.layout.dtype)
+            share = same / same.sum(dims, keepdim=True) if dims else same
+            return spread(g, dims, keepdim, full) * share
+        attach(result, node_name(name), (x,), backward, saved)
+        saved.add_output(result)
+    return result
+
+
+def _not_empty(name: str, x: Any, dims: Shape) -> None:
+    empty_dims = [d for d in dims if x.layout.shape[d] == 0]
+    if empty_dims:
+        raise IndexError(f"{name}(): Expected reduction dim {empty_dims[0]} to have non-zero size.")
+
+
+@operator("amax")
+def amax(input: Any, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Any:
+    """The largest values over dimensions; equal ones share the gradient. NaN wins."""
+    return _store(_extreme("amax", input, dim, keepdim), out)
+
+
+@operator("amin")
+def amin(input: Any, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Any:
+    """The smallest values over dimensions; equal ones share the gradient. NaN wins."""
+    return _store(_extreme("amin", input, dim, keepdim), out)
+
+
+@operator("aminmax")
+def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Any:
+    """The smallest and the largest values, as ``(min, max)``."""
+    dims = () if dim is None else dim
+    return AMinMax(amin(input, dims, keepdim), amax(input, dims, keepdim))
+
+
+class AMinMax(NamedTuple):
+    """The result of :func:`aminmax`."""
+
+    min: Any
+    max: Any
+
+
+class ValuesIndices(NamedTuple):
+    """Values and where they stood along the reduced dimension."""
+
+    values: Any
+    indices: Any
+
+    def __repr__(self) -> str:
+        return f"torch.return_types.named(\nvalues={self.values!r},\nindices={self.indices!r})"
+
+
+def _with_index(name: str, x: Any, dim: int, keepdim: bool) -> ValuesIndices:
+    axis = normalize_dim(dim, x.layout.ndim)
+    dims = (axis,) if x.layout.ndim else ()
+    _not_empty(name, x, dims)
+    source = x if x.layout.ndim else x.reshape(1)
+    values, indices = run(source, name, (axis,), keepdim and bool(dims), x.layout.dtype, aux=dtypes.int64)
+    if needs_graph(x):
+        shape = x.layout.shape
+        saved = Saved(name, [indices])
+
+        def backward(g: Any, _: Any = None) -> Any:
+            (places,) = saved.unpack()
+            if not shape:
+                return g
+            if not keepdim:
+                g, places = g.unsqueeze(axis), places.unsqueeze(axis)
+            positions = FUNCTIONS["arange"](shape[axis], device=g.device).view(
+                [-1 if a == axis else 1 for a in range(len(shape))])
+            return FUNCTIONS["where"](places.eq(positions), g, 0.0)
+        attach((values, indices), node_name(name), (x,), backward, saved)
+    return ValuesIndices(values, indices)
+
+
+def _max_or_min(name: str, input: Any, args: tuple, kwargs: dict) -> Any:
+    other = kwargs.get("other", args[0] if args else None)
+    if hasattr(other, "layout"):
+        return FUNCTIONS[f"{name}imum"](input, other, out=kwargs.get("out"))
+    names = ("dim", "keepdim")
+    values = dict(zip(names, args, strict=False))
+    values.update({("dim" if n == "axis" else n): v for n, v in kwargs.items() if n != "out"})
+    if values.get("dim") is None:
+        if input.layout.numel == 0:
+            raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+                               "reduction dim with the 'dim' argument.")
+        return _extreme(f"a{name}", input, None, False)
+    found = _with_index(name, input, values["dim"], values.get("keepdim", False))
+    out = kwargs.get("out")
+    if out is not None:
+        return ValuesIndices(_store(found.values, out[0]), _store(found.indices, out[1]))
+    return found
+
+
+@operator("max")
+def max(input: Any, *args: Any, **kwargs: Any) -> Any:
+    """The largest value; with ``dim`` values and indices; with another tensor the larger of each pair."""
+    return _max_or_min("max", input, args, kwargs)
+
+
+@operator("min")
+def min(input: Any, *args: Any, **kwargs: Any) -> Any:
+    """The smallest value; with ``dim`` values and indices; with another tensor the smaller of each pair."""
+    return _max_or_min("min", input, args, kwargs)
+
+
+def _place(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
+    own = x.layout
+    if dim is None:
+        if own.numel == 0:
+            raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+                             "reduction dim with the 'dim' argument.")
+        flat = x.detach().reshape(-1)
+        index = run(flat, name, (0,), False, own.dtype, aux=dtypes.int64)[1]
+        return index.view((1,) * own.ndim) if keepdim else index
+    axis = normalize_dim(dim, own.ndim)
+    if not own.ndim:
+        return empty((), dtypes.int64, own.device).zero_()
+    _not_empty(name, x, (axis,))
+    return run(x, name, (axis,), keepdim, own.dtype, aux=dtypes.int64)[1]
+
+
+@operator("argmax")
+def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Where the largest value stands, the first of equal ones: in the flattened tensor, or along ``dim``."""
+    return _place("argmax", input, dim, keepdim)
+
+
+@operator("argmin")
+def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Where the smallest value stands, the first of equal ones: in the flattened tensor, or along ``dim``."""
+    return _place("argmin", input, dim, keepdim)
+
+
+def _truth(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
+    kind = dtypes.uint8 if x.layout.dtype is dtypes.uint8 else dtypes.bool
+    return run(x, name, normalize_dims(dim, x.layout.ndim), keepdim, kind)[0]
+
+
+@operator("all")
+def all(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
+    """Whether all elements are true (not zero)."""
+    return _store(_truth("all", input, dim, keepdim), out)
+
+
+@operator("any")
+def any(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
+    """Whether some element is true (not zero)."""
+    return _store(_truth("any", input, dim, keepdim), out)
+
+
+@operator("count_nonzero")
+def count_nonzero(input: Any, dim: Any = None) -> Any:
+    """How many elements are not zero, as int64."""
+    return run(input, "count_nonzero", normalize_dims(dim, input.layout.ndim), False, dtypes.int64)[0]
+
+
+def _correction(unbiased: Any, correction: Any) -> float:
+    return float(bool(unbiased)) if unbiased is not None else 1.0 if correction is None else float(correction)
+
+
+def _spread_of(name: str, x: Any, args: tuple, kwargs: dict) -> Any:
+    """var and std: ``(unbiased)``, ``(dim, unbiased, keepdim)`` or keywords."""
+    values = dict(zip(("dim", "unbiased", "keepdim"), args, strict=False))
+    if len(args) == 1 and isinstance(args[0], bool):
+        values = {"unbiased": args[0]}
+    values.update({("dim" if n == "axis" else n): v for n, v in kwargs.items()})
+    out, keepdim = values.get("out"), bool(values.get("keepdim", False))
+    correction = _correction(values.get("unbiased"), values.get("correction"))
+    dim = values.get("dim")
+    kind = _float_only(name, x)
+    dims = normalize_dims(None if dim == () or dim == [] else dim, x.layout.ndim)
+    result, _ = run(x, name, dims, keepdim, kind, correction=correction)
+    if needs_graph(x):
+        divisor = prod(x.layout.shape[d] for d in dims) - correction
+        saved = Saved(name, [x])
+
+        def backward(g: Any) -> Any:
+            inputs, y = saved.unpack()
+            shape = inputs.layout.shape
+            centred = inputs - inputs.mean(dims, keepdim=True) if dims else inputs - inputs
+            slope = g * (2.0 / divisor) if name == "var" else FUNCTIONS["where"](y == 0, 0.0, g / (y * divisor))
+            return spread(slope, dims, keepdim, shape) * centred
+        attach(result, node_name(name), (x,), backward, saved)
+        saved.add_output(result)
+    return _store(result, out)
+
+
+@operator("var")
+def var(input: Any, *args: Any, **kwargs: Any) -> Any:
+    """The variance over dimensions; divided by n - correction (default 1)."""
+    return _spread_of("var", input, args, kwargs)
+
+
+@operator("std")
+def std(input: Any, *args: Any, **kwargs: Any) -> Any:
+    """The standard deviation over dimensions; divided by n - correction (default 1)."""
+    return _spread_of("std", input, args, kwargs)
+
+
+@operator("var_mean")
+def var_mean(input: Any, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> tuple:
+    """Variance and mean."""
+    return var(input, dim=dim, correction=correction, keepdim=keepdim), mean(input, dim, keepdim)
+
+
+@operator("std_mean")
+def std_mean(input: Any, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> tuple:
+    """Standard deviation and mean."""
+    return std(input, dim=dim, correction=correction, keepdim=keepdim), mean(input, dim, keepdim)
+
+
+@operator("logsumexp")
+def logsumexp(input: Any, dim: Any, keepdim: bool = False, *, out: Any = None) -> Any:
+    """log(sum(exp(input))) over dimensions, without overflow."""
+    x = input if input.layout.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
+    dims = normalize_dims(dim, x.layout.ndim)
+    result, _ = run(x, "logsumexp", dims, keepdim, x.layout.dtype)
+    if needs_graph(x):
+        saved = Saved("logsumexp", [x])
+
+        def backward(g: Any) -> Any:
+            values, y = saved.unpack()
+            shape = values.layout.shape
+            return spread(g, dims, keepdim, shape) * (values - spread(y, dims, keepdim, shape)).exp()
+        attach(result, "Logsumexp", (x,), backward, saved)
+        saved.add_output(result)
+    return _store(result, out)
+
+
+@operator("sum_to_size", function=False)
+def sum_to_size(x: Any, *size: Any) -> Any:
+    """The sum over the dimensions in which a tensor of this size would be broadcast to x."""
+    shape = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+    own = x.layout.shape
+    lead = len(own) - len(shape)
+    if lead < 0 or [1 for a, b in zip(own[lead:], shape, strict=True) if b not in (1, a)]:
+        raise RuntimeError(f"size {list(shape)} is not expandable to size {list(own)}.")
+    dims = tuple(range(lead)) + tuple(a + lead for a, b in enumerate(shape) if b == 1 and own[a + lead] != 1)
+    result = sum(x, dims, keepdim=True) if dims else x
+    return result.view(tuple(shape)) if lead else result
+
+

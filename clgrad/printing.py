@@ -1,0 +1,142 @@
+"""How tensors are printed: PyTorch's form, with its options."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from clgrad import dtypes
+from clgrad.ops import copying
+
+_DEFAULTS = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
+_PROFILES = {"default": _DEFAULTS, "short": {**_DEFAULTS, "precision": 2},
+             "full": {**_DEFAULTS, "threshold": math.inf}}
+options: dict[str, Any] = dict(_DEFAULTS)
+
+
+def set_printoptions(precision: int | None = None, threshold: float | None = None, edgeitems: int | None = None,
+                     linewidth: int | None = None, profile: str | None = None, sci_mode: bool | None = None) -> None:
+    """Digits after the point, size from which tensors are shortened, items shown at the edges, width of a line."""
+    if profile is not None:
+        options.update(_PROFILES[profile])
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    options.update({name: value for name, value in given.items() if value is not None})
+    options["sci_mode"] = sci_mode
+
+
+def get_printoptions() -> dict[str, Any]:
+    """The current options."""
+    return dict(options)
+
+
+class _Format:
+    """One width and one notation for all numbers that are shown."""
+
+    def __init__(self, values: np.ndarray):
+        self.floating = values.dtype.kind == "f"
+        self.scientific = self.whole = False
+        self.width = 1
+        precision = options["precision"]
+        if not self.floating:
+            texts = [str(v) for v in values.ravel()]
+            self.width = max(map(len, texts), default=1)
+            return
+        shown = values.astype(np.float64)
+        finite = np.abs(shown[np.isfinite(shown) & (shown != 0)])
+        if finite.size:
+            low, high = finite.min(), finite.max()
+            self.whole = bool((finite == np.ceil(finite)).all())
+            ratio = high / low > 1000.0
+            self.scientific = bool(high > 1.0e8 or (not self.whole and (ratio or low < 1.0e-4))
+                                   or (self.whole and ratio and high > 1.0e8))
+            if self.whole:
+                self.scientific = bool(ratio and high > 1.0e8 or high > 1.0e8)
+        elif values.size:
+            self.whole = bool(np.isfinite(shown).any())
+        if options["sci_mode"] is not None:
+            self.scientific = options["sci_mode"]
+        candidates = shown[np.isfinite(shown) & (shown != 0)]
+        texts = [self._text(float(v), precision) for v in (candidates if candidates.size else shown[:0])]
+        self.width = max(map(len, texts), default=1)
+        if not np.isfinite(shown).all():
+            self.width = max(self.width, 3 + int(bool((shown == -np.inf).any())))
+
+    def _text(self, value: float, precision: int) -> str:
+        if not math.isfinite(value):
+            return str(value)
+        if self.scientific:
+            return f"{value:.{precision}e}"
+        return f"{value:.0f}." if self.whole else f"{value:.{precision}f}"
+
+    def __call__(self, value: Any) -> str:
+        text = self._text(float(value), options["precision"]) if self.floating else str(value)
+        return text.rjust(self.width)
+
+
+def _shown(values: np.ndarray) -> np.ndarray:
+    """The elements that are printed of a large array."""
+    if values.ndim == 0:
+        return values.reshape(1)
+    edge = options["edgeitems"]
+    for axis in range(values.ndim):
+        if values.shape[axis] > 2 * edge:
+            values = np.take(values, [*range(edge), *range(-edge, 0)], axis)
+    return values
+
+
+def _rows(values: np.ndarray, indent: int, format: _Format, shorten: bool) -> str:
+    edge = options["edgeitems"]
+    if values.ndim == 0:
+        return format(values[()])
+    cut = shorten and values.shape[0] > 2 * edge
+    if values.ndim == 1:
+        per_line = max(1, int((options["linewidth"] - indent) // (format.width + 2)))
+        items = [format(v) for v in (np.concatenate([values[:edge], values[-edge:]]) if cut else values)]
+        if cut:
+            items.insert(edge, " ...")
+        lines = [", ".join(items[i:i + per_line]) for i in range(0, len(items), per_line)]
+        return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
+    picked = [*values[:edge], *values[-edge:]] if cut else list(values)
+    parts = [_rows(v, indent + 1, format, shorten) for v in picked]
+    if cut:
+        parts.insert(edge, "...")
+    return "[" + ("," + "\n" * (values.ndim - 1) + " " * (indent + 1)).join(parts) + "]"
+
+
+def tensor_text(x: Any) -> str:
+    """The text of ``repr``."""
+    own, prefix = x.layout, "Parameter containing:\ntensor(" if type(x).__name__ == "Parameter" else "tensor("
+    suffixes = []
+    if own.device.type != "cpu":
+        suffixes.append(f"device='{own.device}'")
+    if own.numel == 0:
+        if own.ndim != 1:
+            suffixes.append(f"size={tuple(own.shape)}")
+        if own.dtype is not dtypes.get_default_dtype():
+            suffixes.append(f"dtype={own.dtype}")
+        body = "[]"
+    else:
+        values = copying.to_array(x.detach())
+        if own.dtype is dtypes.bfloat16:
+            values = dtypes.bfloat16_to_float32(values)
+        shorten = own.numel > options["threshold"]
+        body = _rows(values, 7, _Format(_shown(values) if shorten else values), shorten)
+        if own.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool):
+            suffixes.append(f"dtype={own.dtype}")
+    node = x.grad_fn
+    if node is not None:
+        suffixes.append(f"grad_fn=<{node.name()}>")
+    elif x.requires_grad:
+        suffixes.append("requires_grad=True")
+    text = prefix + body
+    last = len(text) - text.rfind("\n") - 1
+    for suffix in suffixes:
+        if last + len(suffix) + 2 > options["linewidth"]:
+            text += ",\n" + " " * 7 + suffix
+            last = 7 + len(suffix)
+        else:
+            text += ", " + suffix
+            last += len(suffix) + 2
+    return text + ")"
