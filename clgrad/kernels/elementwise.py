@@ -44,7 +44,7 @@ class Plan:
 
     def __call__(self, buffers: tuple, offsets: tuple, scalars: tuple = ()) -> None:
         if self.bound is not None:
-            self.device.run(self.bound, buffers, offsets, scalars)
+            self.device.run(self.bound, buffers, offsets + scalars if scalars else offsets)
 
 
 def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Sequence[Operand],
@@ -70,13 +70,13 @@ def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Se
               "MASK": _MASK[calc], "VW": lanes, "INDEX": "long" if wide else "int",
               **({"CALC_DOUBLE": 1} if calc == "double" else {})}
     index = "l" if wide else "i"
-    numbers = _LETTER[calc] * len(scalars)
+    varying = index * len(operands) + _LETTER[calc] * len(scalars)
     chunk, rows, global_size, local_size = _ndrange(device, sizes, lanes)
     constants = (inner, chunk, rows, *sizes[1:], *(() if len(sizes) > 1 else (1,)),
                  *(stride for steps in strides for stride in steps))
-    signature = "P" * len(operands) + index * len(operands) + numbers + index * len(constants)
+    signature = "P" * len(operands) + varying + index * len(constants)
     kernel = device.kernel("elementwise.cl", macros["KERNEL_NAME"], macros, signature, prelude=text.prelude())
-    return Plan(device, Bound(kernel, global_size, local_size, len(operands), numbers, constants), cost)
+    return Plan(device, Bound(kernel, global_size, local_size, len(operands), varying, constants), cost)
 
 
 def _order(shape: Shape, strides: list[Shape], first_output: int) -> tuple[Shape, list[Shape]]:

@@ -41,34 +41,28 @@ class Kernel:
 class Bound:
     """A launch with all its sizes: a kernel of its own whose constant arguments are set once.
 
-    The arguments are buffers first, then their offsets, then the numbers that may differ from call to call (``numbers``
-    gives their signature letters), then the constants. Only what differs from the call before is set again.
+    The arguments are buffers first, then the *varying* scalars (offsets, then numbers; ``varying`` gives their
+    signature letters), then the constants. Only what differs from the call before is set again.
     """
 
-    __slots__ = ("kernel", "handle", "global_size", "local_size", "buffers", "index", "numbers", "offsets", "values")
+    __slots__ = ("kernel", "handle", "global_size", "local_size", "buffers", "varying", "floats", "current")
 
     def __init__(self, kernel: Kernel, global_size: tuple[int, ...], local_size: tuple[int, ...], buffers: int,
-                 numbers: str, constants: tuple):
+                 varying: str, constants: tuple):
         self.kernel = Kernel(kernel.program, kernel.name, kernel.signature)
         self.handle = self.kernel.handle
-        self.global_size, self.local_size, self.buffers, self.numbers = global_size, local_size, buffers, numbers
-        self.index: Any = SCALARS[kernel.signature[buffers]]
-        self.offsets: tuple | None = None
-        self.values: tuple | None = None
-        for position, value in enumerate(constants, 2 * buffers + len(numbers)):
+        self.global_size, self.local_size, self.buffers, self.varying = global_size, local_size, buffers, varying
+        # Where the floating-point numbers begin: a zero among them is always set again, as -0.0 equals 0.0.
+        self.floats = next((n for n, letter in enumerate(varying) if letter in "fd"), None)
+        self.current: tuple | None = None
+        for position, value in enumerate(constants, buffers + len(varying)):
             self.handle.set_arg(position, SCALARS[kernel.signature[position]](value))  # type: ignore[misc]
 
-    def set_offsets(self, offsets: tuple) -> None:
-        """Sets the buffers' offsets, in elements; the caller holds the device's lock."""
-        for position, value in enumerate(offsets, self.buffers):
-            self.handle.set_arg(position, self.index(value))
-        self.offsets = offsets
-
-    def set_values(self, values: tuple) -> None:
-        """Sets the numbers; the caller holds the device's lock."""
-        for position, (letter, value) in enumerate(zip(self.numbers, values, strict=True), 2 * self.buffers):
+    def set_varying(self, values: tuple) -> None:
+        """Sets the varying scalars; the caller holds the device's lock."""
+        for position, (letter, value) in enumerate(zip(self.varying, values, strict=True), self.buffers):
             self.handle.set_arg(position, SCALARS[letter](value))  # type: ignore[misc]
-        self.values = values
+        self.current = values
 
 
 class _ForkedLock:
@@ -137,16 +131,13 @@ class Device:
         if self.recorder is not None:
             self.recorder(kernel, event)
 
-    def run(self, bound: Bound, buffers: tuple, offsets: tuple, values: tuple) -> None:
+    def run(self, bound: Bound, buffers: tuple, varying: tuple) -> None:
         """Like :meth:`launch`, for a bound kernel: the way of the operators that run most often."""
         try:
             with self.lock:
+                if varying != bound.current or (bound.floats is not None and 0 in varying[bound.floats:]):
+                    bound.set_varying(varying)
                 handle = bound.handle
-                if offsets != bound.offsets:
-                    bound.set_offsets(offsets)
-                # A zero is set again: -0.0 equals 0.0.
-                if values and (values != bound.values or 0 in values):
-                    bound.set_values(values)
                 for position, buffer in enumerate(buffers):
                     handle.set_arg(position, buffer)
                 event = enqueue(self.queue, handle, bound.global_size, bound.local_size)
