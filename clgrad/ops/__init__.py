@@ -1,4 +1,6 @@
 """The operators: dtype and shape rule, forward and gradient of each, side by side.
 
-``registry.FUNCTIONS`` holds every public operator by name; pointwise ones are rows of ``table.py``.
+``registry.FUNCTIONS`` holds every operator by name; pointwise ones are rows of ``table.py``.
 """
+
+from clgrad.ops import composed, copying, linalg, pointwise, random, reduction, views  # noqa: F401

@@ -1,0 +1,100 @@
+"""Facts about dtypes and tensors: ``finfo``, ``iinfo``, ``is_tensor``, ``result_type``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from clgrad import dtypes
+from clgrad.autograd.graph import TensorBase
+from clgrad.dtypes import dtype
+from clgrad.ops import pointwise
+from clgrad.ops.registry import FUNCTIONS
+
+
+class finfo:
+    """Limits of a floating-point dtype: ``max``, ``min``, ``eps``, ``tiny``, ``bits``, ``resolution``.
+
+    >>> import clgrad
+    >>> clgrad.finfo(clgrad.float32).bits
+    32
+    """
+
+    def __init__(self, type: dtype | None = None):
+        kind = type or dtypes.get_default_dtype()
+        if not kind.is_floating_point:
+            raise TypeError("torch.finfo() requires a floating point input type. Use torch.iinfo to handle "
+                            "'torch.iinfo'")
+        self.dtype, self.bits = kind.name, kind.itemsize * 8
+        if kind is dtypes.bfloat16:
+            self.max, self.eps, self.tiny, self.resolution = 3.3895313892515355e38, 0.0078125, 1.1754943508222875e-38, 0.01
+        else:
+            limits = np.finfo(kind.numpy)
+            self.max, self.eps, self.tiny = float(limits.max), float(limits.eps), float(limits.tiny)
+            self.resolution = float(limits.resolution)
+        self.min, self.smallest_normal = -self.max, self.tiny
+
+    def __repr__(self) -> str:
+        return (f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
+                f"smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, dtype={self.dtype})")
+
+
+class iinfo:
+    """Limits of an integer dtype: ``max``, ``min``, ``bits``."""
+
+    def __init__(self, type: dtype):
+        if type.is_floating_point or type is dtypes.bool:
+            raise TypeError("torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.finfo'")
+        limits = np.iinfo(type.numpy)
+        self.dtype, self.bits, self.max, self.min = type.name, limits.bits, int(limits.max), int(limits.min)
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether ``obj`` is a tensor."""
+    return isinstance(obj, TensorBase)
+
+
+def is_storage(obj: Any) -> bool:
+    """Whether ``obj`` is a storage."""
+    return hasattr(obj, "read_element")
+
+
+def is_floating_point(input: Any) -> bool:
+    """Whether a tensor's dtype is floating point."""
+    return input.layout.dtype.is_floating_point
+
+
+def is_complex(input: Any) -> bool:
+    """False: there are no complex tensors."""
+    return False
+
+
+def is_nonzero(input: Any) -> bool:
+    """The truth of a tensor of one element."""
+    return bool(input)
+
+
+def numel(input: Any) -> int:
+    """The number of a tensor's elements."""
+    return input.layout.numel
+
+
+def result_type(tensor1: Any, tensor2: Any) -> dtype:
+    """The dtype of an operation on two operands, tensors or numbers."""
+    sides = (tensor1, tensor2)
+    tensors = [t.layout for t in sides if isinstance(t, TensorBase)]
+    return dtypes.result_type([a.dtype for a in tensors if a.ndim], [a.dtype for a in tensors if not a.ndim],
+                              [dtypes.of_number(v) for v in sides if not isinstance(v, TensorBase)])
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Makes a floating-point dtype that of tensors made from Python floats."""
+    dtypes.set_default_dtype(d)
+    pointwise.clear_plans()
+
+
+FUNCTIONS["finfo"] = finfo

@@ -1,0 +1,263 @@
+"""Random tensors. A stream is a seed and a counter; the same seed gives the same numbers on every device."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from typing import Any
+
+import numpy as np
+
+from clgrad import dtypes
+from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, mark_changed, needs_graph
+
+from clgrad.kernels import random
+from clgrad.ops import pointwise
+from clgrad.ops.copying import COPY, empty, from_array
+from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.runtime import device as Device
+from clgrad.runtime import settle
+
+_plans: dict[tuple, random.Plan] = {}
+
+
+class Generator:
+    """A stream of random numbers.
+
+    >>> import clgrad
+    >>> g = clgrad.Generator().manual_seed(7)
+    >>> g.initial_seed()
+    7
+    """
+
+    def __init__(self, device: Any = "cpu"):
+        self.device = Device(device)
+        self._lock = threading.Lock()
+        self._seed, self._counter = 67280421310721, 0
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Begins the stream of this seed; returns the generator."""
+        if not isinstance(seed, (int, np.integer)):
+            raise TypeError(f"manual_seed expected an int, but got {type(seed).__name__}")
+        if not -(1 << 63) <= seed < 1 << 64:
+            raise RuntimeError("Overflow when unpacking long long")
+        with self._lock:
+            self._seed, self._counter = int(seed) % (1 << 64), 0
+        return self
+
+    def seed(self) -> int:
+        """Begins the stream of a seed from the operating system; returns that seed."""
+        chosen = int.from_bytes(os.urandom(8), "little") >> 1
+        self.manual_seed(chosen)
+        return chosen
+
+    def initial_seed(self) -> int:
+        """The seed."""
+        return self._seed
+
+    def get_state(self) -> Any:
+        """Seed and position, as a tensor of bytes."""
+        data = np.array([self._seed, self._counter], np.uint64).view(np.uint8).copy()
+        return from_array(data, dtypes.uint8, Device("cpu"))
+
+    def set_state(self, state: Any) -> Generator:
+        """Goes to where :meth:`get_state` was called."""
+        data = np.array(state.tolist(), np.uint8)
+        if data.size != 16:
+            raise RuntimeError("RNG state is wrong size")
+        self._seed, self._counter = (int(v) for v in data.view(np.uint64))
+        return self
+
+    def take(self, counters: int) -> tuple[int, int]:
+        """Seed and first counter of the next ``counters``, which no other call gets."""
+        with self._lock:
+            first, self._counter = self._counter, self._counter + counters
+            return self._seed, first
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Begins the default stream, that of all devices, anew."""
+    return default_generator.manual_seed(int(seed))
+
+
+def _run(kind: str, tensors: tuple, a: float, b: float, generator: Generator | None) -> None:
+    """Launches over contiguous tensors of equal size, the outputs last."""
+    main = tensors[0]
+    n = main.layout.numel
+    if n == 0:
+        return
+    place = main.layout.device.compute
+    key = (place, kind, main.layout.dtype, n)
+    plan = _plans.get(key)
+    if plan is None:
+        if main.layout.dtype is dtypes.float64 and not place.limits.fp64:
+            raise RuntimeError(f"{place.limits.name} has no float64; use float32")
+        plan = _plans[key] = random.plan(place, kind, main.layout.dtype, n)
+    seed, first = (generator or default_generator).take(plan.counters)
+    number = int if kind == "INTEGER" else float
+    plan(tuple([t.storage.acquire(True) for t in tensors]), tuple([t.offset for t in tensors]), seed, first,
+         number(a), number(b))
+    if any(t.storage.buffer is None for t in tensors):
+        settle()
+
+
+def fill_random(x: Any, kind: str, a: float, b: float, generator: Generator | None) -> Any:
+    """Replaces the contents of ``x`` by random numbers; element i of the row-major order gets number i."""
+    check_in_place(x, False)
+    mark_changed(x)
+    if x.layout.contiguous:
+        _run(kind, (x,), a, b, generator)
+    else:
+        dense = empty(x.layout.shape, x.layout.dtype, x.layout.device)
+        _run(kind, (dense,), a, b, generator)
+        pointwise.run_into(COPY, (dense,), (), x)
+    if x._requires_grad and x._grad_fn is not None:
+        x.detach_()
+    return x
+
+
+def _floating(name: str, x: Any) -> None:
+    if not x.layout.dtype.is_floating_point:
+        raise RuntimeError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
+
+
+@operator("uniform_", function=False)
+def uniform_(x: Any, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None, **kwargs: Any) -> Any:
+    """Numbers from [from, to)."""
+    low = kwargs.pop("from", from_)
+    _floating("uniform_", x)
+    if low > to:
+        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}")
+    return fill_random(x, "UNIFORM", low, to, generator)
+
+
+@operator("normal_", function=False)
+def normal_(x: Any, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Any:
+    """Normally distributed numbers."""
+    _floating("normal_", x)
+    if std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+    return fill_random(x, "NORMAL", mean, std, generator)
+
+
+@operator("random_", function=False)
+def random_(x: Any, from_: int = 0, to: int | None = None, *, generator: Generator | None = None, **kwargs: Any) -> Any:
+    """Integers from [from, to); ``random_(to)`` from [0, to); without limits, all that the dtype holds exactly."""
+    low = kwargs.pop("from", from_)
+    kind = x.layout.dtype
+    if to is None and low:
+        low, to = 0, low
+    if to is None:
+        exact = {"float32": 24, "float64": 53, "float16": 11, "bfloat16": 8, "bool": 1, "uint8": 8}
+        to = 1 << exact.get(kind.name, 8 * kind.itemsize - 1)
+    if low >= to:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={to}")
+    return fill_random(x, "INTEGER", low, to - low, generator)
+
+
+@operator("bernoulli_", function=False)
+def bernoulli_(x: Any, p: Any = 0.5, *, generator: Generator | None = None) -> Any:
+    """1 with probability ``p`` (a number, or a tensor of probabilities), else 0."""
+    if isinstance(p, TensorBase):
+        return x.copy_(bernoulli(p.expand(x.layout.shape), generator=generator))
+    if not 0 <= p <= 1:
+        raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
+    if x.layout.dtype.is_floating_point:
+        return fill_random(x, "BERNOULLI", p, 0, generator)
+    made = empty(x.layout.shape, dtypes.float32, x.layout.device)
+    return x.copy_(fill_random(made, "BERNOULLI", p, 0, generator))
+
+
+@operator("bernoulli")
+def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None) -> Any:
+    """1 with the probability that each element of ``input`` states, else 0."""
+    if p is not None:
+        return bernoulli_(empty(input.layout.shape, input.layout.dtype, input.layout.device), p, generator=generator)
+    _floating("bernoulli", input)
+    uniform = fill_random(empty(input.layout.shape, input.layout.dtype, input.layout.device), "UNIFORM", 0, 1, generator)
+    return uniform.lt(input.detach()).to(input.layout.dtype)
+
+
+@operator("exponential_", function=False)
+def exponential_(x: Any, lambd: float = 1.0, *, generator: Generator | None = None) -> Any:
+    """Exponentially distributed numbers of rate ``lambd``."""
+    _floating("exponential_", x)
+    if lambd <= 0:
+        raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
+    return fill_random(x, "UNIFORM", 0, 1, generator).neg_().log1p_().mul_(-1.0 / lambd)
+
+
+@operator("log_normal_", function=False)
+def log_normal_(x: Any, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Any:
+    """Numbers whose logarithm is normally distributed."""
+    return normal_(x, mean, std, generator=generator).exp_()
+
+
+@operator("cauchy_", function=False)
+def cauchy_(x: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Any:
+    """Cauchy distributed numbers."""
+    return fill_random(x, "UNIFORM", -0.5, 0.5, generator).mul_(math.pi).tan_().mul_(sigma).add_(median)
+
+
+@operator("geometric_", function=False)
+def geometric_(x: Any, p: float, *, generator: Generator | None = None) -> Any:
+    """How many trials of probability ``p`` it takes to succeed."""
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+    made = empty(x.layout.shape, dtypes.float32, x.layout.device)
+    return x.copy_(fill_random(made, "UNIFORM", 0, 1, generator).neg_().log1p_().div_(math.log1p(-p)).ceil_())
+
+
+@operator("normal", method=False)
+def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
+           device: Any = None, requires_grad: bool = False, out: Any = None) -> Any:
+    """Normally distributed numbers; means and deviations are numbers (with ``size``) or tensors."""
+    if size is not None:
+        made = FUNCTIONS["zeros"](size, dtype=dtype, device=device)
+        made = normal_(made, mean, std, generator=generator)
+        return made.requires_grad_() if requires_grad else made
+    like = mean if isinstance(mean, TensorBase) else std
+    shape = FUNCTIONS["broadcast_shapes"](*[t.layout.shape for t in (mean, std) if isinstance(t, TensorBase)])
+    made = empty(shape, like.layout.dtype, like.layout.device)
+    return fill_random(made, "NORMAL", 0, 1, generator) * std + mean
+
+
+def permutation(n: int, generator: Generator | None, place: Any) -> np.ndarray:
+    """The numbers below n in random order: positions of random 64-bit keys in their sorted order."""
+    keys = fill_random(empty((n,), dtypes.int64, place), "INTEGER", 0, (1 << 63) - 1, generator)
+    return np.argsort(np.array(keys.tolist(), np.int64), kind="stable")
+
+
+@operator("dropout", method=False)
+def dropout(input: Any, p: float = 0.5, training: bool = True, train: bool | None = None, inplace: bool = False) -> Any:
+    """While training, zeros each element with probability ``p`` and scales the others by 1 / (1 - p)."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not (training if train is None else train) or p == 0:
+        return input
+    if p == 1:
+        return input.mul_(0) if inplace else input * 0
+    if inplace:
+        keep = bernoulli_(empty(input.layout.shape, input.layout.dtype, input.layout.device), 1 - p)
+        return input.mul_(keep.mul_(1 / (1 - p)))
+    x = input.contiguous()
+    out = empty(x.layout.shape, x.layout.dtype, x.layout.device)
+    mask = empty(x.layout.shape, dtypes.bool, x.layout.device)
+    scale = 1 / (1 - p)
+    _run("DROPOUT", (x.detach(), out, mask), 1 - p, scale, None)
+    if needs_graph(x):
+        saved = Saved("dropout", [mask])
+
+        def backward(g: Any) -> Any:
+            (kept,) = saved.unpack()
+            return FUNCTIONS["where"](kept, g * scale, 0.0)
+        attach(out, "NativeDropout", (x,), backward, saved)
+    return out
+
+
+
+

@@ -1,0 +1,89 @@
+"""Making random tensors: ``rand``, ``randn``, ``randint``, ``randperm`` and their relatives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.creation import empty, place_of, tensor
+from clgrad.ops import random
+from clgrad.ops.registry import operator
+
+
+def _filled(size: tuple, kwargs: dict, kind: str, a: float, b: float) -> Any:
+    generator = kwargs.pop("generator", None)
+    requires_grad = kwargs.pop("requires_grad", False)
+    out = kwargs.pop("out", None)
+    made = empty(*size, **kwargs) if out is None else out.resize_(*size)
+    if kind != "INTEGER" and not made.layout.dtype.is_floating_point:
+        raise RuntimeError(f"random numbers are not implemented for '{made.layout.dtype.name}'")
+    random.fill_random(made, kind, a, b, generator)
+    return made.requires_grad_() if requires_grad else made
+
+
+def rand(*size: Any, **kwargs: Any) -> Any:
+    """Numbers uniformly distributed over [0, 1).
+
+    >>> import clgrad
+    >>> bool((clgrad.rand(100) < 1).all())
+    True
+    """
+    return _filled(size, kwargs, "UNIFORM", 0, 1)
+
+
+def randn(*size: Any, **kwargs: Any) -> Any:
+    """Numbers of the standard normal distribution."""
+    return _filled(size, kwargs, "NORMAL", 0, 1)
+
+
+def randint(*args: Any, **kwargs: Any) -> Any:
+    """``randint(high, size)`` or ``randint(low, high, size)``: integers from [low, high)."""
+    given = list(args)
+    size = kwargs.pop("size") if "size" in kwargs else given.pop()
+    low = kwargs.pop("low", None)
+    high = kwargs.pop("high", None)
+    if high is None:
+        high = given.pop()
+    if low is None:
+        low = given.pop() if given else 0
+    if low >= high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    kwargs["dtype"] = kwargs.get("dtype") or dtypes.int64
+    return _filled((tuple(size),), kwargs, "INTEGER", low, high - low)
+
+
+def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+             layout: Any = None, pin_memory: bool = False, out: Any = None) -> Any:
+    """The integers below ``n`` in random order."""
+    if n < 0:
+        raise RuntimeError(f"n must be non-negative, got {n}")
+    values = random.permutation(n, generator, place_of(device))
+    return tensor(values, dtype=dtype or dtypes.int64, device=device)
+
+
+@operator("rand_like", method=False)
+def rand_like(input: Any, **kwargs: Any) -> Any:
+    """:func:`rand` of the same shape, dtype and device."""
+    return rand(input.layout.shape, **_like(input, kwargs))
+
+
+@operator("randn_like", method=False)
+def randn_like(input: Any, **kwargs: Any) -> Any:
+    """:func:`randn` of the same shape, dtype and device."""
+    return randn(input.layout.shape, **_like(input, kwargs))
+
+
+@operator("randint_like", method=False)
+def randint_like(input: Any, *args: Any, **kwargs: Any) -> Any:
+    """:func:`randint` of the same shape, dtype and device."""
+    return randint(*args, size=tuple(input.layout.shape), **_like(input, kwargs))
+
+
+def _like(input: Any, kwargs: dict) -> dict:
+    kwargs.pop("memory_format", None)
+    kwargs["dtype"] = kwargs.get("dtype") or input.layout.dtype
+    kwargs["device"] = kwargs.get("device") or input.layout.device
+    return kwargs
+
+
+CREATORS = {f.__name__: f for f in (rand, randn, randint, randperm)}

@@ -1,0 +1,27 @@
+"""PyTorch's typed constructors: ``FloatTensor``, ``LongTensor``, ..., for data, sizes, ``isinstance`` and ``type()``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.dtypes import dtype
+from clgrad.tensor import TYPE_NAMES, Tensor
+
+
+class _Typed(type):
+    dtype: dtype
+
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, Tensor) and value.dtype is cls.dtype and value.is_cuda == cls.on_gpu  # type: ignore
+
+
+def make(kind: dtype, on_gpu: bool = False) -> Any:
+    """The constructor class of a dtype."""
+    def new(cls: Any, *args: Any) -> Any:
+        return Tensor(*args, dtype=kind, device="cuda" if on_gpu else None)
+    return _Typed(TYPE_NAMES[kind], (), {"__new__": new, "dtype": kind, "on_gpu": on_gpu,
+                                         "__doc__": f"Tensors of {kind.name}: ``{TYPE_NAMES[kind]}(sizes or data)``."})
+
+
+CLASSES = {name: make(kind) for kind, name in TYPE_NAMES.items()}
+GPU_CLASSES = {name: make(kind, on_gpu=True) for kind, name in TYPE_NAMES.items()}
