@@ -1,0 +1,378 @@
+/* Matrix products: C[z] = act(alpha * A[z] B[z] + bias), or C[z] += ..., for matrices of any strides.
+ *
+ *      n
+ *     +------------+          A is m x k, B is k x n, C is m x n; a stride for batch, row and column of each, in
+ *   k |     B      |          elements, so a transposed operand is a matter of strides, and batch stride 0 repeats one.
+ *     +------------+
+ *   k                         CPU form: work-group = work-item = a block of ITEM_ROWS x ITEM_COLUMNS of C, walked in
+ *  +---+------------+         register tiles of MR x (NV * VW), in slices of BLOCK_DEPTH along k:
+ *  |   | item | item|
+ * m| A |------+-----|           for each slice: copy A's rows to panels [row / MR][depth][MR]         (if panel_a)
+ *  |   |    C       |             for each NV * VW columns: copy B's columns to a panel [depth][NR]   (if panel_b)
+ *  +---+------------+               for each MR rows: multiply, add to C
+ *
+ * A panel of B stays in L1 while all rows of A pass it, a slice of A stays in L2. Rows of A that are dense along k are
+ * read where they are: a broadcast load does not care, and the copy costs more than it gains.
+ *
+ * Kernels (CPU): gemm_tiles  all products
+ *                gemm_dots   both operands dense along k and few rows: vectors run along k, nothing is copied
+ * Kernels (GPU): gemm_blocks work-groups of GROUP x GROUP items, each PER_ITEM x PER_ITEM elements of a tile
+ * Both:          gemm_sum    second stage of a product whose k was split among the batch index
+ *
+ * 16-bit floats are widened while they are copied, and accumulated in float over the whole of k.
+ */
+#ifndef CODE
+#define CODE f32 /* dtype code of the elements in memory */
+#endif
+#ifndef REAL
+#define REAL float /* type of arithmetic */
+#endif
+#ifndef SCALAR
+#define SCALAR REAL /* type of the alpha argument */
+#endif
+#ifndef VW
+#define VW 8 /* lanes of a vector of REAL: the device's native width */
+#endif
+#ifndef MR
+#define MR 4 /* rows of a register tile: 4 x 3 accumulators fill the 16 registers of AVX2, 8 x 3 those of AVX-512 */
+#endif
+#ifndef NV
+#define NV 3 /* vectors in a row of a register tile */
+#endif
+#ifndef WIDEN
+#define WIDEN 0 /* 1: elements in memory are narrower than REAL, so operands have to pass through panels */
+#endif
+#ifndef FLOATING
+#define FLOATING 1 /* whether REAL is a floating-point type */
+#endif
+#ifndef GROUP
+#define GROUP 16 /* GPU: a work-group is GROUP x GROUP work-items */
+#endif
+#ifndef PER_ITEM
+#define PER_ITEM 4 /* GPU: a work-item computes PER_ITEM x PER_ITEM elements */
+#endif
+#ifndef DEPTH
+#define DEPTH 16 /* GPU: how much of k lies in local memory at a time */
+#endif
+#ifndef DEVICE_CPU
+#define DEVICE_CPU 1
+#endif
+
+#include "types.clh"
+
+#define T PASTE(T_, CODE)
+#define LOAD_T(p, i) PASTE(LOAD_, CODE)(p, i)
+#define STORE_T(p, i, v) PASTE(STORE_, CODE)(p, i, v)
+#define VLOAD_T(p, i) PASTE(VLOAD_, CODE)(p, i)
+#define VSTORE_T(p, i, v) PASTE(VSTORE_, CODE)(p, i, v)
+#define UNROLL _Pragma("unroll")
+#if FLOATING
+#define MULTIPLY_ADD(a, b, c) fma(a, b, c)
+#else
+#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
+#endif
+typedef VEC(REAL) V;
+
+/* What becomes of a tile's sums on their way to C. */
+typedef struct {
+  int rows, columns;    /* how many of the tile's exist */
+  INDEX c_row, c_column;
+  REAL alpha;
+  int add, relu;        /* whether C is added to; whether negative results become 0 */
+  const __global T *bias_row, *bias_column; /* at the tile's first row, column; or 0 */
+} Finish;
+
+static inline void finish_one(REAL sum, int row, int column, __global T *c, const Finish *finish) {
+  INDEX at = row * finish->c_row + column * finish->c_column;
+  REAL value = sum * finish->alpha;
+  if (finish->add) value += LOAD_T(c, at);
+  if (finish->bias_row) value += LOAD_T(finish->bias_row, row);
+  if (finish->bias_column) value += LOAD_T(finish->bias_column, column);
+  STORE_T(c, at, finish->relu && value < 0 ? 0 : value);
+}
+
+#define OPERANDS                                                                                                  \
+  const __global T *a, const __global T *b, __global T *c, const __global T *bias, __global REAL *scratch,        \
+      INDEX a_offset, INDEX b_offset, INDEX c_offset, INDEX bias_offset, int m, int n, int k, INDEX a_batch,      \
+      INDEX a_row, INDEX a_column, INDEX b_batch, INDEX b_row, INDEX b_column, INDEX c_batch, INDEX c_row,        \
+      INDEX c_column, int split, SCALAR alpha, int bias_kind, int relu, int accumulate
+#define BIAS_ROW 1
+#define BIAS_COLUMN 2
+
+/* Moves a, b, c and bias to this batch element; a batch element of a split product is `split` of k. */
+#define ENTER_BATCH(z)                          \
+  a += a_offset + (INDEX)(z) * a_batch;         \
+  b += b_offset + (INDEX)(z) * b_batch;         \
+  c += c_offset + (INDEX)(z) * c_batch;         \
+  bias += bias_offset;                          \
+  if (split) k = min(split, k - (int)(z) * split);
+
+#if DEVICE_CPU
+
+#define NR (NV * VW)
+/* A panel's length is kept off multiples of a page, which would all fall into the same sets of the cache. */
+#define A_PANEL(depth) ((depth) * MR + 16)
+
+#if VW == 8 && FLOATING
+/* Columns 0..7 of eight rows, transposed: two rounds of interleaving, all in registers. */
+static inline void transpose_8x8(const __global T *p, INDEX row, __global REAL *to, int step) {
+  V r0 = VLOAD_T(p, 0), r1 = VLOAD_T(p, row), r2 = VLOAD_T(p, 2 * row), r3 = VLOAD_T(p, 3 * row);
+  V r4 = VLOAD_T(p, 4 * row), r5 = VLOAD_T(p, 5 * row), r6 = VLOAD_T(p, 6 * row), r7 = VLOAD_T(p, 7 * row);
+#define HALVES(h, x, y) (V)(x.h, y.h)
+#define LOW_PAIRS(x, y) (V)(x.s0, y.s0, x.s1, y.s1, x.s4, y.s4, x.s5, y.s5)
+#define HIGH_PAIRS(x, y) (V)(x.s2, y.s2, x.s3, y.s3, x.s6, y.s6, x.s7, y.s7)
+#define FIRST(x, y) (V)(x.s01, y.s01, x.s45, y.s45)
+#define SECOND(x, y) (V)(x.s23, y.s23, x.s67, y.s67)
+#define FOUR_COLUMNS(h, at)                                                          \
+  {                                                                                  \
+    V t0 = HALVES(h, r0, r4), t1 = HALVES(h, r1, r5), t2 = HALVES(h, r2, r6), t3 = HALVES(h, r3, r7); \
+    V u0 = LOW_PAIRS(t0, t1), u1 = LOW_PAIRS(t2, t3), u2 = HIGH_PAIRS(t0, t1), u3 = HIGH_PAIRS(t2, t3); \
+    VSTORE(to, (at + 0) * step, FIRST(u0, u1));                                      \
+    VSTORE(to, (at + 1) * step, SECOND(u0, u1));                                     \
+    VSTORE(to, (at + 2) * step, FIRST(u2, u3));                                      \
+    VSTORE(to, (at + 3) * step, SECOND(u2, u3));                                     \
+  }
+  FOUR_COLUMNS(lo, 0)
+  FOUR_COLUMNS(hi, 4)
+}
+#define HAVE_TRANSPOSE 1
+#else
+#define HAVE_TRANSPOSE 0
+#endif
+
+/* depth x NR elements of B as [depth][NR], zeros beyond `columns`. */
+static inline void copy_b(const __global T *b, INDEX b_row, INDEX b_column, int depth, int columns,
+                          __global REAL *panel) {
+  if (columns >= NR && b_column == 1) {
+    for (int q = 0; q < depth; q++)
+      UNROLL for (int v = 0; v < NV; v++) VSTORE(panel, q * NR + v * VW, VLOAD_T(b, q * b_row + v * VW));
+    return;
+  }
+  int q = 0;
+#if HAVE_TRANSPOSE
+  if (columns >= NR && b_row == 1)
+    for (; q + 8 <= depth; q += 8)
+      for (int v = 0; v < NV; v++) transpose_8x8(b + q + v * VW * b_column, b_column, panel + q * NR + v * VW, NR);
+#endif
+  for (; q < depth; q++)
+    for (int j = 0; j < NR; j++) panel[q * NR + j] = j < columns ? LOAD_T(b, q * b_row + j * b_column) : 0;
+}
+
+/* rows x depth elements of A as panels [depth][MR], zeros beyond `rows`. */
+static inline void copy_a(const __global T *a, INDEX a_row, INDEX a_column, int rows, int depth,
+                          __global REAL *panels) {
+  int i = 0;
+#if !WIDEN
+  if (a_row == 1) { /* dense along the rows: whole lines are read, MR elements go to each panel */
+    for (int q = 0; q < depth; q++)
+      for (i = 0; i + MR <= rows; i += MR)
+        PASTE(vstore, MR)(PASTE(vload, MR)(0, a + i + q * a_column), 0, panels + (i / MR) * A_PANEL(depth) + q * MR);
+  }
+#endif
+  for (; i < rows; i += MR) {
+    __global REAL *panel = panels + (INDEX)(i / MR) * A_PANEL(depth);
+    if (i + MR > rows)
+      for (int q = 0; q < depth; q++)
+        for (int r = 0; r < MR; r++)
+          panel[q * MR + r] = i + r < rows ? LOAD_T(a, (i + r) * a_row + q * a_column) : 0;
+    else
+      for (int q = 0; q < depth; q++)
+        UNROLL for (int r = 0; r < MR; r++) panel[q * MR + r] = LOAD_T(a, (i + r) * a_row + q * a_column);
+  }
+}
+
+#define VECTORS 3
+#include "gemm_tile.clh"
+#define VECTORS 2
+#include "gemm_tile.clh"
+#define VECTORS 1
+#include "gemm_tile.clh"
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
+    OPERANDS, int item_rows, int item_columns, int block_depth, int panel_a, int panel_b) {
+  ENTER_BATCH(get_global_id(2))
+  int first_row = get_global_id(1) * item_rows, first_column = get_global_id(0) * item_columns;
+  int rows = min(item_rows, m - first_row), columns = min(item_columns, n - first_column);
+  INDEX item = get_global_id(0) + get_global_size(0) * (get_global_id(1) + get_global_size(1) * get_global_id(2));
+  INDEX a_panels = panel_a ? (INDEX)((item_rows + MR - 1) / MR) * A_PANEL(block_depth) : 0;
+  __global REAL *b_panel = scratch + item * (a_panels + (INDEX)block_depth * NR);
+  __global REAL *a_panel = b_panel + (INDEX)block_depth * NR;
+  a += first_row * a_row;
+  b += first_column * b_column;
+  c += first_row * c_row + first_column * c_column;
+  Finish finish;
+  finish.c_row = c_row;
+  finish.c_column = c_column;
+  finish.alpha = (REAL)alpha;
+  int begin = 0;
+  do { /* once even where k is 0: C becomes the bias */
+    int depth = min(block_depth, k - begin);
+    int last = begin + depth >= k;
+    finish.add = begin > 0 || accumulate;
+    finish.relu = relu && last;
+    if (panel_a) copy_a(a + begin * a_column, a_row, a_column, rows, depth, a_panel);
+    for (int j = 0; j < columns; j += NR) {
+      int width = min(NR, columns - j);
+      const __global REAL *b_tile = (const __global REAL *)(b + begin * b_row + j * b_column);
+      INDEX b_step = b_row;
+      /* Columns that do not fill their last vector pass through a panel too: nothing beyond B may be read. */
+      if (panel_b || width % VW) {
+        copy_b(b + begin * b_row + j * b_column, b_row, b_column, depth, width, b_panel);
+        b_tile = b_panel;
+        b_step = NR;
+      }
+      finish.columns = width;
+      finish.bias_column = last && bias_kind == BIAS_COLUMN ? bias + first_column + j : 0;
+      for (int i = 0; i < rows; i += MR) {
+        finish.rows = min(MR, rows - i);
+        finish.bias_row = last && bias_kind == BIAS_ROW ? bias + first_row + i : 0;
+        const __global REAL *a_tile = panel_a ? a_panel + (INDEX)(i / MR) * A_PANEL(depth)
+                                              : (const __global REAL *)(a + i * a_row + begin * a_column);
+        INDEX a_rows[MR];
+        UNROLL for (int r = 0; r < MR; r++) a_rows[r] = panel_a ? r : min(r, finish.rows - 1) * a_row;
+        INDEX a_step = panel_a ? MR : a_column;
+        __global T *c_tile = c + i * c_row + j * c_column;
+        if (width > 2 * VW) tile_3(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
+        else if (width > VW) tile_2(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
+        else tile_1(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
+      }
+    }
+    begin += depth;
+  } while (begin < k);
+}
+
+#if VW == 16
+#define LANES_SUM(v) sum_8((v).lo + (v).hi)
+#elif VW == 8
+#define LANES_SUM(v) sum_8(v)
+#elif VW == 4
+#define LANES_SUM(v) sum_4(v)
+#endif
+static inline REAL sum_4(PASTE(REAL, 4) v) { return (v.s0 + v.s2) + (v.s1 + v.s3); }
+static inline REAL sum_8(PASTE(REAL, 8) v) { return sum_4(v.lo + v.hi); }
+
+#define DOT_ROWS 4
+#define DOT_COLUMNS 3
+
+/* Products of rows of A with columns of B that are both dense along k, DOT_ROWS x DOT_COLUMNS at a time. */
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_dots(OPERANDS, int item_columns) {
+  ENTER_BATCH(get_global_id(2))
+  int first_column = get_global_id(0) * item_columns, end_column = min(first_column + item_columns, n);
+  Finish finish;
+  finish.c_row = c_row;
+  finish.c_column = c_column;
+  finish.alpha = (REAL)alpha;
+  finish.add = accumulate;
+  finish.relu = relu;
+  for (int j = first_column; j < end_column; j += DOT_COLUMNS) {
+    const __global T *columns[DOT_COLUMNS];
+    UNROLL for (int s = 0; s < DOT_COLUMNS; s++) columns[s] = b + min(j + s, end_column - 1) * b_column;
+    for (int i = 0; i < m; i += DOT_ROWS) {
+      const __global T *rows[DOT_ROWS];
+      UNROLL for (int r = 0; r < DOT_ROWS; r++) rows[r] = a + min(i + r, m - 1) * a_row;
+      V acc[DOT_ROWS][DOT_COLUMNS];
+      UNROLL for (int r = 0; r < DOT_ROWS; r++) UNROLL for (int s = 0; s < DOT_COLUMNS; s++) acc[r][s] = (V)(0);
+      int q = 0;
+      for (; q + VW <= k; q += VW) {
+        V right[DOT_COLUMNS];
+        UNROLL for (int s = 0; s < DOT_COLUMNS; s++) right[s] = VLOAD_T(columns[s], q);
+        UNROLL for (int r = 0; r < DOT_ROWS; r++) {
+          V left = VLOAD_T(rows[r], q);
+          UNROLL for (int s = 0; s < DOT_COLUMNS; s++) acc[r][s] = MULTIPLY_ADD(left, right[s], acc[r][s]);
+        }
+      }
+      REAL sums[DOT_ROWS][DOT_COLUMNS];
+      UNROLL for (int r = 0; r < DOT_ROWS; r++) UNROLL for (int s = 0; s < DOT_COLUMNS; s++)
+        sums[r][s] = LANES_SUM(acc[r][s]);
+      for (; q < k; q++)
+        UNROLL for (int r = 0; r < DOT_ROWS; r++) UNROLL for (int s = 0; s < DOT_COLUMNS; s++)
+          sums[r][s] = MULTIPLY_ADD((REAL)LOAD_T(rows[r], q), (REAL)LOAD_T(columns[s], q), sums[r][s]);
+      finish.bias_row = bias_kind == BIAS_ROW ? bias + i : 0;
+      finish.bias_column = bias_kind == BIAS_COLUMN ? bias + j : 0;
+      __global T *c_tile = c + i * c_row + j * c_column;
+      UNROLL for (int r = 0; r < DOT_ROWS; r++) UNROLL for (int s = 0; s < DOT_COLUMNS; s++)
+        if (i + r < m && j + s < end_column) finish_one(sums[r][s], r, s, c_tile, &finish);
+    }
+  }
+}
+
+#else /* GPU */
+
+#define TILE (GROUP * PER_ITEM)
+#define ITEMS (GROUP * GROUP)
+
+/* A work-group computes a TILE x TILE tile of C. DEPTH of k at a time lies in local memory, both operands as
+ * [depth][TILE]; one column of padding keeps the stores of a transposing copy out of one bank. The next slice is
+ * loaded into registers while this one is multiplied. */
+__kernel __attribute__((reqd_work_group_size(GROUP, GROUP, 1))) void gemm_blocks(OPERANDS) {
+  ENTER_BATCH(get_global_id(2))
+  __local REAL a_tile[DEPTH][TILE + 1], b_tile[DEPTH][TILE + 1];
+  int x = get_local_id(0), y = get_local_id(1), item = y * GROUP + x;
+  int first_row = get_group_id(1) * TILE, first_column = get_group_id(0) * TILE;
+  REAL acc[PER_ITEM][PER_ITEM], a_next[TILE * DEPTH / ITEMS], b_next[TILE * DEPTH / ITEMS];
+  UNROLL for (int r = 0; r < PER_ITEM; r++) UNROLL for (int s = 0; s < PER_ITEM; s++) acc[r][s] = 0;
+  /* Neighbouring items read neighbouring memory, whichever way the operand lies. */
+  int a_by_row = a_row == 1, b_by_column = b_column == 1;
+#define A_ROW(e) (a_by_row ? (e) % TILE : (e) / DEPTH)
+#define A_DEPTH(e) (a_by_row ? (e) / TILE : (e) % DEPTH)
+#define B_COLUMN(e) (b_by_column ? (e) % TILE : (e) / DEPTH)
+#define B_DEPTH(e) (b_by_column ? (e) / TILE : (e) % DEPTH)
+#define FETCH(begin)                                                                                \
+  UNROLL for (int f = 0; f < TILE * DEPTH / ITEMS; f++) {                                           \
+    int e = item + f * ITEMS;                                                                       \
+    int i = first_row + A_ROW(e), j = first_column + B_COLUMN(e);                                   \
+    int qa = (begin) + A_DEPTH(e), qb = (begin) + B_DEPTH(e);                                       \
+    a_next[f] = i < m && qa < k ? LOAD_T(a, i * a_row + qa * a_column) : 0;                         \
+    b_next[f] = j < n && qb < k ? LOAD_T(b, qb * b_row + j * b_column) : 0;                         \
+  }
+  FETCH(0)
+  for (int begin = 0; begin < k; begin += DEPTH) {
+    UNROLL for (int f = 0; f < TILE * DEPTH / ITEMS; f++) {
+      int e = item + f * ITEMS;
+      a_tile[A_DEPTH(e)][A_ROW(e)] = a_next[f];
+      b_tile[B_DEPTH(e)][B_COLUMN(e)] = b_next[f];
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    FETCH(begin + DEPTH)
+    for (int q = 0; q < DEPTH; q++) {
+      REAL left[PER_ITEM], right[PER_ITEM];
+      UNROLL for (int r = 0; r < PER_ITEM; r++) left[r] = a_tile[q][y + r * GROUP];
+      UNROLL for (int s = 0; s < PER_ITEM; s++) right[s] = b_tile[q][x + s * GROUP];
+      UNROLL for (int r = 0; r < PER_ITEM; r++) UNROLL for (int s = 0; s < PER_ITEM; s++)
+        acc[r][s] = MULTIPLY_ADD(left[r], right[s], acc[r][s]);
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+  }
+  Finish finish;
+  finish.c_row = c_row;
+  finish.c_column = c_column;
+  finish.alpha = (REAL)alpha;
+  finish.add = accumulate;
+  finish.relu = relu;
+  finish.bias_row = bias_kind == BIAS_ROW ? bias : 0;
+  finish.bias_column = bias_kind == BIAS_COLUMN ? bias : 0;
+  UNROLL for (int r = 0; r < PER_ITEM; r++) UNROLL for (int s = 0; s < PER_ITEM; s++) {
+    int i = first_row + y + r * GROUP, j = first_column + x + s * GROUP;
+    if (i < m && j < n) finish_one(acc[r][s], i, j, c, &finish);
+  }
+}
+#endif
+
+/* Second stage of a split product: `parts` partial products [part][m][n] in scratch are added up into C. */
+__kernel void gemm_sum(__global T *c, const __global T *bias, const __global REAL *scratch, INDEX c_offset,
+                       INDEX bias_offset, int parts, int m, int n, INDEX c_row, INDEX c_column, SCALAR alpha,
+                       int bias_kind, int relu, int accumulate) {
+  Finish finish;
+  finish.c_row = c_row;
+  finish.c_column = c_column;
+  finish.alpha = (REAL)alpha;
+  finish.add = accumulate;
+  finish.relu = relu;
+  finish.bias_row = bias_kind == BIAS_ROW ? bias + bias_offset : 0;
+  finish.bias_column = bias_kind == BIAS_COLUMN ? bias + bias_offset : 0;
+  for (int e = get_global_id(0); e < m * n; e += get_global_size(0)) {
+    REAL sum = 0;
+    for (int part = 0; part < parts; part++) sum += scratch[(INDEX)part * m * n + e];
+    finish_one(sum, e / n, e % n, c + c_offset, &finish);
+  }
+}

@@ -1,0 +1,224 @@
+"""Launcher of ``gemm.cl``: batched matrix products of operands of any strides, with bias and activation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.dtypes import dtype
+from clgrad.runtime import Bound, Device, Kernel
+
+Strides = tuple[int, int, int]  # of batch, row and column, in elements
+
+ACTIVATIONS = {None: 0, "relu": 1}
+BIASES = {None: 0, "row": 1, "column": 2}
+
+BLOCK_DEPTH = 256  # of k in one slice: a panel of 24 columns of B is then 24 KiB and stays in L1
+BLOCK_ROWS = 256  # of A in one slice: 256 KiB, which stay in L2 while the panels of B pass
+FEW_ROWS = 16  # up to here dot products beat copying B into panels, whose cost is shared by the rows
+SPLIT_DEPTH = 2048  # a product is split along k where its parts are at least this deep
+MOST_PARTS = 64
+WIDE = 2**31 - 2**16  # from here on indices are 64 bits wide; below, a tile may step over the end
+OPERANDS = "PPPPP" + "{i}{i}{i}{i}" + "iii" + "{i}{i}{i}" * 3 + "i{s}iii"
+SCALARS = {"float": "f", "double": "d", "long": "l"}
+
+
+class Plan:
+    """A planned product; call it with buffers and offsets (in elements) of A, B, C and, if planned so, the bias.
+
+    ``cost`` is (floating-point operations, bytes moved at least) of one call.
+    """
+
+    __slots__ = ("device", "bound", "swapped", "scratch", "cost", "sum")
+
+    def __init__(self, device: Device, bound: Bound | None, swapped: bool, scratch: int, cost: tuple[int, int],
+                 sum: tuple[Bound, int] | None = None):
+        self.device, self.bound, self.swapped, self.scratch, self.cost, self.sum = (
+            device, bound, swapped, scratch, cost, sum)
+
+    def __call__(self, a: Any, a_offset: int, b: Any, b_offset: int, c: Any, c_offset: int, bias: Any = None,
+                 bias_offset: int = 0) -> None:
+        if self.bound is None:
+            return
+        if self.swapped:
+            a, a_offset, b, b_offset = b, b_offset, a, a_offset
+        if self.sum is not None:
+            self._in_two_stages(a, a_offset, b, b_offset, c, c_offset, bias, bias_offset)
+        elif self.scratch:
+            block = self.device.allocate(self.scratch)
+            self.device.run(self.bound, (a, b, c, c if bias is None else bias, block.buffer), (a_offset, b_offset, c_offset, bias_offset))
+            block.release()
+        else:
+            self.device.run(self.bound, (a, b, c, c if bias is None else bias, c), (a_offset, b_offset, c_offset, bias_offset))
+
+    def _in_two_stages(self, a: Any, a_offset: int, b: Any, b_offset: int, c: Any, c_offset: int, bias: Any,
+                       bias_offset: int) -> None:
+        assert self.bound is not None and self.sum is not None
+        second, partial_bytes = self.sum
+        partial = self.device.allocate(partial_bytes)
+        panels = self.device.allocate(self.scratch)
+        self.device.run(self.bound, (a, b, partial.buffer, partial.buffer, panels.buffer), (a_offset, b_offset, 0, 0))
+        self.device.run(second, (c, c if bias is None else bias, partial.buffer), (c_offset, bias_offset))
+        panels.release()
+        partial.release()
+
+
+def plan(device: Device, dtype: dtype, batch: int, m: int, n: int, k: int, a_strides: Strides, b_strides: Strides,
+         c_strides: Strides, *, bias: str | None = None, activation: str | None = None, accumulate: bool = False,
+         alpha: float = 1) -> Plan:
+    """Plans ``C[z] = activation(alpha * A[z] @ B[z] + bias)`` with A m x k, B k x n and C m x n.
+
+    Strides are those of (batch, row, column) in elements: a transposed operand has them swapped, a batch stride of 0
+    uses one matrix for all. ``bias`` is None, "row" (m values, one a row of C) or "column" (n values). With
+    ``accumulate`` the product is added to C before the activation (None or "relu"). k may be 0: C becomes the bias.
+    The matrices of C must not overlap each other or the operands.
+    """
+    shape = _Shape(device, dtype, batch, m, n, k, a_strides, b_strides, c_strides)
+    cost = (2 * batch * m * n * k, batch * (m * k + k * n + m * n) * dtype.itemsize)
+    if batch * m * n == 0:
+        return Plan(device, None, False, 0, cost)
+    kind = BIASES[bias]
+    swapped = _better_transposed(shape)
+    if swapped:
+        shape = shape.transposed()
+        kind = (0, 2, 1)[kind]
+    ending = (alpha, kind, ACTIVATIONS[activation], int(accumulate))
+    parts = _parts(shape)
+    if parts > 1:
+        return _split_plan(shape, parts, swapped, ending, cost)
+    bound, scratch = _product(shape, 0, ending)
+    return Plan(device, bound, swapped, scratch, cost)
+
+
+class _Shape:
+    """Sizes and strides of a product, and the macros that follow from device and dtype."""
+
+    def __init__(self, device: Device, dtype: dtype, batch: int, m: int, n: int, k: int, a: Strides, b: Strides,
+                 c: Strides):
+        self.device, self.dtype, self.batch, self.m, self.n, self.k = device, dtype, batch, m, n, k
+        self.a, self.b, self.c = a, b, c
+        self.widen = dtype.compute is not dtype
+        sizes = ((batch, m, k), (batch, k, n), (batch, m, n))
+        reach = max(sum((size - 1) * abs(stride) for size, stride in zip(*pair, strict=True))
+                    for pair in zip(sizes, (a, b, c), strict=True))
+        self.index = "l" if max(reach, m * n) >= WIDE else "i"
+        self.lanes = max(4, device.limits.vector_width * 4 // dtype.compute.itemsize) if dtype.is_floating_point else 8
+        self.rows = 8 if self.lanes * dtype.compute.itemsize >= 64 and dtype.is_floating_point else 4
+        self.columns = 3 * self.lanes
+
+    def transposed(self) -> _Shape:
+        """The same product as C^T = B^T A^T."""
+        def flip(strides: Strides) -> Strides:
+            return strides[0], strides[2], strides[1]
+        return _Shape(self.device, self.dtype, self.batch, self.n, self.m, self.k, flip(self.b), flip(self.a),
+                      flip(self.c))
+
+    def kernel(self, name: str, extra: str = "") -> Kernel:
+        scalar = self.dtype.compute.cl if self.dtype.compute.cl in SCALARS else "int"
+        macros = {"CODE": self.dtype.code, "REAL": self.dtype.compute.cl, "SCALAR": scalar,
+                  "FLOATING": int(self.dtype.is_floating_point), "WIDEN": int(self.widen),
+                  "INDEX": "long" if self.index == "l" else "int"}
+        if self.device.is_cpu:
+            macros |= {"VW": self.lanes, "MR": self.rows}
+        else:
+            macros |= {"VW": 1, "GROUP": _group(self.device)}
+        letters = {"i": self.index, "s": SCALARS.get(scalar, "i")}
+        if name == "gemm_sum":
+            return self.device.kernel("gemm.cl", name, macros, "PPP{i}{i}iii{i}{i}{s}iii".format(**letters))
+        return self.device.kernel("gemm.cl", name, macros, OPERANDS.format(**letters) + extra)
+
+
+def _better_transposed(s: _Shape) -> bool:
+    """Whether C^T = B^T A^T suits the kernels better: they like dense rows of C, and few rows rather than few columns."""
+    if (s.c[1] == 1) != (s.c[2] == 1) and s.m > 1 and s.n > 1:
+        return s.c[1] == 1
+    return s.n < s.m and s.n <= FEW_ROWS and (s.n == 1 or (s.a[2] == 1 and s.b[1] == 1))
+
+
+def _parts(s: _Shape) -> int:
+    """Into how many parts k is split: C is too small to keep all cores busy, and k is long."""
+    if s.batch > 1 or s.widen:
+        return 1
+    tile = 64 if not s.device.is_cpu else 4 * s.columns
+    tiles = -(-s.m // tile) * -(-s.n // tile)
+    wanted = s.device.limits.compute_units * (1 if s.device.is_cpu else 2)
+    depth = SPLIT_DEPTH if s.device.is_cpu else 256
+    return max(1, min(wanted // tiles, s.k // depth, MOST_PARTS))
+
+
+def _split_plan(s: _Shape, parts: int, swapped: bool, ending: tuple, cost: tuple[int, int]) -> Plan:
+    """The parts of k as batch elements of a first product, whose results ``gemm_sum`` adds up."""
+    depth = -(-s.k // parts)
+    depth = -(-depth // 64) * 64
+    parts = -(-s.k // depth)
+    first = _Shape(s.device, s.dtype, parts, s.m, s.n, s.k, (depth * s.a[2], *s.a[1:]), (depth * s.b[1], *s.b[1:]),
+                   (s.m * s.n, s.n, 1))
+    first.index = s.index
+    bound, scratch = _product(first, depth, (1, 0, 0, 0))
+    local = 1 if s.device.is_cpu else 64
+    items = min(4 * s.device.limits.compute_units if s.device.is_cpu else 4096, s.m * s.n)
+    second = Bound(s.kernel("gemm_sum"), (-(-items // local) * local,), (local,), 3, s.index * 2,
+                   (parts, s.m, s.n, s.c[1], s.c[2], *ending))
+    return Plan(s.device, bound, swapped, scratch or 1, cost, (second, parts * s.m * s.n * s.dtype.itemsize))
+
+
+def _product(s: _Shape, split: int, ending: tuple) -> tuple[Bound, int]:
+    """The launch of a product, and how many bytes of scratch memory it needs."""
+    constants = (s.m, s.n, s.k, *s.a, *s.b, *s.c, split, *ending)
+    varying = s.index * 4
+    if not s.device.is_cpu:
+        group = _group(s.device)
+        tile = 4 * group
+        size = (-(-s.n // tile) * group, -(-s.m // tile) * group, s.batch)
+        return Bound(s.kernel("gemm_blocks"), size, (group, group, 1), 5, varying, constants), 0
+    if s.m <= FEW_ROWS and s.a[2] == 1 and s.b[1] == 1 and s.b[2] != 1:
+        return _dots(s, varying, constants), 0
+    return _tiles(s, varying, constants, split)
+
+
+def _dots(s: _Shape, varying: str, constants: tuple) -> Bound:
+    items = max(1, _wanted_items(s) // s.batch)
+    share = -(-(-(-s.n // items)) // 3) * 3
+    return Bound(s.kernel("gemm_dots", "i"), (-(-s.n // share), 1, s.batch), (1, 1, 1), 5, varying, (*constants, share))
+
+
+def _tiles(s: _Shape, varying: str, constants: tuple, split: int) -> tuple[Bound, int]:
+    depth = split or s.k
+    if not s.widen:  # 16-bit floats have no partial sums in C, so their slices are as deep as k
+        depth = min(BLOCK_DEPTH, depth)
+    rows, columns = _item_block(s)
+    # Measured: copying A pays where its rows are strided and long, copying B where it does not fit in L2.
+    panel_a = s.widen or (s.a[2] != 1 and (s.a[1] != 1 or s.m >= 512) and depth >= 32 and columns >= 64)
+    panel_b = s.widen or s.b[2] != 1 or (rows >= 32 and s.n * s.k >= 1 << 16)
+    grid = (-(-s.n // columns), -(-s.m // rows), s.batch)
+    scratch = 0
+    if panel_a or panel_b or s.n % s.lanes:
+        panels = -(-rows // s.rows) * (depth * s.rows + 16) if panel_a else 0
+        scratch = grid[0] * grid[1] * grid[2] * (depth * s.columns + panels) * s.dtype.compute.itemsize
+    extra = (rows, columns, depth, int(panel_a), int(panel_b))
+    return Bound(s.kernel("gemm_tiles", "iiiii"), grid, (1, 1, 1), 5, varying, (*constants, *extra)), scratch
+
+
+def _wanted_items(s: _Shape) -> int:
+    """How many work-items share the product: one where a second thread costs more than it gains, some for balance."""
+    work = s.batch * s.m * s.n * max(1, s.k)
+    if work < 1 << 20:
+        return 1
+    return s.device.limits.compute_units * (1 if work < 1 << 22 else 4)
+
+
+def _item_block(s: _Shape) -> tuple[int, int]:
+    """Rows and columns of C of one work-item, in whole tiles. B is copied once per block of rows, so rows come first."""
+    row_blocks = -(-s.m // BLOCK_ROWS)
+    wanted = -(-_wanted_items(s) // s.batch)
+    column_tiles = -(-s.n // s.columns)
+    column_blocks = min(column_tiles, -(-wanted // row_blocks))
+    if column_blocks * row_blocks < wanted:
+        row_blocks = min(-(-s.m // s.rows), -(-wanted // column_blocks))
+    rows = -(-(-(-s.m // row_blocks)) // s.rows) * s.rows
+    columns = -(-column_tiles // column_blocks) * s.columns
+    return rows, columns
+
+
+def _group(device: Device) -> int:
+    """Side of a work-group of the GPU form."""
+    return 16 if device.limits.max_work_group >= 256 else 8
