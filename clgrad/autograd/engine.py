@@ -110,7 +110,7 @@ def _needed(starts: Sequence[Node], targets: set[Node]) -> set[Node]:
         stack += [edge[0] for edge in node.edges if edge is not None]
     needed: set[Node] = set()
     # Oldest first: what a node leads to is decided before the node is.
-    for node in sorted(order, key=lambda n: -1 if n.sequence == sys.maxsize else n.sequence):
+    for node in sorted(order, key=lambda n: n.sequence):
         if node in targets or any(edge is not None and (edge[0] in needed or edge[0] in targets)
                                   for edge in node.edges):
             needed.add(node)

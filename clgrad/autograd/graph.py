@@ -17,8 +17,6 @@ from clgrad.layout import Layout
 from clgrad.runtime import Storage
 
 _sequence = itertools.count()
-# Accumulation is the end of a path: it runs before everything else that waits.
-LAST = 1 << 62
 
 
 class TensorBase:
@@ -146,7 +144,7 @@ class AccumulateGrad(Node):
 
     def __init__(self, variable: Any):
         super().__init__((), (), None, None)
-        self.sequence = LAST
+        self.sequence = -1  # older than every other node: its turn comes when its gradient is complete
         self.variable = variable
 
     def name(self) -> str:

@@ -89,12 +89,13 @@ def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -
     shape = broadcast_shapes(*(a.shape for a in known))
     if out is None:
         out = layout(shape, result_strides(shape, known), result, known[0].device)
-    elif out.shape != shape:
+    elif broadcast_shapes(shape, out.shape) != out.shape:
         raise RuntimeError(f"{op.name}: output with shape {list(out.shape)} doesn't match the broadcast shape "
                            f"{list(shape)}")
     elif op.name != "_copy" and not dtypes.can_cast(result, out.dtype):
         raise RuntimeError(f"{op.name}: result type {result.name} can't be cast to the desired output type "
                            f"{out.dtype.name}")
+    shape = out.shape
     _check_fp64(device, op.name, [*(a.dtype for a in known), common])
     calc = elementwise.calc_type(common)
     formula = op.integers if op.integers is not None and not common.is_floating_point else op.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import weakref
@@ -213,5 +214,13 @@ def _refuse_in_child() -> None:
         device.lock = _ForkedLock()
 
 
+def _finish_all() -> None:
+    """Before the interpreter takes memory apart, kernels that use it have to end."""
+    for device in list(_open):
+        if not isinstance(device.lock, _ForkedLock):
+            device.synchronize()
+
+
+atexit.register(_finish_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_refuse_in_child)
