@@ -16,6 +16,9 @@
 // On a CPU one work-item is one thread's share, with loops of its own. On a GPU `width` work-items of a group share
 // one output's part and merge their states as a tree in local memory.
 
+#ifndef VW
+#define VW 16        // lanes of the vectors that a CPU loads
+#endif
 #include "types.clh"
 
 #ifndef IN           // code of the input's dtype
@@ -35,9 +38,6 @@
 #define POSITION int
 #define POSITION_MAX INT_MAX
 #endif
-#ifndef INDEX        // type of offsets: long where an operand reaches over 2^31 elements
-#define INDEX int
-#endif
 #define SIMPLE 0     // a = COMBINE(a, MAP(x)), starting from IDENTITY
 #define EXTREME 1    // best value and its first index; NOT_BETTER(b, a): b does not replace a
 #define MOMENTS 2    // mean and sum of squared deviations
@@ -45,8 +45,8 @@
 #ifndef KIND
 #define KIND SIMPLE
 #endif
-#ifndef READ         // element as loaded -> ACC: CONVERT(v), or TRUTH(v) for v != 0
-#define READ(v) CONVERT(v)
+#ifndef READ         // element as loaded -> ACC: TO_ACC(v), or TRUTH(v) for v != 0
+#define READ(v) TO_ACC(v)
 #endif
 #ifndef MAP
 #define MAP(x) (x)
@@ -69,11 +69,11 @@
 #define TILES 32     // vectors of columns a work-item
 #define LOCAL 256    // GPU: work-items a group
 
-#define LOAD_IN CAT(LOAD_, IN)
-#define VLOAD_IN CAT(VLOAD_, IN)
-#define T_IN CAT(T_, IN)
-#define T_OUT CAT(T_, OUT)
-#define T_AUX CAT(T_, AUX)
+#define LOAD_IN PASTE(LOAD_, IN)
+#define VLOAD_IN PASTE(VLOAD_, IN)
+#define T_IN PASTE(T_, IN)
+#define T_OUT PASTE(T_, OUT)
+#define T_AUX PASTE(T_, AUX)
 
 #define LANES 1
 #include "reduce_state.clh"
@@ -84,12 +84,12 @@
 
 static inline void finish(state_1 s, global T_OUT *out, global T_AUX *aux, long o, long aux_o, ACC parameter) {
 #ifndef INDEX_ONLY
-    CAT(STORE_, OUT)(out, o, FINISH(s));
+    PASTE(STORE_, OUT)(out, o, FINISH(s));
 #endif
 #if KIND == EXTREME
     aux[aux_o] = s.i == POSITION_MAX ? 0 : s.i;
 #elif KIND == MOMENTS && defined(MEAN)
-    CAT(STORE_, AUX)(aux, aux_o, s.n == 0 ? (ACC)NAN : s.mean);
+    PASTE(STORE_, AUX)(aux, aux_o, s.n == 0 ? (ACC)NAN : s.mean);
 #endif
 }
 
@@ -159,8 +159,8 @@ static inline state_1 reduce_contiguous(global const T_IN *x, INDEX p, INDEX n, 
 }
 
 // Work-item (chunk, part): outputs [chunk * outputs_per_item, ...) of one part.
-kernel void reduce_rows(global const T_IN *x, INDEX x_offset, global T_OUT *out, INDEX out_offset,
-                        global T_AUX *aux, INDEX aux_offset, global state_1 *states, INDEX outputs,
+kernel void reduce_rows(global const T_IN *x, global T_OUT *out, global T_AUX *aux, global state_1 *states,
+                        INDEX x_offset, INDEX out_offset, INDEX aux_offset, INDEX outputs,
                         INDEX outputs_per_item, INDEX runs, INDEX runs_per_part, INDEX n, INDEX n_per_part,
                         INDEX stride, INDEX k0, INDEX t0, INDEX k1, INDEX t1, INDEX t2, INDEX r0, INDEX s0, INDEX s1,
                         int width, ACC parameter) {
@@ -187,8 +187,8 @@ kernel void reduce_rows(global const T_IN *x, INDEX x_offset, global T_OUT *out,
 }
 
 // Work-item (columns, part, kept): the contiguous outputs [columns * 16 * TILES, ...) of one kept index.
-kernel void reduce_columns(global const T_IN *x, INDEX x_offset, global T_OUT *out, INDEX out_offset,
-                           global T_AUX *aux, INDEX aux_offset, global state_1 *states, INDEX inner,
+kernel void reduce_columns(global const T_IN *x, global T_OUT *out, global T_AUX *aux, global state_1 *states,
+                           INDEX x_offset, INDEX out_offset, INDEX aux_offset, INDEX inner,
                            INDEX runs, INDEX runs_per_part, INDEX n, INDEX n_per_part, INDEX pitch,
                            INDEX k0, INDEX t0, INDEX k1, INDEX t1, INDEX t2, INDEX r0, INDEX s0, INDEX s1,
                            ACC parameter) {
@@ -239,9 +239,9 @@ kernel void reduce_columns(global const T_IN *x, INDEX x_offset, global T_OUT *o
 }
 
 // Work-item: outputs_per_item outputs.
-kernel void reduce_merge(global const state_1 *states, int parts, INDEX outputs, INDEX outputs_per_item,
-                         global T_OUT *out, INDEX out_offset, global T_AUX *aux, INDEX aux_offset, int width,
-                         ACC parameter) {
+kernel void reduce_merge(global const state_1 *states, global T_OUT *out, global T_AUX *aux,
+                         INDEX out_offset, INDEX aux_offset, int parts, INDEX outputs, INDEX outputs_per_item,
+                         int width, ACC parameter) {
     const INDEX first = get_global_id(0) * outputs_per_item, last = min(first + outputs_per_item, outputs);
     for (INDEX o = first; o < last; o++) {
         state_1 s = states[o];
@@ -266,8 +266,8 @@ static inline state_1 merge_group(state_1 s, int lane, int width, local state_1 
 
 // Group: LOCAL / width outputs of one part; work-item `lane` of an output takes elements lane, lane + width, ...
 kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1)))
-void reduce_rows(global const T_IN *x, INDEX x_offset, global T_OUT *out, INDEX out_offset,
-                 global T_AUX *aux, INDEX aux_offset, global state_1 *states, INDEX outputs,
+void reduce_rows(global const T_IN *x, global T_OUT *out, global T_AUX *aux, global state_1 *states,
+                 INDEX x_offset, INDEX out_offset, INDEX aux_offset, INDEX outputs,
                  INDEX outputs_per_item, INDEX runs, INDEX runs_per_part, INDEX n, INDEX n_per_part,
                  INDEX stride, INDEX k0, INDEX t0, INDEX k1, INDEX t1, INDEX t2, INDEX r0, INDEX s0, INDEX s1,
                  int width, ACC parameter) {
@@ -296,8 +296,8 @@ void reduce_rows(global const T_IN *x, INDEX x_offset, global T_OUT *out, INDEX 
 
 // Work-item (column, part, kept): one output, neighbours read neighbours.
 kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1)))
-void reduce_columns(global const T_IN *x, INDEX x_offset, global T_OUT *out, INDEX out_offset,
-                    global T_AUX *aux, INDEX aux_offset, global state_1 *states, INDEX inner,
+void reduce_columns(global const T_IN *x, global T_OUT *out, global T_AUX *aux, global state_1 *states,
+                    INDEX x_offset, INDEX out_offset, INDEX aux_offset, INDEX inner,
                     INDEX runs, INDEX runs_per_part, INDEX n, INDEX n_per_part, INDEX pitch,
                     INDEX k0, INDEX t0, INDEX k1, INDEX t1, INDEX t2, INDEX r0, INDEX s0, INDEX s1,
                     ACC parameter) {
@@ -320,9 +320,9 @@ void reduce_columns(global const T_IN *x, INDEX x_offset, global T_OUT *out, IND
 
 // Group: LOCAL / width outputs.
 kernel __attribute__((reqd_work_group_size(LOCAL, 1, 1)))
-void reduce_merge(global const state_1 *states, int parts, INDEX outputs, INDEX outputs_per_item,
-                  global T_OUT *out, INDEX out_offset, global T_AUX *aux, INDEX aux_offset, int width,
-                  ACC parameter) {
+void reduce_merge(global const state_1 *states, global T_OUT *out, global T_AUX *aux,
+                  INDEX out_offset, INDEX aux_offset, int parts, INDEX outputs, INDEX outputs_per_item,
+                  int width, ACC parameter) {
     local state_1 tree[LOCAL];
     const int lane = get_local_id(0) % width;
     const INDEX o = get_global_id(0) / width;

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from clgrad import dtypes
 from clgrad.dtypes import dtype
-from clgrad.runtime import Device
+from clgrad.runtime import Bound, Device
 from clgrad.shapes import collapse, extent
 
 SIMPLE, EXTREME, MOMENTS, LOGSUMEXP = range(4)
@@ -25,7 +25,7 @@ class Reduction(NamedTuple):
     map: str = "(x)"
     finish: str = "(s).a"
     kind: int = SIMPLE
-    read: str = "CONVERT(v)"
+    read: str = "TO_ACC(v)"
     accumulator: str = "compute"  # compute: the dtype of arithmetic; sum: 64-bit for integers; count: an integer
     parameter: str = "none"       # what the kernel's `parameter` is: count, divisor or given
 
@@ -107,27 +107,23 @@ class Plan:
     """A reduction bound to its shapes. Call ``plan(x, x_offset, out, out_offset[, aux, aux_offset])``.
 
     ``aux`` is the second output: the int64 index of max, min, argmax and argmin, or the mean of var_mean and
-    std_mean. argmax and argmin write only the index; give their ``out`` any buffer of the same number of values, or
-    plan them with ``values=False`` and pass the index buffer as ``aux`` and again as ``out``.
+    std_mean. argmax and argmin write only the index: pass any buffer as ``out``.
     """
 
-    __slots__ = ("device", "kernel", "global_size", "local_size", "tail", "parts", "state_bytes", "merge", "merge_size",
-                 "merge_tail", "cost")
+    __slots__ = ("device", "bound", "merge", "state_bytes", "cost")
+
+    def __init__(self, device: Device, bound: Bound, merge: Bound | None, state_bytes: int, cost: tuple[int, int]):
+        self.device, self.bound, self.merge, self.state_bytes, self.cost = device, bound, merge, state_bytes, cost
 
     def __call__(self, x: Any, x_offset: int, out: Any, out_offset: int, aux: Any = None, aux_offset: int = 0) -> None:
         if aux is None:
             aux = out
-        device = self.device
-        if self.parts == 1:
-            device.launch(self.kernel, self.global_size, self.local_size,
-                          (x, x_offset, out, out_offset, aux, aux_offset, out, *self.tail))
+        if self.merge is None:
+            self.device.run(self.bound, (x, out, aux, out), (x_offset, out_offset, aux_offset))
             return
-        states = device.allocate(self.state_bytes)
-        device.launch(self.kernel, self.global_size, self.local_size,
-                      (x, x_offset, out, out_offset, aux, aux_offset, states.buffer, *self.tail))
-        outputs, per_item, width, parameter = self.merge_tail
-        device.launch(self.merge, self.merge_size, self.local_size[:1],
-                      (states.buffer, self.parts, outputs, per_item, out, out_offset, aux, aux_offset, width, parameter))
+        states = self.device.allocate(self.state_bytes)
+        self.device.run(self.bound, (x, out, aux, states.buffer), (x_offset, out_offset, aux_offset))
+        self.device.run(self.merge, (states.buffer, out, aux), (out_offset, aux_offset))
         states.release()
 
 
@@ -194,55 +190,53 @@ def plan(device: Device, op: str, in_dtype: dtype, out_dtype: dtype, shape: Sequ
     if wide and row.kind == EXTREME and acc in ("float", "int"):
         macros["ACC"] = acc = "double" if acc == "float" else "long"
         macros["ACC_MAX"] = _LIMITS[acc][2]
-    letter, index = _LETTERS[acc], "l" if wide else "i"
-    made = Plan()
-    made.device = device
-    made.cost = (outputs * count, outputs * count * in_dtype.itemsize + outputs * out_dtype.itemsize)
+    cost = (outputs * count, outputs * count * in_dtype.itemsize + outputs * out_dtype.itemsize)
     parameter: float = {"none": 0, "count": count, "divisor": max(count - correction, 0), "given": order}[row.parameter]
-    if letter in "il":
+    if acc in ("int", "long"):
         parameter = int(parameter)
-    _geometry(made, device, layout, outputs, macros, letter, index, parameter)
-    return made
+    return Plan(device, *_bind(device, layout, outputs, macros, "l" if wide else "i", parameter), cost)
 
 
-def _geometry(made: Plan, device: Device, layout: Split, outputs: int, macros: dict[str, object], letter: str,
-              index: str, parameter: float) -> None:
-    """Kernel, NDRange, parts and constant arguments."""
+def _bind(device: Device, layout: Split, outputs: int, macros: dict[str, object], index: str,
+          parameter: float) -> tuple[Bound, Bound | None, int]:
+    """The launch, the launch that merges its parts (None where there is one part), and the bytes between them."""
     (r0, s0), (_, s1) = (*layout.runs, (1, 0), (1, 0))[:2]
     (k0, t0), (k1, t1), (_, t2) = (*layout.kept, (1, 0), (1, 0), (1, 0))[:3]
     runs, n, cpu = prod(size for size, _ in layout.runs), layout.n, device.is_cpu
-    units = device.limits.compute_units
+    units, letter = device.limits.compute_units, _LETTERS[str(macros["ACC"])]
     tiles = -(-layout.inner // (TILE if cpu else GROUP))
     items = (outputs // layout.inner) * tiles if layout.columns else outputs
     per_output = runs * n * (min(layout.inner, TILE) if layout.columns and cpu else 1)
     runs_per_part, n_per_part, parts = _parts(items, per_output, runs, n, units, cpu, layout.columns)
-    made.parts = parts
-    made.state_bytes = parts * outputs * 24
-    strides = (k0, t0, k1, t1, t2, max(r0, 1), s0, s1)
-    width, groups, per_item = 1, outputs, 1
-    if cpu:
-        per_item = max(1, min(outputs, max(GRAIN // max(runs * n // parts, 1), -(-outputs // (units * 16)))))
-        groups = -(-outputs // per_item)
+    sizes = (runs, runs_per_part, n, n_per_part, layout.stride, k0, t0, k1, t1, t2, max(r0, 1), s0, s1)
+
+    def bound(name: str, buffers: int, work: tuple[int, ...], head: tuple[int, ...], kinds: str) -> Bound:
+        kernel = device.kernel("reduce.cl", name, macros, "P" * buffers + index * (buffers - 1) + kinds)
+        local = (1,) * len(work) if cpu else (GROUP, 1, 1)[:len(work)]
+        return Bound(kernel, work, local, buffers, index * (buffers - 1), head)
+
     if layout.columns:
-        made.kernel = device.kernel("reduce.cl", "reduce_columns", macros, f"P{index}P{index}P{index}P{index * 14}{letter}")
-        made.global_size = (tiles if cpu else tiles * GROUP, parts, outputs // layout.inner)
-        made.local_size = (1, 1, 1) if cpu else (GROUP, 1, 1)
-        made.tail = (layout.inner, runs, runs_per_part, n, n_per_part, layout.stride, *strides, parameter)
+        work = (tiles if cpu else tiles * GROUP, parts, outputs // layout.inner)
+        first = bound("reduce_columns", 4, work, (layout.inner, *sizes, parameter), index * 14 + letter)
     else:
-        if not cpu:
-            width = min(GROUP, 1 << (max(n_per_part, 1) - 1).bit_length())
-            groups = -(-outputs * width // GROUP) * GROUP
-        made.kernel = device.kernel("reduce.cl", "reduce_rows", macros,
-                                    f"P{index}P{index}P{index}P{index * 15}i{letter}")
-        made.global_size = (groups, parts)
-        made.local_size = (1, 1) if cpu else (GROUP, 1)
-        made.tail = (outputs, per_item, runs, runs_per_part, n, n_per_part, layout.stride, *strides, width, parameter)
-    if parts > 1:
-        made.merge = device.kernel("reduce.cl", "reduce_merge", macros, f"Pi{index}{index}P{index}P{index}i{letter}")
-        width = 1 if cpu else min(GROUP, 1 << (parts - 1).bit_length())
-        per_item = max(1, GRAIN // parts) if cpu else 1
-        made.merge_size = (-(-outputs // per_item),) if cpu else (-(-outputs * width // GROUP) * GROUP,)
-        made.merge_tail = (outputs, per_item, width, parameter)
+        per_item, width, groups = _rows(outputs, runs * n // parts, n_per_part, units, cpu)
+        first = bound("reduce_rows", 4, (groups, parts), (outputs, per_item, *sizes, width, parameter),
+                      index * 15 + "i" + letter)
+    if parts == 1:
+        return first, None, 0
+    per_item, width, groups = _rows(outputs, parts, parts, units, cpu)
+    second = bound("reduce_merge", 3, (groups,), (parts, outputs, per_item, width, parameter),
+                   "i" + index * 2 + "i" + letter)
+    return first, second, parts * outputs * 24
+
+
+def _rows(outputs: int, per_output: int, n: int, units: int, cpu: bool) -> tuple[int, int, int]:
+    """Outputs a work-item, work-items an output, and the global size: a CPU's items are large, a GPU's many."""
+    if cpu:
+        per_item = max(1, min(outputs, max(GRAIN // max(per_output, 1), -(-outputs // (units * 16)))))
+        return per_item, 1, -(-outputs // per_item)
+    width = min(GROUP, 1 << (max(n, 1) - 1).bit_length())
+    return 1, width, -(-outputs * width // GROUP) * GROUP
 
 
 def _parts(items: int, per_item: int, runs: int, n: int, units: int, cpu: bool, columns: bool) -> tuple[int, int, int]:
