@@ -244,8 +244,14 @@ kernel void reduce_merge(global const state_1 *states, global T_OUT *out, global
                          int width, ACC parameter) {
     const INDEX first = get_global_id(0) * outputs_per_item, last = min(first + outputs_per_item, outputs);
     for (INDEX o = first; o < last; o++) {
-        state_1 s = states[o];
-        for (int part = 1; part < parts; part++) s = merge_1(s, states[part * outputs + o]);
+        state_1 s = empty_1();
+        for (int part = 0; part < parts;) {
+            state_1 middle = states[part * outputs + o];
+            for (int j = 1; j < CASCADE && part + j < parts; j++)
+                middle = merge_1(middle, states[(part + j) * outputs + o]);
+            part += CASCADE;
+            s = merge_1(s, middle);
+        }
         finish(s, out, aux, out_offset + o, aux_offset + o, parameter);
     }
 }

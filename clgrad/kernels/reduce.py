@@ -247,7 +247,7 @@ def _parts(items: int, per_item: int, runs: int, n: int, units: int, cpu: bool, 
     if runs * n == 0:
         return 1, 1, 1
     grain = GRAIN * 2 if cpu else 4096
-    wanted = min(-(-units * 8 // items) if items < units * 4 else 1, -(-per_item // grain))
+    wanted = min(-(-units * (2 if cpu else 32) // items) if items < units * 4 else 1, -(-per_item // grain))
     if columns:
         wanted = max(wanted, -(-n * runs // 8192)) if items < units * 64 else wanted
     wanted = max(1, wanted)

@@ -1,0 +1,78 @@
+"""Softmax and log-softmax, forward and backward: the launcher of ``softmax.cl``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.dtypes import dtype
+from clgrad.runtime import Bound, Device
+
+GROUP = 256   # work-items a group on GPUs, LOCAL of softmax.cl
+GRAIN = 2048  # elements that are worth a work-item of their own on a CPU
+
+
+class Plan:
+    """A softmax bound to its shape: ``plan(x, x_offset, y, y_offset)``."""
+
+    __slots__ = ("device", "bound", "cost")
+
+    def __init__(self, device: Device, bound: Bound | None, cost: tuple[int, int]):
+        self.device, self.bound, self.cost = device, bound, cost
+
+    def __call__(self, x: Any, x_offset: int, y: Any, y_offset: int) -> None:
+        if self.bound is not None:
+            self.device.run(self.bound, (x, y), (x_offset, y_offset))
+
+
+class BackwardPlan(Plan):
+    """Its gradient: ``plan(grad_y, offset, y, offset, grad_x, offset)`` with the *output* of the forward pass."""
+
+    __slots__ = ()
+
+    def __call__(self, grad_y: Any, grad_y_offset: int, y: Any, y_offset: int,  # type: ignore[override]
+                 grad_x: Any, grad_x_offset: int) -> None:
+        if self.bound is not None:
+            self.device.run(self.bound, (grad_y, y, grad_x), (grad_y_offset, y_offset, grad_x_offset))
+
+
+def rows_ndrange(device: Device, rows: int, n: int) -> tuple[int, int, tuple[int, ...], tuple[int, ...]]:
+    """Rows a CPU work-item, work-items a GPU row, and the NDRange of a kernel over rows of n elements."""
+    if device.is_cpu:
+        share = -(-rows // (device.limits.compute_units * 4))
+        per_item = max(1, share if rows * n > 2 * GRAIN else rows, min(rows, GRAIN // max(n, 1)))
+        return per_item, 1, (-(-rows // per_item),), (1,)
+    width = min(GROUP, 1 << (max(n, 1) - 1).bit_length())
+    return 1, width, (-(-rows * width // GROUP) * GROUP,), (GROUP,)
+
+
+def plan(device: Device, kind: dtype, outer: int, n: int, inner: int, *, log: bool) -> Plan:
+    """(Log-)softmax over n of a contiguous [outer, n, inner] of a floating-point dtype."""
+    return Plan(device, _bound(device, kind, outer, n, inner, log, ""), (5 * outer * n * inner,
+                                                                        2 * outer * n * inner * kind.itemsize))
+
+
+def backward_plan(device: Device, kind: dtype, outer: int, n: int, inner: int, *, log: bool) -> BackwardPlan:
+    """The gradient of :func:`plan` with respect to its input."""
+    return BackwardPlan(device, _bound(device, kind, outer, n, inner, log, "_backward"),
+                        (4 * outer * n * inner, 3 * outer * n * inner * kind.itemsize))
+
+
+def _bound(device: Device, kind: dtype, outer: int, n: int, inner: int, log: bool, suffix: str) -> Bound | None:
+    numel = outer * n * inner
+    if numel == 0:
+        return None
+    index = "l" if numel >= 1 << 30 else "i"
+    real = kind.compute.cl
+    macros = {"IN": kind.code, "REAL": real, "LOG": int(log), "VW": 16 if real == "float" else 8,
+              "INDEX": "long" if index == "l" else "int", "EXACT_STORE": int(kind is kind.compute)}
+    buffers = 3 if suffix else 2
+    lead = "P" * buffers + index * buffers
+    if inner == 1:
+        per_item, width, work, local = rows_ndrange(device, outer, n)
+        kernel = device.kernel("softmax.cl", "softmax_rows" + suffix, macros, lead + index * 3 + "i")
+        return Bound(kernel, work, local, buffers, index * buffers, (outer, per_item, n, width))
+    strip = max(16, -(-inner // 16) * 16 if numel < 2 * GRAIN else min(256, -(-inner // 32) * 16))
+    across = -(-inner // strip) if device.is_cpu else -(-inner // GROUP) * GROUP
+    kernel = device.kernel("softmax.cl", "softmax_columns" + suffix, macros, lead + index * 3)
+    return Bound(kernel, (across, outer), (1, 1) if device.is_cpu else (GROUP, 1), buffers, index * buffers,
+                 (n, inner, strip))

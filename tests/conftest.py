@@ -1,0 +1,25 @@
+"""Fixtures of the whole suite: the devices, PyTorch as a reference where it is installed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import clgrad
+
+
+@pytest.fixture(scope="session")
+def torch():
+    """PyTorch, the reference for what only it defines; tests that need it are skipped where it is not installed."""
+    return pytest.importorskip("torch", reason="PyTorch, the reference, is not installed")
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers that are the same in every run."""
+    return np.random.default_rng(20240101)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    clgrad.manual_seed(0)

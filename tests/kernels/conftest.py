@@ -1,0 +1,23 @@
+"""Kernels are tested on each form of the device code: the CPU's, and the GPU's on the same device."""
+
+from dataclasses import replace
+
+import pytest
+
+from clgrad.runtime import Device
+from clgrad.runtime.devices import _discover
+
+_opened: dict[bool, Device] = {}
+
+
+def _device(is_cpu: bool) -> Device:
+    if is_cpu not in _opened:
+        handle, limits = _discover()[0]
+        _opened[is_cpu] = Device(handle, 0, replace(limits, is_cpu=is_cpu, unified=is_cpu))
+    return _opened[is_cpu]
+
+
+@pytest.fixture(params=["cpu", "gpu"])
+def device(request: pytest.FixtureRequest) -> Device:
+    """A device that runs the CPU form of each kernel, and one that runs the GPU form."""
+    return _device(request.param == "cpu")

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+from scipy.special import log_softmax as scipy_log_softmax
+
+from clgrad import dtypes
+from clgrad.kernels import softmax
+
+from .buffers import decode, download, encode, poisoned, upload
+
+TOLERANCE = {"f32": 2e-6, "f64": 1e-14, "f16": 1e-3, "bf16": 8e-3}
+
+
+def reference(x, g, log):
+    with np.errstate(invalid="ignore"):
+        y = scipy_log_softmax(x, 1)
+    p = np.exp(y)
+    if log:
+        return y, g - p * g.sum(1, keepdims=True)
+    return p, (g - (g * p).sum(1, keepdims=True)) * p
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("shape", [(3, 10, 1), (1, 1, 1), (50, 16, 1), (7, 1000, 1), (3, 5, 7), (2, 10, 40), (1, 3, 700)])
+@pytest.mark.parametrize("kind", dtypes.FLOATING, ids=lambda d: d.name)
+def test_softmax(device, kind, shape, log):
+    if kind is not dtypes.float32 and shape not in [(50, 16, 1), (3, 10, 1), (2, 10, 40)]:
+        pytest.skip("one form of each kernel is enough")
+    generator = np.random.default_rng(0)
+    x, g = (encode(generator.standard_normal(shape) * 3, kind) for _ in range(2))
+    y, grad = reference(decode(x, kind).astype(np.float64), decode(g, kind).astype(np.float64), log)
+    out, tolerance = poisoned(device, x.nbytes + 16), TOLERANCE[kind.code] * (8 if log else 1)
+    softmax.plan(device, kind, *shape, log=log)(upload(device, x).buffer, 0, out.buffer, 1)
+    assert np.allclose(decode(download(device, out, shape, x.dtype, 1), kind), y, rtol=tolerance, atol=tolerance)
+    out = poisoned(device, x.nbytes + 16)
+    saved = encode(y, kind)
+    softmax.backward_plan(device, kind, *shape, log=log)(upload(device, g).buffer, 0, upload(device, saved).buffer, 0,
+                                                          out.buffer, 1)
+    assert np.allclose(decode(download(device, out, shape, x.dtype, 1), kind), grad, rtol=tolerance * 4,
+                       atol=tolerance * 30)
+
+
+def test_special_values(device):
+    x = np.zeros((4, 20), np.float32)
+    x[0, 3], x[1], x[2, 17], x[3, :5] = np.nan, -np.inf, np.inf, -np.inf
+    with np.errstate(invalid="ignore"):
+        expected = np.exp(scipy_log_softmax(x, 1))
+    for columns in (False, True):
+        data = np.ascontiguousarray(x.T) if columns else x
+        out = poisoned(device, x.nbytes)
+        softmax.plan(device, dtypes.float32, *((1, 20, 4) if columns else (4, 20, 1)), log=False)(
+            upload(device, data).buffer, 0, out.buffer, 0)
+        got = download(device, out, data.shape, np.float32)
+        assert np.allclose(got.T if columns else got, expected, equal_nan=True, atol=1e-6)

@@ -1,0 +1,239 @@
+"""Every row of the table of pointwise operators against NumPy and SciPy, in every layout, with its derivatives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import clgrad
+from clgrad.autograd import gradcheck, gradgradcheck
+from clgrad.ops import pointwise
+from clgrad.ops.registry import REGISTRY
+from tests.references import FLOATING, INTEGER
+
+ROWS = REGISTRY.pointwise
+SHAPE = (3, 5)
+TOLERANCE = {"float64": dict(rtol=1e-9, atol=1e-9), "float32": dict(rtol=2e-5, atol=2e-5),
+             "float16": dict(rtol=4e-3, atol=4e-3), "bfloat16": dict(rtol=3e-2, atol=3e-2)}
+
+
+def draw(rng, interval, shape, dtype=np.float64):
+    low, high = interval
+    values = rng.uniform(low, high, shape) if np.dtype(dtype).kind == "f" else rng.integers(low, high, shape)
+    return values.astype(dtype)
+
+
+def call(name, tensors):
+    row = ROWS[name]
+    return pointwise.call(row, tuple(tensors), tuple(row.parameters.values()))
+
+
+def reference(name, arrays, table=FLOATING):
+    return table[name][0](*arrays, *ROWS[name].parameters.values())
+
+
+def test_every_row_has_a_reference():
+    assert set(ROWS) - set(FLOATING) - set(INTEGER) == {"where"}
+
+
+@pytest.mark.parametrize("name", FLOATING)
+@pytest.mark.parametrize("layout", ["contiguous", "transposed", "strided", "broadcast", "scalar", "empty", "long"])
+def test_layouts(name, layout, rng):
+    arrays, tensors = [], []
+    for position, interval in enumerate(FLOATING[name][1]):
+        shape = {"scalar": (), "empty": (0, 3), "long": (2, 5003)}.get(layout, SHAPE)
+        if layout == "broadcast" and position:
+            shape = (3, 1)
+        values = draw(rng, interval, shape)
+        tensor = clgrad.tensor(values)
+        if layout == "transposed":
+            tensor = clgrad.tensor(np.ascontiguousarray(values.T)).t()
+        if layout == "strided":
+            padded = clgrad.zeros(2 * shape[0], 3 * shape[1], dtype=clgrad.float64)
+            padded[::2, 1::3] = tensor
+            tensor = padded[::2, 1::3]
+        arrays.append(values)
+        tensors.append(tensor)
+    before = [t.tolist() for t in tensors]
+    result = call(name, tensors)
+    with np.errstate(all="ignore"):
+        expected = reference(name, arrays)
+    assert tuple(result.shape) == expected.shape
+    np.testing.assert_allclose(np.array(result.tolist()).reshape(expected.shape), expected, **TOLERANCE["float64"])
+    assert [t.tolist() for t in tensors] == before, "an input was changed"
+
+
+@pytest.mark.parametrize("name", FLOATING)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_floating_dtypes(name, dtype, rng):
+    tensors = [clgrad.tensor(draw(rng, i, SHAPE)).to(getattr(clgrad, dtype)) for i in FLOATING[name][1]]
+    if name == "nextafter":
+        pytest.skip("the next number depends on the dtype: test_next_after")
+    result = call(name, tensors)
+    expected = reference(name, [np.array(t.tolist()) for t in tensors])
+    kind = "bool" if ROWS[name].kind == "bool" else dtype
+    assert result.dtype is getattr(clgrad, kind)
+    if name in ("floor_divide", "_div_floor", "_div_trunc", "_trunc_divide", "remainder", "fmod"):
+        # A quotient at the edge of an integer may fall on either side: compare where it is not.
+        quotient = np.array(tensors[0].tolist()) / np.array(tensors[1].tolist())
+        steady = np.abs(quotient - np.round(quotient)) > 1e-2
+        np.testing.assert_allclose(np.array(result.tolist())[steady], expected[steady], **TOLERANCE[dtype])
+        return
+    np.testing.assert_allclose(np.array(result.tolist(), float), expected, **TOLERANCE[dtype])
+
+
+def test_next_after():
+    x = np.array([1.0, -1.0, 0.0], np.float32)
+    y = np.array([2.0, -3.0, 1.0], np.float32)
+    np.testing.assert_array_equal(clgrad.nextafter(clgrad.tensor(x), clgrad.tensor(y)).numpy(), np.nextafter(x, y))
+
+
+@pytest.mark.parametrize("name", INTEGER)
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32", "int64"])
+def test_integer_dtypes(name, dtype, rng):
+    arrays = [draw(rng, i, (4, 9), dtype) for i in INTEGER[name][1]]
+    result = call(name, [clgrad.tensor(a) for a in arrays])
+    expected = reference(name, arrays, INTEGER)
+    assert result.dtype is getattr(clgrad, "bool" if ROWS[name].kind == "bool" else dtype)
+    np.testing.assert_array_equal(np.array(result.tolist()), expected)
+
+
+DIFFERENTIABLE = [name for name, row in ROWS.items() if row.derivatives and name != "where"]
+
+
+def operands(name, rng, shape):
+    row = ROWS[name]
+    return tuple(clgrad.tensor(draw(rng, interval, shape), requires_grad=operand in row.derivatives)
+                 for operand, interval in zip(row.tensors, FLOATING[name][1], strict=True))
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_first_derivative(name, rng):
+    assert gradcheck(lambda *t: call(name, t), operands(name, rng, (2, 3)), eps=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_second_derivative(name, rng):
+    row = ROWS[name]
+    inputs = operands(name, rng, (2,))
+    if all(formula.text == "zeros_like(g)" for formula in row.derivatives.values()):
+        pytest.skip("the derivative is zero everywhere: there is no second one to compare")
+    assert gradgradcheck(lambda *t: call(name, t), inputs, eps=1e-6, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.in_place and r.public and n in FLOATING
+                                  and r.kind != "bool"])
+def test_in_place(name, rng):
+    arrays = [draw(rng, i, SHAPE) for i in FLOATING[name][1]]
+    tensors = [clgrad.tensor(a) for a in arrays]
+    target, window = tensors[0], tensors[0][1]
+    returned = getattr(target, f"{name}_")(*tensors[1:])
+    expected = reference(name, arrays)
+    assert returned is target
+    np.testing.assert_allclose(target.numpy(), expected, **TOLERANCE["float64"])
+    np.testing.assert_allclose(window.numpy(), expected[1], **TOLERANCE["float64"])
+
+
+def test_where_selects_and_has_gradients(rng):
+    condition = clgrad.tensor([[True, False, True]])
+    a = clgrad.tensor(rng.normal(size=(2, 3)), requires_grad=True)
+    b = clgrad.tensor(rng.normal(size=(3,)), requires_grad=True)
+    np.testing.assert_array_equal(clgrad.where(condition, a, b).detach().numpy(),
+                                  np.where(condition.numpy(), a.detach().numpy(), b.detach().numpy()))
+    assert gradcheck(lambda x, y: clgrad.where(condition, x, y), (a, b))
+
+
+SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1e30, -1e30, 1e-30, 0.5, 200.0])
+
+
+@pytest.mark.parametrize("name", [n for n, r in ROWS.items() if len(r.tensors) == 1 and n in FLOATING])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_special_values_of_unary(name, dtype, torch):
+    """NaN, infinities, signed zeros and huge values, as PyTorch has them."""
+    public = name.lstrip("_")
+    reference_of = {"_copy": torch.clone, "_cube": lambda t: t**3, "_gelu": torch.nn.functional.gelu,
+                    "_gelu_tanh": lambda t: torch.nn.functional.gelu(t, approximate="tanh"),
+                    "_elu": torch.nn.functional.elu, "_logit": torch.logit, "_polygamma": lambda t: torch.polygamma(1, t),
+                    "_nan_to_num": lambda t: torch.nan_to_num(t, 0.0, 0.0, 0.0),
+                    "threshold": lambda t: torch.nn.functional.threshold(t, 0, 0), "i1": torch.special.i1,
+                    "i0e": torch.special.i0e, "i1e": torch.special.i1e}
+    function = reference_of.get(name) or getattr(torch, public, None) or getattr(torch.nn.functional, public)
+    values = SPECIAL.astype(dtype)
+    found = call(name, [clgrad.tensor(values)])
+    expected = function(torch.tensor(values))
+    assert str(found.dtype) == str(expected.dtype)
+    tolerance = dict(rtol=1e-4, atol=1e-5) if dtype == "float32" else dict(rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(np.array(found.tolist(), float), np.array(expected.tolist(), float), **tolerance)
+
+
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "div", "maximum", "minimum", "fmax", "fmin", "eq", "lt", "ge",
+                                  "atan2", "pow", "remainder", "fmod", "floor_divide", "copysign", "hypot", "xlogy",
+                                  "logaddexp", "heaviside"])
+def test_special_values_of_binary(name, torch):
+    a, b = (v.ravel().astype(np.float64) for v in np.meshgrid(SPECIAL, SPECIAL))
+    found = call(name, [clgrad.tensor(a), clgrad.tensor(b)])
+    expected = getattr(torch, name)(torch.tensor(a), torch.tensor(b))
+    np.testing.assert_allclose(np.array(found.tolist(), float), np.array(expected.tolist(), float), rtol=1e-7)
+
+
+DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
+
+
+@pytest.mark.parametrize("left", DTYPES)
+@pytest.mark.parametrize("right", [*DTYPES, "true", "2", "2.5"])
+def test_promotion(left, right, torch):
+    """The dtype and the value of a product of any two dtypes, 0-d tensors and Python numbers, as in PyTorch."""
+    number = {"true": True, "2": 2, "2.5": 2.5}.get(right)
+
+    def product(library, dims):
+        a = library.ones((2,) if dims[0] else (), dtype=getattr(library, left))
+        if number is not None:
+            return a * number
+        return a * library.ones((2,) if dims[1] else (), dtype=getattr(library, right))
+    for dims in [(1, 1), (1, 0), (0, 1), (0, 0)]:
+        found, expected = product(clgrad, dims), product(torch, dims)
+        assert str(found.dtype) == str(expected.dtype), dims
+        assert found.tolist() == expected.tolist()
+
+
+def test_out_is_resized_filled_and_returned():
+    out = clgrad.empty(0)
+    assert clgrad.add(clgrad.ones(3), 2.0, out=out) is out
+    assert out.tolist() == [3.0, 3.0, 3.0]
+    with pytest.raises(RuntimeError, match="can't be cast"):
+        clgrad.exp(clgrad.ones(2), out=clgrad.empty(2, dtype=clgrad.int64))
+
+
+@pytest.mark.parametrize("wrong", [
+    lambda: clgrad.ones(2, 3) + clgrad.ones(4, 3),
+    lambda: clgrad.ones(2, dtype=clgrad.int64).add_(0.5),
+    lambda: clgrad.ones(3).add_(clgrad.ones(2, 3)),
+    lambda: clgrad.ones(3)[1:].add_(clgrad.ones(3).expand(2, 3)),
+    lambda: clgrad.ones(2, requires_grad=True).mul_(2),
+    lambda: clgrad.zeros(1).expand(3).add_(1),
+    lambda: clgrad.bitwise_and(clgrad.ones(2), clgrad.ones(2)),
+])
+def test_bad_operands_are_runtime_errors(wrong):
+    with pytest.raises(RuntimeError):
+        wrong()
+
+
+@pytest.mark.parametrize("wrong", [lambda: clgrad.ones(2) + "a", lambda: clgrad.exp(1.0), lambda: clgrad.add(1, 2)])
+def test_wrong_types_are_type_errors(wrong):
+    with pytest.raises(TypeError):
+        wrong()
+
+
+def test_overlapping_in_place_is_refused():
+    x = clgrad.arange(6.0)
+    with pytest.raises(RuntimeError, match="single memory location"):
+        x[1:].add_(x[:-1])
+
+
+def test_long_formulas_have_one_kernel_for_the_gradient():
+    x = clgrad.ones(4, requires_grad=True)
+    y = clgrad.tanh(x)
+    device = x.device.compute
+    before = device.clock.submitted
+    y.backward(clgrad.ones(4))
+    assert device.clock.submitted - before <= 3, "fill of the seed, one fused derivative, at most one copy"
