@@ -108,7 +108,7 @@ def gradgradcheck(func: Callable, inputs: Any, grad_outputs: Any = None, *, eps:
         pairs = [(o, g) for o, g in zip(found, args[count:], strict=True) if o.requires_grad]
         result = grad([o for o, _ in pairs], [values[n] for n in checked], [g for _, g in pairs], create_graph=True,
                       allow_unused=True)
-        return tuple(r for r in result if r is not None and r.requires_grad)
+        return tuple(r for r in result if r is not None)
     return gradcheck(gradients, (*inputs, *grad_outputs), eps=eps, atol=atol, rtol=rtol,
                      raise_exception=raise_exception)
 

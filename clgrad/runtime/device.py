@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
 import weakref
@@ -95,6 +96,7 @@ class Device:
         self._programs: dict[tuple, Any] = {}
         self._kernels: dict[tuple, Kernel] = {}
         self._building = threading.Lock()
+        self._faults: dict[str, tuple[Block, np.ndarray]] = {}
         self._retired: list[Any] = []
         self._retired_bytes = 0
         _open.add(self)
@@ -159,6 +161,33 @@ class Device:
             self.clock.completed = reached
             self._retired.clear()
             self._retired_bytes = 0
+        if self._faults:
+            self._raise_faults()
+
+    def fault_word(self, message: str) -> Any:
+        """The buffer of an int32 that a kernel sets to 1 where it met bad data (an index out of range).
+
+        It is looked at when somebody waits for the device, who then gets IndexError(message).
+        """
+        found = self._faults.get(message)
+        if found is None:
+            block = self.pool.allocate_idle(4)
+            word = block.host[:4].view(np.int32) if block.host is not None else np.zeros(1, np.int32)
+            word[:] = 0
+            if block.host is None:
+                self.upload(block, word)
+            found = self._faults[message] = (block, word)
+        return found[0].buffer
+
+    def _raise_faults(self) -> None:
+        for message, (block, word) in list(self._faults.items()):
+            if block.host is None:
+                self.download(block, word)
+            if word[0]:
+                word[0] = 0
+                if block.host is None:
+                    self.upload(block, word)
+                raise IndexError(message)
 
     def fill(self, block: Block, pattern: np.ndarray, nbytes: int) -> None:
         """Enqueues filling the first ``nbytes`` of a block with a repeated pattern of 1 to 8 bytes."""
@@ -218,7 +247,8 @@ def _finish_all() -> None:
     """Before the interpreter takes memory apart, kernels that use it have to end."""
     for device in list(_open):
         if not isinstance(device.lock, _ForkedLock):
-            device.synchronize()
+            with contextlib.suppress(IndexError, DeviceError):  # nobody is left to tell
+                device.synchronize()
 
 
 atexit.register(_finish_all)

@@ -1,0 +1,290 @@
+"""Convolutions and transposed convolutions in one and two dimensions.
+
+Three functions close under differentiation: the convolution ``y(x, w)``, the gradient of its input ``dx(dy, w)``,
+which is the transposed convolution, and the gradient of its weight ``dw(x, dy)``. The gradients of each are the others.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from clgrad.autograd.grad_mode import mode
+from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
+from clgrad.kernels import conv
+from clgrad.ops.copying import empty
+from clgrad.ops.execute import check_device, execute
+from clgrad.ops.registry import operator
+from clgrad.shapes import Shape
+
+Pair = tuple[int, int]
+
+
+class Geometry(NamedTuple):
+    """How a convolution's window walks; pairs are (height, width)."""
+
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    groups: int
+
+
+_plans: dict[tuple, conv.Plan] = {}
+
+
+def _plan(make: Any, x: Shape, w: Shape, like: Any, g: Geometry, bias: bool) -> conv.Plan:
+    key = (make, x, w, like.layout.dtype, like.layout.device, g, bias)
+    plan = _plans.get(key)
+    if plan is None:
+        plan = _plans[key] = make(like.layout.device.compute, like.layout.dtype, x, w, g.stride, g.padding, g.dilation,
+                                  g.groups, bias=bias)
+    return plan
+
+
+def output_size(x: Shape, w: Shape, g: Geometry) -> Shape:
+    """Height and width of a convolution's result."""
+    return tuple((size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1 for size, pad, dilation, kernel, stride
+                 in zip(x[2:], g.padding, g.dilation, w[2:], g.stride, strict=True))
+
+
+def forward(x: Any, w: Any, bias: Any, g: Geometry) -> Any:
+    """The convolution of (N, Ci, H, W) with (Co, Ci/groups, KH, KW)."""
+    x, w = x.contiguous(), w.contiguous()
+    bias = None if bias is None else bias.contiguous()
+    x_shape, w_shape = x.layout.shape, w.layout.shape
+    out = empty((x_shape[0], w_shape[0], *output_size(x_shape, w_shape, g)), x.layout.dtype, x.layout.device)
+    if out.layout.numel:
+        plan = _plan(conv.forward_plan, x_shape, w_shape, x, g, bias is not None)
+        execute(plan, (x, w) if bias is None else (x, w, bias), (out,))
+    if needs_graph(x, w, bias):
+        _record(out, x, w, bias, g)
+    return out
+
+
+def _record(out: Any, x: Any, w: Any, bias: Any, g: Geometry) -> None:
+    x_shape, w_shape = x.layout.shape, w.layout.shape
+    need_x, need_w = x._requires_grad, w._requires_grad
+    need_bias = bias is not None and bias._requires_grad
+    saved = Saved("convolution", [x if need_w else None, w if need_x else None])
+
+    def backward(dy: Any) -> tuple:
+        inputs, weights = saved.unpack()
+        dx = input_gradient(dy, weights, None, x_shape, g) if need_x else None
+        if need_w and need_bias and not mode.enabled:
+            return (dx, *weight_and_bias_gradient(inputs, dy, w_shape, g))
+        dw = weight_gradient(inputs, dy, w_shape, g) if need_w else None
+        return dx, dw, dy.sum((0, 2, 3)) if need_bias else None
+    attach(out, "Convolution", (x, w, bias), backward, saved)
+
+
+def input_gradient(dy: Any, w: Any, bias: Any, x_shape: Shape, g: Geometry) -> Any:
+    """The gradient of a convolution's input of shape ``x_shape``, or a transposed convolution with its bias."""
+    dy, w = dy.contiguous(), w.contiguous()
+    bias = None if bias is None else bias.contiguous()
+    out = empty(x_shape, dy.layout.dtype, dy.layout.device)
+    w_shape = w.layout.shape
+    if out.layout.numel:
+        plan = _plan(conv.input_gradient_plan, tuple(x_shape), w_shape, dy, g, bias is not None)
+        execute(plan, (dy, w) if bias is None else (dy, w, bias), (out,))
+    if needs_graph(dy, w, bias):
+        need_dy, need_w = dy._requires_grad, w._requires_grad
+        need_bias = bias is not None and bias._requires_grad
+        saved = Saved("conv_transpose", [dy if need_w else None, w if need_dy else None])
+
+        def backward(v: Any) -> tuple:
+            gradient, weights = saved.unpack()
+            return (forward(v, weights, None, g) if need_dy else None,
+                    weight_gradient(v, gradient, w_shape, g) if need_w else None,
+                    v.sum((0, 2, 3)) if need_bias else None)
+        attach(out, "Convolution", (dy, w, bias), backward, saved)
+    return out
+
+
+def weight_gradient(x: Any, dy: Any, w_shape: Shape, g: Geometry) -> Any:
+    """The gradient of a convolution's weight."""
+    x, dy = x.contiguous(), dy.contiguous()
+    out = empty(w_shape, x.layout.dtype, x.layout.device)
+    if out.layout.numel:
+        execute(_plan(conv.weight_gradient_plan, x.layout.shape, tuple(w_shape), x, g, False), (x, dy), (out,))
+    if needs_graph(x, dy):
+        x_shape = x.layout.shape
+        need_x, need_dy = x._requires_grad, dy._requires_grad
+        saved = Saved("convolution_backward", [x if need_dy else None, dy if need_x else None])
+
+        def backward(v: Any) -> tuple:
+            inputs, gradient = saved.unpack()
+            return (input_gradient(gradient, v, None, x_shape, g) if need_x else None,
+                    forward(inputs, v, None, g) if need_dy else None)
+        attach(out, "ConvolutionBackward", (x, dy), backward, saved)
+    return out
+
+
+def weight_and_bias_gradient(x: Any, dy: Any, w_shape: Shape, g: Geometry) -> tuple[Any, Any]:
+    """Both in one launch. Not recorded."""
+    x, dy = x.contiguous(), dy.contiguous()
+    dw = empty(w_shape, x.layout.dtype, x.layout.device)
+    db = empty((w_shape[0],), x.layout.dtype, x.layout.device)
+    if dw.layout.numel == 0:
+        return dw, dy.sum((0, 2, 3))
+    execute(_plan(conv.weight_gradient_plan, x.layout.shape, tuple(w_shape), x, g, True), (x, dy), (dw, db))
+    return dw, db
+
+
+# The public functions.
+
+def tuple_of(name: str, value: Any, rank: int) -> tuple[int, ...]:
+    """A number for all dimensions, or one each."""
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
+    values = values * rank if len(values) == 1 else values
+    if len(values) != rank or not all(isinstance(v, int) for v in values):
+        raise TypeError(f"{name} must be an int or a tuple of {rank} ints, got {value!r}")
+    return values
+
+
+def _checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilation: Any, groups: int,
+             transposed: bool) -> tuple[tuple, tuple]:
+    for label, t in (("input", x), ("weight", w)):
+        if not isinstance(t, TensorBase):
+            raise TypeError(f"{name}(): argument '{label}' must be Tensor, not {type(t).__name__}")
+    if x.layout.ndim not in (rank + 1, rank + 2):
+        raise RuntimeError(f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {name}, but got input of "
+                           f"size: {list(x.layout.shape)}")
+    if w.layout.ndim != rank + 2:
+        raise RuntimeError(f"{name}: expected weight of {rank + 2} dimensions, got {list(w.layout.shape)}")
+    channels, w_shape = x.layout.shape[-rank - 1], w.layout.shape
+    expected = w_shape[0] if transposed else w_shape[1] * groups
+    if groups <= 0 or w_shape[0] % groups:
+        raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight "
+                           f"of size {list(w_shape)} instead")
+    if channels != expected:
+        raise RuntimeError(f"Given groups={groups}, weight of size {list(w_shape)}, expected input"
+                           f"{list(x.layout.shape)} to have {expected} channels, but got {channels} channels instead")
+    outputs = w_shape[1] * groups if transposed else w_shape[0]
+    if bias is not None and bias.layout.shape != (outputs,):
+        raise RuntimeError(f"Given {'transposed=True, ' if transposed else ''}weight of size {list(w_shape)}, expected "
+                           f"bias to be 1-dimensional with {outputs} elements, but got bias of size "
+                           f"{list(bias.layout.shape)} instead")
+    check_device(name, x, w, bias)
+    for t in (w, bias):
+        if t is not None and t.layout.dtype is not x.layout.dtype:
+            raise RuntimeError(f"Input type ({x.layout.dtype.name}) and weight or bias type ({t.layout.dtype.name}) should "
+                               "be the same")
+    if not x.layout.dtype.is_floating_point:
+        raise RuntimeError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
+    steps, spread = tuple_of("stride", stride, rank), tuple_of("dilation", dilation, rank)
+    if min(steps) <= 0:
+        raise RuntimeError("non-positive stride is not supported")
+    if min(spread) <= 0:
+        raise RuntimeError("dilation should be greater than zero")
+    return steps, spread
+
+
+def _convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
+              groups: int) -> Any:
+    steps, spread = _checked(name, x, w, bias, rank, stride, dilation, groups, False)
+    kernel = w.layout.shape[2:]
+    if isinstance(padding, str):
+        x, around = _padded(name, x, padding, kernel, steps, spread)
+    else:
+        around = tuple_of("padding", padding, rank)
+        if min(around) < 0:
+            raise RuntimeError("negative padding is not supported")
+    sizes = x.layout.shape[-rank:]
+    for size, pad, d, k in zip(sizes, around, spread, kernel, strict=True):
+        if size + 2 * pad < d * (k - 1) + 1:
+            padded = " x ".join(str(s + 2 * p) for s, p in zip(sizes, around, strict=True))
+            raise RuntimeError(f"Calculated padded input size per channel: ({padded}). Kernel size: "
+                               f"({' x '.join(map(str, kernel))}). Kernel size can't be greater than actual input size")
+    return _in_two_dimensions(x, w, rank, lambda a, b, g: forward(a, b, bias, g), steps, around, spread, groups)
+
+
+def _in_two_dimensions(x: Any, w: Any, rank: int, run: Any, steps: tuple, around: tuple, spread: tuple,
+                       groups: int) -> Any:
+    """Runs a 1-d convolution as one of height 1, and an unbatched one as a batch of 1."""
+    batched = x.layout.ndim == rank + 2
+    x = x if batched else x.unsqueeze(0)
+    if rank == 1:
+        x, w = x.unsqueeze(2), w.unsqueeze(2)
+        steps, around, spread = (1, *steps), (0, *around), (1, *spread)
+    y = run(x, w, Geometry(steps, around, spread, groups))
+    y = y.squeeze(2) if rank == 1 else y
+    return y if batched else y.squeeze(0)
+
+
+def _padded(name: str, x: Any, padding: str, kernel: Shape, steps: tuple, spread: tuple) -> tuple[Any, tuple]:
+    """padding="same" and "valid": what is left to the kernel, after a side that needs one more is padded here."""
+    rank = len(kernel)
+    if padding == "valid":
+        return x, (0,) * rank
+    if padding != "same":
+        raise RuntimeError(f"{name}: padding must be 'same', 'valid' or numbers, got '{padding}'")
+    if any(s != 1 for s in steps):
+        raise RuntimeError("padding='same' is not supported for strided convolutions")
+    total = [d * (k - 1) for d, k in zip(spread, kernel, strict=True)]
+    if any(t % 2 for t in total):
+        shape = list(x.layout.shape)
+        for axis, t in zip(range(-rank, 0), total, strict=True):
+            shape[axis] += t % 2
+        larger = x.new_zeros(shape)
+        window = larger
+        for axis in range(-rank, 0):
+            window = window.narrow(axis, 0, x.layout.shape[axis])
+        window.copy_(x)
+        x = larger
+    return x, tuple(t // 2 for t in total)
+
+
+@operator("conv2d", method=False)
+def conv2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+           groups: int = 1) -> Any:
+    """Cross-correlates images with filters, the bias added in the same launch.
+
+    Args:
+        input: (N, Ci, H, W) or (Ci, H, W).
+        weight: (Co, Ci / groups, KH, KW).
+        bias: (Co) or None.
+        padding: zeros on each side; numbers, "valid" or "same".
+    """
+    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+
+
+@operator("conv1d", method=False)
+def conv1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+           groups: int = 1) -> Any:
+    """Cross-correlates signals (N, Ci, L) with filters (Co, Ci / groups, K)."""
+    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _transposed(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, output_padding: Any,
+                groups: int, dilation: Any) -> Any:
+    steps, spread = _checked(name, x, w, bias, rank, stride, dilation, groups, True)
+    around, extra = tuple_of("padding", padding, rank), tuple_of("output_padding", output_padding, rank)
+    for more, s, d in zip(extra, steps, spread, strict=True):
+        if more >= max(s, d):
+            raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got output_padding: "
+                               f"{extra}, stride: {steps}, dilation: {spread}")
+    kernel = w.layout.shape[2:]
+    sizes = tuple((size - 1) * s - 2 * p + d * (k - 1) + more + 1 for size, s, p, d, k, more
+                  in zip(x.layout.shape[-rank:], steps, around, spread, kernel, extra, strict=True))
+    if min(sizes) <= 0:
+        raise RuntimeError(f"Given input size per channel: {list(x.layout.shape[-rank:])}. Calculated output size per "
+                           f"channel: {list(sizes)}. Output size is too small")
+    channels = w.layout.shape[1] * groups
+
+    def run(a: Any, b: Any, g: Geometry) -> Any:
+        shape = (a.layout.shape[0], channels, *((1,) if rank == 1 else ()), *sizes)
+        return input_gradient(a, b, bias, shape, g)
+    return _in_two_dimensions(x, w, rank, run, steps, around, spread, groups)
+
+
+@operator("conv_transpose2d", method=False)
+def conv_transpose2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
+                     output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Any:
+    """The transposed convolution of (N, Ci, H, W) with (Ci, Co / groups, KH, KW): the gradient of a convolution."""
+    return _transposed("conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+
+@operator("conv_transpose1d", method=False)
+def conv_transpose1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
+                     output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Any:
+    """The transposed convolution of (N, Ci, L) with (Ci, Co / groups, K)."""
+    return _transposed("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation)

@@ -1,0 +1,44 @@
+"""Calling a kernel's plan with tensors: their buffers and offsets in, and exported memory settled afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.runtime import settle
+
+
+def execute(plan: Callable[..., None], reads: tuple, writes: tuple) -> None:
+    """``plan(buffer, offset, buffer, offset, ...)`` over the tensors of ``reads``, then those of ``writes``.
+
+    None stands for an operand that is not there: it is passed as ``None, 0``.
+    """
+    operands: list[Any] = []
+    exported = False
+    for tensors, write in ((reads, False), (writes, True)):
+        for t in tensors:
+            if t is None:
+                operands += (None, 0)
+                continue
+            buffer = t.storage.buffer
+            if buffer is None:
+                buffer = t.storage.acquire(write)
+                exported = True
+            operands += (buffer, t.offset)
+    plan(*operands)
+    if exported:
+        settle()
+
+
+def check_device(name: str, *tensors: Any) -> Any:
+    """The one device that computes on all tensors; RuntimeError where there are two, or where it lacks float64."""
+    known = [t.layout for t in tensors if t is not None]
+    device = known[0].device.compute
+    for own in known[1:]:
+        if own.device.compute is not device:
+            raise RuntimeError(f"{name}: expected all tensors to be on the same device, but found at least two "
+                               f"devices, {known[0].device} and {own.device}!")
+    if not device.limits.fp64 and any(own.dtype is dtypes.float64 for own in known):
+        raise RuntimeError(f"{name}: {device.limits.name} has no float64; convert to float32 first")
+    return device

@@ -1,0 +1,214 @@
+"""Softmax, cross entropy and negative log likelihood, each one launch, and the mean squared error."""
+
+from __future__ import annotations
+
+import warnings
+from math import prod
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.autograd import engine
+from clgrad.autograd.grad_mode import enable_grad, mode
+from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.kernels import cross_entropy as loss_kernels
+from clgrad.kernels import softmax as softmax_kernels
+from clgrad.ops.copying import cast, empty
+from clgrad.ops.execute import check_device, execute
+from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.shapes import normalize_dim
+
+_plans: dict[tuple, Any] = {}
+
+
+def _cached(make: Any, *key: Any, **options: Any) -> Any:
+    full = (make, key, tuple(options.items()))
+    plan = _plans.get(full)
+    if plan is None:
+        plan = _plans[full] = make(*key, **options)
+    return plan
+
+
+def _softmax(name: str, x: Any, dim: int | None, kind: Any, log: bool) -> Any:
+    if kind is not None:
+        x = cast(x, kind)
+    own = x.layout
+    if not own.dtype.is_floating_point:
+        raise RuntimeError(f"\"{name}_kernel_impl\" not implemented for '{own.dtype.name}'")
+    if dim is None:
+        dim = 0 if own.ndim in (0, 1, 3) else 1
+        warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an "
+                      "argument.", UserWarning, stacklevel=4)
+    axis = normalize_dim(dim, own.ndim)
+    x = x.contiguous()
+    shape = own.shape or (1,)
+    sizes = prod(shape[:axis]), shape[axis], prod(shape[axis + 1:])
+    device = check_device(name, x)
+    out = empty(own.shape, own.dtype, own.device)
+    execute(_cached(softmax_kernels.plan, device, own.dtype, *sizes, log=log), (x,), (out,))
+    if needs_graph(x):
+        saved = Saved(name, [])
+
+        def backward(g: Any) -> Any:
+            (y,) = saved.unpack()
+            if mode.enabled:
+                return g - y.exp() * g.sum(axis, keepdim=True) if log else y * (g - (g * y).sum(axis, keepdim=True))
+            dx = empty(y.layout.shape, y.layout.dtype, y.layout.device)
+            plan = _cached(softmax_kernels.backward_plan, device, y.layout.dtype, *sizes, log=log)
+            execute(plan, (g.contiguous(), y), (dx,))
+            return dx
+        attach(out, "LogSoftmax" if log else "Softmax", (x,), backward, saved)
+        saved.add_output(out)
+    return out
+
+
+@operator("softmax")
+def softmax(input: Any, dim: int | None = None, dtype: Any = None, _stacklevel: int = 3) -> Any:
+    """exp(x) / sum(exp(x)) along a dimension.
+
+    >>> import clgrad
+    >>> clgrad.softmax(clgrad.zeros(4), dim=0)
+    tensor([0.2500, 0.2500, 0.2500, 0.2500])
+    """
+    return _softmax("softmax", input, dim, dtype, False)
+
+
+@operator("log_softmax")
+def log_softmax(input: Any, dim: int | None = None, dtype: Any = None, _stacklevel: int = 3) -> Any:
+    """log(softmax(x)) along a dimension, without overflow."""
+    return _softmax("log_softmax", input, dim, dtype, True)
+
+
+def _old_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The modern spelling of ``size_average`` and ``reduce``."""
+    if size_average is not None or reduce is not None:
+        reduction = "none" if reduce is False else "mean" if size_average in (None, True) else "sum"
+        warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
+                      UserWarning, stacklevel=4)
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return reduction
+
+
+def _class_loss(name: str, x: Any, target: Any, weight: Any, ignore_index: int, reduction: str, smoothing: float,
+                logits: bool) -> Any:
+    own, shape = x.layout, target.layout.shape
+    batched = own.ndim > 1
+    if own.ndim == 0 or (own.shape[0], *own.shape[2:])[:len(shape) + 1] != shape and batched or (
+            not batched and shape not in ((), (1,))):
+        raise ValueError(f"{name}: expected target size {[own.shape[0], *own.shape[2:]] if batched else []}, got "
+                         f"{list(shape)} for input of size {list(own.shape)}")
+    if target.layout.dtype not in (dtypes.int64, dtypes.uint8):
+        raise RuntimeError(f"{name}: expected target of dtype Long, got {target.layout.dtype.name}")
+    samples, classes, inner = (own.shape[0], own.shape[1], prod(own.shape[2:])) if batched else (1, own.shape[0], 1)
+    if weight is not None and weight.layout.shape != (classes,):
+        raise RuntimeError(f"{name}: weight tensor should be defined either for all {classes} classes or no classes but "
+                           f"got weight tensor of shape: {list(weight.layout.shape)}")
+    target = cast(target, dtypes.int64).contiguous()
+    x = x.contiguous()
+    weight = None if weight is None else weight.detach().contiguous()
+    device = check_device(name, x, target, weight)
+    out = empty(shape if reduction == "none" else (), own.dtype, own.device)
+    if target.layout.numel == 0:
+        return (x.sum() * 0 / 0) if reduction == "mean" else x.sum() * 0 if reduction == "sum" else out
+    options = dict(logits=logits, weighted=weight is not None, reduction=reduction, ignore_index=ignore_index,
+                   smoothing=smoothing)
+    plan = _cached(loss_kernels.plan, device, own.dtype, samples, classes, inner, **options)
+    scores = empty((plan.lse_elements,), own.dtype.compute, own.device)
+    total = empty((1,), own.dtype.compute, own.device)
+    status = device.fault_word(f"{name}: a target is out of bounds: it must be in [0, {classes}) or ignore_index")
+
+    def launch(*operands: Any) -> None:
+        plan(*operands[:8], operands[8], operands[10], status)
+    execute(launch, (x, target, weight), (out, scores, total))
+    if needs_graph(x):
+        saved = Saved(name, [x, target, weight, scores, total])
+
+        def backward(g: Any) -> Any:
+            x, target, weight, scores, total = saved.unpack()
+            if mode.enabled:
+                return _recorded_gradient(x, target, weight, ignore_index, reduction, smoothing, logits, g)
+            dx = empty(x.layout.shape, x.layout.dtype, x.layout.device)
+            back = _cached(loss_kernels.backward_plan, device, x.layout.dtype, samples, classes, inner, **options)
+            execute(back, (g.contiguous(), x, target, weight, scores, total), (dx,))
+            return dx
+        attach(out, "NllLoss", (x,), backward, saved)
+    return out
+
+
+def _recorded_gradient(x: Any, target: Any, weight: Any, ignore_index: int, reduction: str, smoothing: float,
+                       logits: bool, g: Any) -> Any:
+    """The gradient as Tensor operations, for derivatives of higher order."""
+    with enable_grad():
+        scores = log_softmax(x, 1 if x.layout.ndim > 1 else 0) if logits else x
+        axis = 1 if x.layout.ndim > 1 else 0
+        classes = x.layout.shape[axis]
+        positions = FUNCTIONS["arange"](classes, device=x.device).view(-1, *(1,) * (x.layout.ndim - axis - 1))
+        kept = target.ne(ignore_index)
+        chosen = (target.unsqueeze(axis).eq(positions) & kept.unsqueeze(axis)).to(scores.dtype)
+        shares = scores.new_ones(classes) if weight is None else weight
+        shares = shares.view(-1, *(1,) * (x.layout.ndim - axis - 1))
+        smooth = kept.unsqueeze(axis).to(scores.dtype) * shares * (smoothing / classes)
+        terms = -(chosen * shares * (1 - smoothing) + smooth) * scores
+        losses = terms.sum(axis)
+        total = (chosen * shares).sum()
+        value = losses if reduction == "none" else losses.sum() if reduction == "sum" else losses.sum() / total
+        return engine.grad(value, x, g, create_graph=True)[0]
+
+
+@operator("cross_entropy", method=False)
+def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+                  ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
+                  label_smoothing: float = 0.0) -> Any:
+    """The cross entropy of unnormalised scores (N, C, ...) and targets: class indices (N, ...) or probabilities.
+
+    One launch forward, one backward. A target outside of [0, C) is an IndexError when the loss is read.
+    """
+    reduction = _old_reduction(size_average, reduce, reduction)
+    if not 0 <= label_smoothing <= 1:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    if target.layout.dtype.is_floating_point:
+        return _probability_loss(input, target, weight, reduction, label_smoothing)
+    return _class_loss("cross_entropy", input, target, weight, ignore_index, reduction, label_smoothing, True)
+
+
+def _probability_loss(x: Any, target: Any, weight: Any, reduction: str, smoothing: float) -> Any:
+    if x.layout.shape != target.layout.shape:
+        raise RuntimeError(f"cross_entropy: expected probabilities of shape {list(x.layout.shape)}, got "
+                           f"{list(target.layout.shape)}")
+    axis = 1 if x.layout.ndim > 1 else 0
+    classes = x.layout.shape[axis]
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / classes
+    terms = -(log_softmax(x, axis) * target)
+    if weight is not None:
+        terms = terms * weight.view(-1, *(1,) * (x.layout.ndim - axis - 1))
+    losses = terms.sum(axis)
+    if reduction == "none":
+        return losses
+    total = losses.sum()
+    return total if reduction == "sum" else total / max(x.layout.numel // classes, 1)
+
+
+@operator("nll_loss", method=False)
+def nll_loss(input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
+             reduce: bool | None = None, reduction: str = "mean") -> Any:
+    """The negative log likelihood of log-probabilities (N, C, ...) and class indices (N, ...)."""
+    reduction = _old_reduction(size_average, reduce, reduction)
+    return _class_loss("nll_loss", input, target, weight, ignore_index, reduction, 0.0, False)
+
+
+@operator("mse_loss", method=False)
+def mse_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+             reduction: str = "mean", weight: Any = None) -> Any:
+    """The squared differences: their mean, their sum, or each."""
+    reduction = _old_reduction(size_average, reduce, reduction)
+    if input.layout.shape != target.layout.shape:
+        warnings.warn(f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This "
+                      "will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+                      UserWarning, stacklevel=2)
+    squares = (input - target).square()
+    if weight is not None:
+        squares = squares * weight
+    return squares if reduction == "none" else squares.sum() if reduction == "sum" else squares.mean()
+
+
