@@ -20,7 +20,8 @@ def reference(x, g, log):
 
 
 @pytest.mark.parametrize("log", [False, True])
-@pytest.mark.parametrize("shape", [(3, 10, 1), (1, 1, 1), (50, 16, 1), (7, 1000, 1), (3, 5, 7), (2, 10, 40), (1, 3, 700)])
+@pytest.mark.parametrize("shape", [(3, 10, 1), (1, 1, 1), (50, 16, 1), (7, 1000, 1), (3, 5, 7), (2, 10, 40),
+                                   (1, 3, 700)])
 @pytest.mark.parametrize("kind", dtypes.FLOATING, ids=lambda d: d.name)
 def test_softmax(device, kind, shape, log):
     if kind is not dtypes.float32 and shape not in [(50, 16, 1), (3, 10, 1), (2, 10, 40)]:

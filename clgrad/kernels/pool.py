@@ -1,0 +1,120 @@
+"""Max and average pooling, plain and adaptive, forward and backward: the launcher of ``pool.cl``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+from clgrad import dtypes
+from clgrad.dtypes import dtype
+from clgrad.runtime import Bound, Device
+
+GROUP = 256   # work-items a group on GPUs
+GRAIN = 2048  # outputs (or inputs) that are worth a work-item of their own on a CPU
+
+
+class Windows(NamedTuple):
+    """Where the windows of a pooling lie; every field has one entry a spatial dimension, of one to three."""
+
+    input: tuple[int, ...]
+    output: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    adaptive: bool = False
+
+
+def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+    """PyTorch's number of windows; with ``ceil_mode`` the last one may hang over, but starts inside."""
+    span = size + 2 * padding - dilation * (kernel - 1) - 1
+    count = (span + (stride - 1 if ceil_mode else 0)) // stride + 1
+    if ceil_mode and (count - 1) * stride >= size + padding:
+        count -= 1
+    return count
+
+
+def fixed(input: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int],
+          dilation: Sequence[int], ceil_mode: bool = False) -> Windows:
+    """The windows of max_pool and avg_pool."""
+    out = [output_size(*sizes, ceil_mode) for sizes in zip(input, kernel, stride, padding, dilation, strict=True)]
+    return Windows(tuple(input), tuple(out), tuple(kernel), tuple(stride), tuple(padding), tuple(dilation))
+
+
+def adaptive(input: Sequence[int], output: Sequence[int]) -> Windows:
+    """The windows of adaptive pooling; where sizes divide evenly they are fixed windows."""
+    rank = len(input)
+    if all(o and i % o == 0 for i, o in zip(input, output, strict=True)):
+        kernel = tuple(i // o for i, o in zip(input, output, strict=True))
+        return Windows(tuple(input), tuple(output), kernel, kernel, (0,) * rank, (1,) * rank)
+    ones = (1,) * rank
+    return Windows(tuple(input), tuple(output), ones, ones, (0,) * rank, ones, True)
+
+
+class Plan:
+    """Pooling bound to its shapes: ``plan(x, x_offset, y, y_offset[, indices, indices_offset])``.
+
+    Of a backward plan: ``plan(grad_y, offset, grad_x, offset[, indices, indices_offset])``. ``indices`` belong to max
+    pooling alone.
+    """
+
+    __slots__ = ("device", "bound", "cost")
+
+    def __init__(self, device: Device, bound: Bound | None, cost: tuple[int, int]):
+        self.device, self.bound, self.cost = device, bound, cost
+
+    def __call__(self, source: Any, source_offset: int, result: Any, result_offset: int, indices: Any = None,
+                 indices_offset: int = 0) -> None:
+        if self.bound is not None:
+            self.device.run(self.bound, (source, result, source if indices is None else indices),
+                            (source_offset, result_offset, indices_offset))
+
+
+def plan(device: Device, kind: dtype, planes: int, windows: Windows, *, max_pool: bool,
+         index_dtype: dtype = dtypes.int64, include_pad: bool = True, divisor: int = 0) -> Plan:
+    """Pools ``planes`` contiguous planes of a floating-point dtype.
+
+    ``include_pad`` and ``divisor`` (0: none) are avg_pool's ``count_include_pad`` and ``divisor_override``.
+    """
+    rows, width = planes * prod(windows.output[:-1]), windows.output[-1]
+    per_item, work = _ndrange(device, rows, width)
+    return _plan(device, "pool", kind, planes, windows, max_pool, index_dtype, (int(include_pad), divisor), per_item,
+                 work, rows * width, device.is_cpu)
+
+
+def backward_plan(device: Device, kind: dtype, planes: int, windows: Windows, *, max_pool: bool,
+                  index_dtype: dtype = dtypes.int64, include_pad: bool = True, divisor: int = 0) -> Plan:
+    """The gradient of :func:`plan`, for the same arguments. Writes every input's gradient, zeros too."""
+    inputs = prod(windows.input)
+    scatter = device.is_cpu and kind is kind.compute
+    per_item, work = _ndrange(device, planes, inputs) if scatter else (1, -(-planes * inputs // GROUP) * GROUP)
+    return _plan(device, "pool_backward", kind, planes, windows, max_pool, index_dtype, (int(include_pad), divisor),
+                 per_item, work, planes * inputs, scatter)
+
+
+def _plan(device: Device, name: str, kind: dtype, planes: int, windows: Windows, max_pool: bool, index_dtype: dtype,
+          averaging: tuple[int, int], per_item: int, work: int, results: int, is_serial: bool) -> Plan:
+    inputs, outputs = planes * prod(windows.input), planes * prod(windows.output)
+    taps = prod(windows.kernel)
+    cost = (outputs * taps, (inputs + outputs) * kind.itemsize + outputs * index_dtype.itemsize * max_pool)
+    if results == 0:
+        return Plan(device, None, cost)
+    wide = max(inputs, outputs) >= 1 << 30
+    index, real = ("l" if wide else "i"), kind.compute.cl
+    macros = {"IN": kind.code, "REAL": real, "MASK": "long" if real == "double" else "int", "IDX": index_dtype.cl,
+              "MAX_POOL": int(max_pool), "ADAPTIVE": int(windows.adaptive), "VW": 8,
+              "SCATTER": int(device.is_cpu and kind is kind.compute), "INDEX": "long" if wide else "int"}
+    kernel = device.kernel("pool.cl", name, macros, "PPP" + index * 5 + "i" * 20)
+    sizes = tuple(size for field, fill in zip(windows[:6], (1, 1, 1, 1, 0, 1), strict=True)
+                  for size in (fill,) * (3 - len(field)) + field)
+    local = (1,) if is_serial else (GROUP,)
+    return Plan(device, Bound(kernel, (work,), local, 3, index * 3, (planes, per_item, *sizes, *averaging)), cost)
+
+
+def _ndrange(device: Device, rows: int, width: int) -> tuple[int, int]:
+    """Rows a work-item and the global size; on GPUs one work-item an element."""
+    if not device.is_cpu:
+        return 1, -(-rows * width // GROUP) * GROUP
+    per_item = max(1, min(rows, GRAIN // max(width, 1)), -(-rows // (device.limits.compute_units * 8)))
+    return per_item, -(-rows // per_item)
