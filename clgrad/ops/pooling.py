@@ -1,0 +1,179 @@
+"""Pooling over one, two or three spatial dimensions: largest, average, and adaptive windows."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.autograd.grad_mode import mode
+from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
+from clgrad.kernels import pool
+from clgrad.kernels.pool import Windows
+from clgrad.ops.convolution import tuple_of
+from clgrad.ops.copying import empty
+from clgrad.ops.execute import check_device, execute
+from clgrad.ops.registry import FUNCTIONS, operator
+
+_plans: dict[tuple, pool.Plan] = {}
+
+
+def _plan(make: Any, x: Any, planes: int, windows: Windows, **options: Any) -> pool.Plan:
+    key = (make, x.layout.device, x.layout.dtype, planes, windows, tuple(options.items()))
+    plan = _plans.get(key)
+    if plan is None:
+        plan = _plans[key] = make(x.layout.device.compute, x.layout.dtype, planes, windows, **options)
+    return plan
+
+
+def _max(x: Any, windows: Windows, index_dtype: Any) -> tuple[Any, Any]:
+    """The largest value of each window and where in its plane it stood."""
+    x = x.contiguous()
+    own, rank = x.layout, len(windows.input)
+    shape = (*own.shape[:-rank], *windows.output)
+    planes = prod(own.shape[:-rank])
+    out, where = empty(shape, own.dtype, own.device), empty(shape, index_dtype, own.device)
+    execute(_plan(pool.plan, x, planes, windows, max_pool=True, index_dtype=index_dtype), (x,), (out, where))
+    if needs_graph(x):
+        saved = Saved("max_pool", [where])
+
+        def backward(g: Any) -> Any:
+            (indices,) = saved.unpack()
+            return _max_gradient(g, indices, own.shape, windows)
+        attach((out, None), f"MaxPool{rank}DWithIndices", (x,), lambda g, _=None: backward(g), saved)
+    return out, where
+
+
+def _max_gradient(g: Any, where: Any, shape: tuple, windows: Windows) -> Any:
+    g = g.contiguous()
+    dx = empty(shape, g.layout.dtype, g.layout.device)
+    rank = len(windows.input)
+    plan = _plan(pool.backward_plan, g, prod(shape[:-rank]), windows, max_pool=True, index_dtype=where.layout.dtype)
+    execute(plan, (g,), (dx, where))
+    if needs_graph(g):
+        saved = Saved("max_pool_backward", [where])
+
+        def backward(v: Any) -> Any:
+            (indices,) = saved.unpack()
+            flat = v.reshape(*shape[:-rank], prod(shape[-rank:]))
+            picked = FUNCTIONS["gather"](flat, -1, indices.reshape(*shape[:-rank], prod(windows.output)).long())
+            return picked.reshape(indices.layout.shape)
+        attach(dx, "MaxPoolBackward", (g,), backward, saved)
+    return dx
+
+
+def _average(x: Any, windows: Windows, include_pad: bool, divisor: int) -> Any:
+    x = x.contiguous()
+    own, rank = x.layout, len(windows.input)
+    out = empty((*own.shape[:-rank], *windows.output), own.dtype, own.device)
+    options = dict(max_pool=False, include_pad=include_pad, divisor=divisor)
+    execute(_plan(pool.plan, x, prod(own.shape[:-rank]), windows, **options), (x,), (out,))
+    if needs_graph(x):
+        attach(out, f"AvgPool{rank}D", (x,),
+               lambda g: _average_gradient(g, own.shape, windows, include_pad, divisor))
+    return out
+
+
+def _average_gradient(g: Any, shape: tuple, windows: Windows, include_pad: bool, divisor: int) -> Any:
+    g = g.contiguous()
+    dx = empty(shape, g.layout.dtype, g.layout.device)
+    options = dict(max_pool=False, include_pad=include_pad, divisor=divisor)
+    execute(_plan(pool.backward_plan, g, prod(shape[:-len(windows.input)]), windows, **options), (g,), (dx,))
+    if mode.enabled and needs_graph(g):
+        attach(dx, "AvgPoolBackward", (g,), lambda v: _average(v, windows, include_pad, divisor))
+    return dx
+
+
+def _checked(name: str, x: Any, rank: int) -> None:
+    if not isinstance(x, TensorBase):
+        raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
+    if x.layout.ndim not in (rank + 1, rank + 2):
+        raise RuntimeError(f"{name}(): Expected {rank + 1}D or {rank + 2}D (batch mode) tensor, but got input of size "
+                           f"{list(x.layout.shape)}")
+    if 0 in x.layout.shape[-rank:]:
+        raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got "
+                           f"{list(x.layout.shape)}")
+    if not x.layout.dtype.is_floating_point:
+        raise RuntimeError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
+    check_device(name, x)
+
+
+def _windows(name: str, x: Any, rank: int, kernel: Any, stride: Any, padding: Any, dilation: Any,
+             ceil_mode: bool) -> Windows:
+    _checked(name, x, rank)
+    size = tuple_of("kernel_size", kernel, rank)
+    step = size if stride is None or stride == () or stride == [] else tuple_of("stride", stride, rank)
+    around, spread = tuple_of("padding", padding, rank), tuple_of("dilation", dilation, rank)
+    if min(size) <= 0 or min(step) <= 0 or min(spread) <= 0:
+        raise RuntimeError(f"{name}(): kernel_size, stride and dilation should be greater than zero, but got {size}, {step} "
+                           f"and {spread}")
+    for pad, k, d in zip(around, size, spread, strict=True):
+        if pad < 0 or pad > ((k - 1) * d + 1) // 2:
+            raise RuntimeError(f"{name}(): pad should be at most half of effective kernel size, but got pad={pad}, "
+                               f"kernel_size={k} and dilation={d}")
+    sizes = tuple(x.layout.shape[-rank:])
+    windows = pool.fixed(sizes, size, step, around, spread, ceil_mode)
+    output = windows.output
+    if min(output) <= 0:
+        raise RuntimeError(f"{name}(): Given input size: ({' x '.join(map(str, sizes))}). Calculated output size: "
+                           f"({' x '.join(map(str, output))}). Output size is too small")
+    return windows
+
+
+def _max_pool(rank: int) -> Any:
+    name = f"max_pool{rank}d"
+
+    def max_pool(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+                 ceil_mode: bool = False, return_indices: bool = False) -> Any:
+        windows = _windows(name, input, rank, kernel_size, stride, padding, dilation, ceil_mode)
+        values, where = _max(input, windows, dtypes.int64 if return_indices else dtypes.int32)
+        return (values, where) if return_indices else values
+    max_pool.__name__ = name
+    max_pool.__doc__ = (f"The largest value of each window over the last {rank} dimension(s); NaN wins. ``stride`` is the "
+                        "kernel's size unless given; with ``return_indices`` also where each stood in its plane.")
+    return max_pool
+
+
+def _avg_pool(rank: int) -> Any:
+    name = f"avg_pool{rank}d"
+
+    def avg_pool(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+                 count_include_pad: bool = True, divisor_override: int | None = None) -> Any:
+        windows = _windows(name, input, rank, kernel_size, stride, padding, 1, ceil_mode)
+        if divisor_override == 0:
+            raise RuntimeError("divisor must be not zero")
+        return _average(input, windows, count_include_pad, divisor_override or 0)
+    avg_pool.__name__ = name
+    avg_pool.__doc__ = (f"The mean of each window over the last {rank} dimension(s). ``count_include_pad``: padding counts "
+                        "as values; ``divisor_override``: what sums are divided by.")
+    return avg_pool
+
+
+def _adaptive_windows(name: str, x: Any, output_size: Any, rank: int) -> Windows:
+    _checked(name, x, rank)
+    wanted = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * rank
+    sizes = tuple(x.layout.shape[-rank:])
+    output = tuple(n if o is None else int(o) for o, n in zip(wanted, sizes, strict=True))
+    if min(output) < 0:
+        raise RuntimeError(f"{name}(): elements of output_size must be greater than or equal to 0, got {list(output)}")
+    return pool.adaptive(sizes, output)
+
+
+def _adaptive(rank: int, largest: bool) -> Any:
+    name = f"adaptive_{'max' if largest else 'avg'}_pool{rank}d"
+
+    def adaptive_pool(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+        windows = _adaptive_windows(name, input, output_size, rank)
+        if not largest:
+            return _average(input, windows, True, 0)
+        values, where = _max(input, windows, dtypes.int64)
+        return (values, where) if return_indices else values
+    adaptive_pool.__name__ = name
+    adaptive_pool.__doc__ = (f"The {'largest value' if largest else 'mean'} of windows so placed that the last {rank} "
+                             "dimension(s) get ``output_size``; None keeps a size.")
+    return adaptive_pool
+
+
+for _rank in (1, 2, 3):
+    for _function in (_max_pool(_rank), _avg_pool(_rank), _adaptive(_rank, True), _adaptive(_rank, False)):
+        operator(method=False)(_function)

@@ -1,2 +1,0 @@
-def load():pass
-def save(): pass
