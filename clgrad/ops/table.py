@@ -216,3 +216,20 @@ row("hardshrink", "x lambd=0.5", "where((x >= -lambd) & (x <= lambd), 0, x)", in
     x="where((x >= -lambd) & (x <= lambd), 0, g)")
 row("threshold", "x threshold=0 value=0", "where(x <= threshold, value, x)", in_place=False,
     x="where(x <= threshold, 0, g)")
+
+# Losses: x is what was predicted, t what should have been.
+row("_squared_error", "x t", "(x - t) * (x - t)", in_place=False, x="g * 2 * (x - t)", t="g * -2 * (x - t)")
+row("_absolute_error", "x t", "abs(x - t)", in_place=False, x="g * sign(x - t)", t="-g * sign(x - t)")
+row("_smooth_l1", "x t beta=1", "where(abs(x - t) < beta, 0.5 * (x - t) * (x - t) / beta, abs(x - t) - 0.5 * beta)",
+    in_place=False,
+    x="where(abs(x - t) < beta, g * (x - t) / beta, g * sign(x - t))",
+    t="where(abs(x - t) < beta, -g * (x - t) / beta, -g * sign(x - t))")
+row("_huber", "x t delta=1",
+    "where(abs(x - t) <= delta, 0.5 * (x - t) * (x - t), delta * (abs(x - t) - 0.5 * delta))", in_place=False,
+    x="where(abs(x - t) <= delta, g * (x - t), g * delta * sign(x - t))",
+    t="where(abs(x - t) <= delta, -g * (x - t), -g * delta * sign(x - t))")
+row("_binary_cross_entropy", "x t", "-(t * maximum(log(x), -100) + (1 - t) * maximum(log1p(-x), -100))", kind="float",
+    in_place=False,
+    x="g * (x - t) / maximum(x * (1 - x), 1e-12)", t="g * (maximum(log1p(-x), -100) - maximum(log(x), -100))")
+row("_logits_cross_entropy", "x t", "where(x < 0, 0, x) - x * t + log1p(exp(-abs(x)))", kind="float", in_place=False,
+    x="g * (sigmoid(x) - t)", t="-g * x")

@@ -1,0 +1,193 @@
+"""Loss functions of ``nn.functional``: a scalar, or with ``reduction="none"`` a value an element.
+
+``size_average`` and ``reduce`` are old names of reductions.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+from clgrad.ops.registry import FUNCTIONS
+
+
+def reduction_of(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction that old and new arguments together name."""
+    if size_average is None and reduce is None:
+        return reduction
+    found = "none" if reduce is False else "sum" if size_average is False else "mean"
+    warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{found}' instead.",
+                  stacklevel=3)
+    return found
+
+
+def reduced(values: Any, reduction: str) -> Any:
+    """All values, their mean or their sum."""
+    if reduction == "mean":
+        return values.mean()
+    if reduction == "sum":
+        return values.sum()
+    if reduction == "none":
+        return values
+    raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
+def _paired(name: str, input: Any, target: Any) -> None:
+    if input.layout.shape != target.layout.shape:
+        warnings.warn(f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) in "
+                      f"{name}. This will likely lead to incorrect results due to broadcasting. Please ensure they "
+                      "have the same size.", stacklevel=3)
+
+
+def _weighted(values: Any, weight: Any, reduction: str) -> Any:
+    if weight is None:
+        return reduced(values, reduction)
+    weighted = values * weight
+    if reduction == "mean":
+        return weighted.sum() / weight.expand(values.shape).sum()
+    return reduced(weighted, reduction)
+
+
+def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+                  ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
+                  label_smoothing: float = 0.0) -> Any:
+    """-log softmax of ``input`` (n, c, ...) at the classes that ``target`` (n, ...) names, or weighted by (n, c, ...).
+
+    Raises:
+        RuntimeError, IndexError: shapes that do not fit, a class outside of [0, c).
+    """
+    reduction = reduction_of(size_average, reduce, reduction)
+    return FUNCTIONS["cross_entropy"](input, target, weight=weight, ignore_index=ignore_index, reduction=reduction,
+                                      label_smoothing=label_smoothing)
+
+
+def nll_loss(input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
+             reduce: bool | None = None, reduction: str = "mean") -> Any:
+    """-``input`` (n, c, ...), which holds logarithms of probabilities, at the classes that ``target`` (n, ...) names."""
+    reduction = reduction_of(size_average, reduce, reduction)
+    return FUNCTIONS["nll_loss"](input, target, weight=weight, ignore_index=ignore_index, reduction=reduction)
+
+
+def mse_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+             reduction: str = "mean", weight: Any = None) -> Any:
+    """The squared difference."""
+    _paired("mse_loss", input, target)
+    return _weighted(FUNCTIONS["_squared_error"](input, target), weight, reduction_of(size_average, reduce, reduction))
+
+
+def l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+            reduction: str = "mean", weight: Any = None) -> Any:
+    """The absolute difference."""
+    _paired("l1_loss", input, target)
+    return _weighted(FUNCTIONS["_absolute_error"](input, target), weight, reduction_of(size_average, reduce, reduction))
+
+
+def smooth_l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+                   reduction: str = "mean", beta: float = 1.0) -> Any:
+    """The squared difference / (2 beta) below ``beta``, beyond it the absolute one - beta / 2."""
+    if beta < 0:
+        raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
+    if beta == 0:
+        return l1_loss(input, target, size_average, reduce, reduction)
+    _paired("smooth_l1_loss", input, target)
+    return reduced(FUNCTIONS["_smooth_l1"](input, target, beta), reduction_of(size_average, reduce, reduction))
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
+    """Half the squared difference up to ``delta``, beyond it delta * (the absolute one - delta / 2)."""
+    if delta <= 0:
+        raise RuntimeError("huber_loss does not support non-positive values for delta.")
+    _paired("huber_loss", input, target)
+    return _weighted(FUNCTIONS["_huber"](input, target, delta), weight, reduction)
+
+
+def _same_size(name: str, input: Any, target: Any) -> None:
+    if input.layout.shape != target.layout.shape:
+        raise ValueError(f"{name}: Using a target size ({target.shape}) that is different to the input size "
+                         f"({input.shape}) is deprecated. Please ensure they have the same size.")
+
+
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+                         reduce: bool | None = None, reduction: str = "mean") -> Any:
+    """-(target * log(input) + (1 - target) * log(1 - input)), logarithms at least -100; ``input`` in [0, 1]."""
+    _same_size("binary_cross_entropy", input, target)
+    values = FUNCTIONS["_binary_cross_entropy"](input, target)
+    return reduced(values if weight is None else values * weight, reduction_of(size_average, reduce, reduction))
+
+
+def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
+                                     reduce: bool | None = None, reduction: str = "mean",
+                                     pos_weight: Any = None) -> Any:
+    """:func:`binary_cross_entropy` of sigmoid(input), computed without overflow."""
+    if input.layout.shape != target.layout.shape:
+        raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
+    if pos_weight is None:
+        values = FUNCTIONS["_logits_cross_entropy"](input, target)
+    else:
+        factor = (pos_weight - 1) * target + 1
+        values = (1 - target) * input - factor * FUNCTIONS["logsigmoid"](input)
+    return reduced(values if weight is None else values * weight, reduction_of(size_average, reduce, reduction))
+
+
+def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+           reduction: str = "mean", log_target: bool = False) -> Any:
+    """target * (log(target) - input); with ``log_target``, target is a logarithm too. "batchmean" divides by n."""
+    reduction = reduction_of(size_average, reduce, reduction)
+    if log_target:
+        values = target.exp() * (target - input)
+    else:
+        values = FUNCTIONS["xlogy"](target, target) - target * input
+    if reduction == "batchmean":
+        return values.sum() / input.shape[0]
+    if reduction == "mean":
+        warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the support size."
+                      "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
+                      "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
+                      stacklevel=2)
+    return reduced(values, reduction)
+
+
+def poisson_nll_loss(input: Any, target: Any, log_input: bool = True, full: bool = False,
+                     size_average: bool | None = None, eps: float = 1e-8, reduce: bool | None = None,
+                     reduction: str = "mean") -> Any:
+    """exp(input) - target * input, or without ``log_input`` input - target * log(input + eps)."""
+    values = input.exp() - target * input if log_input else input - target * (input + eps).log()
+    if full:
+        stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
+        values = values + FUNCTIONS["where"](target > 1, stirling, 0.0)
+    return reduced(values, reduction_of(size_average, reduce, reduction))
+
+
+def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6,
+                      reduction: str = "mean") -> Any:
+    """Half of log(var) + (input - target)^2 / var, var counted as at least ``eps``."""
+    if isinstance(var, float):
+        var = input.new_full(input.shape, var)
+    if var.shape != input.shape and var.shape == input.shape[:-1]:
+        var = var.unsqueeze(-1)
+    floor = var.detach().clamp(min=eps)
+    var = var + (floor - var.detach())
+    values = 0.5 * (var.log() + (input - target) ** 2 / var)
+    return reduced(values + 0.5 * math.log(2 * math.pi) if full else values, reduction)
+
+
+def soft_margin_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
+                     reduction: str = "mean") -> Any:
+    """log(1 + exp(-target * input)), targets 1 and -1."""
+    return reduced(FUNCTIONS["softplus"](-target * input), reduction_of(size_average, reduce, reduction))
+
+
+def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0, size_average: bool | None = None,
+                        reduce: bool | None = None, reduction: str = "mean") -> Any:
+    """max(0, -target * (input1 - input2) + margin)."""
+    values = (-target * (input1 - input2) + margin).clamp_min(0)
+    return reduced(values, reduction_of(size_average, reduce, reduction))
+
+
+def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, size_average: bool | None = None,
+                         reduce: bool | None = None, reduction: str = "mean") -> Any:
+    """input where target is 1, max(0, margin - input) where it is -1."""
+    where = FUNCTIONS["where"]
+    values = where(target != 1, (margin - input).clamp_min(0), 0.0) + where(target != -1, input, 0.0)
+    return reduced(values, reduction_of(size_average, reduce, reduction))

@@ -1,0 +1,45 @@
+"""Layers that change the shape only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.nn.modules.module import Module
+from clgrad.shapes import Size
+
+
+class Flatten(Module):
+    """Merges the dimensions from ``start_dim`` to ``end_dim``; by default all but the first."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1):
+        super().__init__()
+        self.start_dim, self.end_dim = start_dim, end_dim
+
+    def forward(self, input: Any) -> Any:
+        """The same elements with fewer dimensions."""
+        return input.flatten(self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        """The dimensions."""
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Splits one dimension into several of the sizes ``unflattened_size``, of which one may be -1."""
+
+    def __init__(self, dim: int, unflattened_size: Any):
+        super().__init__()
+        if not isinstance(dim, int):
+            raise TypeError("invalid argument type for dim parameter")
+        if not isinstance(unflattened_size, (tuple, list, Size)) or not all(
+                isinstance(size, int) for size in unflattened_size):
+            raise TypeError(f"unflattened_size must be tuple of ints, but found {unflattened_size!r}")
+        self.dim, self.unflattened_size = dim, unflattened_size
+
+    def forward(self, input: Any) -> Any:
+        """The same elements with more dimensions."""
+        return input.unflatten(self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        """The dimension and its sizes."""
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

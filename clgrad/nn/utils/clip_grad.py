@@ -1,0 +1,73 @@
+"""Limits for gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from clgrad.autograd import no_grad
+from clgrad.creation import tensor
+from clgrad.ops.registry import FUNCTIONS
+from clgrad.tensor import Tensor
+
+
+def _gradients(parameters: Any) -> list:
+    listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    return [p.grad for p in listed if p.grad is not None]
+
+
+def get_total_norm(tensors: Iterable[Any], norm_type: float = 2.0, error_if_nonfinite: bool = False,
+                   foreach: bool | None = None) -> Any:
+    """The p-norm of all elements of some tensors together, as a 0-d tensor; ``norm_type`` may be infinity.
+
+    Raises:
+        RuntimeError: it is not finite and ``error_if_nonfinite``.
+    """
+    listed = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    norm_type = float(norm_type)
+    with no_grad():
+        if not listed:
+            return tensor(0.0)
+        if norm_type == 2.0:
+            total = FUNCTIONS["stack"]([(t * t).sum() for t in listed]).sum().sqrt()
+        elif norm_type == math.inf:
+            total = FUNCTIONS["stack"]([t.abs().amax() for t in listed]).amax()
+        elif norm_type == -math.inf:
+            total = FUNCTIONS["stack"]([t.abs().amin() for t in listed]).amin()
+        else:
+            total = FUNCTIONS["stack"]([t.abs().pow(norm_type).sum() for t in listed]).sum().pow(1.0 / norm_type)
+    if error_if_nonfinite and not math.isfinite(total.item()):
+        raise RuntimeError(f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it "
+                           "cannot be clipped. To disable this error and scale the gradients by the non-finite norm "
+                           "anyway, set `error_if_nonfinite=False`")
+    return total
+
+
+def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Any, foreach: bool | None = None) -> None:
+    """Scales gradients by max_norm / total_norm where that is below 1."""
+    with no_grad():
+        factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
+        for gradient in _gradients(parameters):
+            gradient.mul_(factor)
+
+
+def clip_grad_norm_(parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False,
+                    foreach: bool | None = None) -> Any:
+    """Scales the gradients of ``parameters`` so that the norm of all together is at most ``max_norm``.
+
+    Returns:
+        The norm that they had, a 0-d tensor.
+    """
+    listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    total = get_total_norm(_gradients(listed), norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(listed, max_norm, total)
+    return total
+
+
+def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
+    """Cuts the gradients of ``parameters`` off at -clip_value and clip_value."""
+    clip_value = float(clip_value)
+    with no_grad():
+        for gradient in _gradients(parameters):
+            gradient.clamp_(-clip_value, clip_value)

@@ -1,0 +1,141 @@
+"""Steps of optimizers: many parameters are changed in place by one launch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.dtypes import dtype
+from clgrad.kernels import optimizer
+from clgrad.layout import Layout, contiguous_layout
+from clgrad.ops import copying, pointwise
+from clgrad.runtime import Device, settle
+from clgrad.shapes import is_dense
+
+
+class _Launch:
+    """Tensors, by their positions in a step's flat list, that one kernel changes."""
+
+    def __init__(self, positions: list[int], make: Any):
+        self.positions, self._make = positions, make
+        self._plans: dict[bool, optimizer.Plan] = {}
+
+    def run(self, tensors: list, written: tuple[bool, ...], numbers: tuple) -> None:
+        chosen = [tensors[n] for n in self.positions]
+        offsets = tuple([t.offset for t in chosen])
+        moved = any(offsets)
+        plan = self._plans.get(moved)
+        if plan is None:
+            plan = self._plans[moved] = self._make(moved)
+        exported = False
+        buffers = []
+        width = len(written)
+        for place, t in enumerate(chosen):
+            storage = t.storage
+            buffer = storage.buffer
+            if buffer is None:
+                buffer = storage.acquire(written[place % width])
+                exported = exported or storage.buffer is None
+            buffers.append(buffer)
+        plan(tuple(buffers), numbers + offsets if moved else numbers)
+        if exported:
+            settle()
+
+
+class _Step:
+    """All launches for a list of tensors, and which of them need a dense stand-in."""
+
+    def __init__(self, launches: list[_Launch], stand_ins: list[tuple[int, Layout]]):
+        self.launches, self.stand_ins = launches, stand_ins
+
+
+_steps: dict[tuple, _Step] = {}
+
+
+def step(rule: str, flags: tuple[tuple[str, int], ...], states: str, rows: Sequence[tuple], numbers: tuple) -> None:
+    """Changes parameters and states in place as an optimizer does.
+
+    Args:
+        rule: "SGD", "ADAM", "RMSPROP" or "ADAGRAD"; see ``optimizer.cl`` for its flags, states and numbers.
+        flags: macros that choose its variant.
+        states: the letters of the states in use, of "abc".
+        rows: for each parameter (parameter, gradient, *states).
+        numbers: lr, decay, s0, s1, ...; what is missing is 0.
+    """
+    tensors = [t for row in rows for t in row]
+    if not tensors:
+        return
+    key = (rule, flags, states, tuple([t.layout for t in tensors]))
+    known = _steps.get(key)
+    if known is None:
+        known = _steps[key] = _prepare(rule, flags, states, rows)
+    width = 2 + len(states)
+    written = (True, False, *(True,) * len(states))
+    originals = [(n, tensors[n]) for n, _ in known.stand_ins]
+    for n, layout in known.stand_ins:
+        tensors[n] = _stand_in(tensors[n], layout)
+    numbers = numbers + (0.0,) * (optimizer.SCALARS - len(numbers))
+    for launch in known.launches:
+        launch.run(tensors, written, numbers)
+    for n, original in originals:
+        if n % width != 1:
+            pointwise.run_into(copying.COPY, (tensors[n],), (), original)
+    for place, t in enumerate(tensors):
+        if place % width != 1:
+            t.storage.wrote(not t._untracked)
+
+
+def state_like(parameter: Any, value: float) -> Any:
+    """A state tensor of a parameter's layout (contiguous where that has gaps), filled with a value."""
+    own = parameter.layout
+    if own.contiguous or not is_dense(own.shape, own.strides):
+        return copying.full(own.shape, value, own.dtype, own.device)
+    made = copying.empty(own.shape, own.dtype, own.device, own.strides)
+    made.fill_(value)
+    return made
+
+
+def counter(value: float) -> Any:
+    """A 0-d float32 tensor on the host, as which PyTorch's optimizers keep the number of steps."""
+    return copying.full((), value, dtypes.float32, copying.device("cpu"))
+
+
+def _stand_in(t: Any, layout: Layout) -> Any:
+    made = copying.empty(layout.shape, layout.dtype, layout.device, layout.strides)  # type: ignore[arg-type]
+    pointwise.run_into(copying.COPY, (t,), (), made)
+    return made
+
+
+def _prepare(rule: str, flags: tuple, states: str, rows: Sequence[tuple]) -> _Step:
+    stand_ins: list[tuple[int, Layout]] = []
+    groups: dict[tuple[Device, dtype], list[int]] = {}
+    width = 2 + len(states)
+    for number, row in enumerate(rows):
+        own = row[0].layout
+        if not own.dtype.is_floating_point:
+            raise RuntimeError(f"optimizer step: parameters must be floating point, got {own.dtype}")
+        if own.device.compute.limits.fp64 is False and own.dtype is dtypes.float64:
+            raise RuntimeError(f"optimizer step: {own.device.compute.limits.name} has no float64")
+        wanted = own
+        if not is_dense(own.shape, own.strides):
+            wanted = contiguous_layout(own.shape, own.dtype, own.device)
+        for place, t in enumerate(row):
+            if t.layout.shape != own.shape:
+                raise RuntimeError(f"optimizer step: a parameter of shape {list(own.shape)} has a gradient or state of "
+                                   f"shape {list(t.layout.shape)}")
+            if t.layout is not wanted:
+                stand_ins.append((number * width + place, wanted))
+        if own.numel:
+            groups.setdefault((own.device.compute, own.dtype), []).append(number)
+    launches = []
+    for (device, kind), members in groups.items():
+        most = optimizer.capacity(device, states)
+        for start in range(0, len(members), most):
+            part = members[start:start + most]
+            sizes = [rows[number][0].layout.numel for number in part]
+
+            def make(offsets: bool, device: Any = device, kind: Any = kind, sizes: Any = sizes) -> optimizer.Plan:
+                return optimizer.plan(device, rule, flags, kind, states, sizes, offsets=offsets)
+            launches.append(_Launch([number * width + place for number in part for place in range(width)], make))
+    return _Step(launches, stand_ins)

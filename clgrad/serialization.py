@@ -1,0 +1,7 @@
+"""Placeholder."""
+
+
+def save(): ...
+
+
+def load(): ...
