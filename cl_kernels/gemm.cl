@@ -71,6 +71,8 @@
 #else
 #define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
 #endif
+/* A tile is a function of its own, so that nothing else competes for its registers. */
+#define OUTLINED __attribute__((noinline))
 typedef VEC(REAL) V;
 
 /* What becomes of a tile's sums on their way to C. */
@@ -82,7 +84,7 @@ typedef struct {
   const __global T *bias_row, *bias_column; /* at the tile's first row, column; or 0 */
 } Finish;
 
-static inline void finish_one(REAL sum, int row, int column, __global T *c, const Finish *finish) {
+static OUTLINED void finish_one(REAL sum, int row, int column, __global T *c, const Finish *finish) {
   INDEX at = row * finish->c_row + column * finish->c_column;
   REAL value = sum * finish->alpha;
   if (finish->add) value += LOAD_T(c, at);
@@ -115,7 +117,7 @@ static inline void finish_one(REAL sum, int row, int column, __global T *c, cons
 
 #if VW == 8 && FLOATING
 /* Columns 0..7 of eight rows, transposed: two rounds of interleaving, all in registers. */
-static inline void transpose_8x8(const __global T *p, INDEX row, __global REAL *to, int step) {
+static OUTLINED void transpose_8x8(const __global T *p, INDEX row, __global REAL *to, int step) {
   V r0 = VLOAD_T(p, 0), r1 = VLOAD_T(p, row), r2 = VLOAD_T(p, 2 * row), r3 = VLOAD_T(p, 3 * row);
   V r4 = VLOAD_T(p, 4 * row), r5 = VLOAD_T(p, 5 * row), r6 = VLOAD_T(p, 6 * row), r7 = VLOAD_T(p, 7 * row);
 #define HALVES(h, x, y) (V)(x.h, y.h)
@@ -141,7 +143,7 @@ static inline void transpose_8x8(const __global T *p, INDEX row, __global REAL *
 #endif
 
 /* depth x NR elements of B as [depth][NR], zeros beyond `columns`. */
-static inline void copy_b(const __global T *b, INDEX b_row, INDEX b_column, int depth, int columns,
+static OUTLINED void copy_b(const __global T *b, INDEX b_row, INDEX b_column, int depth, int columns,
                           __global REAL *panel) {
   if (columns >= NR && b_column == 1) {
     for (int q = 0; q < depth; q++)
@@ -159,7 +161,7 @@ static inline void copy_b(const __global T *b, INDEX b_row, INDEX b_column, int 
 }
 
 /* rows x depth elements of A as panels [depth][MR], zeros beyond `rows`. */
-static inline void copy_a(const __global T *a, INDEX a_row, INDEX a_column, int rows, int depth,
+static OUTLINED void copy_a(const __global T *a, INDEX a_row, INDEX a_column, int rows, int depth,
                           __global REAL *panels) {
   int i = 0;
 #if !WIDEN
@@ -179,6 +181,28 @@ static inline void copy_a(const __global T *a, INDEX a_row, INDEX a_column, int 
       for (int q = 0; q < depth; q++)
         UNROLL for (int r = 0; r < MR; r++) panel[q * MR + r] = LOAD_T(a, (i + r) * a_row + q * a_column);
   }
+}
+
+/* Stores the sums of a tile, `vectors` in each row. */
+static OUTLINED void finish_tile(const V *sums, int vectors, __global T *c, const Finish *finish) {
+  for (int r = 0; r < finish->rows; r++)
+    for (int v = 0; v < vectors; v++) {
+      V value = sums[r * vectors + v];
+      int column = v * VW, lanes = min(VW, finish->columns - column);
+      if (lanes == VW && finish->c_column == 1) {
+        INDEX at = r * finish->c_row + column;
+        value *= (V)(finish->alpha);
+        if (finish->add) value += VLOAD_T(c, at);
+        if (finish->bias_row) value += (V)(LOAD_T(finish->bias_row, r));
+        if (finish->bias_column) value += VLOAD_T(finish->bias_column, column);
+        if (finish->relu) value = value < (V)(0) ? (V)(0) : value;
+        VSTORE_T(c, at, value);
+      } else {
+        REAL edge[VW];
+        VSTORE(edge, 0, value);
+        for (int l = 0; l < lanes; l++) finish_one(edge[l], r, column + l, c, finish);
+      }
+    }
 }
 
 #define VECTORS 3
@@ -231,10 +255,12 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
         INDEX a_rows[MR];
         UNROLL for (int r = 0; r < MR; r++) a_rows[r] = panel_a ? r : min(r, finish.rows - 1) * a_row;
         INDEX a_step = panel_a ? MR : a_column;
-        __global T *c_tile = c + i * c_row + j * c_column;
-        if (width > 2 * VW) tile_3(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
-        else if (width > VW) tile_2(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
-        else tile_1(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
+        V sums[MR * NV];
+        int vectors = (width + VW - 1) / VW;
+        if (vectors == 3) tile_3(a_tile, a_rows, a_step, b_tile, b_step, depth, sums);
+        else if (vectors == 2) tile_2(a_tile, a_rows, a_step, b_tile, b_step, depth, sums);
+        else tile_1(a_tile, a_rows, a_step, b_tile, b_step, depth, sums);
+        finish_tile(sums, vectors, c + i * c_row + j * c_column, &finish);
       }
     }
     begin += depth;

@@ -248,12 +248,12 @@ def _planes(kernels: _Kernels, g: _Geometry, weight_strides: Pair, ending: Pair)
     in_place = g.in_place and columns >= lanes and not kernels.widen
     plane_rows = band_rows + high_h - low_h
     planes = 0 if in_place else plane_rows * row_bytes
-    table = kernels.elements(8 * g.channels * g.taps)
+    table = kernels.elements(8 * g.channels * g.taps + 4 * (g.result_step[0] * g.result_step[1] + 1))
     slice_elements = table + kernels.elements(planes)
     block = 1 << 30 if plane_rows * row_bytes <= CLOSE_BYTES else NEAR_VECTORS
     kernel = kernels.get("conv_planes", "PPPPP" + OFFSETS + GEOMETRY + "i" * 18)
-    constants = (*g.arguments(), *weight_strides, parts, part_outputs, bands, band_rows, units, units_per_item, low_h,
-                 low_w, plane_rows, pitch, slice_elements, table, int(in_place), block, *ending)
+    constants = (*g.arguments(), low_h, low_w, plane_rows, pitch, int(in_place), units, units_per_item, slice_elements,
+                 table, *weight_strides, parts, part_outputs, bands, band_rows, block, *ending)
     bound = Bound(kernel, (items,), (1,), 5, kernels.index * 4, constants)
     return bound, max(64, items * slice_elements * kernels.itemsize)
 
@@ -304,8 +304,8 @@ def _cpu_weights(kernels: _Kernels, g: _Geometry, bias: bool, cost: tuple[int, i
     slice_elements = table + y_space + planes
     finished = items == 1 and not kernels.widen
     kernel = kernels.get("conv_weights", "PPPPP" + OFFSETS + GEOMETRY + "i" * 16)
-    constants = (*g.arguments(), bands, band_rows, block, units, units_per_item, low_h, low_w, plane_rows, pitch,
-                 slice_elements, table, y_space, int(in_place), int(y_in_place), int(bias), int(finished))
+    constants = (*g.arguments(), low_h, low_w, plane_rows, pitch, int(in_place), units, units_per_item, slice_elements,
+                 table, y_space, bands, band_rows, block, int(y_in_place), int(bias), int(finished))
     order = (0, 1, 2, 3 if bias else 2)
     bound = Bound(kernel, (items,), (1,), 5, kernels.index * 4, constants)
     if finished:
