@@ -198,7 +198,8 @@ class Reader:
                     return self._pop()
                 action = _OPCODES.get(code)
                 if action is None:
-                    raise UnpicklingError(f"unsupported pickle opcode {code:#04x} at byte {self._at - 1}: only plain data "
+                    raise UnpicklingError(f"unsupported pickle opcode {code:#04x} at byte {self._at - 1}: only plain "
+                                          "data "
                                           "and tensors can be loaded")
                 action(self)
         except UnpicklingError:
@@ -249,7 +250,8 @@ class Reader:
 
     def _top(self, kinds: tuple) -> Any:
         if not self._stack or type(self._stack[-1]) not in kinds:
-            raise UnpicklingError(f"the pickle adds items to something else than {kinds[0].__name__} at byte {self._at}")
+            raise UnpicklingError(f"the pickle adds items to something else than {kinds[0].__name__} at byte "
+                                  f"{self._at}")
         return self._stack[-1]
 
     def _append(self, items: list) -> None:
@@ -263,7 +265,8 @@ class Reader:
     def _global(self, module: str, name: str) -> None:
         found = self._globals.get((module, name))
         if found is None:
-            raise UnpicklingError(f"refused to load {module}.{name}: the file refers to it, and only tensors, parameters, "
+            raise UnpicklingError(f"refused to load {module}.{name}: the file refers to it, and only tensors, "
+                                  "parameters, "
                                   "numbers, strings, lists, tuples, sets and dicts of them can be loaded. Save "
                                   "model.state_dict() instead of whole objects")
         self._push(found)

@@ -12,7 +12,7 @@ import io
 import os
 import tempfile
 import zipfile
-from collections import Counter, OrderedDict, defaultdict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from pickle import PicklingError, UnpicklingError
 from typing import Any
@@ -67,7 +67,8 @@ class _Saving:
         if isinstance(value, np.generic) and not isinstance(value, (np.void, np.object_)):
             return value.item()
         kind = type(value)
-        raise PicklingError(f"save(): cannot save an object of type {kind.__module__}.{kind.__qualname__}: only tensors, "
+        raise PicklingError(f"save(): cannot save an object of type {kind.__module__}.{kind.__qualname__}: only "
+                            "tensors, "
                             "parameters, numbers, strings, bytes, None, and lists, tuples, sets and dicts of them can "
                             "be saved. For a module or an optimizer save its state_dict()")
 
@@ -113,7 +114,8 @@ def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2,
     structure = Writer(saving.reduce).dump(obj)
     if not isinstance(f, (str, os.PathLike)):
         if not hasattr(f, "write"):
-            raise AttributeError(f"expected 'f' to be string, path, or a file-like object with a 'write' attribute, got "
+            raise AttributeError(f"expected 'f' to be string, path, or a file-like object with a 'write' attribute, "
+                                 "got "
                                  f"{type(f).__name__}")
         _write(f, "archive", structure, saving)
         return
@@ -235,7 +237,8 @@ class _Loading:
         wanted = count * kind.itemsize
         size = self.archive.getinfo(f"{self.root}data/{number}").file_size
         if size < wanted:
-            raise RuntimeError(f"load(): the file is damaged: storage {number} should have {wanted} bytes and has {size}")
+            raise RuntimeError(f"load(): the file is damaged: storage {number} should have {wanted} bytes and has "
+                               f"{size}")
         data = np.frombuffer(self.read(f"data/{number}"), np.uint8)[:wanted].view(kind.numpy)
         values = data.byteswap() if self.swap else data.copy()
         flat = copying.from_array(values, kind, device("cpu"))
@@ -261,9 +264,11 @@ def _moved(flat: Any, location: str) -> Any:
     try:
         place = canonical(device(location))
     except RuntimeError as error:
-        raise RuntimeError(f"don't know how to restore data location of torch.storage (tagged with {location})") from error
+        raise RuntimeError("don't know how to restore data location of torch.storage (tagged with "
+                           f"{location})") from error
     if place.type == "cuda" and not is_available():
-        raise RuntimeError("Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. If "
+        raise RuntimeError("Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. "
+                           "If "
                            "you are running on a CPU-only machine, please use torch.load with "
                            "map_location=torch.device('cpu') to map your storages to the CPU.")
     return flat.to(place)
@@ -281,7 +286,8 @@ def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_
     flat = storage.flat
     need = offset + extent(size, stride)
     if need > flat.numel():
-        raise RuntimeError(f"load(): the file is damaged: a tensor of size {list(size)}, strides {list(stride)} and offset "
+        raise RuntimeError(f"load(): the file is damaged: a tensor of size {list(size)}, strides {list(stride)} and "
+                           "offset "
                            f"{offset} needs {need} elements, and its storage has {flat.numel()}")
     made = flat.detach()
     made.layout = layout(size, stride, flat.dtype, flat.device)
@@ -323,7 +329,7 @@ _STORAGE_TYPES = {name: _StorageType(kind) for name, kind in _STORAGES.items()}
 _GLOBALS: dict[tuple[str, str], Any] = {
     ("collections", "OrderedDict"): Allowed(_ordered),
     ("collections", "Counter"): Allowed(lambda items=(): Counter(dict(items))),
-    ("collections", "defaultdict"): Allowed(lambda *_: defaultdict(None)),
+    ("collections", "defaultdict"): Allowed(lambda *_: {}),
     ("_codecs", "encode"): Allowed(_encode),
     ("torch", "Size"): Allowed(_size),
     ("torch", "device"): Allowed(lambda kind, index=None: device(kind, index)),
@@ -365,7 +371,8 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
         with open(f, "rb") as file:
             return _load(file, map_location, str(f))
     if not hasattr(f, "read") or not hasattr(f, "seek"):
-        raise AttributeError(f"expected 'f' to be string, path, or a file-like object with 'read' and 'seek' attributes, "
+        raise AttributeError(f"expected 'f' to be string, path, or a file-like object with 'read' and 'seek' "
+                             "attributes, "
                              f"got {type(f).__name__}")
     return _load(f, map_location, type(f).__name__)
 
@@ -374,7 +381,8 @@ def _load(file: Any, map_location: Any, name: str) -> Any:
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
-        raise RuntimeError(f"load(): {name} is not a zip archive, so it was not written by save() or by torch.save() since "
+        raise RuntimeError(f"load(): {name} is not a zip archive, so it was not written by save() or by torch.save() "
+                           "since "
                            f"PyTorch 1.6, or it is damaged ({error})") from error
     with archive:
         return _Loading(archive, map_location).run()

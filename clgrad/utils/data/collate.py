@@ -69,7 +69,8 @@ def _collate(batch: list, again: Callable) -> Any:
         return stacked(batch)
     if isinstance(first, (np.ndarray, np.generic)):
         if np.asarray(first).dtype.kind in "SUOM":
-            raise TypeError(f"default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found "
+            raise TypeError(f"default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; "
+                            "found "
                             f"{np.asarray(first).dtype}")
         return as_tensor(np.stack([np.asarray(item) for item in batch]))
     if isinstance(first, float):
