@@ -1,6 +1,7 @@
 """Initial values of parameters. Each function fills a tensor in place, unrecorded, and returns it.
 
-Sources: Glorot and Bengio 2010 (xavier), He et al. 2015 (kaiming), Saxe et al. 2013 (orthogonal), Martens 2010 (sparse).
+Sources: Glorot and Bengio 2010 (xavier), He et al. 2015 (kaiming), Saxe et al. 2013 (orthogonal), Martens 2010
+(sparse).
 """
 
 from __future__ import annotations

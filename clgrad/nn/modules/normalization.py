@@ -67,7 +67,8 @@ class _BatchNorm(Module):
             expected = " or ".join(f"{rank}D" for rank in self.ranks)
             raise ValueError(f"expected {expected} input (got {input.ndim}D input)")
         if input.shape[1] != self.num_features:
-            raise RuntimeError(f"running_mean should contain {input.shape[1]} elements not {self.num_features}: {self!r} "
+            raise RuntimeError(f"running_mean should contain {input.shape[1]} elements not {self.num_features}: "
+                               f"{self!r} "
                                f"expected an input of {self.num_features} channels, got {list(input.shape)}")
 
     def forward(self, input: Any) -> Any:

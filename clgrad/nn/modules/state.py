@@ -90,13 +90,16 @@ class Loading:
             if not key.startswith(prefix) or (key == prefix + EXTRA_STATE and has_extra):
                 continue
             first, dot, _ = key[len(prefix):].partition(".")
-            if first not in own and not (dot and module._modules.get(first) is not None) or dot and first not in module._modules:
+            if dot and module._modules.get(first) is not None:
+                continue
+            if dot or first not in own:
                 self.unexpected.append(key)
 
     def _one(self, module: Any, name: str, key: str, target: Any, value: Any) -> None:
         given = _as_tensor(value)
         if given is None:
-            self.errors.append(f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object '
+            self.errors.append(f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like '
+                               'object '
                                f"from checkpoint but received {type(value)}")
             return
         if not target.ndim and tuple(given.shape) == (1,):
