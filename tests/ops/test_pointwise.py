@@ -159,6 +159,8 @@ def test_special_values_of_unary(name, dtype, torch):
                     "i0e": torch.special.i0e, "i1e": torch.special.i1e}
     function = reference_of.get(name) or getattr(torch, public, None) or getattr(torch.nn.functional, public)
     values = SPECIAL.astype(dtype)
+    if name == "_polygamma":
+        values = values[~(values <= -1)]  # PyTorch gives large finite numbers at these poles
     found = call(name, [clgrad.tensor(values)])
     expected = function(torch.tensor(values))
     assert str(found.dtype) == str(expected.dtype)
