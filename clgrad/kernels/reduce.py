@@ -146,7 +146,8 @@ def macros_of(op: str, in_dtype: dtype, out_dtype: dtype, wide: bool, order: flo
     names = {"LOWEST": lowest, "HIGHEST": highest}
     aux = in_dtype if op.endswith("_mean") else dtypes.int64
     macros: dict[str, object] = {
-        "IN": in_dtype.code, "OUT": out_dtype.code, "AUX": aux.code, "ACC": acc, "ACC_MAX": largest, "KIND": row.kind,
+        "IN": in_dtype.code, "OUT": out_dtype.code, "AUX": aux.code, "LOADED": in_dtype.compute.cl,
+        "ACC": acc, "ACC_MAX": largest, "KIND": row.kind,
         "POSITION": "long" if wide or acc in ("double", "long") else "int",
         "POSITION_MAX": "LONG_MAX" if wide or acc in ("double", "long") else "INT_MAX",
         "INDEX": "long" if wide else "int", "VW": 16, "READ(v)": row.read, "MAP(x)": row.map,
