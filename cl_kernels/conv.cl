@@ -163,24 +163,20 @@ typedef struct {
   const __global T *bias; /* of the tile's first channel, or 0 */
   int rows, lanes;        /* channels and lanes that exist */
   int plane, step;        /* elements from channel to channel, from lane to lane */
-  int relu;
+  REAL least;             /* results below it become it: 0 for relu, else minus infinity; NaN stays */
 } Ending;
 
-/* Stores the sums of a tile; vector v of a channel begins at[v] elements from the tile's first channel. */
+/* Stores the sums of a tile that lacks channels or lanes, or whose lanes lie apart; vector v of a channel begins at[v]
+ * elements from the tile's first channel. */
 static OUTLINED void finish_tile(const V *sums, int vectors, const int *at, const Ending *ending) {
   for (int r = 0; r < ending->rows; r++) {
     REAL bias = ending->bias ? (REAL)LOAD_T(ending->bias, r) : 0;
     for (int v = 0; v < vectors; v++) {
-      V value = sums[r * vectors + v] + (V)(bias);
-      INDEX to = r * ending->plane + at[v];
-      if (ending->relu) value = value < (V)(0) ? (V)(0) : value;
-      if (ending->lanes == VW && ending->step == 1) {
-        VSTORE_T(ending->y, to, value);
-      } else {
-        REAL lanes[VW];
-        VSTORE(lanes, 0, value);
-        for (int l = 0; l < ending->lanes; l++) STORE_T(ending->y, to + l * ending->step, lanes[l]);
-      }
+      REAL lanes[VW];
+      VSTORE(lanes, 0, sums[r * vectors + v] + (V)(bias));
+      __global T *to = ending->y + r * ending->plane + at[v];
+      for (int l = 0; l < ending->lanes; l++)
+        STORE_T(to, l * ending->step, lanes[l] < ending->least ? ending->least : lanes[l]);
     }
   }
 }
@@ -213,7 +209,7 @@ static OUTLINED void correlate_phase(const Geometry *g, const Correlation *job, 
   ending.plane = g->to_h * g->to_w;
   ending.step = g->to_step_w;
   ending.lanes = min(VW, width);
-  ending.relu = job->relu;
+  ending.least = job->relu ? 0 : -INFINITY;
   for (int first = 0; first < total; first += job->block)
     for (int o = first_output; o < last_output; o += MR) {
       int row = first / per_row, column = first % per_row, end = min(total, first + job->block);
@@ -232,13 +228,10 @@ static OUTLINED void correlate_phase(const Geometry *g, const Correlation *job, 
             row++;
           }
         }
-        V sums[MR * 3];
-        int vectors = min(3, end - v);
         const __global T *tile = w + o * job->w_row;
-        if (vectors == 3) tile_3(tile, job->w_row, ending.rows, steps, depth, lines, sums);
-        else if (vectors == 2) tile_2(tile, job->w_row, ending.rows, steps, depth, lines, sums);
-        else tile_1(tile, job->w_row, ending.rows, steps, depth, lines, sums);
-        finish_tile(sums, vectors, at, &ending);
+        if (end - v >= 3) tile_3(tile, job->w_row, steps, depth, lines, at, &ending);
+        else if (end - v == 2) tile_2(tile, job->w_row, steps, depth, lines, at, &ending);
+        else tile_1(tile, job->w_row, steps, depth, lines, at, &ending);
       }
     }
 }

@@ -80,7 +80,7 @@ typedef struct {
   int rows, columns;    /* how many of the tile's exist */
   INDEX c_row, c_column;
   REAL alpha;
-  int add, relu;        /* whether C is added to; whether negative results become 0 */
+  int add, relu, plain; /* whether C is added to; negative results become 0; neither bias, relu nor gaps between columns */
   const __global T *bias_row, *bias_column; /* at the tile's first row, column; or 0 */
 } Finish;
 
@@ -234,6 +234,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
     int last = begin + depth >= k;
     finish.add = begin > 0 || accumulate;
     finish.relu = relu && last;
+    finish.plain = c_column == 1 && !(last && (relu || bias_kind));
     if (panel_a) copy_a(a + begin * a_column, a_row, a_column, rows, depth, a_panel);
     for (int j = 0; j < columns; j += NR) {
       int width = min(NR, columns - j);
@@ -255,12 +256,10 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
         INDEX a_rows[MR];
         UNROLL for (int r = 0; r < MR; r++) a_rows[r] = panel_a ? r : min(r, finish.rows - 1) * a_row;
         INDEX a_step = panel_a ? MR : a_column;
-        V sums[MR * NV];
-        int vectors = (width + VW - 1) / VW;
-        if (vectors == 3) tile_3(a_tile, a_rows, a_step, b_tile, b_step, depth, sums);
-        else if (vectors == 2) tile_2(a_tile, a_rows, a_step, b_tile, b_step, depth, sums);
-        else tile_1(a_tile, a_rows, a_step, b_tile, b_step, depth, sums);
-        finish_tile(sums, vectors, c + i * c_row + j * c_column, &finish);
+        __global T *c_tile = c + i * c_row + j * c_column;
+        if (width > 2 * VW) tile_3(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
+        else if (width > VW) tile_2(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
+        else tile_1(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
       }
     }
     begin += depth;
