@@ -51,7 +51,7 @@ def test_attribute_rules():
         _ = net.fc
     with pytest.raises(KeyError, match="attribute 'forward' already exists"):
         net.register_parameter("forward", nn.Parameter(clgrad.ones(1)))
-    with pytest.raises(KeyError, match="can't contain"):
+    with pytest.raises(KeyError, match="contain"):
         net.add_module("a.b", nn.ReLU())
     with pytest.raises(ValueError, match="non-leaf"):
         net.register_parameter("p", nn.Parameter(clgrad.ones(1)) and _non_leaf())
