@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pickle import PicklingError, UnpicklingError
 from typing import Any, NamedTuple
 
-MAX_DEPTH = 500
+MAX_DEPTH = 200
 
 
 class Global(NamedTuple):

@@ -43,15 +43,21 @@ class LeNet5(nn.Module):
         return self.classifier(self.features(x))
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message):
+        fail(message)
+
+
 def positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, got {value}")
-    return value
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, got {text}")
+    return int(text)
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description="Train LeNet-5 on handwritten digits.")
+    parser = Parser(description="Train LeNet-5 on handwritten digits.")
     parser.add_argument("--device", default=None, help="cpu, gpu, cuda:N or cl:N; default: clgrad's default device")
     parser.add_argument("--epochs", type=positive, default=20, help="passes over the training images")
     parser.add_argument("--batch-size", type=positive, default=64, help="images of a step")

@@ -49,6 +49,7 @@ class LRScheduler:
         self._begin()
 
     def _begin(self) -> None:
+        self._step_count = 0
         self.step()
 
     def state_dict(self) -> dict[str, Any]:
