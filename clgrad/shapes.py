@@ -73,10 +73,10 @@ def contiguous_strides(shape: Sequence[int]) -> Shape:
 
 def is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:
     """Whether elements lie in row-major order without gaps (dimensions of size 1 do not matter)."""
+    if 0 in shape:
+        return True
     expected = 1
     for size, stride in zip(reversed(shape), reversed(strides), strict=True):
-        if size == 0:
-            return True
         if size != 1:
             if stride != expected:
                 return False
@@ -190,25 +190,25 @@ def view_strides(shape: Sequence[int], strides: Sequence[int], new_shape: Sequen
     """The strides of ``new_shape`` over the same memory, or None where only a copy can have that shape."""
     if 0 in shape:
         return contiguous_strides(new_shape)
-    merged, (steps,) = collapse(shape, [strides])
-    result: list[int] = []
-    group = len(merged) - 1
-    left, step = merged[group], steps[group]
-    for size in reversed(new_shape):
-        if size == 1:
-            result.append(step)
+    if not shape:
+        return (1,) * len(new_shape)
+    result = [0] * len(new_shape)
+    place = len(new_shape) - 1
+    step, count = strides[-1], 1  # of the dimensions of the input, from the last, that form one even walk
+    for axis in reversed(range(len(shape))):
+        count *= shape[axis]
+        if axis and (shape[axis - 1] == 1 or strides[axis - 1] == count * step):
             continue
-        while left == 1:
-            group -= 1
-            if group < 0:
-                return None
-            left, step = merged[group], steps[group]
-        if left % size:
+        used = 1
+        while place >= 0 and (used < count or new_shape[place] == 1):
+            result[place] = used * step
+            used *= new_shape[place]
+            place -= 1
+        if used != count:
             return None
-        result.append(step)
-        left //= size
-        step *= size
-    return tuple(reversed(result))
+        if axis:
+            step, count = strides[axis - 1], 1
+    return tuple(result) if place < 0 else None
 
 
 def infer_shape(shape: Sequence[int], numel: int) -> Shape:

@@ -1,0 +1,221 @@
+"""Reductions against PyTorch and NumPy: dims, dtypes, layouts, NaN, ties, emptiness, gradients, accuracy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import clgrad
+from clgrad.autograd import gradcheck, gradgradcheck
+from clgrad.ops.registry import FUNCTIONS
+from tests.compare import assert_same, assert_same_error, pair, values
+
+SEVERAL = ["sum", "mean", "var", "std", "amax", "amin", "logsumexp", "all", "any", "count_nonzero"]
+ONE = ["prod", "max", "min", "argmax", "argmin"]
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12, "float16": 2e-3, "bfloat16": 2e-2}
+
+
+def call(x, name, dim, **options):
+    if name == "logsumexp" and dim is None:
+        dim = tuple(range(x.ndim))
+    if dim is None:
+        return getattr(x, name)() if name not in ("amax", "amin") else getattr(x, name)(**options)
+    return getattr(x, name)(dim, **options)
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("dim", [None, 0, -1, (0, 2), (1,), (2, 1, 0)])
+def test_over_none_one_and_several_dimensions(name, dim, torch, rng):
+    data = rng.normal(size=(3, 4, 5)).astype(np.float32)
+    x, y = pair(torch, data)
+    for keepdim in (False, True):
+        options = {"keepdim": keepdim} if name != "count_nonzero" and dim is not None else {}
+        assert_same(call(x, name, dim, **options), call(y, name, dim, **options), 1e-5, 1e-5)
+
+
+@pytest.mark.parametrize("name", ONE)
+@pytest.mark.parametrize("dim", [None, 0, 1, -1])
+def test_over_none_and_one_dimension(name, dim, torch, rng):
+    x, y = pair(torch, rng.normal(size=(3, 4, 5)).astype(np.float32))
+    for keepdim in (False, True):
+        options = {"keepdim": keepdim} if dim is not None else {}
+        assert_same(call(x, name, dim, **options), call(y, name, dim, **options), 1e-5, 1e-5)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "amax", "max", "argmin", "var", "any"])
+@pytest.mark.parametrize("layout", ["transposed", "strided", "expanded", "offset"])
+def test_layouts(name, layout, torch, rng):
+    data = rng.normal(size=(4, 6, 8)).astype(np.float32)
+
+    def laid_out(x):
+        return {"transposed": lambda: x.transpose(0, 2), "strided": lambda: x[::2, 1::3, ::-1 % 3],
+                "expanded": lambda: x[:, :1].expand(4, 5, 8), "offset": lambda: x[1:, 2:]}[layout]()
+    x, y = (laid_out(t) for t in pair(torch, data))
+    for dim in (None, 0, 1, 2):
+        assert_same(call(x, name, dim), call(y, name, dim), 1e-5, 1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int32", "int64", "float16", "bfloat16", "float64"])
+@pytest.mark.parametrize("name", ["sum", "prod", "amax", "max", "argmax", "all", "any", "count_nonzero", "mean", "var",
+                                  "logsumexp"])
+def test_dtypes(name, dtype, torch, rng):
+    x, y = pair(torch, rng.integers(0, 4, (3, 7)), dtype)
+    if dtype in ("float16", "bfloat16", "float64"):
+        x, y = x / 4 + 0.5, y / 4 + 0.5
+    for dim in (None, 1):
+        try:
+            expected = call(y, name, dim)
+        except RuntimeError:
+            with pytest.raises(RuntimeError):
+                call(x, name, dim)
+            continue
+        found = call(x, name, dim)
+        assert_same(found, expected, TOLERANCE.get(dtype, 1e-6), 1e-6)
+
+
+@pytest.mark.parametrize("name", ["sum", "prod", "mean", "var", "std", "max", "argmax", "amax", "all", "logsumexp"])
+def test_scalars(name, torch):
+    x, y = pair(torch, 2.5)
+    if name not in ("var", "std"):
+        assert_same(call(x, name, None), call(y, name, None))
+        assert_same(call(x, name, 0), call(y, name, 0))
+        assert_same(call(x, name, -1), call(y, name, -1))
+
+
+@pytest.mark.parametrize("name", SEVERAL + ONE)
+@pytest.mark.parametrize("dim", [None, 0, 1])
+def test_empty(name, dim, torch):
+    x, y = clgrad.zeros(0, 3), torch.zeros(0, 3)
+    if name in ("var", "std"):
+        assert np.isnan(values(x.var())).all()
+        return
+    try:
+        expected = call(y, name, dim)
+    except (RuntimeError, IndexError) as error:
+        with pytest.raises(type(error)):
+            call(x, name, dim)
+        return
+    assert_same(call(x, name, dim), expected)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "amax", "amin", "max", "min", "argmax", "argmin", "prod", "all", "any",
+                                  "logsumexp", "var"])
+def test_nan_and_infinities(name, torch):
+    data = np.array([[1, np.nan, 3, np.nan], [np.inf, 1, 2, -np.inf], [np.inf, 1, np.inf, 2], [-np.inf] * 4], np.float32)
+    x, y = pair(torch, data)
+    for dim in (None, 0, 1):
+        assert_same(call(x, name, dim), call(y, name, dim))
+
+
+@pytest.mark.parametrize("name", ["max", "min", "argmax", "argmin"])
+def test_the_first_of_equal_values_is_named(name):
+    data = np.array([[2, 7, 7, 1, 1, 2, 7, 1], [3, 3, 3, 3, 3, 3, 3, 3]], np.float32)
+    reference = np.argmax if name.endswith("max") else np.argmin
+    found = getattr(clgrad.tensor(data), name)(1)
+    np.testing.assert_array_equal(values(getattr(found, "indices", found)), reference(data, 1))
+    long = np.zeros(5000, np.float32)
+    assert getattr(clgrad.tensor(long), f"arg{name[-3:]}")().item() == 0
+
+
+def test_forms_of_max(torch):
+    x, y = pair(torch, np.array([[1.0, 5.0], [7.0, 2.0]], np.float32))
+    for t in (x, y):
+        assert t.max().item() == 7
+        assert t.max(dim=1).values.tolist() == [5, 7]
+        named, indices = t.max(0, keepdim=True)
+        assert (named.tolist(), indices.tolist()) == ([[7, 5]], [[1, 0]])
+    assert_same(clgrad.max(x, x.t()), torch.max(y, y.t()))
+    low, high = clgrad.aminmax(x, dim=1)
+    assert (low.tolist(), high.tolist()) == ([1, 2], [5, 7])
+    assert clgrad.aminmax(x).max.item() == 7
+
+
+def test_arguments(torch, rng):
+    x, y = pair(torch, rng.normal(size=(3, 5)).astype(np.float32))
+    for program in [lambda t: t.var(0, unbiased=False), lambda t: t.var(unbiased=False), lambda t: t.std(1, True),
+                    lambda t: t.var(dim=1, correction=2), lambda t: t.std(dim=(0, 1), correction=0, keepdim=True),
+                    lambda t: t.sum(axis=1), lambda t: t.sum(0, dtype=getattr(t.dtype, "no", None)),
+                    lambda t: t.sum(()), lambda t: t.mean([]), lambda t: t.norm() if hasattr(t, "nor") else t.sum()]:
+        assert_same(program(x), program(y), 1e-5, 1e-5)
+    assert_same(clgrad.sum(x, 1, dtype=clgrad.float64), torch.sum(y, 1, dtype=torch.float64))
+    assert_same(clgrad.var_mean(x, 1), torch.var_mean(y, 1), 1e-5, 1e-5)
+    out = clgrad.empty(0)
+    assert clgrad.sum(x, 1, out=out) is out
+    assert out.shape == (3,)
+
+
+@pytest.mark.parametrize("program", [
+    lambda t: t.zeros(2, 3).sum(2),
+    lambda t: t.zeros(2, 3).sum((0, 0)),
+    lambda t: t.zeros(2, 3).sum((0, -2)),
+    lambda t: t.zeros(2, 3, dtype=t.int64).mean(),
+    lambda t: t.zeros(0).max(),
+    lambda t: t.zeros(0).argmax(),
+    lambda t: t.zeros(0, 2).amax(0),
+    lambda t: t.zeros(0, 2).max(0),
+    lambda t: t.zeros(2, 3).max(5),
+    lambda t: t.zeros(2, dtype=t.int32).std(),
+])
+def test_errors(program, torch):
+    assert_same_error(torch, program)
+
+
+DIFFERENTIABLE = {
+    "sum": lambda x: x.sum(), "sum_dims": lambda x: x.sum((0, 2), keepdim=True), "mean": lambda x: x.mean(1),
+    "var": lambda x: x.var((0, 1)), "std": lambda x: x.std(2, unbiased=False), "amax": lambda x: x.amax((1, 2)),
+    "amin": lambda x: x.amin(0), "max": lambda x: x.max(), "max_dim": lambda x: x.max(1)[0],
+    "min_dim": lambda x: x.min(-1, keepdim=True).values, "logsumexp": lambda x: x.logsumexp((0, 2)),
+    "prod": lambda x: x.prod(1), "prod_all": lambda x: x.prod(), "expanded": lambda x: x.expand(2, 2, 3, 2).sum(0)}
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_gradients_to_second_order(name, rng):
+    if name.startswith("prod") and "cumprod" not in FUNCTIONS:
+        pytest.skip("the gradient of prod waits for cumprod")
+    # Distinct values, so far apart that a finite difference changes no order.
+    x = clgrad.tensor(rng.permutation(12).reshape(2, 3, 2) / 5.0 - 1.1, requires_grad=True)
+    assert gradcheck(DIFFERENTIABLE[name], x)
+    if name in ("amax", "amin", "max", "max_dim", "min_dim"):
+        assert gradgradcheck(lambda v: DIFFERENTIABLE[name](v * v * v), x, atol=1e-4)
+    else:
+        assert gradgradcheck(DIFFERENTIABLE[name], x, atol=1e-4)
+
+
+def test_equal_extremes_share_the_gradient(torch):
+    data = np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 0.0]])
+    for program in [lambda t: t.amax(1).sum(), lambda t: t.max(), lambda t: t.max(1).values.sum(),
+                    lambda t: t.amin((0, 1))]:
+        x, y = pair(torch, data, requires_grad=True)
+        program(x).backward()
+        program(y).backward()
+        assert_same(x.grad, y.grad)
+
+
+def test_std_of_equal_values_has_a_gradient_without_nan(torch):
+    x, y = pair(torch, np.ones((2, 3)), requires_grad=True)
+    x.std(1).sum().backward()
+    y.std(1).sum().backward()
+    assert_same(x.grad, y.grad)
+
+
+@pytest.mark.parametrize("shape", [(1_000_000,), (1000, 1000)])
+def test_a_long_sum_is_as_accurate_as_a_pairwise_one(shape, rng):
+    data = rng.uniform(0, 1, shape).astype(np.float32)
+    exact = data.astype(np.float64).sum()
+    assert abs(clgrad.tensor(data).sum().item() - exact) / exact < 2e-7
+    columns = values(clgrad.tensor(data.reshape(1000, 1000)).sum(0))
+    np.testing.assert_allclose(columns, data.reshape(1000, 1000).astype(np.float64).sum(0), rtol=3e-7)
+
+
+def test_sums_of_half_precision_do_not_saturate():
+    assert clgrad.full((4096,), 1.0, dtype=clgrad.float16).sum().item() == 4096
+    assert clgrad.full((4096,), 1.0, dtype=clgrad.bfloat16).mean().item() == 1.0
+    assert clgrad.full((70_000,), 200, dtype=clgrad.uint8).sum().item() == 14_000_000
+
+
+def test_inputs_stay_as_they_are(rng):
+    data = rng.normal(size=(6, 7)).astype(np.float32)
+    x = clgrad.tensor(data)
+    for name in (*SEVERAL, *ONE):
+        call(x, name, 0)
+    np.testing.assert_array_equal(x.numpy(), data)
