@@ -178,23 +178,37 @@ def _checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilat
     return steps, spread
 
 
+_known: dict[tuple, tuple] = {}
+
+
 def _convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
               groups: int) -> Any:
-    steps, spread = _checked(name, x, w, bias, rank, stride, dilation, groups, False)
-    kernel = w.layout.shape[2:]
     if isinstance(padding, str):
-        x, around = _padded(name, x, padding, kernel, steps, spread)
-    else:
-        around = tuple_of("padding", padding, rank)
-        if min(around) < 0:
-            raise RuntimeError("negative padding is not supported")
-    sizes = x.layout.shape[-rank:]
+        steps, spread = _checked(name, x, w, bias, rank, stride, dilation, groups, False)
+        x, padding = _padded(name, x, padding, w.layout.shape[2:], steps, spread)
+    # The checks of one set of layouts and arguments are done once.
+    key = tuple([getattr(t, "layout", None) for t in (x, w, bias)]
+                + [tuple(a) if isinstance(a, list) else a for a in (stride, padding, dilation, groups)])
+    found = _known.get(key)
+    if found is None:
+        found = _known[key] = _geometry(name, rank, x, w, bias, stride, padding, dilation, groups)
+    return _in_two_dimensions(x, w, rank, lambda a, b, g: forward(a, b, bias, g), *found, groups)
+
+
+def _geometry(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
+              groups: int) -> tuple[tuple, tuple, tuple]:
+    """Stride, padding and dilation of a convolution, checked against its operands."""
+    steps, spread = _checked(name, x, w, bias, rank, stride, dilation, groups, False)
+    kernel, sizes = w.layout.shape[2:], x.layout.shape[-rank:]
+    around = tuple_of("padding", padding, rank)
+    if min(around) < 0:
+        raise RuntimeError("negative padding is not supported")
     for size, pad, d, k in zip(sizes, around, spread, kernel, strict=True):
         if size + 2 * pad < d * (k - 1) + 1:
             padded = " x ".join(str(s + 2 * p) for s, p in zip(sizes, around, strict=True))
             raise RuntimeError(f"Calculated padded input size per channel: ({padded}). Kernel size: "
                                f"({' x '.join(map(str, kernel))}). Kernel size can't be greater than actual input size")
-    return _in_two_dimensions(x, w, rank, lambda a, b, g: forward(a, b, bias, g), steps, around, spread, groups)
+    return steps, around, spread
 
 
 def _in_two_dimensions(x: Any, w: Any, rank: int, run: Any, steps: tuple, around: tuple, spread: tuple,

@@ -20,9 +20,11 @@ COPY = REGISTRY.pointwise["_copy"]
 
 def empty(shape: Shape, dtype: dtype, place: device, strides: Shape | None = None) -> Any:
     """An uninitialised tensor; its memory is taken when it is first used."""
-    made = (contiguous_layout(tuple(shape), dtype, place) if strides is None
-            else layout(tuple(shape), tuple(strides), dtype, place))
-    return wrap(new_storage(place.compute, extent(shape, made.strides) * dtype.itemsize), 0, made)
+    if strides is None:
+        made = contiguous_layout(shape, dtype, place)
+        return wrap(new_storage(place.compute, made.nbytes), 0, made)
+    made = layout(tuple(shape), tuple(strides), dtype, place)
+    return wrap(new_storage(place.compute, made.extent * dtype.itemsize), 0, made)
 
 
 def full(shape: Shape, value: Any, dtype: dtype, place: device) -> Any:

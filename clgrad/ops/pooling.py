@@ -98,8 +98,20 @@ def _checked(name: str, x: Any, rank: int) -> None:
     check_device(name, x)
 
 
-def _windows(name: str, x: Any, rank: int, kernel: Any, stride: Any, padding: Any, dilation: Any,
-             ceil_mode: bool) -> Windows:
+_known_windows: dict[tuple, Windows] = {}
+
+
+def _windows(name: str, x: Any, *arguments: Any) -> Windows:
+    """The windows of a call, checked once for each layout and set of arguments."""
+    key = (name, getattr(x, "layout", None), *(tuple(a) if isinstance(a, list) else a for a in arguments))
+    found = _known_windows.get(key)
+    if found is None:
+        found = _known_windows[key] = _check_windows(name, x, *arguments)
+    return found
+
+
+def _check_windows(name: str, x: Any, rank: int, kernel: Any, stride: Any, padding: Any, dilation: Any,
+                   ceil_mode: bool) -> Windows:
     _checked(name, x, rank)
     size = tuple_of("kernel_size", kernel, rank)
     step = size if stride is None or stride == () or stride == [] else tuple_of("stride", stride, rank)
