@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clgrad.autograd.grad_mode import mode
 from clgrad.layout import Layout
@@ -38,6 +38,9 @@ class TensorBase:
     _untracked = False
     _retains_grad = False
     _accumulator: Any = None
+
+    if TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any: ...  # the operators, which the registry adds to the public class
 
     def __init_subclass__(cls, concrete: bool = False, **kwargs: Any):
         super().__init_subclass__(**kwargs)

@@ -50,7 +50,7 @@ class Plan:
         buffers, offsets = operands[::2], operands[1::2]
         block = self.device.allocate(self.scratch) if self.scratch else None
         for bound, order in self.steps:
-            self.device.run(bound, tuple([block.buffer if n < 0 else buffers[n] for n in order]),
+            self.device.run(bound, tuple([block.buffer if n < 0 else buffers[n] for n in order]),  # type: ignore[union-attr]
                             tuple([offsets[n] for n in order if n >= 0]))
         if block is not None:
             block.release()

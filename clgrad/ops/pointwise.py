@@ -12,7 +12,7 @@ from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, mark_changed, rebase, wrap
 from clgrad.dtypes import dtype
 from clgrad.kernels import elementwise
-from clgrad.layout import Layout, contiguous_layout, layout
+from clgrad.layout import Layout, layout
 from clgrad.ops import table  # noqa: F401  (fills the registry)
 from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, Pointwise
 from clgrad.runtime import Device, new_storage, settle

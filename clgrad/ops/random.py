@@ -11,7 +11,6 @@ import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, mark_changed, needs_graph
-
 from clgrad.kernels import random
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, empty, from_array

@@ -27,8 +27,6 @@ class IncompatibleKeys(NamedTuple):
             return "<All keys matched successfully>"
         return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
-    __str__ = __repr__
-
 
 def own_state(module: Any) -> list[tuple[str, Any]]:
     """Names and tensors of a module's own parameters and persistent buffers, without its children's."""
