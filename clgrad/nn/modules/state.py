@@ -27,8 +27,6 @@ class IncompatibleKeys(NamedTuple):
             return "<All keys matched successfully>"
         return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
-    __str__ = __repr__
-
 
 def own_state(module: Any) -> list[tuple[str, Any]]:
     """Names and tensors of a module's own parameters and persistent buffers, without its children's."""
@@ -56,7 +54,7 @@ class Loading:
 
     def run(self, module: Any, prefix: str, strict: bool) -> None:
         """Loads a module, then its children."""
-        arguments = (self.state, prefix, {}, strict, self.missing, self.unexpected, self.errors)
+        arguments: tuple = (self.state, prefix, {}, strict, self.missing, self.unexpected, self.errors)
         for hook in list(module._load_state_dict_pre_hooks.values()):
             hook(module, *arguments)
         self._own(module, prefix, strict)
