@@ -305,7 +305,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         low = self.eta_min
         return [low + (base - low) * (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2 for base in self.base_lrs]
 
-    def step(self, epoch: float | None = None) -> None:
+    def step(self, epoch: Any = None) -> None:
         """Sets the rates of the next epoch, or of ``epoch``, which may be a fraction."""
         if epoch is None and self.last_epoch < 0:
             epoch = 0

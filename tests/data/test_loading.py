@@ -32,7 +32,8 @@ def test_loader():
     assert [len(x) for x, _ in data.DataLoader(Squares(), batch_size=3, drop_last=True)] == [3, 3]
     assert [x.tolist() for x in data.DataLoader(Stream(), batch_size=2)] == [[0, 1], [2, 3], [4]]
     assert list(data.DataLoader(Stream(), batch_size=None)) == [0, 1, 2, 3, 4]
-    assert [b[0] for b in data.DataLoader(Squares(), batch_size=2, collate_fn=lambda b: [i for i, _ in b])] == [0, 2, 4, 6]
+    firsts = data.DataLoader(Squares(), batch_size=2, collate_fn=lambda batch: batch[0][0])
+    assert list(firsts) == [0, 2, 4, 6]
     assert [x.tolist() for x, _ in data.DataLoader(Squares(), batch_sampler=[[1, 2], [6]])] == [[1, 2], [6]]
 
 

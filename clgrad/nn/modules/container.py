@@ -71,7 +71,7 @@ class _Indexed(Module):
 
     def pop(self, key: Any = -1) -> Any:
         """Takes a module out and returns it."""
-        module = self[key]
+        module = self._modules[self._key(key)]
         del self[key]
         return module
 

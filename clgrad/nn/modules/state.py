@@ -54,7 +54,7 @@ class Loading:
 
     def run(self, module: Any, prefix: str, strict: bool) -> None:
         """Loads a module, then its children."""
-        arguments = (self.state, prefix, {}, strict, self.missing, self.unexpected, self.errors)
+        arguments: tuple = (self.state, prefix, {}, strict, self.missing, self.unexpected, self.errors)
         for hook in list(module._load_state_dict_pre_hooks.values()):
             hook(module, *arguments)
         self._own(module, prefix, strict)
