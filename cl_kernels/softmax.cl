@@ -103,12 +103,12 @@ kernel void softmax_rows(global const T *x, global T *y, INDEX x_offset, INDEX y
         }
         const REAL total = lanes_sum(sum);
 #if LOG
-        const V shift = top + log(total);
+        const V shift = (V)(log(total));  // not added to top, which may be so large that it swallows it
         for (INDEX i = 0; i < whole; i += VW) {
-            const V r = LOAD_V(x, p + i) - shift;
+            const V r = LOAD_V(x, p + i) - top - shift;
             STORE_V(y, q + i, r);
         }
-        if (rest) store_part(y, q + whole, rest, tail - shift);
+        if (rest) store_part(y, q + whole, rest, tail - top - shift);
 #else
         const V scale = (V)(1 / total);
         for (INDEX i = 0; i < whole; i += VW) {

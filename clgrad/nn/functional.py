@@ -101,7 +101,7 @@ def max_pool2d(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 
                ceil_mode: bool = False, return_indices: bool = False) -> Any:
     """The largest value of each window; with ``return_indices`` also where it stands in its plane."""
     if return_indices:
-        return operator("max_pool2d_with_indices")(input, kernel_size, stride, padding, dilation, ceil_mode)
+        return operator("max_pool2d")(input, kernel_size, stride, padding, dilation, ceil_mode, True)
     return FUNCTIONS["max_pool2d"](input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
@@ -143,7 +143,7 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
 def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Largest values of as many windows as ``output_size`` says; None keeps a dimension."""
     if return_indices:
-        return operator("adaptive_max_pool2d_with_indices")(input, output_size)
+        return operator("adaptive_max_pool2d")(input, output_size, True)
     found = operator("adaptive_max_pool2d")(input, output_size)
     return found[0] if isinstance(found, tuple) else found
 

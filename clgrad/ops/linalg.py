@@ -286,6 +286,9 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     check_operands("linear", input, weight, *(() if bias is None else (bias,)))
     if w.ndim == 1:
         return matmul(input, weight) if bias is None else matmul(input, weight) + bias
+    if bias is not None and bias.layout.shape != w.shape[:1]:
+        plain = linear(input, weight)
+        return plain + bias.expand(plain.layout.shape)
     flat = input if x.ndim == 2 else input.reshape(-1, x.shape[-1])
     rows, features = flat.layout.shape[0], w.shape[0]
     out = empty((rows, features), x.dtype, x.device)

@@ -165,7 +165,11 @@ def _product_of_others(x: Any, dims: Shape) -> Any:
 
 
 def _extreme(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
-    dims = normalize_dims(None if dim == () else dim, x.layout.ndim)
+    everything = dim is None or dim == ()
+    dims = normalize_dims(None if everything else dim, x.layout.ndim)
+    if everything and x.layout.numel == 0:
+        raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+                           "reduction dim with the 'dim' argument.")
     _not_empty(name, x, dims)
     result, _ = run(x, name, dims, keepdim, x.layout.dtype)
     if needs_graph(x):

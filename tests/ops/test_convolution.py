@@ -47,7 +47,7 @@ def operands(library, name, dtype=np.float64):
     x, w, b = (library.tensor(a, requires_grad=True) for a in arrays)
     if "bias" in options:
         b = options.pop("bias")
-    return getattr(library.nn.functional, function), (x, w, b), options
+    return getattr(library, function), (x, w, b), options
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -42,22 +42,24 @@ def test_over_none_and_one_dimension(name, dim, torch, rng):
         assert_same(call(x, name, dim, **options), call(y, name, dim, **options), 1e-5, 1e-5)
 
 
-@pytest.mark.parametrize("name", ["sum", "mean", "amax", "max", "argmin", "var", "any"])
+@pytest.mark.parametrize("name", ["sum", "amax", "max", "argmin", "var"])
 @pytest.mark.parametrize("layout", ["transposed", "strided", "expanded", "offset"])
 def test_layouts(name, layout, torch, rng):
     data = rng.normal(size=(4, 6, 8)).astype(np.float32)
 
     def laid_out(x):
-        return {"transposed": lambda: x.transpose(0, 2), "strided": lambda: x[::2, 1::3, ::-1 % 3],
+        return {"transposed": lambda: x.transpose(0, 2), "strided": lambda: x[::2, 1::3, ::2],
                 "expanded": lambda: x[:, :1].expand(4, 5, 8), "offset": lambda: x[1:, 2:]}[layout]()
     x, y = (laid_out(t) for t in pair(torch, data))
     for dim in (None, 0, 1, 2):
         assert_same(call(x, name, dim), call(y, name, dim), 1e-5, 1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int32", "int64", "float16", "bfloat16", "float64"])
-@pytest.mark.parametrize("name", ["sum", "prod", "amax", "max", "argmax", "all", "any", "count_nonzero", "mean", "var",
-                                  "logsumexp"])
+# Each pair is a program to compile; tests/kernels/test_reduce.py has the rest.
+@pytest.mark.parametrize(("name", "dtype"), [
+    *((n, d) for n in ("sum", "max", "any")
+      for d in ("bool", "uint8", "int8", "int32", "int64", "float16", "bfloat16", "float64")),
+    *((n, d) for n in ("mean", "var", "logsumexp", "prod", "count_nonzero", "argmax") for d in ("int32", "float16"))])
 def test_dtypes(name, dtype, torch, rng):
     x, y = pair(torch, rng.integers(0, 4, (3, 7)), dtype)
     if dtype in ("float16", "bfloat16", "float64"):
@@ -134,8 +136,7 @@ def test_arguments(torch, rng):
     x, y = pair(torch, rng.normal(size=(3, 5)).astype(np.float32))
     for program in [lambda t: t.var(0, unbiased=False), lambda t: t.var(unbiased=False), lambda t: t.std(1, True),
                     lambda t: t.var(dim=1, correction=2), lambda t: t.std(dim=(0, 1), correction=0, keepdim=True),
-                    lambda t: t.sum(axis=1), lambda t: t.sum(0, dtype=getattr(t.dtype, "no", None)),
-                    lambda t: t.sum(()), lambda t: t.mean([]), lambda t: t.norm() if hasattr(t, "nor") else t.sum()]:
+                    lambda t: t.sum(axis=1), lambda t: t.sum(()), lambda t: t.mean([])]:
         assert_same(program(x), program(y), 1e-5, 1e-5)
     assert_same(clgrad.sum(x, 1, dtype=clgrad.float64), torch.sum(y, 1, dtype=torch.float64))
     assert_same(clgrad.var_mean(x, 1), torch.var_mean(y, 1), 1e-5, 1e-5)
