@@ -6,13 +6,15 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-import clgrad
+import clgrad as _clgrad
 from clgrad.errors import DeviceError
-from clgrad.runtime import Limits, default_device, devices, gpus
+from clgrad.runtime import Limits, default_device, device, devices, gpus
 
+clgrad: Any = _clgrad  # its functions are put together at run time
 STEPS, TOLERANCE = 20, 1e-4
 
 
@@ -41,7 +43,7 @@ def default_reason() -> str:
     return f"default: {chosen}, computed on cl:{chosen.compute.index} {chosen.compute.limits.name} ({why})"
 
 
-def self_test(place: clgrad.device) -> str:
+def self_test(place: device) -> str:
     """Trains a small network for some steps and checks a gradient; returns what was seen, DeviceError where wrong.
 
     The gradient of a two-layer network is compared with the same computation in NumPy.

@@ -347,6 +347,6 @@ def scalar_tensor(s: Any, **kwargs: Any) -> Any:
 
 
 
-FUNCTIONS.update(tensor=tensor, arange=arange)
+FUNCTIONS.update(tensor=tensor, arange=arange, zeros=zeros)
 CREATORS = {f.__name__: f for f in (tensor, as_tensor, asarray, from_numpy, frombuffer, empty, zeros, ones, full,
                                     empty_strided, arange, range, linspace, logspace, eye, scalar_tensor)}

@@ -101,4 +101,4 @@ def test_format(torch):
         assert f"{library.tensor(3.14159):.3f}" == "3.142"
         assert "%d %5s %.3f" % (library.tensor(3), library.tensor(2).item(), library.tensor(0.5)) == "3     2 0.500"
         assert f"{library.tensor([1.0])}" == "tensor([1.])"
-        assert "{}".format(library.tensor(2)) == "2"
+        assert f"{library.tensor(2)}" == "2"

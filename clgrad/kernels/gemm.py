@@ -45,10 +45,12 @@ class Plan:
             self._in_two_stages(a, a_offset, b, b_offset, c, c_offset, bias, bias_offset)
         elif self.scratch:
             block = self.device.allocate(self.scratch)
-            self.device.run(self.bound, (a, b, c, c if bias is None else bias, block.buffer), (a_offset, b_offset, c_offset, bias_offset))
+            self.device.run(self.bound, (a, b, c, c if bias is None else bias, block.buffer),
+                            (a_offset, b_offset, c_offset, bias_offset))
             block.release()
         else:
-            self.device.run(self.bound, (a, b, c, c if bias is None else bias, c), (a_offset, b_offset, c_offset, bias_offset))
+            self.device.run(self.bound, (a, b, c, c if bias is None else bias, c),
+                            (a_offset, b_offset, c_offset, bias_offset))
 
     def _in_two_stages(self, a: Any, a_offset: int, b: Any, b_offset: int, c: Any, c_offset: int, bias: Any,
                        bias_offset: int) -> None:

@@ -211,7 +211,7 @@ def _bind(device: Device, layout: Split, outputs: int, macros: dict[str, object]
     runs_per_part, n_per_part, parts = _parts(items, per_output, runs, n, units, cpu, layout.columns)
     sizes = (runs, runs_per_part, n, n_per_part, layout.stride, k0, t0, k1, t1, t2, max(r0, 1), s0, s1)
 
-    def bound(name: str, buffers: int, work: tuple[int, ...], head: tuple[int, ...], kinds: str) -> Bound:
+    def bound(name: str, buffers: int, work: tuple[int, ...], head: tuple[float, ...], kinds: str) -> Bound:
         kernel = device.kernel("reduce.cl", name, macros, "P" * buffers + index * (buffers - 1) + kinds)
         local = (1,) * len(work) if cpu else (GROUP, 1, 1)[:len(work)]
         return Bound(kernel, work, local, buffers, index * (buffers - 1), head)

@@ -192,7 +192,8 @@ def _convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padd
     found = _known.get(key)
     if found is None:
         found = _known[key] = _geometry(name, rank, x, w, bias, stride, padding, dilation, groups)
-    return _in_two_dimensions(x, w, rank, lambda a, b, g: forward(a, b, bias, g), *found, groups)
+    return _in_two_dimensions(x, w, rank, lambda a, b, g: forward(a, b, bias, g), found[0], found[1],
+                              found[2], groups)
 
 
 def _geometry(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any,

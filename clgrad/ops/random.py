@@ -219,7 +219,7 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator 
         made = FUNCTIONS["zeros"](size, dtype=dtype, device=device)
         made = normal_(made, mean, std, generator=generator)
         return made.requires_grad_() if requires_grad else made
-    like = mean if isinstance(mean, TensorBase) else std
+    like: Any = mean if isinstance(mean, TensorBase) else std
     shape = FUNCTIONS["broadcast_shapes"](*[t.layout.shape for t in (mean, std) if isinstance(t, TensorBase)])
     made = empty(shape, like.layout.dtype, like.layout.device)
     return fill_random(made, "NORMAL", 0, 1, generator) * std + mean

@@ -7,7 +7,7 @@ import pytest
 
 import clgrad
 from clgrad.autograd import gradcheck, gradgradcheck
-from tests.compare import assert_same, assert_same_error, pair, values
+from tests.compare import assert_same, assert_same_error, pair
 
 DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
 # What every dtype can hold, and rounding to float16 and bfloat16, to nearest even.
