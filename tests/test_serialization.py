@@ -41,7 +41,8 @@ def hostile(payload):
 
 def plain():
     loop: list = [1]
-    return {"numbers": [0, 255, 256, -1, 65536, 2**31, -(2**40), 2**2100, 1.5, float("inf")], "text": "ü\n", b"k": b"\x00\xff",
+    return {"numbers": [0, 255, 256, -1, 65536, 2**31, -(2**40), 2**2100, 1.5, float("inf")],
+            "text": "ü\n", b"k": b"\x00\xff",
             (1, 2, 3, 4): (None, True, False), "set": {1, 2}, "ordered": OrderedDict(b=1, a=2), "same": [loop, loop],
             "complex": 1 + 2j, "size": clgrad.Size((1, 2)), "dtype": clgrad.float16, "device": clgrad.device("cpu")}
 
@@ -152,8 +153,8 @@ class Evil:
     b"\x80\x02ctorch\nfloat32\n)R.", b"\x80\x02ccollections\nOrderedDict\n}X\x01\x00\x00\x00aK\x01sb.",
     b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}b.",
     b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x02))K\x00NtR.", b"\x80\x02(i__main__\nx\n.",
-    b"\x80\x02)\x81.", b"\x80\x02X\xff\xff\xff\xffabc.", b"\x80\x02h\x07.", b"\x80\x02]e.", b"\x80\x02e.", "
-                        "b"\x80\x02t.",
+    b"\x80\x02)\x81.", b"\x80\x02X\xff\xff\xff\xffabc.", b"\x80\x02h\x07.", b"\x80\x02]e.", b"\x80\x02e.",
+    b"\x80\x02t.",
     b"", b"\x80", b"\x80\x09.", b"\x80\x02K\x01Q.", b"\x80\x02}]K\x01s.", b"\x80\x02N", b"\xff.", b"\x80\x02R.",
     b"\x80\x02c__builtin__\nset\nK\x01\x85R.", b"\x80\x02ctorch\ndevice\nK\x01\x85R\x85R.",
 ])
