@@ -1,0 +1,421 @@
+"""The backward walk: accumulation, retained and created graphs, grad(), hooks, depth, modes, names."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+import clgrad
+from clgrad import autograd
+from tests.compare import assert_same, assert_same_error, values
+
+
+def leaf(*numbers, library=clgrad):
+    return library.tensor(list(numbers), dtype=library.float64, requires_grad=True)
+
+
+def test_gradients_accumulate():
+    x = leaf(1, 2)
+    for count in (1, 2, 3):
+        (x * 3).sum().backward()
+        assert x.grad.tolist() == [3 * count, 3 * count]
+    x.grad.data.zero_()
+    (x * x + x).sum().backward()
+    assert x.grad.tolist() == [3, 5]
+    x.grad = None
+    y = x.sum()
+    for _ in range(3):
+        y.backward()
+    assert x.grad.tolist() == [3, 3], "a sum saves nothing: it can be walked again"
+
+
+def test_seeds():
+    x = leaf(1, 2, 3)
+    z = x * x
+    z.backward(clgrad.tensor([1.0, 10.0, 100.0], dtype=clgrad.float64))
+    assert x.grad.tolist() == [2, 40, 600]
+    x.grad = None
+    autograd.backward([x.sum(), (x * 2)[0]], [None, clgrad.tensor(5.0, dtype=clgrad.float64)])
+    assert x.grad.tolist() == [11, 1, 1]
+    with pytest.warns(FutureWarning):
+        autograd.backward([x.sum()], grad_variables=[clgrad.tensor(2.0, dtype=clgrad.float64)])
+    assert x.grad.tolist() == [13, 3, 3]
+
+
+@pytest.mark.parametrize("program", [
+    lambda t, x: (x * x).backward(),
+    lambda t, x: t.ones(1).backward(),
+    lambda t, x: x.sum().backward(t.ones(2, dtype=t.float64)),
+    lambda t, x: x.sum().backward(t.ones(1, dtype=t.float64)),
+    lambda t, x: t.autograd.backward([x.sum()], [None, None]),
+    lambda t, x: t.autograd.grad(x.sum(), t.ones(2)),
+    lambda t, x: t.autograd.grad(x.sum(), t.ones(2, requires_grad=True)),
+    lambda t, x: x.sum().backward(inputs=[]),
+    lambda t, x: t.ones(2).register_hook(print),
+    lambda t, x: t.ones(2).retain_grad(),
+])
+def test_errors(program, torch):
+    assert_same_error(torch, lambda t: program(t, leaf(1, 2, library=t)))
+
+
+def test_a_freed_graph_says_so():
+    x = leaf(1, 2)
+    y = (x * x).exp().sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match="backward through the graph a second time.*retain_graph=True"):
+        y.backward()
+    z = (x * x).exp().sum()
+    z.backward(retain_graph=True)
+    z.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        z.backward()
+
+
+def test_parts_of_a_graph_that_share_a_freed_node():
+    x = leaf(2)
+    y = x * x
+    (y * 2).backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        (y * 3).backward()
+
+
+def test_higher_derivatives():
+    x = leaf(2.0)
+    y = x**4
+    orders = []
+    for _ in range(5):
+        (y,) = autograd.grad(y.sum(), x, create_graph=True)
+        orders.append(y.item())
+        if not y.requires_grad:
+            break
+    np.testing.assert_allclose(orders[:4], [32, 48, 48, 24])
+    x.grad = None
+    (x**3).sum().backward(create_graph=True)
+    first = x.grad
+    assert first.requires_grad
+    x.grad = None
+    first.sum().backward()
+    assert x.grad.item() == 12
+
+
+def test_grad_with_all_its_arguments(torch):
+    for t in (clgrad, torch):
+        x, y, unused = (leaf(*v, library=t) for v in ((1, 2), (3, 4), (5, 6)))
+        z = x * y
+        assert t.autograd.grad(z.sum(), x)[0].tolist() == [3, 4]
+        assert x.grad is None
+        found = t.autograd.grad((x * y).sum(), (x, unused), allow_unused=True)
+        assert (found[0].tolist(), found[1]) == ([3, 4], None)
+        found = t.autograd.grad((x * y).sum(), [unused, y], allow_unused=True, materialize_grads=True)
+        assert [f.tolist() for f in found] == [[0, 0], [1, 2]]
+        seeds = t.tensor([1.0, 2.0], dtype=t.float64)
+        assert t.autograd.grad(x * y, y, grad_outputs=seeds)[0].tolist() == [1, 4]
+        assert t.autograd.grad([x.sum(), (x * x).sum()], [x])[0].tolist() == [3, 5]
+        w = x * y
+        v = w.exp()
+        (dw,) = t.autograd.grad(v.sum(), w)
+        assert dw.tolist() == v.tolist()
+        assert t.autograd.grad(x.sum(), [x, x])[1].tolist() == [1, 1]
+        s = x.sum()
+        assert t.autograd.grad(s, s)[0].item() == 1
+
+
+def test_backward_with_inputs():
+    x, y = leaf(1, 2), leaf(3, 4)
+    h = x * y
+    h.retain_grad()
+    (h * h).sum().backward(inputs=[x])
+    assert x.grad.tolist() == [18, 64]
+    assert y.grad is None
+    (x * y).sum().backward(inputs=y)
+    assert y.grad.tolist() == [1, 2]
+    h = x * 2
+    (h * h).sum().backward(inputs=[h])
+    assert h.grad.tolist() == [4, 8]
+
+
+def test_hooks_on_leaves_and_others():
+    x = leaf(1, 2)
+    seen = []
+    handle = x.register_hook(lambda g: seen.append(g.tolist()))
+    second = x.register_hook(lambda g: g * 10)
+    (x * 3).sum().backward()
+    assert (seen, x.grad.tolist()) == ([[3, 3]], [30, 30])
+    handle.remove()
+    handle.remove()
+    second.remove()
+    x.grad = None
+    h = x * 2
+    h.retain_grad()
+    with h.register_hook(lambda g: g + 1):
+        (h * h).sum().backward(retain_graph=True)
+    assert h.grad.tolist() == [5, 9]
+    assert x.grad.tolist() == [10, 18]
+    (h * 1).sum().backward()
+    assert x.grad.tolist() == [12, 20]
+    assert seen == [[3, 3]]
+
+
+def test_a_hook_sees_a_leafs_complete_gradient_once():
+    x = leaf(1)
+    calls = []
+    x.register_hook(lambda g: calls.append(g.item()))
+    (x * 2 + x * 3 + x).sum().backward()
+    assert calls == [6]
+
+
+def test_hooks_on_nodes():
+    x = leaf(1, 2)
+    y = x * 2
+    seen = {}
+    y.grad_fn.register_hook(lambda inputs, outputs: seen.update(inputs=inputs[0].tolist(), outputs=outputs[0].tolist()))
+    y.grad_fn.register_prehook(lambda outputs: (outputs[0] * 5,))
+    y.sum().backward()
+    assert seen == {"inputs": [10, 10], "outputs": [5, 5]}
+    assert x.grad.tolist() == [10, 10]
+
+
+def test_retain_grad(torch):
+    for t in (clgrad, torch):
+        x = leaf(1, 2, library=t)
+        y = x * 3
+        y.retain_grad()
+        z = y * y
+        z.sum().backward()
+        assert y.retains_grad
+        assert y.grad.tolist() == [6, 12]
+        x.retain_grad()
+        assert not x.retains_grad
+
+
+def test_a_deep_graph_needs_no_recursion():
+    x = clgrad.ones(1, requires_grad=True)
+    y = x
+    for _ in range(20_000):
+        y = -y
+    y.backward()
+    assert x.grad.item() == 1
+    (g,) = autograd.grad((-y * 0 + x).sum(), x)
+    assert g.item() == 1
+    del y
+    gc.collect()
+
+
+def test_a_graph_is_freed_without_the_collector():
+    x = clgrad.ones(3, requires_grad=True)
+    y = (x * 2).exp().tanh()
+    reference = weakref.ref(y.grad_fn)
+    gc.collect()
+    gc.disable()
+    try:
+        y.sum().backward()
+        del y
+        assert reference() is None
+        y = (x * 2).exp().softmax(0)
+        reference = weakref.ref(y.grad_fn)
+        del y
+        assert reference() is None, "a graph that was never walked is no circle either"
+    finally:
+        gc.enable()
+
+
+def test_data_dependent_loops(torch):
+    results = []
+    for t in (clgrad, torch):
+        x = leaf(0.5, -0.3, library=t)
+        y, steps = x * 2, 0
+        while y.data.norm() < 1000 if hasattr(y, "norm") else (y.data * y.data).sum().sqrt() < 1000:
+            y, steps = y * 2, steps + 1
+        y.backward(t.tensor([0.1, 1.0], dtype=t.float64))
+        results.append((steps, x.grad))
+    assert results[0][0] == results[1][0]
+    assert_same(results[0][1], results[1][1])
+
+
+@pytest.mark.parametrize("program", [
+    lambda x, y: x + y, lambda x, y: x - y * 1, lambda x, y: (x + 0) + (y + 0), lambda x, y: x.view(2) + y.reshape(2),
+    lambda x, y: clgrad.cat([x, y]), lambda x, y: clgrad.stack([x.t(), y])])
+@pytest.mark.parametrize("create", [False, True])
+def test_leaves_never_share_a_gradient(program, create):
+    """Each leaf has memory of its own: what is done to one gradient leaves the other alone."""
+    x, y = leaf(1, 2), leaf(3, 4)
+    seed = clgrad.ones(program(x, y).shape, dtype=clgrad.float64)
+    program(x, y).backward(seed, create_graph=create)
+    before = y.grad.tolist()
+    with clgrad.no_grad():
+        x.grad.mul_(100)
+    assert y.grad.tolist() == before
+    assert (seed == 1).all(), "the caller's gradient is no one's"
+    assert x.grad.storage is not y.grad.storage
+
+
+def test_modes_as_contexts_and_decorators(torch):
+    for t in (clgrad, torch):
+        x = t.ones(2, requires_grad=True)
+
+        @t.no_grad()
+        def without(x=x):
+            return x * 2
+
+        @t.no_grad
+        def also_without(x=x):
+            return x * 2
+
+        @t.enable_grad()
+        def within(x=x):
+            return x * 2
+
+        @t.inference_mode()
+        def inferred(x=x):
+            return x * 2
+
+        @t.set_grad_enabled(False)
+        def switched(x=x):
+            return x * 2
+
+        @t.no_grad()
+        def generated(x=x):
+            for _ in range(2):
+                yield x * 2
+        assert [f().requires_grad for f in (without, also_without, within, inferred, switched)] == [
+            False, False, True, False, False]
+        assert [y.requires_grad for y in generated()] == [False, False]
+        assert t.is_grad_enabled()
+        with t.no_grad():
+            assert not t.is_grad_enabled()
+            assert not (x * 2).requires_grad
+            assert within().requires_grad
+            with t.set_grad_enabled(True):
+                assert (x * 2).requires_grad
+            assert not (x * 2).requires_grad
+            assert t.ones(1, requires_grad=True).requires_grad
+        with t.inference_mode():
+            assert t.is_inference_mode_enabled()
+        with pytest.raises(KeyError), t.no_grad():
+            raise KeyError
+        assert t.is_grad_enabled()
+        t.set_grad_enabled(False)
+        assert not (x * 2).requires_grad
+        t.set_grad_enabled(True)
+        assert (x * 2).requires_grad
+
+
+def test_the_mode_belongs_to_a_thread():
+    found = []
+    with clgrad.no_grad():
+        thread = threading.Thread(target=lambda: found.append(clgrad.is_grad_enabled()))
+        thread.start()
+        thread.join()
+    assert found == [True]
+
+
+def test_nothing_is_kept_without_a_graph():
+    x = clgrad.ones(1000, requires_grad=True)
+    with clgrad.no_grad():
+        y = x.exp()
+    assert y.grad_fn is None
+    reference = weakref.ref(y.storage)
+    z = y * 2
+    del y
+    assert reference() is None
+    assert not z.requires_grad
+
+
+def test_names_and_next_functions(torch):
+    programs = [lambda t, x: x.sum(), lambda t, x: x + 1, lambda t, x: x * x, lambda t, x: x.exp(), lambda t, x: x.view(2, 1),
+                lambda t, x: x.mean(), lambda t, x: x - x, lambda t, x: x / 2, lambda t, x: x**2, lambda t, x: -x,
+                lambda t, x: x.relu(), lambda t, x: x.tanh(), lambda t, x: x[0], lambda t, x: x[None],
+                lambda t, x: x.clone(), lambda t, x: t.cat([x, x]), lambda t, x: x.softmax(0), lambda t, x: x.sqrt(),
+                lambda t, x: x.sigmoid(), lambda t, x: x.expand(3, 2), lambda t, x: x.squeeze(), lambda t, x: x.max(),
+                lambda t, x: x.log(), lambda t, x: x[None].t(), lambda t, x: x[None] @ x[:, None]]
+    for number, program in enumerate(programs):
+        names = [program(t, leaf(1, 2, library=t)).grad_fn.name() for t in (clgrad, torch)]
+        assert names[0] == names[1], number
+    x = leaf(1, 2)
+    y = x + 2
+    z = y * y * 3
+    assert repr(y.grad_fn).startswith("<AddBackward0 object at 0x")
+    assert z.grad_fn.next_functions[0][0].next_functions[0][0] == y.grad_fn
+    assert y.grad_fn.next_functions[0][0].name().endswith("AccumulateGrad")
+    assert y.grad_fn.next_functions[0][0].variable is x
+    mixed = x * clgrad.ones(2, dtype=clgrad.float64)
+    assert mixed.grad_fn.next_functions[1] == (None, 0)
+    assert x.grad_fn is None
+    assert mixed.max(0)[0].grad_fn is not None
+    node, depth = z.grad_fn, 0
+    while node.next_functions:
+        node, depth = node.next_functions[0][0], depth + 1
+    assert depth == 4
+
+
+def test_detach_and_data():
+    x = leaf(1, 2)
+    y = x.detach()
+    assert (y.requires_grad, y.is_leaf, y.grad_fn) == (False, True, None)
+    y[0] = 7
+    assert x.tolist() == [7, 2]
+    z = x * x
+    x.data.mul_(2)
+    z.sum().backward()
+    assert x.grad.tolist() == [28, 8], "changes of .data are not noticed: the gradient uses what is there now"
+    w = x * x
+    x.detach().mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        w.sum().backward()
+    h = x * 2
+    h.detach_()
+    assert not h.requires_grad
+    with pytest.raises(RuntimeError, match="views"):
+        (x * 2)[0].detach_()
+
+
+def test_variable():
+    x = autograd.Variable(clgrad.ones(2), requires_grad=True)
+    (x * 2).sum().backward()
+    assert isinstance(x, autograd.Variable)
+    assert x.grad.tolist() == [2, 2]
+
+
+def test_mixed_dtypes():
+    x = clgrad.ones(2, requires_grad=True)
+    y = clgrad.ones(2, dtype=clgrad.float64, requires_grad=True)
+    (x * y).sum().backward()
+    assert (x.grad.dtype, y.grad.dtype) == (clgrad.float32, clgrad.float64)
+    h = clgrad.ones(2, requires_grad=True)
+    h.half().float().sum().backward()
+    assert (h.grad.dtype, values(h.grad).tolist()) == (clgrad.float32, [1, 1])
+
+
+def test_anomaly_detection_names_the_forward_call():
+    x = clgrad.tensor([0.0], requires_grad=True)
+    with autograd.detect_anomaly():
+        y = (x * 0).sqrt() * 0
+        with pytest.raises(RuntimeError, match="nan values") as caught:
+            y.sum().backward()
+    assert "SqrtBackward0" in str(caught.value)
+    assert "test_anomaly_detection_names_the_forward_call" in str(caught.value)
+    z = (x * 0).sqrt() * 0
+    z.sum().backward()
+    assert np.isnan(x.grad.item())
+    with autograd.set_detect_anomaly(True):
+        pass
+    assert (x * 2).grad_fn.trace is None
+
+
+def test_threads_add_to_one_leaf():
+    x = clgrad.ones(4, requires_grad=True)
+
+    def work():
+        for _ in range(10):
+            autograd.grad((x * 3).exp().sum(), x)
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    (x * 3).sum().backward()
+    assert x.grad.tolist() == [3, 3, 3, 3]

@@ -1,0 +1,243 @@
+"""Users' Functions, and the checks of gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import clgrad
+from clgrad.autograd import Function, GradcheckError, gradcheck, gradgradcheck, once_differentiable
+from tests.compare import assert_same
+
+
+def make(t):
+    """A few Functions over one library."""
+    class Cube(t.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return 3 * x * x * g
+
+    class Exp(t.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            y = x.exp()
+            ctx.save_for_backward(y)
+            return y
+
+        @staticmethod
+        def backward(ctx, g):
+            (y,) = ctx.saved_tensors
+            return g * y
+
+    class Scaled(t.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, factor, name=None):
+            ctx.factor = factor
+            return x * factor
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * ctx.factor, None, None
+
+    class SortOfSplit(t.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            sign = x > 0
+            ctx.mark_non_differentiable(sign)
+            return x * 2, x * 3, sign
+
+        @staticmethod
+        def backward(ctx, g2, g3, gs):
+            return g2 * 2 + g3 * 3
+
+    class InPlace(t.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            x.mul_(4)
+            ctx.mark_dirty(x)
+            return x
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 4
+
+    class Setup(t.autograd.Function):
+        @staticmethod
+        def forward(x, y):
+            return x * y
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(*inputs)
+
+        @staticmethod
+        def backward(ctx, g):
+            x, y = ctx.saved_tensors
+            return (g * y if ctx.needs_input_grad[0] else None, g * x if ctx.needs_input_grad[1] else None)
+    return Cube, Exp, Scaled, SortOfSplit, InPlace, Setup
+
+
+PROGRAMS = {
+    "cube": lambda t, f, x, y: f[0].apply(x),
+    "exp": lambda t, f, x, y: f[1].apply(x) * y,
+    "scaled": lambda t, f, x, y: f[2].apply(x, 2.5, "name"),
+    "split_first": lambda t, f, x, y: f[3].apply(x)[0],
+    "split_both": lambda t, f, x, y: f[3].apply(x)[0] * f[3].apply(y)[1],
+    "in_place": lambda t, f, x, y: f[4].apply(x * 1) * y,
+    "in_place_base": lambda t, f, x, y: (lambda z: (f[4].apply(z), z * z)[1])(x * y),
+    "setup": lambda t, f, x, y: f[5].apply(x, y),
+    "nested": lambda t, f, x, y: f[0].apply(f[1].apply(f[5].apply(x, y))),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_values_and_two_derivatives(name, torch):
+    results = []
+    for t in (clgrad, torch):
+        x, y = (t.tensor(v, dtype=t.float64, requires_grad=True) for v in ([1.0, -2.0], [0.5, 1.5]))
+        out = PROGRAMS[name](t, make(t), x, y)
+        first = t.autograd.grad(out.sum(), (x, y), create_graph=True, allow_unused=True, materialize_grads=True)
+        total = sum((g * g).sum() for g in first)
+        second = (t.autograd.grad(total, (x, y), allow_unused=True, materialize_grads=True) if total.requires_grad
+                  else ())
+        results.append((out.detach(), [g.detach() for g in first], second))
+    assert_same(results[0], results[1], 1e-10)
+
+
+def test_marks_and_context(torch):
+    for t in (clgrad, torch):
+        functions = make(t)
+        x = t.tensor([1.0, -2.0], requires_grad=True)
+        a, b, sign = functions[3].apply(x)
+        assert (a.requires_grad, b.requires_grad, sign.requires_grad) == (True, True, False)
+        assert sign.tolist() == [True, False]
+        assert functions[0].apply(t.ones(1)).requires_grad is False
+        with t.no_grad():
+            assert functions[0].apply(x).grad_fn is None
+        assert functions[0].apply(x).grad_fn.name() == "CubeBackward"
+        z = x * 1
+        assert functions[4].apply(z) is z
+        assert z.tolist() == [4, -8]
+
+
+def test_saved_tensors_are_watched():
+    x = clgrad.ones(2, requires_grad=True)
+    h = x * 1
+    y = make(clgrad)[0].apply(h)
+    h.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+    z = make(clgrad)[0].apply(x)
+    z.sum().backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        z.sum().backward()
+
+
+def test_wrong_numbers_of_gradients():
+    class Wrong(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g, g
+    with pytest.raises(RuntimeError, match="incorrect number of gradients"):
+        Wrong.apply(clgrad.ones(2, requires_grad=True)).sum().backward()
+
+
+def test_once_differentiable_uses_numpy_and_has_no_second_order():
+    class Sine(Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return clgrad.from_numpy(np.sin(x.detach().numpy()))
+
+        @staticmethod
+        @once_differentiable
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return clgrad.from_numpy(g.numpy() * np.cos(x.numpy()))
+    x = clgrad.tensor([0.1, 0.7], dtype=clgrad.float64, requires_grad=True)
+    assert gradcheck(Sine.apply, x)
+    (g,) = clgrad.autograd.grad(Sine.apply(x).sum(), x, create_graph=True)
+    (seed,) = clgrad.autograd.grad(Sine.apply(x * x).sum(), x)
+    assert seed.shape == (2,)
+    weight = clgrad.ones(2, dtype=clgrad.float64, requires_grad=True)
+    (g,) = clgrad.autograd.grad((Sine.apply(x) * weight).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        g.sum().backward()
+
+
+def test_gradients_that_are_not_wanted_need_not_be_made(torch):
+    for t in (clgrad, torch):
+        class Maybe(t.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, y):
+                ctx.set_materialize_grads(False)
+                return x * 1, y * 1
+
+            @staticmethod
+            def backward(ctx, gx, gy):
+                assert gy is None
+                return gx, None
+        x, y = t.ones(2, requires_grad=True), t.ones(2, requires_grad=True)
+        Maybe.apply(x, y)[0].sum().backward()
+        assert x.grad.tolist() == [1, 1]
+        assert y.grad is None
+
+
+def test_missing_methods():
+    class Nothing(Function):
+        pass
+    with pytest.raises(NotImplementedError):
+        Nothing.apply(clgrad.ones(1, requires_grad=True))
+
+
+class Wrong(Function):
+    """Its derivative is off by 1 %."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * x * 2.02
+
+
+def test_gradcheck_finds_a_planted_error():
+    x = clgrad.tensor([1.0, 2.0], dtype=clgrad.float64, requires_grad=True)
+    with pytest.raises(GradcheckError, match="Jacobian mismatch"):
+        gradcheck(Wrong.apply, x)
+    assert gradcheck(Wrong.apply, x, raise_exception=False) is False
+    assert gradcheck(lambda v: v * v, x) is True
+    with pytest.raises(ValueError, match="require gradient"):
+        gradcheck(lambda v: v * v, x.detach())
+
+
+def test_gradgradcheck_finds_a_wrong_second_derivative():
+    class Half(Function):
+        """Right to first order; its backward hides half of its dependence on x."""
+
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * x * x
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return 3 * x * x.detach() * g
+    x = clgrad.tensor([1.0, 2.0], dtype=clgrad.float64, requires_grad=True)
+    assert gradcheck(Half.apply, x)
+    with pytest.raises(GradcheckError):
+        gradgradcheck(Half.apply, x)

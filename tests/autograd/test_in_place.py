@@ -1,0 +1,261 @@
+"""In-place operations: the version counter, leaves, views; small programs with PyTorch's gradients."""
+
+from __future__ import annotations
+
+import pytest
+
+import clgrad
+from tests.compare import assert_same, assert_same_error
+
+
+def start(library):
+    return (library.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], dtype=library.float64, requires_grad=True),
+            library.tensor([0.5, -1.0, 2.0], dtype=library.float64, requires_grad=True))
+
+
+def base_then_view(t, x, v):
+    y = x * 2
+    w = y[0]
+    y.mul_(3)
+    return (w * w).sum() + y.sum()
+
+
+def view_then_base(t, x, v):
+    y = x * 2
+    y[1].mul_(v)
+    return (y * y).sum()
+
+
+def view_of_view(t, x, v):
+    y = x * 1
+    y.t()[1:][0].add_(v[:2])
+    return (y * y * y).sum()
+
+
+def two_views(t, x, v):
+    y = x * 1
+    a, b = y[0], y[:, 0]
+    a.mul_(2)
+    b.add_(v[:2])
+    return (a * v).sum() + (b * b).sum() + y.sum()
+
+
+def view_used_before(t, x, v):
+    y = x + 0
+    a = y[0]
+    before = a * 2
+    y.add_(v)
+    return (before * a).sum()
+
+
+def copies(t, x, v):
+    y = t.zeros(2, 3, dtype=t.float64)
+    y[0] = v
+    y[1, 1:] = x[0, :2]
+    return (y * y).sum()
+
+
+def fill(t, x, v):
+    y = x * x
+    y[0].fill_(3.0)
+    y[:, 1].zero_()
+    return (y * x).sum()
+
+
+def index_sum(t, x, v):
+    y = x * 1
+    y[0, 1] += v[0]
+    y[1] *= y[0].detach()
+    return (y * y).sum()
+
+
+def chain(t, x, v):
+    y = x.clone()
+    y.add_(1).mul_(2).sub_(v)
+    return (y * y).sum()
+
+
+def unsaved(t, x, v):
+    y = x + 1
+    z = y * 2
+    y.mul_(5)
+    return z.sum() + y.sum()
+
+
+def reshaped(t, x, v):
+    y = x * 2
+    y.view(-1)[2:5].mul_(y.new_tensor([1.0, 2.0, 3.0]))
+    return (y * y).sum()
+
+
+def expanded_gradient(t, x, v):
+    y = x * 1
+    y.t().copy_(v[:, None])
+    return (y * x).sum()
+
+
+def diagonal(t, x, v):
+    y = x[:, :2] * 1
+    y.diagonal().add_(v[:2])
+    return (y * y).sum()
+
+
+def view_after_change(t, x, v):
+    y = x * 1
+    y.mul_(v)
+    a = y[1]
+    a.exp_()
+    return (y * v).sum()
+
+
+def base_gets_history(t, x, v):
+    y = t.ones(3, dtype=t.float64)
+    w = y[1:]
+    w.mul_(v[0])
+    return (y * y).sum() + w.sum()
+
+
+def detached_source(t, x, v):
+    y = x * 1
+    y[0] = y[1].detach()
+    return (y * x).sum()
+
+
+def unary(t, x, v):
+    y = x * 0.1
+    y.exp_()
+    y.sigmoid_()
+    y.tanh_()
+    return (y * x).sum()
+
+
+PROGRAMS = [base_then_view, view_then_base, view_of_view, two_views, view_used_before, copies, fill, index_sum, chain,
+            unsaved, reshaped, expanded_gradient, diagonal, view_after_change, base_gets_history, detached_source, unary]
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)
+def test_gradients_are_those_of_pytorch(program, torch):
+    results = []
+    for t in (clgrad, torch):
+        x, v = start(t)
+        out = program(t, x, v)
+        found = t.autograd.grad(out, (x, v), allow_unused=True, materialize_grads=True)
+        results.append((out.detach(), found))
+    assert_same(results[0], results[1], 1e-10)
+
+
+@pytest.mark.parametrize("program", [view_then_base, two_views, chain, index_sum, unary], ids=lambda p: p.__name__)
+def test_second_gradients_are_those_of_pytorch(program, torch):
+    results = []
+    for t in (clgrad, torch):
+        x, v = start(t)
+        first = t.autograd.grad(program(t, x, v), (x, v), create_graph=True, allow_unused=True, materialize_grads=True)
+        total = sum((g * g).sum() for g in first)
+        results.append(t.autograd.grad(total, (x, v), allow_unused=True, materialize_grads=True))
+    assert_same(results[0], results[1], 1e-10)
+
+
+def saved_product(t, x, v):
+    y = x * 1
+    z = y * y
+    y.add_(1)
+    z.sum().backward()
+
+
+def saved_result(t, x, v):
+    y = x.exp()
+    y.add_(1)
+    y.sum().backward()
+
+
+def saved_through_a_view(t, x, v):
+    y = x * 1
+    z = y * y
+    y[0].zero_()
+    z.sum().backward()
+
+
+def leaf(t, x, v):
+    x.add_(1)
+
+
+def view_of_a_leaf(t, x, v):
+    x[0].zero_()
+
+
+def assignment_to_a_leaf(t, x, v):
+    x[0, 1] = 3.0
+
+
+def leaf_fill(t, x, v):
+    x.zero_()
+
+
+def expanded(t, x, v):
+    v.detach().expand(2, 3).add_(1)
+
+
+def partly_overlapping(t, x, v):
+    y = v.detach()
+    y[1:].add_(y[:-1])
+
+
+@pytest.mark.parametrize("program", [saved_product, saved_result, saved_through_a_view, leaf, view_of_a_leaf,
+                                     assignment_to_a_leaf, leaf_fill, expanded, partly_overlapping],
+                         ids=lambda p: p.__name__)
+def test_what_would_give_wrong_gradients_is_refused(program, torch):
+    assert_same_error(torch, lambda t: program(t, *start(t)))
+
+
+def test_the_error_names_what_was_changed():
+    x, _ = start(clgrad)
+    y = x * 1
+    z = y * y
+    y.add_(1)
+    with pytest.raises(RuntimeError, match=r"modified by an inplace operation.*\[2, 3\].*version"):
+        z.sum().backward()
+
+
+def test_versions():
+    x = clgrad.ones(3)
+    before = x._version
+    x.add_(1)
+    x[0] = 2
+    x[1:].mul_(2)
+    assert x._version == before + 3
+    x.data.add_(1)
+    assert x._version == before + 3
+
+
+def test_leaves_may_change_without_a_graph():
+    x, _ = start(clgrad)
+    with clgrad.no_grad():
+        x.sub_(1)
+        x[0] = 0
+    assert x.is_leaf
+    assert x.requires_grad
+    assert x.tolist() == [[0, 0, 0], [3, 4, 5]]
+    (x * x).sum().backward()
+    assert x.grad.tolist() == [[0, 0, 0], [6, 8, 10]]
+
+
+def test_a_refused_operation_changes_nothing():
+    x, _ = start(clgrad)
+    before = x.tolist()
+    with pytest.raises(RuntimeError, match="leaf Variable"):
+        x.mul_(2)
+    with pytest.raises(RuntimeError):
+        x.detach().add_(clgrad.ones(5))
+    assert x.tolist() == before
+    assert x._version == 0
+
+
+def test_a_constant_joins_the_graph(torch):
+    for t in (clgrad, torch):
+        x, v = start(t)
+        y = t.zeros(2, 3, dtype=t.float64)
+        y.add_(x * v)
+        assert y.requires_grad
+        assert y.grad_fn.name() == "AddBackward0"
+        y.sum().backward()
+        assert v.grad.tolist() == [5, 7, 9]
