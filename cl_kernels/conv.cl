@@ -76,20 +76,22 @@ typedef VEC(REAL) V;
 #if DEVICE_CPU
 
 /* How the input lies: in planes of plane_h rows of `pitch` elements, of which row 0 and column 0 are those of the
- * lowest offset of a tap; or, in_place, where it is. */
-#define PLANES int low_h, int low_w, int plane_h, int pitch, int in_place
+ * lowest offset of a tap; or, in_place, where it is. A row begins row_step elements after the one above it, a plane
+ * plane_step elements after the one before: sums over taps want all planes of a row close together (fewer pages), sums
+ * over positions all rows of a plane (a dense stream). */
+#define PLANES int low_h, int low_w, int plane_h, int pitch, int row_step, int plane_step, int in_place
 
 typedef struct {
   int images, groups, channels, outputs, from_h, from_w, to_h, to_w, kernel_h, kernel_w, dilation_h, dilation_w;
   int padding_h, padding_w, from_step_h, from_step_w, to_step_h, to_step_w, sign; /* so far GEOMETRY */
-  int low_h, low_w, plane_h, pitch, in_place;
+  int low_h, low_w, plane_h, pitch, row_step, plane_step, in_place; /* PLANES */
 } Geometry;
 
 #define GATHER_GEOMETRY                                                                                             \
   {                                                                                                                 \
     images, groups, channels, outputs, from_h, from_w, to_h, to_w, kernel_h, kernel_w, dilation_h, dilation_w,      \
-        padding_h, padding_w, from_step_h, from_step_w, to_step_h, to_step_w, sign, low_h, low_w,                   \
-        in_place ? from_h : plane_h, in_place ? from_w : pitch, in_place                                            \
+        padding_h, padding_w, from_step_h, from_step_w, to_step_h, to_step_w, sign, low_h, low_w, plane_h, pitch,   \
+        row_step, plane_step, in_place                                                                              \
   }
 
 static inline int floor_divide(int a, int b) { return (a >= 0 ? a : a - b + 1) / b; }
@@ -115,21 +117,22 @@ static inline void copy_row(const __global T *from, int step, int count, __globa
   for (int j = 0; j < count; j++) to[j] = LOAD_T(from, j * step);
 }
 
-/* Copies one image's group to planes [channel][phase row][phase column][plane_h][pitch]; plane row 0 is row `top` of
- * its phase. The border is zero already; rows outside the input are zeroed again where `clear`. */
+/* Copies one image's group to planes [channel][phase row][phase column]; plane row 0 is row `top` of its phase. The
+ * border is zero already; rows outside the input are zeroed again where `clear`. */
 static OUTLINED void copy_planes(const Geometry *g, const __global T *from, int top, int clear, __global REAL *to) {
-  int step_h = g->from_step_h, step_w = g->from_step_w, pitch = g->pitch;
+  int step_h = g->from_step_h, step_w = g->from_step_w;
   for (int c = 0; c < g->channels; c++, from += g->from_h * g->from_w)
     for (int phase_h = 0; phase_h < step_h; phase_h++)
-      for (int phase_w = 0; phase_w < step_w; phase_w++) {
+      for (int phase_w = 0; phase_w < step_w; phase_w++, to += g->plane_step) {
         int first = g->low_w * step_w + phase_w; /* the input's column in plane column 0; then in the first that exists */
         int begin = first >= 0 ? 0 : (step_w - 1 - first) / step_w;
-        int count = min(pitch - begin, floor_divide(g->from_w - 1 - first - begin * step_w, step_w) + 1);
+        int count = min(g->pitch - begin, floor_divide(g->from_w - 1 - first - begin * step_w, step_w) + 1);
         first += begin * step_w;
-        for (int row = 0; row < g->plane_h; row++, to += pitch) {
+        for (int row = 0; row < g->plane_h; row++) {
           int source = (top + row) * step_h + phase_h;
-          if (source >= 0 && source < g->from_h) copy_row(from + source * g->from_w + first, step_w, count, to + begin);
-          else if (clear) for (int j = 0; j < pitch; j++) to[j] = 0;
+          __global REAL *line = to + row * g->row_step;
+          if (source >= 0 && source < g->from_h) copy_row(from + source * g->from_w + first, step_w, count, line + begin);
+          else if (clear) for (int j = 0; j < g->pitch; j++) line[j] = 0;
         }
       }
 }
@@ -151,7 +154,7 @@ static OUTLINED int step_offset(const Geometry *g, int phase_h, int phase_w, int
   if (!tap_offset(e_h, g->to_step_h, g->from_step_h, g->low_h, &plane_row, &row)) return -1;
   if (!tap_offset(e_w, g->to_step_w, g->from_step_w, g->low_w, &plane_column, &column)) return -1;
   int plane = (c * g->from_step_h + plane_row) * g->from_step_w + plane_column;
-  return (plane * g->plane_h + row) * g->pitch + column;
+  return plane * g->plane_step + row * g->row_step + column;
 }
 
 /* Column of vector `block` of a row of `width` outputs. */
@@ -194,7 +197,6 @@ typedef struct {
   __global T *y;
   int w_row, w_channel; /* elements from output to output, from channel to channel of the weights */
   int parts, part_outputs, bands, band_rows;
-  int block;            /* vectors of positions that pass a tile of outputs before the next outputs are taken */
   int relu;
 } Correlation;
 
@@ -210,30 +212,29 @@ static OUTLINED void correlate_phase(const Geometry *g, const Correlation *job, 
   ending.step = g->to_step_w;
   ending.lanes = min(VW, width);
   ending.least = job->relu ? 0 : -INFINITY;
-  for (int first = 0; first < total; first += job->block)
-    for (int o = first_output; o < last_output; o += MR) {
-      int row = first / per_row, column = first % per_row, end = min(total, first + job->block);
-      ending.rows = min(MR, last_output - o);
-      ending.y = y + o * ending.plane;
-      ending.bias = bias ? bias + o : 0;
-      for (int v = first; v < end; v += 3) {
-        const __global REAL *lines[3];
-        int at[3];
-        for (int s = 0; s < 3; s++) {
-          int left = vector_column(column, width);
-          lines[s] = source + row * g->pitch + left;
-          at[s] = ((first_row + row) * g->to_step_h + phase_h) * g->to_w + left * g->to_step_w + phase_w;
-          if (++column == per_row) {
-            column = 0;
-            row++;
-          }
+  for (int o = first_output; o < last_output; o += MR) {
+    int row = 0, column = 0;
+    ending.rows = min(MR, last_output - o);
+    ending.y = y + o * ending.plane;
+    ending.bias = bias ? bias + o : 0;
+    for (int v = 0; v < total; v += 3) {
+      const __global REAL *lines[3];
+      int at[3];
+      for (int s = 0; s < 3; s++) {
+        int left = vector_column(column, width);
+        lines[s] = source + row * g->row_step + left;
+        at[s] = ((first_row + row) * g->to_step_h + phase_h) * g->to_w + left * g->to_step_w + phase_w;
+        if (++column == per_row) {
+          column = 0;
+          row++;
         }
-        const __global T *tile = w + o * job->w_row;
-        if (end - v >= 3) tile_3(tile, job->w_row, steps, depth, lines, at, &ending);
-        else if (end - v == 2) tile_2(tile, job->w_row, steps, depth, lines, at, &ending);
-        else tile_1(tile, job->w_row, steps, depth, lines, at, &ending);
       }
+      const __global T *tile = w + o * job->w_row;
+      if (total - v >= 3) tile_3(tile, job->w_row, steps, depth, lines, at, &ending);
+      else if (total - v == 2) tile_2(tile, job->w_row, steps, depth, lines, at, &ending);
+      else tile_1(tile, job->w_row, steps, depth, lines, at, &ending);
     }
+  }
 }
 
 /* All outputs of a unit. The steps are those of all phases, one phase after the other; starts[phase] of them come
@@ -258,11 +259,11 @@ static OUTLINED void correlate_unit(const Geometry *g, const Correlation *job, i
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv_planes(
     const __global T *x, const __global T *w, const __global T *bias, __global T *y, __global REAL *scratch,
     INDEX x_offset, INDEX w_offset, INDEX bias_offset, INDEX y_offset, GEOMETRY, PLANES, int units, int units_per_item,
-    int slice, int table, int w_row, int w_channel, int parts, int part_outputs, int bands, int band_rows, int block,
+    int slice, int table, int w_row, int w_channel, int parts, int part_outputs, int bands, int band_rows,
     int has_bias, int relu) {
   Geometry g = GATHER_GEOMETRY;
   Correlation job = {x + x_offset, w + w_offset, has_bias ? bias + bias_offset : 0, y + y_offset, w_row, w_channel,
-                     parts, part_outputs, bands, band_rows, block, relu};
+                     parts, part_outputs, bands, band_rows, relu};
   __global REAL *planes = scratch + (INDEX)get_global_id(0) * slice + table;
   __global int2 *steps = (__global int2 *)(planes - table);
   int phases = to_step_h * to_step_w, taps = kernel_h * kernel_w, filled = 0;
@@ -357,7 +358,7 @@ static OUTLINED void sum_unit(const Geometry *g, const Summation *job, int unit,
   for (int i = 0; i < images; i++)
     for (int row = 0; row < height; row++)
       for (int v = 0; v < per_row; v++)
-        job->vectors[length++] = (int2)(i * x_image + row * g->pitch + vector_column(v, g->to_w),
+        job->vectors[length++] = (int2)(i * x_image + row * g->row_step + vector_column(v, g->to_w),
                                         i * y_image + (row * per_row + v) * VW);
   for (int group = 0; group < g->groups; group++) {
     const __global T *x = job->x + (INDEX)(first_image * g->groups + group) * g->channels * from_plane;

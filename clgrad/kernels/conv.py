@@ -16,8 +16,6 @@ from clgrad.shapes import Shape
 Pair = tuple[int, int]
 
 PLANE_BYTES = 1 << 18  # of the input that a work-item holds as planes: they are to stay in its L2 cache
-CLOSE_BYTES = 24 << 10  # planes up to this size stay in L1 while all positions pass one tile of output channels
-NEAR_VECTORS = 12  # vectors of positions that pass one tile of channels where the planes are larger than that
 LONG_UNIT = 64  # vectors of positions that a weight gradient sums before it adds the lanes
 MOST_PARTIAL = 1 << 16  # weights up to this number get the sums of many work-items
 GPU_TILE = 4  # elements per side that a GPU work-item computes
@@ -250,10 +248,10 @@ def _planes(kernels: _Kernels, g: _Geometry, weight_strides: Pair, ending: Pair)
     planes = 0 if in_place else plane_rows * row_bytes
     table = kernels.elements(8 * g.channels * g.taps + 4 * (g.result_step[0] * g.result_step[1] + 1))
     slice_elements = table + kernels.elements(planes)
-    block = 1 << 30 if plane_rows * row_bytes <= CLOSE_BYTES else NEAR_VECTORS
-    kernel = kernels.get("conv_planes", "PPPPP" + OFFSETS + GEOMETRY + "i" * 18)
-    constants = (*g.arguments(), low_h, low_w, plane_rows, pitch, int(in_place), units, units_per_item, slice_elements,
-                 table, *weight_strides, parts, part_outputs, bands, band_rows, block, *ending)
+    kernel = kernels.get("conv_planes", "PPPPP" + OFFSETS + GEOMETRY + "i" * 19)
+    steps = (g.source[1], g.source[0] * g.source[1]) if in_place else (row_bytes // kernels.itemsize, pitch)
+    constants = (*g.arguments(), low_h, low_w, plane_rows, pitch, *steps, int(in_place), units, units_per_item,
+                 slice_elements, table, *weight_strides, parts, part_outputs, bands, band_rows, *ending)
     bound = Bound(kernel, (items,), (1,), 5, kernels.index * 4, constants)
     return bound, max(64, items * slice_elements * kernels.itemsize)
 
@@ -303,8 +301,9 @@ def _cpu_weights(kernels: _Kernels, g: _Geometry, bias: bool, cost: tuple[int, i
     planes = 0 if in_place else kernels.elements(block * image_bytes)
     slice_elements = table + y_space + planes
     finished = items == 1 and not kernels.widen
-    kernel = kernels.get("conv_weights", "PPPPP" + OFFSETS + GEOMETRY + "i" * 16)
-    constants = (*g.arguments(), low_h, low_w, plane_rows, pitch, int(in_place), units, units_per_item, slice_elements,
+    kernel = kernels.get("conv_weights", "PPPPP" + OFFSETS + GEOMETRY + "i" * 18)
+    steps = (g.source[1], g.source[0] * g.source[1]) if in_place else (pitch, plane_rows * pitch)
+    constants = (*g.arguments(), low_h, low_w, plane_rows, pitch, *steps, int(in_place), units, units_per_item, slice_elements,
                  table, y_space, bands, band_rows, block, int(y_in_place), int(bias), int(finished))
     order = (0, 1, 2, 3 if bias else 2)
     bound = Bound(kernel, (items,), (1,), 5, kernels.index * 4, constants)
