@@ -62,7 +62,7 @@ def arguments():
     parser.add_argument("--epochs", type=positive, default=20, help="passes over the training images")
     parser.add_argument("--batch-size", type=positive, default=64, help="images of a step")
     parser.add_argument("--seed", type=int, default=0, help="of initial values and order")
-    parser.add_argument("--output", type=Path, default=Path("digits"), help="folder for the results")
+    parser.add_argument("--output", type=Path, default=Path("runs/digits"), help="folder for the results")
     parser.add_argument("--resume", type=Path, default=None, help="a checkpoint to go on from")
     return parser.parse_args()
 
