@@ -243,7 +243,8 @@ def accumulate(leaf: Any, value: Any, create: bool, alone: bool = False) -> None
         if not create:
             value = value if alone and value.is_contiguous() else value.detach().clone()
             value._grad_fn, value._requires_grad = None, False
-        leaf._grad = value
+        # Recorded, it is copied too: another leaf, or the caller, may hold the same tensor.
+        leaf._grad = value.clone() if create else value
     elif create:
         leaf._grad = existing + value
     else:
