@@ -70,7 +70,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     result = []
     for tensor, value in zip(inputs, found, strict=True):
         if value is None and materialize_grads:
-            value = tensor.new_zeros(tensor.shape)
+            value = tensor.new_zeros(tensor.shape, requires_grad=create_graph)
         if value is None and not allow_unused:
             raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set "
                                "allow_unused=True if this is the desired behavior.")
