@@ -70,7 +70,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     result = []
     for tensor, value in zip(inputs, found, strict=True):
         if value is None and materialize_grads:
-            value = tensor.new_zeros(tensor.shape)
+            value = tensor.new_zeros(tensor.shape, requires_grad=create_graph)
         if value is None and not allow_unused:
             raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set "
                                "allow_unused=True if this is the desired behavior.")
@@ -243,7 +243,8 @@ def accumulate(leaf: Any, value: Any, create: bool, alone: bool = False) -> None
         if not create:
             value = value if alone and value.is_contiguous() else value.detach().clone()
             value._grad_fn, value._requires_grad = None, False
-        leaf._grad = value
+        # Recorded, it is copied too: another leaf, or the caller, may hold the same tensor.
+        leaf._grad = value.clone() if create else value
     elif create:
         leaf._grad = existing + value
     else:

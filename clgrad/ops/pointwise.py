@@ -9,7 +9,7 @@ import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, mark_changed, rebase, wrap
+from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, current_node, mark_changed, rebase, wrap
 from clgrad.dtypes import dtype
 from clgrad.kernels import elementwise
 from clgrad.layout import Layout, layout
@@ -224,7 +224,12 @@ def evaluate(op: Pointwise, operand: str, values: dict[str, Any]) -> Any:
     if text == "g":
         return values["g"]
     if mode.enabled or formula.functions & _TENSOR_ONLY:
-        return formula.evaluate(FUNCTIONS, {n: values[n] for n in formula.names})
+        operands = {n: values[n] for n in formula.names}
+        if formula.functions:
+            # Functions take tensors, and comparisons of numbers would give no mask: 2 ** x, x ** 4.
+            operands.update({n: values["g"].new_tensor(operands[n]) for n in op.tensors
+                             if n in operands and not isinstance(operands[n], TensorBase)})
+        return formula.evaluate(FUNCTIONS, operands)
     row = _derivative(op, operand)
     return run(row, tuple([values[n] for n in row.tensors]), tuple([values[n] for n in row.parameters]))
 
@@ -248,7 +253,9 @@ def record(op: Pointwise, operands: tuple, parameters: tuple, out: Any, changes:
     kept = [n for n in names if n in wanted and n not in fixed]
     saved = None
     if kept or "y" in wanted:
-        saved = Saved(op.name, [t for n, t in zip(names, operands, strict=True) if n in kept])
+        first = names[0]
+        saved = Saved(op.name, [_before_change(t) if changes and n == first else t
+                                for n, t in zip(names, operands, strict=True) if n in kept])
         kept += ["y"] if "y" in wanted else []
 
     def backward(g: Any) -> tuple:
@@ -263,8 +270,21 @@ def record(op: Pointwise, operands: tuple, parameters: tuple, out: Any, changes:
     return node
 
 
+def _before_change(x: Any) -> Any:
+    """A copy of an operand that is about to change in place, at its place in the graph."""
+    copy = run(REGISTRY.pointwise["_copy"], (x,))
+    if x._requires_grad:
+        copy._requires_grad, copy._grad_fn, copy._output_nr = True, current_node(x), x._output_nr
+    return copy
+
+
+_NODES = {"square": "Pow", "_cube": "Pow", "_add_scaled": "Add", "_div_floor": "Div", "_div_trunc": "Div"}
+
+
 def node_name(name: str) -> str:
     """PyTorch's spelling of an operator in its node's name: ``leaky_relu`` is ``LeakyRelu``."""
+    if name in _NODES:
+        return _NODES[name]
     return "".join(part.capitalize() for part in name.strip("_").split("_"))
 
 

@@ -51,7 +51,6 @@ def test_seeds():
     lambda t, x: t.ones(1).backward(),
     lambda t, x: x.sum().backward(t.ones(2, dtype=t.float64)),
     lambda t, x: x.sum().backward(t.ones(1, dtype=t.float64)),
-    lambda t, x: t.autograd.backward([x.sum()], [None, None]),
     lambda t, x: t.autograd.grad(x.sum(), t.ones(2)),
     lambda t, x: t.autograd.grad(x.sum(), t.ones(2, requires_grad=True)),
     lambda t, x: x.sum().backward(inputs=[]),
@@ -87,12 +86,13 @@ def test_higher_derivatives():
     x = leaf(2.0)
     y = x**4
     orders = []
-    for _ in range(5):
+    for _ in range(4):
         (y,) = autograd.grad(y.sum(), x, create_graph=True)
         orders.append(y.item())
-        if not y.requires_grad:
-            break
-    np.testing.assert_allclose(orders[:4], [32, 48, 48, 24])
+    np.testing.assert_allclose(orders, [32, 48, 48, 24])
+    (first,) = autograd.grad((2**x).sum(), x, create_graph=True)
+    (second,) = autograd.grad(first.sum(), x)
+    np.testing.assert_allclose(second.item(), 4 * np.log(2) ** 2)
     x.grad = None
     (x**3).sum().backward(create_graph=True)
     first = x.grad
@@ -330,7 +330,7 @@ def test_names_and_next_functions(torch):
                 lambda t, x: x.mean(), lambda t, x: x - x, lambda t, x: x / 2, lambda t, x: x**2, lambda t, x: -x,
                 lambda t, x: x.relu(), lambda t, x: x.tanh(), lambda t, x: x[0], lambda t, x: x[None],
                 lambda t, x: x.clone(), lambda t, x: t.cat([x, x]), lambda t, x: x.softmax(0), lambda t, x: x.sqrt(),
-                lambda t, x: x.sigmoid(), lambda t, x: x.expand(3, 2), lambda t, x: x.squeeze(), lambda t, x: x.max(),
+                lambda t, x: x.sigmoid(), lambda t, x: x.expand(3, 2), lambda t, x: x.squeeze(), lambda t, x: x.amax(),
                 lambda t, x: x.log(), lambda t, x: x[None].t(), lambda t, x: x[None] @ x[:, None]]
     for number, program in enumerate(programs):
         names = [program(t, leaf(1, 2, library=t)).grad_fn.name() for t in (clgrad, torch)]

@@ -65,7 +65,7 @@ def fill(t, x, v):
 def index_sum(t, x, v):
     y = x * 1
     y[0, 1] += v[0]
-    y[1] *= y[0].detach()
+    y[1] *= y[0].detach().clone()
     return (y * y).sum()
 
 
@@ -124,8 +124,13 @@ def detached_source(t, x, v):
 def unary(t, x, v):
     y = x * 0.1
     y.exp_()
-    y.sigmoid_()
+    z = y + 1
+    z.sigmoid_()
+    y = z * 2
     y.tanh_()
+    y = y + 1
+    y.mul_(x)
+    y.pow_(2)
     return (y * x).sum()
 
 

