@@ -34,7 +34,7 @@
 #define VW 8 /* lanes of a vector of REAL: the device's native width */
 #endif
 #ifndef MR
-#define MR 4 /* rows of a register tile: 4 x 3 accumulators fill the 16 registers of AVX2, 8 x 3 those of AVX-512 */
+#define MR 4 /* rows of a register tile: 4 x 3 accumulators fill AVX2's 16 registers, 8 x 3 AVX-512's 32; 1 for one row */
 #endif
 #ifndef NV
 #define NV 3 /* vectors in a row of a register tile */
@@ -164,7 +164,7 @@ static OUTLINED void copy_b(const __global T *b, INDEX b_row, INDEX b_column, in
 static OUTLINED void copy_a(const __global T *a, INDEX a_row, INDEX a_column, int rows, int depth,
                           __global REAL *panels) {
   int i = 0;
-#if !WIDEN
+#if !WIDEN && MR > 1
   if (a_row == 1) { /* dense along the rows: whole lines are read, MR elements go to each panel */
     for (int q = 0; q < depth; q++)
       for (i = 0; i + MR <= rows; i += MR)
