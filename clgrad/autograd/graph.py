@@ -110,7 +110,7 @@ class Node:
         results = self.backward(*grads)
         if not isinstance(results, tuple):
             results = (results,)
-        fitted = []
+        fitted: list[Any] = []
         for edge, g, layout in zip(self.edges, results, self.layouts, strict=True):
             if edge is None or g is None:
                 fitted.append(None)
