@@ -61,6 +61,8 @@ def _to_numpy(data: Any) -> tuple[np.ndarray, Dtype]:
         raise ValueError(f"expected sequence of equal length at each dimension, got {_ragged(data)}") from None
     if array.dtype == object:
         raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
+    if array.dtype.kind in "US" and array.ndim:
+        raise ValueError(f"too many dimensions 'str': tensor() takes numbers, got {data!r}"[:200])
     if array.dtype.kind in "US":
         raise TypeError(f"new(): invalid data type 'str' in {data!r}"[:200])
     if array.size == 0 or array.dtype == np.float64 and not hasattr(data, "__array__"):

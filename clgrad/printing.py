@@ -36,32 +36,20 @@ class _Format:
 
     def __init__(self, values: np.ndarray):
         self.floating = values.dtype.kind == "f"
-        self.scientific = self.whole = False
-        self.width = 1
-        precision = options["precision"]
+        self.scientific, self.whole, self.width = False, True, 1
         if not self.floating:
-            texts = [str(v) for v in values.ravel()]
-            self.width = max(map(len, texts), default=1)
+            self.width = max((len(str(v)) for v in values.ravel()), default=1)
             return
-        shown = values.astype(np.float64)
-        finite = np.abs(shown[np.isfinite(shown) & (shown != 0)])
-        if finite.size:
-            low, high = finite.min(), finite.max()
-            self.whole = bool((finite == np.ceil(finite)).all())
-            ratio = high / low > 1000.0
-            self.scientific = bool(high > 1.0e8 or (not self.whole and (ratio or low < 1.0e-4))
-                                   or (self.whole and ratio and high > 1.0e8))
-            if self.whole:
-                self.scientific = bool(ratio and high > 1.0e8 or high > 1.0e8)
-        elif values.size:
-            self.whole = bool(np.isfinite(shown).any())
-        if options["sci_mode"] is not None:
-            self.scientific = options["sci_mode"]
-        candidates = shown[np.isfinite(shown) & (shown != 0)]
-        texts = [self._text(float(v), precision) for v in (candidates if candidates.size else shown[:0])]
-        self.width = max(map(len, texts), default=1)
-        if not np.isfinite(shown).all():
-            self.width = max(self.width, 3 + int(bool((shown == -np.inf).any())))
+        numbers = values.astype(np.float64).ravel()
+        numbers = numbers[np.isfinite(numbers) & (numbers != 0)]
+        if not numbers.size:
+            return  # zeros, NaN and infinities take the width that they have
+        low, high = np.abs(numbers).min(), np.abs(numbers).max()
+        self.whole = bool((numbers == np.ceil(numbers)).all())
+        self.scientific = options["sci_mode"]
+        if self.scientific is None:
+            self.scientific = bool(high / low > 1000.0 or high > 1.0e8 or low < 1.0e-4)
+        self.width = max(len(self._text(float(v), options["precision"])) for v in numbers)
 
     def _text(self, value: float, precision: int) -> str:
         if not math.isfinite(value):

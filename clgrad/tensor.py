@@ -287,7 +287,7 @@ class Tensor(TensorBase, concrete=True):
         return bool((self == value).any())
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if not self.layout.ndim and spec else object.__format__(self, spec)
+        return format(self.item(), spec) if not self.layout.ndim else object.__format__(self, spec)
 
     def __repr__(self) -> str:
         return tensor_text(self)
@@ -477,7 +477,7 @@ class Tensor(TensorBase, concrete=True):
         return made
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
-        values = np.ascontiguousarray(copying.to_array(self.detach()))
+        values = np.array(copying.to_array(self.detach()), order="C")  # ascontiguousarray makes a scalar a vector
         extra = {n: v for n, v in self.__dict__.items() if n not in _OWN}
         return _unpickled, (type(self), values, self.dtype.name, str(self.device), self._requires_grad, extra)
 

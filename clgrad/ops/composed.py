@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import TensorBase, check_in_place, mark_changed, needs_graph
 from clgrad.ops import pointwise
@@ -29,12 +30,20 @@ def broadcast_shapes(*shapes: Any) -> Size:
     return _broadcast_shapes(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes])
 
 
+def _refuse_masks(other: Any) -> None:
+    if isinstance(other, bool) or (isinstance(other, TensorBase) and other.layout.dtype is dtypes.bool):
+        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+                           "`logical_xor()` operator instead.")
+
+
 def _scaled(name: str, sign: int) -> None:
     """add and sub with PyTorch's ``alpha``: input + alpha * other."""
     plain, plain_in_place = FUNCTIONS[name], FUNCTIONS[f"{name}_"]
     row = ROWS["_add_scaled"]
 
     def function(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
+        if sign < 0 and isinstance(input, TensorBase) and input.layout.dtype is dtypes.bool:
+            _refuse_masks(other)
         if alpha == 1:
             return plain(input, other, out=out)
         return pointwise.call(row, (input, other), (sign * alpha,), out)
