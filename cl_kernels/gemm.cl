@@ -37,7 +37,7 @@
 #define MR 4 /* rows of a register tile: 4 x 3 accumulators fill AVX2's 16 registers, 8 x 3 AVX-512's 32; 1 for one row */
 #endif
 #ifndef NV
-#define NV 3 /* vectors in a row of a register tile */
+#define NV 3 /* vectors in a row of a register tile; 12 for one row, which then reads whole cache lines of B */
 #endif
 #ifndef WIDEN
 #define WIDEN 0 /* 1: elements in memory are narrower than REAL, so operands have to pass through panels */
@@ -205,6 +205,10 @@ static OUTLINED void finish_tile(const V *sums, int vectors, __global T *c, cons
     }
 }
 
+#if NV > 3
+#define VECTORS NV
+#include "gemm_tile.clh"
+#endif
 #define VECTORS 3
 #include "gemm_tile.clh"
 #define VECTORS 2
@@ -236,8 +240,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
     finish.relu = relu && last;
     finish.plain = c_column == 1 && !(last && (relu || bias_kind));
     if (panel_a) copy_a(a + begin * a_column, a_row, a_column, rows, depth, a_panel);
-    for (int j = 0; j < columns; j += NR) {
-      int width = min(NR, columns - j);
+    for (int j = 0, width; j < columns; j += width) {
+      width = columns - j >= NR ? NR : min(3 * VW, columns - j);
       const __global REAL *b_tile = (const __global REAL *)(b + begin * b_row + j * b_column);
       INDEX b_step = b_row;
       /* Columns that do not fill their last vector pass through a panel too: nothing beyond B may be read. */
@@ -257,6 +261,10 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
         UNROLL for (int r = 0; r < MR; r++) a_rows[r] = panel_a ? r : min(r, finish.rows - 1) * a_row;
         INDEX a_step = panel_a ? MR : a_column;
         __global T *c_tile = c + i * c_row + j * c_column;
+#if NV > 3
+        if (width == NR) PASTE(tile_, NV)(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
+        else
+#endif
         if (width > 2 * VW) tile_3(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
         else if (width > VW) tile_2(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
         else tile_1(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
@@ -276,8 +284,13 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
 static inline REAL sum_4(PASTE(REAL, 4) v) { return (v.s0 + v.s2) + (v.s1 + v.s3); }
 static inline REAL sum_8(PASTE(REAL, 8) v) { return sum_4(v.lo + v.hi); }
 
+#if MR == 1
+#define DOT_ROWS 1
+#define DOT_COLUMNS 6
+#else
 #define DOT_ROWS 4
 #define DOT_COLUMNS 3
+#endif
 
 /* Products of rows of A with columns of B that are both dense along k, DOT_ROWS x DOT_COLUMNS at a time. */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_dots(OPERANDS, int item_columns) {

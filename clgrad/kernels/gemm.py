@@ -109,9 +109,10 @@ class _Shape:
         self.index = "l" if max(reach, m * n) >= WIDE else "i"
         self.lanes = max(4, device.limits.vector_width * 4 // dtype.compute.itemsize) if dtype.is_floating_point else 8
         self.rows = 8 if self.lanes * dtype.compute.itemsize >= 64 and dtype.is_floating_point else 4
+        self.vectors = 3
         if m == 1 and n * k >= ONE_ROW:
-            self.rows = 1
-        self.columns = 3 * self.lanes
+            self.rows, self.vectors = 1, 12
+        self.columns = self.vectors * self.lanes
 
     def transposed(self) -> _Shape:
         """The same product as C^T = B^T A^T."""
@@ -126,7 +127,7 @@ class _Shape:
                   "FLOATING": int(self.dtype.is_floating_point), "WIDEN": int(self.widen),
                   "INDEX": "long" if self.index == "l" else "int"}
         if self.device.is_cpu:
-            macros |= {"VW": self.lanes, "MR": self.rows}
+            macros |= {"VW": self.lanes, "MR": self.rows, "NV": self.vectors}
         else:
             macros |= {"VW": 1, "GROUP": _group(self.device)}
         letters = {"i": self.index, "s": SCALARS.get(scalar, "i")}
@@ -184,7 +185,7 @@ def _product(s: _Shape, split: int, ending: tuple) -> tuple[Bound, int]:
 
 def _dots(s: _Shape, varying: str, constants: tuple) -> Bound:
     items = max(1, _wanted_items(s) // s.batch)
-    share = round_up(divide_up(s.n, items), 3)
+    share = round_up(divide_up(s.n, items), 6)
     grid = (divide_up(s.n, share), 1, s.batch)
     return Bound(s.kernel("gemm_dots", "i"), grid, (1, 1, 1), 5, varying, (*constants, share))
 
