@@ -3,4 +3,4 @@
 ``registry.FUNCTIONS`` holds every operator by name; pointwise ones are rows of ``table.py``.
 """
 
-from clgrad.ops import composed, convolution, copying, linalg, loss, pointwise, pooling, random, reduction, views  # noqa: F401
+from clgrad.ops import composed, convolution, copying, linalg, loss, pointwise, pooling, random, reduction, scan, views  # noqa: F401

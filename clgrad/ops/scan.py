@@ -1,0 +1,149 @@
+"""Scans along a dimension: running sums, products, extremes."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.autograd.grad_mode import mode
+from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.dtypes import dtype
+from clgrad.kernels import scan
+from clgrad.ops.copying import cast, empty
+from clgrad.ops.execute import check_device, execute
+from clgrad.ops.reduction import ValuesIndices
+from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.shapes import normalize_dim
+
+_plans: dict[tuple, Any] = {}
+
+
+def _run(name: str, x: Any, axis: int, result: dtype, indices: bool = False) -> tuple[Any, Any]:
+    """The scan's values and, for extremes, where they stood. Not recorded."""
+    x = x.contiguous()
+    own = x.layout
+    shape = own.shape or (1,)
+    out = empty(own.shape, result, own.device)
+    where = empty(own.shape, dtypes.int64, own.device) if indices else None
+    if out.layout.numel:
+        key = (name, own, axis, result)
+        plan = _plans.get(key)
+        if plan is None:
+            plan = _plans[key] = scan.plan(check_device(name, x), name, own.dtype, result, prod(shape[:axis]),
+                                           shape[axis], prod(shape[axis + 1:]))
+        execute(plan, (x,), (out,) if where is None else (out, where))
+    return out, where
+
+
+def _prepared(x: Any, dim: int, kind: dtype | None) -> tuple[Any, int, dtype]:
+    axis = normalize_dim(dim, x.layout.ndim)
+    own = x.layout.dtype
+    result = kind or (own if own.is_floating_point else dtypes.int64)
+    return (cast(x, result) if result.is_floating_point or kind is not None else x), axis, result
+
+
+def _store(result: Any, out: Any) -> Any:
+    return result if out is None else out.resize_(result.layout.shape).copy_(result)
+
+
+@operator("cumsum")
+def cumsum(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None) -> Any:
+    """The sums of all elements up to each, along a dimension; integers are summed in int64.
+
+    >>> import clgrad
+    >>> clgrad.tensor([1., 2., 3.]).cumsum(0)
+    tensor([1., 3., 6.])
+    """
+    x, axis, result = _prepared(input, dim, dtype)
+    y, _ = _run("cumsum", x, axis, result)
+    if needs_graph(x) and result.is_floating_point:
+        attach(y, "Cumsum", (x,), lambda g: _backwards(g, axis))
+    return _store(y, out)
+
+
+def _backwards(g: Any, axis: int) -> Any:
+    """The sums of all elements from each on."""
+    return g.flip(axis).cumsum(axis).flip(axis) if g.layout.ndim else g
+
+
+@operator("cumprod")
+def cumprod(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None) -> Any:
+    """The products of all elements up to each, along a dimension."""
+    x, axis, result = _prepared(input, dim, dtype)
+    y, _ = _run("cumprod", x, axis, result)
+    if needs_graph(x) and result.is_floating_point:
+        saved = Saved("cumprod", [x])
+
+        def backward(g: Any) -> Any:
+            values, products = saved.unpack()
+            if not values.layout.ndim:
+                return g
+            if not bool(values.eq(0).any()):
+                return _backwards(g * products, axis) / values
+            return _cumprod_gradient(g, values, axis)
+        attach(y, "Cumprod", (x,), backward, saved)
+        saved.add_output(y)
+    return _store(y, out)
+
+
+def _cumprod_gradient(g: Any, x: Any, axis: int) -> Any:
+    """Where elements are zero nothing can be divided out: for each element, the products without it."""
+    n = x.layout.shape[axis]
+    columns = []
+    for position in range(n):
+        others = x.narrow(axis, position + 1, n - position - 1)
+        before = x.narrow(axis, 0, position)
+        start = before.prod(axis, keepdim=True) if position else FUNCTIONS["ones_like"](x.narrow(axis, 0, 1))
+        rest = FUNCTIONS["cat"]([start, others], axis).cumprod(axis)
+        columns.append((rest * g.narrow(axis, position, n - position)).sum(axis, keepdim=True))
+    return FUNCTIONS["cat"](columns, axis)
+
+
+@operator("logcumsumexp")
+def logcumsumexp(input: Any, dim: int, *, out: Any = None) -> Any:
+    """log of the running sums of exp, without overflow."""
+    x, axis, result = _prepared(input, dim, None)
+    if not result.is_floating_point:
+        raise RuntimeError(f"\"logcumsumexp_out_cpu\" not implemented for '{result.name}'")
+    y, _ = _run("logcumsumexp", x, axis, result)
+    if needs_graph(x):
+        saved = Saved("logcumsumexp", [x])
+
+        def backward(g: Any) -> Any:
+            values, sums = saved.unpack()
+            if mode.enabled:  # the form whose own derivatives are finite everywhere
+                return values.exp() * _backwards(g * (-sums).exp(), axis)
+            # Positive and negative gradients apart, in logarithms: nothing overflows.
+            positive, negative = g.clamp(min=0), (-g).clamp(min=0)
+            parts = [(_log_backwards(part.log() - sums, axis) + values).exp() for part in (positive, negative)]
+            return parts[0] - parts[1]
+        attach(y, "Logcumsumexp", (x,), backward, saved)
+        saved.add_output(y)
+    return _store(y, out)
+
+
+def _log_backwards(x: Any, axis: int) -> Any:
+    return x.flip(axis).logcumsumexp(axis).flip(axis) if x.layout.ndim else x
+
+
+def _extreme(name: str, x: Any, dim: int) -> ValuesIndices:
+    axis = normalize_dim(dim, x.layout.ndim)
+    values, where = _run(name, x, axis, x.layout.dtype, indices=True)
+    if needs_graph(x):
+        def backward(*_: Any) -> Any:
+            raise NotImplementedError(f"the derivative for 'input' of '{name}' is not implemented")
+        attach((values, None), name.capitalize(), (x,), backward)
+    return ValuesIndices(values, where)
+
+
+@operator("cummax")
+def cummax(input: Any, dim: int) -> ValuesIndices:
+    """The largest element up to each, along a dimension, and where it stood. It has no gradient yet."""
+    return _extreme("cummax", input, dim)
+
+
+@operator("cummin")
+def cummin(input: Any, dim: int) -> ValuesIndices:
+    """The smallest element up to each, along a dimension, and where it stood. It has no gradient yet."""
+    return _extreme("cummin", input, dim)
