@@ -39,8 +39,8 @@ def pair(torch: Any, array: Any, dtype: str | None = None, requires_grad: bool =
 
 def assert_same_error(torch: Any, program: Callable[[Any], Any]) -> None:
     """Fails unless ``program`` raises in clgrad what it raises in PyTorch."""
-    with pytest.raises(Exception) as expected:  # noqa: B017
+    with pytest.raises(Exception) as expected:
         program(torch)
-    with pytest.raises(Exception) as found:  # noqa: B017
+    with pytest.raises(Exception) as found:
         program(clgrad)
     assert isinstance(found.value, expected.type), f"{found.value!r} instead of {expected.value!r}"
