@@ -350,7 +350,7 @@ def test_names_and_next_functions(torch):
     node, depth = z.grad_fn, 0
     while node.next_functions:
         node, depth = node.next_functions[0][0], depth + 1
-    assert depth == 4
+    assert depth == 3
 
 
 def test_detach_and_data():
