@@ -49,6 +49,8 @@ def _to_numpy(data: Any) -> tuple[np.ndarray, Dtype]:
     if isinstance(data, (np.ndarray, np.generic)):
         array = np.asarray(data)
         return array, dtypes.from_numpy(array.dtype)
+    if isinstance(data, str):
+        raise TypeError("new(): invalid data type 'str'")
     if isinstance(data, (list, tuple)):
         data = _plain(data)
     elif not isinstance(data, (bool, int, float)) and not hasattr(data, "__array__"):
@@ -61,10 +63,8 @@ def _to_numpy(data: Any) -> tuple[np.ndarray, Dtype]:
         raise ValueError(f"expected sequence of equal length at each dimension, got {_ragged(data)}") from None
     if array.dtype == object:
         raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
-    if array.dtype.kind in "US" and array.ndim:
-        raise ValueError(f"too many dimensions 'str': tensor() takes numbers, got {data!r}"[:200])
     if array.dtype.kind in "US":
-        raise TypeError(f"new(): invalid data type 'str' in {data!r}"[:200])
+        raise ValueError(f"too many dimensions 'str': tensor() takes numbers, got {data!r}"[:200])
     if array.size == 0 or array.dtype == np.float64 and not hasattr(data, "__array__"):
         return array, dtypes.get_default_dtype()
     return array, dtypes.from_numpy(array.dtype)

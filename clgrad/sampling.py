@@ -16,7 +16,7 @@ def _filled(size: tuple, kwargs: dict, kind: str, a: float, b: float) -> Any:
     out = kwargs.pop("out", None)
     made = empty(*size, **kwargs) if out is None else out.resize_(*size)
     if kind != "INTEGER" and not made.layout.dtype.is_floating_point:
-        raise RuntimeError(f"random numbers are not implemented for '{made.layout.dtype.name}'")
+        raise NotImplementedError(f"random numbers are not implemented for '{made.layout.dtype.name}'")
     random.fill_random(made, kind, a, b, generator)
     return made.requires_grad_() if requires_grad else made
 

@@ -237,7 +237,8 @@ def test_tensors_outlive_their_arrays():
 
 
 @pytest.mark.parametrize("made", [
-    lambda: clgrad.arange(6.0).reshape(2, 3), lambda: clgrad.tensor([1, 2]), lambda: clgrad.ones(2, dtype=clgrad.bfloat16),
+    lambda: clgrad.arange(6.0).reshape(2, 3), lambda: clgrad.tensor([1, 2]),
+    lambda: clgrad.ones(2, dtype=clgrad.bfloat16),
     lambda: clgrad.arange(6.0).reshape(2, 3).t(), lambda: clgrad.zeros(0, 3), lambda: clgrad.tensor(True),
     lambda: clgrad.ones(2, requires_grad=True), lambda: clgrad.nn.Parameter(clgrad.ones(2))])
 def test_pickles_and_deep_copies(made):

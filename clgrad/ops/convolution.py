@@ -192,7 +192,7 @@ def _checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilat
             raise RuntimeError(f"Input type ({x.layout.dtype.name}) and weight or bias type ({t.layout.dtype.name}) should "
                                "be the same")
     if not x.layout.dtype.is_floating_point:
-        raise RuntimeError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
+        raise NotImplementedError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
     steps, spread = tuple_of("stride", stride, rank), tuple_of("dilation", dilation, rank)
     if min(steps) <= 0:
         raise RuntimeError("non-positive stride is not supported")

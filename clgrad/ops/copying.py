@@ -180,7 +180,7 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     """Tensors one after the other along a dimension; their other sizes agree. Dtypes are promoted."""
     tensors = list(tensors)
     if not tensors:
-        raise RuntimeError("expected a non-empty list of Tensors")
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     for number, t in enumerate(tensors):
         if not isinstance(t, TensorBase):
             raise TypeError(f"expected Tensor as element {number} in argument 0, but got {type(t).__name__}")

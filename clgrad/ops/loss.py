@@ -33,7 +33,7 @@ def _softmax(name: str, x: Any, dim: int | None, kind: Any, log: bool) -> Any:
         x = cast(x, kind)
     own = x.layout
     if not own.dtype.is_floating_point:
-        raise RuntimeError(f"\"{name}_kernel_impl\" not implemented for '{own.dtype.name}'")
+        raise NotImplementedError(f"\"{name}_kernel_impl\" not implemented for '{own.dtype.name}'")
     if dim is None:
         dim = 0 if own.ndim in (0, 1, 3) else 1
         warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an "

@@ -56,7 +56,7 @@ def result_dtype(op: Pointwise, layouts: list[Layout | None], numbers: list[dtyp
     if op.kind == "float" and not common.is_floating_point:
         common = dtypes.get_default_dtype()
     if op.kind == "integer" and common.is_floating_point:
-        raise RuntimeError(f"\"{op.name}\" not implemented for '{common.name}'")
+        raise NotImplementedError(f"\"{op.name}\" not implemented for '{common.name}'")
     return common, dtypes.bool if op.kind == "bool" else common
 
 

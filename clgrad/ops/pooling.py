@@ -102,7 +102,7 @@ def _checked(name: str, x: Any, rank: int) -> None:
         raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got "
                            f"{list(x.layout.shape)}")
     if not x.layout.dtype.is_floating_point:
-        raise RuntimeError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
+        raise NotImplementedError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
     check_device(name, x)
 
 

@@ -121,7 +121,7 @@ def fill_random(x: Any, kind: str, a: float, b: float, generator: Generator | No
 
 def _floating(name: str, x: Any) -> None:
     if not x.layout.dtype.is_floating_point:
-        raise RuntimeError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
+        raise NotImplementedError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
 
 
 @operator("uniform_", function=False)

@@ -134,8 +134,9 @@ def unary(t, x, v):
     return (y * x).sum()
 
 
-PROGRAMS = [base_then_view, view_then_base, view_of_view, two_views, view_used_before, copies, fill, index_sum, chain,
-            unsaved, reshaped, expanded_gradient, diagonal, view_after_change, base_gets_history, detached_source, unary]
+PROGRAMS = [base_then_view, view_then_base, view_of_view, two_views, view_used_before, copies, fill, index_sum,
+            chain, unsaved, reshaped, expanded_gradient, diagonal, view_after_change, base_gets_history,
+            detached_source, unary]
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.__name__)

