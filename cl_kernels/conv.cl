@@ -184,12 +184,24 @@ static OUTLINED void finish_tile(const V *sums, int vectors, const int *at, cons
   }
 }
 
+#define ROWS MR
 #define VECTORS 3
 #include "conv_tile.clh"
+#define ROWS MR
 #define VECTORS 2
 #include "conv_tile.clh"
+#define ROWS MR
 #define VECTORS 1
 #include "conv_tile.clh"
+#if MR > 1 /* the last five or six outputs: 6 x 2 has as many accumulators as 4 x 3 and lacks fewer rows than two of 4 */
+#define ROWS 6
+#define VECTORS 2
+#include "conv_tile.clh"
+#define ROWS 6
+#define VECTORS 1
+#include "conv_tile.clh"
+#endif
+#define TILE_OF(rows, vectors) PASTE(PASTE(tile_, rows), PASTE(x, vectors))
 
 /* Operands and division of labour of conv_planes. */
 typedef struct {
@@ -212,15 +224,17 @@ static OUTLINED void correlate_phase(const Geometry *g, const Correlation *job, 
   ending.step = g->to_step_w;
   ending.lanes = min(VW, width);
   ending.least = job->relu ? 0 : -INFINITY;
-  for (int o = first_output; o < last_output; o += MR) {
+  for (int o = first_output; o < last_output; o += ending.rows) {
+    int left_over = last_output - o, wide = MR > 1 && (left_over == 5 || left_over == 6), together = wide ? 2 : 3;
     int row = 0, column = 0;
-    ending.rows = min(MR, last_output - o);
+    const __global T *tile = w + o * job->w_row;
+    ending.rows = wide ? left_over : min(MR, left_over);
     ending.y = y + o * ending.plane;
     ending.bias = bias ? bias + o : 0;
-    for (int v = 0; v < total; v += 3) {
+    for (int v = 0; v < total; v += together) {
       const __global REAL *lines[3];
       int at[3];
-      for (int s = 0; s < 3; s++) {
+      for (int s = 0; s < together; s++) {
         int left = vector_column(column, width);
         lines[s] = source + row * g->row_step + left;
         at[s] = ((first_row + row) * g->to_step_h + phase_h) * g->to_w + left * g->to_step_w + phase_w;
@@ -229,10 +243,14 @@ static OUTLINED void correlate_phase(const Geometry *g, const Correlation *job, 
           row++;
         }
       }
-      const __global T *tile = w + o * job->w_row;
-      if (total - v >= 3) tile_3(tile, job->w_row, steps, depth, lines, at, &ending);
-      else if (total - v == 2) tile_2(tile, job->w_row, steps, depth, lines, at, &ending);
-      else tile_1(tile, job->w_row, steps, depth, lines, at, &ending);
+#if MR > 1
+      if (wide && total - v >= 2) TILE_OF(6, 2)(tile, job->w_row, steps, depth, lines, at, &ending);
+      else if (wide) TILE_OF(6, 1)(tile, job->w_row, steps, depth, lines, at, &ending);
+      else
+#endif
+      if (total - v >= 3) TILE_OF(MR, 3)(tile, job->w_row, steps, depth, lines, at, &ending);
+      else if (total - v == 2) TILE_OF(MR, 2)(tile, job->w_row, steps, depth, lines, at, &ending);
+      else TILE_OF(MR, 1)(tile, job->w_row, steps, depth, lines, at, &ending);
     }
   }
 }
