@@ -62,6 +62,9 @@
 #define VLOAD_T(p, i) PASTE(VLOAD_, CODE)(p, i)
 #define VSTORE_T(p, i, v) PASTE(VSTORE_, CODE)(p, i, v)
 #define UNROLL _Pragma("unroll")
+/* A loop whose accumulators fill all registers is a function of its own: within the kernel they would compete with
+ * whatever else the compiler keeps in registers, and be spilled; a third of the speed was lost so. */
+#define OUTLINED __attribute__((noinline))
 typedef VEC(REAL) V;
 
 /* Of one group: channels that are read and outputs that are written; the tensors' planes; the taps. */
@@ -72,50 +75,86 @@ typedef VEC(REAL) V;
 
 #if DEVICE_CPU
 
+/* How the input lies: in planes of plane_h rows of `pitch` elements, of which row 0 and column 0 are those of the
+ * lowest offset of a tap; or, in_place, where it is. A row begins row_step elements after the one above it, a plane
+ * plane_step elements after the one before: sums over taps want all planes of a row close together (fewer pages), sums
+ * over positions all rows of a plane (a dense stream). */
+#define PLANES int low_h, int low_w, int plane_h, int pitch, int row_step, int plane_step, int in_place
+
+typedef struct {
+  int images, groups, channels, outputs, from_h, from_w, to_h, to_w, kernel_h, kernel_w, dilation_h, dilation_w;
+  int padding_h, padding_w, from_step_h, from_step_w, to_step_h, to_step_w, sign; /* so far GEOMETRY */
+  int low_h, low_w, plane_h, pitch, row_step, plane_step, in_place; /* PLANES */
+} Geometry;
+
+#define GATHER_GEOMETRY                                                                                             \
+  {                                                                                                                 \
+    images, groups, channels, outputs, from_h, from_w, to_h, to_w, kernel_h, kernel_w, dilation_h, dilation_w,      \
+        padding_h, padding_w, from_step_h, from_step_w, to_step_h, to_step_w, sign, low_h, low_w, plane_h, pitch,   \
+        row_step, plane_step, in_place                                                                              \
+  }
+
 static inline int floor_divide(int a, int b) { return (a >= 0 ? a : a - b + 1) / b; }
 
-/* One row of a plane: elements first, first + step, ... of a row of `width`, zeros outside it. */
-static inline void copy_row(const __global T *from, int width, int first, int step, __global REAL *to, int length) {
-  int begin = min(length, first >= 0 ? 0 : (step - 1 - first) / step);
-  int end = max(begin, min(length, floor_divide(width - 1 - first, step) + 1));
-  for (int j = 0; j < begin; j++) to[j] = 0;
-  int j = begin;
-  if (step == 1) {
-    for (; j + VW <= end; j += VW) VSTORE(to, j, VLOAD_T(from, first + j));
+/* Elements that the planes of one image's group take. */
+static inline int planes_size(const Geometry *g) {
+  return g->channels * g->from_step_h * g->from_step_w * g->plane_h * g->pitch;
+}
+
+/* `count` elements, every step-th, of a row of the input. The last vector overlaps the one before it. */
+static inline void copy_row(const __global T *from, int step, int count, __global REAL *to) {
 #if !WIDEN
-  } else if (step == 2) {
-    for (; j + VW < end; j += VW) { /* <: the last lane of `high` may not exist in the row's last vector */
-      V low = VLOAD_T(from, first + 2 * j), high = VLOAD_T(from, first + 2 * j + VW);
-      VSTORE(to, j, (V)(low.even, high.even));
+  if (step <= 2 && count >= VW) {
+    for (int j = 0; j < count; j += VW) {
+      int at = min(j, count - VW);
+      const __global T *p = from + at * step;
+      if (step == 1) VSTORE(to, at, VLOAD_T(p, 0));
+      else VSTORE(to, at, (V)(VLOAD_T(p, 0).even, VLOAD_T(p, VW - 1).odd)); /* nothing beyond the last is read */
     }
-#endif
+    return;
   }
-  for (; j < end; j++) to[j] = LOAD_T(from, first + j * step);
-  for (j = end; j < length; j++) to[j] = 0;
+#endif
+  for (int j = 0; j < count; j++) to[j] = LOAD_T(from, j * step);
 }
 
-/* The planes [channel][phase row][phase column][rows][pitch] of one image's group; plane row 0 is row `top` of its
- * phase, plane column 0 is column `left`. */
-static inline void copy_planes(const __global T *from, int channels, int height, int width, int step_h, int step_w,
-                               int top, int left, int rows, int pitch, __global REAL *to) {
-  for (int c = 0; c < channels; c++, from += height * width)
+/* Copies one image's group to planes [channel][phase row][phase column]; plane row 0 is row `top` of its phase. The
+ * border is zero already; rows outside the input are zeroed again where `clear`. */
+static OUTLINED void copy_planes(const Geometry *g, const __global T *from, int top, int clear, __global REAL *to) {
+  int step_h = g->from_step_h, step_w = g->from_step_w;
+  for (int c = 0; c < g->channels; c++, from += g->from_h * g->from_w)
     for (int phase_h = 0; phase_h < step_h; phase_h++)
-      for (int phase_w = 0; phase_w < step_w; phase_w++)
-        for (int row = 0; row < rows; row++, to += pitch) {
+      for (int phase_w = 0; phase_w < step_w; phase_w++, to += g->plane_step) {
+        int first = g->low_w * step_w + phase_w; /* the input's column in plane column 0; then in the first that exists */
+        int begin = first >= 0 ? 0 : (step_w - 1 - first) / step_w;
+        int count = min(g->pitch - begin, floor_divide(g->from_w - 1 - first - begin * step_w, step_w) + 1);
+        first += begin * step_w;
+        for (int row = 0; row < g->plane_h; row++) {
           int source = (top + row) * step_h + phase_h;
-          if (source < 0 || source >= height)
-            for (int j = 0; j < pitch; j++) to[j] = 0;
-          else
-            copy_row(from + source * width, width, left * step_w + phase_w, step_w, to, pitch);
+          __global REAL *line = to + row * g->row_step;
+          if (source >= 0 && source < g->from_h) copy_row(from + source * g->from_w + first, step_w, count, line + begin);
+          else if (clear) for (int j = 0; j < g->pitch; j++) line[j] = 0;
         }
+      }
 }
 
-/* Where a tap's input lies in the planes relative to an output of the given phase; false: the phase lacks the tap. */
-static inline int tap_offset(int e, int to_step, int from_step, int low, int *plane, int *offset) {
-  int quotient = floor_divide(e, to_step);
-  *offset = floor_divide(quotient, from_step) - low;
-  *plane = quotient - (*offset + low) * from_step;
+/* Where a tap's input lies, along one dimension, relative to an output of the given phase: in which plane, and how far.
+ * Returns 0 where the phase lacks the tap. */
+static OUTLINED int tap_offset(int e, int to_step, int from_step, int low, int *plane, int *offset) {
+  int quotient = floor_divide(e, to_step), far = floor_divide(quotient, from_step);
+  *plane = quotient - far * from_step;
+  *offset = far - low;
   return quotient * to_step == e;
+}
+
+/* Offset in the planes of tap t's input of channel c for an output of the given phase, or -1. */
+static OUTLINED int step_offset(const Geometry *g, int phase_h, int phase_w, int c, int t) {
+  int plane_row, plane_column, row, column;
+  int e_h = phase_h + g->sign * (t / g->kernel_w * g->dilation_h - g->padding_h);
+  int e_w = phase_w + g->sign * (t % g->kernel_w * g->dilation_w - g->padding_w);
+  if (!tap_offset(e_h, g->to_step_h, g->from_step_h, g->low_h, &plane_row, &row)) return -1;
+  if (!tap_offset(e_w, g->to_step_w, g->from_step_w, g->low_w, &plane_column, &column)) return -1;
+  int plane = (c * g->from_step_h + plane_row) * g->from_step_w + plane_column;
+  return plane * g->plane_step + row * g->row_step + column;
 }
 
 /* Column of vector `block` of a row of `width` outputs. */
@@ -123,12 +162,27 @@ static inline int vector_column(int block, int width) { return max(0, min(block 
 
 /* How a tile's results are stored. */
 typedef struct {
-  __global T *y;         /* at the tile's first channel */
+  __global T *y;          /* at the tile's first channel */
   const __global T *bias; /* of the tile's first channel, or 0 */
-  int rows, lanes;       /* channels and lanes that exist */
-  int plane, step;       /* elements from channel to channel, from lane to lane */
-  int relu;
+  int rows, lanes;        /* channels and lanes that exist */
+  int plane, step;        /* elements from channel to channel, from lane to lane */
+  REAL least;             /* results below it become it: 0 for relu, else minus infinity; NaN stays */
 } Ending;
+
+/* Stores the sums of a tile that lacks channels or lanes, or whose lanes lie apart; vector v of a channel begins at[v]
+ * elements from the tile's first channel. */
+static OUTLINED void finish_tile(const V *sums, int vectors, const int *at, const Ending *ending) {
+  for (int r = 0; r < ending->rows; r++) {
+    REAL bias = ending->bias ? (REAL)LOAD_T(ending->bias, r) : 0;
+    for (int v = 0; v < vectors; v++) {
+      REAL lanes[VW];
+      VSTORE(lanes, 0, sums[r * vectors + v] + (V)(bias));
+      __global T *to = ending->y + r * ending->plane + at[v];
+      for (int l = 0; l < ending->lanes; l++)
+        STORE_T(to, l * ending->step, lanes[l] < ending->least ? ending->least : lanes[l]);
+    }
+  }
+}
 
 #define VECTORS 3
 #include "conv_tile.clh"
@@ -137,97 +191,96 @@ typedef struct {
 #define VECTORS 1
 #include "conv_tile.clh"
 
-/* low_h, low_w: the lowest offset of a tap; plane_h, pitch: size of a plane; slice: scratch elements of a work-item,
- * of which `table` are for the steps; in_place: x has no border and is dense, so it is read where it is;
- * block: how many vectors of positions pass before the next output channels are taken. */
+/* Operands and division of labour of conv_planes. */
+typedef struct {
+  const __global T *x, *w, *bias;
+  __global T *y;
+  int w_row, w_channel; /* elements from output to output, from channel to channel of the weights */
+  int parts, part_outputs, bands, band_rows;
+  int relu;
+} Correlation;
+
+/* One phase of the outputs of a unit: rows first_row ... of the phase. */
+static OUTLINED void correlate_phase(const Geometry *g, const Correlation *job, int phase_h, int phase_w, int first_row,
+                                     int first_output, const __global T *w, const __global T *bias, __global T *y,
+                                     const __global REAL *source, const __global int2 *steps, int depth) {
+  int height = min(job->band_rows, (g->to_h - phase_h + g->to_step_h - 1) / g->to_step_h - first_row);
+  int width = (g->to_w - phase_w + g->to_step_w - 1) / g->to_step_w, per_row = (width + VW - 1) / VW;
+  int total = max(0, height) * per_row, last_output = min(g->outputs, first_output + job->part_outputs);
+  Ending ending;
+  ending.plane = g->to_h * g->to_w;
+  ending.step = g->to_step_w;
+  ending.lanes = min(VW, width);
+  ending.least = job->relu ? 0 : -INFINITY;
+  for (int o = first_output; o < last_output; o += MR) {
+    int row = 0, column = 0;
+    ending.rows = min(MR, last_output - o);
+    ending.y = y + o * ending.plane;
+    ending.bias = bias ? bias + o : 0;
+    for (int v = 0; v < total; v += 3) {
+      const __global REAL *lines[3];
+      int at[3];
+      for (int s = 0; s < 3; s++) {
+        int left = vector_column(column, width);
+        lines[s] = source + row * g->row_step + left;
+        at[s] = ((first_row + row) * g->to_step_h + phase_h) * g->to_w + left * g->to_step_w + phase_w;
+        if (++column == per_row) {
+          column = 0;
+          row++;
+        }
+      }
+      const __global T *tile = w + o * job->w_row;
+      if (total - v >= 3) tile_3(tile, job->w_row, steps, depth, lines, at, &ending);
+      else if (total - v == 2) tile_2(tile, job->w_row, steps, depth, lines, at, &ending);
+      else tile_1(tile, job->w_row, steps, depth, lines, at, &ending);
+    }
+  }
+}
+
+/* All outputs of a unit. The steps are those of all phases, one phase after the other; starts[phase] of them come
+ * before each. */
+static OUTLINED void correlate_unit(const Geometry *g, const Correlation *job, int unit, const __global int2 *steps,
+                                    const __global int *starts, __global REAL *planes) {
+  int first_output = unit % job->parts * job->part_outputs, first_row = unit / job->parts % job->bands * job->band_rows;
+  int image_group = unit / job->parts / job->bands, group = image_group % g->groups;
+  const __global T *x = job->x + (INDEX)image_group * g->channels * g->from_h * g->from_w;
+  const __global T *w = job->w + (INDEX)group * g->outputs * g->channels * g->kernel_h * g->kernel_w;
+  const __global T *bias = job->bias ? job->bias + group * g->outputs : 0;
+  __global T *y = job->y + (INDEX)image_group * g->outputs * g->to_h * g->to_w;
+  const __global REAL *source = planes;
+  if (g->in_place) source = (const __global REAL *)(x + first_row * g->from_w);
+  else copy_planes(g, x, first_row + g->low_h, job->bands > 1, planes);
+  for (int phase = 0; phase < g->to_step_h * g->to_step_w; phase++)
+    correlate_phase(g, job, phase / g->to_step_w, phase % g->to_step_w, first_row, first_output, w, bias, y, source,
+                    steps + starts[phase], starts[phase + 1] - starts[phase]);
+}
+
+/* slice: scratch elements of a work-item, of which `table` hold the steps. */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv_planes(
     const __global T *x, const __global T *w, const __global T *bias, __global T *y, __global REAL *scratch,
-    INDEX x_offset, INDEX w_offset, INDEX bias_offset, INDEX y_offset, GEOMETRY, int w_row, int w_channel, int parts,
-    int part_outputs, int bands, int band_rows, int units, int units_per_item, int low_h, int low_w, int plane_h, int pitch, int slice, int table,
-    int in_place, int block, int has_bias, int relu) {
-  int taps = kernel_h * kernel_w, plane = plane_h * pitch;
-  int from_plane = from_h * from_w, to_plane = to_h * to_w;
-  __global int2 *steps = (__global int2 *)(scratch + (INDEX)get_global_id(0) * slice);
+    INDEX x_offset, INDEX w_offset, INDEX bias_offset, INDEX y_offset, GEOMETRY, PLANES, int units, int units_per_item,
+    int slice, int table, int w_row, int w_channel, int parts, int part_outputs, int bands, int band_rows,
+    int has_bias, int relu) {
+  Geometry g = GATHER_GEOMETRY;
+  Correlation job = {x + x_offset, w + w_offset, has_bias ? bias + bias_offset : 0, y + y_offset, w_row, w_channel,
+                     parts, part_outputs, bands, band_rows, relu};
   __global REAL *planes = scratch + (INDEX)get_global_id(0) * slice + table;
-  if (in_place) {
-    plane = from_plane;
-    pitch = from_w;
-  }
-  int filled = 0; /* the steps of all phases, one phase after the other */
-  for (int phase_h = 0; phase_h < to_step_h; phase_h++)
-    for (int phase_w = 0; phase_w < to_step_w; phase_w++)
-      for (int c = 0; c < channels; c++)
-        for (int t = 0; t < taps; t++) {
-          int plane_row, plane_column, offset_h, offset_w;
-          int has_row = tap_offset(phase_h + sign * (t / kernel_w * dilation_h - padding_h), to_step_h, from_step_h,
-                                   low_h, &plane_row, &offset_h);
-          int has_column = tap_offset(phase_w + sign * (t % kernel_w * dilation_w - padding_w), to_step_w,
-                                      from_step_w, low_w, &plane_column, &offset_w);
-          if (has_row && has_column) {
-            int which = (c * from_step_h + plane_row) * from_step_w + plane_column;
-            steps[filled++] = (int2)(which * plane + offset_h * pitch + offset_w, c * w_channel + t);
-          }
-        }
-  Ending ending;
-  ending.plane = to_plane;
-  ending.step = to_step_w;
-  ending.relu = relu;
-  int last_unit = min(units, (int)(get_global_id(0) + 1) * units_per_item);
-  for (int unit = get_global_id(0) * units_per_item; unit < last_unit; unit++) {
-    int first_output = unit % parts * part_outputs, last_output = min(outputs, first_output + part_outputs);
-    int first_row = unit / parts % bands * band_rows, image_group = unit / parts / bands, group = image_group % groups;
-    const __global T *image = x + x_offset + (INDEX)image_group * channels * from_plane;
-    __global T *result = y + y_offset + (INDEX)image_group * outputs * to_plane;
-    const __global T *weights = w + w_offset + (INDEX)group * outputs * channels * taps;
-    const __global REAL *source = (const __global REAL *)(image + first_row * from_w);
-    if (!in_place) {
-      copy_planes(image, channels, from_h, from_w, from_step_h, from_step_w, first_row + low_h, low_w, plane_h, pitch,
-                  planes);
-      source = planes;
-    }
-    int begin = 0;
-    for (int phase_h = 0; phase_h < to_step_h; phase_h++)
-      for (int phase_w = 0; phase_w < to_step_w; phase_w++) {
-        int depth = 0; /* this phase's steps: taps with both coordinates in the phase */
-        {
-          int rows = 0, columns = 0;
-          for (int t = 0; t < kernel_h; t++)
-            rows += (phase_h + sign * (t * dilation_h - padding_h)) % to_step_h == 0;
-          for (int t = 0; t < kernel_w; t++)
-            columns += (phase_w + sign * (t * dilation_w - padding_w)) % to_step_w == 0;
-          depth = channels * rows * columns;
-        }
-        int height = min(band_rows, (to_h - phase_h + to_step_h - 1) / to_step_h - first_row);
-        int width = (to_w - phase_w + to_step_w - 1) / to_step_w;
-        int per_row = (width + VW - 1) / VW, total = max(0, height) * per_row;
-        ending.lanes = min(VW, width);
-        for (int first = 0; first < total; first += block)
-          for (int o = first_output; o < last_output; o += MR) {
-            int row = first / per_row, column = first % per_row, end = min(total, first + block);
-            ending.rows = min(MR, last_output - o);
-            ending.y = result + o * to_plane;
-            ending.bias = has_bias ? bias + bias_offset + group * outputs + o : 0;
-            for (int v = first; v < end; v += 3) {
-              const __global REAL *lines[3];
-              int at[3];
-              UNROLL for (int s = 0; s < 3; s++) {
-                int left = vector_column(column, width);
-                lines[s] = source + row * pitch + left;
-                at[s] = ((first_row + row) * to_step_h + phase_h) * to_w + left * to_step_w + phase_w;
-                if (++column == per_row) {
-                  column = 0;
-                  row++;
-                }
-              }
-              const __global T *w_tile = weights + o * w_row;
-              if (end - v >= 3) tile_3(w_tile, w_row, steps + begin, depth, lines, &ending, at);
-              else if (end - v == 2) tile_2(w_tile, w_row, steps + begin, depth, lines, &ending, at);
-              else tile_1(w_tile, w_row, steps + begin, depth, lines, &ending, at);
-            }
-          }
-        begin += depth;
+  __global int2 *steps = (__global int2 *)(planes - table);
+  int phases = to_step_h * to_step_w, taps = kernel_h * kernel_w, filled = 0;
+  __global int *starts = (__global int *)(steps + channels * taps);
+  for (int phase = 0; phase < phases; phase++) {
+    starts[phase] = filled;
+    for (int c = 0; c < channels; c++)
+      for (int t = 0; t < taps; t++) {
+        int offset = step_offset(&g, phase / to_step_w, phase % to_step_w, c, t);
+        if (offset >= 0) steps[filled++] = (int2)(offset, c * w_channel + t);
       }
   }
+  starts[phases] = filled;
+  for (int j = 0; j < slice - table; j++) planes[j] = 0;
+  int first_unit = get_global_id(0) * units_per_item;
+  for (int unit = first_unit; unit < min(units, first_unit + units_per_item); unit++)
+    correlate_unit(&g, &job, unit, steps, starts, planes);
 }
 
 #if VW == 16
@@ -242,122 +295,132 @@ static inline REAL sum_8(PASTE(REAL, 8) v) { return sum_4(v.lo + v.hi); }
 
 #define TAPS 3 /* (channel, tap) pairs of a tile of conv_weights, whose other side are MR output channels */
 
-/* A work-item's sums over its units: [output channel][channel * tap], then [output channel] for the bias. A unit is a
- * block of images by a band of rows, long enough to make the sums over lanes at its end cheap. Vectors of y that
- * overlap (in a row's last one) count once: y is copied with zeros in the lanes that came before, unless its rows are
- * whole vectors. With one work-item the sums are the result, which then needs no second launch. */
-__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv_weights(
-    const __global T *x, const __global T *y, __global T *dw, __global T *db, __global REAL *scratch, INDEX x_offset,
-    INDEX y_offset, INDEX dw_offset, INDEX db_offset, GEOMETRY, int bands, int band_rows, int block_images, int units,
-    int units_per_item, int low_h, int low_w, int plane_h, int pitch, int slice, int table, int y_space, int in_place,
-    int y_in_place, int has_bias, int finished) {
-  int taps = kernel_h * kernel_w, pairs = channels * taps, all_outputs = groups * outputs;
-  int from_plane = from_h * from_w, to_plane = to_h * to_w, plane = plane_h * pitch;
-  int per_row = (to_w + VW - 1) / VW;
-  __global REAL *mine = scratch + (INDEX)get_global_id(0) * slice;
-  __global int *offsets = (__global int *)mine; /* of the pairs, then of the unit's vectors, in x and y */
-  __global int2 *vectors = (__global int2 *)(offsets + (pairs + 1) / 2 * 2);
-  __global REAL *y_rows = mine + table, *planes = y_rows + y_space;
-  int items = get_global_size(0);
-  INDEX partial = (INDEX)all_outputs * (pairs + 1);
-  __global REAL *sums_w = scratch + (INDEX)items * slice + (INDEX)get_global_id(0) * partial;
-  __global REAL *sums_b = sums_w + (INDEX)all_outputs * pairs;
-#if !WIDEN
-  if (finished) {
-    sums_w = (__global REAL *)(dw + dw_offset);
-    sums_b = (__global REAL *)(db + db_offset);
+/* sums[r][s] = sum over the vectors q, and over their lanes, of  (rows[r] + q.y) * (source + offsets[s] + q.x). */
+static OUTLINED void sum_products(const __global REAL *const *rows, const __global REAL *source,
+                                  const __global int *offsets, int pairs, const __global int2 *vectors, int length,
+                                  REAL (*sums)[TAPS]) {
+  V acc[MR][TAPS];
+  UNROLL for (int r = 0; r < MR; r++) UNROLL for (int s = 0; s < TAPS; s++) acc[r][s] = (V)(0);
+  const __global REAL *inputs[TAPS], *lines[MR];
+  UNROLL for (int s = 0; s < TAPS; s++) inputs[s] = source + offsets[min(s, pairs - 1)];
+  UNROLL for (int r = 0; r < MR; r++) lines[r] = rows[r];
+  for (int q = 0; q < length; q++) {
+    long x_step = vectors[q].x, y_step = vectors[q].y; /* long: the offsets become addresses without a conversion */
+    V input[TAPS];
+    UNROLL for (int s = 0; s < TAPS; s++) input[s] = VLOAD(inputs[s], x_step);
+    UNROLL for (int r = 0; r < MR; r++) {
+      V g = VLOAD(lines[r], y_step);
+      UNROLL for (int s = 0; s < TAPS; s++) acc[r][s] = fma(g, input[s], acc[r][s]);
+    }
   }
-#endif
-  int image_size = channels * from_step_h * from_step_w * plane;
-  if (in_place) {
-    plane = from_plane;
-    pitch = from_w;
-    image_size = groups * channels * from_plane;
-  }
-  for (int j = 0; j < pairs; j++) {
-    int t = j % taps, plane_row, plane_column, offset_h, offset_w;
-    tap_offset(t / kernel_w * dilation_h - padding_h, 1, from_step_h, low_h, &plane_row, &offset_h);
-    tap_offset(t % kernel_w * dilation_w - padding_w, 1, from_step_w, low_w, &plane_column, &offset_w);
-    int which = (j / taps * from_step_h + plane_row) * from_step_w + plane_column;
-    offsets[j] = which * plane + offset_h * pitch + offset_w;
-  }
-  int first_unit = get_global_id(0) * units_per_item, last_unit = min(units, first_unit + units_per_item);
-  for (int unit = first_unit; unit < last_unit; unit++) {
-    int first_row = unit % bands * band_rows, height = min(band_rows, to_h - first_row);
-    int first_image = unit / bands * block_images, count = min(block_images, images - first_image);
-    int y_image = y_in_place ? all_outputs * to_plane : outputs * height * per_row * VW;
-    int y_plane = y_in_place ? to_plane : height * per_row * VW;
-    int length = 0;
-    for (int i = 0; i < count; i++)
-      for (int row = 0; row < height; row++)
-        for (int v = 0; v < per_row; v++)
-          vectors[length++] = (int2)(i * image_size + row * pitch + vector_column(v, to_w),
-                                     i * y_image + (row * per_row + v) * VW);
-    for (int group = 0; group < groups; group++) {
-      const __global T *image = x + x_offset + (INDEX)(first_image * groups + group) * channels * from_plane;
-      const __global T *gradient =
-          y + y_offset + (INDEX)(first_image * groups + group) * outputs * to_plane + first_row * to_w;
-      const __global REAL *source = (const __global REAL *)(image + first_row * from_w);
-      const __global REAL *rows_y = (const __global REAL *)gradient;
-      if (!in_place) {
-        for (int i = 0; i < count; i++)
-          copy_planes(image + (INDEX)i * groups * channels * from_plane, channels, from_h, from_w, from_step_h,
-                      from_step_w, first_row + low_h, low_w, plane_h, pitch, planes + (INDEX)i * image_size);
-        source = planes;
-      }
-      if (!y_in_place) {
-        __global REAL *to = y_rows;
-        for (int i = 0; i < count; i++)
-          for (int o = 0; o < outputs; o++)
-            for (int row = 0; row < height; row++) {
-              const __global T *from = gradient + ((INDEX)i * all_outputs + o) * to_plane + row * to_w;
-              for (int v = 0; v < per_row; v++, to += VW) {
-                int column = vector_column(v, to_w);
-                if (column == v * VW && column + VW <= to_w) {
-                  VSTORE(to, 0, VLOAD_T(from, column));
-                } else {
-                  for (int l = 0; l < VW; l++)
-                    to[l] = column + l >= v * VW && column + l < to_w ? LOAD_T(from, column + l) : 0;
-                }
-              }
-            }
-        rows_y = y_rows;
-      }
-      for (int o = 0; o < outputs; o += MR) {
-        int tile_rows = min(MR, outputs - o), output = group * outputs + o;
-        const __global REAL *rows[MR];
-        UNROLL for (int r = 0; r < MR; r++) rows[r] = rows_y + min(o + r, outputs - 1) * y_plane;
-        if (has_bias) {
-          V acc[MR];
-          UNROLL for (int r = 0; r < MR; r++) acc[r] = (V)(0);
-          for (int q = 0; q < length; q++)
-            UNROLL for (int r = 0; r < MR; r++) acc[r] += VLOAD(rows[r], vectors[q].y);
-          UNROLL for (int r = 0; r < MR; r++) if (r < tile_rows)
-            sums_b[output + r] = (unit > first_unit ? sums_b[output + r] : 0) + LANES_SUM(acc[r]);
+  UNROLL for (int r = 0; r < MR; r++) UNROLL for (int s = 0; s < TAPS; s++) sums[r][s] = LANES_SUM(acc[r][s]);
+}
+
+/* Operands and division of labour of conv_weights. A unit is a block of images by a band of rows, long enough to make
+ * the sums over lanes at its end cheap. */
+typedef struct {
+  const __global T *x, *y;
+  __global REAL *sums_w, *sums_b; /* [output channel][channel * tap], [output channel] or 0 */
+  int bands, band_rows, block_images, y_in_place;
+  __global int *offsets;  /* of the (channel, tap) pairs */
+  __global int2 *vectors; /* offsets of the unit's vectors in x and in y */
+  __global REAL *y_rows, *planes;
+} Summation;
+
+/* Copies the gradient of y, with zeros in the lanes that a row's last vector shares with the one before it: they
+ * count once. Only where rows are not whole vectors. */
+static OUTLINED void copy_gradient(const Geometry *g, const __global T *from, int images, int height,
+                                   __global REAL *to) {
+  for (int i = 0; i < images; i++)
+    for (int o = 0; o < g->outputs; o++)
+      for (int row = 0; row < height; row++) {
+        const __global T *line = from + (((INDEX)i * g->groups * g->outputs + o) * g->to_h + row) * g->to_w;
+        for (int begin = 0; begin < g->to_w; begin += VW, to += VW) {
+          int column = vector_column(begin / VW, g->to_w);
+          if (begin + VW <= g->to_w) VSTORE(to, 0, VLOAD_T(line, begin));
+          else
+            for (int l = 0; l < VW; l++)
+              to[l] = column + l >= begin && column + l < g->to_w ? LOAD_T(line, column + l) : 0;
         }
-        for (int j = 0; j < pairs; j += TAPS) {
-          V acc[MR][TAPS];
-          UNROLL for (int r = 0; r < MR; r++) UNROLL for (int s = 0; s < TAPS; s++) acc[r][s] = (V)(0);
-          const __global REAL *inputs[TAPS];
-          UNROLL for (int s = 0; s < TAPS; s++) inputs[s] = source + offsets[min(j + s, pairs - 1)];
-          for (int q = 0; q < length; q++) {
-            long x_step = vectors[q].x, y_step = vectors[q].y;
-            V input[TAPS];
-            UNROLL for (int s = 0; s < TAPS; s++) input[s] = VLOAD(inputs[s], x_step);
-            UNROLL for (int r = 0; r < MR; r++) {
-              V g = VLOAD(rows[r], y_step);
-              UNROLL for (int s = 0; s < TAPS; s++) acc[r][s] = fma(g, input[s], acc[r][s]);
-            }
+      }
+}
+
+/* Adds a unit's sums to those of the work-item, or sets them with the `first` unit. */
+static OUTLINED void sum_unit(const Geometry *g, const Summation *job, int unit, int first) {
+  int first_row = unit % job->bands * job->band_rows, height = min(job->band_rows, g->to_h - first_row);
+  int first_image = unit / job->bands * job->block_images, images = min(job->block_images, g->images - first_image);
+  int per_row = (g->to_w + VW - 1) / VW, all_outputs = g->groups * g->outputs, pairs = g->channels * g->kernel_h * g->kernel_w;
+  int from_plane = g->from_h * g->from_w, to_plane = g->to_h * g->to_w;
+  int x_image = g->in_place ? g->groups * g->channels * from_plane : planes_size(g);
+  int y_plane = job->y_in_place ? to_plane : height * per_row * VW;
+  int y_image = job->y_in_place ? all_outputs * to_plane : g->outputs * y_plane;
+  int length = 0;
+  for (int i = 0; i < images; i++)
+    for (int row = 0; row < height; row++)
+      for (int v = 0; v < per_row; v++)
+        job->vectors[length++] = (int2)(i * x_image + row * g->row_step + vector_column(v, g->to_w),
+                                        i * y_image + (row * per_row + v) * VW);
+  for (int group = 0; group < g->groups; group++) {
+    const __global T *x = job->x + (INDEX)(first_image * g->groups + group) * g->channels * from_plane;
+    const __global T *y =
+        job->y + (INDEX)(first_image * g->groups + group) * g->outputs * to_plane + first_row * g->to_w;
+    const __global REAL *source = job->planes, *y_rows = job->y_rows;
+    if (g->in_place) source = (const __global REAL *)(x + first_row * g->from_w);
+    else
+      for (int i = 0; i < images; i++)
+        copy_planes(g, x + (INDEX)i * g->groups * g->channels * from_plane, first_row + g->low_h, job->bands > 1,
+                    job->planes + (INDEX)i * x_image);
+    if (job->y_in_place) y_rows = (const __global REAL *)y;
+    else copy_gradient(g, y, images, height, job->y_rows);
+    for (int o = 0; o < g->outputs; o += MR) {
+      int tile_rows = min(MR, g->outputs - o), output = group * g->outputs + o;
+      const __global REAL *rows[MR];
+      for (int r = 0; r < MR; r++) rows[r] = y_rows + min(o + r, g->outputs - 1) * y_plane;
+      for (int r = 0; job->sums_b && r < tile_rows; r++) {
+        V sum = (V)(0);
+        for (int q = 0; q < length; q++) sum += VLOAD(rows[r], job->vectors[q].y);
+        job->sums_b[output + r] = (first ? 0 : job->sums_b[output + r]) + LANES_SUM(sum);
+      }
+      for (int j = 0; j < pairs; j += TAPS) {
+        REAL sums[MR][TAPS];
+        int tile_pairs = min(TAPS, pairs - j);
+        sum_products(rows, source, job->offsets + j, tile_pairs, job->vectors, length, sums);
+        for (int r = 0; r < tile_rows; r++)
+          for (int s = 0; s < tile_pairs; s++) {
+            __global REAL *sum = job->sums_w + (INDEX)(output + r) * pairs + j + s;
+            *sum = (first ? 0 : *sum) + sums[r][s];
           }
-          UNROLL for (int r = 0; r < MR; r++) UNROLL for (int s = 0; s < TAPS; s++)
-            if (r < tile_rows && j + s < pairs) {
-              __global REAL *sum = sums_w + (INDEX)(output + r) * pairs + j + s;
-              *sum = (unit > first_unit ? *sum : 0) + LANES_SUM(acc[r][s]);
-            }
-        }
       }
     }
   }
+}
+
+/* The work-items' sums over their units lie in scratch behind the slices, and conv_sum adds them up; the sums of an
+ * only work-item are the result (`finished`). slice: scratch elements of a work-item: tables, rows of y, planes. */
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv_weights(
+    const __global T *x, const __global T *y, __global T *dw, __global T *db, __global REAL *scratch, INDEX x_offset,
+    INDEX y_offset, INDEX dw_offset, INDEX db_offset, GEOMETRY, PLANES, int units, int units_per_item, int slice,
+    int table, int y_space, int bands, int band_rows, int block_images, int y_in_place, int has_bias, int finished) {
+  Geometry g = GATHER_GEOMETRY;
+  int taps = kernel_h * kernel_w, pairs = channels * taps;
+  INDEX weights = (INDEX)groups * outputs * pairs;
+  __global REAL *mine = scratch + (INDEX)get_global_id(0) * slice;
+  __global REAL *sums = scratch + (INDEX)get_global_size(0) * slice + get_global_id(0) * (weights + groups * outputs);
+  Summation job = {x + x_offset, y + y_offset, sums, sums + weights, bands, band_rows, block_images, y_in_place,
+                   (__global int *)mine, (__global int2 *)mine + (pairs + 1) / 2, mine + table,
+                   mine + table + y_space};
+#if !WIDEN
+  if (finished) {
+    job.sums_w = (__global REAL *)(dw + dw_offset);
+    job.sums_b = (__global REAL *)(db + db_offset);
+  }
+#endif
+  if (!has_bias) job.sums_b = 0;
+  for (int j = 0; j < pairs; j++) job.offsets[j] = step_offset(&g, 0, 0, j / taps, j % taps);
+  for (int j = table + y_space; j < slice; j++) mine[j] = 0;
+  int first_unit = get_global_id(0) * units_per_item;
+  for (int unit = first_unit; unit < min(units, first_unit + units_per_item); unit++)
+    sum_unit(&g, &job, unit, unit == first_unit);
 }
 
 #else /* GPU */

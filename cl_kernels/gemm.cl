@@ -34,10 +34,10 @@
 #define VW 8 /* lanes of a vector of REAL: the device's native width */
 #endif
 #ifndef MR
-#define MR 4 /* rows of a register tile: 4 x 3 accumulators fill the 16 registers of AVX2, 8 x 3 those of AVX-512 */
+#define MR 4 /* rows of a register tile: 4 x 3 accumulators fill AVX2's 16 registers, 8 x 3 AVX-512's 32; 1 for one row */
 #endif
 #ifndef NV
-#define NV 3 /* vectors in a row of a register tile */
+#define NV 3 /* vectors in a row of a register tile; 12 for one row, which then reads whole cache lines of B */
 #endif
 #ifndef WIDEN
 #define WIDEN 0 /* 1: elements in memory are narrower than REAL, so operands have to pass through panels */
@@ -71,6 +71,8 @@
 #else
 #define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
 #endif
+/* A tile is a function of its own, so that nothing else competes for its registers. */
+#define OUTLINED __attribute__((noinline))
 typedef VEC(REAL) V;
 
 /* What becomes of a tile's sums on their way to C. */
@@ -78,11 +80,11 @@ typedef struct {
   int rows, columns;    /* how many of the tile's exist */
   INDEX c_row, c_column;
   REAL alpha;
-  int add, relu;        /* whether C is added to; whether negative results become 0 */
+  int add, relu, plain; /* whether C is added to; negative results become 0; neither bias, relu nor gaps between columns */
   const __global T *bias_row, *bias_column; /* at the tile's first row, column; or 0 */
 } Finish;
 
-static inline void finish_one(REAL sum, int row, int column, __global T *c, const Finish *finish) {
+static OUTLINED void finish_one(REAL sum, int row, int column, __global T *c, const Finish *finish) {
   INDEX at = row * finish->c_row + column * finish->c_column;
   REAL value = sum * finish->alpha;
   if (finish->add) value += LOAD_T(c, at);
@@ -115,7 +117,7 @@ static inline void finish_one(REAL sum, int row, int column, __global T *c, cons
 
 #if VW == 8 && FLOATING
 /* Columns 0..7 of eight rows, transposed: two rounds of interleaving, all in registers. */
-static inline void transpose_8x8(const __global T *p, INDEX row, __global REAL *to, int step) {
+static OUTLINED void transpose_8x8(const __global T *p, INDEX row, __global REAL *to, int step) {
   V r0 = VLOAD_T(p, 0), r1 = VLOAD_T(p, row), r2 = VLOAD_T(p, 2 * row), r3 = VLOAD_T(p, 3 * row);
   V r4 = VLOAD_T(p, 4 * row), r5 = VLOAD_T(p, 5 * row), r6 = VLOAD_T(p, 6 * row), r7 = VLOAD_T(p, 7 * row);
 #define HALVES(h, x, y) (V)(x.h, y.h)
@@ -141,7 +143,7 @@ static inline void transpose_8x8(const __global T *p, INDEX row, __global REAL *
 #endif
 
 /* depth x NR elements of B as [depth][NR], zeros beyond `columns`. */
-static inline void copy_b(const __global T *b, INDEX b_row, INDEX b_column, int depth, int columns,
+static OUTLINED void copy_b(const __global T *b, INDEX b_row, INDEX b_column, int depth, int columns,
                           __global REAL *panel) {
   if (columns >= NR && b_column == 1) {
     for (int q = 0; q < depth; q++)
@@ -159,10 +161,10 @@ static inline void copy_b(const __global T *b, INDEX b_row, INDEX b_column, int 
 }
 
 /* rows x depth elements of A as panels [depth][MR], zeros beyond `rows`. */
-static inline void copy_a(const __global T *a, INDEX a_row, INDEX a_column, int rows, int depth,
+static OUTLINED void copy_a(const __global T *a, INDEX a_row, INDEX a_column, int rows, int depth,
                           __global REAL *panels) {
   int i = 0;
-#if !WIDEN
+#if !WIDEN && MR > 1
   if (a_row == 1) { /* dense along the rows: whole lines are read, MR elements go to each panel */
     for (int q = 0; q < depth; q++)
       for (i = 0; i + MR <= rows; i += MR)
@@ -181,6 +183,32 @@ static inline void copy_a(const __global T *a, INDEX a_row, INDEX a_column, int 
   }
 }
 
+/* Stores the sums of a tile, `vectors` in each row. */
+static OUTLINED void finish_tile(const V *sums, int vectors, __global T *c, const Finish *finish) {
+  for (int r = 0; r < finish->rows; r++)
+    for (int v = 0; v < vectors; v++) {
+      V value = sums[r * vectors + v];
+      int column = v * VW, lanes = min(VW, finish->columns - column);
+      if (lanes == VW && finish->c_column == 1) {
+        INDEX at = r * finish->c_row + column;
+        value *= (V)(finish->alpha);
+        if (finish->add) value += VLOAD_T(c, at);
+        if (finish->bias_row) value += (V)(LOAD_T(finish->bias_row, r));
+        if (finish->bias_column) value += VLOAD_T(finish->bias_column, column);
+        if (finish->relu) value = value < (V)(0) ? (V)(0) : value;
+        VSTORE_T(c, at, value);
+      } else {
+        REAL edge[VW];
+        VSTORE(edge, 0, value);
+        for (int l = 0; l < lanes; l++) finish_one(edge[l], r, column + l, c, finish);
+      }
+    }
+}
+
+#if NV > 3
+#define VECTORS NV
+#include "gemm_tile.clh"
+#endif
 #define VECTORS 3
 #include "gemm_tile.clh"
 #define VECTORS 2
@@ -210,9 +238,10 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
     int last = begin + depth >= k;
     finish.add = begin > 0 || accumulate;
     finish.relu = relu && last;
+    finish.plain = c_column == 1 && !(last && (relu || bias_kind));
     if (panel_a) copy_a(a + begin * a_column, a_row, a_column, rows, depth, a_panel);
-    for (int j = 0; j < columns; j += NR) {
-      int width = min(NR, columns - j);
+    for (int j = 0, width; j < columns; j += width) {
+      width = columns - j >= NR ? NR : min(3 * VW, columns - j);
       const __global REAL *b_tile = (const __global REAL *)(b + begin * b_row + j * b_column);
       INDEX b_step = b_row;
       /* Columns that do not fill their last vector pass through a panel too: nothing beyond B may be read. */
@@ -232,6 +261,10 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
         UNROLL for (int r = 0; r < MR; r++) a_rows[r] = panel_a ? r : min(r, finish.rows - 1) * a_row;
         INDEX a_step = panel_a ? MR : a_column;
         __global T *c_tile = c + i * c_row + j * c_column;
+#if NV > 3
+        if (width == NR) PASTE(tile_, NV)(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
+        else
+#endif
         if (width > 2 * VW) tile_3(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
         else if (width > VW) tile_2(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
         else tile_1(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
@@ -251,8 +284,13 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
 static inline REAL sum_4(PASTE(REAL, 4) v) { return (v.s0 + v.s2) + (v.s1 + v.s3); }
 static inline REAL sum_8(PASTE(REAL, 8) v) { return sum_4(v.lo + v.hi); }
 
+#if MR == 1
+#define DOT_ROWS 1
+#define DOT_COLUMNS 6
+#else
 #define DOT_ROWS 4
 #define DOT_COLUMNS 3
+#endif
 
 /* Products of rows of A with columns of B that are both dense along k, DOT_ROWS x DOT_COLUMNS at a time. */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_dots(OPERANDS, int item_columns) {

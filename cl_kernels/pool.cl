@@ -120,6 +120,13 @@ static inline V load_strided(global const T *x, INDEX p, int s) {
     return (V)(LOAD_1(x, p), LOAD_1(x, p + s), LOAD_1(x, p + 2 * s), LOAD_1(x, p + 3 * s), LOAD_1(x, p + 4 * s),
                LOAD_1(x, p + 5 * s), LOAD_1(x, p + 6 * s), LOAD_1(x, p + 7 * s));
 }
+
+// The same of `count` < 8 elements; the other lanes repeat the last one.
+static inline V load_few(global const T *x, INDEX p, int s, int count) {
+    REAL lanes[VW];
+    for (int i = 0; i < VW; i++) lanes[i] = LOAD_1(x, p + min(i, count - 1) * s);
+    return PASTE(vload, VW)(0, lanes);
+}
 #endif
 
 // Work-item: output rows [id * rows_per_item, ...), a row being (plane, od, oh).
@@ -137,16 +144,22 @@ kernel void pool(global const T *x, global T *y, global IDX *indices, INDEX x_of
         const window d = window_of((int)(row / OH % OD), D, OD, KD, SD, PD, LD);
         const window h = window_of((int)(row % OH), H, OH, KH, SH, PH, LH);
         for (int ow = 0; ow < OW;) {
+#if !ADAPTIVE
+            // The last vector overlaps the one before it.
+            if (ow > inside && ow < outside && outside - VW >= inside) ow = min(ow, outside - VW);
+#endif
             const window w = window_of(ow, W, OW, KW, SW, PW, LW);
 #if !ADAPTIVE
-            if (ow >= inside && ow + VW <= outside) {
+            if (ow >= inside && ow < outside) {
+                const int count = min(VW, outside - ow);
                 V best = (V)(MAX_POOL ? -INFINITY : 0);
                 M at = (M)((d.start * H + h.start) * W + w.start) + (M)(0, 1, 2, 3, 4, 5, 6, 7) * SW;
                 for (int i = d.start; i < d.end; i += LD)
                     for (int j = h.start; j < h.end; j += LH)
                         for (int k = w.start; k < w.end; k += LW) {
                             const int index = (i * H + j) * W + k;
-                            const V v = load_strided(x, plane + index, SW);
+                            const V v = count == VW ? load_strided(x, plane + index, SW)
+                                                    : load_few(x, plane + index, SW, count);
 #if MAX_POOL
                             const M take = (v > best) | (v != v);
                             best = take ? v : best;
@@ -155,13 +168,24 @@ kernel void pool(global const T *x, global T *y, global IDX *indices, INDEX x_of
                             best += v;
 #endif
                         }
-#if MAX_POOL
-                PASTE(vstore, VW)(PASTE(PASTE(convert_, IDX), VW)(at), 0, indices + indices_offset + row * OW + ow);
-#else
+                global IDX *chosen = indices + indices_offset + row * OW + ow;
+#if !MAX_POOL
                 best /= divisor_of(d, h, w, include_pad, divisor);
 #endif
-                STORE_V(y, out + ow, best);
-                ow += VW;
+                if (count == VW) {
+                    if (MAX_POOL) PASTE(vstore, VW)(PASTE(PASTE(convert_, IDX), VW)(at), 0, chosen);
+                    STORE_V(y, out + ow, best);
+                } else {
+                    REAL values[VW];
+                    MASK positions[VW];
+                    PASTE(vstore, VW)(best, 0, values);
+                    PASTE(vstore, VW)(at, 0, positions);
+                    for (int i = 0; i < count; i++) {
+                        if (MAX_POOL) chosen[i] = positions[i];
+                        STORE_1(y, out + ow + i, values[i]);
+                    }
+                }
+                ow += count;
                 continue;
             }
 #endif

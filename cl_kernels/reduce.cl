@@ -30,6 +30,9 @@
 #ifndef AUX          // code of the second output's dtype: the index (EXTREME) or the mean (MOMENTS)
 #define AUX i64
 #endif
+#ifndef LOADED       // type that a load gives
+#define LOADED float
+#endif
 #ifndef ACC          // type in which elements are combined, and its largest finite value
 #define ACC float
 #define ACC_MAX FLT_MAX
@@ -66,6 +69,7 @@
 #define BLOCK 64     // elements (a lane) that are combined directly
 #define CASCADE 32   // blocks that are merged before they join the total
 #define ROW_BLOCK 16 // rows that reduce_columns reads side by side: as many streams as prefetchers follow
+#define SHORT 32     // below this many elements a row does not fill vectors of its own
 #define TILES 32     // vectors of columns a work-item
 #define LOCAL 256    // GPU: work-items a group
 
@@ -98,13 +102,13 @@ static inline void finish(state_1 s, global T_OUT *out, global T_AUX *aux, long 
 
 // The state of `count` elements at p, p + pitch, ...: blocks in a cascade of two levels.
 static inline state_1 reduce_run_1(global const T_IN *x, INDEX p, INDEX pitch, INDEX count, POSITION index, int step) {
-    if (count <= BLOCK) return block_1(x, p, pitch, (int)count, index, step);
+    if (count <= BLOCK) return block_1(x, p, pitch, (int)count, index, step, 1);
     state_1 total = empty_1();
     for (INDEX i = 0; i < count;) {
         state_1 middle = empty_1();
         for (int j = 0; j < CASCADE && i < count; j++, i += BLOCK)
             middle = merge_1(middle, block_1(x, p + i * pitch, pitch, (int)min((INDEX)BLOCK, count - i),
-                                             index + (POSITION)i * step, step));
+                                             index + (POSITION)i * step, step, 1));
         total = merge_1(total, middle);
     }
     return total;
@@ -138,24 +142,26 @@ static inline state_1 merge_lanes(state_16 v) {
     return tree[0];
 }
 
+// The state of `count` vectors at p, p + pitch, ..., as reduce_run_1.
+static inline state_16 reduce_run_16(global const T_IN *x, INDEX p, INDEX pitch, INDEX count, POSITION index,
+                                     int step) {
+    if (count <= BLOCK) return block_16(x, p, pitch, (int)count, index, step, 1);
+    state_16 total = empty_16();
+    for (INDEX i = 0; i < count;) {
+        state_16 middle = empty_16();
+        for (int j = 0; j < CASCADE && i < count; j++, i += BLOCK)
+            middle = merge_16(middle, block_16(x, p + i * pitch, pitch, (int)min((INDEX)BLOCK, count - i),
+                                               index + (POSITION)i * step, step, 1));
+        total = merge_16(total, middle);
+    }
+    return total;
+}
+
 // The state of n contiguous elements at p: 16 lanes, then what is left over.
 static inline state_1 reduce_contiguous(global const T_IN *x, INDEX p, INDEX n, POSITION index) {
-    const INDEX vectors = n / 16, rest = vectors * 16;
-    state_16 total;
-    if (vectors <= BLOCK)
-        total = block_16(x, p, 16, (int)vectors, index, 16);
-    else {
-        total = empty_16();
-        for (INDEX i = 0; i < vectors;) {
-            state_16 middle = empty_16();
-            for (int j = 0; j < CASCADE && i < vectors; j++, i += BLOCK)
-                middle = merge_16(middle, block_16(x, p + i * 16, 16, (int)min((INDEX)BLOCK, vectors - i),
-                                                   index + (POSITION)i * 16, 16));
-            total = merge_16(total, middle);
-        }
-    }
-    const state_1 s = merge_lanes(total);
-    return rest == n ? s : merge_1(s, block_1(x, p + rest, 1, (int)(n - rest), index + (POSITION)rest, 1));
+    const INDEX rest = n / 16 * 16;
+    const state_1 s = merge_lanes(reduce_run_16(x, p, 16, n / 16, index, 16));
+    return rest == n ? s : merge_1(s, block_1(x, p + rest, 1, (int)(n - rest), index + (POSITION)rest, 1, 1));
 }
 
 // Work-item (chunk, part): outputs [chunk * outputs_per_item, ...) of one part.
@@ -172,6 +178,16 @@ kernel void reduce_rows(global const T_IN *x, global T_OUT *out, global T_AUX *a
     for (INDEX o = first; o < last; o++) {
         const INDEX base = x_offset + KEPT(o) + i_first * stride;
         state_1 s = empty_1();
+        if (count < SHORT && parts == 1 && o + 16 <= last && o % k0 + 16 <= k0) {
+            // Short rows: 16 outputs side by side, each lane a row.
+            state_16 rows = empty_16();
+            for (INDEX q = run_first; q < run_last; q++)
+                rows = merge_16(rows, block_16(x, base + RUN(q), stride, (int)count, (POSITION)q * n, 1, t0));
+            for (int lane = 0; lane < 16; lane++)
+                finish(lane_of(rows, lane), out, aux, out_offset + o + lane, aux_offset + o + lane, parameter);
+            o += 15;
+            continue;
+        }
         for (INDEX q = run_first; q < run_last; q++) {
             const INDEX p = base + RUN(q);
             const POSITION index = (POSITION)q * n + i_first;
@@ -204,11 +220,19 @@ kernel void reduce_columns(global const T_IN *x, global T_OUT *out, global T_AUX
     states += part * outputs + o * inner + column;
     const int tiles = (columns + 15) / 16;
     if (columns < 16) {
+        // Vectors reach into the next line, whose lanes are ignored; the last lines, beyond which nothing is known
+        // to be there, are read element by element.
+        const INDEX lines = i_last - i_first, reach = (lines - 1) * pitch + columns - 16;
+        const INDEX whole = reach < 0 || pitch <= 0 ? 0 : reach / pitch + 1;
+        state_16 wide = empty_16();
+        for (INDEX q = run_first; q < run_last && whole > 0; q++)
+            wide = merge_16(wide, reduce_run_16(x, base + RUN(q) + i_first * pitch, pitch, whole,
+                                                (POSITION)q * n + i_first, 1));
         for (int c = 0; c < columns; c++) {
-            state_1 s = empty_1();
-            for (INDEX q = run_first; q < run_last; q++)
-                s = merge_1(s, reduce_run_1(x, base + RUN(q) + i_first * pitch + c, pitch, i_last - i_first,
-                                            (POSITION)q * n + i_first, 1));
+            state_1 s = lane_of(wide, c);
+            for (INDEX q = run_first; q < run_last && whole < lines; q++)
+                s = merge_1(s, reduce_run_1(x, base + RUN(q) + (i_first + whole) * pitch + c, pitch, lines - whole,
+                                            (POSITION)q * n + i_first + whole, 1));
             if (parts == 1)
                 finish(s, out, aux, out_offset + c, aux_offset + c, parameter);
             else
@@ -225,7 +249,7 @@ kernel void reduce_columns(global const T_IN *x, global T_OUT *out, global T_AUX
             // The last tile overlaps its neighbour where 16 does not divide the columns.
             for (int t = 0; t < tiles; t++)
                 tile[t] = merge_16(tile[t], block_16(x, p + min((INDEX)t * 16, columns - 16), pitch, count,
-                                                     (POSITION)q * n + i, 1));
+                                                     (POSITION)q * n + i, 1, 1));
         }
     for (int t = 0; t < tiles; t++)
         for (int lane = 0; lane < 16; lane++) {

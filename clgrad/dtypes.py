@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class dtype:
         """0 for bool, 1 for the integers, 2 for floating point."""
         return 2 if self.is_floating_point else int(self.code != "b8")
 
-    def to_numpy_scalar(self, value: object) -> np.generic:
+    def to_numpy_scalar(self, value: object) -> Any:
         """``value`` as one element of this dtype's memory (bfloat16: its 16 bits)."""
         if self is bfloat16:
             return float32_to_bfloat16(np.asarray(value, np.float32))[()]

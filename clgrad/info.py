@@ -46,7 +46,7 @@ class iinfo:
     def __init__(self, type: dtype):
         if type.is_floating_point or type is dtypes.bool:
             raise TypeError("torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.finfo'")
-        limits = np.iinfo(type.numpy)
+        limits: Any = np.iinfo(type.numpy)
         self.dtype, self.bits, self.max, self.min = type.name, limits.bits, int(limits.max), int(limits.min)
 
     def __repr__(self) -> str:

@@ -42,6 +42,13 @@ def layout(shape: Shape, strides: Shape, dtype: dtype, device: Hashable) -> Layo
     return found
 
 
+_contiguous: dict[tuple, Layout] = {}
+
+
 def contiguous_layout(shape: Shape, dtype: dtype, device: Hashable) -> Layout:
     """The layout of a new row-major tensor."""
-    return layout(tuple(shape), contiguous_strides(shape), dtype, device)
+    key = (shape, dtype, device)
+    found = _contiguous.get(key)
+    if found is None:
+        found = _contiguous[key] = layout(tuple(shape), contiguous_strides(shape), dtype, device)
+    return found

@@ -10,8 +10,8 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.ops import copying
 
-_DEFAULTS = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
-_PROFILES = {"default": _DEFAULTS, "short": {**_DEFAULTS, "precision": 2},
+_DEFAULTS: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
+_PROFILES: dict[str, dict[str, Any]] = {"default": _DEFAULTS, "short": {**_DEFAULTS, "precision": 2},
              "full": {**_DEFAULTS, "threshold": math.inf}}
 options: dict[str, Any] = dict(_DEFAULTS)
 

@@ -46,6 +46,16 @@ class Size(tuple):
         return Size, (tuple(self),)
 
 
+def divide_up(a: int, b: int) -> int:
+    """``a / b`` rounded up."""
+    return -(-a // b)
+
+
+def round_up(a: int, b: int) -> int:
+    """The smallest multiple of ``b`` that is not below ``a``."""
+    return -(-a // b) * b
+
+
 def as_shape(sizes: object, name: str = "size") -> Shape:
     """``(2, 3)``, ``[2, 3]``, ``((2, 3),)`` or ``2`` as a tuple of integers that are not negative."""
     if isinstance(sizes, (tuple, list)) and len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):

@@ -488,7 +488,7 @@ _OWN = frozenset({"storage", "offset", "layout", "_requires_grad", "_grad_fn", "
 
 def _rebuilt(cls: type, plain: Any, requires_grad: bool) -> Any:
     if cls is not Tensor:
-        made = object.__new__(cls)
+        made: Any = object.__new__(cls)
         made.storage, made.offset, made.layout = plain.storage, plain.offset, plain.layout
         plain = made
     plain._requires_grad = requires_grad

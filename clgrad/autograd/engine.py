@@ -166,7 +166,7 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
                 node.release()
             for number, edge in enumerate(node.edges):
                 if edge is not None and results[number] is not None and (needed is None or edge[0] in needed):
-                    arrive(*edge, results[number])
+                    arrive(edge[0], edge[1], results[number])
             del results
     finally:
         mode.enabled = before

@@ -122,7 +122,7 @@ class Function:
                                    f"(expected {len(args)}, got {len(found)})")
             found = (*found, *(None,) * (len(args) - len(found)))
             return tuple([found[n] for n in positions])
-        zeros = functools.partial(type(devices).new_zeros, wrap(devices.storage, devices.offset, devices.layout))
+        zeros = wrap(devices.storage, devices.offset, devices.layout).new_zeros
         node = attach(marked, f"{cls.__name__}Backward", [args[n] for n in positions], backward, saved)
         for place, t in enumerate(ctx._to_save):
             if t is not None and id(t) in owners and id(t) not in inputs and saved.entries is not None:

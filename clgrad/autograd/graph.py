@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clgrad.autograd.grad_mode import mode
 from clgrad.layout import Layout
@@ -39,6 +39,9 @@ class TensorBase:
     _retains_grad = False
     _accumulator: Any = None
 
+    if TYPE_CHECKING:
+        def __getattr__(self, name: str) -> Any: ...  # the operators, which the registry adds to the public class
+
     def __init_subclass__(cls, concrete: bool = False, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         if concrete:
@@ -66,17 +69,16 @@ class View:
 class Node:
     """A recorded operation. ``edges[k]`` is (node, output number) for input k, or None where no gradient is needed."""
 
-    __slots__ = ("sequence", "edges", "layouts", "backward", "saved", "outputs", "hooks", "pre_hooks", "capture",
-                 "trace", "metadata", "__weakref__")
+    # What few nodes have stays in the class, so that making a node is cheap.
+    hooks: dict[int, Callable] | None = None
+    pre_hooks: dict[int, tuple[int, Callable]] | None = None
+    capture: dict[int, Any] | None = None  # tensors that keep their gradient: output number -> weak reference
+    trace: str | None = None
+    metadata: dict | None = None
 
     def __init__(self, edges: tuple, layouts: tuple, backward: Callable | None, saved: Saved | None, outputs: int = 1):
         self.sequence = next(_sequence)
         self.edges, self.layouts, self.backward, self.saved, self.outputs = edges, layouts, backward, saved, outputs
-        self.hooks: dict[int, Callable] | None = None
-        self.pre_hooks: dict[int, tuple[int, Callable]] | None = None
-        self.capture: dict[int, Any] | None = None  # tensors that keep their gradient: output number -> weak reference
-        self.trace: str | None = None
-        self.metadata: dict | None = None
 
     def name(self) -> str:
         """PyTorch's name of this kind of node, such as ``MulBackward0``."""
@@ -108,9 +110,13 @@ class Node:
         results = self.backward(*grads)
         if not isinstance(results, tuple):
             results = (results,)
-        return tuple(
-            None if edge is None or g is None else fit(g, layout)
-            for edge, g, layout in zip(self.edges, results, self.layouts, strict=True))
+        fitted: list[Any] = []
+        for edge, g, layout in zip(self.edges, results, self.layouts, strict=True):
+            if edge is None or g is None:
+                fitted.append(None)
+            else:
+                fitted.append(g if g.layout is layout else fit(g, layout))
+        return tuple(fitted)
 
     def release(self) -> None:
         """Drops what was saved: the node cannot run again."""
@@ -132,15 +138,12 @@ def node_class(name: str) -> type[Node]:
     """The class of nodes called ``<name>Backward0``."""
     found = _node_classes.get(name)
     if found is None:
-        found = _node_classes[name] = type(name if name.endswith("Backward") else f"{name}Backward0", (Node,),
-                                           {"__slots__": ()})
+        found = _node_classes[name] = type(name if name.endswith("Backward") else f"{name}Backward0", (Node,), {})
     return found
 
 
 class AccumulateGrad(Node):
     """The end of a path: adds what arrives to the ``grad`` of a leaf."""
-
-    __slots__ = ("variable",)
 
     def __init__(self, variable: Any):
         super().__init__((), (), None, None)
@@ -265,10 +268,16 @@ def attach(output: Any, name: str, inputs: Sequence[Any], backward: Callable, sa
     ``backward`` takes a gradient an output and returns one an input (None where there is none). It must not hold on to
     tensors except through ``saved``. Integer outputs are marked as not differentiable.
     """
-    edges = tuple(None if t is None else edge_of(t) for t in inputs)
-    layouts = tuple(None if t is None else t.layout for t in inputs)
+    edges: list[tuple[Node, int] | None] = []
+    for t in inputs:
+        if t is None or not t._requires_grad:
+            edges.append(None)
+        else:
+            above = t._grad_fn if t._view is None else None
+            edges.append(edge_of(t) if above is None else (above, t._output_nr))
     outputs = output if isinstance(output, tuple) else (output,)
-    node = node_class(name)(edges, layouts, backward, saved, len(outputs))
+    node = node_class(name)(tuple(edges), tuple([None if t is None else t.layout for t in inputs]), backward, saved,
+                            len(outputs))
     if mode.anomaly:
         node.trace = _stack_text()
     for number, tensor in enumerate(outputs):

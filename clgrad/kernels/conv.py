@@ -11,13 +11,11 @@ from typing import Any
 
 from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device, Kernel
-from clgrad.shapes import Shape
+from clgrad.shapes import Shape, divide_up, round_up
 
 Pair = tuple[int, int]
 
 PLANE_BYTES = 1 << 18  # of the input that a work-item holds as planes: they are to stay in its L2 cache
-CLOSE_BYTES = 24 << 10  # planes up to this size stay in L1 while all positions pass one tile of output channels
-NEAR_VECTORS = 12  # vectors of positions that pass one tile of channels where the planes are larger than that
 LONG_UNIT = 64  # vectors of positions that a weight gradient sums before it adds the lanes
 MOST_PARTIAL = 1 << 16  # weights up to this number get the sums of many work-items
 GPU_TILE = 4  # elements per side that a GPU work-item computes
@@ -50,7 +48,7 @@ class Plan:
         buffers, offsets = operands[::2], operands[1::2]
         block = self.device.allocate(self.scratch) if self.scratch else None
         for bound, order in self.steps:
-            self.device.run(bound, tuple([block.buffer if n < 0 else buffers[n] for n in order]),
+            self.device.run(bound, tuple([block.buffer if n < 0 else buffers[n] for n in order]),  # type: ignore[union-attr]
                             tuple([offsets[n] for n in order if n >= 0]))
         if block is not None:
             block.release()
@@ -100,7 +98,7 @@ class _Geometry:
 
     def phase_size(self, axis: int) -> int:
         """Rows or columns of the result's largest phase."""
-        return -(-self.result[axis] // self.result_step[axis])
+        return divide_up(self.result[axis], self.result_step[axis])
 
     @property
     def in_place(self) -> bool:
@@ -189,14 +187,14 @@ class _Kernels:
 
     def elements(self, nbytes: int) -> int:
         """Scratch elements that hold ``nbytes``, in whole cache lines."""
-        return -(-nbytes // 64) * 64 // self.itemsize
+        return round_up(nbytes, 64) // self.itemsize
 
     def sum(self, parts: int, skip: int, stride: int, weights: int, biases: int) -> Bound:
         """The launch that adds up ``parts`` partial gradients; none of them gives zeros."""
         units = self.device.limits.compute_units
         local, most = (1, units) if self.device.is_cpu else (64, 1 << 14)
         items = max(1, min(most, (weights + biases) // (256 if self.device.is_cpu else 1)))
-        return Bound(self.get("conv_sum", "PPP{i}{i}{i}iiii"), (-(-items // local) * local,), (local,), 3,
+        return Bound(self.get("conv_sum", "PPP{i}{i}{i}iiii"), (round_up(items, local),), (local,), 3,
                      self.index * 2, (skip, parts, stride, weights, biases))
 
 
@@ -219,7 +217,7 @@ def _correlation(device: Device, dtype: dtype, g: _Geometry, weight_strides: Pai
         group, tile = kernels.group, kernels.group * GPU_TILE
         kernel = kernels.get("conv_blocks", "PPPP" + OFFSETS + GEOMETRY + "iiii")
         positions = g.images * g.result[0] * g.result[1]
-        size = (-(-positions // tile) * group, -(-g.outputs // tile) * group, g.groups)
+        size = (divide_up(positions, tile) * group, divide_up(g.outputs, tile) * group, g.groups)
         bound = Bound(kernel, size, (group, group, 1), 4, kernels.index * 4,
                       (*g.arguments(), *weight_strides, *ending))
         return Plan(device, ((bound, order),), 0, cost)
@@ -237,23 +235,23 @@ def _planes(kernels: _Kernels, g: _Geometry, weight_strides: Pair, ending: Pair)
     row_bytes = g.channels * phases * pitch * kernels.itemsize
     items = _wanted_items(device, g.operations)
     bands = _bands(rows, g.images * g.groups, items, row_bytes, high_h - low_h)
-    band_rows = -(-rows // bands)
-    bands = -(-rows // band_rows)
-    parts = _output_parts(g.outputs, -(-items // (g.images * g.groups * bands)))
-    part_outputs = -(-(-(-g.outputs // parts)) // 4) * 4
-    parts = -(-g.outputs // part_outputs)
+    band_rows = divide_up(rows, bands)
+    bands = divide_up(rows, band_rows)
+    parts = _output_parts(g.outputs, divide_up(items, g.images * g.groups * bands))
+    part_outputs = round_up(divide_up(g.outputs, parts), 4)
+    parts = divide_up(g.outputs, part_outputs)
     units = g.images * g.groups * bands * parts
-    units_per_item = -(-units // items)
-    items = -(-units // units_per_item)
+    units_per_item = divide_up(units, items)
+    items = divide_up(units, units_per_item)
     in_place = g.in_place and columns >= lanes and not kernels.widen
     plane_rows = band_rows + high_h - low_h
     planes = 0 if in_place else plane_rows * row_bytes
-    table = kernels.elements(8 * g.channels * g.taps)
+    table = kernels.elements(8 * g.channels * g.taps + 4 * (g.result_step[0] * g.result_step[1] + 1))
     slice_elements = table + kernels.elements(planes)
-    block = 1 << 30 if plane_rows * row_bytes <= CLOSE_BYTES else NEAR_VECTORS
-    kernel = kernels.get("conv_planes", "PPPPP" + OFFSETS + GEOMETRY + "i" * 18)
-    constants = (*g.arguments(), *weight_strides, parts, part_outputs, bands, band_rows, units, units_per_item, low_h,
-                 low_w, plane_rows, pitch, slice_elements, table, int(in_place), block, *ending)
+    kernel = kernels.get("conv_planes", "PPPPP" + OFFSETS + GEOMETRY + "i" * 19)
+    steps = (g.source[1], g.source[0] * g.source[1]) if in_place else (row_bytes // kernels.itemsize, pitch)
+    constants = (*g.arguments(), low_h, low_w, plane_rows, pitch, *steps, int(in_place), units, units_per_item,
+                 slice_elements, table, *weight_strides, parts, part_outputs, bands, band_rows, *ending)
     bound = Bound(kernel, (items,), (1,), 5, kernels.index * 4, constants)
     return bound, max(64, items * slice_elements * kernels.itemsize)
 
@@ -261,9 +259,9 @@ def _planes(kernels: _Kernels, g: _Geometry, weight_strides: Pair, ending: Pair)
 def _bands(rows: int, independent: int, items: int, row_bytes: int, border: int) -> int:
     """Into how many bands of rows an image is cut: its planes shall fit in the cache, all work-items have work."""
     fitting = max(1, PLANE_BYTES // max(1, row_bytes) - border)
-    bands = -(-rows // min(rows, max(fitting, 1 + border)))
-    wanted = -(-items // independent)
-    return max(bands, min(wanted, -(-rows // (2 + 2 * border))))
+    bands = divide_up(rows, min(rows, max(fitting, 1 + border)))
+    wanted = divide_up(items, independent)
+    return max(bands, min(wanted, divide_up(rows, 2 + 2 * border)))
 
 
 def _output_parts(outputs: int, wanted: int) -> int:
@@ -275,7 +273,7 @@ def _cpu_weights(kernels: _Kernels, g: _Geometry, bias: bool, cost: tuple[int, i
     device, lanes = kernels.device, kernels.lanes
     (rows, columns), biases = g.result, g.groups * g.outputs
     weights = biases * g.channels * g.taps
-    per_row = -(-columns // lanes)
+    per_row = divide_up(columns, lanes)
     if g.images * rows * columns == 0:
         bound = kernels.sum(0, 0, 0, weights, biases if bias else 0)
         return Plan(device, ((bound, (2, 3 if bias else 2, -1)),), 64, cost)
@@ -286,15 +284,15 @@ def _cpu_weights(kernels: _Kernels, g: _Geometry, bias: bool, cost: tuple[int, i
     if weights > MOST_PARTIAL:
         items = min(items, device.limits.compute_units)
     bands = _bands(rows, g.images, items, row_bytes, high_h - low_h)
-    band_rows = -(-rows // bands)
-    bands = -(-rows // band_rows)
+    band_rows = divide_up(rows, bands)
+    bands = divide_up(rows, band_rows)
     plane_rows = band_rows + high_h - low_h
     image_bytes = max(1, plane_rows * row_bytes)
-    together = min(-(-LONG_UNIT // (band_rows * per_row)), max(1, PLANE_BYTES // image_bytes), -(-g.images // items))
+    together = min(divide_up(LONG_UNIT, band_rows * per_row), PLANE_BYTES // image_bytes, divide_up(g.images, items))
     block = max(1, together) if bands == 1 else 1
-    units = -(-g.images // block) * bands
-    units_per_item = -(-units // items)
-    items = -(-units // units_per_item)
+    units = divide_up(g.images, block) * bands
+    units_per_item = divide_up(units, items)
+    items = divide_up(units, units_per_item)
     in_place = g.in_place and columns >= lanes and not kernels.widen
     y_in_place = columns % lanes == 0 and not kernels.widen
     vectors = block * band_rows * per_row
@@ -303,9 +301,10 @@ def _cpu_weights(kernels: _Kernels, g: _Geometry, bias: bool, cost: tuple[int, i
     planes = 0 if in_place else kernels.elements(block * image_bytes)
     slice_elements = table + y_space + planes
     finished = items == 1 and not kernels.widen
-    kernel = kernels.get("conv_weights", "PPPPP" + OFFSETS + GEOMETRY + "i" * 16)
-    constants = (*g.arguments(), bands, band_rows, block, units, units_per_item, low_h, low_w, plane_rows, pitch,
-                 slice_elements, table, y_space, int(in_place), int(y_in_place), int(bias), int(finished))
+    kernel = kernels.get("conv_weights", "PPPPP" + OFFSETS + GEOMETRY + "i" * 18)
+    steps = (g.source[1], g.source[0] * g.source[1]) if in_place else (pitch, plane_rows * pitch)
+    constants = (*g.arguments(), low_h, low_w, plane_rows, pitch, *steps, int(in_place), units, units_per_item,
+                 slice_elements, table, y_space, bands, band_rows, block, int(y_in_place), int(bias), int(finished))
     order = (0, 1, 2, 3 if bias else 2)
     bound = Bound(kernel, (items,), (1,), 5, kernels.index * 4, constants)
     if finished:
@@ -320,11 +319,11 @@ def _gpu_weights(kernels: _Kernels, g: _Geometry, bias: bool, cost: tuple[int, i
     group, tile = kernels.group, kernels.group * GPU_TILE
     biases, pairs = g.groups * g.outputs, g.channels * g.taps
     positions = g.images * g.result[0] * g.result[1]
-    tiles = (-(-(pairs + 1) // tile), -(-g.outputs // tile))
+    tiles = (divide_up(pairs + 1, tile), divide_up(g.outputs, tile))
     wanted = 4 * kernels.device.limits.compute_units // (tiles[0] * tiles[1] * g.groups)
     parts = max(1, min(wanted, positions // 256))
-    share = -(-positions // parts)
-    parts = -(-positions // share) if share else 0
+    share = divide_up(positions, parts)
+    parts = divide_up(positions, share) if share else 0
     stride = biases * (pairs + 1)
     steps: list[tuple[Bound, tuple[int, ...]]] = []
     if parts:

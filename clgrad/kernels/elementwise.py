@@ -75,7 +75,7 @@ def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Se
     constants = (inner, chunk, rows, *sizes[1:], *(() if len(sizes) > 1 else (1,)),
                  *(stride for steps in strides for stride in steps))
     signature = "P" * len(operands) + varying + index * len(constants)
-    kernel = device.kernel("elementwise.cl", macros["KERNEL_NAME"], macros, signature, prelude=text.prelude())
+    kernel = device.kernel("elementwise.cl", f"pointwise_{name}", macros, signature, prelude=text.prelude())
     return Plan(device, Bound(kernel, global_size, local_size, len(operands), varying, constants), cost)
 
 

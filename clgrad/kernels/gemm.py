@@ -6,6 +6,7 @@ from typing import Any
 
 from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device, Kernel
+from clgrad.shapes import divide_up, round_up
 
 Strides = tuple[int, int, int]  # of batch, row and column, in elements
 
@@ -15,6 +16,7 @@ BIASES = {None: 0, "row": 1, "column": 2}
 BLOCK_DEPTH = 256  # of k in one slice: a panel of 24 columns of B is then 24 KiB and stays in L1
 BLOCK_ROWS = 256  # of A in one slice: 256 KiB, which stay in L2 while the panels of B pass
 FEW_ROWS = 16  # up to here dot products beat copying B into panels, whose cost is shared by the rows
+ONE_ROW = 1 << 18  # a vector times a matrix of this size is worth a program of its own, with tiles of one row
 SPLIT_DEPTH = 2048  # a product is split along k where its parts are at least this deep
 MOST_PARTS = 64
 WIDE = 2**31 - 2**16  # from here on indices are 64 bits wide; below, a tile may step over the end
@@ -43,12 +45,16 @@ class Plan:
             a, a_offset, b, b_offset = b, b_offset, a, a_offset
         if self.sum is not None:
             self._in_two_stages(a, a_offset, b, b_offset, c, c_offset, bias, bias_offset)
-        elif self.scratch:
+            return
+        if bias is None:
+            bias = c
+        offsets = (a_offset, b_offset, c_offset, bias_offset)
+        if self.scratch:
             block = self.device.allocate(self.scratch)
-            self.device.run(self.bound, (a, b, c, c if bias is None else bias, block.buffer), (a_offset, b_offset, c_offset, bias_offset))
+            self.device.run(self.bound, (a, b, c, bias, block.buffer), offsets)
             block.release()
         else:
-            self.device.run(self.bound, (a, b, c, c if bias is None else bias, c), (a_offset, b_offset, c_offset, bias_offset))
+            self.device.run(self.bound, (a, b, c, bias, c), offsets)
 
     def _in_two_stages(self, a: Any, a_offset: int, b: Any, b_offset: int, c: Any, c_offset: int, bias: Any,
                        bias_offset: int) -> None:
@@ -103,7 +109,10 @@ class _Shape:
         self.index = "l" if max(reach, m * n) >= WIDE else "i"
         self.lanes = max(4, device.limits.vector_width * 4 // dtype.compute.itemsize) if dtype.is_floating_point else 8
         self.rows = 8 if self.lanes * dtype.compute.itemsize >= 64 and dtype.is_floating_point else 4
-        self.columns = 3 * self.lanes
+        self.vectors = 3
+        if m == 1 and n * k >= ONE_ROW:
+            self.rows, self.vectors = 1, 12
+        self.columns = self.vectors * self.lanes
 
     def transposed(self) -> _Shape:
         """The same product as C^T = B^T A^T."""
@@ -118,7 +127,7 @@ class _Shape:
                   "FLOATING": int(self.dtype.is_floating_point), "WIDEN": int(self.widen),
                   "INDEX": "long" if self.index == "l" else "int"}
         if self.device.is_cpu:
-            macros |= {"VW": self.lanes, "MR": self.rows}
+            macros |= {"VW": self.lanes, "MR": self.rows, "NV": self.vectors}
         else:
             macros |= {"VW": 1, "GROUP": _group(self.device)}
         letters = {"i": self.index, "s": SCALARS.get(scalar, "i")}
@@ -128,7 +137,7 @@ class _Shape:
 
 
 def _better_transposed(s: _Shape) -> bool:
-    """Whether C^T = B^T A^T suits the kernels better: they like dense rows of C, and few rows rather than few columns."""
+    """Whether C^T = B^T A^T suits the kernels better: they like dense rows of C, and rather few rows than columns."""
     if (s.c[1] == 1) != (s.c[2] == 1) and s.m > 1 and s.n > 1:
         return s.c[1] == 1
     return s.n < s.m and s.n <= FEW_ROWS and (s.n == 1 or (s.a[2] == 1 and s.b[1] == 1))
@@ -139,7 +148,7 @@ def _parts(s: _Shape) -> int:
     if s.batch > 1 or s.widen:
         return 1
     tile = 64 if not s.device.is_cpu else 4 * s.columns
-    tiles = -(-s.m // tile) * -(-s.n // tile)
+    tiles = divide_up(s.m, tile) * divide_up(s.n, tile)
     wanted = s.device.limits.compute_units * (1 if s.device.is_cpu else 2)
     depth = SPLIT_DEPTH if s.device.is_cpu else 256
     return max(1, min(wanted // tiles, s.k // depth, MOST_PARTS))
@@ -147,16 +156,15 @@ def _parts(s: _Shape) -> int:
 
 def _split_plan(s: _Shape, parts: int, swapped: bool, ending: tuple, cost: tuple[int, int]) -> Plan:
     """The parts of k as batch elements of a first product, whose results ``gemm_sum`` adds up."""
-    depth = -(-s.k // parts)
-    depth = -(-depth // 64) * 64
-    parts = -(-s.k // depth)
+    depth = round_up(divide_up(s.k, parts), 64)
+    parts = divide_up(s.k, depth)
     first = _Shape(s.device, s.dtype, parts, s.m, s.n, s.k, (depth * s.a[2], *s.a[1:]), (depth * s.b[1], *s.b[1:]),
                    (s.m * s.n, s.n, 1))
     first.index = s.index
     bound, scratch = _product(first, depth, (1, 0, 0, 0))
     local = 1 if s.device.is_cpu else 64
     items = min(4 * s.device.limits.compute_units if s.device.is_cpu else 4096, s.m * s.n)
-    second = Bound(s.kernel("gemm_sum"), (-(-items // local) * local,), (local,), 3, s.index * 2,
+    second = Bound(s.kernel("gemm_sum"), (round_up(items, local),), (local,), 3, s.index * 2,
                    (parts, s.m, s.n, s.c[1], s.c[2], *ending))
     return Plan(s.device, bound, swapped, scratch or 1, cost, (second, parts * s.m * s.n * s.dtype.itemsize))
 
@@ -168,7 +176,7 @@ def _product(s: _Shape, split: int, ending: tuple) -> tuple[Bound, int]:
     if not s.device.is_cpu:
         group = _group(s.device)
         tile = 4 * group
-        size = (-(-s.n // tile) * group, -(-s.m // tile) * group, s.batch)
+        size = (divide_up(s.n, tile) * group, divide_up(s.m, tile) * group, s.batch)
         return Bound(s.kernel("gemm_blocks"), size, (group, group, 1), 5, varying, constants), 0
     if s.m <= FEW_ROWS and s.a[2] == 1 and s.b[1] == 1 and s.b[2] != 1:
         return _dots(s, varying, constants), 0
@@ -177,8 +185,9 @@ def _product(s: _Shape, split: int, ending: tuple) -> tuple[Bound, int]:
 
 def _dots(s: _Shape, varying: str, constants: tuple) -> Bound:
     items = max(1, _wanted_items(s) // s.batch)
-    share = -(-(-(-s.n // items)) // 3) * 3
-    return Bound(s.kernel("gemm_dots", "i"), (-(-s.n // share), 1, s.batch), (1, 1, 1), 5, varying, (*constants, share))
+    share = round_up(divide_up(s.n, items), 6)
+    grid = (divide_up(s.n, share), 1, s.batch)
+    return Bound(s.kernel("gemm_dots", "i"), grid, (1, 1, 1), 5, varying, (*constants, share))
 
 
 def _tiles(s: _Shape, varying: str, constants: tuple, split: int) -> tuple[Bound, int]:
@@ -189,10 +198,10 @@ def _tiles(s: _Shape, varying: str, constants: tuple, split: int) -> tuple[Bound
     # Measured: copying A pays where its rows are strided and long, copying B where it does not fit in L2.
     panel_a = s.widen or (s.a[2] != 1 and (s.a[1] != 1 or s.m >= 512) and depth >= 32 and columns >= 64)
     panel_b = s.widen or s.b[2] != 1 or (rows >= 32 and s.n * s.k >= 1 << 16)
-    grid = (-(-s.n // columns), -(-s.m // rows), s.batch)
+    grid = (divide_up(s.n, columns), divide_up(s.m, rows), s.batch)
     scratch = 0
     if panel_a or panel_b or s.n % s.lanes:
-        panels = -(-rows // s.rows) * (depth * s.rows + 16) if panel_a else 0
+        panels = divide_up(rows, s.rows) * (depth * s.rows + 16) if panel_a else 0
         scratch = grid[0] * grid[1] * grid[2] * (depth * s.columns + panels) * s.dtype.compute.itemsize
     extra = (rows, columns, depth, int(panel_a), int(panel_b))
     return Bound(s.kernel("gemm_tiles", "iiiii"), grid, (1, 1, 1), 5, varying, (*constants, *extra)), scratch
@@ -207,15 +216,15 @@ def _wanted_items(s: _Shape) -> int:
 
 
 def _item_block(s: _Shape) -> tuple[int, int]:
-    """Rows and columns of C of one work-item, in whole tiles. B is copied once per block of rows, so rows come first."""
-    row_blocks = -(-s.m // BLOCK_ROWS)
-    wanted = -(-_wanted_items(s) // s.batch)
-    column_tiles = -(-s.n // s.columns)
-    column_blocks = min(column_tiles, -(-wanted // row_blocks))
+    """Rows and columns of C of a work-item, in whole tiles. B is copied once per block of rows, so rows come first."""
+    row_blocks = divide_up(s.m, BLOCK_ROWS)
+    wanted = divide_up(_wanted_items(s), s.batch)
+    column_tiles = divide_up(s.n, s.columns)
+    column_blocks = min(column_tiles, divide_up(wanted, row_blocks))
     if column_blocks * row_blocks < wanted:
-        row_blocks = min(-(-s.m // s.rows), -(-wanted // column_blocks))
-    rows = -(-(-(-s.m // row_blocks)) // s.rows) * s.rows
-    columns = -(-column_tiles // column_blocks) * s.columns
+        row_blocks = min(divide_up(s.m, s.rows), divide_up(wanted, column_blocks))
+    rows = round_up(divide_up(s.m, row_blocks), s.rows)
+    columns = divide_up(column_tiles, column_blocks) * s.columns
     return rows, columns
 
 

@@ -146,7 +146,8 @@ def macros_of(op: str, in_dtype: dtype, out_dtype: dtype, wide: bool, order: flo
     names = {"LOWEST": lowest, "HIGHEST": highest}
     aux = in_dtype if op.endswith("_mean") else dtypes.int64
     macros: dict[str, object] = {
-        "IN": in_dtype.code, "OUT": out_dtype.code, "AUX": aux.code, "ACC": acc, "ACC_MAX": largest, "KIND": row.kind,
+        "IN": in_dtype.code, "OUT": out_dtype.code, "AUX": aux.code, "LOADED": in_dtype.compute.cl,
+        "ACC": acc, "ACC_MAX": largest, "KIND": row.kind,
         "POSITION": "long" if wide or acc in ("double", "long") else "int",
         "POSITION_MAX": "LONG_MAX" if wide or acc in ("double", "long") else "INT_MAX",
         "INDEX": "long" if wide else "int", "VW": 16, "READ(v)": row.read, "MAP(x)": row.map,
@@ -210,7 +211,7 @@ def _bind(device: Device, layout: Split, outputs: int, macros: dict[str, object]
     runs_per_part, n_per_part, parts = _parts(items, per_output, runs, n, units, cpu, layout.columns)
     sizes = (runs, runs_per_part, n, n_per_part, layout.stride, k0, t0, k1, t1, t2, max(r0, 1), s0, s1)
 
-    def bound(name: str, buffers: int, work: tuple[int, ...], head: tuple[int, ...], kinds: str) -> Bound:
+    def bound(name: str, buffers: int, work: tuple[int, ...], head: tuple[float, ...], kinds: str) -> Bound:
         kernel = device.kernel("reduce.cl", name, macros, "P" * buffers + index * (buffers - 1) + kinds)
         local = (1,) * len(work) if cpu else (GROUP, 1, 1)[:len(work)]
         return Bound(kernel, work, local, buffers, index * (buffers - 1), head)

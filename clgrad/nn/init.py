@@ -1,6 +1,7 @@
 """Initial values of parameters. Each function fills a tensor in place, unrecorded, and returns it.
 
-Sources: Glorot and Bengio 2010 (xavier), He et al. 2015 (kaiming), Saxe et al. 2013 (orthogonal), Martens 2010 (sparse).
+Sources: Glorot and Bengio 2010 (xavier), He et al. 2015 (kaiming), Saxe et al. 2013 (orthogonal), Martens 2010
+(sparse).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from clgrad.autograd import no_grad
 from clgrad.creation import tensor as make_tensor
-from clgrad.ops.registry import FUNCTIONS
+from clgrad.sampling import randperm
 
 _GAINS = {"linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv3d": 1.0, "conv_transpose1d": 1.0, "conv_transpose2d": 1.0,
           "conv_transpose3d": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
@@ -186,6 +187,6 @@ def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = No
     normal_(tensor, 0.0, std, generator)
     keep = np.ones((rows, columns), bool)
     for column in range(columns):
-        keep[FUNCTIONS["randperm"](rows).tolist()[:zeros], column] = False
+        keep[randperm(rows, device="cpu").tolist()[:zeros], column] = False
     with no_grad():
         return tensor.mul_(make_tensor(keep, device=tensor.device))

@@ -64,7 +64,8 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
 
 def nll_loss(input: Any, target: Any, weight: Any = None, size_average: bool | None = None, ignore_index: int = -100,
              reduce: bool | None = None, reduction: str = "mean") -> Any:
-    """-``input`` (n, c, ...), which holds logarithms of probabilities, at the classes that ``target`` (n, ...) names."""
+    """-``input`` (n, c, ...), which holds logarithms of probabilities, at the classes that ``target`` (n, ...) "
+      "names."""
     reduction = reduction_of(size_average, reduce, reduction)
     return FUNCTIONS["nll_loss"](input, target, weight=weight, ignore_index=ignore_index, reduction=reduction)
 

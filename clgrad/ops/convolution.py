@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
 from clgrad.kernels import conv
-from clgrad.ops.copying import empty
+from clgrad.layout import Layout, contiguous_layout
+from clgrad.ops.copying import blank, empty
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.registry import operator
 from clgrad.shapes import Shape
@@ -28,16 +29,16 @@ class Geometry(NamedTuple):
     groups: int
 
 
-_plans: dict[tuple, conv.Plan] = {}
+_plans: dict[tuple, tuple[conv.Plan | None, Layout]] = {}
 
 
-def _plan(make: Any, x: Shape, w: Shape, like: Any, g: Geometry, bias: bool) -> conv.Plan:
-    key = (make, x, w, like.layout.dtype, like.layout.device, g, bias)
-    plan = _plans.get(key)
-    if plan is None:
-        plan = _plans[key] = make(like.layout.device.compute, like.layout.dtype, x, w, g.stride, g.padding, g.dilation,
-                                  g.groups, bias=bias)
-    return plan
+def _planned(make: Any, a: Layout, b: Layout, shapes: tuple[Shape, Shape], result: Shape, g: Geometry,
+             bias: bool) -> tuple[conv.Plan | None, Layout]:
+    """The plan that ``make`` makes of the shapes of x and w, None for an empty result, and the result's layout."""
+    out = contiguous_layout(tuple(result), a.dtype, a.device)
+    plan = make(a.device.compute, a.dtype, *shapes, g.stride, g.padding, g.dilation,  # type: ignore[attr-defined]
+                g.groups, bias=bias) if out.numel else None
+    return plan, out
 
 
 def output_size(x: Shape, w: Shape, g: Geometry) -> Shape:
@@ -50,10 +51,16 @@ def forward(x: Any, w: Any, bias: Any, g: Geometry) -> Any:
     """The convolution of (N, Ci, H, W) with (Co, Ci/groups, KH, KW)."""
     x, w = x.contiguous(), w.contiguous()
     bias = None if bias is None else bias.contiguous()
-    x_shape, w_shape = x.layout.shape, w.layout.shape
-    out = empty((x_shape[0], w_shape[0], *output_size(x_shape, w_shape, g)), x.layout.dtype, x.layout.device)
-    if out.layout.numel:
-        plan = _plan(conv.forward_plan, x_shape, w_shape, x, g, bias is not None)
+    key = ("forward", x.layout, w.layout, g, bias is None)
+    found = _plans.get(key)
+    if found is None:
+        x_shape, w_shape = x.layout.shape, w.layout.shape
+        result = (x_shape[0], w_shape[0], *output_size(x_shape, w_shape, g))
+        found = _plans[key] = _planned(conv.forward_plan, x.layout, w.layout, (x_shape, w_shape), result, g,
+                                       bias is not None)
+    plan, made = found
+    out = blank(made)
+    if plan is not None:
         execute(plan, (x, w) if bias is None else (x, w, bias), (out,))
     if needs_graph(x, w, bias):
         _record(out, x, w, bias, g)
@@ -80,10 +87,15 @@ def input_gradient(dy: Any, w: Any, bias: Any, x_shape: Shape, g: Geometry) -> A
     """The gradient of a convolution's input of shape ``x_shape``, or a transposed convolution with its bias."""
     dy, w = dy.contiguous(), w.contiguous()
     bias = None if bias is None else bias.contiguous()
-    out = empty(x_shape, dy.layout.dtype, dy.layout.device)
     w_shape = w.layout.shape
-    if out.layout.numel:
-        plan = _plan(conv.input_gradient_plan, tuple(x_shape), w_shape, dy, g, bias is not None)
+    key = ("input", dy.layout, w.layout, x_shape, g, bias is None)
+    found = _plans.get(key)
+    if found is None:
+        found = _plans[key] = _planned(conv.input_gradient_plan, dy.layout, w.layout, (tuple(x_shape), w_shape), x_shape,
+                                       g, bias is not None)
+    plan, made = found
+    out = blank(made)
+    if plan is not None:
         execute(plan, (dy, w) if bias is None else (dy, w, bias), (out,))
     if needs_graph(dy, w, bias):
         need_dy, need_w = dy._requires_grad, w._requires_grad
@@ -102,9 +114,10 @@ def input_gradient(dy: Any, w: Any, bias: Any, x_shape: Shape, g: Geometry) -> A
 def weight_gradient(x: Any, dy: Any, w_shape: Shape, g: Geometry) -> Any:
     """The gradient of a convolution's weight."""
     x, dy = x.contiguous(), dy.contiguous()
-    out = empty(w_shape, x.layout.dtype, x.layout.device)
-    if out.layout.numel:
-        execute(_plan(conv.weight_gradient_plan, x.layout.shape, tuple(w_shape), x, g, False), (x, dy), (out,))
+    plan, made = _weight_plan(x, dy, w_shape, g, False)
+    out = blank(made)
+    if plan is not None:
+        execute(plan, (x, dy), (out,))
     if needs_graph(x, dy):
         x_shape = x.layout.shape
         need_x, need_dy = x._requires_grad, dy._requires_grad
@@ -121,12 +134,22 @@ def weight_gradient(x: Any, dy: Any, w_shape: Shape, g: Geometry) -> Any:
 def weight_and_bias_gradient(x: Any, dy: Any, w_shape: Shape, g: Geometry) -> tuple[Any, Any]:
     """Both in one launch. Not recorded."""
     x, dy = x.contiguous(), dy.contiguous()
-    dw = empty(w_shape, x.layout.dtype, x.layout.device)
-    db = empty((w_shape[0],), x.layout.dtype, x.layout.device)
-    if dw.layout.numel == 0:
+    plan, made = _weight_plan(x, dy, w_shape, g, True)
+    dw = blank(made)
+    if plan is None:
         return dw, dy.sum((0, 2, 3))
-    execute(_plan(conv.weight_gradient_plan, x.layout.shape, tuple(w_shape), x, g, True), (x, dy), (dw, db))
+    db = empty((made.shape[0],), made.dtype, made.device)  # type: ignore[arg-type]
+    execute(plan, (x, dy), (dw, db))
     return dw, db
+
+
+def _weight_plan(x: Any, dy: Any, w_shape: Shape, g: Geometry, bias: bool) -> tuple[conv.Plan | None, Layout]:
+    key = ("weight", x.layout, dy.layout, w_shape, g, bias)
+    found = _plans.get(key)
+    if found is None:
+        found = _plans[key] = _planned(conv.weight_gradient_plan, x.layout, dy.layout,
+                                       (x.layout.shape, tuple(w_shape)), w_shape, g, bias)
+    return found
 
 
 # The public functions.
@@ -178,23 +201,38 @@ def _checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilat
     return steps, spread
 
 
+_known: dict[tuple, tuple] = {}
+
+
 def _convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
               groups: int) -> Any:
-    steps, spread = _checked(name, x, w, bias, rank, stride, dilation, groups, False)
-    kernel = w.layout.shape[2:]
     if isinstance(padding, str):
-        x, around = _padded(name, x, padding, kernel, steps, spread)
-    else:
-        around = tuple_of("padding", padding, rank)
-        if min(around) < 0:
-            raise RuntimeError("negative padding is not supported")
-    sizes = x.layout.shape[-rank:]
+        steps, spread = _checked(name, x, w, bias, rank, stride, dilation, groups, False)
+        x, padding = _padded(name, x, padding, w.layout.shape[2:], steps, spread)
+    # The checks of one set of layouts and arguments are done once.
+    key = tuple([getattr(t, "layout", None) for t in (x, w, bias)]
+                + [tuple(a) if isinstance(a, list) else a for a in (stride, padding, dilation, groups)])
+    found = _known.get(key)
+    if found is None:
+        found = _known[key] = _geometry(name, rank, x, w, bias, stride, padding, dilation, groups)
+    return _in_two_dimensions(x, w, rank, lambda a, b, g: forward(a, b, bias, g), found[0], found[1],
+                              found[2], groups)
+
+
+def _geometry(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
+              groups: int) -> tuple[tuple, tuple, tuple]:
+    """Stride, padding and dilation of a convolution, checked against its operands."""
+    steps, spread = _checked(name, x, w, bias, rank, stride, dilation, groups, False)
+    kernel, sizes = w.layout.shape[2:], x.layout.shape[-rank:]
+    around = tuple_of("padding", padding, rank)
+    if min(around) < 0:
+        raise RuntimeError("negative padding is not supported")
     for size, pad, d, k in zip(sizes, around, spread, kernel, strict=True):
         if size + 2 * pad < d * (k - 1) + 1:
             padded = " x ".join(str(s + 2 * p) for s, p in zip(sizes, around, strict=True))
             raise RuntimeError(f"Calculated padded input size per channel: ({padded}). Kernel size: "
                                f"({' x '.join(map(str, kernel))}). Kernel size can't be greater than actual input size")
-    return _in_two_dimensions(x, w, rank, lambda a, b, g: forward(a, b, bias, g), steps, around, spread, groups)
+    return steps, around, spread
 
 
 def _in_two_dimensions(x: Any, w: Any, rank: int, run: Any, steps: tuple, around: tuple, spread: tuple,

@@ -9,7 +9,7 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, attach, check_in_place, mark_changed, needs_graph, rebase, wrap
 from clgrad.dtypes import dtype
-from clgrad.layout import contiguous_layout, layout
+from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops import pointwise
 from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, operator
 from clgrad.runtime import canonical, device, filled_storage, host_storage, new_storage
@@ -20,9 +20,16 @@ COPY = REGISTRY.pointwise["_copy"]
 
 def empty(shape: Shape, dtype: dtype, place: device, strides: Shape | None = None) -> Any:
     """An uninitialised tensor; its memory is taken when it is first used."""
-    made = (contiguous_layout(tuple(shape), dtype, place) if strides is None
-            else layout(tuple(shape), tuple(strides), dtype, place))
-    return wrap(new_storage(place.compute, extent(shape, made.strides) * dtype.itemsize), 0, made)
+    if strides is None:
+        made = contiguous_layout(shape, dtype, place)
+        return wrap(new_storage(place.compute, made.nbytes), 0, made)
+    made = layout(tuple(shape), tuple(strides), dtype, place)
+    return wrap(new_storage(place.compute, made.extent * dtype.itemsize), 0, made)
+
+
+def blank(made: Layout) -> Any:
+    """An uninitialised tensor of a dense layout; its memory is taken when it is first used."""
+    return wrap(new_storage(made.device.compute, made.nbytes), 0, made)  # type: ignore[attr-defined]
 
 
 def full(shape: Shape, value: Any, dtype: dtype, place: device) -> Any:

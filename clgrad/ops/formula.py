@@ -100,6 +100,6 @@ def _mask(node: ast.expr) -> str:
 
 
 def _number(value: Any) -> str:
-    if isinstance(value, bool) or isinstance(value, int):
+    if isinstance(value, (bool, int)):
         return f"K({int(value)})"
     return f"K(C({value!r}))"

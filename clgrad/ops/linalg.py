@@ -105,6 +105,8 @@ def _multiply(a: Any, b: Any) -> Any:
         return out
     if k == 0:
         return out.zero_()
+    if not batch:
+        return product(a, b, out)
     flat = out.view(prod(batch), m, n)
     product(_as_batch(a, batch), _as_batch(b, batch), flat)
     return out

@@ -12,11 +12,11 @@ from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, current_node, mark_changed, rebase, wrap
 from clgrad.dtypes import dtype
 from clgrad.kernels import elementwise
-from clgrad.layout import Layout, contiguous_layout, layout
+from clgrad.layout import Layout, layout
 from clgrad.ops import table  # noqa: F401  (fills the registry)
 from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, Pointwise
 from clgrad.runtime import Device, new_storage, settle
-from clgrad.shapes import Shape, broadcast_shapes, broadcast_strides, extent, is_dense
+from clgrad.shapes import Shape, broadcast_shapes, broadcast_strides, is_dense
 
 _NUMBERS = (int, float, np.number, np.bool_)
 _plan_caches: list[dict] = []
@@ -25,11 +25,15 @@ _plan_caches: list[dict] = []
 class Prepared:
     """What is known of a call before its data: the plan and the result's layout."""
 
-    __slots__ = ("plan", "layout", "device", "nbytes", "calc")
+    __slots__ = ("plan", "layout", "device", "nbytes", "reads", "numbers", "convert")
 
-    def __init__(self, plan: elementwise.Plan, result: Layout, device: Device, calc: str):
-        self.plan, self.layout, self.device, self.calc = plan, result, device, calc
-        self.nbytes = extent(result.shape, result.strides) * result.dtype.itemsize
+    def __init__(self, plan: elementwise.Plan, result: Layout, device: Device, calc: str, reads: list[int],
+                 numbers: list[int]):
+        self.plan, self.layout, self.device = plan, result, device
+        self.nbytes = result.extent * result.dtype.itemsize
+        # Positions of the operands that the kernel reads, and of those that are numbers, converted by ``convert``.
+        self.reads, self.numbers = reads, numbers
+        self.convert: Callable = int if calc in ("int", "long") else float
 
 
 def clear_plans() -> None:
@@ -99,12 +103,14 @@ def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -
     _check_fp64(device, op.name, [*(a.dtype for a in known), common])
     calc = elementwise.calc_type(common)
     formula = op.integers if op.integers is not None and not common.is_floating_point else op.value
-    inputs = [elementwise.Operand(name, a.dtype, broadcast_strides(a.shape, a.strides, shape))
-              for name, a in zip(op.tensors, layouts, strict=True) if a is not None and name in formula.names]
-    scalars = [name for name, a in zip(op.tensors, layouts, strict=True) if a is None]
+    reads = [n for n, name in enumerate(op.tensors) if layouts[n] is not None and name in formula.names]
+    numbered = [n for n, a in enumerate(layouts) if a is None]
+    inputs = [elementwise.Operand(op.tensors[n], a.dtype, broadcast_strides(a.shape, a.strides, shape))
+              for n in reads if (a := layouts[n]) is not None]  # type: ignore[assignment]
+    scalars = [*(op.tensors[n] for n in numbered), *op.parameters]
     plan = elementwise.plan(device, op.name.lstrip("_"), calc, [formula.c], inputs,
-                            [elementwise.Operand("out", out.dtype, out.strides)], [*scalars, *op.parameters], shape)
-    return Prepared(plan, out, device, calc)
+                            [elementwise.Operand("out", out.dtype, out.strides)], scalars, shape)
+    return Prepared(plan, out, device, calc, reads, numbered)
 
 
 def _check_fp64(device: Device, name: str, used: list[dtype]) -> None:
@@ -120,29 +126,29 @@ def new_result(prepared: Prepared) -> Any:
 
 # Calls.
 
-def _scalar(calc: str, value: Any) -> Any:
-    return int(value) if calc in ("int", "long") else float(value)
-
-
-def _launch(op: Pointwise, prepared: Prepared, operands: tuple, parameters: tuple, out: Any, write: bool) -> None:
+def _launch(prepared: Prepared, operands: tuple, parameters: tuple, out: Any, write: bool) -> None:
     """Enqueues the kernel; waits where memory is exported."""
-    names = op.tensors
-    formula = op.integers if op.integers is not None and prepared.calc in ("int", "long") else op.value
-    tensors = [t for name, t in zip(names, operands, strict=True)
-               if isinstance(t, TensorBase) and name in formula.names]
-    calc = prepared.calc
-    scalars = tuple([_scalar(calc, v) for v in operands if not isinstance(v, TensorBase)]
-                    + [_scalar(calc, v) for v in parameters])
-    tensors.append(out)
     exported = False
-    buffers = []
-    for position, t in enumerate(tensors):
+    buffers, offsets = [], []
+    for position in prepared.reads:
+        t = operands[position]
         buffer = t.storage.buffer
         if buffer is None:
-            buffer = t.storage.acquire(write and position == len(tensors) - 1)
+            buffer = t.storage.acquire()
             exported = True
         buffers.append(buffer)
-    prepared.plan(tuple(buffers), tuple([t.offset for t in tensors]), scalars)
+        offsets.append(t.offset)
+    buffer = out.storage.buffer
+    if buffer is None:
+        buffer = out.storage.acquire(write)
+        exported = True
+    buffers.append(buffer)
+    offsets.append(out.offset)
+    scalars: tuple = ()
+    if prepared.numbers or parameters:
+        convert = prepared.convert
+        scalars = tuple([convert(operands[n]) for n in prepared.numbers] + [convert(v) for v in parameters])
+    prepared.plan(tuple(buffers), tuple(offsets), scalars)
     if exported:
         settle()
 
@@ -155,7 +161,7 @@ def run(op: Pointwise, operands: tuple, parameters: tuple = ()) -> Any:
     if prepared is None:
         prepared = plans[key] = _prepare(op, list(key), None)
     out = new_result(prepared)
-    _launch(op, prepared, operands, parameters, out, False)
+    _launch(prepared, operands, parameters, out, False)
     return out
 
 
@@ -168,7 +174,7 @@ def run_into(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> Non
     if prepared is None:
         prepared = plans[key] = _prepare(op, list(key[:-2]), out.layout)
     mark_changed(out)
-    _launch(op, prepared, operands, parameters, out, True)
+    _launch(prepared, operands, parameters, out, True)
 
 
 def _apart(op: Pointwise, operand: Any, out: Any) -> Any:
@@ -202,12 +208,12 @@ def _plans_of(op: Pointwise) -> dict:
 
 # Gradients.
 
-_derivatives: dict[tuple[str, str], Pointwise] = {}
+_derivatives: dict[tuple[Pointwise, str], Pointwise] = {}
 
 
 def _derivative(op: Pointwise, operand: str) -> Pointwise:
     """The derivative's formula as a row of its own."""
-    key = (op.name, operand)
+    key = (op, operand)
     found = _derivatives.get(key)
     if found is None:
         formula = op.derivatives[operand]
@@ -238,34 +244,50 @@ def evaluate(op: Pointwise, operand: str, values: dict[str, Any]) -> Any:
 _TENSOR_ONLY = frozenset({"zeros_like"})
 
 
+class _Recipe:
+    """What recording a row needs, for one choice of operands that are numbers and of those that need gradients."""
+
+    def __init__(self, op: Pointwise, tensors: tuple[bool, ...], needed: tuple[bool, ...]):
+        names = op.tensors
+        for name, need in zip(names, needed, strict=True):
+            if need and name not in op.derivatives:
+                raise NotImplementedError(f"the derivative for '{name}' of '{op.name}' is not implemented")
+        self.name = node_name(op.name)
+        self.needed = [name if need else None for name, need in zip(names, needed, strict=True)]
+        wanted = {n for name in self.needed if name for n in op.derivatives[name].names}
+        self.kept = [n for n, name in enumerate(names) if tensors[n] and name in wanted]
+        self.numbers = [n for n, is_tensor in enumerate(tensors) if not is_tensor]
+        self.value = "y" in wanted
+        self.saved_names = [names[n] for n in self.kept] + (["y"] if self.value else [])
+
+
+_recipes: dict[tuple, _Recipe] = {}
+
+
 def record(op: Pointwise, operands: tuple, parameters: tuple, out: Any, changes: int = 0) -> Any:
     """Makes ``out`` the result of a node. ``changes``: how often its memory is still going to change."""
-    names = op.tensors
-    needed = [isinstance(t, TensorBase) and t._requires_grad for t in operands]
-    wanted: set[str] = set()
-    for name, need in zip(names, needed, strict=True):
-        if need and name not in op.derivatives:
-            raise NotImplementedError(f"the derivative for '{name}' of '{op.name}' is not implemented")
-        if need:
-            wanted |= op.derivatives[name].names
-    fixed = {n: v for n, v in zip(names, operands, strict=True) if not isinstance(v, TensorBase)}
-    fixed.update(zip(op.parameters, parameters, strict=True))
-    kept = [n for n in names if n in wanted and n not in fixed]
+    inputs = [t if isinstance(t, TensorBase) else None for t in operands]
+    key = (op, *[None if t is None else t._requires_grad for t in inputs])
+    recipe = _recipes.get(key)
+    if recipe is None:
+        recipe = _recipes[key] = _Recipe(op, tuple([t is not None for t in inputs]),
+                                         tuple([t is not None and t._requires_grad for t in inputs]))
+    fixed = {op.tensors[n]: operands[n] for n in recipe.numbers}
+    if parameters:
+        fixed.update(zip(op.parameters, parameters, strict=True))
     saved = None
-    if kept or "y" in wanted:
-        first = names[0]
-        saved = Saved(op.name, [_before_change(t) if changes and n == first else t
-                                for n, t in zip(names, operands, strict=True) if n in kept])
-        kept += ["y"] if "y" in wanted else []
+    if recipe.saved_names:
+        saved = Saved(op.name, [_before_change(operands[n]) if changes and n == 0 else operands[n]
+                                for n in recipe.kept])
+    needed, saved_names = recipe.needed, recipe.saved_names
 
     def backward(g: Any) -> tuple:
         values = {**fixed, "g": g}
         if saved is not None:
-            values.update(zip(kept, saved.unpack(), strict=True))
-        return tuple([evaluate(op, n, values) if need else None for n, need in zip(names, needed, strict=True)])
-    inputs = [t if isinstance(t, TensorBase) else None for t in operands]
-    node = attach(out, node_name(op.name), inputs, backward, saved)
-    if saved is not None and "y" in wanted:
+            values.update(zip(saved_names, saved.unpack(), strict=True))
+        return tuple([None if n is None else evaluate(op, n, values) for n in needed])
+    node = attach(out, recipe.name, inputs, backward, saved)
+    if saved is not None and recipe.value:
         saved.add_output(out, changes)
     return node
 
@@ -389,7 +411,7 @@ def _make_unary(op: Pointwise) -> Callable:
         device, nbytes = prepared.device, prepared.nbytes
         result = wrap(new_storage(device, nbytes, device.allocate(nbytes)), 0, prepared.layout)
         if buffer is None:
-            _launch(op, prepared, (input,), (), result, False)
+            _launch(prepared, (input,), (), result, False)
         else:
             prepared.plan((buffer, result.storage.buffer), (input.offset, 0))
         if mode.enabled and differentiable and input._requires_grad and prepared.layout.dtype.is_floating_point:
@@ -403,21 +425,24 @@ def _make_binary(op: Pointwise) -> Callable:
     differentiable = bool(op.derivatives)
 
     def binary(input: Any, other: Any, *, out: Any = None) -> Any:
-        if out is None and isinstance(input, TensorBase) and isinstance(other, TensorBase):
-            prepared = plans.get((input.layout, other.layout))
-            if prepared is not None:
-                left, right = input.storage.buffer, other.storage.buffer
-                device, nbytes = prepared.device, prepared.nbytes
-                result = wrap(new_storage(device, nbytes, device.allocate(nbytes)), 0, prepared.layout)
-                if left is None or right is None:
-                    _launch(op, prepared, (input, other), (), result, False)
-                else:
-                    prepared.plan((left, right, result.storage.buffer), (input.offset, other.offset, 0))
-                if (mode.enabled and differentiable and (input._requires_grad or other._requires_grad)
-                        and prepared.layout.dtype.is_floating_point):
-                    record(op, (input, other), (), result)
-                return result
-        return call(op, (input, other), (), out)
+        left, right = isinstance(input, TensorBase), isinstance(other, TensorBase)
+        prepared = None
+        if out is None and (left or right):
+            # A plan is there only for operands that passed the checks of the general call.
+            prepared = plans.get((input.layout if left else type(input), other.layout if right else type(other)))
+        if prepared is None:
+            return call(op, (input, other), (), out)
+        device, nbytes = prepared.device, prepared.nbytes
+        result = wrap(new_storage(device, nbytes, device.allocate(nbytes)), 0, prepared.layout)
+        if left and right and input.storage.buffer is not None and other.storage.buffer is not None:
+            prepared.plan((input.storage.buffer, other.storage.buffer, result.storage.buffer),
+                          (input.offset, other.offset, 0))
+        else:
+            _launch(prepared, (input, other), (), result, False)
+        if mode.enabled and differentiable and prepared.layout.dtype.is_floating_point and (
+                (left and input._requires_grad) or (right and other._requires_grad)):
+            record(op, (input, other), (), result)
+        return result
     return binary
 
 

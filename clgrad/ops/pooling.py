@@ -10,12 +10,14 @@ from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
 from clgrad.kernels import pool
 from clgrad.kernels.pool import Windows
+from clgrad.layout import Layout, contiguous_layout
 from clgrad.ops.convolution import tuple_of
-from clgrad.ops.copying import empty
+from clgrad.ops.copying import blank, empty
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.registry import FUNCTIONS, operator
 
 _plans: dict[tuple, pool.Plan] = {}
+_max_plans: dict[tuple, tuple[pool.Plan, Layout, Layout]] = {}
 
 
 def _plan(make: Any, x: Any, planes: int, windows: Windows, **options: Any) -> pool.Plan:
@@ -30,10 +32,16 @@ def _max(x: Any, windows: Windows, index_dtype: Any) -> tuple[Any, Any]:
     """The largest value of each window and where in its plane it stood."""
     x = x.contiguous()
     own, rank = x.layout, len(windows.input)
-    shape = (*own.shape[:-rank], *windows.output)
-    planes = prod(own.shape[:-rank])
-    out, where = empty(shape, own.dtype, own.device), empty(shape, index_dtype, own.device)
-    execute(_plan(pool.plan, x, planes, windows, max_pool=True, index_dtype=index_dtype), (x,), (out, where))
+    key = (own, windows, index_dtype)
+    found = _max_plans.get(key)
+    if found is None:
+        shape = (*own.shape[:-rank], *windows.output)
+        plan = _plan(pool.plan, x, prod(own.shape[:-rank]), windows, max_pool=True, index_dtype=index_dtype)
+        found = _max_plans[key] = (plan, contiguous_layout(shape, own.dtype, own.device),
+                                   contiguous_layout(shape, index_dtype, own.device))
+    plan, values, places = found
+    out, where = blank(values), blank(places)
+    execute(plan, (x,), (out, where))
     if needs_graph(x):
         saved = Saved("max_pool", [where])
 
@@ -98,8 +106,20 @@ def _checked(name: str, x: Any, rank: int) -> None:
     check_device(name, x)
 
 
-def _windows(name: str, x: Any, rank: int, kernel: Any, stride: Any, padding: Any, dilation: Any,
-             ceil_mode: bool) -> Windows:
+_known_windows: dict[tuple, Windows] = {}
+
+
+def _windows(name: str, x: Any, *arguments: Any) -> Windows:
+    """The windows of a call, checked once for each layout and set of arguments."""
+    key = (name, getattr(x, "layout", None), *(tuple(a) if isinstance(a, list) else a for a in arguments))
+    found = _known_windows.get(key)
+    if found is None:
+        found = _known_windows[key] = _check_windows(name, x, *arguments)
+    return found
+
+
+def _check_windows(name: str, x: Any, rank: int, kernel: Any, stride: Any, padding: Any, dilation: Any,
+                   ceil_mode: bool) -> Windows:
     _checked(name, x, rank)
     size = tuple_of("kernel_size", kernel, rank)
     step = size if stride is None or stride == () or stride == [] else tuple_of("stride", stride, rank)

@@ -11,7 +11,6 @@ import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, mark_changed, needs_graph
-
 from clgrad.kernels import random
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, empty, from_array
@@ -220,7 +219,7 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator 
         made = FUNCTIONS["zeros"](size, dtype=dtype, device=device)
         made = normal_(made, mean, std, generator=generator)
         return made.requires_grad_() if requires_grad else made
-    like = mean if isinstance(mean, TensorBase) else std
+    like: Any = mean if isinstance(mean, TensorBase) else std
     shape = FUNCTIONS["broadcast_shapes"](*[t.layout.shape for t in (mean, std) if isinstance(t, TensorBase)])
     made = empty(shape, like.layout.dtype, like.layout.device)
     return fill_random(made, "NORMAL", 0, 1, generator) * std + mean

@@ -162,7 +162,7 @@ row("frac", "x", "frac(x)", x="g")
 row("copysign", "a b", "copysign(a, b)", kind="float",
     a="where(a == 0, 0, g * where(signbit(a), -1, 1) * where(signbit(b), -1, 1))", b="zeros_like(g)")
 row("nextafter", "a b", "nextafter(a, b)", NONDIFF)
-row("heaviside", "a b", "where(a == 0, b, where(a < 0, 0, where(isnan(a), a, 1)))", NONDIFF)
+row("heaviside", "a b", "where(a == 0, b, where(a > 0, 1, 0))", NONDIFF)
 
 # Special functions.
 row("erf", "x", "erf(x)", kind="float", x=f"g * {_ERF_SLOPE} * exp(-(x * x))")

@@ -49,6 +49,7 @@ class LRScheduler:
         self._begin()
 
     def _begin(self) -> None:
+        self._step_count = 0
         self.step()
 
     def state_dict(self) -> dict[str, Any]:
@@ -71,7 +72,8 @@ class LRScheduler:
         """Sets the rates of the next epoch."""
         counts = type(self.optimizer).step is Optimizer.step
         if self._step_count == 1 and counts and not self.optimizer._step_count:
-            warnings.warn("Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, "
+            warnings.warn("Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and "
+                          "later, "
                           "you should call them in the opposite order: `optimizer.step()` before "
                           "`lr_scheduler.step()`.", UserWarning, stacklevel=2)
         self._step_count += 1
@@ -217,7 +219,8 @@ class LinearLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def _factor(self, epoch: int) -> float:
-        return self.start_factor + (self.end_factor - self.start_factor) * min(epoch, self.total_iters) / self.total_iters
+        share = min(epoch, self.total_iters) / self.total_iters
+        return self.start_factor + (self.end_factor - self.start_factor) * share
 
     def get_lr(self) -> list[float]:
         if self.last_epoch == 0:
@@ -302,7 +305,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         low = self.eta_min
         return [low + (base - low) * (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2 for base in self.base_lrs]
 
-    def step(self, epoch: float | None = None) -> None:
+    def step(self, epoch: Any = None) -> None:
         """Sets the rates of the next epoch, or of ``epoch``, which may be a fraction."""
         if epoch is None and self.last_epoch < 0:
             epoch = 0
@@ -381,8 +384,9 @@ class OneCycleLR(LRScheduler):
         self.use_beta1 = "betas" in optimizer.defaults
         if last_epoch != -1:
             return
-        for group, high, low in zip(optimizer.param_groups, _per_group("values for max_momentum", max_momentum, optimizer),
-                                    _per_group("values for base_momentum", base_momentum, optimizer), strict=True):
+        highs = _per_group("values for max_momentum", max_momentum, optimizer)
+        lows = _per_group("values for base_momentum", base_momentum, optimizer)
+        for group, high, low in zip(optimizer.param_groups, highs, lows, strict=True):
             group["max_momentum"], group["base_momentum"] = high, low
             self._set_momentum(group, high)
 
@@ -423,10 +427,12 @@ class SequentialLR(LRScheduler):
             raise ValueError("SequentialLR expects at least one scheduler to be chained.")
         for number, scheduler in enumerate(schedulers):
             if scheduler.optimizer is not optimizer:
-                raise ValueError(f"SequentialLR expects all schedulers to belong to the same optimizer, but got scheduler "
+                raise ValueError(f"SequentialLR expects all schedulers to belong to the same optimizer, but got "
+                                 "scheduler "
                                  f"at index {number} that belongs to another one.")
         if len(milestones) != len(schedulers) - 1:
-            raise ValueError("Sequential Schedulers expects number of schedulers provided to be one more than the number "
+            raise ValueError("Sequential Schedulers expects number of schedulers provided to be one more than the "
+                             "number "
                              f"of milestone points, but got number of schedulers {len(schedulers)} and the number of "
                              f"milestones to be equal to {len(milestones)}")
         self._schedulers, self._milestones = list(schedulers), list(milestones)

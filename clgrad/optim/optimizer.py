@@ -84,7 +84,8 @@ class Optimizer:
             param_group["param_names"] = names
         for tensor in tensors:
             if not isinstance(tensor, Tensor):
-                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(tensor).__name__}")
+                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is "
+                                f"{type(tensor).__name__}")
             if not self.defaults.get("differentiable") and not (tensor.is_leaf or tensor.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
         for name, default in self.defaults.items():
@@ -93,7 +94,8 @@ class Optimizer:
             param_group.setdefault(name, default)
         ids = [id(t) for t in tensors]
         if len(set(ids)) != len(ids):
-            warnings.warn("optimizer contains a parameter group with duplicate parameters; in future, this will cause an "
+            warnings.warn("optimizer contains a parameter group with duplicate parameters; in future, this will cause "
+                          "an "
                           "error", stacklevel=3)
         taken = {id(t) for group in self.param_groups for t in group["params"]}
         if not taken.isdisjoint(ids):
@@ -146,7 +148,10 @@ class Optimizer:
         first = states[0]["step"]
         known = self._counters.get(id(group))
         if all(state["step"] is first for state in states):
-            count = known[1] if known is not None and known[0] is first and not first.storage.version else _number(first)
+            if known is not None and known[0] is first and not first.storage.version:
+                count = known[1]
+            else:
+                count = _number(first)
             fresh = optimizer_step.counter(count + 1)
             self._counters[id(group)] = (fresh, count + 1)
             for state in states:

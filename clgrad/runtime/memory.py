@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import threading
 from collections import defaultdict
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ HUGE_PAGE = 1 << 21
 SLAB = 1 << 20
 
 
+@cache
 def bin_size(nbytes: int) -> int:
     """The size of the block that serves a request: up to 12.5 % larger, so that near sizes share blocks."""
     if nbytes <= SMALLEST:

@@ -58,17 +58,16 @@ class Storage:
     autograd compares it with what it was when a tensor was saved.
     """
 
-    __slots__ = ("device", "nbytes", "buffer", "version", "_block", "_host", "_fill", "_foreign", "_export",
-                 "__weakref__")
+    # What few storages have stays in the class, so that making one is cheap.
+    version = 0
+    _host: np.ndarray | None = None
+    _fill: np.generic | None = None
+    _foreign = False
+    _export: weakref.ref[_Export] | None = None
 
     def __init__(self, device: Device, nbytes: int, block: Block | None = None):
         self.device, self.nbytes, self._block = device, nbytes, block
-        self.buffer = block.buffer if block is not None else None
-        self.version = 0
-        self._host: np.ndarray | None = None
-        self._fill: np.generic | None = None
-        self._foreign = False
-        self._export: weakref.ref[_Export] | None = None
+        self.buffer: Any = block.buffer if block is not None else None
 
     @property
     def exported(self) -> bool:
@@ -136,11 +135,7 @@ class Storage:
 class SharedStorage(Storage):
     """Storage on a device that works in the host's memory: one half, either a block of the pool or a host array."""
 
-    __slots__ = ("_wrapped",)
-
-    def __init__(self, device: Device, nbytes: int, block: Block | None = None):
-        super().__init__(device, nbytes, block)
-        self._wrapped: Any = None
+    _wrapped: Any = None
 
     def __del__(self) -> None:
         if self._block is not None:
@@ -192,11 +187,7 @@ class DiscreteStorage(Storage):
     truth between operations. Otherwise the truth is in ``_block``, or is ``_fill``.
     """
 
-    __slots__ = ("_snapshot",)
-
-    def __init__(self, device: Device, nbytes: int, block: Block | None = None):
-        super().__init__(device, nbytes, block)
-        self._snapshot: np.ndarray | None = None
+    _snapshot: np.ndarray | None = None
 
     def __del__(self) -> None:
         if self._block is not None:

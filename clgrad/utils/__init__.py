@@ -1,1 +1,5 @@
-"""Tools around training: data loading."""
+"""Helpers around training."""
+
+from clgrad.utils import data
+
+__all__ = ["data"]

@@ -1,48 +1,14 @@
-"""Operands for the launchers' tests: arrays with an offset and gaps in device memory, on both forms of the kernels."""
+"""Operands for the launchers' tests: arrays with an offset and gaps in device memory."""
 
 from __future__ import annotations
-
-import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.runtime import Device, device, devices, resolve
+from clgrad.runtime import Device
 
 OFFSET = 3  # elements before every operand
 GUARD = 64  # elements after it, which must not change
-
-
-class DeviceForm(NamedTuple):
-    """A device and the form of the kernels to run on it: a CPU device can run the GPU form."""
-
-    name: str
-    number: int
-    as_gpu: bool
-
-    def open(self) -> Device:
-        key = (self.number, self.as_gpu)
-        if key not in _open:
-            opened = resolve(device("cl", self.number))
-            if self.as_gpu:
-                opened = Device(opened.context.devices[0], self.number,
-                                dataclasses.replace(opened.limits, is_cpu=False))
-            _open[key] = opened
-        return _open[key]
-
-
-_open: dict[tuple[int, bool], Device] = {}
-
-
-def device_forms() -> list[DeviceForm]:
-    """Every device that is found, CPU devices in both forms."""
-    forms = []
-    for number, limits in enumerate(devices()):
-        if limits.is_cpu:
-            forms.append(DeviceForm(f"{limits.name[:12]}-cpu-form", number, False))
-        forms.append(DeviceForm(f"{limits.name[:12]}-gpu-form", number, True))
-    return forms
 
 
 def random_values(dtype: dtypes.dtype, shape: tuple[int, ...]) -> np.ndarray:

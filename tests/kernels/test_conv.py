@@ -9,12 +9,7 @@ from scipy.signal import correlate2d
 from clgrad import dtypes
 from clgrad.kernels import conv
 
-from .operands import Operand, device_forms, random_values, tolerance
-
-
-@pytest.fixture(params=device_forms(), ids=lambda form: form.name)
-def device(request):
-    return request.param.open()
+from .operands import Operand, random_values, tolerance
 
 
 def spread(values: np.ndarray, step: tuple[int, int], size: tuple[int, int]) -> np.ndarray:

@@ -8,14 +8,7 @@ import pytest
 from clgrad import dtypes
 from clgrad.kernels import gemm
 
-from .operands import Operand, device_forms, download, random_values, tolerance
-
-DEVICES = device_forms()
-
-
-@pytest.fixture(params=DEVICES, ids=lambda form: form.name)
-def device(request):
-    return request.param.open()
+from .operands import Operand, download, random_values, tolerance
 
 
 def check(device, dtype, m, n, k, *, batch=1, a_layout="row", b_layout="row", c_layout="row", shared=(), bias=None,
@@ -46,7 +39,8 @@ def check(device, dtype, m, n, k, *, batch=1, a_layout="row", b_layout="row", c_
 
 
 SIZES = [(1, 1, 1), (1, 7, 5), (5, 1, 9), (3, 4, 300), (4, 10, 84), (17, 33, 29), (64, 64, 64), (65, 130, 70),
-         (40, 257, 600), (300, 50, 20), (1, 100, 400), (100, 1, 400), (2, 3, 5000)]
+         (40, 257, 600), (300, 50, 20), (1, 100, 400), (100, 1, 400), (2, 3, 5000),
+         (1, 601, 500), (601, 1, 500)]
 
 
 @pytest.mark.parametrize("a_layout", ["row", "column"])

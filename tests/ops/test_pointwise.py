@@ -41,7 +41,7 @@ def test_every_row_has_a_reference():
 def test_layouts(name, layout, rng):
     arrays, tensors = [], []
     for position, interval in enumerate(FLOATING[name][1]):
-        shape = {"scalar": (), "empty": (0, 3), "long": (2, 5003)}.get(layout, SHAPE)
+        shape = {"scalar": (), "empty": (0, 3), "long": (2, 503)}.get(layout, SHAPE)
         if layout == "broadcast" and position:
             shape = (3, 1)
         values = draw(rng, interval, shape)
@@ -109,13 +109,13 @@ def operands(name, rng, shape):
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_first_derivative(name, rng):
-    assert gradcheck(lambda *t: call(name, t), operands(name, rng, (2, 3)), eps=1e-6, atol=1e-5)
+    assert gradcheck(lambda *t: call(name, t), operands(name, rng, (2, 4)), eps=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_second_derivative(name, rng):
     row = ROWS[name]
-    inputs = operands(name, rng, (2,))
+    inputs = operands(name, rng, (8,))
     if all(formula.text == "zeros_like(g)" for formula in row.derivatives.values()):
         pytest.skip("the derivative is zero everywhere: there is no second one to compare")
     assert gradgradcheck(lambda *t: call(name, t), inputs, eps=1e-6, atol=1e-4)
@@ -159,6 +159,8 @@ def test_special_values_of_unary(name, dtype, torch):
                     "i0e": torch.special.i0e, "i1e": torch.special.i1e}
     function = reference_of.get(name) or getattr(torch, public, None) or getattr(torch.nn.functional, public)
     values = SPECIAL.astype(dtype)
+    if name == "_polygamma":
+        values = values[~(values <= -1)]  # PyTorch gives large finite numbers at these poles
     found = call(name, [clgrad.tensor(values)])
     expected = function(torch.tensor(values))
     assert str(found.dtype) == str(expected.dtype)

@@ -71,7 +71,7 @@ class _Indexed(Module):
 
     def pop(self, key: Any = -1) -> Any:
         """Takes a module out and returns it."""
-        module = self[key]
+        module = self._modules[self._key(key)]
         del self[key]
         return module
 
@@ -220,12 +220,13 @@ def _pairs(owner: Any, given: Any) -> list[tuple[str, Any]]:
     return pairs
 
 
-def _described(value: Any) -> str:
+def _described(value: Any, kind_text: str | None = None) -> str:
     if not isinstance(value, Tensor):
         return f"Object of type: {type(value).__name__}"
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
     where = f" ({value.device})" if value.is_cuda else ""
-    return f"{kind} containing: [torch.{TYPE_NAMES[value.dtype]} of size {'x'.join(map(str, value.shape))}{where}]"
+    kind_text = kind_text or f"torch.{TYPE_NAMES[value.dtype]}"
+    return f"{kind} containing: [{kind_text} of size {'x'.join(map(str, value.shape))}{where}]"
 
 
 class ParameterList(Module):
@@ -276,7 +277,8 @@ class ParameterList(Module):
 
     def extra_repr(self) -> str:
         """A line a value."""
-        return "\n".join(f"  ({number}): {_described(value)}" for number, value in enumerate(self))
+        return "\n".join(f"  ({number}): {_described(value, str(getattr(value, 'dtype', '')))}"
+                         for number, value in enumerate(self))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ParameterList should not be called.")

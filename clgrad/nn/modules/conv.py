@@ -34,7 +34,8 @@ class _ConvNd(Module):
         if out_channels % groups:
             raise ValueError("out_channels must be divisible by groups")
         if padding_mode not in _PADDING_MODES:
-            raise ValueError(f"padding_mode must be one of {set(_PADDING_MODES)}, but got padding_mode='{padding_mode}'")
+            raise ValueError(f"padding_mode must be one of {set(_PADDING_MODES)}, but got "
+                             f"padding_mode='{padding_mode}'")
         self.in_channels, self.out_channels, self.groups, self.padding_mode = (
             in_channels, out_channels, groups, padding_mode)
         self.kernel_size, self.stride, self.dilation, self.output_padding = (
@@ -191,6 +192,7 @@ class ConvTranspose2d(_ConvNd):
             input.shape[-self.dims:], self.stride, self.padding, self.dilation, self.kernel_size, strict=True))
         largest = tuple(low + s - 1 for low, s in zip(smallest, self.stride, strict=True))
         if any(not low <= size <= high for low, size, high in zip(smallest, wanted, largest, strict=True)):
-            raise ValueError(f"requested an output size of {wanted}, but valid sizes range from {smallest} to {largest} "
+            raise ValueError(f"requested an output size of {wanted}, but valid sizes range from {smallest} to "
+                             f"{largest} "
                              f"(for an input of {list(input.shape[2:])})")
         return tuple(size - low for size, low in zip(wanted, smallest, strict=True))

@@ -86,7 +86,8 @@ class BackwardHooks:
         if not self.inputs_seen:
             for hook in self.hooks:
                 if hook(self.module, (None,) * self.count, grad_output) is not None:
-                    raise RuntimeError("Backward hook for Modules where no input requires gradient should always return "
+                    raise RuntimeError("Backward hook for Modules where no input requires gradient should always "
+                                       "return "
                                        "None or None for all gradients.")
         return tuple(grad_output[n] for n in places) if changed else None
 

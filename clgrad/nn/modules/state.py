@@ -27,8 +27,6 @@ class IncompatibleKeys(NamedTuple):
             return "<All keys matched successfully>"
         return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
-    __str__ = __repr__
-
 
 def own_state(module: Any) -> list[tuple[str, Any]]:
     """Names and tensors of a module's own parameters and persistent buffers, without its children's."""
@@ -56,7 +54,7 @@ class Loading:
 
     def run(self, module: Any, prefix: str, strict: bool) -> None:
         """Loads a module, then its children."""
-        arguments = (self.state, prefix, {}, strict, self.missing, self.unexpected, self.errors)
+        arguments: tuple = (self.state, prefix, {}, strict, self.missing, self.unexpected, self.errors)
         for hook in list(module._load_state_dict_pre_hooks.values()):
             hook(module, *arguments)
         self._own(module, prefix, strict)
@@ -90,13 +88,16 @@ class Loading:
             if not key.startswith(prefix) or (key == prefix + EXTRA_STATE and has_extra):
                 continue
             first, dot, _ = key[len(prefix):].partition(".")
-            if first not in own and not (dot and module._modules.get(first) is not None) or dot and first not in module._modules:
+            if dot and module._modules.get(first) is not None:
+                continue
+            if dot or first not in own:
                 self.unexpected.append(key)
 
     def _one(self, module: Any, name: str, key: str, target: Any, value: Any) -> None:
         given = _as_tensor(value)
         if given is None:
-            self.errors.append(f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object '
+            self.errors.append(f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like '
+                               'object '
                                f"from checkpoint but received {type(value)}")
             return
         if not target.ndim and tuple(given.shape) == (1,):

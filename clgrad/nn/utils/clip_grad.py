@@ -24,7 +24,7 @@ def get_total_norm(tensors: Iterable[Any], norm_type: float = 2.0, error_if_nonf
     Raises:
         RuntimeError: it is not finite and ``error_if_nonfinite``.
     """
-    listed = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    listed: list[Any] = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     norm_type = float(norm_type)
     with no_grad():
         if not listed:

@@ -1,0 +1,1 @@
+"""clgrad and PyTorch side by side: ``python -m benchmarks``."""

@@ -1,0 +1,200 @@
+"""The work that is measured: pointwise, sums, softmax, products, convolutions, pooling, training steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import Row
+
+
+def values(*shape: int) -> np.ndarray:
+    """Standard normal float32 numbers, the same in every run."""
+    return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
+
+
+def tensors(library: Any, *shapes: tuple[int, ...], requires_grad: bool = False) -> list[Any]:
+    """Inputs of a row, the same in both libraries."""
+    return [library.tensor(values(*shape), requires_grad=requires_grad) for shape in shapes]
+
+
+def pointwise() -> Iterator[Row]:
+    """Unary and binary operators over sizes from a cache line's worth to beyond every cache."""
+    for label, n in (("256", 256), ("16K", 1 << 14), ("1M", 1 << 20), ("16M", 1 << 24)):
+        for name, operands in (("add", 2), ("mul", 2), ("exp", 1), ("tanh", 1), ("relu", 1)):
+            def build(library: Any, name: str = name, operands: int = operands, n: int = n) -> Callable:
+                function, inputs = getattr(library, name), tensors(library, *[(n,)] * operands)
+                return lambda: function(*inputs)
+            yield Row("pointwise", f"{name} {label}", build, bytes=4.0 * n * (operands + 1))
+
+        def scaled(library: Any, n: int = n) -> Callable:
+            (x,) = tensors(library, (n,))
+            return lambda: x * 2.5
+        yield Row("pointwise", f"mul by a number {label}", scaled, bytes=8.0 * n)
+    def broadcast(library: Any) -> Callable:
+        x, bias = tensors(library, (4096, 256), (256,))
+        return lambda: x + bias
+    yield Row("pointwise", "add of a row 4096x256", broadcast, bytes=8.0 * 4096 * 256)
+
+    def transposed(library: Any) -> Callable:
+        (x,) = tensors(library, (1024, 1024))
+        return lambda: x.t().contiguous()
+    yield Row("pointwise", "copy of a transpose 1024x1024", transposed, bytes=8.0 * 1024 * 1024)
+
+
+def reductions() -> Iterator[Row]:
+    """Sums of rows, of columns and of everything."""
+    for label, shape in (("1M", (1024, 1024)), ("16M", (4096, 4096))):
+        for name, dim in (("full", None), ("row", 1), ("column", 0)):
+            def build(library: Any, shape: tuple = shape, dim: Any = dim) -> Callable:
+                (x,) = tensors(library, shape)
+                return (lambda: x.sum()) if dim is None else (lambda: x.sum(dim))
+            yield Row("sum", f"{name} {label}", build, bytes=4.0 * shape[0] * shape[1], tolerance=1e-3)
+    for name in ("max", "argmax", "var"):
+        def reduce_rows(library: Any, name: str = name) -> Callable:
+            (x,) = tensors(library, (1024, 1024))
+            return lambda: getattr(x, name)(1)
+        yield Row("sum", f"{name} of rows 1M", reduce_rows, bytes=4.0 * (1 << 20))
+
+
+def softmaxes() -> Iterator[Row]:
+    """Softmax over rows, and cross entropy with its gradient."""
+    for rows, columns in ((128, 10), (128, 1000), (1024, 1024)):
+        def build(library: Any, rows: int = rows, columns: int = columns) -> Callable:
+            (x,) = tensors(library, (rows, columns))
+            return lambda: library.softmax(x, 1)
+        yield Row("softmax", f"{rows}x{columns}", build, bytes=8.0 * rows * columns)
+
+        def loss(library: Any, rows: int = rows, columns: int = columns) -> Callable:
+            (x,) = tensors(library, (rows, columns), requires_grad=True)
+            target = library.tensor(np.random.default_rng(0).integers(0, columns, rows))
+
+            def work() -> Any:
+                x.grad = None
+                value = library.nn.functional.cross_entropy(x, target)
+                value.backward()
+                return value.detach(), x.grad
+            return work
+        yield Row("softmax", f"cross entropy and gradient {rows}x{columns}", loss, bytes=12.0 * rows * columns)
+
+
+def products() -> Iterator[Row]:
+    """Square matrices, a linear layer's shape in its three directions."""
+    for n in (64, 128, 256, 512, 1024, 2048):
+        def build(library: Any, n: int = n) -> Callable:
+            a, b = tensors(library, (n, n), (n, n))
+            return lambda: a @ b
+        yield Row("gemm", f"{n}x{n}x{n}", build, flops=2.0 * n**3)
+    m, k, n = 128, 784, 1024
+    flops = 2.0 * m * k * n
+
+    def linear(library: Any) -> Callable:
+        x, w, bias = tensors(library, (m, k), (n, k), (n,))
+        return lambda: library.nn.functional.linear(x, w, bias)
+    yield Row("gemm", f"{m}x{k}x{n}", lambda lib: _product(lib, (m, k), (k, n)), flops=flops)
+    yield Row("gemm", f"linear {m}x{k} by {n}x{k}", linear, flops=flops)
+    yield Row("gemm", f"weight gradient {n}x{m}x{k}", lambda lib: _product(lib, (m, n), (m, k), True), flops=flops)
+
+
+def _product(library: Any, left: tuple, right: tuple, flip: bool = False) -> Callable:
+    a, b = tensors(library, left, right)
+    return (lambda: a.t() @ b) if flip else (lambda: a @ b)
+
+
+# (input channels, output channels, kernel, size of the image, stride, padding)
+LENET = [(1, 6, 5, 32, 1, 0), (6, 16, 5, 14, 1, 0)]
+RESNET20 = [(3, 16, 3, 32, 1, 1), (16, 16, 3, 32, 1, 1), (16, 32, 3, 32, 2, 1), (32, 32, 3, 16, 1, 1),
+            (32, 64, 3, 16, 2, 1), (64, 64, 3, 8, 1, 1)]
+
+
+def convolutions() -> Iterator[Row]:
+    """Forward and backward of LeNet's and ResNet-20's layers."""
+    for network, layers, batches in (("LeNet", LENET, (4, 128)), ("ResNet-20", RESNET20, (32,))):
+        for inputs, outputs, kernel, size, stride, padding in layers:
+            side = (size + 2 * padding - kernel) // stride + 1
+            for batch in batches:
+                flops = 2.0 * batch * outputs * side * side * inputs * kernel * kernel
+                shapes = ((batch, inputs, size, size), (outputs, inputs, kernel, kernel), (outputs,))
+                label = f"{network} {inputs}->{outputs} {kernel}x{kernel} at {size}x{size}/{stride} batch {batch}"
+                yield Row("conv2d", f"forward {label}", _convolution(shapes, stride, padding, False), flops=flops)
+                yield Row("conv2d", f"backward {label}", _convolution(shapes, stride, padding, True), flops=2 * flops,
+                          tolerance=1e-3)
+
+
+def _convolution(shapes: tuple, stride: int, padding: int, backward: bool) -> Callable:
+    def build(library: Any) -> Callable:
+        x, w, bias = tensors(library, *shapes, requires_grad=backward)
+        convolve = library.nn.functional.conv2d
+        if not backward:
+            return lambda: convolve(x, w, bias, stride, padding)
+        y = convolve(x, w, bias, stride, padding)
+        seed = library.tensor(values(*y.shape))
+        return lambda: library.autograd.grad(y, (x, w, bias), seed, retain_graph=True)
+    return build
+
+
+def pools() -> Iterator[Row]:
+    """LeNet's pooling and a larger one, with gradients."""
+    for shape in ((4, 6, 28, 28), (128, 6, 28, 28), (32, 64, 56, 56)):
+        for name in ("max_pool2d", "avg_pool2d"):
+            def build(library: Any, shape: tuple = shape, name: str = name) -> Callable:
+                (x,) = tensors(library, shape, requires_grad=True)
+                function = getattr(library.nn.functional, name)
+
+                def work() -> Any:
+                    (grad,) = library.autograd.grad(function(x, 2).sum(), x)
+                    return grad
+                return work
+            elements = float(np.prod(shape))
+            yield Row("pool", f"{name} and gradient {'x'.join(map(str, shape))}", build, bytes=4.0 * elements * 2.75)
+
+
+def lenet(library: Any) -> Any:
+    """LeNet-5 with ReLU and max pooling."""
+    nn = library.nn
+    return nn.Sequential(nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(),
+                         nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(),
+                         nn.Linear(84, 10))
+
+
+def mlp(library: Any) -> Any:
+    """784-1024-1024-10."""
+    nn = library.nn
+    return nn.Sequential(nn.Linear(784, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10))
+
+
+def _training(make: Callable, shape: tuple[int, ...]) -> Callable:
+    def build(library: Any) -> Callable:
+        net = make(library)
+        rng = np.random.default_rng(0)
+        with library.no_grad():
+            for parameter in net.parameters():
+                fan = max(1, int(np.prod(parameter.shape[1:])))
+                start = rng.uniform(-1, 1, tuple(parameter.shape)) / np.sqrt(fan)
+                parameter.copy_(library.tensor(start.astype(np.float32)))
+        x = library.tensor(values(*shape))
+        target = library.tensor(rng.integers(0, 10, shape[0]))
+        optimizer = library.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9)
+
+        def step() -> Any:
+            optimizer.zero_grad()
+            loss = library.nn.functional.cross_entropy(net(x), target)
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+        return step
+    return build
+
+
+def training() -> Iterator[Row]:
+    """Whole steps: zero_grad, forward, loss, backward, SGD with momentum."""
+    for batch in (4, 32, 128):
+        yield Row("training", f"LeNet step batch {batch}", _training(lenet, (batch, 1, 32, 32)))
+    yield Row("training", "MLP 784-1024-1024-10 step batch 128", _training(mlp, (128, 784)),
+              flops=6.0 * 128 * (784 * 1024 + 1024 * 1024 + 1024 * 10))
+
+
+GROUPS = {"pointwise": pointwise, "sum": reductions, "softmax": softmaxes, "gemm": products, "conv2d": convolutions,
+          "pool": pools, "training": training}

@@ -1,0 +1,55 @@
+"""Running sums, products, extremes and log-sum-exps along one dimension: the launcher of ``scan.cl``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.dtypes import dtype
+from clgrad.runtime import Bound, Device
+
+STRIP, GROUP = 64, 256  # STRIP and LOCAL of scan.cl
+GRAIN = 4096            # elements that are worth a work-item of their own on a CPU
+KINDS = {"cumsum": 0, "cumprod": 1, "cummax": 2, "cummin": 2, "logcumsumexp": 3}
+
+
+class Plan:
+    """``plan(x, x_offset, y, y_offset[, indices, indices_offset])``; int64 indices belong to cummax and cummin."""
+
+    __slots__ = ("device", "bound", "cost")
+
+    def __init__(self, device: Device, bound: Bound | None, cost: tuple[int, int]):
+        self.device, self.bound, self.cost = device, bound, cost
+
+    def __call__(self, x: Any, x_offset: int, y: Any, y_offset: int, indices: Any = None,
+                 indices_offset: int = 0) -> None:
+        if self.bound is not None:
+            self.device.run(self.bound, (x, y, y if indices is None else indices), (x_offset, y_offset, indices_offset))
+
+
+def plan(device: Device, op: str, in_dtype: dtype, out_dtype: dtype, outer: int, n: int, inner: int) -> Plan:
+    """A scan over n of a contiguous [outer, n, inner]; ``op`` is a key of ``KINDS``.
+
+    Of equal extremes the last one's index is kept and NaN wins, as in PyTorch.
+    """
+    numel = outer * n * inner
+    cost = (numel, numel * (in_dtype.itemsize + out_dtype.itemsize))
+    if numel == 0:
+        return Plan(device, None, cost)
+    wide = numel >= 1 << 30
+    index, kind = ("l" if wide else "i"), KINDS[op]
+    if not in_dtype.is_floating_point:
+        acc = "long"
+    elif kind == 2 or not device.limits.fp64:
+        acc = in_dtype.compute.cl
+    else:
+        acc = "double"
+    macros = {"IN": in_dtype.code, "OUT": out_dtype.code, "ACC": acc, "KIND": kind,
+              "REPLACES(b, a)": "((b) <= (a))" if op == "cummin" else "((b) >= (a))",
+              "INDEX": "long" if wide else "int"}
+    kernel = device.kernel("scan.cl", "scan", macros, "PPP" + index * 7)
+    per_item = max(1, min(outer, GRAIN // (n * min(inner, STRIP)))) if device.is_cpu else 1
+    if device.is_cpu:
+        work, local = (-(-inner // STRIP), -(-outer // per_item)), (1, 1)
+    else:
+        work, local = (-(-inner // GROUP) * GROUP, outer), (GROUP, 1)
+    return Plan(device, Bound(kernel, work, local, 3, index * 3, (outer, per_item, n, inner)), cost)

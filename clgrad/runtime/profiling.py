@@ -1,0 +1,68 @@
+"""Where a device's time goes: the events of all launches between two moments."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any, NamedTuple
+
+from clgrad.runtime.device import Device, Kernel
+from clgrad.runtime.opencl import cl
+
+
+class KernelTime(NamedTuple):
+    """A kernel's launches and the device's seconds that they took in all."""
+
+    name: str
+    launches: int
+    seconds: float
+
+
+class Profile:
+    """Records every launch on a device inside a ``with`` block, on a queue that keeps times.
+
+    >>> import clgrad
+    >>> device = clgrad.device("cpu").compute
+    >>> with Profile(device) as profile:
+    ...     _ = clgrad.ones(1000).exp()
+    >>> profile.launches
+    2
+    >>> [kernel.name for kernel in profile.kernels()]
+    ['pointwise_exp']
+    """
+
+    def __init__(self, device: Device):
+        self.device = device
+        self._events: list[tuple[str, Any]] = []
+        self._submitted = 0
+
+    def __enter__(self) -> Profile:
+        device = self.device
+        device.synchronize()
+        self._before = device.queue, device.recorder
+        device.queue = cl.CommandQueue(device.context, properties=cl.command_queue_properties.PROFILING_ENABLE)
+        device.recorder = self._record
+        self._submitted = device.clock.submitted
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.device.synchronize()
+        self.launches = self.device.clock.submitted - self._submitted
+        self.device.queue, self.device.recorder = self._before
+
+    def _record(self, kernel: Kernel, event: Any) -> None:
+        self._events.append((kernel.name, event))
+
+    def kernels(self) -> list[KernelTime]:
+        """The kernels that ran, the most expensive first."""
+        spent: dict[str, list[float]] = defaultdict(list)
+        for name, event in self._events:
+            spent[name].append((event.profile.end - event.profile.start) * 1e-9)
+        return sorted((KernelTime(name, len(times), sum(times)) for name, times in spent.items()),
+                      key=lambda k: -k.seconds)
+
+    def table(self) -> str:
+        """The same as text."""
+        total = sum(k.seconds for k in self.kernels()) or 1.0
+        lines = [f"{'kernel':<32}{'launches':>9}{'ms':>10}{'share':>8}"]
+        lines += [f"{k.name:<32}{k.launches:>9}{k.seconds * 1e3:>10.3f}{k.seconds / total:>8.1%}" for k in self.kernels()]
+        return "\n".join(lines)

@@ -1,0 +1,34 @@
+"""Data sets, samplers and the loader that makes batches of them.
+
+>>> import clgrad
+>>> from clgrad.utils.data import DataLoader, TensorDataset
+>>> pairs = TensorDataset(clgrad.arange(4), clgrad.arange(4) * 10)
+>>> [[x.tolist(), y.tolist()] for x, y in DataLoader(pairs, batch_size=3)]
+[[[0, 1, 2], [0, 10, 20]], [[3], [30]]]
+"""
+
+from clgrad.utils.data.collate import default_collate, default_convert
+from clgrad.utils.data.dataset import (
+    ChainDataset,
+    ConcatDataset,
+    Dataset,
+    IterableDataset,
+    StackDataset,
+    Subset,
+    TensorDataset,
+    random_split,
+)
+from clgrad.utils.data.loader import DataLoader, get_worker_info
+from clgrad.utils.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+
+__all__ = ["BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset",
+           "RandomSampler", "Sampler", "SequentialSampler", "StackDataset", "Subset", "SubsetRandomSampler",
+           "TensorDataset", "WeightedRandomSampler", "default_collate", "default_convert", "get_worker_info",
+           "random_split"]

@@ -1,0 +1,114 @@
+"""Data sets, samplers, collation, loaders."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+import numpy as np
+import pytest
+
+import clgrad
+from clgrad.utils import data
+
+
+class Squares(data.Dataset):
+    def __len__(self):
+        return 7
+
+    def __getitem__(self, index):
+        return index, clgrad.tensor([float(index**2)])
+
+
+class Stream(data.IterableDataset):
+    def __iter__(self):
+        return iter(range(5))
+
+
+def test_loader():
+    loader = data.DataLoader(Squares(), batch_size=3)
+    assert len(loader) == 3
+    first = next(iter(loader))
+    assert first[0].tolist() == [0, 1, 2] and first[1].tolist() == [[0.0], [1.0], [4.0]]
+    assert [len(x) for x, _ in data.DataLoader(Squares(), batch_size=3, drop_last=True)] == [3, 3]
+    assert [x.tolist() for x in data.DataLoader(Stream(), batch_size=2)] == [[0, 1], [2, 3], [4]]
+    assert list(data.DataLoader(Stream(), batch_size=None)) == [0, 1, 2, 3, 4]
+    firsts = data.DataLoader(Squares(), batch_size=2, collate_fn=lambda batch: batch[0][0])
+    assert list(firsts) == [0, 2, 4, 6]
+    assert [x.tolist() for x, _ in data.DataLoader(Squares(), batch_sampler=[[1, 2], [6]])] == [[1, 2], [6]]
+
+
+def test_shuffling_follows_the_seed():
+    def order():
+        return [n for x, _ in data.DataLoader(Squares(), batch_size=2, shuffle=True) for n in x.tolist()]
+    clgrad.manual_seed(3)
+    first, second = order(), order()
+    clgrad.manual_seed(3)
+    assert [order(), order()] == [first, second] and first != second and sorted(first) == list(range(7))
+    own = [list(data.RandomSampler(range(20), generator=clgrad.Generator().manual_seed(5))) for _ in range(2)]
+    assert own[0] == own[1]
+
+
+def test_tensor_dataset_batches_equal_collated_ones():
+    x, y = clgrad.arange(24.0).view(6, 4)[:, ::2], clgrad.arange(6)
+    pairs = data.TensorDataset(x, y)
+    for dataset in (pairs, data.Subset(pairs, [5, 0, 3]), data.Subset(data.Subset(pairs, [5, 0, 3]), [2, 0])):
+        fast = list(data.DataLoader(dataset, batch_size=2))
+        slow = list(data.DataLoader(dataset, batch_size=2, collate_fn=lambda b: data.default_collate(b)))
+        assert [[t.tolist() for t in b] for b in fast] == [[t.tolist() for t in b] for b in slow]
+        assert all(t.dtype is s.dtype for a, b in zip(fast, slow, strict=True) for t, s in zip(a, b, strict=True))
+    with pytest.raises(AssertionError, match="Size mismatch"):
+        data.TensorDataset(x, clgrad.arange(5))
+
+
+def test_collate(torch):
+    Point = namedtuple("Point", "x y")
+    samples = [({"a": 1.5, "b": (n, "s")}, np.float32(n), np.arange(2), True, Point(n, [n])) for n in range(3)]
+    ours = data.default_collate(samples)
+    theirs = torch.utils.data.default_collate(samples)
+    flat = [ours[0]["a"], *ours[0]["b"], ours[1], ours[2], ours[3], ours[4].x, ours[4].y[0]]
+    want = [theirs[0]["a"], *theirs[0]["b"], theirs[1], theirs[2], theirs[3], theirs[4].x, theirs[4].y[0]]
+    for a, b in zip(flat, want, strict=True):
+        assert (a.tolist(), str(a.dtype)) == (b.tolist(), str(b.dtype)) if hasattr(b, "tolist") else a == b
+    with pytest.raises(TypeError, match="found <class 'object'>"):
+        data.default_collate([object()])
+    with pytest.raises(RuntimeError, match="equal size"):
+        data.default_collate([[1], [1, 2]])
+    with pytest.raises(RuntimeError, match="equal size"):
+        data.default_collate([clgrad.ones(2), clgrad.ones(3)])
+
+
+def test_data_sets():
+    both = Squares() + Squares()
+    assert len(both) == 14 and both[8][0] == 1 and both[-1][0] == 6
+    assert list(data.ChainDataset([Stream(), Stream()])) == [*range(5), *range(5)]
+    parts = data.random_split(range(10), [0.7, 0.3], clgrad.Generator().manual_seed(1))
+    assert [len(p) for p in parts] == [7, 3]
+    assert sorted(n for p in parts for n in p) == list(range(10))
+    with pytest.raises(ValueError, match="does not equal"):
+        data.random_split(range(10), [3, 3])
+    stack = data.StackDataset(a=range(3), b=[5, 6, 7])
+    assert stack[1] == {"a": 1, "b": 6}
+
+
+def test_samplers():
+    assert list(data.BatchSampler(data.SequentialSampler(range(5)), 2, False)) == [[0, 1], [2, 3], [4]]
+    assert len(data.BatchSampler(range(5), 2, True)) == 2
+    assert sorted(data.SubsetRandomSampler([3, 5, 9])) == [3, 5, 9]
+    drawn = list(data.WeightedRandomSampler([0.0, 1.0, 3.0], 2000))
+    assert 0 not in drawn and 0.68 < drawn.count(2) / 2000 < 0.82
+    assert sorted(data.WeightedRandomSampler([1.0, 1.0, 0.0, 5.0], 3, replacement=False)) == [0, 1, 3]
+    assert len(list(data.RandomSampler(range(3), replacement=True, num_samples=8))) == 8
+    assert len(set(list(data.RandomSampler(range(5), num_samples=7))[:5])) == 5
+
+
+@pytest.mark.parametrize(("options", "error", "words"), [
+    ({"batch_size": 0}, ValueError, "batch_size should be a positive integer"),
+    ({"num_workers": 2}, NotImplementedError, "num_workers=2 is not supported"),
+    ({"num_workers": -1}, ValueError, "non-negative"),
+    ({"sampler": [1], "shuffle": True}, ValueError, "mutually exclusive with shuffle"),
+    ({"batch_sampler": [[1]], "drop_last": True}, ValueError, "mutually exclusive"),
+    ({"batch_size": None, "drop_last": True}, ValueError, "disables auto-batching"),
+])
+def test_loader_errors(options, error, words):
+    with pytest.raises(error, match=words):
+        data.DataLoader(Squares(), **options)

@@ -1,0 +1,221 @@
+"""Module's own rules: attributes, lists, state, hooks, copies."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+import clgrad
+from clgrad import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 4)
+        self.norm = nn.BatchNorm1d(4)
+        self.scale = nn.Parameter(clgrad.ones(4))
+        self.register_buffer("seen", clgrad.zeros(1))
+        self.register_buffer("scratch", clgrad.zeros(1), persistent=False)
+
+    def forward(self, x):
+        return self.norm(self.fc(x)) * self.scale
+
+
+def test_names():
+    net = Net()
+    assert [n for n, _ in net.named_parameters()] == ["scale", "fc.weight", "fc.bias", "norm.weight", "norm.bias"]
+    assert list(net.state_dict()) == ["scale", "seen", "fc.weight", "fc.bias", "norm.weight", "norm.bias",
+                                      "norm.running_mean", "norm.running_var", "norm.num_batches_tracked"]
+    assert [n for n, _ in net.named_modules()] == ["", "fc", "norm"]
+    assert net.get_parameter("fc.weight") is net.fc.weight and net.get_submodule("fc") is net.fc
+    assert net.get_buffer("norm.running_mean") is net.norm.running_mean
+    with pytest.raises(AttributeError, match="Linear has no attribute `x`"):
+        net.get_parameter("fc.x")
+
+
+def test_attribute_rules():
+    net = Net()
+    with pytest.raises(TypeError, match="cannot assign 'torch.FloatTensor' as parameter 'scale'"):
+        net.scale = clgrad.ones(4)
+    with pytest.raises(TypeError, match="cannot assign 'int' as child module 'fc'"):
+        net.fc = 3
+    with pytest.raises(TypeError, match="cannot assign 'int' as buffer 'seen'"):
+        net.seen = 3
+    net.scale = None
+    assert net.scale is None and "scale" not in net.state_dict()
+    del net.fc
+    with pytest.raises(AttributeError, match="'Net' object has no attribute 'fc'"):
+        _ = net.fc
+    with pytest.raises(KeyError, match="attribute 'forward' already exists"):
+        net.register_parameter("forward", nn.Parameter(clgrad.ones(1)))
+    with pytest.raises(KeyError, match="contain"):
+        net.add_module("a.b", nn.ReLU())
+    with pytest.raises(ValueError, match="non-leaf"):
+        net.register_parameter("p", nn.Parameter(clgrad.ones(1)) and _non_leaf())
+
+    class Early(nn.Module):
+        def __init__(self):
+            self.p = nn.Parameter(clgrad.ones(1))
+    with pytest.raises(AttributeError, match="before Module.__init__"):
+        Early()
+
+
+def _non_leaf():
+    made = nn.Parameter(clgrad.ones(1))
+    result = made * 2
+    made._grad_fn, made._output_nr = result.grad_fn, 0
+    return made
+
+
+def test_load_errors_name_everything():
+    net = Net()
+    state = net.state_dict()
+    del state["scale"]
+    state["fc.weight"] = clgrad.ones(2, 2)
+    state["extra.key"] = clgrad.ones(1)
+    with pytest.raises(RuntimeError) as caught:
+        net.load_state_dict(state)
+    assert str(caught.value) == (
+        'Error(s) in loading state_dict for Net:\n\tMissing key(s) in state_dict: "scale". \n\t'
+        'Unexpected key(s) in state_dict: "extra.key". \n\t'
+        "size mismatch for fc.weight: copying a param with shape torch.Size([2, 2]) from checkpoint, the shape in "
+        "current model is torch.Size([4, 3]).")
+    del state["fc.weight"]
+    found = net.load_state_dict(state, strict=False)
+    assert found.unexpected_keys == []  # as in PyTorch: only looked for when strict
+    assert str(net.load_state_dict(net.state_dict())) == "<All keys matched successfully>"
+    with pytest.raises(TypeError, match="dict-like"):
+        net.load_state_dict(3)
+
+
+def test_assign_takes_the_tensors():
+    net, other = Net(), Net().double()
+    net.load_state_dict(other.state_dict(), assign=True)
+    assert net.fc.weight.dtype is clgrad.float64 and isinstance(net.fc.weight, nn.Parameter)
+    assert net.fc.weight.data_ptr() == other.fc.weight.data_ptr()
+
+
+def test_state_dict_shares_memory_and_prefix():
+    net = Net()
+    net.state_dict()["scale"].fill_(5)
+    assert net.scale.tolist() == [5.0] * 4
+    assert "model.fc.bias" in net.state_dict(prefix="model.")
+
+
+def test_modes_types_and_gradients():
+    net = Net().eval()
+    assert not net.norm.training and net.train().norm.training
+    net.double()
+    assert net.fc.weight.dtype is clgrad.float64 and net.norm.num_batches_tracked.dtype is clgrad.int64
+    net.to(clgrad.float32).to("cpu")
+    net(clgrad.randn(5, 3)).sum().backward()
+    assert net.fc.weight.grad is not None
+    net.zero_grad()
+    assert net.fc.weight.grad is None
+    net.requires_grad_(False)
+    assert not any(p.requires_grad for p in net.parameters())
+    with pytest.raises(TypeError, match="floating point"):
+        net.to(clgrad.int32)
+    called = []
+    net.apply(lambda m: called.append(type(m).__name__))
+    assert called == ["Linear", "BatchNorm1d", "Net"]
+
+
+def test_forward_hooks():
+    layer = nn.ReLU()
+    with layer.register_forward_pre_hook(lambda m, args: args[0] + 1), \
+            layer.register_forward_hook(lambda m, args, out: out * 10):
+        assert layer(clgrad.tensor([1.0])).tolist() == [20.0]
+    assert layer(clgrad.tensor([1.0])).tolist() == [1.0]
+    layer.register_forward_hook(lambda m, args, kwargs, out: out + kwargs.get("more", 0), with_kwargs=True)
+    assert layer(clgrad.tensor([1.0])).tolist() == [1.0]
+
+
+def test_backward_hooks(torch):
+    found = []
+    for lib in (clgrad, torch):
+        layer = lib.nn.Tanh()
+        seen = []
+        layer.register_full_backward_pre_hook(lambda m, g: (g[0] * 2,))
+        layer.register_full_backward_hook(
+            lambda m, gi, go, seen=seen: seen.append((gi[0].tolist(), go[0].tolist())) or (gi[0] * 3,))
+        x = lib.tensor([0.5, -1.0], requires_grad=True)
+        layer(x).sum().backward()
+        found.append([*seen[0], x.grad.tolist()])
+    for a, b in zip(*found, strict=True):
+        assert a == pytest.approx(b, rel=1e-5)
+
+
+def test_copies():
+    net = Net()
+    other = copy.deepcopy(net)
+    assert isinstance(other.scale, nn.Parameter) and other.scale.data_ptr() != net.scale.data_ptr()
+    again = pickle.loads(pickle.dumps(net))
+    assert again.fc.weight.tolist() == net.fc.weight.tolist() and again.fc.weight.requires_grad
+    assert "scratch" not in again.state_dict()
+
+
+def test_tied_parameters_are_listed_once():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    net[1].weight = net[0].weight
+    assert len(list(net.parameters())) == 3 and len(net.state_dict()) == 4
+
+
+def test_sequential():
+    net = nn.Sequential(nn.ReLU(), nn.Tanh())
+    net.append(nn.Sigmoid()).insert(0, nn.Identity())
+    assert [type(m).__name__ for m in net] == ["Identity", "ReLU", "Tanh", "Sigmoid"]
+    assert type(net[-1]).__name__ == "Sigmoid" and len(net[1:3]) == 2
+    del net[0]
+    assert list(net._modules) == ["0", "1", "2"]
+    with pytest.raises(IndexError):
+        _ = net[7]
+
+
+def test_buffers_and_parameters_as_classes():
+    module = nn.Module()
+    module.b = nn.Buffer(clgrad.ones(2), persistent=False)
+    assert list(dict(module.named_buffers())) == ["b"] and module.state_dict() == {}
+    p = nn.Parameter(clgrad.tensor([1.0]))
+    assert repr(p) == "Parameter containing:\ntensor([1.], requires_grad=True)"
+    assert isinstance(p * 1, clgrad.Tensor) and not isinstance(p * 1, nn.Parameter)
+    with pytest.raises(RuntimeError, match="floating point"):
+        nn.Parameter(clgrad.tensor([1]))
+
+
+@pytest.mark.parametrize(("module", "shape", "error", "words"), [
+    (nn.Linear(784, 10), (4, 700), RuntimeError, "Linear.in_features=784.*expected.*784.*got .4, 700"),
+    (nn.Conv2d(3, 8, 3), (1, 4, 9, 9), RuntimeError, "to have 3 channels, but got 4 channels"),
+    (nn.Conv2d(3, 8, 3), (9, 9), RuntimeError, "Expected 3D .unbatched. or 4D .batched. input to conv2d"),
+    (nn.BatchNorm2d(3), (2, 3), ValueError, "expected 4D input .got 2D input"),
+    (nn.BatchNorm1d(3), (2, 4), RuntimeError, "running_mean should contain 4 elements not 3"),
+    (nn.BatchNorm1d(3), (1, 3), ValueError, "Expected more than 1 value per channel"),
+    (nn.LayerNorm(3), (2, 4), RuntimeError, "normalized_shape=.3., expected input with shape .., 3., but got"),
+    (nn.GroupNorm(2, 4), (2, 5, 3), RuntimeError, "divisible by num_groups"),
+    (nn.Module(), (1,), NotImplementedError, "missing the required \"forward\""),
+])
+def test_wrong_shapes_are_explained(module, shape, error, words):
+    with pytest.raises(error, match=words):
+        module(clgrad.zeros(shape))
+
+
+def test_dropout_is_for_training():
+    layer = nn.Dropout(0.5)
+    x = clgrad.ones(1000)
+    kept = (layer(x) != 0).sum().item()
+    assert 400 < kept < 600 and set(layer(x).tolist()) == {0.0, 2.0}
+    assert layer.eval()(x) is x
+    channels = nn.Dropout2d(0.5)(clgrad.ones(20, 10, 2, 2))
+    assert set(channels.sum((2, 3)).flatten().tolist()) == {0.0, 8.0}
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        nn.Dropout(1.5)
+
+
+def test_vectors_of_parameters():
+    net = nn.Linear(2, 3)
+    vector = nn.utils.parameters_to_vector(net.parameters())
+    nn.utils.vector_to_parameters(clgrad.arange(9.0), net.parameters())
+    assert vector.shape == (9,) and net.bias.tolist() == [6.0, 7.0, 8.0]

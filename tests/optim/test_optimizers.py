@@ -1,0 +1,206 @@
+"""Optimizers: equal PyTorch's after ten steps, state both ways, errors, one launch."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import clgrad
+from clgrad.ops import optimizer_step
+
+SHAPES = [(3, 4), (5,), (70, 70), (), (33,)]
+OPTIONS = [
+    ("SGD", {}), ("SGD", {"lr": 0.1, "momentum": 0.9}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.1, "momentum": 0.5, "dampening": 0.3, "maximize": True}),
+    ("Adam", {}), ("Adam", {"amsgrad": True, "weight_decay": 0.1}),
+    ("Adam", {"maximize": True, "lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-4}),
+    ("Adam", {"decoupled_weight_decay": True, "weight_decay": 0.2}),
+    ("AdamW", {}), ("AdamW", {"amsgrad": True, "weight_decay": 0.3, "lr": 0.1}),
+    ("RMSprop", {}), ("RMSprop", {"momentum": 0.9, "weight_decay": 0.1}), ("RMSprop", {"centered": True}),
+    ("RMSprop", {"momentum": 0.5, "centered": True, "maximize": True, "alpha": 0.8}),
+    ("Adagrad", {}),
+    ("Adagrad", {"lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.2, "maximize": True}),
+]
+
+
+def run(lib, name, options, data, grads):
+    params = [lib.nn.Parameter(lib.tensor(d)) for d in data]
+    optimizer = getattr(lib.optim, name)(params, **options)
+    for step in grads:
+        for p, g in zip(params, step, strict=True):
+            p.grad = lib.tensor(g)
+        optimizer.step()
+    return params, optimizer
+
+
+def numbers(rng, steps):
+    return [[np.float32(rng.standard_normal(s)) for s in SHAPES] for _ in range(steps)]
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIONS, ids=[f"{n}{i}" for i, (n, _) in enumerate(OPTIONS)])
+def test_ten_steps(torch, rng, name, options):
+    data, grads = numbers(rng, 1)[0], numbers(rng, 10)
+    (ours, optimizer), (theirs, reference) = (run(lib, name, options, data, grads) for lib in (clgrad, torch))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=2e-5, atol=2e-6)
+    assert repr(optimizer) == repr(reference)
+    saved, wanted = optimizer.state_dict(), reference.state_dict()
+    assert [set(g) for g in saved["param_groups"]] == [set(g) for g in wanted["param_groups"]]
+    for number, state in wanted["state"].items():
+        assert set(saved["state"][number]) == set(state)
+        for key, value in state.items():
+            np.testing.assert_allclose(saved["state"][number][key].numpy(), value.numpy(), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize(("name", "options"), [OPTIONS[1], OPTIONS[5], OPTIONS[13], OPTIONS[15]])
+def test_state_goes_both_ways(torch, rng, tmp_path, name, options):
+    data, grads = numbers(rng, 1)[0], numbers(rng, 6)
+    want, _ = run(torch, name, options, data, grads)
+    for first, second in ((clgrad, torch), (torch, clgrad)):
+        params, optimizer = run(first, name, options, data, grads[:3])
+        first.save({"p": params, "o": optimizer.state_dict()}, tmp_path / "state.pth")
+        loaded = second.load(tmp_path / "state.pth")
+        resumed = [second.nn.Parameter(p.detach()) for p in loaded["p"]]
+        optimizer = getattr(second.optim, name)(resumed)
+        optimizer.load_state_dict(loaded["o"])
+        for step in grads[3:]:
+            for p, g in zip(resumed, step, strict=True):
+                p.grad = second.tensor(g)
+            optimizer.step()
+        for a, b in zip(resumed, want, strict=True):
+            np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=2e-5, atol=2e-6)
+
+
+def test_one_launch_for_all_parameters(rng, monkeypatch):
+    params, optimizer = run(clgrad, "Adam", {}, numbers(rng, 1)[0], numbers(rng, 2))
+    device = clgrad.device("cpu").compute
+    launches = []
+    monkeypatch.setattr(device, "recorder", lambda kernel, event: launches.append(kernel.name))
+    optimizer.step()
+    assert launches == ["optimizer_step"]
+
+
+def test_many_parameters_are_split(torch, rng):
+    data = [rng.standard_normal(3).astype(np.float32) for _ in range(90)]
+    grads = [[rng.standard_normal(3).astype(np.float32) for _ in range(90)] for _ in range(2)]
+    ours, theirs = (run(lib, "Adam", {}, data, grads)[0] for lib in (clgrad, torch))
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_dtypes(torch, dtype):
+    found = []
+    for lib in (clgrad, torch):
+        p = lib.nn.Parameter(lib.arange(11.0).to(getattr(lib, dtype)))
+        p.grad = lib.ones(11).to(getattr(lib, dtype))
+        optimizer = lib.optim.SGD([p], lr=0.1, momentum=0.9)
+        optimizer.step()
+        optimizer.step()
+        found.append(p.detach().float().numpy())
+    np.testing.assert_allclose(*found, rtol=1e-2 if "16" in dtype else 1e-12, atol=1e-2 if "16" in dtype else 0)
+
+
+def test_layouts(torch, rng):
+    """Transposed, sliced and offset parameters, gradients of another layout."""
+    values, grad = rng.standard_normal((6, 4)).astype(np.float32), rng.standard_normal((4, 6)).astype(np.float32)
+    found = []
+    for lib in (clgrad, torch):
+        base = lib.tensor(values)
+        params = [base.clone().t().requires_grad_(), lib.tensor(values)[1:, ::2].detach().requires_grad_(),
+                  lib.tensor(values)[2:].detach().requires_grad_()]
+        params[0].grad, params[1].grad, params[2].grad = (
+            lib.tensor(grad), lib.tensor(grad[:2, :5]).t(), lib.tensor(grad[:, :4]))
+        optimizer = lib.optim.Adam(params, lr=0.1)
+        optimizer.step()
+        optimizer.step()
+        found.append([p.detach().numpy() for p in params])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_memory_shared_with_an_array():
+    array = np.ones(4, np.float32)
+    p = clgrad.from_numpy(array).requires_grad_()
+    p.grad = clgrad.ones(4)
+    clgrad.optim.SGD([p], lr=0.5).step()
+    assert array.tolist() == [0.5] * 4
+
+
+def test_changes_are_noticed_by_saved_tensors():
+    p = clgrad.nn.Parameter(clgrad.ones(2))
+    loss = (p * p).sum()
+    p.grad = clgrad.ones(2)
+    clgrad.optim.SGD([p], lr=0.1).step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_parameters_that_join_later(torch):
+    found = []
+    for lib in (clgrad, torch):
+        a, b = lib.nn.Parameter(lib.ones(2)), lib.nn.Parameter(lib.ones(2))
+        optimizer = lib.optim.Adam([a, b], lr=0.1)
+        for step in range(4):
+            a.grad = lib.ones(2)
+            b.grad = lib.ones(2) * 0.5 if step > 1 else None
+            optimizer.step()
+        found.append([a.tolist(), b.tolist(), [float(optimizer.state[p]["step"]) for p in (a, b)]])
+    for x, y in zip(*found, strict=True):
+        assert x == pytest.approx(y)
+
+
+def test_groups_closures_and_hooks():
+    a, b = clgrad.nn.Parameter(clgrad.ones(1)), clgrad.nn.Parameter(clgrad.ones(1))
+    optimizer = clgrad.optim.SGD([{"params": [a]}, {"params": b, "lr": 1.0}], lr=0.1)
+    seen = []
+    optimizer.register_step_post_hook(lambda *_: seen.append(1))
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (a + b).sum()
+        loss.backward()
+        return loss
+    assert optimizer.step(closure).item() == 2.0
+    assert a.item() == pytest.approx(0.9) and b.item() == 0.0 and seen == [1]
+    optimizer.zero_grad(set_to_none=False)
+    assert a.grad.item() == 0.0
+
+
+def test_copies():
+    p = clgrad.nn.Parameter(clgrad.ones(2))
+    p.grad = clgrad.ones(2)
+    optimizer = clgrad.optim.Adam([p])
+    optimizer.step()
+    assert copy.deepcopy(optimizer).state_dict()["state"][0]["step"].item() == 1.0
+    assert pickle.loads(pickle.dumps(optimizer)).param_groups[0]["lr"] == 1e-3
+
+
+@pytest.mark.parametrize(("make", "error", "words"), [
+    (lambda p: clgrad.optim.SGD([], lr=0.1), ValueError, "empty parameter list"),
+    (lambda p: clgrad.optim.SGD(p, lr=0.1), TypeError, "iterable of Tensors or dicts, but got torch.FloatTensor"),
+    (lambda p: clgrad.optim.SGD([1], lr=0.1), TypeError, "can only optimize Tensors, but one of the params is int"),
+    (lambda p: clgrad.optim.SGD([p * 2], lr=0.1), ValueError, "non-leaf"),
+    (lambda p: clgrad.optim.SGD([p], lr=-1), ValueError, "Invalid learning rate: -1"),
+    (lambda p: clgrad.optim.SGD([p], momentum=-1), ValueError, "Invalid momentum value: -1"),
+    (lambda p: clgrad.optim.SGD([p], nesterov=True), ValueError, "Nesterov momentum requires"),
+    (lambda p: clgrad.optim.Adam([p], betas=(1.0, 0.9)), ValueError, "Invalid beta parameter at index 0: 1.0"),
+    (lambda p: clgrad.optim.SGD([{"params": [p]}, {"params": [p]}]), ValueError, "more than one parameter group"),
+    (lambda p: clgrad.optim.SGD([{"params": {p}}]), TypeError, "ordered collections"),
+    (lambda p: clgrad.optim.SGD([p]).load_state_dict({"state": {}, "param_groups": []}), ValueError,
+     "different number of parameter groups"),
+    (lambda p: clgrad.optim.SGD([p]).load_state_dict({"state": {}, "param_groups": [{"params": [0, 1]}]}), ValueError,
+     "doesn't match the size"),
+])
+def test_errors(make, error, words):
+    with pytest.raises(error, match=words):
+        make(clgrad.nn.Parameter(clgrad.ones(2)))
+
+
+def test_gradient_of_another_shape_is_refused():
+    with pytest.raises(RuntimeError, match=r"shape \[2\] has a gradient or state of shape \[3\]"):
+        optimizer_step.step("SGD", (), "", [(clgrad.ones(2), clgrad.ones(3))], (0.1,))

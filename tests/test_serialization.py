@@ -1,0 +1,199 @@
+"""Files: both ways with PyTorch, sharing, places, and files that want to do harm or are damaged."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+
+import clgrad
+from clgrad.pickles import Reader
+
+
+def saved(obj):
+    file = io.BytesIO()
+    clgrad.save(obj, file)
+    return file.getvalue()
+
+
+def again(obj, **options):
+    return clgrad.load(io.BytesIO(saved(obj)), **options)
+
+
+def repacked(change):
+    """A saved file in which ``change(name, data)`` replaced records."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(saved({"w": clgrad.ones(3)}))) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            data = change(name.partition("/")[2], old.read(name))
+            if data is not None:
+                new.writestr(name, data)
+    return io.BytesIO(out.getvalue())
+
+
+def hostile(payload):
+    return repacked(lambda name, data: payload if name == "data.pkl" else data)
+
+
+def plain():
+    loop: list = [1]
+    return {"numbers": [0, 255, 256, -1, 65536, 2**31, -(2**40), 2**2100, 1.5, float("inf")],
+            "text": "ü\n", b"k": b"\x00\xff",
+            (1, 2, 3, 4): (None, True, False), "set": {1, 2}, "ordered": OrderedDict(b=1, a=2), "same": [loop, loop],
+            "complex": 1 + 2j, "size": clgrad.Size((1, 2)), "dtype": clgrad.float16, "device": clgrad.device("cpu")}
+
+
+def test_plain_data_round_trip():
+    found = again(plain())
+    assert found == plain() and found["same"][0] is found["same"][1]
+    assert isinstance(found["size"], clgrad.Size) and list(found["ordered"]) == ["b", "a"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8",
+                                   "uint8", "bool"])
+def test_tensors_both_ways(torch, tmp_path, dtype):
+    path = tmp_path / "t.pth"
+    for first, second in ((clgrad, torch), (torch, clgrad)):
+        base = first.arange(12).view(3, 4).to(getattr(first, dtype))
+        first.save([base, base.t()[1:], base[0, 0], base[:0]], path)
+        found = second.load(path)
+        assert [str(t.dtype) for t in found] == [f"torch.{dtype}"] * 4
+        assert [t.tolist() for t in found] == [base.tolist(), base.t()[1:].tolist(), base[0, 0].tolist(), []]
+        assert found[1].stride() == (1, 4) and found[1].data_ptr() - found[0].data_ptr() == base.element_size()
+
+
+def test_parameters_and_state_dicts_both_ways(torch, tmp_path):
+    path = tmp_path / "m.pth"
+    for first, second in ((clgrad, torch), (torch, clgrad)):
+        models = [lib.nn.Sequential(lib.nn.Linear(3, 4), lib.nn.BatchNorm1d(4)) for lib in (first, second)]
+        first.save({"model": models[0].state_dict(), "p": first.nn.Parameter(first.ones(2), requires_grad=False)}, path)
+        found = second.load(path)
+        assert str(models[1].load_state_dict(found["model"])) == "<All keys matched successfully>"
+        assert models[1][0].weight.tolist() == models[0][0].weight.tolist()
+        assert isinstance(found["p"], second.nn.Parameter) and not found["p"].requires_grad
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_other_protocols(torch, protocol):
+    file = io.BytesIO()
+    torch.save({"t": torch.ones(2), "b": b"x", "s": {1}}, file, pickle_protocol=protocol)
+    found = clgrad.load(io.BytesIO(file.getvalue()))
+    assert found["t"].tolist() == [1, 1] and found["b"] == b"x" and found["s"] == {1}
+
+
+def test_mapped_memory(torch, tmp_path):
+    clgrad.save({"t": clgrad.arange(1000.0), "u": clgrad.ones(3)}, tmp_path / "t.pth")
+    assert torch.load(tmp_path / "t.pth", mmap=True)["t"][999] == 999
+
+
+def test_requires_grad_and_sharing():
+    x = clgrad.ones(3, requires_grad=True)
+    found = again({"x": x, "y": x.detach(), "z": x * 2})
+    assert found["x"].requires_grad and not found["y"].requires_grad and found["z"].is_leaf
+    found["y"].fill_(7)
+    assert found["x"].tolist() == [7, 7, 7]
+
+
+@pytest.mark.parametrize("where", ["cpu", clgrad.device("cpu"), {"cpu": "cpu"}, lambda storage, location: storage,
+                                   lambda storage, location: None, None])
+def test_map_location(where):
+    assert again([clgrad.ones(2)], map_location=where)[0].device.type == "cpu"
+
+
+def test_unknown_places():
+    if not clgrad.cuda.is_available():
+        with pytest.raises(RuntimeError, match="deserialize object on a CUDA device"):
+            again([clgrad.ones(2)], map_location="cuda")
+    with pytest.raises(RuntimeError):
+        again([clgrad.ones(2)], map_location={"cpu": "moon"})
+
+
+def test_saving_is_atomic(tmp_path):
+    path = tmp_path / "a.pth"
+    clgrad.save({"x": 1}, path)
+    with pytest.raises(pickle.PicklingError, match="builtins.object"):
+        clgrad.save({"x": object()}, path)
+    assert clgrad.load(path) == {"x": 1} and [p.name for p in tmp_path.iterdir()] == ["a.pth"]
+    with pytest.raises(RuntimeError, match="does not exist"):
+        clgrad.save(1, tmp_path / "no" / "a.pth")
+
+
+def test_modules_are_refused(torch):
+    with pytest.raises(pickle.PicklingError, match="state_dict"):
+        saved(clgrad.nn.Linear(2, 2))
+    with pytest.raises(pickle.PicklingError, match="function"):
+        saved([lambda: 1])
+    file = io.BytesIO()
+    torch.save(torch.nn.Linear(2, 2), file)
+    with pytest.raises(pickle.UnpicklingError, match="refused to load torch.nn.modules.linear.Linear"):
+        clgrad.load(io.BytesIO(file.getvalue()))
+
+
+def test_nesting_is_limited():
+    deep: list = []
+    for _ in range(2000):
+        deep = [deep]
+    with pytest.raises(pickle.PicklingError, match="nested deeper"):
+        saved(deep)
+
+
+class Evil:
+    def __reduce__(self):
+        import os  # noqa: PLC0415
+        return os.system, ("touch /tmp/owned",)
+
+
+@pytest.mark.parametrize("payload", [
+    pickle.dumps(Evil(), 2), pickle.dumps(Evil(), 4),
+    b"cos\nsystem\n(S'echo'\ntR.", b"c__builtin__\neval\n(X\x03\x00\x00\x001+1tR.", b"cbuiltins\ngetattr\n.",
+    b"\x80\x02ctorch\nfloat32\n)R.", b"\x80\x02ccollections\nOrderedDict\n}X\x01\x00\x00\x00aK\x01sb.",
+    b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}b.",
+    b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x02))K\x00NtR.", b"\x80\x02(i__main__\nx\n.",
+    b"\x80\x02)\x81.", b"\x80\x02X\xff\xff\xff\xffabc.", b"\x80\x02h\x07.", b"\x80\x02]e.", b"\x80\x02e.",
+    b"\x80\x02t.",
+    b"", b"\x80", b"\x80\x09.", b"\x80\x02K\x01Q.", b"\x80\x02}]K\x01s.", b"\x80\x02N", b"\xff.", b"\x80\x02R.",
+    b"\x80\x02c__builtin__\nset\nK\x01\x85R.", b"\x80\x02ctorch\ndevice\nK\x01\x85R\x85R.",
+])
+def test_hostile_pickles(payload):
+    with pytest.raises((pickle.UnpicklingError, RuntimeError)):
+        clgrad.load(hostile(payload))
+
+
+def test_damaged_files(tmp_path):
+    whole = saved({"w": clgrad.ones(100)})
+    for end in (0, 10, len(whole) // 2, len(whole) - 5):
+        with pytest.raises(RuntimeError, match="not a zip archive"):
+            clgrad.load(io.BytesIO(whole[:end]))
+    with pytest.raises(RuntimeError, match="should have 12 bytes and has 4"):
+        clgrad.load(repacked(lambda name, data: data[:4] if name == "data/0" else data))
+    with pytest.raises(RuntimeError, match="no storage '0'"):
+        clgrad.load(repacked(lambda name, data: None if name == "data/0" else data))
+    with pytest.raises(RuntimeError, match="holds no data.pkl"):
+        clgrad.load(repacked(lambda name, data: None if name == "data.pkl" else data))
+    with pytest.raises(RuntimeError, match="byte order"):
+        clgrad.load(repacked(lambda name, data: b"middle" if name == "byteorder" else data))
+    with pytest.raises(RuntimeError, match="needs 3 elements"):
+        clgrad.load(repacked(lambda name, data: data.replace(b"K\x03tQ", b"K\x02tQ") if name == "data.pkl" else data))
+    with pytest.raises(FileNotFoundError):
+        clgrad.load(tmp_path / "none.pth")
+    with pytest.raises(AttributeError, match="file-like"):
+        clgrad.load(3)
+
+
+def test_random_bytes_do_no_harm(rng):
+    for _ in range(300):
+        data = bytes(rng.integers(0, 256, 40).astype(np.uint8))
+        try:
+            Reader(data, {}, lambda id: id).load()
+        except pickle.UnpicklingError:
+            continue
+
+
+def test_big_endian():
+    swapped = repacked(lambda name, data: b"big" if name == "byteorder" else
+                       np.frombuffer(data, "<f4").astype(">f4").tobytes() if name == "data/0" else data)
+    assert clgrad.load(swapped)["w"].tolist() == [1, 1, 1]
