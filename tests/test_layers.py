@@ -21,7 +21,7 @@ FLOORS = [
     ["autograd"],
     ["ops"],
     ["creation", "sampling", "printing", "tensor", "typed", "info"],
-    ["nn", "optim", "utils", "serialization", "cuda", "vision"],
+    ["nn", "optim", "utils", "serialization", "pickles", "cuda", "vision"],
     ["", "__main__"],
 ]
 # Libraries stand side by side: of each other they see the public names only.

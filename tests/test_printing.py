@@ -99,6 +99,7 @@ def test_random_values_of_all_sizes(torch):
 def test_format(torch):
     for library in (clgrad, torch):
         assert f"{library.tensor(3.14159):.3f}" == "3.142"
-        assert "%d %.3f" % (library.tensor(3), library.tensor(0.5)) == "3 0.500"  # noqa: UP031
+        assert "%d %5s %.3f" % (  # noqa: UP031  (the old form is what is tested)
+            library.tensor(3), library.tensor(2).item(), library.tensor(0.5)) == "3     2 0.500"
         assert f"{library.tensor([1.0])}" == "tensor([1.])"
         assert f"{library.tensor(2)}" == "2"
