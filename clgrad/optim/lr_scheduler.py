@@ -6,124 +6,26 @@ Most compute it from the current one, so that several schedules of one optimizer
 from __future__ import annotations
 
 import math
-import types
-import warnings
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from clgrad.optim.optimizer import Optimizer
-
-EPOCH_WARNING = ("The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. "
-                 "Please use `scheduler.step()` to step the scheduler.")
-
-
-class LRScheduler:
-    """Base class: sets ``lr`` of the optimizer's groups to ``get_lr()`` after each ``step()``.
-
-    Args:
-        optimizer: whose rates are set.
-        last_epoch: the number of steps made; -1 (default) begins, others go on where a schedule was left.
-
-    Raises:
-        TypeError: not an Optimizer.
-        KeyError: going on, and a group has no "initial_lr".
-    """
-
-    def __init__(self, optimizer: Any, last_epoch: int = -1):
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
-        self.optimizer = optimizer
-        for number, group in enumerate(optimizer.param_groups):
-            if last_epoch == -1:
-                group.setdefault("initial_lr", float(group["lr"]))
-            elif "initial_lr" not in group:
-                raise KeyError(f"param 'initial_lr' is not specified in param_groups[{number}] when resuming an "
-                               "optimizer")
-        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        self.last_epoch = last_epoch
-        self._step_count = 0
-        self._get_lr_called_within_step = False
-        self._last_lr: list[float] = []
-        self._begin()
-
-    def _begin(self) -> None:
-        self._step_count = 0
-        self.step()
-
-    def state_dict(self) -> dict[str, Any]:
-        """All attributes but the optimizer, and functions only where they are objects with a state."""
-        return {name: value for name, value in self.__dict__.items() if name != "optimizer"}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes over what :meth:`state_dict` gave."""
-        self.__dict__.update(state_dict)
-
-    def get_last_lr(self) -> list[float]:
-        """The rates that the last step set."""
-        return self._last_lr
-
-    def get_lr(self) -> list[float]:
-        """The next rates of the groups; subclasses define it."""
-        raise NotImplementedError
-
-    def step(self, epoch: int | None = None) -> None:
-        """Sets the rates of the next epoch."""
-        counts = type(self.optimizer).step is Optimizer.step
-        if self._step_count == 1 and counts and not self.optimizer._step_count:
-            warnings.warn("Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and "
-                          "later, "
-                          "you should call them in the opposite order: `optimizer.step()` before "
-                          "`lr_scheduler.step()`.", UserWarning, stacklevel=2)
-        self._step_count += 1
-        if epoch is None:
-            self.last_epoch += 1
-            values = self.get_lr()
-        else:
-            warnings.warn(EPOCH_WARNING, UserWarning, stacklevel=2)
-            self.last_epoch = epoch
-            closed = getattr(self, "_get_closed_form_lr", self.get_lr)
-            values = closed()
-        for group, lr in zip(self.optimizer.param_groups, values, strict=True):
-            group["lr"] = lr
-        self._last_lr = [float(group["lr"]) for group in self.optimizer.param_groups]
-
-    def _current(self) -> list[float]:
-        return [float(group["lr"]) for group in self.optimizer.param_groups]
-
-    def _scaled(self, factor: float) -> list[float]:
-        return [lr * factor for lr in self._current()]
-
+from clgrad.optim.schedule import LRScheduler, per_group, without_functions
 
 _LRScheduler = LRScheduler
-
-
-def _per_group(name: str, value: Any, optimizer: Any) -> list:
-    count = len(optimizer.param_groups)
-    if not isinstance(value, (list, tuple)):
-        return [value] * count
-    if len(value) != count:
-        raise ValueError(f"Expected {count} {name}, but got {len(value)}")
-    return list(value)
-
-
-def _without_functions(owner: Any, name: str) -> dict[str, Any]:
-    """A schedule's state, in which plain functions are None and other callables their attributes."""
-    state = {key: value for key, value in owner.__dict__.items() if key not in ("optimizer", name)}
-    state[name] = [None if isinstance(f, types.FunctionType) else dict(f.__dict__) for f in getattr(owner, name)]
-    return state
 
 
 class LambdaLR(LRScheduler):
     """The initial rate times ``lr_lambda(epoch)``; one function, or one a group."""
 
     def __init__(self, optimizer: Any, lr_lambda: Callable | Sequence[Callable], last_epoch: int = -1):
-        self.lr_lambdas = _per_group("lr_lambdas", lr_lambda, optimizer)
+        self.lr_lambdas = per_group("lr_lambdas", lr_lambda, optimizer)
         super().__init__(optimizer, last_epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        return _without_functions(self, "lr_lambdas")
+        return without_functions(self, "lr_lambdas")
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         given = dict(state_dict)
@@ -369,7 +271,7 @@ class OneCycleLR(LRScheduler):
             self._phases = [(turn, first, top, high, low), (self.total_steps - 1, top, last, low, high)]
         self.cycle_momentum = cycle_momentum
         if last_epoch == -1:
-            for group, value in zip(optimizer.param_groups, _per_group("values for max_lr", max_lr, optimizer),
+            for group, value in zip(optimizer.param_groups, per_group("values for max_lr", max_lr, optimizer),
                                     strict=True):
                 group["initial_lr"] = value / div_factor
                 group["max_lr"] = value
@@ -384,8 +286,8 @@ class OneCycleLR(LRScheduler):
         self.use_beta1 = "betas" in optimizer.defaults
         if last_epoch != -1:
             return
-        highs = _per_group("values for max_momentum", max_momentum, optimizer)
-        lows = _per_group("values for base_momentum", base_momentum, optimizer)
+        highs = per_group("values for max_momentum", max_momentum, optimizer)
+        lows = per_group("values for base_momentum", base_momentum, optimizer)
         for group, high, low in zip(optimizer.param_groups, highs, lows, strict=True):
             group["max_momentum"], group["base_momentum"] = high, low
             self._set_momentum(group, high)
@@ -498,7 +400,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.optimizer = optimizer
         self.mode, self.factor, self.patience, self.threshold = mode, factor, patience, threshold
         self.threshold_mode, self.cooldown, self.eps = threshold_mode, cooldown, eps
-        self.min_lrs = _per_group("min_lrs", min_lr, optimizer)
+        self.min_lrs = per_group("min_lrs", min_lr, optimizer)
         self.last_epoch = 0
         self._last_lr = self._current()
         self._reset()
