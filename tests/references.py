@@ -154,6 +154,12 @@ FLOATING: dict[str, tuple[Callable, list[Interval]]] = {
     "tanhshrink": (lambda x: x - np.tanh(x), [WIDE]),
     "softshrink": (lambda x, lambd: np.sign(x) * np.maximum(np.abs(x) - lambd, 0), [WIDE]),
     "hardshrink": (lambda x, lambd: np.where(np.abs(x) > lambd, x, 0), [WIDE]),
+    "_squared_error": (lambda x, t: (x - t) ** 2, [WIDE, WIDE]),
+    "_absolute_error": (lambda x, t: np.abs(x - t), [WIDE, WIDE]),
+    "_smooth_l1": (lambda x, t, beta: sp.huber(beta, x - t) / beta, [WIDE, WIDE]),
+    "_huber": (lambda x, t, delta: sp.huber(delta, x - t), [WIDE, WIDE]),
+    "_binary_cross_entropy": (lambda x, t: -sp.xlogy(t, x) - sp.xlog1py(1 - t, -x), [PROBABILITY, PROBABILITY]),
+    "_logits_cross_entropy": (lambda x, t: np.logaddexp(0, x) - x * t, [WIDE, PROBABILITY]),
     "threshold": (lambda x, threshold, value: np.where(x > threshold, x, value), [WIDE]),
 }
 

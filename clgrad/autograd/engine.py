@@ -149,24 +149,27 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
         while heap:
             node = heapq.heappop(heap)[2]
             values = waiting.pop(node)
-            _before_node(node, values)
-            for number, value in enumerate(values):
-                for position in captured.get((node, number), ()):
-                    found[position] = value
-            value = None
-            if isinstance(node, AccumulateGrad):
+            leaf = node.sequence < 0
+            if leaf or node.pre_hooks or node.capture:
+                _before_node(node, values)
+            if captured:
+                for number in range(node.outputs):
+                    for position in captured.get((node, number), ()):
+                        found[position] = values[number]
+            if leaf:
                 if inputs is None and values[0] is not None:
-                    _accumulate_into(node.variable, values, create)
+                    _accumulate_into(node.variable, values, create)  # type: ignore[attr-defined]
                 continue
             if needed is not None and not any(e is not None and e[0] in needed for e in node.edges):
                 continue
-            results = _run(node, values)
+            results = _run(node, values) if mode.anomaly or node.hooks else node.run(values)
             del values
-            if not retain:
-                node.release()
-            for number, edge in enumerate(node.edges):
-                if edge is not None and results[number] is not None and (needed is None or edge[0] in needed):
-                    arrive(edge[0], edge[1], results[number])
+            if not retain and node.saved is not None:
+                node.saved.clear()
+            for edge, result in zip(node.edges, results, strict=True):
+                if edge is not None and result is not None and (needed is None or edge[0] in needed):
+                    arrive(edge[0], edge[1], result)
+            result = None
             del results
     finally:
         mode.enabled = before
@@ -176,7 +179,9 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
 def _before_node(node: Node, values: list) -> None:
     """Hooks on the tensors that a node made, and ``retain_grad``."""
     if isinstance(node, AccumulateGrad):
-        for hook in list((node.variable._hooks or {}).values()):
+        if node.variable._hooks is None:
+            return
+        for hook in list(node.variable._hooks.values()):
             replaced = hook(values[0])
             values[0] = values[0] if replaced is None else replaced
         return

@@ -118,11 +118,6 @@ class Node:
                 fitted.append(g if g.layout is layout else fit(g, layout))
         return tuple(fitted)
 
-    def release(self) -> None:
-        """Drops what was saved: the node cannot run again."""
-        if self.saved is not None:
-            self.saved.clear()
-
 
 def fit(grad: Any, layout: Layout) -> Any:
     """Sums a gradient over the dimensions in which its input was broadcast, and gives it its input's dtype."""

@@ -1,4 +1,4 @@
-"""Softmax, cross entropy and negative log likelihood, each one launch, and the mean squared error."""
+"""Softmax, cross entropy and negative log likelihood, each one launch."""
 
 from __future__ import annotations
 
@@ -195,20 +195,3 @@ def nll_loss(input: Any, target: Any, weight: Any = None, size_average: bool | N
     """The negative log likelihood of log-probabilities (N, C, ...) and class indices (N, ...)."""
     reduction = _old_reduction(size_average, reduce, reduction)
     return _class_loss("nll_loss", input, target, weight, ignore_index, reduction, 0.0, False)
-
-
-@operator("mse_loss", method=False)
-def mse_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
-             reduction: str = "mean", weight: Any = None) -> Any:
-    """The squared differences: their mean, their sum, or each."""
-    reduction = _old_reduction(size_average, reduce, reduction)
-    if input.layout.shape != target.layout.shape:
-        warnings.warn(f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This "
-                      "will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
-                      UserWarning, stacklevel=2)
-    squares = (input - target).square()
-    if weight is not None:
-        squares = squares * weight
-    return squares if reduction == "none" else squares.sum() if reduction == "sum" else squares.mean()
-
-
