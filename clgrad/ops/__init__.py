@@ -3,4 +3,17 @@
 ``registry.FUNCTIONS`` holds every operator by name; pointwise ones are rows of ``table.py``.
 """
 
-from clgrad.ops import composed, convolution, copying, linalg, loss, pointwise, pooling, random, reduction, scan, views  # noqa: F401
+from clgrad.ops import (  # noqa: F401
+    composed,
+    convolution,
+    copying,
+    gathering,
+    linalg,
+    loss,
+    pointwise,
+    pooling,
+    random,
+    reduction,
+    scan,
+    views,
+)

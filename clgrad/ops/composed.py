@@ -178,9 +178,9 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
 
 @operator("where", method=False)
 def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
-    """``input`` where ``condition`` holds, else ``other``; with the condition alone, the indices where it holds."""
+    """``input`` where ``condition`` holds, else ``other``."""
     if input is None and other is None:
-        return FUNCTIONS["nonzero"](condition, as_tuple=True)
+        raise NotImplementedError("where(condition) alone, the indices where it holds, is not supported yet")
     if not isinstance(condition, TensorBase):
         raise TypeError(f"where(): argument 'condition' must be Tensor, not {type(condition).__name__}")
     if condition.layout.dtype.name not in ("bool", "uint8"):

@@ -74,19 +74,23 @@ def _slice(x: Any, dim: int, item: slice) -> Any:
     return slice_view(x, dim, start if start < size else size, max(0, -(-(stop - start) // step)), step)
 
 
+def _by_tensor() -> NotImplementedError:
+    return NotImplementedError("indexing with masks, tensors or lists of indices is not supported yet; integers, slices, "
+                               "None and Ellipsis are")
+
+
 def get_item(x: Any, index: Any) -> Any:
     """``x[index]``."""
     if all(is_basic(item) for item in as_items(index)):
         found = basic_index(x, index)
         return found if found is not x else FUNCTIONS["alias"](x)
-    return FUNCTIONS["advanced_index"](x, index)
+    raise _by_tensor()
 
 
 def set_item(x: Any, index: Any, value: Any) -> None:
     """``x[index] = value``."""
     if not all(is_basic(item) for item in as_items(index)):
-        FUNCTIONS["advanced_assign"](x, index, value)
-        return
+        raise _by_tensor()
     window = basic_index(x, index)
     if isinstance(value, TensorBase):
         shape = value.layout.shape
