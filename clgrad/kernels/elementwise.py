@@ -11,7 +11,7 @@ from clgrad.shapes import Shape, collapse, extent
 
 # How many elements a CPU work-item takes at least: below that a second thread costs more than it gains.
 CPU_CHUNK = 4096
-CPU_CHUNK_MOST = 32768
+CPU_CHUNK_MOST = 131072
 GPU_GROUP = 256
 
 _LETTER = {"float": "f", "double": "d", "int": "i", "long": "l"}
@@ -88,7 +88,7 @@ def _order(shape: Shape, strides: list[Shape], first_output: int) -> tuple[Shape
 
 def _lanes(device: Device, inner: int, output_step: int) -> int:
     """The vector width: the device's own on a CPU, 4 (16 bytes) on a GPU; scalars where rows are short or strided."""
-    lanes = device.limits.vector_width if device.is_cpu else 4
+    lanes = min(16, 2 * device.limits.vector_width) if device.is_cpu else 4
     if inner < lanes or (output_step not in (0, 1) and not device.is_cpu):
         return 1
     return lanes

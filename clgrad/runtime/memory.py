@@ -17,6 +17,8 @@ from clgrad.runtime.opencl import cl
 SMALLEST = 256
 HUGE_PAGE = 1 << 21
 SLAB = 1 << 20
+PAGE = 4096
+COLOUR = 9 * 64
 
 
 @cache
@@ -68,6 +70,7 @@ class Pool:
         self.peak = 0
         self.reserved = 0
         self.finish = lambda: None  # set by the device: waits for the queue
+        self._colour = 0
         self._slab: tuple[np.ndarray, int] | None = None
         self._growing = threading.Lock()
 
@@ -133,12 +136,15 @@ class Pool:
     def _host_memory(self, size: int) -> np.ndarray:
         """Zeroed, 64-byte aligned host memory: a piece of a slab, or, when large, pages of its own (huge ones)."""
         if size > SLAB // 8:
-            length = size + (HUGE_PAGE if size >= HUGE_PAGE else 0)
+            # Blocks begin at different places of a page: streams of equal low address bits get in each other's way.
+            self._colour = (self._colour + COLOUR) % PAGE
+            length = size + PAGE + (HUGE_PAGE if size >= HUGE_PAGE else 0)
             pages = mmap.mmap(-1, length)
-            if length > size and hasattr(mmap, "MADV_HUGEPAGE"):
+            huge = size >= HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE")
+            if huge:
                 pages.madvise(mmap.MADV_HUGEPAGE)
             memory = np.frombuffer(pages, np.uint8)
-            start = -memory.ctypes.data % HUGE_PAGE if length > size else 0
+            start = self._colour + (-memory.ctypes.data % HUGE_PAGE if huge else 0)
             return memory[start:start + size]
         slab, used = self._slab or (None, SLAB)
         if slab is None or used + size > SLAB:
