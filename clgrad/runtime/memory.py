@@ -70,6 +70,8 @@ class Pool:
         self.peak = 0
         self.reserved = 0
         self.finish = lambda: None  # set by the device: waits for the queue
+        # Every block, also one whose holder forgets to release it: a launch may still be using its memory.
+        self._made: set[Block] = set()
         self._colour = 0
         self._slab: tuple[np.ndarray, int] | None = None
         self._growing = threading.Lock()
@@ -106,7 +108,9 @@ class Pool:
         with self._growing:
             for blocks in self.free.values():
                 while blocks:
-                    self.reserved -= blocks.pop().nbytes
+                    block = blocks.pop()
+                    self._made.discard(block)
+                    self.reserved -= block.nbytes
 
     def _grow(self, size: int) -> Block:
         if size > self.limits.max_alloc:
@@ -131,6 +135,7 @@ class Pool:
                 raise MemoryError(f"the device has {self.limits.memory:,} bytes")
             block = Block(cl.Buffer(self.context, cl.mem_flags.READ_WRITE, size), None, size, self)
         self.reserved += size
+        self._made.add(block)
         return block
 
     def _host_memory(self, size: int) -> np.ndarray:
