@@ -17,6 +17,7 @@ import platformdirs
 
 from clgrad.errors import LinkerMissingError
 from clgrad.runtime.limits import Limits
+from clgrad.runtime.program import source_text
 
 # Run by the child. It must not import clgrad: that would probe again.
 _TRIAL = """
@@ -24,7 +25,7 @@ import sys, numpy, pyopencl as cl
 platform = next(p for p in cl.get_platforms() if p.name == "Portable Computing Language")
 context = cl.Context(platform.get_devices()[:1])
 queue = cl.CommandQueue(context)
-source = "__kernel void trial(__global int *x) { x[get_global_id(0)] = 42; }"
+source = sys.argv[1]
 kernel = cl.Kernel(cl.Program(context, source).build(cache_dir=False), "trial")
 host = numpy.zeros(8, numpy.int32)
 buffer = cl.Buffer(context, cl.mem_flags.READ_WRITE, host.nbytes)
@@ -46,7 +47,8 @@ def check_linker(limits: Limits) -> None:
     stamp = _stamp(limits, linker)
     if linker is not None and stamp.exists():
         return
-    trial = subprocess.run([sys.executable, "-c", _TRIAL], capture_output=True, text=True, check=False,
+    trial = subprocess.run([sys.executable, "-c", _TRIAL, source_text("trial.cl")],
+                           capture_output=True, text=True, check=False,
                            env={**os.environ, "POCL_KERNEL_CACHE": "0"})
     if trial.returncode == 0:
         try:
