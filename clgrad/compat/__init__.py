@@ -1,0 +1,64 @@
+"""Runs programs that say ``import torch`` and ``import torchvision`` on clgrad, unchanged.
+
+    python -m clgrad.compat program.py arguments...
+    python -m clgrad.compat -m module arguments...
+
+or, in a program of one's own, before anything imports PyTorch:
+
+    import clgrad.compat
+    clgrad.compat.install()
+
+``torch`` is then a module that has clgrad's names, ``torch.nn`` is ``clgrad.nn`` itself, and so on; ``torchvision`` is
+``clgrad.vision``. Processes that the program starts with this interpreter see the same. What clgrad lacks raises
+ModuleNotFoundError or AttributeError with its name: nothing falls through to an installed PyTorch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import clgrad
+from clgrad import vision
+from clgrad.compat.facade import Facade
+from clgrad.compat.finder import Finder
+from clgrad.compat.standins import version
+
+__all__ = ["install", "installed"]
+
+_FINDER = Finder()
+# Holds a torch.py and a torchvision.py that install the mapping in processes which this one starts.
+_PATH = str(Path(__file__).parent / "path")
+_ROOT = str(Path(clgrad.__file__).parent.parent)
+
+
+def installed() -> bool:
+    """Whether ``import torch`` means clgrad in this process."""
+    return _FINDER in sys.meta_path
+
+
+def install() -> None:
+    """Lets ``torch`` and ``torchvision`` stand for clgrad, in this process and in those that it starts.
+
+    Raises:
+        RuntimeError: PyTorch itself has been imported already.
+    """
+    if installed():
+        return
+    for name in ("torch", "torchvision"):
+        loaded = sys.modules.get(name)
+        if loaded is not None and not str(getattr(loaded, "__file__", "")).startswith(_PATH):
+            raise RuntimeError(f"clgrad.compat.install(): {name} has been imported already; install() has to come first")
+    sys.meta_path.insert(0, _FINDER)
+    sys.modules["torch"] = Facade("torch", clgrad, version.__version__)
+    sys.modules["torchvision"] = Facade("torchvision", vision, version.VISION)
+    if _PATH not in sys.path:
+        sys.path.append(_PATH)
+    known = os.environ.get("PYTHONPATH", "")
+    wanted = [folder for folder in (_PATH, _ROOT) if folder not in known.split(os.pathsep)]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*wanted, *([known] if known else [])])
+    # Processes of multiprocessing take this process's sys.path, not the variable.
+    sys.path.insert(1, sys.path.pop(sys.path.index(_PATH)))
+    if not any(os.path.abspath(folder or os.curdir) == _ROOT for folder in sys.path):
+        sys.path.append(_ROOT)

@@ -1,0 +1,62 @@
+"""Which module of clgrad stands for which module of PyTorch."""
+
+from __future__ import annotations
+
+import importlib.util
+
+ROOTS = {"torch": "clgrad", "torchvision": "clgrad.vision"}
+_STANDINS = "clgrad.compat.standins"
+
+# Modules whose names differ; all others have PyTorch's.
+RENAMED = {
+    "torch.version": f"{_STANDINS}.version",
+    "torch.distributed": f"{_STANDINS}.distributed",
+    "torch.jit": f"{_STANDINS}.jit",
+    "torch._dynamo": f"{_STANDINS}.dynamo",
+    "torch.compiler": f"{_STANDINS}.dynamo",
+    "torch.utils.data.dataloader": "clgrad.utils.data.loader",
+    "torch.utils.data._utils": "clgrad.utils.data",
+    "torch.utils.data._utils.collate": "clgrad.utils.data.collate",
+    "torch.optim._functional": "clgrad.optim",
+    "torch._utils": "clgrad.serialization",
+    "torch._six": f"{_STANDINS}.six",
+    **{f"torch.nn.modules.{name}": "clgrad.nn.modules" for name in (
+        "activation", "adaptive", "batchnorm", "channelshuffle", "container", "conv", "distance", "dropout", "flatten",
+        "fold", "instancenorm", "linear", "loss", "normalization", "padding", "pixelshuffle", "pooling", "rnn", "sparse",
+        "transformer", "upsampling")},
+    **{f"torch.optim.{name}": "clgrad.optim" for name in (
+        "adadelta", "adagrad", "adam", "adamax", "adamw", "asgd", "lbfgs", "nadam", "radam", "rmsprop", "rprop", "sgd")},
+    **{f"torch.utils.data.{name}": "clgrad.utils.data" for name in ("dataset", "sampler", "distributed")},
+    **{f"torchvision.datasets.{name}": "clgrad.vision.datasets" for name in (
+        "cifar", "fakedata", "folder", "mnist", "vision")},
+    **{f"torchvision.models.{name}": "clgrad.vision.models" for name in (
+        "alexnet", "densenet", "googlenet", "mobilenet", "mobilenetv2", "resnet", "squeezenet", "vgg",
+        "vision_transformer")},
+}
+
+# What clgrad has nothing for, with the reason.
+MISSING = {
+    "torch.fx": "clgrad has no torch.fx: programs are run as they are, there is no tracer of graphs",
+    "torch.export": "clgrad has no torch.export: there is no tracer of graphs",
+    "torch._inductor": "clgrad has no torch._inductor: kernels are compiled from OpenCL C as they are needed",
+    "torch._C": "clgrad has no torch._C: there is no C++ library underneath",
+    "torch.ao": "clgrad has no torch.ao: there is no quantization",
+    "torch.quantization": "clgrad has no torch.quantization",
+    "torch.sparse": "clgrad has no torch.sparse: tensors are strided",
+    "torch.nested": "clgrad has no torch.nested: tensors are strided",
+    "torch.utils.cpp_extension": "clgrad has no torch.utils.cpp_extension: kernels are OpenCL C, not C++",
+}
+
+
+def mapped(name: str) -> str | None:
+    """The module of clgrad that stands for ``name``; None where there is none."""
+    if name in ROOTS:
+        return ROOTS[name]
+    target = RENAMED.get(name)
+    if target is None:
+        root, _, rest = name.partition(".")
+        target = f"{ROOTS[root]}.{rest}"
+    try:
+        return target if importlib.util.find_spec(target) is not None else None
+    except ModuleNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""Pictures: transforms, data sets, models, in torchvision's shape."""

@@ -1,0 +1,142 @@
+"""Programs written for PyTorch, run by ``python -m clgrad.compat`` in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import clgrad
+
+TRAINING = """
+    import sys
+    import torch
+    import torch.nn as nn
+    import torch.nn.functional as F
+    import torch.optim as optim
+    from torch.optim.lr_scheduler import StepLR
+    from torch.nn.modules.conv import Conv2d
+    from torch.nn.modules.batchnorm import BatchNorm2d
+    from torch.utils.data import DataLoader, TensorDataset
+    from torch.utils.data.dataset import Dataset
+    from torch.autograd import Variable
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 3)
+        def forward(self, x):
+            return F.log_softmax(self.fc(x), dim=1)
+
+    assert Conv2d is nn.Conv2d and BatchNorm2d is nn.BatchNorm2d and issubclass(TensorDataset, Dataset)
+    torch.manual_seed(int(sys.argv[1]))
+    x = torch.randn(32, 4)
+    y = x.argmax(1).clamp(max=2)
+    net = Net()
+    optimizer = optim.SGD(net.parameters(), lr=0.5)
+    scheduler = StepLR(optimizer, 1)
+    first = F.nll_loss(net(x), y).item()
+    for data, target in DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True):
+        optimizer.zero_grad()
+        F.nll_loss(net(Variable(data)), target).backward()
+        optimizer.step()
+    scheduler.step()
+    assert F.nll_loss(net(x), y).item() < first
+    print(__name__, sys.argv, torch.__name__, type(x).__module__, torch.version.cuda)
+    """
+
+
+def run(tmp_path, program, *arguments, before=("-m", "clgrad.compat")):
+    file = tmp_path / "program.py"
+    file.write_text(textwrap.dedent(program))
+    return started(*before, str(file), *arguments)
+
+
+def started(*arguments):
+    """A process of this interpreter that finds this clgrad, from wherever it was imported."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(clgrad.__file__).parent.parent)}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=120, env=environment)
+
+
+def test_a_training_program(tmp_path):
+    done = run(tmp_path, TRAINING, "3", "--flag")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["__main__", f"['{tmp_path}/program.py',", "'3',", "'--flag']", "torch", "clgrad.tensor",
+                                   "None"]
+
+
+def test_what_is_missing_says_so_and_never_reaches_pytorch(tmp_path):
+    done = run(tmp_path, """
+        import importlib.util, sys
+        import torch
+        for name in ("torch.fx", "torch._inductor.config", "torch.nowhere", "torch.nn.modules.nowhere"):
+            try:
+                __import__(name)
+            except ModuleNotFoundError as error:
+                print(error)
+        for get in (lambda: torch.fx.symbolic_trace, lambda: torch.nowhere, lambda: torch.distributed.new_group):
+            try:
+                get()
+            except AttributeError as error:
+                print(error)
+        assert not torch.distributed.is_available()
+        assert torch.jit.script(len) is len
+        assert torch.__version__.startswith("2.") and importlib.util.find_spec("torch")
+        assert sys.modules["clgrad.nn"].__spec__.name == "clgrad.nn"
+        import torch.nn, clgrad.nn
+        assert torch.nn is clgrad.nn and clgrad.nn.__spec__.name == "clgrad.nn" and not hasattr(clgrad, "jit")
+        """)
+    assert done.returncode == 0, done.stderr
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
+        "clgrad has no torch.fx", "clgrad has no torch._inductor", "clgrad has no torch.nowhere",
+        "clgrad has no torch.nn.modules.nowhere", "clgrad has no torch.fx", "clgrad has no torch.nowhere",
+        "torch.distributed.new_group"]
+
+
+def test_processes_that_a_program_starts(tmp_path):
+    done = run(tmp_path, """
+        import subprocess, sys
+        import torch
+        import torch.multiprocessing as mp
+
+        class Net(torch.nn.Module):
+            pass
+
+        def work(rank, queue):
+            import torch
+            queue.put((rank, type(torch.ones(1) + rank).__module__, Net.__module__))
+
+        if __name__ == "__main__":
+            mp.set_start_method("spawn", force=True)
+            torch.ones(2).add_(1).tolist()
+            queue = mp.SimpleQueue()
+            mp.spawn(work, args=(queue,), nprocs=1)
+            print(queue.get())
+            print(subprocess.check_output([sys.executable, "-c", "import torch; print(torch.Tensor)"], text=True))
+        """)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:2] == ["(0, 'clgrad.tensor', '__mp_main__')", "<class 'clgrad.tensor.Tensor'>"]
+
+
+def test_install_in_a_program(tmp_path):
+    program = "import clgrad.compat\nclgrad.compat.install()\nclgrad.compat.install()\nimport torch\nprint(torch.ones(1))\n"
+    done = run(tmp_path, program, before=())
+    assert (done.returncode, done.stdout) == (0, "tensor([1.])\n"), done.stderr
+
+
+@pytest.mark.parametrize(("arguments", "status", "words"), [
+    ([], 2, "usage"), (["nowhere.py"], 2, "no file nowhere.py"), (["-m"], 2, "usage"), (["-m", "this"], 0, "")])
+def test_command_line(arguments, status, words):
+    done = started("-m", "clgrad.compat", *arguments)
+    assert done.returncode == status and words in done.stderr
+
+
+def test_pytorch_that_is_loaded_already(tmp_path):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("")
+    done = run(tmp_path, "import torch, clgrad.compat\nclgrad.compat.install()\n", before=())
+    assert "torch has been imported already" in done.stderr
