@@ -13,6 +13,7 @@ from clgrad.ops import (  # noqa: F401
     pointwise,
     pooling,
     random,
+    recurrent,
     reduction,
     scan,
     views,

@@ -1,7 +1,8 @@
-"""Helpers for parameters and gradients."""
+"""Helpers for parameters, gradients and sequences."""
 
+from clgrad.nn.utils import rnn
 from clgrad.nn.utils.clip_grad import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from clgrad.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm", "parameters_to_vector",
-           "vector_to_parameters"]
+           "rnn", "vector_to_parameters"]

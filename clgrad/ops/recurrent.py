@@ -1,0 +1,218 @@
+"""Recurrent layers (tanh, relu, LSTM, GRU) over padded and packed sequences, and their single steps.
+
+Sources: Hochreiter and Schmidhuber 1997, with forget gates of Gers et al. 2000 (LSTM); Sak et al. 2014 (its projection);
+Cho et al. 2014, with the reset gate after the product (GRU).
+
+The products of all steps with the input are one; what remains of a step is the product with the hidden state and the
+gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from clgrad.ops.linalg import linear
+from clgrad.ops.registry import FUNCTIONS, operator
+
+State = tuple  # (hidden,) or, of an LSTM, (hidden, cell)
+GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
+
+
+class Weights:
+    """The weights of one layer in one direction, in the order in which PyTorch lists them; biases may be None."""
+
+    __slots__ = ("ih", "hh", "bias_ih", "bias_hh", "hr")
+
+    def __init__(self, ih: Any, hh: Any, bias_ih: Any = None, bias_hh: Any = None, hr: Any = None):
+        self.ih, self.hh, self.bias_ih, self.bias_hh, self.hr = ih, hh, bias_ih, bias_hh, hr
+
+
+# One step: the products with the input are given, (n, gates * hidden).
+
+def _tanh_step(given: Any, state: State, hh: Any, bias: Any, hr: Any) -> State:
+    return ((given + linear(state[0], hh, bias)).tanh(),)
+
+
+def _relu_step(given: Any, state: State, hh: Any, bias: Any, hr: Any) -> State:
+    return ((given + linear(state[0], hh, bias)).relu(),)
+
+
+def _lstm_step(given: Any, state: State, hh: Any, bias: Any, hr: Any) -> State:
+    hidden, cell = state
+    enter, forget, candidate, leave = (given + linear(hidden, hh, bias)).chunk(4, 1)
+    cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
+    hidden = leave.sigmoid() * cell.tanh()
+    return hidden if hr is None else linear(hidden, hr), cell
+
+
+def _gru_step(given: Any, state: State, hh: Any, bias: Any, hr: Any) -> State:
+    (hidden,) = state
+    reset, update, candidate = given.chunk(3, 1)
+    own_reset, own_update, own_candidate = linear(hidden, hh, bias).chunk(3, 1)
+    reset, update = (reset + own_reset).sigmoid(), (update + own_update).sigmoid()
+    candidate = (candidate + reset * own_candidate).tanh()
+    return ((hidden - candidate) * update + candidate,)
+
+
+STEPS: dict[str, Callable[..., State]] = {"LSTM": _lstm_step, "GRU": _gru_step, "RNN_TANH": _tanh_step,
+                                          "RNN_RELU": _relu_step}
+
+
+def scan(kind: str, given: Any, state: State, w: Weights, sizes: list[int], reverse: bool) -> tuple[Any, State]:
+    """Runs through all steps, composed of operators.
+
+    Args:
+        kind: a key of ``STEPS``.
+        given: the products with the input, all steps one after the other, (sum of sizes, gates * hidden).
+        state: the first state, each (sizes[0], hidden).
+        sizes: how many sequences reach each step; they do not grow.
+        reverse: from the last step to the first.
+
+    Returns:
+        The hidden states (sum of sizes, hidden), and the last state of each sequence.
+    """
+    step = STEPS[kind]
+    parts = given.split(sizes)
+    first, outputs = state, [None] * len(sizes)
+    ended: list[State] = []
+    order = range(len(sizes) - 1, -1, -1) if reverse else range(len(sizes))
+    if reverse:
+        state = tuple([s[:sizes[-1]] for s in first])
+    for number in order:
+        rows = state[0].layout.shape[0]
+        if sizes[number] < rows:  # some sequences have ended
+            ended.append(tuple([s[sizes[number]:] for s in state]))
+            state = tuple([s[:sizes[number]] for s in state])
+        elif sizes[number] > rows:  # some begin, at their ends
+            state = tuple([FUNCTIONS["cat"]([s, begin[rows:sizes[number]]])
+                           for s, begin in zip(state, first, strict=True)])
+        state = step(parts[number], state, w.hh, w.bias_hh, w.hr)
+        outputs[number] = state[0]
+    if ended:
+        listed = [state, *reversed(ended)]
+        state = tuple([FUNCTIONS["cat"](column) for column in zip(*listed, strict=True)])
+    return FUNCTIONS["cat"](outputs), state
+
+
+def _layer(kind: str, data: Any, state: State, w: Weights, sizes: list[int], reverse: bool) -> tuple[Any, State]:
+    """One layer in one direction over the elements of all steps, (sum of sizes, features)."""
+    return scan(kind, linear(data, w.ih, w.bias_ih), state, w, sizes, reverse)
+
+
+def _layers(kind: str, data: Any, sizes: list[int], first: State, params: list[Weights], num_layers: int,
+            dropout: float, train: bool, bidirectional: bool) -> tuple[Any, State]:
+    """All layers; states are (layers * directions, sizes[0], hidden)."""
+    directions = 2 if bidirectional else 1
+    last: list[State] = []
+    for layer in range(num_layers):
+        results = []
+        for direction in range(directions):
+            number = layer * directions + direction
+            result, state = _layer(kind, data, tuple([s[number] for s in first]), params[number], sizes,
+                                   direction == 1)
+            results.append(result)
+            last.append(state)
+        data = results[0] if len(results) == 1 else FUNCTIONS["cat"](results, 1)
+        if dropout and train and layer < num_layers - 1:
+            data = FUNCTIONS["dropout"](data, dropout, True)
+    return data, tuple([FUNCTIONS["stack"](column) for column in zip(*last, strict=True)])
+
+
+def _weights(params: Any, has_biases: bool, projected: bool) -> list[Weights]:
+    width = (4 if has_biases else 2) + projected
+    params = list(params)
+    found = []
+    for start in range(0, len(params), width):
+        own = params[start:start + width]
+        bias_ih, bias_hh = own[2:4] if has_biases else (None, None)
+        found.append(Weights(own[0], own[1], bias_ih, bias_hh, own[-1] if projected else None))
+    return found
+
+
+def _run(kind: str, name: str, args: tuple, kwargs: dict) -> tuple[Any, State]:
+    """The call of a torch-level function: (input, hx, params, has_biases, num_layers, dropout, train, bidirectional,
+    batch_first) for padded sequences, (data, batch_sizes, hx, params, has_biases, ..., bidirectional) for packed."""
+    packed = "batch_sizes" in kwargs or "data" in kwargs or len(args) > 3 and not isinstance(args[3], (bool, int))
+    names = ("data", "batch_sizes") if packed else ("input",)
+    names = (*names, "hx", "params", "has_biases", "num_layers", "dropout", "train", "bidirectional",
+             *(() if packed else ("batch_first",)))
+    given = dict(zip(names, args, strict=False)) | kwargs
+    if len(args) > len(names) or set(given) != set(names):
+        raise TypeError(f"{name}(): expected the arguments {', '.join(names)}; got {len(args)} by position and "
+                        f"{sorted(kwargs)} by name")
+    hx = given["hx"]
+    first = tuple(hx) if kind == "LSTM" else (hx,)
+    params = _weights(given["params"], given["has_biases"],
+                      kind == "LSTM" and first[0].layout.shape[2] != first[1].layout.shape[2])
+    rest = (params, given["num_layers"], given["dropout"], given["train"], given["bidirectional"])
+    if packed:
+        return _layers(kind, given["data"], [int(n) for n in given["batch_sizes"].tolist()], first, *rest)
+    x = given["input"].transpose(0, 1) if given["batch_first"] else given["input"]
+    steps, batch, features = x.layout.shape
+    if not steps:
+        raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
+    data, last = _layers(kind, x.reshape(steps * batch, features), [batch] * steps, first, *rest)
+    data = data.view(steps, batch, data.layout.shape[1])
+    return data.transpose(0, 1) if given["batch_first"] else data, last
+
+
+@operator("lstm", method=False)
+def lstm(*args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
+    """(output, hidden, cell) of an LSTM of several layers.
+
+    ``lstm(input, (h, c), params, has_biases, num_layers, dropout, train, bidirectional, batch_first)``, or with
+    ``(data, batch_sizes, (h, c), params, ...)`` and without ``batch_first`` for packed sequences. ``params`` lists the
+    weights of each layer and direction: weight_ih, weight_hh, bias_ih, bias_hh, weight_hr.
+    """
+    output, last = _run("LSTM", "lstm", args, kwargs)
+    return (output, *last)  # type: ignore[return-value]
+
+
+def _plain(kind: str, name: str) -> None:
+    def function(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        output, last = _run(kind, name, args, kwargs)
+        return output, last[0]
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"(output, hidden) of recurrent layers of kind {kind}; arguments as those of ``lstm``."
+    FUNCTIONS[name] = function
+
+
+for _kind, _name in {"GRU": "gru", "RNN_TANH": "rnn_tanh", "RNN_RELU": "rnn_relu"}.items():
+    _plain(_kind, _name)
+
+
+# Single steps.
+
+def _cell(kind: str, input: Any, state: State, w: Weights) -> State:
+    name = kind.lower() + "_cell"
+    features, hidden = w.ih.layout.shape[1], w.hh.layout.shape[1]
+    if input.layout.shape[-1] != features:
+        raise RuntimeError(f"{name}: input has inconsistent input_size: got {input.layout.shape[-1]} expected "
+                           f"{features}")
+    for number, s in enumerate(state):
+        if s.layout.shape[0] != input.layout.shape[0]:
+            raise RuntimeError(f"{name}: Input batch size {input.layout.shape[0]} doesn't match hidden{number or ''} "
+                               f"batch size {s.layout.shape[0]}")
+        if s.layout.shape[1] != hidden:
+            raise RuntimeError(f"{name}: hidden{number or ''} has inconsistent hidden_size: got {s.layout.shape[1]}, "
+                               f"expected {hidden}")
+    return STEPS[kind](linear(input, w.ih, w.bias_ih), state, w.hh, w.bias_hh, None)
+
+
+@operator("lstm_cell", method=False)
+def lstm_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> tuple[Any, Any]:
+    """(hidden, cell) after one step of an LSTM: input (n, features), ``hx`` = (hidden, cell), each (n, hidden)."""
+    return _cell("LSTM", input, tuple(hx), Weights(w_ih, w_hh, b_ih, b_hh))
+
+
+def _plain_cell(kind: str, name: str) -> None:
+    def function(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Any:
+        return _cell(kind, input, (hx,), Weights(w_ih, w_hh, b_ih, b_hh))[0]
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"The hidden state (n, hidden) after one step of kind {kind}: input (n, features)."
+    FUNCTIONS[name] = function
+
+
+for _kind, _name in {"GRU": "gru_cell", "RNN_TANH": "rnn_tanh_cell", "RNN_RELU": "rnn_relu_cell"}.items():
+    _plain_cell(_kind, _name)

@@ -1,0 +1,156 @@
+"""Recurrent layers and packed sequences equal PyTorch's, and their errors are of its classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import clgrad
+from clgrad.autograd.gradcheck import gradcheck, gradgradcheck
+from tests.compare import assert_same_error
+
+pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN:UserWarning")
+
+LAYERS = [
+    ("RNN", {"input_size": 3, "hidden_size": 4, "num_layers": 2, "bidirectional": True}),
+    ("RNN", {"input_size": 3, "hidden_size": 4, "nonlinearity": "relu", "bias": False}),
+    ("LSTM", {"input_size": 3, "hidden_size": 5}),
+    ("LSTM", {"input_size": 3, "hidden_size": 5, "num_layers": 2, "bidirectional": True, "proj_size": 2}),
+    ("GRU", {"input_size": 3, "hidden_size": 4}),
+    ("GRU", {"input_size": 3, "hidden_size": 4, "num_layers": 2, "bidirectional": True, "bias": False}),
+]
+NAMES = [f"{name}{number}" for number, (name, _) in enumerate(LAYERS)]
+LIBRARIES = ("clgrad", "torch")
+
+
+def modules(torch, name, options):
+    theirs = getattr(torch.nn, name)(**options)
+    ours = getattr(clgrad.nn, name)(**options)
+    ours.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
+    assert repr(ours) == repr(theirs)
+    return (clgrad, ours), (torch, theirs)
+
+
+def close(found, expected):
+    for a, b in zip(found, expected, strict=True):
+        assert tuple(a.shape) == tuple(b.shape)
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=2e-4, atol=2e-5)
+
+
+def states(hidden):
+    return list(hidden) if isinstance(hidden, tuple) else [hidden]
+
+
+@pytest.mark.parametrize(("name", "options"), LAYERS, ids=NAMES)
+@pytest.mark.parametrize("form", ["padded", "batch first", "single", "state"])
+def test_layers(torch, rng, name, options, form):
+    options = dict(options, batch_first=form == "batch first")
+    data = rng.standard_normal((6, 3) if form == "single" else (6, 5, 3)).astype(np.float32)
+    own, count = options["hidden_size"], options.get("num_layers", 1) * (1 + options.get("bidirectional", False))
+    first = [rng.standard_normal((count, 5, size)).astype(np.float32) for size in
+             ((options.get("proj_size") or own, own) if name == "LSTM" else (own,))]
+    results = []
+    for library, module in modules(torch, name, options):
+        x = library.tensor(data, requires_grad=True)
+        hx = [library.tensor(s, requires_grad=True) for s in first]
+        output, last = module(x, *([tuple(hx) if name == "LSTM" else hx[0]] if form == "state" else []))
+        ((output * output).sum() + sum(s.sum() for s in states(last))).backward()
+        results.append([output, *states(last), x.grad, *[p.grad for p in module.parameters()],
+                        *[s.grad for s in hx if form == "state"]])
+    close(*results)
+
+
+@pytest.mark.parametrize(("name", "options"), LAYERS, ids=NAMES)
+@pytest.mark.parametrize("lengths", [[5, 3, 3, 1], [2, 5, 1, 4]])
+def test_packed(torch, rng, name, options, lengths):
+    data = rng.standard_normal((5, 4, 3)).astype(np.float32)
+    results = []
+    for library, module in modules(torch, name, options):
+        utils = library.nn.utils.rnn
+        x = library.tensor(data, requires_grad=True)
+        packed = utils.pack_padded_sequence(x, lengths, enforce_sorted=lengths[0] == 5)
+        output, last = module(packed)
+        padded, counts = utils.pad_packed_sequence(output, batch_first=True, padding_value=-1.0, total_length=6)
+        ((padded * padded).sum() + sum(s.sum() for s in states(last))).backward()
+        results.append([padded, counts, *states(last), packed.data, packed.batch_sizes, x.grad,
+                        *[p.grad for p in module.parameters()]])
+    close(*results)
+
+
+@pytest.mark.parametrize("name", ["rnn_tanh", "lstm", "gru"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_derivatives_of_second_order(name, bidirectional):
+    kind, directions = name.upper(), 1 + bidirectional
+    module = clgrad.nn.modules.rnn.RNNBase(kind, 2, 2, bidirectional=bidirectional, dtype=clgrad.float64)
+    x = clgrad.randn(3, 2, 2, dtype=clgrad.float64, requires_grad=True)
+    first = [clgrad.randn(directions, 2, 2, dtype=clgrad.float64, requires_grad=True) for _ in range(1 + (name == "lstm"))]
+
+    def function(x, *given):
+        hx, weights = given[:len(first)], given[len(first):]
+        return getattr(clgrad, name)(x, hx if name == "lstm" else hx[0], weights, True, 1, 0.0, True, bidirectional,
+                                     False)
+    inputs = (x, *first, *module.parameters())
+    assert gradcheck(function, inputs)
+    if not bidirectional:
+        assert gradgradcheck(function, inputs)
+
+
+def test_dropout_acts_between_layers_while_training():
+    module = clgrad.nn.LSTM(3, 4, 2, dropout=1.0)
+    x = clgrad.randn(5, 2, 3)
+    bias_only = module(x * 2)[0]
+    assert (module(x)[0] == bias_only).all()
+    assert (module.eval()(x)[0] != module(x * 2)[0]).any()
+
+
+@pytest.mark.parametrize("name", ["RNNCell", "LSTMCell", "GRUCell"])
+@pytest.mark.parametrize("shape", [(5, 3), (3,)])
+def test_cells(torch, rng, name, shape):
+    data = rng.standard_normal(shape).astype(np.float32)
+    results = []
+    for library, module in modules(torch, name, {"input_size": 3, "hidden_size": 4}):
+        x = library.tensor(data, requires_grad=True)
+        state = module(x)
+        found = states(module(x, state))
+        sum(s.sum() for s in found).backward()
+        results.append([*found, x.grad, *[p.grad for p in module.parameters()]])
+    close(*results)
+
+
+def test_sequences_of_different_lengths(torch, rng):
+    data = [rng.standard_normal((n, 2)).astype(np.float32) for n in (3, 1, 4)]
+    ours, theirs = (library.nn.utils.rnn for library in (clgrad, torch))
+    listed = [clgrad.tensor(d) for d in data]
+    for a, b in zip(ours.unpack_sequence(ours.pack_sequence(listed, enforce_sorted=False)), data, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b)
+    for options in ({"padding_side": "left", "padding_value": 2.0}, {"batch_first": True}):
+        expected = theirs.pad_sequence([torch.tensor(d) for d in data], **options)
+        np.testing.assert_array_equal(ours.pad_sequence(listed, **options).numpy(), expected.numpy())
+    packed = ours.pack_sequence(listed, enforce_sorted=False)
+    assert packed.double().data.dtype is clgrad.float64 and packed.to(clgrad.float32) is packed
+    assert packed.sorted_indices.tolist() == [2, 0, 1] and packed.unsorted_indices.tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize("program", [
+    lambda lib: lib.nn.LSTM(3, 4)(lib.zeros(2)),
+    lambda lib: lib.nn.LSTM(3, 4)(lib.zeros(2, 1, 5)),
+    lambda lib: lib.nn.LSTM(3, 4)(lib.zeros(2, 1, 3).double()),
+    lambda lib: lib.nn.LSTM(3, 4)(lib.zeros(2, 1, 3), (lib.zeros(1, 2, 4), lib.zeros(1, 1, 4))),
+    lambda lib: lib.nn.LSTM(3, 4)(lib.zeros(2, 1, 3), (lib.zeros(1, 4), lib.zeros(1, 4))),
+    lambda lib: lib.nn.GRU(3, 4)(lib.zeros(2, 3), lib.zeros(1, 1, 4)),
+    lambda lib: lib.nn.GRU(3, 4)(lib.zeros(0, 1, 3)),
+    lambda lib: lib.nn.GRU(3, 4, proj_size=2), lambda lib: lib.nn.LSTM(3, 4, proj_size=4),
+    lambda lib: lib.nn.RNN(3, 0), lambda lib: lib.nn.RNN(3.0, 1), lambda lib: lib.nn.RNN(3, 2, dropout=2),
+    lambda lib: lib.nn.RNN(3, 2, nonlinearity="elu"), lambda lib: lib.nn.RNN(3, 2, num_layers=0),
+    lambda lib: lib.nn.RNNCell(3, 2, nonlinearity="elu")(lib.zeros(1, 3)),
+    lambda lib: lib.nn.LSTMCell(3, 2)(lib.zeros(1, 4)),
+    lambda lib: lib.nn.LSTMCell(3, 2)(lib.zeros(1, 3), (lib.zeros(2, 2), lib.zeros(2, 2))),
+    lambda lib: lib.nn.GRUCell(3, 2)(lib.zeros(1, 3), lib.zeros(1, 3)),
+    lambda lib: lib.nn.GRUCell(3, 2)(lib.zeros(1, 1, 3)),
+    lambda lib: lib.nn.utils.rnn.pack_padded_sequence(lib.zeros(3, 2, 1), [1, 2]),
+    lambda lib: lib.nn.utils.rnn.pack_padded_sequence(lib.zeros(3, 2, 1), [2, 0]),
+    lambda lib: lib.nn.utils.rnn.pack_padded_sequence(lib.zeros(3, 2, 1), [2]),
+    lambda lib: lib.nn.utils.rnn.pad_packed_sequence(lib.nn.utils.rnn.pack_sequence([lib.zeros(3)]), total_length=1),
+])
+def test_errors(torch, program):
+    assert_same_error(torch, program)
