@@ -38,6 +38,15 @@ from clgrad.dtypes import (
     uint8,
 )
 from clgrad.errors import OutOfMemoryError
+from clgrad.formats import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    layout,
+    memory_format,
+    preserve_format,
+    strided,
+)
 from clgrad.info import (
     finfo,
     iinfo,
@@ -57,18 +66,19 @@ from clgrad.runtime import default_device as get_default_device
 from clgrad.runtime import device, set_default_device
 from clgrad.serialization import load, save
 from clgrad.shapes import Size
+from clgrad.storage import CLASSES as _STORAGE_CLASSES
+from clgrad.storage import TypedStorage, UntypedStorage
 from clgrad.tensor import Tensor
 from clgrad.typed import CLASSES as _CLASSES
 from clgrad.version import __version__
 
-# PyTorch's short names of dtypes, its constants and formats.
+# PyTorch's short names of dtypes.
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
-strided, contiguous_format, preserve_format, channels_last = (
-    "torch.strided", "torch.contiguous_format", "torch.preserve_format", "torch.channels_last")
 
 # Every operator of the registry, every constructor: ``clgrad.exp``, ``clgrad.zeros``, ``clgrad.FloatTensor``.
 globals().update({name: function for name, function in _FUNCTIONS.items() if not name.startswith("_")})
 globals().update(_creation.CREATORS)
 globals().update(_sampling.CREATORS)
 globals().update(_CLASSES)
+globals().update(_STORAGE_CLASSES)

@@ -1,172 +1,56 @@
-"""Making tensors: from data, of one value, of a range."""
+"""Making tensors: of one value, of a range, like others."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.dtypes import dtype as Dtype
+from clgrad.formats import check_layout, contiguous_format, format_strides
+from clgrad.from_data import (
+    as_tensor,
+    asarray,
+    checked,
+    from_dlpack,
+    from_file,
+    from_numpy,
+    frombuffer,
+    kind_of,
+    place_of,
+    tensor,
+    to_dlpack,
+)
 from clgrad.ops import copying
 from clgrad.ops.registry import FUNCTIONS, METHODS, operator
-from clgrad.runtime import canonical, default_device
-from clgrad.runtime import device as Device
 from clgrad.shapes import Shape, as_shape
-
-
-def place_of(device: Any) -> Any:
-    """The device that an argument ``device=`` names."""
-    return canonical(default_device() if device is None else Device(device))
-
-
-def _checked(tensor: Any, requires_grad: bool) -> Any:
-    if requires_grad:
-        tensor.requires_grad_()
-    return tensor
-
-
-def _kind(dtype: Any, default: Dtype | None = None) -> Dtype:
-    if dtype is None:
-        return default or dtypes.get_default_dtype()
-    if dtype is float:
-        return dtypes.get_default_dtype()
-    if dtype is int:
-        return dtypes.int64
-    if dtype is bool:
-        return dtypes.bool
-    if not isinstance(dtype, Dtype):
-        raise TypeError(f"argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
-    return dtype
-
-
-def _to_numpy(data: Any) -> tuple[np.ndarray, Dtype]:
-    """Nested lists, numbers, arrays or tensors as an array and the dtype that PyTorch would give them."""
-    if isinstance(data, TensorBase):
-        return copying.to_array(data), data.layout.dtype
-    if isinstance(data, (np.ndarray, np.generic)):
-        array = np.asarray(data)
-        return array, dtypes.from_numpy(array.dtype)
-    if isinstance(data, str):
-        raise TypeError("new(): invalid data type 'str'")
-    if isinstance(data, (list, tuple)):
-        data = _plain(data)
-    elif not isinstance(data, (bool, int, float)) and not hasattr(data, "__array__"):
-        if not hasattr(data, "__len__"):
-            raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
-        data = _plain(list(data))
-    try:
-        array = np.array(data)
-    except ValueError:
-        raise ValueError(f"expected sequence of equal length at each dimension, got {_ragged(data)}") from None
-    if array.dtype == object:
-        raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
-    if array.dtype.kind in "US":
-        raise ValueError(f"too many dimensions 'str': tensor() takes numbers, got {data!r}"[:200])
-    if array.size == 0 or array.dtype == np.float64 and not hasattr(data, "__array__"):
-        return array, dtypes.get_default_dtype()
-    return array, dtypes.from_numpy(array.dtype)
-
-
-def _plain(items: Any) -> Any:
-    """Nested sequences with tensors and arrays in them as nested lists."""
-    result = []
-    for item in items:
-        if isinstance(item, (list, tuple)):
-            result.append(_plain(item))
-        elif isinstance(item, TensorBase):
-            result.append(copying.to_array(item).tolist())
-        elif isinstance(item, np.ndarray):
-            result.append(item.tolist())
-        else:
-            result.append(item)
-    return result
-
-
-def _ragged(data: Any) -> str:
-    lengths = sorted({len(item) if hasattr(item, "__len__") else 0 for item in data})
-    return f"lengths {lengths}"
-
-
-def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-           pin_memory: bool = False) -> Any:
-    """A tensor with a copy of ``data``: numbers, nested lists, arrays or tensors.
-
-    Python floats get the default dtype, integers int64, bools bool.
-
-    >>> import clgrad
-    >>> clgrad.tensor([[1, 2], [3, 4]])
-    tensor([[1, 2],
-            [3, 4]])
-    """
-    place = place_of(device)
-    array, found = _to_numpy(data)
-    kind = _kind(dtype, found)
-    source = isinstance(data, TensorBase) and data.layout.dtype is dtypes.bfloat16
-    if source:
-        array = dtypes.bfloat16_to_float32(array)
-    if kind is dtypes.bfloat16:
-        values = dtypes.float32_to_bfloat16(array.astype(np.float32))
-    else:
-        with np.errstate(all="ignore"):
-            values = np.array(array, kind.numpy, order="C", copy=True)
-    return _checked(copying.from_array(values, kind, place), requires_grad)
-
-
-def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
-    """``data`` as a tensor, without a copy where it is a tensor or an array that can be used in place."""
-    if isinstance(data, TensorBase):
-        return copying.to(data, dtype=dtype, device=device)
-    if isinstance(data, np.ndarray) and (device is None or place_of(device).type == "cpu"):
-        made = from_numpy(data)
-        return made if dtype is None else copying.cast(made, _kind(dtype))
-    return tensor(data, dtype=dtype, device=device)
-
-
-def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
-            requires_grad: bool = False) -> Any:
-    """``obj`` as a tensor; ``copy=True`` always copies."""
-    made = tensor(obj, dtype=dtype, device=device) if copy else as_tensor(obj, dtype, device)
-    return _checked(made.detach() if requires_grad else made, requires_grad)
-
-
-def from_numpy(ndarray: np.ndarray) -> Any:
-    """A tensor on ``cpu`` that shares the array's memory: a change of one is seen in the other."""
-    if not isinstance(ndarray, np.ndarray):
-        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
-    kind = dtypes.from_numpy(ndarray.dtype)
-    if any(s < 0 for s in ndarray.strides):
-        raise ValueError("At least one stride in the given numpy array is negative, and tensors with negative strides "
-                         "are not currently supported. (You can probably work around this by making a copy of your "
-                         "array with array.copy().)")
-    place = Device("cpu")
-    if ndarray.flags.c_contiguous and ndarray.flags.writeable:
-        return copying.from_array(ndarray, kind, place, foreign=True)
-    if not ndarray.flags.writeable or any(s % kind.itemsize for s in ndarray.strides):
-        return copying.from_array(np.array(ndarray, kind.numpy, order="C"), kind, place)
-    # A strided array: a tensor over the bytes from its first element on.
-    reach = 1 + sum((n - 1) * s // kind.itemsize for n, s in zip(ndarray.shape, ndarray.strides, strict=True))
-    flat = np.lib.stride_tricks.as_strided(ndarray, (reach if ndarray.size else 0,), (kind.itemsize,))
-    whole = copying.from_array(flat, kind, place, foreign=True)
-    return whole.as_strided(ndarray.shape, [s // kind.itemsize for s in ndarray.strides])
-
-
-def frombuffer(buffer: Any, *, dtype: Dtype, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Any:
-    """A tensor over the memory of an object with the buffer protocol."""
-    return _checked(from_numpy(np.frombuffer(buffer, dtype.numpy, count, offset)), requires_grad)
 
 
 def _size(size: tuple, kwargs: dict) -> Shape:
     return as_shape(kwargs.pop("size") if "size" in kwargs else size)
 
 
-def _options(kwargs: dict) -> tuple[Any, Any, bool]:
-    """dtype, device and requires_grad of a creation function; what has no meaning here is accepted and left."""
-    found = kwargs.pop("dtype", None), kwargs.pop("device", None), kwargs.pop("requires_grad", False)
-    for name in ("layout", "pin_memory", "memory_format"):
-        kwargs.pop(name, None)
+class Options(NamedTuple):
+    """What the keywords of a creation function say."""
+
+    dtype: Any
+    device: Any
+    requires_grad: bool
+    memory_format: Any
+
+
+def _options(kwargs: dict) -> Options:
+    """The options among keywords; ``pin_memory`` and ``names=None`` have no meaning here."""
+    found = Options(kwargs.pop("dtype", None), kwargs.pop("device", None), kwargs.pop("requires_grad", False),
+                    kwargs.pop("memory_format", None))
+    check_layout(kwargs.pop("layout", None))
+    kwargs.pop("pin_memory", None)
+    if kwargs.pop("names", None) is not None:
+        raise RuntimeError("named tensors are not supported")
     if kwargs:
         raise TypeError(f"got an unexpected keyword argument '{next(iter(kwargs))}'")
     return found
@@ -176,11 +60,31 @@ def _into(made: Any, out: Any) -> Any:
     return made if out is None else out.resize_(made.layout.shape).copy_(made)
 
 
+def _filled(size: tuple, value: Any, out: Any, kwargs: dict, default: Dtype | None = None) -> Any:
+    """A new tensor of one value (None: uninitialised), or ``out`` in that shape, filled."""
+    shape = _size(size, kwargs)
+    options = _options(kwargs)
+    if out is not None:
+        if options.dtype is not None and options.dtype is not out.layout.dtype:
+            raise RuntimeError(f"dtype {options.dtype} does not match dtype of out parameter ({out.layout.dtype})")
+        out.resize_(shape)
+        return out if value is None else out.fill_(value)
+    kind, place = kind_of(options.dtype, default), place_of(options.device)
+    wanted = options.memory_format
+    strides = None if wanted is None or wanted is contiguous_format else format_strides(shape, wanted)
+    if value is None or strides is not None:
+        made = copying.empty(shape, kind, place, strides)
+        if value is not None:
+            made.fill_(value)
+            made.memory.version = 0
+    else:
+        made = copying.full(shape, value, kind, place)
+    return checked(made, options.requires_grad)
+
+
 def empty(*size: Any, out: Any = None, **kwargs: Any) -> Any:
     """An uninitialised tensor."""
-    shape = _size(size, kwargs)
-    dtype, device, requires_grad = _options(kwargs)
-    return _checked(_into(copying.empty(shape, _kind(dtype), place_of(device)), out), requires_grad)
+    return _filled(size, None, out, kwargs)
 
 
 def zeros(*size: Any, out: Any = None, **kwargs: Any) -> Any:
@@ -191,51 +95,76 @@ def zeros(*size: Any, out: Any = None, **kwargs: Any) -> Any:
     tensor([[0., 0., 0.],
             [0., 0., 0.]])
     """
-    shape = _size(size, kwargs)
-    dtype, device, requires_grad = _options(kwargs)
-    return _checked(_into(copying.full(shape, 0, _kind(dtype), place_of(device)), out), requires_grad)
+    return _filled(size, 0, out, kwargs)
 
 
 def ones(*size: Any, out: Any = None, **kwargs: Any) -> Any:
     """A tensor of ones."""
-    shape = _size(size, kwargs)
-    dtype, device, requires_grad = _options(kwargs)
-    return _checked(_into(copying.full(shape, 1, _kind(dtype), place_of(device)), out), requires_grad)
+    return _filled(size, 1, out, kwargs)
 
 
 def full(size: Any, fill_value: Any, *, out: Any = None, **kwargs: Any) -> Any:
-    """A tensor of one value, with the dtype of that value unless ``dtype`` is given."""
-    dtype, device, requires_grad = _options(kwargs)
+    """A tensor of one value; the dtype is that of the value unless one is named."""
     if isinstance(fill_value, TensorBase):
         fill_value = fill_value.item()
-    kind = _kind(dtype, dtypes.of_number(fill_value))
-    return _checked(_into(copying.full(as_shape(size), fill_value, kind, place_of(device)), out), requires_grad)
+    return _filled((size,), _number_of(fill_value), out, kwargs, dtypes.of_number(fill_value))
+
+
+def _number_of(value: Any) -> Any:
+    if isinstance(value, complex) or not isinstance(value, (bool, int, float, np.generic)):
+        raise TypeError(f"full(): argument 'fill_value' must be a real number, not {type(value).__name__}")
+    return value
 
 
 def empty_strided(size: Any, stride: Any, **kwargs: Any) -> Any:
     """An uninitialised tensor of given strides."""
-    dtype, device, requires_grad = _options(kwargs)
-    return _checked(copying.empty(as_shape(size), _kind(dtype), place_of(device), tuple(stride)), requires_grad)
+    options, shape = _options(kwargs), as_shape(size)
+    if len(shape) != len(stride):
+        raise RuntimeError(f"dimensionality of sizes ({len(shape)}) must match dimensionality of strides "
+                           f"({len(stride)})")
+    return checked(copying.empty(shape, kind_of(options.dtype), place_of(options.device), tuple(stride)),
+                    options.requires_grad)
 
 
-def _like(input: Any, kwargs: dict) -> tuple[Dtype, Any, bool]:
-    dtype, device, requires_grad = _options(kwargs)
-    return (_kind(dtype, input.layout.dtype), input.layout.device if device is None else place_of(device),
-            requires_grad)
+def empty_permuted(size: Any, physical_layout: Any, **kwargs: Any) -> Any:
+    """An uninitialised dense tensor whose dimensions lie in memory in the order ``physical_layout``."""
+    options, shape, order = _options(kwargs), as_shape(size), tuple(physical_layout)
+    if len(order) != len(shape):
+        raise RuntimeError(f"Number of dimensions in size does not match the length of the physical_layout; i.e. "
+                           f"len(size) = {len(shape)} is not equal to len(physical_layout) = {len(order)}")
+    if any(not 0 <= d < len(shape) for d in order):
+        raise RuntimeError(f"Dimension out of range (expected to be between 0 and {len(shape) - 1}, but got "
+                           f"{next(d for d in order if not 0 <= d < len(shape))})")
+    if len(set(order)) != len(order):
+        raise RuntimeError("Duplicate dim not allowed")
+    strides, step = [0] * len(shape), 1
+    for dim in reversed(order):
+        strides[dim] = step
+        step *= max(shape[dim], 1)
+    return checked(copying.empty(shape, kind_of(options.dtype), place_of(options.device), tuple(strides)),
+                    options.requires_grad)
+
+
+def _like(input: Any, kwargs: dict) -> tuple[Any, bool]:
+    """An uninitialised tensor like another, with what keywords say otherwise; whether it is to require gradients."""
+    options, own = _options(kwargs), input.layout
+    place = own.device if options.device is None else place_of(options.device)
+    return copying.empty_as(own, kind_of(options.dtype, own.dtype), place, options.memory_format), options.requires_grad
 
 
 @operator("empty_like", method=False)
 def empty_like(input: Any, **kwargs: Any) -> Any:
     """An uninitialised tensor of the same shape, and dtype and device unless others are named."""
-    kind, place, requires_grad = _like(input, kwargs)
-    return _checked(copying.empty(input.layout.shape, kind, place), requires_grad)
+    return checked(*_like(input, kwargs))
 
 
 @operator("full_like", method=False)
 def full_like(input: Any, fill_value: Any, **kwargs: Any) -> Any:
     """A tensor of one value of the same shape, and dtype and device unless others are named."""
-    kind, place, requires_grad = _like(input, kwargs)
-    return _checked(copying.full(input.layout.shape, fill_value, kind, place), requires_grad)
+    made, requires_grad = _like(input, kwargs)
+    made.fill_(fill_value)
+    made.memory.version = 0
+    return checked(made, requires_grad)
 
 
 @operator("ones_like", method=False)
@@ -246,19 +175,27 @@ def ones_like(input: Any, **kwargs: Any) -> Any:
 
 def _new(make: Any) -> Any:
     def method(x: Any, *args: Any, **kwargs: Any) -> Any:
-        kwargs.setdefault("dtype", x.layout.dtype)
-        kwargs.setdefault("device", x.layout.device)
-        kwargs = {n: v for n, v in kwargs.items() if v is not None or n not in ("dtype", "device")}
-        kwargs.setdefault("dtype", x.layout.dtype)
-        kwargs.setdefault("device", x.layout.device)
+        for name, own in (("dtype", x.layout.dtype), ("device", x.layout.device)):
+            if kwargs.get(name) is None:
+                kwargs[name] = own
         return make(*args, **kwargs)
     method.__doc__ = f"``{make.__name__}`` with this tensor's dtype and device unless others are named."
     return method
 
 
 for _name, _make in {"new_empty": empty, "new_zeros": zeros, "new_ones": ones, "new_full": full,
-                     "new_tensor": tensor, "new_empty_strided": empty_strided}.items():
+                     "new_empty_strided": empty_strided}.items():
     METHODS[_name] = _new(_make)
+
+
+@operator("new_tensor", function=False)
+def new_tensor(x: Any, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+               layout: Any = None, pin_memory: bool = False) -> Any:
+    """A tensor with a copy of ``data``, of this tensor's dtype and device unless others are named."""
+    kind, place = x.layout.dtype if dtype is None else dtype, x.layout.device if device is None else device
+    if isinstance(data, TensorBase):
+        return checked(copying.to(data.detach(), place, kind, copy=True), requires_grad)
+    return tensor(data, dtype=kind, device=place, requires_grad=requires_grad)
 
 
 def arange(*args: Any, out: Any = None, **kwargs: Any) -> Any:
@@ -273,33 +210,44 @@ def arange(*args: Any, out: Any = None, **kwargs: Any) -> Any:
     names = ("start", "end", "step")
     given = dict(zip(names if len(args) > 1 else ("end",), args, strict=False))
     given.update({n: kwargs.pop(n) for n in names if n in kwargs})
-    dtype, device, requires_grad = _options(kwargs)
+    options = _options(kwargs)
     start, end, step = (_number(given.get(n, d)) for n, d in zip(names, (0, None, 1), strict=True))
     if end is None:
         raise TypeError("arange() missing required argument 'end'")
+    floating = any(isinstance(v, float) for v in (start, end, step))
+    default = dtypes.get_default_dtype() if floating else dtypes.int64
+    if out is not None:
+        default = out.layout.dtype
+    values = _progression(start, end, step, floating)
+    return checked(_into(tensor(values, dtype=kind_of(options.dtype, default), device=options.device), out),
+                    options.requires_grad)
+
+
+def _progression(start: Any, end: Any, step: Any, floating: bool) -> np.ndarray:
     if step == 0:
         raise RuntimeError("step must be nonzero")
-    if (end - start) * step < 0:
-        raise RuntimeError("upper bound and larger bound inconsistent with step sign")
-    if any(isinstance(v, float) and not math.isfinite(v) for v in (start, end, step)):
+    if any(isinstance(v, float) and not math.isfinite(v) for v in (start, end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
-    floating = any(isinstance(v, float) for v in (start, end, step))
-    kind = _kind(dtype, dtypes.get_default_dtype() if floating else dtypes.int64)
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     count = math.ceil((end - start) / step) if floating else -(-(end - start) // step)
-    values = start + step * np.arange(count, dtype=np.float64 if floating else np.int64)
-    return _checked(_into(tensor(values, dtype=kind, device=device), out), requires_grad)
+    return start + step * np.arange(count, dtype=np.float64 if floating else np.int64)
 
 
-def range(start: Any, end: Any, step: Any = 1, **kwargs: Any) -> Any:
+def range(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, **kwargs: Any) -> Any:
     """Like :func:`arange` with the end included. Deprecated, as in PyTorch."""
-    import warnings  # noqa: PLC0415
     warnings.warn("torch.range is deprecated and will be removed in a future release because its behavior is "
                   "inconsistent with Python's range builtin. Instead, use torch.arange, which produces values in "
                   "[start, end).", UserWarning, stacklevel=2)
-    dtype, device, requires_grad = _options(kwargs)
+    if end is None:
+        raise TypeError("range() missing required argument 'end'")
+    options = _options(kwargs)
+    start, end, step = _number(start), _number(end), _number(step)
+    _progression(start, end, step, True)
     count = math.floor((end - start) / step) + 1
     values = start + step * np.arange(count, dtype=np.float64)
-    return _checked(tensor(values, dtype=_kind(dtype), device=device), requires_grad)
+    return checked(_into(tensor(values, dtype=kind_of(options.dtype), device=options.device), out),
+                    options.requires_grad)
 
 
 def _number(value: Any) -> Any:
@@ -308,47 +256,51 @@ def _number(value: Any) -> Any:
 
 def linspace(start: Any, end: Any, steps: int, *, out: Any = None, **kwargs: Any) -> Any:
     """``steps`` evenly spaced values from ``start`` to ``end``, both included."""
-    dtype, device, requires_grad = _options(kwargs)
+    options = _options(kwargs)
+    values = _linear("linspace", start, end, steps)
+    return checked(_into(tensor(values, dtype=kind_of(options.dtype), device=options.device), out),
+                    options.requires_grad)
+
+
+def _linear(name: str, start: Any, end: Any, steps: int) -> np.ndarray:
+    """From both ends towards the middle, as PyTorch does, so that the values are symmetric."""
+    if any(isinstance(v, TensorBase) and v.layout.ndim for v in (start, end)):
+        raise RuntimeError(f"{name} only supports 0-dimensional start and end tensors")
+    first, last = float(_number(start)), float(_number(end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    values = _linear(_number(start), _number(end), steps)
-    return _checked(_into(tensor(values, dtype=_kind(dtype), device=device), out), requires_grad)
-
-
-def _linear(start: float, end: float, steps: int) -> np.ndarray:
-    """From both ends towards the middle, as PyTorch does, so that the values are symmetric."""
-    step = (end - start) / (steps - 1) if steps > 1 else 0.0
+    step = (last - first) / (steps - 1) if steps > 1 else 0.0
     index = np.arange(steps, dtype=np.float64)
-    return np.where(index < steps / 2, start + step * index, end - step * (steps - 1 - index))
+    return np.where(index < steps / 2, first + step * index, last - step * (steps - 1 - index))
 
 
 def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, **kwargs: Any) -> Any:
     """``base`` to the power of evenly spaced exponents."""
-    dtype, device, requires_grad = _options(kwargs)
-    values = base ** _linear(_number(start), _number(end), steps)
-    return _checked(_into(tensor(values, dtype=_kind(dtype), device=device), out), requires_grad)
+    options = _options(kwargs)
+    values = base ** _linear("logspace", start, end, steps)
+    return checked(_into(tensor(values, dtype=kind_of(options.dtype), device=options.device), out),
+                    options.requires_grad)
 
 
 def eye(n: int, m: int | None = None, *, out: Any = None, **kwargs: Any) -> Any:
     """Ones on the diagonal, zeros elsewhere."""
-    if n < 0 or (m is not None and m < 0):
-        raise RuntimeError(f"n must be greater or equal to 0, got {min(n, n if m is None else m)}")
-    dtype, device, requires_grad = _options(kwargs)
-    made = zeros(n, n if m is None else m, dtype=dtype, device=device)
+    for name, size in (("n", n), ("m", 0 if m is None else m)):
+        if size < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
+    options = _options(kwargs)
+    made = zeros(n, n if m is None else m, dtype=options.dtype, device=options.device)
     if made.layout.numel:
         made.diagonal().fill_(1)
-    made.storage.version = 0
-    return _checked(_into(made, out), requires_grad)
+    made.memory.version = 0
+    return checked(_into(made, out), options.requires_grad)
 
 
 def scalar_tensor(s: Any, **kwargs: Any) -> Any:
     """A 0-d tensor of the default dtype."""
-    dtype, device, requires_grad = _options(kwargs)
-    return _checked(full((), s, dtype=_kind(dtype), device=device), requires_grad)
+    return full((), s, **{**kwargs, "dtype": kind_of(kwargs.get("dtype"))})
 
 
-
-
-FUNCTIONS.update(tensor=tensor, arange=arange, zeros=zeros)
-CREATORS = {f.__name__: f for f in (tensor, as_tensor, asarray, from_numpy, frombuffer, empty, zeros, ones, full,
-                                    empty_strided, arange, range, linspace, logspace, eye, scalar_tensor)}
+FUNCTIONS.update(arange=arange, zeros=zeros)
+CREATORS = {f.__name__: f for f in (tensor, as_tensor, asarray, from_numpy, frombuffer, from_file, from_dlpack, to_dlpack,
+                                    empty, zeros, ones, full, empty_strided, empty_permuted, arange, range, linspace,
+                                    logspace, eye, scalar_tensor)}

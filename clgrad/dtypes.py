@@ -122,6 +122,16 @@ def promote_types(a: dtype, b: dtype) -> dtype:
     return a if a.rank > b.rank else b
 
 
+def as_dtype(value: Any) -> dtype:
+    """A dtype, or what Python's ``float``, ``int`` and ``bool`` stand for; TypeError for anything else."""
+    if isinstance(value, dtype):
+        return value
+    found = {float: float64, int: int64, builtins.bool: bool}.get(value) if isinstance(value, type) else None
+    if found is None:
+        raise TypeError(f"argument 'dtype' must be torch.dtype, not {type(value).__name__}")
+    return found
+
+
 _default = [float32]
 
 

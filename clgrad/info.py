@@ -11,6 +11,7 @@ from clgrad.autograd.graph import TensorBase
 from clgrad.dtypes import dtype
 from clgrad.ops import pointwise
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.storage import TypedStorage, UntypedStorage
 
 
 class finfo:
@@ -60,7 +61,7 @@ def is_tensor(obj: Any) -> bool:
 
 def is_storage(obj: Any) -> bool:
     """Whether ``obj`` is a storage."""
-    return hasattr(obj, "read_element")
+    return isinstance(obj, (TypedStorage, UntypedStorage))
 
 
 def is_floating_point(input: Any) -> bool:

@@ -9,14 +9,21 @@ from __future__ import annotations
 from collections.abc import Hashable
 from math import prod
 
+from clgrad import formats
 from clgrad.dtypes import dtype
 from clgrad.shapes import Shape, Size, contiguous_strides, extent, is_contiguous
 
 
-class Layout:
-    """Shape, strides (in elements), dtype and device of a tensor. Get one from :func:`layout`."""
+class Layout(formats.layout):
+    """Shape, strides (in elements), dtype and device of a tensor. Get one from :func:`layout`.
+
+    To users, who know a tensor's ``layout`` as ``clgrad.strided``, it is equal to that; among layouts each equals only
+    itself.
+    """
 
     __slots__ = ("shape", "strides", "dtype", "device", "numel", "ndim", "contiguous", "extent", "nbytes")
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __init__(self, shape: Size, strides: Shape, dtype: dtype, device: Hashable):
         self.shape, self.strides, self.dtype, self.device = shape, strides, dtype, device
@@ -25,9 +32,6 @@ class Layout:
         self.contiguous = is_contiguous(shape, strides)
         self.extent = extent(shape, strides)
         self.nbytes = self.numel * dtype.itemsize
-
-    def __repr__(self) -> str:
-        return f"Layout({list(self.shape)}, strides {list(self.strides)}, {self.dtype.name}, {self.device})"
 
 
 _layouts: dict[tuple, Layout] = {}

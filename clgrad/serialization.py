@@ -78,10 +78,10 @@ class _Saving:
         else:
             requires_grad = value.requires_grad
         kind = value.layout.dtype
-        key = (id(value.storage), kind)
+        key = (id(value.memory), kind)
         found = self.storages.get(key)
         if found is None:
-            found = self.storages[key] = (str(len(self.storages)), value.storage.read().copy(), value.storage)
+            found = self.storages[key] = (str(len(self.storages)), value.memory.read().copy(), value.memory)
         number, data, _ = found
         storage = Persistent(("storage", Global("torch", _STORAGE_OF[kind]), number, str(value.device),
                               data.nbytes // kind.itemsize))

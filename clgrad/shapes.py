@@ -66,7 +66,7 @@ def as_shape(sizes: object, name: str = "size") -> Shape:
         shape = tuple(operator.index(s) for s in sizes)
     except TypeError:
         kinds = ", ".join(type(s).__name__ for s in sizes)
-        raise TypeError(f"{name}: expected integers, got ({kinds})") from None
+        raise TypeError(f"argument '{name}' must be tuple of ints, got ({kinds})") from None
     if any(s < 0 for s in shape):
         raise RuntimeError(f"Trying to create tensor with negative dimension in {name} {list(shape)}")
     return shape

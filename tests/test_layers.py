@@ -15,12 +15,13 @@ FILES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob("
 
 # From the ground up. A module may import its own floor and those below; the longest matching name counts.
 FLOORS = [
-    ["errors", "dtypes", "shapes", "layout", "version"],
+    ["errors", "dtypes", "shapes", "formats", "layout", "dlpack", "version"],
     ["runtime"],
     ["kernels"],
     ["autograd"],
     ["ops"],
-    ["creation", "sampling", "printing", "tensor", "typed", "info"],
+    ["from_data", "creation", "sampling", "storage", "printing", "host", "history",
+     "conversion", "tensor", "typed", "info"],
     ["nn", "optim", "utils", "serialization", "pickles", "cuda", "vision", "multiprocessing"],
     ["", "__main__", "compat"],
 ]
@@ -32,7 +33,7 @@ PUBLIC = {"nn": {"nn", "nn.functional", "nn.init", "nn.parameter", "nn.modules",
 LATE_IMPORTS = {("creation.py", "warnings"), ("autograd/graph.py", "traceback")}
 LONGEST = 500
 # Files that were longer when the rule was written: they may not grow beyond these lengths.
-LONGER = {"tensor.py": 525, "nn/modules/module.py": 515, "optim/lr_scheduler.py": 540}
+LONGER = {"nn/modules/module.py": 515, "optim/lr_scheduler.py": 540}
 DEVICE_CODE = re.compile(r"__kernel\b|__global\b|\bget_(global|local|group)_id\s*\(")
 # Preludes are generated; the trial that finds out whether a driver works must not depend on the rest of the package.
 MAY_HOLD_DEVICE_CODE = {"kernels/elementwise.py", "kernels/optimizer.py"}

@@ -225,12 +225,12 @@ class _Lone:
     """An object that nobody else holds, to find out how many references such a one seems to have."""
 
     def __init__(self) -> None:
-        self.storage = object()
+        self.memory = object()
 
 
 def _take(values: list) -> tuple[Any, tuple[int, int]]:
     value = values.pop()
-    return value, (sys.getrefcount(value), sys.getrefcount(value.storage))
+    return value, (sys.getrefcount(value), sys.getrefcount(value.memory))
 
 
 _ALONE = _take([_Lone()])[1]

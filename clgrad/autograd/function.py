@@ -99,7 +99,7 @@ class Function:
         silent = {id(t) for t in ctx._non_differentiable}
         inputs = {id(a) for a in args if isinstance(a, TensorBase)}
         # A result that is an input becomes a new tensor on its memory: it has a history of its own.
-        made = [wrap(t.storage, t.offset, t.layout) if isinstance(t, TensorBase) and (
+        made = [wrap(t.memory, t.offset, t.layout) if isinstance(t, TensorBase) and (
                     id(t) in inputs or t._view is not None) else t for t in outputs]
         marked = tuple([t if isinstance(t, TensorBase) and id(old) not in silent else None
                         for old, t in zip(outputs, made, strict=True)])
@@ -122,7 +122,7 @@ class Function:
                                    f"(expected {len(args)}, got {len(found)})")
             found = (*found, *(None,) * (len(args) - len(found)))
             return tuple([found[n] for n in positions])
-        zeros = wrap(devices.storage, devices.offset, devices.layout).new_zeros
+        zeros = wrap(devices.memory, devices.offset, devices.layout).new_zeros
         node = attach(marked, f"{cls.__name__}Backward", [args[n] for n in positions], backward, saved)
         for place, t in enumerate(ctx._to_save):
             if t is not None and id(t) in owners and id(t) not in inputs and saved.entries is not None:
@@ -151,7 +151,7 @@ def once_differentiable(function: Callable) -> Callable:
             def refuse(*_: Any) -> Any:
                 raise RuntimeError("trying to differentiate twice a function that was marked with "
                                    "@once_differentiable")
-            fresh = tuple([None if g is None else wrap(g.storage, g.offset, g.layout) for g in listed])
+            fresh = tuple([None if g is None else wrap(g.memory, g.offset, g.layout) for g in listed])
             attach(fresh, "DelayedError", [g for g in grads if isinstance(g, TensorBase)], refuse)
             return fresh if several else fresh[0]
         return found

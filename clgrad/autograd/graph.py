@@ -22,7 +22,7 @@ _sequence = itertools.count()
 class TensorBase:
     """A window on a storage (``offset`` and ``layout``, in elements) and its place in the graph."""
 
-    storage: Storage
+    memory: Storage
     offset: int
     layout: Layout
     concrete: type[TensorBase]
@@ -38,6 +38,8 @@ class TensorBase:
     _untracked = False
     _retains_grad = False
     _accumulator: Any = None
+    _post_hooks: dict[int, Callable] | None = None
+    _inference = False
 
     if TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any: ...  # the operators, which the registry adds to the public class
@@ -51,9 +53,11 @@ class TensorBase:
 def wrap(storage: Storage, offset: int, layout: Layout) -> Any:
     """A new tensor, of the public class, outside of any graph."""
     tensor = object.__new__(TensorBase.concrete)
-    tensor.storage = storage
+    tensor.memory = storage
     tensor.offset = offset
     tensor.layout = layout
+    if mode.inference:
+        tensor._inference = True
     return tensor
 
 
@@ -180,7 +184,7 @@ class Saved:
     def __init__(self, name: str, tensors: Sequence[Any]):
         self.name = name
         self.entries: list | None = [
-            None if t is None else (t.storage, t.offset, t.layout, t.storage.version, edge_of(t)) for t in tensors]
+            None if t is None else (t.memory, t.offset, t.layout, t.memory.version, edge_of(t)) for t in tensors]
 
     def add_output(self, tensor: Any, changes: int = 0) -> None:
         """Saves a result of the operation itself, after :func:`attach`; its node is held weakly: no circle.
@@ -189,7 +193,7 @@ class Saved:
         """
         assert self.entries is not None
         edge = (weakref.ref(tensor._grad_fn), tensor._output_nr)
-        self.entries.append((tensor.storage, tensor.offset, tensor.layout, tensor.storage.version + changes, edge))
+        self.entries.append((tensor.memory, tensor.offset, tensor.layout, tensor.memory.version + changes, edge))
 
     def clear(self) -> None:
         self.entries = None
@@ -316,7 +320,7 @@ def check_in_place(tensor: Any, recorded: bool) -> None:
 
 def mark_changed(tensor: Any) -> None:
     """Counts an in-place change, for those who saved the tensor."""
-    tensor.storage.wrote(not tensor._untracked)
+    tensor.memory.wrote(not tensor._untracked)
 
 
 def rebase(tensor: Any, node: Node, history: Any) -> None:

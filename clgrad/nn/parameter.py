@@ -11,7 +11,7 @@ from clgrad.tensor import Tensor
 def _over(cls: type, data: Any) -> Any:
     """A tensor of class ``cls`` on the memory of another, outside of any graph."""
     made: Any = object.__new__(cls)
-    made.storage, made.offset, made.layout = data.storage, data.offset, data.layout
+    made.memory, made.offset, made.layout = data.memory, data.offset, data.layout
     return made
 
 

@@ -11,7 +11,7 @@ from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, full
 from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, alias, operator
 from clgrad.ops.views import make_view
-from clgrad.shapes import Size
+from clgrad.shapes import Size, is_dense
 from clgrad.shapes import broadcast_shapes as _broadcast_shapes
 
 ROWS = REGISTRY.pointwise
@@ -132,8 +132,8 @@ def fill_(x: Any, value: Any) -> Any:
         return x.copy_(value)
     own = x.layout
     check_in_place(x, False)
-    if (own.contiguous and own.nbytes == x.storage.nbytes and not x._requires_grad
-            and x.storage.refill(own.dtype.to_numpy_scalar(value))):
+    if (own.nbytes == x.memory.nbytes and is_dense(own.shape, own.strides) and not x._requires_grad
+            and x.memory.refill(own.dtype.to_numpy_scalar(value))):
         mark_changed(x)
         return x
     source = full((), value, own.dtype, own.device)
@@ -153,7 +153,8 @@ def zero_(x: Any) -> Any:
 def zeros_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
                memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
     """Zeros of the same shape, and dtype and device unless others are named."""
-    return FUNCTIONS["full_like"](input, 0, dtype=dtype, device=device, requires_grad=requires_grad)
+    return FUNCTIONS["full_like"](input, 0, dtype=dtype, device=device, requires_grad=requires_grad,
+                                  memory_format=memory_format, layout=layout)
 
 
 @operator("square_", "sqr_", function=False)

@@ -9,11 +9,12 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, attach, check_in_place, mark_changed, needs_graph, rebase, wrap
 from clgrad.dtypes import dtype
+from clgrad.formats import contiguous_format, format_strides, has_format, preserve_format
 from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops import pointwise
 from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, operator
 from clgrad.runtime import canonical, device, filled_storage, host_storage, new_storage
-from clgrad.shapes import Shape, broadcast_shapes, contiguous_strides, extent, is_dense, normalize_dim
+from clgrad.shapes import Shape, broadcast_shapes, extent, is_dense, normalize_dim
 
 COPY = REGISTRY.pointwise["_copy"]
 
@@ -46,7 +47,7 @@ def from_array(array: np.ndarray, dtype: dtype, place: device, *, foreign: bool 
 
 def to_array(x: Any) -> np.ndarray:
     """The values as a strided array over bytes that must not be changed (bfloat16: their bits)."""
-    data = x.storage.read()
+    data = x.memory.read()
     return _array_over(x, data)
 
 
@@ -61,15 +62,25 @@ def _array_over(x: Any, data: np.ndarray) -> np.ndarray:
 
 def shared_array(x: Any) -> np.ndarray:
     """The values as an array that shares the tensor's memory, both ways."""
-    return _array_over(x, x.storage.export())
+    return _array_over(x, x.memory.export())
+
+
+def empty_as(own: Layout, dtype: dtype, place: device, memory_format: Any = None) -> Any:
+    """An uninitialised tensor of a layout's shape, its dimensions in memory as there or as a format says."""
+    if memory_format is None or memory_format is preserve_format:
+        strides = pointwise.result_strides(own.shape, [own])
+    else:
+        strides = format_strides(own.shape, memory_format)
+    return empty(own.shape, dtype, place, strides)
 
 
 @operator("clone")
 def clone(input: Any, *, memory_format: Any = None) -> Any:
     """A copy with memory of its own; gradients pass through."""
-    out = pointwise.run(COPY, (input,)) if memory_format is None or "contiguous" not in str(memory_format) else None
-    if out is None:
-        out = empty(input.layout.shape, input.layout.dtype, input.layout.device)
+    if memory_format is None or memory_format is preserve_format:
+        out = pointwise.run(COPY, (input,))
+    else:
+        out = empty_as(input.layout, input.layout.dtype, input.layout.device, memory_format)
         pointwise.run_into(COPY, (input,), (), out)
     if needs_graph(input):
         attach(out, "Clone", (input,), lambda g: g)
@@ -77,15 +88,21 @@ def clone(input: Any, *, memory_format: Any = None) -> Any:
 
 
 @operator("contiguous", function=False)
-def contiguous(x: Any, memory_format: Any = None) -> Any:
-    """The tensor itself where its elements lie in row-major order, else such a copy."""
-    if x.layout.contiguous:
+def contiguous(x: Any, memory_format: Any = contiguous_format) -> Any:
+    """The tensor itself where its elements lie in row-major order (or in ``memory_format``), else such a copy.
+
+    Raises:
+        RuntimeError: the format is ``preserve_format``, or needs another number of dimensions.
+    """
+    own = x.layout
+    if memory_format is contiguous_format:
+        if own.contiguous:
+            return x
+    elif memory_format is preserve_format:
+        raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
+    elif has_format(own.shape, own.strides, memory_format):
         return x
-    out = empty(x.layout.shape, x.layout.dtype, x.layout.device)
-    pointwise.run_into(COPY, (x,), (), out)
-    if needs_graph(x):
-        attach(out, "Clone", (x,), lambda g: g)
-    return out
+    return clone(x, memory_format=memory_format)
 
 
 @operator("copy_", function=False)
@@ -101,7 +118,7 @@ def copy_(x: Any, src: Any, non_blocking: bool = False) -> Any:
     check_in_place(x, recorded)
     here = src if src.layout.device.compute is x.layout.device.compute else move(src, x.layout.device)
     if recorded:
-        history = wrap(x.storage, x.offset, x.layout)
+        history = wrap(x.memory, x.offset, x.layout)
         node = attach(history, "Copy", (x, src), lambda g: (None, g.to(src_device)))
         src_device = src.layout.device
         pointwise.run_into(COPY, (here,), (), x)
@@ -111,12 +128,13 @@ def copy_(x: Any, src: Any, non_blocking: bool = False) -> Any:
     return x
 
 
-def cast(x: Any, kind: dtype, *, copy: bool = False) -> Any:
-    """The tensor in another dtype; itself where it has it already."""
+def cast(x: Any, kind: dtype, *, copy: bool = False, memory_format: Any = None) -> Any:
+    """The tensor in another dtype or memory format; itself where it has them already."""
     old = x.layout
-    if old.dtype is kind and not copy:
+    if old.dtype is kind and not copy and (memory_format is None or memory_format is preserve_format
+                                           or has_format(old.shape, old.strides, memory_format)):
         return x
-    out = empty(old.shape, kind, old.device, pointwise.result_strides(old.shape, [old]))
+    out = empty_as(old, kind, old.device, memory_format)
     pointwise.run_into(COPY, (x,), (), out)
     if needs_graph(x) and kind.is_floating_point:
         attach(out, "ToCopy", (x,), lambda g: g)
@@ -131,7 +149,7 @@ def move(x: Any, place: device) -> Any:
     dense = x if is_dense(old.shape, old.strides) else x.contiguous()
     strides = dense.layout.strides
     first, size = dense.offset * old.dtype.itemsize, dense.layout.nbytes
-    data = dense.storage.read()[first:first + size].copy()
+    data = dense.memory.read()[first:first + size].copy()
     out = wrap(host_storage(place.compute, data), 0, layout(old.shape, strides, old.dtype, place))
     if needs_graph(x):
         here = old.device
@@ -140,36 +158,54 @@ def move(x: Any, place: device) -> Any:
 
 
 def to(x: Any, *args: Any, **kwargs: Any) -> Any:
-    """The tensor with another dtype, device or both: ``to(dtype)``, ``to(device, dtype)``, ``to(other)``."""
-    kind, place = kwargs.pop("dtype", None), kwargs.pop("device", None)
-    copy = kwargs.pop("copy", False)
-    other = kwargs.pop("other", None)
-    for name in ("non_blocking", "memory_format"):
-        kwargs.pop(name, None)
-    if kwargs:
-        raise TypeError(f"to() got an unexpected keyword argument '{next(iter(kwargs))}'")
-    flags = []
-    for argument in args:
-        if isinstance(argument, dtype):
-            kind = argument
-        elif isinstance(argument, TensorBase):
-            other = argument
-        elif isinstance(argument, bool):
-            flags.append(argument)
-        elif isinstance(argument, (str, device, int)):
-            place = argument
-        elif argument is not None:
-            raise TypeError(f"to() received an invalid argument of type {type(argument).__name__}")
-    if len(flags) > 1:
-        copy = flags[1]
-    if other is not None:
-        kind, place = other.layout.dtype, other.layout.device
-    place = canonical(device(place)) if place is not None else x.layout.device
-    result = x
-    if kind is not None and kind is not x.layout.dtype:
-        result = cast(result, kind)
-    result = move(result, place)
+    """The tensor with another dtype, device or memory format: itself where nothing changes, unless ``copy``.
+
+    ``to(dtype, non_blocking=False, copy=False)``, ``to(device=None, dtype=None, non_blocking=False, copy=False)`` or
+    ``to(other, non_blocking=False, copy=False)``, each with ``memory_format=``.
+    """
+    place, kind, copy, memory_format = parse_to(args, kwargs)
+    place = canonical(place) if place is not None else x.layout.device
+    kind = x.layout.dtype if kind is None else kind
+    # On the way to a device with memory of its own the smaller of the two dtypes travels.
+    if kind.itemsize <= x.layout.dtype.itemsize:
+        result = move(cast(x, kind, memory_format=memory_format), place)
+    else:
+        result = cast(move(x, place), kind, memory_format=memory_format)
     return clone(result) if copy and result is x else result
+
+
+def parse_to(args: tuple, kwargs: dict) -> tuple[Any, Any, bool, Any]:
+    """(device, dtype, copy, memory format) that the arguments of ``to`` name, None where they do not."""
+    given = list(args)
+    other = kwargs.get("other")
+    if given and isinstance(given[0], TensorBase):
+        other = given.pop(0)
+    elif given and is_dtype(given[0]):
+        given.insert(0, None)
+    names = ("non_blocking", "copy") if other is not None else ("device", "dtype", "non_blocking", "copy")
+    if len(given) > len(names):
+        raise TypeError(f"to() takes at most {len(names)} positional arguments, got {len(args)}")
+    values: dict[str, Any] = dict(zip(names, given, strict=False))
+    for name, value in kwargs.items():
+        if name not in ("device", "dtype", "non_blocking", "copy", "memory_format", "other"):
+            raise TypeError(f"to() got an unexpected keyword argument '{name}'")
+        if values.get(name) is not None:
+            raise TypeError(f"to() got multiple values for argument '{name}'")
+        values[name] = value
+    place, kind = values.get("device"), values.get("dtype")
+    if other is not None:
+        place, kind = other.layout.device, other.layout.dtype
+    if place is not None and not isinstance(place, (str, int, device)) or isinstance(place, bool):
+        raise TypeError(f"to() received an invalid device: {type(place).__name__}")
+    if kind is not None and not is_dtype(kind):
+        raise TypeError(f"to() received an invalid dtype: {type(kind).__name__}")
+    return (None if place is None else device(place), None if kind is None else dtypes.as_dtype(kind),
+            bool(values.get("copy")), values.get("memory_format"))
+
+
+def is_dtype(value: Any) -> bool:
+    """Whether a value names a dtype: one of clgrad's, or Python's ``float``, ``int`` or ``bool``."""
+    return isinstance(value, dtype) or value in (float, int, bool)
 
 
 METHODS["to"] = to
@@ -209,7 +245,7 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
         mark_changed(out)
     strides, start = result.layout.strides, result.offset
     for t in pieces:
-        part = wrap(result.storage, start, layout(t.layout.shape, strides, result.layout.dtype, first.device))
+        part = wrap(result.memory, start, layout(t.layout.shape, strides, result.layout.dtype, first.device))
         if t.layout.numel:
             pointwise.run_into(COPY, (t,), (), part)
         start += t.layout.shape[dim] * strides[dim]
@@ -244,7 +280,7 @@ def flip(input: Any, *dims: Any) -> Any:
     own = input.layout
     strides = tuple(-s if axis in axes else s for axis, s in enumerate(own.strides))
     start = input.offset + sum((own.shape[a] - 1) * own.strides[a] for a in axes if own.shape[a])
-    backwards = wrap(input.storage, start, layout(own.shape, strides, own.dtype, own.device))
+    backwards = wrap(input.memory, start, layout(own.shape, strides, own.dtype, own.device))
     out = empty(own.shape, own.dtype, own.device)
     pointwise.run_into(COPY, (backwards,), (), out)
     if needs_graph(input):
@@ -263,7 +299,7 @@ def repeat(x: Any, *repeats: Any) -> Any:
     shape = (1,) * lead + tuple(x.layout.shape)
     paired = x.reshape([s for size in shape for s in (1, size)])
     wide = paired.expand([s for count, size in zip(times, shape, strict=True) for s in (count, size)])
-    return wide.clone(memory_format="contiguous").view(
+    return wide.clone(memory_format=contiguous_format).view(
         [count * size for count, size in zip(times, shape, strict=True)])
 
 
@@ -275,20 +311,31 @@ def tile(input: Any, *dims: Any) -> Any:
 
 
 @operator("resize_", function=False)
-def resize_(x: Any, *sizes: Any, memory_format: Any = None) -> Any:
+def resize_(x: Any, *sizes: Any, memory_format: Any = contiguous_format) -> Any:
     """Another shape over the same storage, which grows if it is too small; the old elements stay in their places."""
     wanted = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
     shape = tuple(int(s) for s in wanted)
+    if any(s < 0 for s in shape):
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
     if x._requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
     old = x.layout
-    need = (x.offset + extent(shape, contiguous_strides(shape))) * old.dtype.itemsize
-    if need > x.storage.nbytes:
-        grown = new_storage(x.storage.device, need)
-        if x.storage.nbytes:
-            count = x.storage.nbytes // old.dtype.itemsize
-            flat = layout((count,), (1,), old.dtype, old.device)
-            pointwise.run_into(COPY, (wrap(x.storage, 0, flat),), (), wrap(grown, 0, flat))
-        x.storage = grown
-    x.layout = contiguous_layout(shape, old.dtype, old.device)
+    strides = (pointwise.result_strides(shape, [old]) if memory_format is preserve_format
+               else format_strides(shape, memory_format))
+    need = (x.offset + extent(shape, strides)) * old.dtype.itemsize
+    if need > x.memory.nbytes:
+        x.memory.resize(need)
+    x.layout = layout(shape, strides, old.dtype, old.device)
     return x
+
+
+@operator("resize_as_")
+def resize_as_(input: Any, the_template: Any, *, memory_format: Any = contiguous_format) -> Any:
+    """``input.resize_(the_template.shape)``; with ``preserve_format`` its order of dimensions as well."""
+    resize_(input, the_template.layout.shape)
+    if memory_format is preserve_format:
+        input.layout = layout(input.layout.shape, pointwise.result_strides(input.layout.shape, [the_template.layout]),
+                              input.layout.dtype, input.layout.device)
+    elif memory_format is not contiguous_format:
+        resize_(input, input.layout.shape, memory_format=memory_format)
+    return input

@@ -21,9 +21,9 @@ def execute(plan: Callable[..., None], reads: tuple, writes: tuple) -> None:
             if t is None:
                 operands += (None, 0)
                 continue
-            buffer = t.storage.buffer
+            buffer = t.memory.buffer
             if buffer is None:
-                buffer = t.storage.acquire(write)
+                buffer = t.memory.acquire(write)
                 exported = True
             operands += (buffer, t.offset)
     plan(*operands)

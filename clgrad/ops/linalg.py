@@ -28,16 +28,16 @@ def product(a: Any, b: Any, out: Any, bias: Any = None, *, flip_a: bool = False,
     plan = _plans.get(key)
     if plan is None:
         plan = _plans[key] = _plan(*key)
-    left = a.storage.buffer or a.storage.acquire()
-    right = b.storage.buffer or b.storage.acquire()
-    target = out.storage.buffer or out.storage.acquire(True)
+    left = a.memory.buffer or a.memory.acquire()
+    right = b.memory.buffer or b.memory.acquire()
+    target = out.memory.buffer or out.memory.acquire(True)
     if bias is None:
         plan(left, a.offset, right, b.offset, target, out.offset)
     else:
-        plan(left, a.offset, right, b.offset, target, out.offset, bias.storage.buffer or bias.storage.acquire(),
+        plan(left, a.offset, right, b.offset, target, out.offset, bias.memory.buffer or bias.memory.acquire(),
              bias.offset)
-    if a.storage.buffer is None or b.storage.buffer is None or out.storage.buffer is None or (
-            bias is not None and bias.storage.buffer is None):
+    if a.memory.buffer is None or b.memory.buffer is None or out.memory.buffer is None or (
+            bias is not None and bias.memory.buffer is None):
         settle()
     return out
 

@@ -32,7 +32,7 @@ class _Launch:
         buffers = []
         width = len(written)
         for place, t in enumerate(chosen):
-            storage = t.storage
+            storage = t.memory
             buffer = storage.buffer
             if buffer is None:
                 buffer = storage.acquire(written[place % width])
@@ -83,7 +83,7 @@ def step(rule: str, flags: tuple[tuple[str, int], ...], states: str, rows: Seque
             pointwise.run_into(copying.COPY, (tensors[n],), (), original)
     for place, t in enumerate(tensors):
         if place % width != 1:
-            t.storage.wrote(not t._untracked)
+            t.memory.wrote(not t._untracked)
 
 
 def state_like(parameter: Any, value: float) -> Any:

@@ -132,15 +132,15 @@ def _launch(prepared: Prepared, operands: tuple, parameters: tuple, out: Any, wr
     buffers, offsets = [], []
     for position in prepared.reads:
         t = operands[position]
-        buffer = t.storage.buffer
+        buffer = t.memory.buffer
         if buffer is None:
-            buffer = t.storage.acquire()
+            buffer = t.memory.acquire()
             exported = True
         buffers.append(buffer)
         offsets.append(t.offset)
-    buffer = out.storage.buffer
+    buffer = out.memory.buffer
     if buffer is None:
-        buffer = out.storage.acquire(write)
+        buffer = out.memory.acquire(write)
         exported = True
     buffers.append(buffer)
     offsets.append(out.offset)
@@ -179,7 +179,7 @@ def run_into(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> Non
 
 def _apart(op: Pointwise, operand: Any, out: Any) -> Any:
     """The operand, copied where writing ``out`` would change elements of it that are still to be read."""
-    if not isinstance(operand, TensorBase) or operand.storage is not out.storage:
+    if not isinstance(operand, TensorBase) or operand.memory is not out.memory:
         return operand
     a, b = operand.layout, out.layout
     if operand.offset == out.offset and broadcast_strides(a.shape, a.strides, b.shape) == b.strides:
@@ -368,7 +368,7 @@ def call_in_place(op: Pointwise, operands: tuple, parameters: tuple = ()) -> Any
         run_into(op, operands, parameters, target)
         return target
     # The node is made first: it saves the operands as they are before the change.
-    history = wrap(target.storage, target.offset, target.layout)
+    history = wrap(target.memory, target.offset, target.layout)
     node = record(op, operands, parameters, history, changes=1)
     run_into(op, operands, parameters, target)
     rebase(target, node, history)
@@ -407,13 +407,13 @@ def _make_unary(op: Pointwise) -> Callable:
         prepared = plans.get(key)
         if prepared is None:
             prepared = plans[key] = _prepare(op, [input.layout], None)
-        buffer = input.storage.buffer
+        buffer = input.memory.buffer
         device, nbytes = prepared.device, prepared.nbytes
         result = wrap(new_storage(device, nbytes, device.allocate(nbytes)), 0, prepared.layout)
         if buffer is None:
             _launch(prepared, (input,), (), result, False)
         else:
-            prepared.plan((buffer, result.storage.buffer), (input.offset, 0))
+            prepared.plan((buffer, result.memory.buffer), (input.offset, 0))
         if mode.enabled and differentiable and input._requires_grad and prepared.layout.dtype.is_floating_point:
             record(op, (input,), (), result)
         return result
@@ -434,8 +434,8 @@ def _make_binary(op: Pointwise) -> Callable:
             return call(op, (input, other), (), out)
         device, nbytes = prepared.device, prepared.nbytes
         result = wrap(new_storage(device, nbytes, device.allocate(nbytes)), 0, prepared.layout)
-        if left and right and input.storage.buffer is not None and other.storage.buffer is not None:
-            prepared.plan((input.storage.buffer, other.storage.buffer, result.storage.buffer),
+        if left and right and input.memory.buffer is not None and other.memory.buffer is not None:
+            prepared.plan((input.memory.buffer, other.memory.buffer, result.memory.buffer),
                           (input.offset, other.offset, 0))
         else:
             _launch(prepared, (input, other), (), result, False)

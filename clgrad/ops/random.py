@@ -98,9 +98,9 @@ def _run(kind: str, tensors: tuple, a: float, b: float, generator: Generator | N
         plan = _plans[key] = random.plan(place, kind, main.layout.dtype, n)
     seed, first = (generator or default_generator).take(plan.counters)
     number = int if kind == "INTEGER" else float
-    plan(tuple([t.storage.acquire(True) for t in tensors]), tuple([t.offset for t in tensors]), seed, first,
+    plan(tuple([t.memory.acquire(True) for t in tensors]), tuple([t.offset for t in tensors]), seed, first,
          number(a), number(b))
-    if any(t.storage.buffer is None for t in tensors):
+    if any(t.memory.buffer is None for t in tensors):
         settle()
 
 

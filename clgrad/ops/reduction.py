@@ -45,12 +45,12 @@ def run(x: Any, op: str, dims: Shape, keepdim: bool, result: dtype, *, aux: dtyp
         flat = packed.view(-1, prod(own.shape[d] for d in dims))
         first, other = run(flat, op, (1,), False, result, aux=aux, correction=correction, order=order)
         return first.view(shape), None if other is None else other.view(shape)
-    source, target = x.storage.acquire(), out.storage.acquire(True)
+    source, target = x.memory.acquire(), out.memory.acquire(True)
     if second is None:
         plan(source, x.offset, target, 0)
     else:
-        plan(source, x.offset, target, 0, second.storage.acquire(True), 0)
-    if x.storage.buffer is None:
+        plan(source, x.offset, target, 0, second.memory.acquire(True), 0)
+    if x.memory.buffer is None:
         settle()
     return out, second
 

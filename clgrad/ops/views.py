@@ -24,7 +24,7 @@ def make_view(x: Any, offset: int, shape: Shape, strides: Shape, replay: Callabl
               backward: Callable) -> Any:
     """The window ``(offset, shape, strides)`` on the memory of ``x``, with ``backward`` as its gradient."""
     old = x.layout
-    out = wrap(x.storage, offset, layout(tuple(shape), tuple(strides), old.dtype, old.device))
+    out = wrap(x.memory, offset, layout(tuple(shape), tuple(strides), old.dtype, old.device))
     as_view(out, x, replay)
     if needs_graph(x):
         attach(out, name, (x,), backward)
@@ -89,7 +89,7 @@ def view_dtype(x: Any, dtype: Any) -> Any:
         else:
             shape = (*old.shape[:-1], old.shape[-1] * factor)
             strides, offset = (*(s * factor for s in old.strides[:-1]), 1), x.offset * factor
-    out = wrap(x.storage, offset, layout(tuple(shape), tuple(strides), dtype, old.device))
+    out = wrap(x.memory, offset, layout(tuple(shape), tuple(strides), dtype, old.device))
     return as_view(out, x, lambda b: view_dtype(b, dtype))
 
 
@@ -417,10 +417,10 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
         raise RuntimeError("mismatch in length of strides and shape")
     offset = input.offset if storage_offset is None else storage_offset
     reach = offset + (0 if 0 in shape else 1 + sum((s - 1) * t for s, t in zip(shape, strides, strict=True)))
-    if reach * input.layout.dtype.itemsize > input.storage.nbytes or any(s < 0 for s in strides):
+    if reach * input.layout.dtype.itemsize > input.memory.nbytes or any(s < 0 for s in strides):
         raise RuntimeError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset} requiring"
                            f" a storage size of {reach * input.layout.dtype.itemsize} are out of bounds for storage of "
-                           f"size {input.storage.nbytes}")
+                           f"size {input.memory.nbytes}")
     relative = offset - input.offset
     return window(input, offset, shape, strides,
                   lambda b: as_strided(b, shape, strides, b.offset + relative), "AsStrided")
@@ -429,8 +429,14 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
 @operator("detach")
 def detach(input: Any) -> Any:
     """The same memory and values, outside of the graph."""
-    out = wrap(input.storage, input.offset, input.layout)
-    out._untracked = input._untracked
+    out = wrap(input.memory, input.offset, input.layout)
+    out._untracked, out._inference = input._untracked, input._inference
     return out
+
+
+@operator("detach_", method=False)
+def detach_(input: Any) -> Any:
+    """:meth:`clgrad.Tensor.detach_`."""
+    return input.detach_()
 
 

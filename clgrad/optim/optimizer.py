@@ -148,7 +148,7 @@ class Optimizer:
         first = states[0]["step"]
         known = self._counters.get(id(group))
         if all(state["step"] is first for state in states):
-            if known is not None and known[0] is first and not first.storage.version:
+            if known is not None and known[0] is first and not first.memory.version:
                 count = known[1]
             else:
                 count = _number(first)

@@ -119,6 +119,27 @@ class Storage:
         if counted:
             self.version += 1
 
+    def resize(self, nbytes: int) -> None:
+        """Another size for all who use this storage; the first bytes stay.
+
+        Raises:
+            RuntimeError: somebody outside holds the memory.
+        """
+        if self.exported:
+            raise RuntimeError("Trying to resize storage that is not resizable: its memory is shared with an array")
+        grown = np.zeros(nbytes, np.uint8)
+        kept = min(nbytes, self.nbytes)
+        if kept and (self._block is not None or self._host is not None or self._fill is not None):
+            grown[:kept] = self.read()[:kept]
+        self._drop()
+        self._host, self._fill, self.buffer, self.nbytes = grown, None, None, nbytes
+
+    def _drop(self) -> None:
+        """Gives back what the device half holds."""
+        if self._block is not None:
+            self._block.release()
+            self._block = None
+
     def _exportable(self) -> np.ndarray:
         raise NotImplementedError
 
@@ -142,6 +163,12 @@ class SharedStorage(Storage):
             self._block.release()
         elif self._wrapped is not None:
             self.device.retire((self._wrapped, self._host), self.nbytes)
+
+    def _drop(self) -> None:
+        super()._drop()
+        if self._wrapped is not None:
+            self.device.retire((self._wrapped, self._host), self.nbytes)
+            self._wrapped = None
 
     def acquire(self, write: bool = False) -> Any:
         if self._block is not None:
@@ -192,6 +219,10 @@ class DiscreteStorage(Storage):
     def __del__(self) -> None:
         if self._block is not None:
             self._block.release()
+
+    def _drop(self) -> None:
+        super()._drop()
+        self._snapshot = None
 
     def acquire(self, write: bool = False) -> Any:
         block = self._block or self._allocate()

@@ -250,7 +250,7 @@ def test_leaves_never_share_a_gradient(program, create):
         x.grad.mul_(100)
     assert y.grad.tolist() == before
     assert (seed == 1).all(), "the caller's gradient is no one's"
-    assert x.grad.storage is not y.grad.storage
+    assert x.grad.memory is not y.grad.memory
 
 
 def test_modes_as_contexts_and_decorators(torch):
@@ -318,7 +318,7 @@ def test_nothing_is_kept_without_a_graph():
     with clgrad.no_grad():
         y = x.exp()
     assert y.grad_fn is None
-    reference = weakref.ref(y.storage)
+    reference = weakref.ref(y.memory)
     z = y * 2
     del y
     assert reference() is None

@@ -117,7 +117,7 @@ def test_a_view_lies_where_pytorch_has_it(name, layout, torch):
     found = program(clgrad, x)
     if expected.untyped_storage().data_ptr() == y.untyped_storage().data_ptr():
         assert x.device.compute.clock.submitted == before, "a view launched a kernel"
-        assert found.storage is x.storage
+        assert found.memory is x.memory
         assert place(found) == place(expected)
     if expected.numel() < 1e6:
         np.testing.assert_array_equal(values(found), values(expected))

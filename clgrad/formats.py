@@ -1,0 +1,85 @@
+"""Layouts and memory formats by PyTorch's names, and the strides that a format means."""
+
+from __future__ import annotations
+
+from clgrad.shapes import Shape, contiguous_strides
+
+
+class layout:
+    """How a tensor's elements are kept. There is one kind here, ``clgrad.strided``: every tensor's is equal to it."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, layout)
+
+    def __hash__(self) -> int:
+        return hash(layout)
+
+    def __repr__(self) -> str:
+        return "torch.strided"
+
+    def __reduce__(self) -> str:
+        return "strided"
+
+
+class memory_format:
+    """In which order the dimensions of a dense tensor lie in memory."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+strided = layout()
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+channels_last = memory_format("channels_last")
+channels_last_3d = memory_format("channels_last_3d")
+
+_RANKS = {channels_last: 4, channels_last_3d: 5}
+
+
+def check_layout(wanted: object) -> None:
+    """RuntimeError for a layout that tensors cannot have here."""
+    if wanted is not None and not isinstance(wanted, layout):
+        raise RuntimeError(f"layout {wanted} is not supported: tensors are dense (torch.strided)")
+
+
+def format_strides(shape: Shape, wanted: memory_format) -> Shape:
+    """The strides of a dense tensor of ``shape`` in a memory format.
+
+    >>> format_strides((2, 3, 4, 5), channels_last)
+    (60, 1, 15, 3)
+
+    Raises:
+        RuntimeError: the format needs another number of dimensions.
+    """
+    if wanted is contiguous_format:
+        return contiguous_strides(shape)
+    rank = _RANKS.get(wanted)
+    if rank is None:
+        raise RuntimeError(f"unsupported memory format {wanted}")
+    if len(shape) != rank:
+        raise RuntimeError(f"required rank {rank} tensor to use {wanted.name} format")
+    strides = [0] * rank
+    step = 1
+    for axis in (1, *reversed(range(2, rank)), 0):
+        strides[axis] = step
+        step *= max(shape[axis], 1)
+    return tuple(strides)
+
+
+def has_format(shape: Shape, strides: Shape, wanted: memory_format) -> bool:
+    """Whether these are the strides of a format; those of dimensions of size 1 do not count."""
+    if wanted in _RANKS and len(shape) != _RANKS[wanted]:
+        return False
+    expected = format_strides(shape, wanted)
+    return 0 in shape or all(size == 1 or a == b for size, a, b in zip(shape, strides, expected, strict=True))

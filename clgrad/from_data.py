@@ -1,0 +1,266 @@
+"""Making tensors from data: numbers, nested lists, arrays, buffers, files, other libraries' memory."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from clgrad import dlpack, dtypes
+from clgrad.autograd.graph import TensorBase
+from clgrad.dtypes import dtype as Dtype
+from clgrad.ops import copying
+from clgrad.ops.registry import FUNCTIONS
+from clgrad.runtime import canonical, default_device
+from clgrad.runtime import device as Device
+
+
+def place_of(device: Any) -> Any:
+    """The device that an argument ``device=`` names."""
+    return canonical(default_device() if device is None else Device(device))
+
+
+def checked(tensor: Any, requires_grad: bool) -> Any:
+    """The tensor, with ``requires_grad`` set where it is wanted."""
+    if requires_grad:
+        tensor.requires_grad_()
+    return tensor
+
+
+def kind_of(dtype: Any, default: Dtype | None = None) -> Dtype:
+    """The dtype that an argument ``dtype=`` names; None means ``default``, or the default dtype."""
+    return (default or dtypes.get_default_dtype()) if dtype is None else dtypes.as_dtype(dtype)
+
+
+def _to_numpy(data: Any) -> tuple[np.ndarray, Dtype]:
+    """Nested lists, numbers, arrays or tensors as an array and the dtype that PyTorch would give them."""
+    if isinstance(data, TensorBase):
+        return copying.to_array(data), data.layout.dtype
+    if isinstance(data, (np.ndarray, np.generic)):
+        array = np.asarray(data)
+        return array, dtypes.from_numpy(array.dtype)
+    if isinstance(data, str):
+        raise TypeError("new(): invalid data type 'str'")
+    if isinstance(data, (list, tuple)):
+        data = _plain(data)
+    elif not isinstance(data, (bool, int, float)) and not hasattr(data, "__array__"):
+        if not hasattr(data, "__len__"):
+            raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+        data = _plain(list(data))
+    try:
+        array = np.array(data)
+    except ValueError:
+        raise ValueError(_ragged(data)) from None
+    if array.dtype == np.uint64 or array.dtype == object and all(isinstance(v, int) for v in array.flat):
+        raise ValueError("Overflow when unpacking long long")
+    if array.dtype == object or array.dtype.kind in "US":
+        first = data
+        while isinstance(first, list):
+            first = first[0]
+        if isinstance(first, str):
+            raise ValueError(f"too many dimensions 'str': tensor() takes numbers, got {data!r}"[:200])
+        raise TypeError(f"new(): invalid data type '{'str' if array.dtype.kind in 'US' else 'object'}'")
+    if array.size == 0 or array.dtype == np.float64 and not hasattr(data, "__array__"):
+        return array, dtypes.get_default_dtype()
+    return array, dtypes.from_numpy(array.dtype)
+
+
+def _plain(items: Any) -> Any:
+    """Nested sequences with tensors and arrays in them as nested lists."""
+    result = []
+    for item in items:
+        if isinstance(item, (list, tuple)):
+            result.append(_plain(item))
+        elif isinstance(item, TensorBase):
+            result.append(copying.to_array(item).tolist())
+        elif isinstance(item, np.ndarray):
+            result.append(item.tolist())
+        else:
+            result.append(item)
+    return result
+
+
+def _ragged(data: Any, dim: int = 1) -> str:
+    """Where nested sequences differ in length."""
+    lengths = [len(item) if isinstance(item, (list, tuple)) else 0 for item in data]
+    for length in lengths:
+        if length != lengths[0]:
+            return f"expected sequence of length {lengths[0]} at dim {dim} (got {length})"
+    return _ragged([inner for item in data for inner in item], dim + 1)
+
+
+def _check_range(array: np.ndarray, kind: Dtype) -> None:
+    """RuntimeError where a Python integer does not fit into an integer dtype."""
+    if array.dtype == np.int64 and array.size and not kind.is_floating_point and kind.itemsize < 8 and (
+            kind is not dtypes.bool):
+        limits: Any = np.iinfo(kind.numpy)  # type: ignore[type-var]
+        if array.max() > limits.max or array.min() < min(int(limits.min), -int(limits.max)):
+            raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow")
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+           pin_memory: bool = False) -> Any:
+    """A tensor with a copy of ``data``: numbers, nested lists, arrays or tensors.
+
+    Python floats get the default dtype, integers int64, bools bool.
+
+    >>> import clgrad
+    >>> clgrad.tensor([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    place = place_of(device)
+    array, found = _to_numpy(data)
+    kind = kind_of(dtype, found)
+    if isinstance(data, TensorBase):
+        warnings.warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
+                      "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
+                      UserWarning, stacklevel=2)
+        return checked(copying.to(data.detach(), place, kind, copy=True), requires_grad)
+    if not isinstance(data, (np.ndarray, np.generic)):
+        _check_range(array, kind)
+    if kind is dtypes.bfloat16:
+        values = dtypes.float32_to_bfloat16(array.astype(np.float32))
+    else:
+        with np.errstate(all="ignore"):
+            values = np.array(array, kind.numpy, order="C", copy=True)
+    return checked(copying.from_array(values, kind, place), requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
+    """``data`` as a tensor, without a copy where it is a tensor or an array that can be used in place."""
+    if isinstance(data, TensorBase):
+        return copying.to(data, dtype=dtype, device=device)
+    if isinstance(data, np.ndarray) and (device is None or place_of(device).type == "cpu"):
+        made = from_numpy(data)
+        return made if dtype is None else copying.cast(made, kind_of(dtype))
+    return tensor(data, dtype=dtype, device=device)
+
+
+def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
+            requires_grad: bool = False) -> Any:
+    """``obj`` (a tensor, an array, a DLPack object, a buffer, numbers) as a tensor.
+
+    Args:
+        copy: True always copies, False never (ValueError where that cannot be), None where it must.
+    """
+    if isinstance(obj, TensorBase):
+        shared = obj
+    elif isinstance(obj, np.ndarray):
+        shared = from_numpy(obj)
+    elif hasattr(obj, "__dlpack__"):
+        shared = from_dlpack(obj)
+    elif isinstance(obj, (bytes, bytearray, memoryview)):
+        shared = frombuffer(obj, dtype=kind_of(dtype))
+    elif copy is False:
+        raise ValueError("can't alias arbitrary sequence into a tensor.")
+    else:
+        return tensor(obj, dtype=dtype, device=device, requires_grad=requires_grad)
+    made = copying.to(shared, dtype=dtype, device=device, copy=bool(copy))
+    if copy is False and made.memory is not shared.memory:
+        raise ValueError(f"can't alias tensor with dtype {shared.dtype} on {shared.device} as {made.dtype} on "
+                         f"{made.device}.")
+    if made._requires_grad and not requires_grad or made._requires_grad and made.grad_fn is not None:
+        made = made.detach()
+    return checked(made, requires_grad)
+
+
+def from_numpy(ndarray: np.ndarray) -> Any:
+    """A tensor on ``cpu`` that shares the array's memory: a change of one is seen in the other.
+
+    Raises:
+        TypeError: it is no array, or clgrad has no such dtype.
+        ValueError: a stride is negative, or no multiple of the element's size.
+    """
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    if not ndarray.flags.writeable:
+        warnings.warn("The given NumPy array is not writable, and tensors do not support non-writable memory: it is "
+                      "copied. Copy the array or make it writable before converting it to a tensor.", UserWarning,
+                      stacklevel=2)
+        ndarray = ndarray.copy()
+    return _over_array(ndarray, dtypes.from_numpy(ndarray.dtype))
+
+
+def _over_array(array: np.ndarray, kind: Dtype) -> Any:
+    """A tensor over the memory of a writable array that holds elements of ``kind``."""
+    if any(s < 0 for s in array.strides):
+        raise ValueError("At least one stride in the given numpy array is negative, and tensors with negative strides "
+                         "are not currently supported. (You can probably work around this by making a copy of your "
+                         "array with array.copy().)")
+    if not array.dtype.isnative:
+        raise ValueError("given numpy array has byte order different from the native byte order. Conversion between "
+                         "byte orders is currently not supported.")
+    place = Device("cpu")
+    if array.flags.c_contiguous:
+        return copying.from_array(array, kind, place, foreign=True)
+    if any(s % kind.itemsize for s in array.strides):
+        raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the numpy array to "
+                         "reallocate the memory.")
+    # A strided array: a tensor over the bytes from its first element on.
+    reach = 1 + sum((n - 1) * s // kind.itemsize for n, s in zip(array.shape, array.strides, strict=True))
+    flat = np.lib.stride_tricks.as_strided(array, (reach if array.size else 0,), (kind.itemsize,))
+    whole = copying.from_array(flat, kind, place, foreign=True)
+    return whole.as_strided(array.shape, [s // kind.itemsize for s in array.strides])
+
+
+def frombuffer(buffer: Any, *, dtype: Dtype, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Any:
+    """A vector over the memory of an object with the buffer protocol.
+
+    Args:
+        count: how many elements; -1 as many as there are.
+        offset: bytes to skip.
+    """
+    view, size = memoryview(buffer), dtype.itemsize
+    length = view.nbytes
+    if length == 0 or count == 0:
+        raise ValueError(f"both buffer length ({length}) and count ({count}) must not be 0")
+    if not 0 <= offset < length:
+        raise ValueError(f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({length} "
+                         "bytes) minus 1")
+    if count < 0 and (length - offset) % size:
+        raise ValueError(f"buffer length ({length - offset} bytes) after offset ({offset} bytes) must be a multiple of "
+                         f"element size ({size})")
+    if count > 0 and offset + count * size > length:
+        raise ValueError(f"requested buffer length ({count} * {size} bytes) after offset ({offset} bytes) must not be "
+                         f"greater than actual buffer length ({length} bytes)")
+    array = np.frombuffer(buffer, dtype.numpy, count, offset)
+    if not array.flags.writeable:
+        warnings.warn("The given buffer is not writable, and tensors do not support non-writable memory: it is copied.",
+                      UserWarning, stacklevel=2)
+        array = array.copy()
+    return checked(_over_array(array, dtype), requires_grad)
+
+
+def from_file(filename: str, shared: bool | None = None, size: int = 0, *, dtype: Any = None,
+              requires_grad: bool = False, **ignored: Any) -> Any:
+    """A vector of ``size`` elements over a mapped file; with ``shared`` changes are written to it.
+
+    The tensor is on ``cpu``.
+    """
+    kind = kind_of(dtype)
+    if shared:
+        with open(filename, "ab") as file:
+            if file.tell() < size * kind.itemsize:
+                file.truncate(size * kind.itemsize)
+    mapped = np.memmap(filename, kind.numpy, "r+" if shared else "c", shape=(size,))
+    return checked(_over_array(mapped, kind), requires_grad)
+
+
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Any:
+    """A tensor on the memory of another library's array: an object with ``__dlpack__``, or a capsule.
+
+    Raises:
+        BufferError: the memory is not the host's.
+    """
+    made = _over_array(*dlpack.read(ext_tensor))
+    return copying.to(made, device=device, copy=bool(copy))
+
+
+def to_dlpack(tensor: Any) -> Any:
+    """A DLPack capsule over a tensor's memory, for another library's ``from_dlpack``."""
+    return tensor.__dlpack__()
+
+
+FUNCTIONS["tensor"] = tensor

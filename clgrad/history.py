@@ -1,0 +1,194 @@
+"""What a tensor is to autograd: its gradient, its node, its hooks, and leaving the graph."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from clgrad.autograd import engine
+from clgrad.autograd.grad_mode import mode
+from clgrad.autograd.graph import Node, RemovableHandle, TensorBase, current_node, edge_of, wrap
+
+
+def _is_leaf(tensor: Any) -> bool:
+    return current_node(tensor) is None
+
+
+class History(TensorBase):
+    """The methods of Tensor that concern gradients."""
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients with respect to this tensor are wanted or flow through it."""
+        current_node(self)
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if not value and not _is_leaf(self):
+            raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a computed "
+                               "variable in a subgraph that doesn't require differentiation use var_no_grad = "
+                               "var.detach().")
+        if value and not self.layout.dtype.is_floating_point:
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
+        if value and self._inference and not mode.inference and not self._requires_grad:
+            raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
+        self._requires_grad = bool(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
+        """Sets :attr:`requires_grad` and returns the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node that made this tensor; None for a leaf."""
+        return current_node(self)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether the tensor is not the result of a recorded operation."""
+        return _is_leaf(self)
+
+    @property
+    def output_nr(self) -> int:
+        """Which of its node's results this is."""
+        return self._output_nr
+
+    @property
+    def grad(self) -> Any:
+        """The accumulated gradient, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            self._check_gradient(value)
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    def _check_gradient(self, value: Any) -> None:
+        if not isinstance(value, TensorBase):
+            raise TypeError("assigned grad expected to be a Tensor or None but got grad of type "
+                            f"{type(value).__name__}")
+        if value is self:
+            raise RuntimeError("can't assign Variable as its own grad")
+        own, given = self.layout, value.layout
+        if given.dtype is not own.dtype:
+            raise RuntimeError(f"attempting to assign a gradient with dtype '{given.dtype}' to a tensor with dtype "
+                               f"'{own.dtype}'. Please ensure that the gradient and the tensor have the same dtype")
+        if given.device is not own.device:
+            raise RuntimeError(f"attempting to assign a gradient located on device '{given.device}' to a tensor located "
+                               f"on device '{own.device}'. Please ensure that the gradient and the tensor are on the same "
+                               "device")
+        if given.shape != own.shape:
+            raise RuntimeError(f"attempting to assign a gradient of size '{list(given.shape)}' to a tensor of size "
+                               f"'{list(own.shape)}'. Please ensure that the gradient and the tensor are the same size")
+
+    @property
+    def data(self) -> Any:
+        """The same memory outside of the graph; changes through it are not noticed by autograd."""
+        plain = wrap(self.memory, self.offset, self.layout)
+        plain._untracked = True
+        return plain
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if not isinstance(value, TensorBase):
+            raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+        if self._requires_grad and not value.layout.dtype.is_floating_point:
+            raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
+        self.memory, self.offset, self.layout = value.memory, value.offset, value.layout
+
+    @property
+    def _version(self) -> int:
+        if self._inference:
+            raise RuntimeError("Inference tensors do not track version counter.")
+        return self.memory.version
+
+    @property
+    def _base(self) -> Any:
+        return None if self._view is None else self._view.base
+
+    def _is_view(self) -> bool:
+        return self._view is not None
+
+    def is_inference(self) -> bool:
+        """Whether the tensor was made within :class:`clgrad.inference_mode`."""
+        return self._inference
+
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+                 inputs: Any = None) -> None:
+        """Computes the gradients of this tensor with respect to the leaves; see :func:`clgrad.autograd.backward`."""
+        engine.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+
+    def detach_(self) -> Any:
+        """Takes the tensor out of its graph."""
+        if self._view is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        self._grad_fn, self._requires_grad, self._output_nr = None, False, 0
+        return self
+
+    def register_hook(self, hook: Callable) -> RemovableHandle:
+        """Calls ``hook(grad)`` whenever a gradient for this tensor is known; what it returns replaces it."""
+        edge = edge_of(self)
+        if edge is None:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        node, number = edge
+        if _is_leaf(self):
+            if self._hooks is None:
+                self._hooks = {}
+            return RemovableHandle(self._hooks, hook)
+        if node.pre_hooks is None:
+            node.pre_hooks = {}
+        return RemovableHandle(node.pre_hooks, (number, hook))
+
+    def register_post_accumulate_grad_hook(self, hook: Callable) -> RemovableHandle:
+        """Calls ``hook(tensor)`` each time after a gradient was added to this leaf's ``grad``."""
+        if not self.requires_grad:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if not _is_leaf(self):
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        if self._post_hooks is None:
+            self._post_hooks = {}
+        return RemovableHandle(self._post_hooks, hook)
+
+    def retain_grad(self) -> None:
+        """Keeps the gradient of a tensor that is not a leaf in its ``grad``."""
+        node = current_node(self)
+        if not self._requires_grad:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if node is not None:
+            if node.capture is None:
+                node.capture = {}
+            node.capture[self._output_nr] = weakref.ref(self)
+            self._retains_grad = True
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether :meth:`retain_grad` was called."""
+        return self._retains_grad
+
+    def reinforce(self, reward: Any) -> None:
+        """Gone from PyTorch as well: use ``clgrad.distributions`` and their ``log_prob``."""
+        raise RuntimeError("reinforce() was removed. Use torch.distributions instead.")
+
+    def as_subclass(self, cls: type) -> Any:
+        """The same memory and history as an instance of a subclass of Tensor."""
+        if not (isinstance(cls, type) and issubclass(cls, TensorBase)):
+            raise TypeError(f"as_subclass(): argument 'cls' must be a subclass of Tensor, got {cls!r}")
+        alias = self.view_as(self)
+        made: Any = object.__new__(cls)
+        made.__dict__.update(alias.__dict__)
+        return made
+
+    @classmethod
+    def _make_subclass(cls, data: Any, require_grad: bool = False) -> Any:
+        made: Any = object.__new__(cls)
+        made.memory, made.offset, made.layout = data.memory, data.offset, data.layout
+        made.requires_grad = require_grad
+        return made

@@ -1,0 +1,313 @@
+"""``UntypedStorage`` and ``TypedStorage``: a tensor's memory as an object that several tensors may share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.autograd.graph import wrap
+from clgrad.creation import place_of
+from clgrad.layout import contiguous_layout
+from clgrad.ops import copying
+from clgrad.ops.registry import FUNCTIONS
+from clgrad.runtime import device as Device
+from clgrad.runtime import new_storage
+
+
+class UntypedStorage:
+    """Bytes on a device: ``tensor.untyped_storage()``, ``UntypedStorage(nbytes)`` or ``UntypedStorage(byte_values)``.
+
+    >>> import clgrad
+    >>> x = clgrad.ones(3)
+    >>> x.untyped_storage().nbytes(), x[1:].untyped_storage().data_ptr() == x.data_ptr()
+    (12, True)
+    """
+
+    __slots__ = ("held", "device")
+
+    def __init__(self, content: Any = 0, *, device: Any = None):
+        place = place_of(device)
+        if isinstance(content, int):
+            self.held, self.device = new_storage(place.compute, content), place
+        else:
+            self.held = FUNCTIONS["tensor"](list(content), dtype=dtypes.uint8, device=place).memory
+            self.device = place
+
+    @classmethod
+    def over(cls, held: Any, device: Device) -> UntypedStorage:
+        """The storage object of memory that exists."""
+        made = object.__new__(cls)
+        made.held, made.device = held, device
+        return made
+
+    def tensor(self, dtype: Any = dtypes.uint8) -> Any:
+        """All bytes as a vector of ``dtype`` over this memory."""
+        return wrap(self.held, 0, contiguous_layout((self.held.nbytes // dtype.itemsize,), dtype, self.device))
+
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return self.held.nbytes
+
+    size = nbytes
+    __len__ = nbytes
+
+    def element_size(self) -> int:
+        """1: an element is a byte."""
+        return 1
+
+    def data_ptr(self) -> int:
+        """The address of the first byte."""
+        return self.tensor().data_ptr() if self.held.nbytes else 0
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the memory is an OpenCL GPU's."""
+        return self.device.type == "cuda"
+
+    def resize_(self, size: int) -> UntypedStorage:
+        """Another number of bytes, for every tensor that uses this storage; the first bytes stay."""
+        self.held.resize(size)
+        return self
+
+    def tolist(self) -> list:
+        """The bytes as numbers."""
+        return self.tensor().tolist()
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.tolist())
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(self.held.nbytes)
+            if step != 1:
+                raise RuntimeError(f"Trying to slice with a step of {step}, but only a step of 1 is supported")
+            return type(self)(self.tolist()[start:max(stop, start)], device=self.device)
+        return self.tensor()[_checked(index, self.held.nbytes)].item()
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.tensor()[index if isinstance(index, slice) else _checked(index, self.held.nbytes)] = value
+
+    def fill_(self, value: int) -> UntypedStorage:
+        """Every byte replaced."""
+        self.tensor().fill_(value)
+        return self
+
+    def copy_(self, source: Any, non_blocking: bool | None = None) -> UntypedStorage:
+        """The bytes of another storage of the same size."""
+        if source.nbytes() != self.nbytes():
+            raise RuntimeError(f"size does not match, self was {self.nbytes()} bytes but src was {source.nbytes()} bytes")
+        self.tensor().copy_(source.untyped().tensor())
+        return self
+
+    def clone(self) -> UntypedStorage:
+        """A copy."""
+        return self.over(self.tensor().clone().memory, self.device)
+
+    def to(self, *, device: Any, non_blocking: bool = False) -> UntypedStorage:
+        """The storage on a device; itself where it is there."""
+        moved = self.tensor().to(device)
+        return self if moved.device == self.device else self.over(moved.memory, moved.device)
+
+    def cpu(self) -> UntypedStorage:
+        """The storage in host memory."""
+        return self.to(device="cpu")
+
+    def cuda(self, device: Any = None, non_blocking: bool = False) -> UntypedStorage:
+        """The storage on an OpenCL GPU."""
+        return self.to(device="cuda" if device is None else device)
+
+    def is_shared(self) -> bool:
+        """Whether other processes see this memory."""
+        return self.device.type != "cpu"
+
+    def share_memory_(self) -> UntypedStorage:
+        """Itself: each process has its own memory, loaders' workers send copies."""
+        return self
+
+    def is_pinned(self, device: Any = None) -> bool:
+        """False: host memory needs no pinning here."""
+        return False
+
+    def pin_memory(self, device: Any = None) -> UntypedStorage:
+        """Itself."""
+        return self
+
+    def untyped(self) -> UntypedStorage:
+        """Itself."""
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UntypedStorage) and other.held is self.held
+
+    def __hash__(self) -> int:
+        return hash(id(self.held))
+
+    def __repr__(self) -> str:
+        lines = "".join(f" {v}\n" for v in self.tolist())
+        return f"{lines}[torch.storage.UntypedStorage(device={self.device}) of size {self.nbytes()}]"
+
+
+def _checked(index: int, size: int) -> int:
+    if not -size <= index < size:
+        raise IndexError(f"index {index} out of range for storage of size {size}")
+    return index % size
+
+
+class TypedStorage:
+    """Elements of one dtype over an :class:`UntypedStorage`: ``tensor.storage()``.
+
+    Args:
+        args: nothing, a number of elements, or their values.
+        wrap_storage: the untyped storage to stand on instead.
+    """
+
+    dtype = dtypes.float32
+
+    def __init__(self, *args: Any, wrap_storage: UntypedStorage | None = None, dtype: Any = None, device: Any = None,
+                 _internal: bool = False):
+        self.dtype = dtype or type(self).__dict__.get("dtype") or dtypes.get_default_dtype()
+        if wrap_storage is not None:
+            self._bytes = wrap_storage
+        elif args and not isinstance(args[0], int):
+            made = FUNCTIONS["tensor"](list(args[0]), dtype=self.dtype, device=device)
+            self._bytes = UntypedStorage.over(made.memory, made.layout.device)
+        else:
+            self._bytes = UntypedStorage((args[0] if args else 0) * self.dtype.itemsize, device=device)
+
+    def untyped(self) -> UntypedStorage:
+        """The bytes."""
+        return self._bytes
+
+    def tensor(self) -> Any:
+        """All elements as a vector over this memory."""
+        return self._bytes.tensor(self.dtype)
+
+    @property
+    def device(self) -> Device:
+        """Where the memory is."""
+        return self._bytes.device
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the memory is an OpenCL GPU's."""
+        return self._bytes.is_cuda
+
+    def size(self) -> int:
+        """How many elements there are."""
+        return self._bytes.nbytes() // self.dtype.itemsize
+
+    __len__ = size
+
+    def nbytes(self) -> int:
+        """How many bytes there are."""
+        return self._bytes.nbytes()
+
+    def element_size(self) -> int:
+        """Bytes an element."""
+        return self.dtype.itemsize
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        return self._bytes.data_ptr()
+
+    def type(self, dtype: Any = None) -> Any:
+        """The name of the storage's type, such as ``torch.FloatStorage``; with ``dtype``, the storage converted."""
+        if dtype is None:
+            return f"torch.{'cuda.' if self.is_cuda else ''}{_NAMES[self.dtype]}"
+        kind = getattr(dtype, "dtype", dtype)
+        return self._over(copying.cast(self.tensor(), kind))
+
+    def _over(self, x: Any) -> TypedStorage:
+        return TypedStorage(wrap_storage=UntypedStorage.over(x.memory, x.layout.device), dtype=x.layout.dtype)
+
+    def tolist(self) -> list:
+        """The elements as numbers."""
+        return self.tensor().tolist()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.tolist())
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            raise RuntimeError("slices are only supported in UntypedStorage.__getitem__")
+        return self.tensor()[_checked(index, self.size())].item()
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.tensor()[index if isinstance(index, slice) else _checked(index, self.size())] = value
+
+    def fill_(self, value: Any) -> TypedStorage:
+        """Every element replaced."""
+        self.tensor().fill_(value)
+        return self
+
+    def copy_(self, source: Any, non_blocking: bool | None = None) -> TypedStorage:
+        """The elements of another storage of the same size, converted."""
+        self.tensor().copy_(source.tensor())
+        return self
+
+    def clone(self) -> TypedStorage:
+        """A copy."""
+        return self._over(self.tensor().clone())
+
+    def cpu(self) -> TypedStorage:
+        """The storage in host memory."""
+        return self._over(self.tensor().cpu())
+
+    def cuda(self, device: Any = None, non_blocking: bool = False) -> TypedStorage:
+        """The storage on an OpenCL GPU."""
+        return self._over(self.tensor().cuda(device))
+
+    def resize_(self, size: int) -> TypedStorage:
+        """Another number of elements."""
+        self._bytes.resize_(size * self.dtype.itemsize)
+        return self
+
+    def is_shared(self) -> bool:
+        """Whether other processes see this memory."""
+        return self._bytes.is_shared()
+
+    def share_memory_(self) -> TypedStorage:
+        """Itself."""
+        return self
+
+    def is_pinned(self, device: Any = None) -> bool:
+        """False: host memory needs no pinning here."""
+        return False
+
+    def pin_memory(self, device: Any = None) -> TypedStorage:
+        """Itself."""
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TypedStorage) and other.dtype is self.dtype and other._bytes == self._bytes
+
+    def __hash__(self) -> int:
+        return hash(self._bytes)
+
+    def __repr__(self) -> str:
+        lines = "".join(f" {v}\n" for v in self.tolist())
+        return (f"{lines}[torch.storage.TypedStorage(dtype={self.dtype}, device={self.device}) of size "
+                f"{self.size()}]")
+
+
+class _StorageType(type):
+    """Makes ``isinstance(tensor.storage(), FloatStorage)`` a question about the dtype."""
+
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, TypedStorage) and value.dtype is cls.__dict__.get("dtype")
+
+
+_NAMES = {dtypes.float32: "FloatStorage", dtypes.float64: "DoubleStorage", dtypes.float16: "HalfStorage",
+          dtypes.bfloat16: "BFloat16Storage", dtypes.uint8: "ByteStorage", dtypes.int8: "CharStorage",
+          dtypes.int16: "ShortStorage", dtypes.int32: "IntStorage", dtypes.int64: "LongStorage",
+          dtypes.bool: "BoolStorage"}
+
+
+def _class_of(kind: Any, name: str) -> Any:
+    def new(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        return TypedStorage(*args, **{**kwargs, "dtype": kind})
+    return _StorageType(name, (), {"__new__": new, "dtype": kind, "__doc__": f"Storages of {kind.name}."})
+
+
+CLASSES = {name: _class_of(kind, name) for kind, name in _NAMES.items()}
