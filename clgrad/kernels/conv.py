@@ -195,7 +195,8 @@ class _Kernels:
         local, most = (1, units) if self.device.is_cpu else (64, 1 << 14)
         items = max(1, min(most, (weights + biases) // (256 if self.device.is_cpu else 1)))
         return Bound(self.get("conv_sum", "PPP{i}{i}{i}iiii"), (round_up(items, local),), (local,), 3,
-                     self.index * 2, (skip, parts, stride, weights, biases))
+                     self.index * 2, (skip, parts, stride, weights, biases),
+                     (parts * (weights + biases), (parts + 1) * (weights + biases) * self.itemsize))
 
 
 def _wanted_items(device: Device, operations: int) -> int:
@@ -219,13 +220,14 @@ def _correlation(device: Device, dtype: dtype, g: _Geometry, weight_strides: Pai
         positions = g.images * g.result[0] * g.result[1]
         size = (divide_up(positions, tile) * group, divide_up(g.outputs, tile) * group, g.groups)
         bound = Bound(kernel, size, (group, group, 1), 4, kernels.index * 4,
-                      (*g.arguments(), *weight_strides, *ending))
+                      (*g.arguments(), *weight_strides, *ending), cost)
         return Plan(device, ((bound, order),), 0, cost)
-    bound, scratch = _planes(kernels, g, weight_strides, ending)
+    bound, scratch = _planes(kernels, g, weight_strides, ending, cost)
     return Plan(device, ((bound, (*order, -1)),), scratch, cost)
 
 
-def _planes(kernels: _Kernels, g: _Geometry, weight_strides: Pair, ending: Pair) -> tuple[Bound, int]:
+def _planes(kernels: _Kernels, g: _Geometry, weight_strides: Pair, ending: Pair,
+            cost: tuple[int, int]) -> tuple[Bound, int]:
     """The launch of conv_planes and the bytes of scratch memory that it needs."""
     device, lanes = kernels.device, kernels.lanes
     rows, columns = g.phase_size(0), g.phase_size(1)
@@ -252,7 +254,7 @@ def _planes(kernels: _Kernels, g: _Geometry, weight_strides: Pair, ending: Pair)
     steps = (g.source[1], g.source[0] * g.source[1]) if in_place else (row_bytes // kernels.itemsize, pitch)
     constants = (*g.arguments(), low_h, low_w, plane_rows, pitch, *steps, int(in_place), units, units_per_item,
                  slice_elements, table, *weight_strides, parts, part_outputs, bands, band_rows, *ending)
-    bound = Bound(kernel, (items,), (1,), 5, kernels.index * 4, constants)
+    bound = Bound(kernel, (items,), (1,), 5, kernels.index * 4, constants, cost)
     return bound, max(64, items * slice_elements * kernels.itemsize)
 
 
@@ -306,7 +308,7 @@ def _cpu_weights(kernels: _Kernels, g: _Geometry, bias: bool, cost: tuple[int, i
     constants = (*g.arguments(), low_h, low_w, plane_rows, pitch, *steps, int(in_place), units, units_per_item,
                  slice_elements, table, y_space, bands, band_rows, block, int(y_in_place), int(bias), int(finished))
     order = (0, 1, 2, 3 if bias else 2)
-    bound = Bound(kernel, (items,), (1,), 5, kernels.index * 4, constants)
+    bound = Bound(kernel, (items,), (1,), 5, kernels.index * 4, constants, cost)
     if finished:
         return Plan(device, ((bound, (*order, -1)),), slice_elements * kernels.itemsize, cost)
     stride = weights + biases
@@ -329,7 +331,7 @@ def _gpu_weights(kernels: _Kernels, g: _Geometry, bias: bool, cost: tuple[int, i
     if parts:
         kernel = kernels.get("conv_weights_blocks", "PPP{i}{i}" + GEOMETRY + "i")
         size = (tiles[0] * group, tiles[1] * group, g.groups * parts)
-        bound = Bound(kernel, size, (group, group, 1), 3, kernels.index * 2, (*g.arguments(), share))
+        bound = Bound(kernel, size, (group, group, 1), 3, kernels.index * 2, (*g.arguments(), share), cost)
         steps.append((bound, (0, 1, -1)))
     second = kernels.sum(parts, 0, stride, biases * pairs, biases if bias else 0)
     steps.append((second, (2, 3 if bias else 2, -1)))

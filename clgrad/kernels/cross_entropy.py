@@ -73,14 +73,15 @@ def plan(device: Device, kind: dtype, samples: int, classes: int, inner: int, *,
     constants = (rows, per_item, classes, inner, width, int(weighted), REDUCTIONS[reduction], ignore_index, smoothing)
     kernel = device.kernel("cross_entropy.cl", "cross_entropy", macros,
                            "P" * 8 + index * 4 + index * 2 + "i" + index + "iiil" + real)
-    bound = Bound(kernel, work, local, 8, index * 4, constants)
+    numel = rows * classes
+    cost = (20 * numel, numel * kind.itemsize)
+    bound = Bound(kernel, work, local, 8, index * 4, constants, cost)
     parts = work[0] // local[0]
     merge = None
     if parts > 1 and reduction != "none":
         kernel = device.kernel("cross_entropy.cl", "cross_entropy_merge", macros, "PPP" + index + "ii")
-        merge = Bound(kernel, (1,), (1,), 3, index, (parts, REDUCTIONS[reduction]))
-    numel = rows * classes
-    return Plan(device, bound, merge, parts * 16, rows if logits else 1, (4 * numel, numel * kind.itemsize))
+        merge = Bound(kernel, (1,), (1,), 3, index, (parts, REDUCTIONS[reduction]), (parts, parts * 16))
+    return Plan(device, bound, merge, parts * 16, rows if logits else 1, cost)
 
 
 def backward_plan(device: Device, kind: dtype, samples: int, classes: int, inner: int, *, logits: bool = True,
@@ -94,8 +95,8 @@ def backward_plan(device: Device, kind: dtype, samples: int, classes: int, inner
                            "P" * 7 + index * 7 + index * 2 + "i" + index + "iiil" + real)
     constants = (rows, per_item, classes, inner, width, int(weighted), REDUCTIONS[reduction], ignore_index, smoothing)
     numel = rows * classes
-    return BackwardPlan(device, Bound(kernel, work, local, 7, index * 7, constants),
-                        (4 * numel, 2 * numel * kind.itemsize))
+    cost = (20 * numel, 2 * numel * kind.itemsize)
+    return BackwardPlan(device, Bound(kernel, work, local, 7, index * 7, constants, cost), cost)
 
 
 def _macros(kind: dtype, numel: int, logits: bool) -> tuple[dict[str, object], str, str]:

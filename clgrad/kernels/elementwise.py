@@ -76,7 +76,7 @@ def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Se
                  *(stride for steps in strides for stride in steps))
     signature = "P" * len(operands) + varying + index * len(constants)
     kernel = device.kernel("elementwise.cl", f"pointwise_{name}", macros, signature, prelude=text.prelude())
-    return Plan(device, Bound(kernel, global_size, local_size, len(operands), varying, constants), cost)
+    return Plan(device, Bound(kernel, global_size, local_size, len(operands), varying, constants, cost), cost)
 
 
 def _order(shape: Shape, strides: list[Shape], first_output: int) -> tuple[Shape, list[Shape]]:

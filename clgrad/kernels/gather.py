@@ -44,4 +44,5 @@ def plan(device: Device, name: str, kind: dtype, outer: int, n: int, m: int, inn
         items, sizes = outer * inner, (outer * inner, n, m, inner)
     local = 1 if device.is_cpu else min(GROUP, device.limits.max_work_group)
     kernel = device.kernel("gather.cl", name, macros, "PPPP" + letter * (3 + len(sizes)))
-    return Plan(device, Bound(kernel, (-(-items // local) * local,), (local,), 4, letter * 3, sizes), message, cost)
+    return Plan(device, Bound(kernel, (-(-items // local) * local,), (local,), 4, letter * 3, sizes, cost), message,
+                cost)

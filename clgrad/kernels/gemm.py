@@ -79,7 +79,7 @@ def plan(device: Device, dtype: dtype, batch: int, m: int, n: int, k: int, a_str
     The matrices of C must not overlap each other or the operands.
     """
     shape = _Shape(device, dtype, batch, m, n, k, a_strides, b_strides, c_strides)
-    cost = (2 * batch * m * n * k, batch * (m * k + k * n + m * n) * dtype.itemsize)
+    cost = shape.cost
     if batch * m * n == 0:
         return Plan(device, None, False, 0, cost)
     kind = BIASES[bias]
@@ -113,6 +113,7 @@ class _Shape:
         if m == 1 and n * k >= ONE_ROW:
             self.rows, self.vectors = 1, 12
         self.columns = self.vectors * self.lanes
+        self.cost = 2 * batch * m * n * k, batch * (m * k + k * n + m * n) * dtype.itemsize
 
     def transposed(self) -> _Shape:
         """The same product as C^T = B^T A^T."""
@@ -165,7 +166,7 @@ def _split_plan(s: _Shape, parts: int, swapped: bool, ending: tuple, cost: tuple
     local = 1 if s.device.is_cpu else 64
     items = min(4 * s.device.limits.compute_units if s.device.is_cpu else 4096, s.m * s.n)
     second = Bound(s.kernel("gemm_sum"), (round_up(items, local),), (local,), 3, s.index * 2,
-                   (parts, s.m, s.n, s.c[1], s.c[2], *ending))
+                   (parts, s.m, s.n, s.c[1], s.c[2], *ending), (parts * s.m * s.n, parts * s.m * s.n * s.dtype.itemsize))
     return Plan(s.device, bound, swapped, scratch or 1, cost, (second, parts * s.m * s.n * s.dtype.itemsize))
 
 
@@ -177,7 +178,7 @@ def _product(s: _Shape, split: int, ending: tuple) -> tuple[Bound, int]:
         group = _group(s.device)
         tile = 4 * group
         size = (divide_up(s.n, tile) * group, divide_up(s.m, tile) * group, s.batch)
-        return Bound(s.kernel("gemm_blocks"), size, (group, group, 1), 5, varying, constants), 0
+        return Bound(s.kernel("gemm_blocks"), size, (group, group, 1), 5, varying, constants, s.cost), 0
     if s.m <= FEW_ROWS and s.a[2] == 1 and s.b[1] == 1 and s.b[2] != 1:
         return _dots(s, varying, constants), 0
     return _tiles(s, varying, constants, split)
@@ -187,7 +188,7 @@ def _dots(s: _Shape, varying: str, constants: tuple) -> Bound:
     items = max(1, _wanted_items(s) // s.batch)
     share = round_up(divide_up(s.n, items), 6)
     grid = (divide_up(s.n, share), 1, s.batch)
-    return Bound(s.kernel("gemm_dots", "i"), grid, (1, 1, 1), 5, varying, (*constants, share))
+    return Bound(s.kernel("gemm_dots", "i"), grid, (1, 1, 1), 5, varying, (*constants, share), s.cost)
 
 
 def _tiles(s: _Shape, varying: str, constants: tuple, split: int) -> tuple[Bound, int]:
@@ -204,7 +205,7 @@ def _tiles(s: _Shape, varying: str, constants: tuple, split: int) -> tuple[Bound
         panels = divide_up(rows, s.rows) * (depth * s.rows + 16) if panel_a else 0
         scratch = grid[0] * grid[1] * grid[2] * (depth * s.columns + panels) * s.dtype.compute.itemsize
     extra = (rows, columns, depth, int(panel_a), int(panel_b))
-    return Bound(s.kernel("gemm_tiles", "iiiii"), grid, (1, 1, 1), 5, varying, (*constants, *extra)), scratch
+    return Bound(s.kernel("gemm_tiles", "iiiii"), grid, (1, 1, 1), 5, varying, (*constants, *extra), s.cost), scratch
 
 
 def _wanted_items(s: _Shape) -> int:

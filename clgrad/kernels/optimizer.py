@@ -61,10 +61,11 @@ def plan(device: Device, rule: str, flags: Sequence[tuple[str, int]], kind: dtyp
     signature = ("P" * (len(names) * len(sizes)) + varying + "i" + ("i" + index) * len(sizes))
     kernel = device.kernel("optimizer.cl", "optimizer_step", macros, signature, prelude=prelude)
     group = 1 if device.is_cpu else min(GPU_GROUP, device.limits.max_work_group)
-    bound = Bound(kernel, (-(-total // group) * group,), (group,), len(names) * len(sizes), varying,
-                  (total, *constants))
     elements = sum(sizes)
-    return Plan(device, bound, (elements * 6, elements * kind.itemsize * (2 * len(names) - 1)))
+    cost = (elements * 6, elements * kind.itemsize * (2 * len(names) - 1))
+    bound = Bound(kernel, (-(-total // group) * group,), (group,), len(names) * len(sizes), varying,
+                  (total, *constants), cost)
+    return Plan(device, bound, cost)
 
 
 def _prelude(names: Sequence[str], count: int, code: str, offsets: bool) -> str:

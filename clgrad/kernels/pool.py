@@ -109,7 +109,8 @@ def _plan(device: Device, name: str, kind: dtype, planes: int, windows: Windows,
     sizes = tuple(size for field, fill in zip(windows[:6], (1, 1, 1, 1, 0, 1), strict=True)
                   for size in (fill,) * (3 - len(field)) + field)
     local = (1,) if is_serial else (GROUP,)
-    return Plan(device, Bound(kernel, (work,), local, 3, index * 3, (planes, per_item, *sizes, *averaging)), cost)
+    return Plan(device, Bound(kernel, (work,), local, 3, index * 3, (planes, per_item, *sizes, *averaging), cost),
+                cost)
 
 
 def _ndrange(device: Device, rows: int, width: int) -> tuple[int, int]:

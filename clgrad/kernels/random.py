@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clgrad.dtypes import dtype
-from clgrad.runtime import Device
+from clgrad.runtime import Bound, Device
 
 CPU_CHUNK = 512  # counters a CPU work-item handles at least
 GPU_GROUP = 128
@@ -18,15 +18,12 @@ class Plan(NamedTuple):
     """Numbers for ``n`` elements. ``counters``: how many counters of the stream a call uses up."""
 
     device: Device
-    kernel: Any
-    global_size: tuple[int, ...]
-    local_size: tuple[int, ...]
+    bound: Bound
     sizes: tuple[int, int]
     counters: int
 
     def __call__(self, buffers: tuple, offsets: tuple, seed: int, first: int, a: float, b: float) -> None:
-        self.device.launch(self.kernel, self.global_size, self.local_size,
-                           (*buffers, *offsets, *self.sizes, _signed(seed), _signed(first), a, b))
+        self.device.run(self.bound, buffers, (*offsets, *self.sizes, _signed(seed), _signed(first), a, b))
 
 
 def _signed(value: int) -> int:
@@ -50,11 +47,14 @@ def plan(device: Device, kind: str, out: dtype, n: int) -> Plan:
     index, number = "l" if wide else "i", {"long": "l", "double": "d", "float": "f"}[calc]
     buffers = 3 if kind == "DROPOUT" else 1
     name = "random_dropout" if kind == "DROPOUT" else "random_fill"
-    signature = "P" * buffers + index * buffers + index * 2 + "ll" + number * 2
-    kernel = device.kernel("random.cl", name, macros, signature)
+    varying = index * buffers + index * 2 + "ll" + number * 2
+    kernel = device.kernel("random.cl", name, macros, "P" * buffers + varying)
     if device.is_cpu:
         share = -(-counters // (2 * device.limits.compute_units))
-        chunk = -(-min(max(share, CPU_CHUNK), 16384) // lanes) * lanes
-        return Plan(device, kernel, (-(-counters // chunk),), (1,), (n, chunk), counters)
-    group = min(GPU_GROUP, device.limits.max_work_group)
-    return Plan(device, kernel, (-(-counters // group) * group,), (group,), (n, 1), counters)
+        group, chunk = 1, -(-min(max(share, CPU_CHUNK), 16384) // lanes) * lanes
+    else:
+        group, chunk = min(GPU_GROUP, device.limits.max_work_group), 1
+    items = -(-counters // chunk)
+    cost = (40 * n, n * out.itemsize)
+    bound = Bound(kernel, (-(-items // group) * group,), (group,), buffers, varying, (), cost)
+    return Plan(device, bound, (n, chunk), counters)

@@ -195,11 +195,11 @@ def plan(device: Device, op: str, in_dtype: dtype, out_dtype: dtype, shape: Sequ
     parameter: float = {"none": 0, "count": count, "divisor": max(count - correction, 0), "given": order}[row.parameter]
     if acc in ("int", "long"):
         parameter = int(parameter)
-    return Plan(device, *_bind(device, layout, outputs, macros, "l" if wide else "i", parameter), cost)
+    return Plan(device, *_bind(device, layout, outputs, macros, "l" if wide else "i", parameter, cost), cost)
 
 
 def _bind(device: Device, layout: Split, outputs: int, macros: dict[str, object], index: str,
-          parameter: float) -> tuple[Bound, Bound | None, int]:
+          parameter: float, cost: tuple[int, int]) -> tuple[Bound, Bound | None, int]:
     """The launch, the launch that merges its parts (None where there is one part), and the bytes between them."""
     (r0, s0), (_, s1) = (*layout.runs, (1, 0), (1, 0))[:2]
     (k0, t0), (k1, t1), (_, t2) = (*layout.kept, (1, 0), (1, 0), (1, 0))[:3]
@@ -214,7 +214,7 @@ def _bind(device: Device, layout: Split, outputs: int, macros: dict[str, object]
     def bound(name: str, buffers: int, work: tuple[int, ...], head: tuple[float, ...], kinds: str) -> Bound:
         kernel = device.kernel("reduce.cl", name, macros, "P" * buffers + index * (buffers - 1) + kinds)
         local = (1,) * len(work) if cpu else (GROUP, 1, 1)[:len(work)]
-        return Bound(kernel, work, local, buffers, index * (buffers - 1), head)
+        return Bound(kernel, work, local, buffers, index * (buffers - 1), head, cost)
 
     if layout.columns:
         work = (tiles if cpu else tiles * GROUP, parts, outputs // layout.inner)

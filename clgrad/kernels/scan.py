@@ -52,4 +52,4 @@ def plan(device: Device, op: str, in_dtype: dtype, out_dtype: dtype, outer: int,
         work, local = (-(-inner // STRIP), -(-outer // per_item)), (1, 1)
     else:
         work, local = (-(-inner // GROUP) * GROUP, outer), (GROUP, 1)
-    return Plan(device, Bound(kernel, work, local, 3, index * 3, (outer, per_item, n, inner)), cost)
+    return Plan(device, Bound(kernel, work, local, 3, index * 3, (outer, per_item, n, inner), cost), cost)

@@ -47,17 +47,18 @@ def rows_ndrange(device: Device, rows: int, n: int) -> tuple[int, int, tuple[int
 
 def plan(device: Device, kind: dtype, outer: int, n: int, inner: int, *, log: bool) -> Plan:
     """(Log-)softmax over n of a contiguous [outer, n, inner] of a floating-point dtype."""
-    return Plan(device, _bound(device, kind, outer, n, inner, log, ""), (5 * outer * n * inner,
-                                                                        2 * outer * n * inner * kind.itemsize))
+    cost = (20 * outer * n * inner, 2 * outer * n * inner * kind.itemsize)
+    return Plan(device, _bound(device, kind, outer, n, inner, log, "", cost), cost)
 
 
 def backward_plan(device: Device, kind: dtype, outer: int, n: int, inner: int, *, log: bool) -> BackwardPlan:
     """The gradient of :func:`plan` with respect to its input."""
-    return BackwardPlan(device, _bound(device, kind, outer, n, inner, log, "_backward"),
-                        (4 * outer * n * inner, 3 * outer * n * inner * kind.itemsize))
+    cost = (4 * outer * n * inner, 3 * outer * n * inner * kind.itemsize)
+    return BackwardPlan(device, _bound(device, kind, outer, n, inner, log, "_backward", cost), cost)
 
 
-def _bound(device: Device, kind: dtype, outer: int, n: int, inner: int, log: bool, suffix: str) -> Bound | None:
+def _bound(device: Device, kind: dtype, outer: int, n: int, inner: int, log: bool, suffix: str,
+           cost: tuple[int, int]) -> Bound | None:
     numel = outer * n * inner
     if numel == 0:
         return None
@@ -70,9 +71,9 @@ def _bound(device: Device, kind: dtype, outer: int, n: int, inner: int, log: boo
     if inner == 1:
         per_item, width, work, local = rows_ndrange(device, outer, n)
         kernel = device.kernel("softmax.cl", "softmax_rows" + suffix, macros, lead + index * 3 + "i")
-        return Bound(kernel, work, local, buffers, index * buffers, (outer, per_item, n, width))
+        return Bound(kernel, work, local, buffers, index * buffers, (outer, per_item, n, width), cost)
     strip = max(16, -(-inner // 16) * 16 if numel < 2 * GRAIN else min(256, -(-inner // 32) * 16))
     across = -(-inner // strip) if device.is_cpu else -(-inner // GROUP) * GROUP
     kernel = device.kernel("softmax.cl", "softmax_columns" + suffix, macros, lead + index * 3)
     return Bound(kernel, (across, outer), (1, 1) if device.is_cpu else (GROUP, 1), buffers, index * buffers,
-                 (n, inner, strip))
+                 (n, inner, strip), cost)

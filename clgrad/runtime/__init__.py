@@ -1,6 +1,6 @@
 """The runtime: devices, memory, programs and launches. The only package that imports pyopencl."""
 
-from clgrad.runtime.device import Bound, Device, Kernel
+from clgrad.runtime.device import Device
 from clgrad.runtime.devices import (
     canonical,
     current_device,
@@ -13,6 +13,7 @@ from clgrad.runtime.devices import (
     set_current_device,
     set_default_device,
 )
+from clgrad.runtime.kernel import Bound, Kernel
 from clgrad.runtime.limits import Limits
 from clgrad.runtime.memory import Block
 from clgrad.runtime.profiling import KernelTime, Profile

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import struct
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -14,80 +13,10 @@ from typing import Any
 import numpy as np
 
 from clgrad.errors import DeviceError, ForkedProcessError
+from clgrad.runtime.kernel import Bound, Kernel, Lane
 from clgrad.runtime.limits import Limits
 from clgrad.runtime.memory import Block, Clock, Pool
 from clgrad.runtime.opencl import cl
-from clgrad.runtime.program import build
-
-SCALARS: dict[str, type | None] = {"P": None, "i": np.int32, "l": np.int64, "f": np.float32, "d": np.float64}
-
-
-def _packer(letter: str, code: str) -> Callable[[Any], bytes]:
-    """A function from a number to the bytes of a kernel argument."""
-    quick, thorough = struct.Struct(code).pack, SCALARS[letter]
-
-    def pack(value: Any) -> bytes:
-        try:
-            return quick(value)
-        except (struct.error, OverflowError):  # what is too large for a float becomes infinite
-            return thorough(value).tobytes()  # type: ignore[misc]
-    return pack
-
-
-_PACKERS = {letter: _packer(letter, code) for letter, code in {"i": "i", "l": "q", "f": "f", "d": "d"}.items()}
-
-
-def enqueue(queue: Any, handle: Any, global_size: tuple[int, ...], local_size: tuple[int, ...]) -> Any:
-    """``clEnqueueNDRangeKernel``, in the one place that calls it."""
-    return cl.enqueue_nd_range_kernel(queue, handle, global_size, local_size)
-
-
-class Kernel:
-    """One kernel of a built program. ``set_args`` binds all arguments; ``handle`` is what is enqueued."""
-
-    __slots__ = ("name", "handle", "set_args", "signature", "program")
-
-    def __init__(self, program: Any, name: str, signature: str):
-        self.name, self.program, self.signature = name, program, signature
-        self.handle = cl.Kernel(program, name)
-        if self.handle.num_args != len(signature):
-            raise DeviceError(f"kernel {name} has {self.handle.num_args} arguments, not {len(signature)}")
-        self.handle.set_scalar_arg_dtypes([SCALARS[letter] for letter in signature])
-        self.set_args: Callable[..., None] = self.handle.set_args
-
-
-class Bound:
-    """A launch with all its sizes: a kernel of its own whose constant arguments are set once.
-
-    The arguments are buffers first, then the *varying* scalars (offsets, then numbers; ``varying`` gives their
-    signature letters), then the constants. Only what differs from the call before is set again.
-    """
-
-    __slots__ = ("kernel", "handle", "global_size", "local_size", "buffers", "varying", "floats", "current",
-                 "_set_bytes", "_packers")
-
-    def __init__(self, kernel: Kernel, global_size: tuple[int, ...], local_size: tuple[int, ...], buffers: int,
-                 varying: str, constants: tuple):
-        self.kernel = Kernel(kernel.program, kernel.name, kernel.signature)
-        self.handle = self.kernel.handle
-        self.global_size, self.local_size, self.buffers, self.varying = global_size, local_size, buffers, varying
-        # Where the floating-point numbers begin: a zero among them is always set again, as -0.0 equals 0.0.
-        self.floats = next((n for n, letter in enumerate(varying) if letter in "fd"), None)
-        self.current: tuple | None = None
-        # An argument given as packed bytes takes half a microsecond; given as a NumPy number, twenty: pyopencl then
-        # tries in turn what else it could be.
-        self._set_bytes = getattr(self.handle, "_set_arg_buf", self.handle.set_arg)
-        self._packers = [_PACKERS[letter] for letter in varying]
-        for position, value in enumerate(constants, buffers + len(varying)):
-            self._set_bytes(position, _PACKERS[kernel.signature[position]](value))
-
-    def set_varying(self, values: tuple) -> None:
-        """Sets the varying scalars; the caller holds the device's lock."""
-        set_bytes, position = self._set_bytes, self.buffers
-        for pack, value in zip(self._packers, values, strict=True):
-            set_bytes(position, pack(value))
-            position += 1
-        self.current = values
 
 
 class _ForkedLock:
@@ -102,23 +31,28 @@ class _ForkedLock:
 
 
 class Device:
-    """An OpenCL device in use. Everything that reaches the driver goes through it."""
+    """An OpenCL device in use. Everything that reaches the driver goes through it.
 
-    def __init__(self, handle: Any, index: int, limits: Limits):
+    ``companion`` is the OpenCL device that runs launches in the caller's thread, where there is one (see
+    :class:`~clgrad.runtime.kernel.Lane`). It is used for small launches while nothing else is under way, so that the
+    order of launches is kept: what it runs is over when it returns.
+    """
+
+    def __init__(self, handle: Any, index: int, limits: Limits, companion: Any = None):
         self.index, self.limits = index, limits
         self.is_cpu = limits.is_cpu
-        self.context = cl.Context([handle])
-        self.queue = cl.CommandQueue(self.context, handle)
+        self.context = cl.Context([handle] if companion is None else [handle, companion])
+        self.lane = Lane(self.context, handle, limits)
         self.lock: Any = threading.Lock()
         self.clock = Clock()
         self.shared_memory = limits.is_cpu and self._shares_memory()
+        self.here = Lane(self.context, companion, limits) if companion is not None and self.shared_memory else None
+        self._latest: Any = None  # the event of the last launch on ``lane``, while it may be under way
         self.pool = Pool(self.context, limits, self.clock, self.shared_memory)
         self.pool.finish = self.synchronize
         self.allocate = self.pool.allocate
         self.recorder: Callable[[Kernel, Any], None] | None = None
-        self._programs: dict[tuple, Any] = {}
         self._kernels: dict[tuple, Kernel] = {}
-        self._building = threading.Lock()
         self._faults: dict[str, tuple[Block, np.ndarray]] = {}
         self._retired: list[Any] = []
         self._retired_bytes = 0
@@ -129,28 +63,24 @@ class Device:
 
     def kernel(self, file: str, name: str, macros: Mapping[str, object], signature: str, *,
                prelude: str = "") -> Kernel:
-        """The kernel ``name`` of ``cl_kernels/file`` built with ``macros``; built at first use, then kept.
+        """The kernel ``name`` of ``cl_kernels/file`` built with ``macros``; the same object for the same source.
 
         ``signature`` has a letter an argument: P buffer, i int32, l int64, f float32, d float64. ``prelude`` is
         generated C that is placed before the file's text.
         """
-        program_key = (file, tuple(sorted(macros.items())), prelude)
-        key = (*program_key, name)
+        key = (file, tuple(sorted(macros.items())), prelude, name)
         found = self._kernels.get(key)
         if found is None:
-            with self._building:
-                program = self._programs.get(program_key)
-                if program is None:
-                    program = self._programs[program_key] = build(self.context, file, macros, prelude, self.limits)
-                found = self._kernels.setdefault(key, Kernel(program, name, signature))
+            found = self._kernels.setdefault(key, Kernel(file, name, macros, signature, prelude))
         return found
 
     def launch(self, kernel: Kernel, global_size: tuple[int, ...], local_size: tuple[int, ...], args: tuple) -> None:
-        """Enqueues a kernel and returns at once. Every computation of clgrad passes here."""
+        """Enqueues a kernel and returns at once. Every computation of clgrad passes here or through :meth:`run`."""
+        handle = kernel.on(self.lane)
         try:
             with self.lock:
-                kernel.set_args(*args)
-                event = enqueue(self.queue, kernel.handle, global_size, local_size)
+                handle.set_args(*args)
+                event = self._latest = self.lane.enqueue(handle, global_size, local_size)
                 self.clock.submitted += 1
         except cl.Error as error:
             raise self.explain(error, f"launching {kernel.name} over {global_size} in {local_size}") from error
@@ -161,26 +91,36 @@ class Device:
         """Like :meth:`launch`, for a bound kernel: the way of the operators that run most often."""
         try:
             with self.lock:
-                if varying != bound.current or (bound.floats is not None and 0 in varying[bound.floats:]):
-                    bound.set_varying(varying)
-                handle = bound.handle
-                for position, buffer in enumerate(buffers):
-                    handle.set_arg(position, buffer)
-                event = enqueue(self.queue, handle, bound.global_size, bound.local_size)
+                here = bound.small and self.here is not None and (self._latest is None or self._finished())
+                lane = self.here if here else self.lane
+                arguments = bound.on(lane)  # type: ignore[arg-type]
+                arguments.set(buffers, varying)
+                event = lane.enqueue(arguments.handle, bound.global_size, bound.local_size)  # type: ignore[union-attr]
                 self.clock.submitted += 1
+                if not here:
+                    self._latest = event
         except cl.Error as error:
             raise self.explain(error, f"launching {bound.kernel.name} over {bound.global_size}") from error
         if self.recorder is not None:
             self.recorder(bound.kernel, event)
 
+    def _finished(self) -> bool:
+        """Whether all launches have finished, as the driver says without waiting; the caller holds the lock."""
+        if self._latest.command_execution_status != cl.command_execution_status.COMPLETE:
+            return False
+        self._latest = None
+        return True
+
     def synchronize(self) -> None:
         """Waits until everything that was enqueued has finished."""
         with self.lock:
             reached = self.clock.submitted
-            try:
-                self.queue.finish()
-            except cl.Error as error:
-                raise self.explain(error, "waiting for the device") from error
+            if self._latest is not None:
+                try:
+                    self.lane.queue.finish()
+                except cl.Error as error:
+                    raise self.explain(error, "waiting for the device") from error
+                self._latest = None
             self.clock.completed = reached
             self._retired.clear()
             self._retired_bytes = 0
@@ -215,18 +155,18 @@ class Device:
     def fill(self, block: Block, pattern: np.ndarray, nbytes: int) -> None:
         """Enqueues filling the first ``nbytes`` of a block with a repeated pattern of 1 to 8 bytes."""
         with self.lock:
-            cl.enqueue_fill_buffer(self.queue, block.buffer, pattern, 0, nbytes)
+            self._latest = cl.enqueue_fill_buffer(self.lane.queue, block.buffer, pattern, 0, nbytes)
             self.clock.submitted += 1
 
     def upload(self, block: Block, host: np.ndarray) -> None:
         """Copies host bytes into a block; returns when they may be changed again."""
         with self.lock:
-            cl.enqueue_copy(self.queue, block.buffer, host, is_blocking=True)
+            cl.enqueue_copy(self.lane.queue, block.buffer, host, is_blocking=True)
 
     def download(self, block: Block, host: np.ndarray, byte_offset: int = 0) -> None:
         """Copies bytes of a block to the host, after everything that was enqueued before."""
         with self.lock:
-            cl.enqueue_copy(self.queue, host, block.buffer, src_offset=byte_offset, is_blocking=True)
+            cl.enqueue_copy(self.lane.queue, host, block.buffer, src_offset=byte_offset, is_blocking=True)
             self.clock.completed = self.clock.submitted
 
     def wrap(self, host: np.ndarray) -> Any:
@@ -248,13 +188,13 @@ class Device:
         """Whether buffers over host memory really are that memory: tried once with a few bytes each way."""
         host = np.zeros(1024, np.uint8)
         buffer = self.wrap(host)
-        cl.enqueue_fill_buffer(self.queue, buffer, np.uint8(7), 0, host.nbytes)
-        self.queue.finish()
+        cl.enqueue_fill_buffer(self.lane.queue, buffer, np.uint8(7), 0, host.nbytes)
+        self.lane.queue.finish()
         if not (host == 7).all():
             return False
         host[:] = np.arange(host.size) % 251
         back = np.empty_like(host)
-        cl.enqueue_copy(self.queue, back, buffer)
+        cl.enqueue_copy(self.lane.queue, back, buffer)
         return bool((back == host).all())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import importlib.util
 import os
 import threading
 from typing import Any
@@ -85,7 +87,7 @@ class device:
 
 _names: dict[tuple[str, int | None], device] = {}
 _lock = threading.RLock()
-_found: list[tuple[Any, Limits]] | None = None
+_found: list[tuple[Any, Limits, Any]] | None = None  # driver's device, what it says of itself, its companion
 _opened: dict[int, Device] = {}
 _state: dict[str, Any] = {"default": None, "gpu": 0}
 
@@ -100,7 +102,7 @@ _context = _DeviceContext()
 
 def devices() -> list[Limits]:
     """The limits of all OpenCL devices, GPUs first: number N is ``cl:N``."""
-    return [limits for _, limits in _discover()]
+    return [limits for _, limits, _ in _discover()]
 
 
 def gpus() -> list[int]:
@@ -208,33 +210,51 @@ def _open(number: int) -> Device:
     with _lock:
         found = _opened.get(number)
         if found is None:
-            handle, limits = _discover()[number]
+            handle, limits, companion = _discover()[number]
             if limits.is_pocl:
                 check_linker(limits)
-            found = _opened[number] = Device(handle, number, limits)
+            found = _opened[number] = Device(handle, number, limits, companion)
         return found
 
 
-def _discover() -> list[tuple[Any, Limits]]:
+def _discover() -> list[tuple[Any, Limits, Any]]:
     global _found
     with _lock:
         if _found is None:
-            _found = sorted(_ask_drivers(), key=lambda pair: pair[1].is_cpu)
+            _found = sorted(_ask_drivers(), key=lambda entry: entry[1].is_cpu)
         return _found
 
 
-def _ask_drivers() -> list[tuple[Any, Limits]]:
+def _ask_drivers() -> list[tuple[Any, Limits, Any]]:
+    if _ships_with_pip():
+        # Before PoCL looks: both of its drivers for the CPU. What a user chose stays.
+        os.environ.setdefault("POCL_DEVICES", "pthread basic")
     try:
         platforms = cl.get_platforms()
     except cl.Error:
         return []
-    pairs = []
+    entries = []
     for platform in platforms:
         try:
-            pairs += [(handle, read_limits(handle)) for handle in platform.get_devices()]
+            entries += _with_companions(platform.get_devices())
         except cl.Error:
             continue  # a platform whose driver finds no hardware; the others still work
-    return pairs
+    return entries
+
+
+def _ships_with_pip() -> bool:
+    """Whether PoCL is the one of pip alone: version 3, which knows its drivers by the names used here."""
+    return (importlib.util.find_spec("pocl_binary_distribution") is not None and "OCL_ICD_VENDORS" not in os.environ
+            and not glob.glob("/etc/OpenCL/vendors/*pocl*"))
+
+
+def _with_companions(handles: list[Any]) -> list[tuple[Any, Limits, Any]]:
+    """A platform's devices. PoCL's ``basic``, which runs in the caller's thread, goes with ``pthread`` as its companion."""
+    basic = next((handle for handle in handles if handle.name.startswith("basic")), None)
+    if basic is None or not any(handle.name.startswith("pthread") for handle in handles):
+        basic = None
+    return [(handle, read_limits(handle), basic if handle.name.startswith("pthread") else None)
+            for handle in handles if handle is not basic]
 
 
 def _listing() -> str:

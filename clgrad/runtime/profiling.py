@@ -38,8 +38,10 @@ class Profile:
     def __enter__(self) -> Profile:
         device = self.device
         device.synchronize()
-        self._before = device.queue, device.recorder
-        device.queue = cl.CommandQueue(device.context, properties=cl.command_queue_properties.PROFILING_ENABLE)
+        lanes = [lane for lane in (device.lane, device.here) if lane is not None]
+        self._before = [(lane, lane.queue) for lane in lanes], device.recorder
+        for lane in lanes:
+            lane.queue = cl.CommandQueue(lane.context, lane.handle, cl.command_queue_properties.PROFILING_ENABLE)
         device.recorder = self._record
         self._submitted = device.clock.submitted
         return self
@@ -47,7 +49,9 @@ class Profile:
     def __exit__(self, *exception: object) -> None:
         self.device.synchronize()
         self.launches = self.device.clock.submitted - self._submitted
-        self.device.queue, self.device.recorder = self._before
+        queues, self.device.recorder = self._before
+        for lane, queue in queues:
+            lane.queue = queue
 
     def _record(self, kernel: Kernel, event: Any) -> None:
         self._events.append((kernel.name, event))

@@ -52,14 +52,14 @@ def quirks(limits: Limits) -> tuple[str, str]:
     return "", ""
 
 
-def build(context: Any, file: str, macros: Mapping[str, object], prelude: str, limits: Limits) -> Any:
+def build(context: Any, device: Any, file: str, macros: Mapping[str, object], prelude: str, limits: Limits) -> Any:
     """A built ``pyopencl.Program``; BuildError with file, macros and the compiler's log where it fails."""
     text = assemble(file, macros, prelude, limits)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # compilers' remarks on correct code are not the user's business
             # The drivers that compile slowly keep caches of their own: PoCL, NVIDIA, Intel, Mesa.
-            return cl.Program(context, text).build(options=["-w"], cache_dir=False)
+            return cl.Program(context, text).build(options=["-w"], devices=[device], cache_dir=False)
     except cl.Error as error:
         listing = ", ".join(f"{name}={value}" for name, value in macros.items()) or "none"
         raise BuildError(f"{file} does not compile on {limits.name} ({limits.platform}, driver {limits.driver}).\n"

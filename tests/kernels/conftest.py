@@ -12,8 +12,8 @@ _opened: dict[bool, Device] = {}
 
 def _device(is_cpu: bool) -> Device:
     if is_cpu not in _opened:
-        handle, limits = _discover()[0]
-        _opened[is_cpu] = Device(handle, 0, replace(limits, is_cpu=is_cpu, unified=is_cpu))
+        handle, limits, companion = _discover()[0]
+        _opened[is_cpu] = Device(handle, 0, replace(limits, is_cpu=is_cpu, unified=is_cpu), companion)
     return _opened[is_cpu]
 
 

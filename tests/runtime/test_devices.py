@@ -61,7 +61,7 @@ def test_a_platform_that_fails_leaves_the_others():
     working = devices.cl.get_platforms()
     with monkeypatch.context() as patched:
         patched.setattr(devices.cl, "get_platforms", lambda: [Broken(), *working])
-        assert len(devices._ask_drivers()) == sum(len(p.get_devices()) for p in working)
+        assert len(devices._ask_drivers()) == sum(len(devices._with_companions(p.get_devices())) for p in working)
 
         def fails():
             raise devices.cl.LogicError("PLATFORM_NOT_FOUND_KHR")
@@ -169,15 +169,34 @@ def test_a_child_forked_before_the_first_use_works():
 def test_a_build_error_shows_file_macros_and_log():
     device = clgrad.device("cpu").compute
     with pytest.raises(BuildError) as caught:
-        device.kernel("elementwise.cl", "nothing", {"ODD_MACRO": 17}, "P", prelude="this is not C;")
+        device.launch(device.kernel("elementwise.cl", "nothing", {"ODD_MACRO": 17}, "P", prelude="this is not C;"),
+                      (1,), (1,), ())
     text = str(caught.value)
     assert "elementwise.cl does not compile" in text
     assert "ODD_MACRO=17" in text
     assert "this is not C;" in text
     assert "error" in text.lower().split("log:")[1]
     with pytest.raises(BuildError, match="not found"):
-        device.kernel("no_such_file.cl", "f", {}, "P")
+        device.launch(device.kernel("no_such_file.cl", "f", {}, "P"), (1,), (1,), ())
     assert (clgrad.ones(2) + 1).tolist() == [2, 2]
+
+
+def test_small_launches_run_in_the_callers_thread_and_keep_their_order():
+    device = clgrad.device("cpu").compute
+    if device.here is None:
+        pytest.skip("this device has one lane")
+    x = clgrad.ones(8)
+    x.exp()
+    clgrad.synchronize()
+    x.exp()
+    assert device._latest is None
+    large = clgrad.ones(1 << 22)
+    for _ in range(3):
+        large = large * 1.5
+    total = large[-8:] + x  # small, and must wait for the large ones
+    assert total.tolist() == [1.5 ** 3 + 1] * 8
+    clgrad.synchronize()
+    assert device._latest is None
 
 
 def test_threads_compute_what_one_would():
