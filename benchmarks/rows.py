@@ -196,5 +196,21 @@ def training() -> Iterator[Row]:
               flops=6.0 * 128 * (784 * 1024 + 1024 * 1024 + 1024 * 10))
 
 
+def loading() -> Iterator[Row]:
+    """An epoch of 60 batches of MNIST's shape from two worker processes that stay."""
+    def build(library: Any) -> Callable:
+        images, labels = library.tensor(values(60 * 128, 1, 28, 28)), library.arange(60 * 128)
+        pairs = library.utils.data.TensorDataset(images, labels)
+        loader = library.utils.data.DataLoader(pairs, batch_size=128, num_workers=2, persistent_workers=True)
+
+        def epoch() -> Any:
+            for batch in loader:
+                last = batch
+            return last
+        return epoch
+    yield Row("loading", "60 batches 128x1x28x28, two workers", build)
+
+
 GROUPS = {"pointwise": pointwise, "sum": reductions, "softmax": softmaxes, "gemm": products, "conv2d": convolutions,
-          "pool": pools, "training": training}
+          "pool": pools, "training": training,
+          "loading": loading}

@@ -103,7 +103,11 @@ def test_samplers():
 
 @pytest.mark.parametrize(("options", "error", "words"), [
     ({"batch_size": 0}, ValueError, "batch_size should be a positive integer"),
-    ({"num_workers": 2}, NotImplementedError, "num_workers=2 is not supported"),
+    ({"prefetch_factor": 2}, ValueError, "num_workers > 0"),
+    ({"persistent_workers": True}, ValueError, "num_workers > 0"),
+    ({"multiprocessing_context": "fork"}, ValueError, "num_workers > 0"),
+    ({"num_workers": 1, "multiprocessing_context": "nothing"}, ValueError, "valid start method"),
+    ({"timeout": -1}, ValueError, "non-negative"),
     ({"num_workers": -1}, ValueError, "non-negative"),
     ({"sampler": [1], "shuffle": True}, ValueError, "mutually exclusive with shuffle"),
     ({"batch_sampler": [[1]], "drop_last": True}, ValueError, "mutually exclusive"),
@@ -112,3 +116,28 @@ def test_samplers():
 def test_loader_errors(options, error, words):
     with pytest.raises(error, match=words):
         data.DataLoader(Squares(), **options)
+
+
+def test_distributed_sampler(torch):
+    for count, replicas, shuffle, drop_last in ((10, 3, False, False), (10, 3, False, True), (2, 4, False, False)):
+        for rank in range(replicas):
+            arguments = dict(num_replicas=replicas, rank=rank, shuffle=shuffle, drop_last=drop_last)
+            ours = data.DistributedSampler(range(count), **arguments)
+            theirs = torch.utils.data.DistributedSampler(range(count), **arguments)
+            assert (list(ours), len(ours)) == (list(theirs), len(theirs))
+    parts = [data.DistributedSampler(range(9), 3, rank) for rank in range(3)]
+    first = [list(part) for part in parts]
+    assert sorted(sum(first, [])) == list(range(9)) and first == [list(part) for part in parts]
+    parts[0].set_epoch(1)
+    assert list(parts[0]) != first[0]
+    with pytest.raises(ValueError, match="Invalid rank 3"):
+        data.DistributedSampler(range(9), 3, 3)
+    with pytest.raises(RuntimeError, match="num_replicas and rank"):
+        data.DistributedSampler(range(9))
+
+
+def test_a_loader_keeps_what_it_was_made_with():
+    loader = data.DataLoader(Squares(), batch_size=2)
+    with pytest.raises(ValueError, match="batch_size attribute should not be set"):
+        loader.batch_size = 3
+    assert len(iter(loader)) == 4

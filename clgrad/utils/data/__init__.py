@@ -18,7 +18,8 @@ from clgrad.utils.data.dataset import (
     TensorDataset,
     random_split,
 )
-from clgrad.utils.data.loader import DataLoader, get_worker_info
+from clgrad.utils.data.distributed import DistributedSampler
+from clgrad.utils.data.loader import DataLoader
 from clgrad.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -27,8 +28,9 @@ from clgrad.utils.data.sampler import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+from clgrad.utils.data.worker import get_worker_info
 
-__all__ = ["BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset", "IterableDataset",
+__all__ = ["BatchSampler", "ChainDataset", "ConcatDataset", "DataLoader", "Dataset", "DistributedSampler", "IterableDataset",
            "RandomSampler", "Sampler", "SequentialSampler", "StackDataset", "Subset", "SubsetRandomSampler",
            "TensorDataset", "WeightedRandomSampler", "default_collate", "default_convert", "get_worker_info",
            "random_split"]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import multiprocessing
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from typing import Any
 
 from clgrad.utils.data.collate import default_collate, default_convert
-from clgrad.utils.data.dataset import IterableDataset, Subset, TensorDataset
-from clgrad.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler
+from clgrad.utils.data.dataset import IterableDataset
+from clgrad.utils.data.iterators import InProcess, WithWorkers
+from clgrad.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler, own_stream
 
-
-def get_worker_info() -> None:
-    """None: samples are loaded in the main process."""
-    return None
+_FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
 
 
 class DataLoader:
@@ -23,16 +24,26 @@ class DataLoader:
         batch_size: samples of a batch; None for single samples. Default: 1.
         shuffle: take them in random order, a new one each time. Default: False.
         sampler, batch_sampler: the order, as numbers or as lists of numbers; instead of ``shuffle``.
-        num_workers: processes that load samples; only 0 is supported yet.
+        num_workers: processes that load batches ahead of time; 0 loads them here when they are asked for. Default: 0.
         collate_fn: makes a batch of a list of samples. Default: :func:`default_collate`.
+        pin_memory, pin_memory_device: accepted; memory of the host needs no pinning.
         drop_last: leave an incomplete last batch out. Default: False.
+        timeout: seconds to wait for a worker's batch; 0 waits as long as the worker lives. Default: 0.
+        worker_init_fn: called in every worker with its number, after seeding.
+        multiprocessing_context: how workers are started: ``"spawn"``, ``"forkserver"``, ``"fork"`` or a context of
+            multiprocessing. By default ``forkserver`` where the data set can be pickled and the program's file has an
+            ``if __name__ == "__main__":``; otherwise workers are forked, and cannot use OpenCL.
         generator: the stream of random numbers; by default the one that ``clgrad.manual_seed`` begins.
-        pin_memory, timeout, worker_init_fn, multiprocessing_context, prefetch_factor, persistent_workers: accepted;
-            they have no effect without worker processes.
+        prefetch_factor: batches that each worker makes ahead. Default: 2.
+        persistent_workers: keep the workers when an epoch ends. Default: False.
+        in_order: batches come in the order of the sampler; False takes the one that is ready first. Default: True.
+
+    Worker ``n`` of an epoch has the seed ``s + n`` in ``random``, NumPy and clgrad, with ``s`` drawn from ``generator``.
+    An exception in a worker is raised here with its traceback.
 
     Raises:
         ValueError: arguments that exclude each other, a batch size that is not positive.
-        NotImplementedError: ``num_workers`` above 0.
+        RuntimeError: a worker ended by itself, or took longer than ``timeout``.
 
     >>> import clgrad
     >>> from clgrad.utils.data import DataLoader
@@ -40,22 +51,22 @@ class DataLoader:
     tensor([1, 2])
     """
 
+    _ready = False
+
     def __init__(self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None, sampler: Any = None,
                  batch_sampler: Any = None, num_workers: int = 0, collate_fn: Callable | None = None,
                  pin_memory: bool = False, drop_last: bool = False, timeout: float = 0,
                  worker_init_fn: Callable | None = None, multiprocessing_context: Any = None, generator: Any = None, *,
                  prefetch_factor: int | None = None, persistent_workers: bool = False, pin_memory_device: str = "",
                  in_order: bool = True):
-        if num_workers < 0:
-            raise ValueError("num_workers option should be non-negative; use num_workers=0 to disable multiprocessing.")
-        if num_workers > 0:
-            raise NotImplementedError(f"DataLoader: num_workers={num_workers} is not supported yet; use num_workers=0, "
-                                      "which loads samples in the main process")
-        if timeout < 0:
-            raise ValueError("timeout option should be non-negative")
+        _check_workers(num_workers, timeout, prefetch_factor, persistent_workers, multiprocessing_context)
         self.dataset, self.num_workers, self.pin_memory, self.timeout = dataset, num_workers, pin_memory, timeout
+        self.pin_memory_device, self.in_order = pin_memory_device, in_order
         self.worker_init_fn, self.generator = worker_init_fn, generator
-        self.prefetch_factor, self.persistent_workers = prefetch_factor, persistent_workers
+        self.multiprocessing_context = multiprocessing_context
+        self.prefetch_factor = 2 if prefetch_factor is None and num_workers else prefetch_factor
+        self.persistent_workers = persistent_workers
+        self._iterator: WithWorkers | None = None
         self._iterable = isinstance(dataset, IterableDataset)
         if self._iterable:
             if shuffle:
@@ -82,38 +93,42 @@ class DataLoader:
             raise ValueError(f"batch_size should be a positive integer value, but got batch_size={batch_size}")
         self.batch_size, self.drop_last, self.sampler, self.batch_sampler = (
             batch_size, drop_last, sampler, batch_sampler)
-        batched = batch_sampler is not None or (self._iterable and batch_size is not None)
-        self.collate_fn = collate_fn or (default_collate if batched else default_convert)
+        self.batched = batch_sampler is not None or (self._iterable and batch_size is not None)
+        self.collate_fn = collate_fn or (default_collate if self.batched else default_convert)
+        self._ready = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._ready and name in _FIXED:
+            raise ValueError(f"{name} attribute should not be set after DataLoader is initialized")
+        object.__setattr__(self, name, value)
 
     def __iter__(self) -> Iterator[Any]:
-        if self._iterable:
-            return self._stream()
-        if self.batch_sampler is None:
-            return (self.collate_fn(self.dataset[index]) for index in self.sampler)
-        return (self._batch(indices) for indices in self.batch_sampler)
+        if not self.num_workers:
+            return InProcess(self)
+        if not self.persistent_workers:
+            return WithWorkers(self)
+        if self._iterator is not None and self._iterator.alive:
+            self._iterator.restart()
+        else:
+            self._iterator = WithWorkers(self)
+        return self._iterator
 
-    def _batch(self, indices: list[int]) -> Any:
-        dataset = self.dataset
-        if self.collate_fn is default_collate and type(dataset) in (TensorDataset, Subset):
-            made = dataset.batch(indices)
-            if made is not None:
-                return made
-        several = getattr(dataset, "__getitems__", None)
-        samples = several(indices) if callable(several) else [dataset[index] for index in indices]
-        return self.collate_fn(samples)
+    def orders(self) -> Iterable[Any]:
+        """What each batch consists of, as :meth:`Fetcher.fetch` takes it."""
+        if not self._iterable:
+            return self.sampler if self.batch_sampler is None else self.batch_sampler
+        return repeat(None if self.batch_size is None else range(self.batch_size))
 
-    def _stream(self) -> Iterator[Any]:
-        if self.batch_size is None:
-            yield from map(self.collate_fn, self.dataset)
-            return
-        samples: list = []
-        for sample in self.dataset:
-            samples.append(sample)
-            if len(samples) == self.batch_size:
-                yield self.collate_fn(samples)
-                samples = []
-        if samples and not self.drop_last:
-            yield self.collate_fn(samples)
+    def draw_seed(self) -> int:
+        """The seed of an epoch's workers."""
+        seed, place = own_stream(self.generator).take(1)
+        return (seed * 0x9E3779B97F4A7C15 + place) % (1 << 62)
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_iterator": None}
+
+    def __setstate__(self, fields: dict) -> None:
+        self.__dict__.update(fields)
 
     def __len__(self) -> int:
         """How many batches there are."""
@@ -123,3 +138,33 @@ class DataLoader:
                 return count
             return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
         return len(self.sampler if self.batch_sampler is None else self.batch_sampler)
+
+    def check_worker_number_rationality(self) -> None:
+        """Accepted for programs that call it."""
+
+
+def _check_workers(num_workers: int, timeout: float, prefetch_factor: int | None, persistent_workers: bool,
+                   context: Any) -> None:
+    """ValueError or TypeError for arguments about worker processes that make no sense together."""
+    if operator.index(num_workers) < 0:
+        raise ValueError("num_workers option should be non-negative; use num_workers=0 to disable multiprocessing.")
+    if timeout < 0:
+        raise ValueError("timeout option should be non-negative")
+    if num_workers == 0:
+        if prefetch_factor is not None:
+            raise ValueError("prefetch_factor option could only be specified in multiprocessing.let num_workers > 0 to "
+                             "enable multiprocessing, otherwise set prefetch_factor to None.")
+        if persistent_workers:
+            raise ValueError("persistent_workers option needs num_workers > 0")
+        if context is not None:
+            raise ValueError("multiprocessing_context can only be used with multi-process loading (num_workers > 0), "
+                             "but got num_workers=0")
+        return
+    if prefetch_factor is not None and prefetch_factor < 0:
+        raise ValueError("prefetch_factor option should be non-negative")
+    if isinstance(context, str) and context not in multiprocessing.get_all_start_methods():
+        raise ValueError(f"multiprocessing_context option should specify a valid start method in "
+                         f"{multiprocessing.get_all_start_methods()}, but got multiprocessing_context='{context}'")
+    if context is not None and not isinstance(context, str) and not hasattr(context, "get_start_method"):
+        raise TypeError("multiprocessing_context option should be a valid context object or a string specifying the "
+                        f"start method, but got multiprocessing_context={context}")
