@@ -33,7 +33,9 @@ def reduced(values: Any, reduction: str) -> Any:
     raise ValueError(f"{reduction} is not a valid value for reduction")
 
 
-def _paired(name: str, input: Any, target: Any) -> None:
+def _paired(name: str, input: Any, target: Any, weight: Any = None) -> None:
+    if weight is not None and weight.layout.shape != input.layout.shape:
+        raise ValueError("Weights and input must have the same size.")
     if input.layout.shape != target.layout.shape:
         warnings.warn(f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) in "
                       f"{name}. This will likely lead to incorrect results due to broadcasting. Please ensure they "
@@ -73,14 +75,14 @@ def nll_loss(input: Any, target: Any, weight: Any = None, size_average: bool | N
 def mse_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
              reduction: str = "mean", weight: Any = None) -> Any:
     """The squared difference."""
-    _paired("mse_loss", input, target)
+    _paired("mse_loss", input, target, weight)
     return _weighted(FUNCTIONS["_squared_error"](input, target), weight, reduction_of(size_average, reduce, reduction))
 
 
 def l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
             reduction: str = "mean", weight: Any = None) -> Any:
     """The absolute difference."""
-    _paired("l1_loss", input, target)
+    _paired("l1_loss", input, target, weight)
     return _weighted(FUNCTIONS["_absolute_error"](input, target), weight, reduction_of(size_average, reduce, reduction))
 
 
@@ -99,8 +101,9 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     """Half the squared difference up to ``delta``, beyond it delta * (the absolute one - delta / 2)."""
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    _paired("huber_loss", input, target)
-    return _weighted(FUNCTIONS["_huber"](input, target, delta), weight, reduction)
+    _paired("huber_loss", input, target, weight)
+    values = FUNCTIONS["_huber"](input, target, delta)
+    return reduced(values if weight is None else values * weight, reduction)
 
 
 def _same_size(name: str, input: Any, target: Any) -> None:
@@ -113,6 +116,8 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_avera
                          reduce: bool | None = None, reduction: str = "mean") -> Any:
     """-(target * log(input) + (1 - target) * log(1 - input)), logarithms at least -100; ``input`` in [0, 1]."""
     _same_size("binary_cross_entropy", input, target)
+    if not bool(FUNCTIONS["_is_probability"](input.detach()).all().item()):
+        raise RuntimeError("binary_cross_entropy: all elements of input should be between 0 and 1")
     values = FUNCTIONS["_binary_cross_entropy"](input, target)
     return reduced(values if weight is None else values * weight, reduction_of(size_average, reduce, reduction))
 
@@ -140,8 +145,8 @@ def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bo
     else:
         values = FUNCTIONS["xlogy"](target, target) - target * input
     if reduction == "batchmean":
-        return values.sum() / input.shape[0]
-    if reduction == "mean":
+        return values.sum() / (input.shape[0] if input.ndim else 1)
+    if reduction == "mean" and size_average is None and reduce is None:
         warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the support size."
                       "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
                       "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
@@ -162,13 +167,23 @@ def poisson_nll_loss(input: Any, target: Any, log_input: bool = True, full: bool
 
 def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6,
                       reduction: str = "mean") -> Any:
-    """Half of log(var) + (input - target)^2 / var, var counted as at least ``eps``."""
+    """Half of log(var) + (input - target)^2 / var, var counted as at least ``eps``.
+
+    ``var`` is a number, or has the input's shape, or that without its last dimension, or with one dimension of size 1.
+    """
     if isinstance(var, float):
         var = input.new_full(input.shape, var)
-    if var.shape != input.shape and var.shape == input.shape[:-1]:
-        var = var.unsqueeze(-1)
-    floor = var.detach().clamp(min=eps)
-    var = var + (floor - var.detach())
+    if bool((var < 0).any().item()):
+        raise ValueError("var has negative entry/entries")
+    if var.shape != input.shape:
+        if var.shape == input.shape[:-1]:
+            var = var.unsqueeze(-1)
+        elif var.ndim != input.ndim or sum(b for a, b in zip(input.shape, var.shape, strict=True) if a != b) != 1:
+            raise ValueError("var is of incorrect size")
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not valid")
+    # The gradient passes where var counts as eps, too.
+    var = var + (var.detach().clamp(min=eps) - var.detach())
     values = 0.5 * (var.log() + (input - target) ** 2 / var)
     return reduced(values + 0.5 * math.log(2 * math.pi) if full else values, reduction)
 
@@ -176,19 +191,4 @@ def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps
 def soft_margin_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
                      reduction: str = "mean") -> Any:
     """log(1 + exp(-target * input)), targets 1 and -1."""
-    return reduced(FUNCTIONS["softplus"](-target * input), reduction_of(size_average, reduce, reduction))
-
-
-def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0, size_average: bool | None = None,
-                        reduce: bool | None = None, reduction: str = "mean") -> Any:
-    """max(0, -target * (input1 - input2) + margin)."""
-    values = (-target * (input1 - input2) + margin).clamp_min(0)
-    return reduced(values, reduction_of(size_average, reduce, reduction))
-
-
-def hinge_embedding_loss(input: Any, target: Any, margin: float = 1.0, size_average: bool | None = None,
-                         reduce: bool | None = None, reduction: str = "mean") -> Any:
-    """input where target is 1, max(0, margin - input) where it is -1."""
-    where = FUNCTIONS["where"]
-    values = where(target != 1, (margin - input).clamp_min(0), 0.0) + where(target != -1, input, 0.0)
-    return reduced(values, reduction_of(size_average, reduce, reduction))
+    return reduced(-FUNCTIONS["logsigmoid"](target * input), reduction_of(size_average, reduce, reduction))

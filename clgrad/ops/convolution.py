@@ -14,6 +14,7 @@ from clgrad.kernels import conv
 from clgrad.layout import Layout, contiguous_layout
 from clgrad.ops.copying import blank, empty
 from clgrad.ops.execute import check_device, execute
+from clgrad.ops.padding import constant_pad_nd
 from clgrad.ops.registry import operator
 from clgrad.shapes import Shape
 
@@ -152,6 +153,18 @@ def _weight_plan(x: Any, dy: Any, w_shape: Shape, g: Geometry, bias: bool) -> tu
     return found
 
 
+def transposed_into(x: Any, w: Any, bias: Any, shape: Shape, g: Geometry) -> Any:
+    """The transposed convolution whose result has a given shape.
+
+    Where ``output_padding`` reaches the stride, the convolution of such a result has more windows than x has elements:
+    zeros stand for them.
+    """
+    have, full = x.layout.shape[2:], output_size(shape, w.layout.shape, g)
+    if have != full:
+        x = constant_pad_nd(x, (0, full[1] - have[1], 0, full[0] - have[0]))
+    return input_gradient(x, w, bias, shape, g)
+
+
 # The public functions.
 
 def tuple_of(name: str, value: Any, rank: int) -> tuple[int, ...]:
@@ -163,8 +176,9 @@ def tuple_of(name: str, value: Any, rank: int) -> tuple[int, ...]:
     return values
 
 
-def _checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilation: Any, groups: int,
-             transposed: bool) -> tuple[tuple, tuple]:
+def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilation: Any, groups: int,
+            transposed: bool) -> tuple[tuple, tuple]:
+    """Stride and dilation as tuples, after what all convolutions ask of their operands was checked."""
     for label, t in (("input", x), ("weight", w)):
         if not isinstance(t, TensorBase):
             raise TypeError(f"{name}(): argument '{label}' must be Tensor, not {type(t).__name__}")
@@ -207,30 +221,30 @@ _known: dict[tuple, tuple] = {}
 def _convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
               groups: int) -> Any:
     if isinstance(padding, str):
-        steps, spread = _checked(name, x, w, bias, rank, stride, dilation, groups, False)
-        x, padding = _padded(name, x, padding, w.layout.shape[2:], steps, spread)
+        steps, spread = checked(name, x, w, bias, rank, stride, dilation, groups, False)
+        x, padding = padded(name, x, padding, w.layout.shape[2:], steps, spread)
     # The checks of one set of layouts and arguments are done once.
     key = tuple([getattr(t, "layout", None) for t in (x, w, bias)]
                 + [tuple(a) if isinstance(a, list) else a for a in (stride, padding, dilation, groups)])
     found = _known.get(key)
     if found is None:
-        found = _known[key] = _geometry(name, rank, x, w, bias, stride, padding, dilation, groups)
+        found = _known[key] = geometry(name, rank, x, w, bias, stride, padding, dilation, groups)
     return _in_two_dimensions(x, w, rank, lambda a, b, g: forward(a, b, bias, g), found[0], found[1],
                               found[2], groups)
 
 
-def _geometry(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
-              groups: int) -> tuple[tuple, tuple, tuple]:
+def geometry(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
+             groups: int) -> tuple[tuple, tuple, tuple]:
     """Stride, padding and dilation of a convolution, checked against its operands."""
-    steps, spread = _checked(name, x, w, bias, rank, stride, dilation, groups, False)
+    steps, spread = checked(name, x, w, bias, rank, stride, dilation, groups, False)
     kernel, sizes = w.layout.shape[2:], x.layout.shape[-rank:]
     around = tuple_of("padding", padding, rank)
     if min(around) < 0:
         raise RuntimeError("negative padding is not supported")
     for size, pad, d, k in zip(sizes, around, spread, kernel, strict=True):
         if size + 2 * pad < d * (k - 1) + 1:
-            padded = " x ".join(str(s + 2 * p) for s, p in zip(sizes, around, strict=True))
-            raise RuntimeError(f"Calculated padded input size per channel: ({padded}). Kernel size: "
+            extent = " x ".join(str(s + 2 * p) for s, p in zip(sizes, around, strict=True))
+            raise RuntimeError(f"Calculated padded input size per channel: ({extent}). Kernel size: "
                                f"({' x '.join(map(str, kernel))}). Kernel size can't be greater than actual input size")
     return steps, around, spread
 
@@ -248,7 +262,7 @@ def _in_two_dimensions(x: Any, w: Any, rank: int, run: Any, steps: tuple, around
     return y if batched else y.squeeze(0)
 
 
-def _padded(name: str, x: Any, padding: str, kernel: Shape, steps: tuple, spread: tuple) -> tuple[Any, tuple]:
+def padded(name: str, x: Any, padding: str, kernel: Shape, steps: tuple, spread: tuple) -> tuple[Any, tuple]:
     """padding="same" and "valid": what is left to the kernel, after a side that needs one more is padded here."""
     rank = len(kernel)
     if padding == "valid":
@@ -259,15 +273,7 @@ def _padded(name: str, x: Any, padding: str, kernel: Shape, steps: tuple, spread
         raise RuntimeError("padding='same' is not supported for strided convolutions")
     total = [d * (k - 1) for d, k in zip(spread, kernel, strict=True)]
     if any(t % 2 for t in total):
-        shape = list(x.layout.shape)
-        for axis, t in zip(range(-rank, 0), total, strict=True):
-            shape[axis] += t % 2
-        larger = x.new_zeros(shape)
-        window = larger
-        for axis in range(-rank, 0):
-            window = window.narrow(axis, 0, x.layout.shape[axis])
-        window.copy_(x)
-        x = larger
+        x = constant_pad_nd(x, [count for t in reversed(total) for count in (0, t % 2)])
     return x, tuple(t // 2 for t in total)
 
 
@@ -292,10 +298,15 @@ def conv1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: 
     return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
-def _transposed(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, output_padding: Any,
-                groups: int, dilation: Any) -> Any:
-    steps, spread = _checked(name, x, w, bias, rank, stride, dilation, groups, True)
+def transposed_sizes(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, output_padding: Any,
+                     groups: int, dilation: Any) -> tuple[tuple, tuple, tuple, tuple]:
+    """Stride, padding and dilation of a transposed convolution, checked, and the sizes of its result."""
+    steps, spread = checked(name, x, w, bias, rank, stride, dilation, groups, True)
     around, extra = tuple_of("padding", padding, rank), tuple_of("output_padding", output_padding, rank)
+    if min(around) < 0:
+        raise RuntimeError("negative padding is not supported")
+    if min(extra) < 0:
+        raise RuntimeError("negative output_padding is not supported")
     for more, s, d in zip(extra, steps, spread, strict=True):
         if more >= max(s, d):
             raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got output_padding: "
@@ -306,11 +317,18 @@ def _transposed(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, pa
     if min(sizes) <= 0:
         raise RuntimeError(f"Given input size per channel: {list(x.layout.shape[-rank:])}. Calculated output size per "
                            f"channel: {list(sizes)}. Output size is too small")
+    return steps, around, spread, sizes
+
+
+def _transposed(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, output_padding: Any,
+                groups: int, dilation: Any) -> Any:
+    steps, around, spread, sizes = transposed_sizes(name, rank, x, w, bias, stride, padding, output_padding, groups,
+                                                    dilation)
     channels = w.layout.shape[1] * groups
 
     def run(a: Any, b: Any, g: Geometry) -> Any:
         shape = (a.layout.shape[0], channels, *((1,) if rank == 1 else ()), *sizes)
-        return input_gradient(a, b, bias, shape, g)
+        return transposed_into(a, b, bias, shape, g)
     return _in_two_dimensions(x, w, rank, run, steps, around, spread, groups)
 
 

@@ -43,6 +43,8 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
         ValueError: training on one value a channel.
         RuntimeError: statistics or weights of another size than the channels.
     """
+    if not input.numel():
+        return input.clone()
     if input.ndim < 2:
         raise RuntimeError(f"batch_norm: expected an input of 2 or more dimensions, got {list(input.shape)}")
     channels = input.shape[1]

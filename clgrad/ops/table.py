@@ -231,5 +231,6 @@ row("_huber", "x t delta=1",
 row("_binary_cross_entropy", "x t", "-(t * maximum(log(x), -100) + (1 - t) * maximum(log1p(-x), -100))", kind="float",
     in_place=False,
     x="g * (x - t) / maximum(x * (1 - x), 1e-12)", t="g * (maximum(log1p(-x), -100) - maximum(log(x), -100))")
+row("_is_probability", "x", "(x >= 0) & (x <= 1)", NONDIFF, kind="bool", in_place=False)
 row("_logits_cross_entropy", "x t", "where(x < 0, 0, x) - x * t + log1p(exp(-abs(x)))", kind="float", in_place=False,
     x="g * (sigmoid(x) - t)", t="-g * x")

@@ -1,0 +1,90 @@
+"""Convolutions over volumes as convolutions over planes: windows along the depth become channels.
+
+Every result plane is then one convolution of ``Ci * KD`` channels, so sums are as accurate as in two dimensions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.ops.convolution import (
+    Geometry,
+    checked,
+    conv1d,
+    conv2d,
+    conv_transpose1d,
+    conv_transpose2d,
+    forward,
+    geometry,
+    padded,
+    transposed_into,
+    transposed_sizes,
+)
+from clgrad.ops.registry import operator
+from clgrad.ops.resample import resample
+from clgrad.ops.unfolding import windows
+
+
+@operator("conv3d", method=False)
+def conv3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+           groups: int = 1) -> Any:
+    """Cross-correlates volumes (N, Ci, D, H, W) with filters (Co, Ci / groups, KD, KH, KW)."""
+    if isinstance(padding, str):
+        steps, spread = checked("conv3d", input, weight, bias, 3, stride, dilation, groups, False)
+        input, padding = padded("conv3d", input, padding, weight.layout.shape[2:], steps, spread)
+    steps, around, spread = geometry("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
+    batched = input.layout.ndim == 5
+    x = input if batched else input.unsqueeze(0)
+    (count, channels, size, *plane), (filters, each, kd, *kernel) = x.layout.shape, weight.layout.shape
+    along = windows(size, kd, steps[0], around[0], spread[0])
+    depth = along.m // kd
+    x = x if along.is_identity else resample(x, 2, along)
+    x = x.view(count, channels, kd, depth, *plane).permute(0, 3, 1, 2, 4, 5).reshape(count * depth, channels * kd, *plane)
+    w = weight.reshape(filters, each * kd, *kernel)
+    y = forward(x, w, bias, Geometry(steps[1:], around[1:], spread[1:], groups))
+    y = y.view(count, depth, *y.layout.shape[1:]).transpose(1, 2).contiguous()
+    return y if batched else y.squeeze(0)
+
+
+@operator("conv_transpose3d", method=False)
+def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
+                     output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Any:
+    """The transposed convolution of (N, Ci, D, H, W) with (Ci, Co / groups, KD, KH, KW)."""
+    steps, around, spread, sizes = transposed_sizes("conv_transpose3d", 3, input, weight, bias, stride, padding,
+                                                    output_padding, groups, dilation)
+    batched = input.layout.ndim == 5
+    x = input if batched else input.unsqueeze(0)
+    (count, channels, depth, *plane), (_, each, kd, *kernel) = x.layout.shape, weight.layout.shape
+    filters = each * groups
+    x = x.transpose(1, 2).reshape(count * depth, channels, *plane)
+    w = weight.reshape(channels, each * kd, *kernel)
+    shape = (count * depth, filters * kd, *sizes[1:])
+    y = transposed_into(x, w, None, shape, Geometry(steps[1:], around[1:], spread[1:], groups))
+    y = y.view(count, depth, filters, kd, *sizes[1:]).permute(0, 2, 3, 1, 4, 5)
+    y = y.reshape(count, filters, kd * depth, *sizes[1:])
+    along = windows(sizes[0], kd, steps[0], around[0], spread[0], depth).transposed
+    y = y if along.is_identity else resample(y, 2, along)
+    y = y if bias is None else y + bias.view(-1, 1, 1, 1)
+    return y if batched else y.squeeze(0)
+
+
+_BY_RANK = {1: (conv1d, conv_transpose1d), 2: (conv2d, conv_transpose2d), 3: (conv3d, conv_transpose3d)}
+
+
+@operator("convolution", method=False)
+def convolution(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
+                output_padding: Any, groups: int) -> Any:
+    """The convolution, or transposed convolution, in as many dimensions as ``weight`` has after its first two."""
+    rank = weight.layout.ndim - 2
+    if rank not in _BY_RANK:
+        raise RuntimeError(f"convolution: expected a weight of 3 to 5 dimensions, got {list(weight.layout.shape)}")
+    plain, back = _BY_RANK[rank]
+    if transposed:
+        return back(input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return plain(input, weight, bias, stride, padding, dilation, groups)
+
+
+@operator("conv_tbc", method=False)
+def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Any:
+    """The convolution of (time, batch, Ci) with (K, Ci, Co)."""
+    return conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad).permute(2, 0, 1)

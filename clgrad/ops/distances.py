@@ -1,0 +1,63 @@
+"""Lengths of vectors and distances between them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from clgrad import dtypes
+from clgrad.ops.copying import from_array
+from clgrad.ops.registry import FUNCTIONS, operator
+
+
+def length(x: Any, p: float, dim: int, keepdim: bool = False) -> Any:
+    """The p-norm along ``dim``; its derivative where it is zero is zero."""
+    if p == 1.0:
+        return x.abs().sum(dim, keepdim=keepdim)
+    if p == math.inf:
+        return x.abs().amax(dim, keepdim=keepdim)
+    if p == -math.inf:
+        return x.abs().amin(dim, keepdim=keepdim)
+    if p == 0.0:
+        return (x != 0).sum(dim, keepdim=keepdim).to(x.dtype) + (x * 0).sum(dim, keepdim=keepdim)
+    total = ((x * x) if p == 2.0 else x.abs().pow(p)).sum(dim, keepdim=keepdim)
+    where, zero = FUNCTIONS["where"], total == 0
+    filled = where(zero, 1.0, total)
+    return where(zero, 0.0, filled.sqrt() if p == 2.0 else filled.pow(1.0 / p))
+
+
+@operator("pairwise_distance", method=False)
+def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Any:
+    """The p-norm of x1 - x2 + eps over the last dimension of (*, n) and (*, n)."""
+    return length(x1 - x2 + eps, float(p), -1, keepdim)
+
+
+@operator("cosine_similarity", method=False)
+def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+    """The cosine of the angle between vectors along ``dim``; lengths count as at least ``eps``."""
+    for x in (x1, x2):
+        if not x.layout.dtype.is_floating_point:
+            raise RuntimeError("expected common dtype to be floating point, yet common dtype is "
+                               f"{x.layout.dtype.name}")
+    x1, x2 = FUNCTIONS["broadcast_tensors"](x1, x2)
+    left, right = (x / length(x, 2.0, dim, True).clamp_min(eps) for x in (x1, x2))
+    return (left * right).sum(dim)
+
+
+@operator("pdist", method=False)
+def pdist(input: Any, p: float = 2.0) -> Any:
+    """The p-norm distances of all pairs of rows of (n, m): the n (n - 1) / 2 above the diagonal of their matrix."""
+    own = input.layout
+    if own.ndim != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {own.ndim}D")
+    if not own.dtype.is_floating_point:
+        raise RuntimeError("pdist only supports floating-point dtypes")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    left, right = (from_array(np.ascontiguousarray(rows), dtypes.int64, own.device)
+                   for rows in np.triu_indices(own.shape[0], 1))
+    if not left.layout.numel:
+        return input.new_empty((0,)) + input.sum() * 0
+    return length(input.index_select(0, left) - input.index_select(0, right), float(p), 1)

@@ -1,0 +1,195 @@
+"""Images made larger or smaller: nearest, linear, cubic and area interpolation, one axis after the other.
+
+Sources: Keys 1981 (cubic convolution, a = -0.75; -0.5 with antialiasing as in Pillow).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from clgrad import dtypes
+from clgrad.autograd.graph import TensorBase
+from clgrad.ops.copying import cast
+from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.ops.resample import Taps, resample
+
+LINEAR = {"linear": 3, "bilinear": 4, "trilinear": 5}
+DIMENSIONS = {**LINEAR, "bicubic": 4}
+MODES = ("nearest", "nearest-exact", "area", *DIMENSIONS)
+
+
+def _scale(n: int, m: int, align_corners: bool, factor: float | None, real: type) -> Any:
+    """The distance in the input of neighbours in the result."""
+    if align_corners:
+        return real(n - 1) / real(m - 1) if m > 1 else real(0)
+    return real(1.0 / factor) if factor else real(n) / real(m)
+
+
+def _cubic(x: np.ndarray, a: float) -> np.ndarray:
+    """Keys' kernel."""
+    x = abs(x)
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = ((x - 5) * x + 8) * x * a - 4 * a
+    return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+
+@lru_cache(maxsize=512)
+def _nearest(n: int, m: int, exact: bool, factor: float | None, real: type) -> Taps:
+    centres = (np.arange(m).astype(real) + real(0.5 if exact else 0)) * _scale(n, m, False, factor, real)
+    places = np.minimum(np.floor(centres).astype(np.int64), n - 1)
+    return Taps.from_places("UpsampleNearest", n, range(m), places, m)
+
+
+@lru_cache(maxsize=512)
+def _smooth(n: int, m: int, cubic: bool, align_corners: bool, factor: float | None, real: type) -> Taps:
+    """Two neighbours of each output's place, or four with ``cubic``; places outside are taken at the edge."""
+    scale = _scale(n, m, align_corners, factor, real)
+    outputs: Any = np.arange(m).astype(real)
+    centres = outputs * scale if align_corners else (outputs + real(0.5)) * scale - real(0.5)
+    centres = centres if cubic else np.maximum(centres, 0)
+    below = np.floor(centres)
+    if not cubic:
+        below = np.minimum(below, n - 1)
+    rest = (centres - below).clip(0, 1)[:, None]
+    steps = np.arange(-1, 3) if cubic else np.arange(2)
+    weights = _cubic(rest - steps, -0.75) if cubic else abs(1 - steps - rest)
+    places = (below[:, None].astype(np.int64) + steps).clip(0, n - 1)
+    return Taps.from_places("UpsampleBicubic" if cubic else "UpsampleLinear", n, np.repeat(np.arange(m), len(steps)),
+                            places.reshape(-1), m, weights.reshape(-1))
+
+
+@lru_cache(maxsize=512)
+def _antialiased(n: int, m: int, cubic: bool, align_corners: bool, factor: float | None, real: type) -> Taps:
+    """The filter widened by the scale when an image gets smaller, and normalised, as in Pillow."""
+    scale = _scale(n, m, align_corners, factor, real)
+    stretch = max(scale, real(1))
+    support = (2 if cubic else 1) * stretch
+    outputs: list[np.ndarray] = []
+    places: list[np.ndarray] = []
+    weights: list[np.ndarray] = []
+    for j in range(m):
+        centre = scale * (real(j) + real(0.5))
+        first = max(int(centre - support + real(0.5)), 0)
+        taken = np.arange(first, min(int(centre + support + real(0.5)), n))
+        at = (taken - centre + real(0.5)) / stretch
+        share = _cubic(at, -0.5) if cubic else np.maximum(1 - abs(at), 0)
+        outputs.append(np.full(len(taken), j))
+        places.append(taken)
+        weights.append(share / share.sum())
+    return Taps.from_places("UpsampleAntialiased", n, np.concatenate(outputs), np.concatenate(places), m,
+                            np.concatenate(weights))
+
+
+def _sizes(input: Any, size: Any, scale_factor: Any, recompute: bool | None) -> tuple[list[int], list[float | None]]:
+    """The sizes of the result's spatial dimensions, and the factors that count besides them."""
+    rank, shape = input.layout.ndim - 2, input.layout.shape[2:]
+    if size is not None and scale_factor is not None:
+        raise ValueError("only one of size or scale_factor should be defined")
+    if size is not None:
+        sizes = list(size) if isinstance(size, (tuple, list)) else [size] * rank
+        if len(sizes) != rank:
+            raise ValueError(f"Input and output must have the same number of spatial dimensions, but got input with spatial "
+                             f"dimensions of {list(shape)} and output size of {size}. Please provide input tensor in (N, C, "
+                             "d1, d2, ...,dK) format and output size in (o1, o2, ...,oK) format.")
+        return [int(s) for s in sizes], [None] * rank
+    if scale_factor is None:
+        raise ValueError("either size or scale_factor should be defined")
+    factors = list(scale_factor) if isinstance(scale_factor, (tuple, list)) else [scale_factor] * rank
+    if len(factors) != rank:
+        raise ValueError(f"Input and scale_factor must have the same number of spatial dimensions, but got input with "
+                         f"spatial dimensions of {list(shape)} and scale_factor of shape {scale_factor}.")
+    sizes = [math.floor(float(n) * float(f)) for n, f in zip(shape, factors, strict=True)]
+    return sizes, [None] * rank if recompute else [float(f) for f in factors]
+
+
+def _check(input: Any, mode: str, align_corners: bool | None, antialias: bool) -> None:
+    if not isinstance(input, TensorBase):
+        raise TypeError(f"interpolate(): argument 'input' must be Tensor, not {type(input).__name__}")
+    ndim = input.layout.ndim
+    if mode in ("nearest", "nearest-exact", "area"):
+        if align_corners is not None:
+            raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | "
+                             "bicubic | trilinear")
+    elif mode not in MODES:
+        raise NotImplementedError(f"Input Error: interpolation mode '{mode}' is not one of {', '.join(MODES)}")
+    if antialias and not (mode in ("bilinear", "bicubic") and ndim == 4):
+        raise ValueError("Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor as input")
+    if ndim not in (3, 4, 5) or DIMENSIONS.get(mode, ndim) != ndim:
+        raise NotImplementedError(f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {ndim}D) for the modes: "
+                                  f"nearest | linear | bilinear | bicubic | trilinear | area | nearest-exact (got {mode})")
+
+
+@operator("interpolate", method=False)
+def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+                align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
+                antialias: bool = False) -> Any:
+    """Resizes the spatial dimensions of (N, C, L), (N, C, H, W) or (N, C, D, H, W).
+
+    Args:
+        size: the new sizes, or ``scale_factor``: what the sizes are multiplied by (rounded down).
+        mode: "nearest", "nearest-exact" (as Pillow and scikit-image), "linear" (3-D), "bilinear", "bicubic" (4-D),
+            "trilinear" (5-D) or "area".
+        align_corners: whether the corners' centres stay where they are. Default: False.
+        recompute_scale_factor: take the scale of the rounded sizes instead of the given one.
+        antialias: widen the filter when an image gets smaller; "bilinear" and "bicubic".
+
+    >>> import clgrad
+    >>> clgrad.nn.functional.interpolate(clgrad.tensor([[[1., 2.]]]), scale_factor=2)
+    tensor([[[1., 1., 2., 2.]]])
+    """
+    _check(input, mode, align_corners, antialias)
+    if recompute_scale_factor and size is not None:
+        raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
+    sizes, factors = _sizes(input, size, scale_factor, recompute_scale_factor)
+    shape = input.layout.shape
+    if min(sizes) <= 0 or 0 in shape[1:]:
+        raise RuntimeError(f"Input and output sizes should be greater than 0, but got input ({list(shape[2:])}) output "
+                           f"({sizes})")
+    if mode == "area":
+        return FUNCTIONS[f"adaptive_avg_pool{len(sizes)}d"](input, sizes)
+    kind = input.layout.dtype
+    if kind is dtypes.uint8 and not mode.startswith("nearest"):
+        smooth = interpolate(cast(input, dtypes.float32), sizes, None, mode, align_corners, antialias=antialias)
+        return cast(smooth.round().clamp(0, 255), kind)
+    if not kind.is_floating_point and kind is not dtypes.uint8:
+        raise NotImplementedError(f"\"upsample_{mode}\" not implemented for '{kind.name}'")
+    real = np.float64 if kind is dtypes.float64 else np.float32
+    result = input
+    for number, (m, factor) in enumerate(zip(sizes, factors, strict=True)):
+        n = shape[2 + number]
+        if mode.startswith("nearest"):
+            taps = _nearest(n, m, mode != "nearest", factor, real)
+        else:
+            make = _antialiased if antialias else _smooth
+            taps = make(n, m, mode == "bicubic", bool(align_corners), factor, real)
+        if not taps.is_identity:
+            result = resample(result, 2 + number, taps)
+    return result if result is not input else input.clone()
+
+
+def _deprecated(name: str) -> None:
+    warnings.warn(f"`nn.functional.{name}` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=3)
+
+
+def upsample(input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+             align_corners: bool | None = None) -> Any:
+    """:func:`interpolate` under its old name."""
+    _deprecated("upsample")
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+    """:func:`interpolate` with ``mode="nearest"``."""
+    _deprecated("upsample_nearest")
+    return interpolate(input, size, scale_factor, "nearest")
+
+
+def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+    """:func:`interpolate` with ``mode="bilinear"`` and aligned corners."""
+    _deprecated("upsample_bilinear")
+    return interpolate(input, size, scale_factor, "bilinear", True)

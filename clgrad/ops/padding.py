@@ -1,0 +1,132 @@
+"""Padding of the last dimensions: by a value, or by what stands near the edge."""
+
+from __future__ import annotations
+
+import operator as python
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from clgrad.autograd.graph import TensorBase, attach, needs_graph
+from clgrad.ops.copying import full
+from clgrad.ops.registry import operator
+from clgrad.ops.resample import Taps, resample
+
+MODES = ("constant", "reflect", "replicate", "circular")
+
+
+@operator("constant_pad_nd", method=False)
+def constant_pad_nd(input: Any, pad: Any, value: float = 0) -> Any:
+    """Elements of one value added at the edges, or taken away where a count is negative.
+
+    ``pad`` holds pairs (before, after), the last dimension first.
+    """
+    counts = _counts(pad)
+    own = input.layout
+    if len(counts) > 2 * own.ndim:
+        raise RuntimeError(f"Length of pad should be no more than twice the number of dimensions of the input. Pad length "
+                           f"is {len(counts)} while the input has {own.ndim} dimensions.")
+    sides = [(0, 0)] * (own.ndim - len(counts) // 2) + _pairs(counts)[::-1]
+    shape = tuple(size + low + high for size, (low, high) in zip(own.shape, sides, strict=True))
+    if min(shape, default=0) < 0:
+        raise RuntimeError(f"The input size {list(own.shape)}, plus negative padding {counts} resulted in a negative output "
+                           "size, which is invalid.")
+    out = full(shape, value, own.dtype, own.device)
+    source, target = (_overlap(t, sides, sign) for t, sign in ((input, -1), (out, 1)))
+    if source.layout.numel:
+        target.copy_(source.detach())
+    if needs_graph(input):
+        opposite = [-count for count in counts]
+        attach(out, "ConstantPadNd", (input,), lambda g: constant_pad_nd(g, opposite, 0))
+    return out
+
+
+def _overlap(x: Any, sides: list[tuple[int, int]], sign: int) -> Any:
+    """The part that input (sign -1) and result (sign 1) have in common."""
+    x = x.detach()
+    for axis, side in enumerate(sides):
+        low, high = (max(sign * count, 0) for count in side)
+        if low or high:
+            x = x.narrow(axis, low, max(x.layout.shape[axis] - low - high, 0))
+    return x
+
+
+def _counts(pad: Any) -> list[int]:
+    counts = [python.index(count) for count in pad]
+    if len(counts) % 2:
+        raise RuntimeError("Padding length must be divisible by 2")
+    return counts
+
+
+def _pairs(counts: list[int]) -> list[tuple[int, int]]:
+    return list(zip(counts[::2], counts[1::2], strict=True))
+
+
+@lru_cache(maxsize=512)
+def _repeating(mode: str, n: int, low: int, high: int) -> Taps:
+    """Where each element of a padded line comes from."""
+    m = n + low + high
+    places = np.arange(m) - low
+    if mode == "replicate":
+        places = places.clip(0, n - 1)
+    elif mode == "circular":
+        places %= n
+    else:
+        places = n - 1 - abs(n - 1 - abs(places))
+    return Taps.from_places(f"{mode.capitalize()}Pad", n, range(m), places, m)
+
+
+def _pad_axis(x: Any, axis: int, low: int, high: int, mode: str) -> Any:
+    n = x.layout.shape[axis]
+    if mode == "circular" and (low < 0 or high < 0):
+        cut = max(-low, 0)
+        x = x.narrow(axis, cut, max(n - cut - max(-high, 0), 0))
+        low, high, n = max(low, 0), max(high, 0), x.layout.shape[axis]
+    if mode == "reflect" and max(low, high) >= n:
+        raise RuntimeError(f"Padding size should be less than the corresponding input dimension, but got: padding ({low}, "
+                           f"{high}) at dimension {axis} of input {list(x.layout.shape)}")
+    if mode == "circular" and max(low, high) > n:
+        raise RuntimeError("Padding value causes wrapping around more than once.")
+    if n + low + high < (0 if mode == "circular" else 1):
+        raise RuntimeError(f"input (size {n} at dimension {axis}) is too small. Calculated output size: {n + low + high}")
+    return resample(x, axis, _repeating(mode, n, low, high)) if low or high else x
+
+
+@operator("pad", method=False)
+def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
+    """The input with elements added at the edges, or taken away where a count is negative.
+
+    Args:
+        input: any number of dimensions; those that are not padded come first.
+        pad: pairs (before, after), the last dimension first.
+        mode: "constant" fills with ``value`` (0 by default); "reflect" mirrors at the last element, "replicate" repeats
+            it, "circular" goes on at the other end; these three pad the last one, two or three dimensions of an input
+            that has one or two more.
+
+    >>> import clgrad
+    >>> clgrad.nn.functional.pad(clgrad.tensor([[1, 2, 3]]), (1, 2), "reflect")
+    tensor([[2, 1, 2, 3, 2, 1]])
+    """
+    if not isinstance(input, TensorBase):
+        raise TypeError(f"pad(): argument 'input' must be Tensor, not {type(input).__name__}")
+    if mode not in MODES:
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    counts = _counts(pad)
+    if mode == "constant":
+        return constant_pad_nd(input, counts, 0 if value is None else value)
+    if value:
+        raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
+    rank, shape = len(counts) // 2, input.layout.shape
+    if rank not in (1, 2, 3) or len(shape) not in (rank + 1, rank + 2):
+        raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now")
+    if 0 in shape[-rank - 1:]:
+        raise RuntimeError(f"Expected {rank + 1}D or {rank + 2}D (batch mode) tensor with possibly 0 batch size and other "
+                           f"non-zero dimensions for input, but got: {list(shape)}")
+    sides = _pairs(counts)
+    for number, (low, high) in enumerate(sides):
+        if shape[-1 - number] + low + high < (0 if mode == "circular" else 1):
+            raise RuntimeError(f"input of size {list(shape)} is too small for padding {counts}")
+    for number, (low, high) in enumerate(sides):
+        input = _pad_axis(input, len(shape) - 1 - number, low, high, mode)
+    return input

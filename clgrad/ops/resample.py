@@ -1,0 +1,86 @@
+"""Sparse linear maps along one axis, by which sizes are changed, edges repeated and windows taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from clgrad import dtypes
+from clgrad.autograd.graph import attach, needs_graph
+from clgrad.dtypes import dtype
+from clgrad.kernels import resample as kernels
+from clgrad.ops.copying import empty, from_array
+from clgrad.ops.execute import check_device, execute
+
+
+class Taps:
+    """A map of ``n`` elements to ``m``: output j is the sum of weights[t] * x[places[t]], t in [starts[j], starts[j+1]).
+
+    One object stands for one map: whoever makes it keeps it, as it keeps its plans and its copies on devices.
+    """
+
+    def __init__(self, name: str, n: int, starts: np.ndarray, places: np.ndarray, weights: np.ndarray):
+        self.name, self.n, self.m = name, n, len(starts) - 1
+        self.starts, self.places, self.weights = starts, places, weights
+        self.is_identity = len(places) == n == self.m and bool((places == np.arange(n)).all() and (weights == 1).all())
+        self._other: Taps | None = None
+        self._plans: dict[tuple, tuple] = {}
+
+    @classmethod
+    def from_places(cls, name: str, n: int, outputs: Sequence[int] | np.ndarray, places: np.ndarray, m: int,
+                    weights: np.ndarray | None = None) -> Taps:
+        """The map with a tap from each of ``places`` to the output of the same number, in ascending order."""
+        starts = np.searchsorted(np.asarray(outputs), np.arange(m + 1))
+        return cls(name, n, starts, np.asarray(places), np.ones(len(places)) if weights is None else weights)
+
+    @property
+    def transposed(self) -> Taps:
+        """The map of gradients: the same taps the other way."""
+        if self._other is None:
+            outputs = np.repeat(np.arange(self.m), np.diff(self.starts))
+            order = np.argsort(self.places, kind="stable")
+            self._other = Taps.from_places(f"{self.name}Backward", self.m, self.places[order], outputs[order], self.n,
+                                           self.weights[order])
+            self._other._other = self
+        return self._other
+
+    def planned(self, x: Any, axis: int) -> tuple[kernels.Plan, tuple]:
+        """The plan for a tensor of this layout, and the taps on its device."""
+        own = x.layout
+        key = (own, axis)
+        found = self._plans.get(key)
+        if found is None:
+            device = check_device(self.name, x)
+            plan = kernels.plan(device, own.dtype, prod(own.shape[:axis]), self.n, self.m, prod(own.shape[axis + 1:]),
+                                len(self.places))
+            found = self._plans[key] = plan, self._on(own.device, own.dtype.compute if own.dtype.is_floating_point
+                                                      else own.dtype)
+        return found
+
+    def _on(self, place: Any, kind: dtype) -> tuple:
+        key = (place, kind)
+        found = self._plans.get(key)
+        if found is None:
+            arrays = ((self.starts, dtypes.int32), (self.places, dtypes.int32), (self.weights, kind))
+            found = self._plans[key] = tuple([_uploaded(a, k, place) for a, k in arrays])
+        return found
+
+
+def _uploaded(values: np.ndarray, kind: dtype, place: Any) -> Any:
+    padded = values if len(values) else np.zeros(1)
+    return from_array(np.ascontiguousarray(padded).astype(kind.numpy), kind, place)
+
+
+def resample(x: Any, axis: int, taps: Taps) -> Any:
+    """The map along one axis, 0 <= axis < ndim, of a tensor of any dtype."""
+    x = x.contiguous()
+    own = x.layout
+    out = empty((*own.shape[:axis], taps.m, *own.shape[axis + 1:]), own.dtype, own.device)
+    plan, tables = taps.planned(x, axis)
+    execute(plan, (x, *tables), (out,))
+    if needs_graph(x):
+        attach(out, taps.name, (x,), lambda g: resample(g, axis, taps.transposed))
+    return out

@@ -1,0 +1,99 @@
+"""Max pooling undone, and max pooling of windows that are placed at random."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from clgrad.autograd.grad_mode import no_grad
+from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.ops.registry import FUNCTIONS, operator
+
+
+def _flat(x: Any, rank: int) -> Any:
+    return x.reshape(*x.layout.shape[:-rank], prod(x.layout.shape[-rank:]))
+
+
+@operator("_max_unpool", method=False)
+def max_unpool(name: str, input: Any, indices: Any, sizes: tuple[int, ...]) -> Any:
+    """The elements of ``input`` at their places in planes (or lines, volumes) of ``sizes``; zeros elsewhere.
+
+    Where several elements share a place they are taken to be the same, as they are after max pooling.
+    """
+    rank, shape = len(sizes), input.layout.shape
+    if indices.layout.dtype.name != "int64":
+        raise RuntimeError(f"{name}: elements in indices should be type int64 but got: {indices.layout.dtype.name}")
+    if indices.layout.shape != shape:
+        raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({list(shape)}) but got "
+                           f"indices tensor with shape: {list(indices.layout.shape)}")
+    if len(shape) not in (rank + 1, rank + 2):
+        raise RuntimeError(f"Input to {name} should be a {rank + 1}d or {rank + 2}d Tensor, but got {len(shape)}d")
+    if min(sizes) < 0 or 0 in shape[-rank:]:
+        raise RuntimeError(f"{name}(): expected sizes greater than 0, got input {list(shape)} and output {list(sizes)}")
+    lead = shape[:-rank]
+    places = _flat(indices, rank)
+    with no_grad():
+        values = _flat(input.detach(), rank)
+        empty = values.new_zeros((*lead, prod(sizes)))
+        total = empty.scatter_add(-1, places, values)
+        count = empty.scatter_add(-1, places, values.new_ones(values.layout.shape))
+        out = (total / count.clamp_(min=1)).view(*lead, *sizes)
+    if needs_graph(input):
+        saved = Saved("max_unpool", [places])
+
+        def backward(g: Any) -> Any:
+            (taken,) = saved.unpack()
+            return _flat(g, rank).gather(-1, taken).view(shape)
+        attach(out, f"MaxUnpool{rank}D", (input,), backward, saved)
+    return out
+
+
+def _starts(sample: Any, size: int, kernel: int, count: int) -> Any:
+    """First elements of ``count`` windows that together span a line: (*, count) from random numbers (*)."""
+    if count == 1:
+        return (sample.unsqueeze(-1) * 0 + (size - kernel)).long()
+    spacing = (size - kernel) / (count - 1)
+    sample = sample.unsqueeze(-1)
+    steps = FUNCTIONS["arange"](count - 1, dtype=sample.dtype, device=sample.device)
+    starts = ((steps + sample) * spacing).long() - (sample * spacing).long()
+    return FUNCTIONS["cat"]([starts, starts[..., :1] * 0 + (size - kernel)], -1)
+
+
+@operator("_fractional_max_pool", method=False)
+def fractional_max_pool(name: str, input: Any, kernel: tuple[int, ...], output: tuple[int, ...], samples: Any) -> Any:
+    """(largest values, their places) of windows at random distances (Graham 2014)."""
+    rank, shape = len(kernel), input.layout.shape
+    if len(shape) not in (rank + 1, rank + 2) or 0 in shape[-rank - 1:]:
+        raise RuntimeError(f"{name}(): Expected {rank + 1}D or {rank + 2}D tensor with non-zero sizes, but got input of size "
+                           f"{list(shape)}")
+    sizes = shape[-rank:]
+    for label, n, k, o in zip(("depth", "height", "width")[-rank:], sizes, kernel, output, strict=True):
+        if o <= 0 or k <= 0 or o + k - 1 > n:
+            raise RuntimeError(f"{name}(): pool {label} {k} too large relative to input {label} {n} for {o} windows")
+    batch = shape[0] if len(shape) == rank + 2 else 1
+    if samples is None:
+        samples = input.detach().new_empty((batch, shape[-rank - 1], rank)).uniform_()
+    if tuple(samples.layout.shape) != (batch, shape[-rank - 1], rank):
+        raise RuntimeError(f"{name}(): Expect _random_samples of shape {[batch, shape[-rank - 1], rank]}, got "
+                           f"{list(samples.layout.shape)}")
+    with no_grad():
+        places = _window_places(samples.to(input.dtype).view(*shape[:-rank], rank), sizes, kernel, output)
+        flat = _flat(input.detach(), rank)
+        windows = flat.gather(-1, places.reshape(*shape[:-rank], -1)).view(places.layout.shape)
+        best = places.gather(-1, windows.argmax(-1, keepdim=True)).squeeze(-1)
+    values = _flat(input, rank).gather(-1, best)
+    return values.view(*shape[:-rank], *output), best.view(*shape[:-rank], *output)
+
+
+def _window_places(samples: Any, sizes: tuple[int, ...], kernel: tuple[int, ...], output: tuple[int, ...]) -> Any:
+    """The flat places (*, windows, elements) of every window's elements."""
+    rank = len(sizes)
+    places: Any = 0
+    for axis, (n, k, o) in enumerate(zip(sizes, kernel, output, strict=True)):
+        # In planes the first random number is the width's, in volumes the depth's.
+        sample = samples.select(-1, rank - 1 - axis if rank == 2 else axis)
+        line = _starts(sample, n, k, o).unsqueeze(-1) + FUNCTIONS["arange"](k, device=samples.device)
+        view = [1] * (2 * rank)
+        view[axis], view[rank + axis] = o, k
+        places = places * n + line.view(*sample.layout.shape, *view)
+    return places.reshape(*samples.layout.shape[:-1], prod(output), prod(kernel))
