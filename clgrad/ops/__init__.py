@@ -4,6 +4,7 @@
 """
 
 from clgrad.ops import (  # noqa: F401
+    attention,
     composed,
     convolution,
     convolution3d,

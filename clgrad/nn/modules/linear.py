@@ -69,6 +69,10 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """A :class:`Linear` under the name that PyTorch gives the one inside of attention."""
+
+
 class Bilinear(Module):
     """``y_k = x1 @ weight_k @ x2 + bias_k``: (*, in1_features) and (*, in2_features) to (*, out_features)."""
 

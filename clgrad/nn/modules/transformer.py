@@ -1,0 +1,264 @@
+"""Transformers (Vaswani et al. 2017), with normalisation after or before each block (Xiong et al. 2020)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+from clgrad.creation import arange, full
+from clgrad.nn import functional as F
+from clgrad.nn import init
+from clgrad.nn.modules.activation import GELU, ReLU
+from clgrad.nn.modules.attention import MultiheadAttention
+from clgrad.nn.modules.container import ModuleList
+from clgrad.nn.modules.dropout import Dropout
+from clgrad.nn.modules.linear import Linear
+from clgrad.nn.modules.module import Module
+from clgrad.nn.modules.normalization import LayerNorm
+from clgrad.nn.multi_head import float_mask
+from clgrad.ops.registry import FUNCTIONS
+
+
+def _causal_mask(size: int, device: Any = None, dtype: Any = None) -> Any:
+    places = arange(size, device=device)
+    mask = full((size, size), -math.inf, dtype=dtype, device=device)
+    return FUNCTIONS["where"](places <= places.unsqueeze(1), 0.0, mask)
+
+
+def _is_causal(mask: Any, hint: bool | None, batch_first: bool, x: Any) -> bool:
+    """Whether a mask is the causal one: what the caller says, else by looking at it."""
+    if hint is not None or mask is None:
+        return bool(hint)
+    size = x.shape[0 if x.ndim == 2 or not batch_first else 1]
+    return tuple(mask.shape) == (size, size) and bool((mask == _causal_mask(size, mask.device, mask.dtype)).all())
+
+
+def _copies(module: Any, count: int) -> ModuleList:
+    return ModuleList([copy.deepcopy(module) for _ in range(count)])
+
+
+def _activation(activation: Any) -> Any:
+    if not isinstance(activation, str):
+        return activation
+    if activation not in ("relu", "gelu"):
+        raise RuntimeError(f"activation should be relu/gelu, not {activation}")
+    return getattr(F, activation)
+
+
+class Transformer(Module):
+    """An encoder and a decoder: source and target sequences to what the decoder makes of the target.
+
+    Args:
+        d_model: the width of all sequences. Default: 512.
+        nhead: heads of attention. Default: 8.
+        num_encoder_layers, num_decoder_layers: Default: 6.
+        dim_feedforward: the width inside of each layer's two linear maps. Default: 2048.
+        dropout: Default: 0.1.
+        activation: "relu", "gelu" or a function. Default: relu.
+        custom_encoder, custom_decoder: modules to use instead.
+        layer_norm_eps: Default: 1e-5.
+        batch_first: sequences are (batch, steps, width) instead of (steps, batch, width).
+        norm_first: normalise before each block instead of after.
+        bias: whether linear maps and normalisations have biases.
+    """
+
+    def __init__(self, d_model: int = 512, nhead: int = 8, num_encoder_layers: int = 6, num_decoder_layers: int = 6,
+                 dim_feedforward: int = 2048, dropout: float = 0.1, activation: str | Callable = F.relu,
+                 custom_encoder: Any = None, custom_decoder: Any = None, layer_norm_eps: float = 1e-5,
+                 batch_first: bool = False, norm_first: bool = False, bias: bool = True, device: Any = None,
+                 dtype: Any = None):
+        super().__init__()
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
+        options = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias)
+        if custom_encoder is not None:
+            self.encoder = custom_encoder
+        else:
+            norm = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
+            self.encoder = TransformerEncoder(TransformerEncoderLayer(*options, **place), num_encoder_layers, norm)
+        if custom_decoder is not None:
+            self.decoder = custom_decoder
+        else:
+            norm = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
+            self.decoder = TransformerDecoder(TransformerDecoderLayer(*options, **place), num_decoder_layers, norm)
+        self._reset_parameters()
+        self.d_model, self.nhead, self.batch_first = d_model, nhead, batch_first
+
+    def forward(self, src: Any, tgt: Any, src_mask: Any = None, tgt_mask: Any = None, memory_mask: Any = None,
+                src_key_padding_mask: Any = None, tgt_key_padding_mask: Any = None,
+                memory_key_padding_mask: Any = None, src_is_causal: bool | None = None,
+                tgt_is_causal: bool | None = None, memory_is_causal: bool = False) -> Any:
+        """The decoder's result for ``tgt``, of its shape."""
+        batch = 0 if self.batch_first else 1
+        if src.ndim == 3 and src.shape[batch] != tgt.shape[batch]:
+            raise RuntimeError(f"the batch number of src and tgt must be equal, got {src.shape[batch]} and "
+                               f"{tgt.shape[batch]}")
+        if src.shape[-1] != self.d_model or tgt.shape[-1] != self.d_model:
+            raise RuntimeError("the feature number of src and tgt must be equal to d_model, got "
+                               f"{src.shape[-1]}, {tgt.shape[-1]} and {self.d_model}")
+        memory = self.encoder(src, mask=src_mask, src_key_padding_mask=src_key_padding_mask, is_causal=src_is_causal)
+        return self.decoder(tgt, memory, tgt_mask=tgt_mask, memory_mask=memory_mask,
+                            tgt_key_padding_mask=tgt_key_padding_mask,
+                            memory_key_padding_mask=memory_key_padding_mask, tgt_is_causal=tgt_is_causal,
+                            memory_is_causal=memory_is_causal)
+
+    @staticmethod
+    def generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Any:
+        """A mask (sz, sz) that is added: -inf above the diagonal, else 0.
+
+        >>> import clgrad
+        >>> clgrad.nn.Transformer.generate_square_subsequent_mask(2)
+        tensor([[0., -inf],
+                [0., 0.]])
+        """
+        return _causal_mask(sz, device, dtype)
+
+    def _reset_parameters(self) -> None:
+        """Draws new initial values for all matrices (Glorot and Bengio 2010)."""
+        for parameter in self.parameters():
+            if parameter.ndim > 1:
+                init.xavier_uniform_(parameter)
+
+
+class TransformerEncoder(Module):
+    """Copies of an encoder layer, one after the other, and a normalisation at the end, or None.
+
+    ``enable_nested_tensor`` and ``mask_check`` are accepted; padded positions are always computed.
+    """
+
+    def __init__(self, encoder_layer: Any, num_layers: int, norm: Any = None, enable_nested_tensor: bool = True,
+                 mask_check: bool = True):
+        super().__init__()
+        self.layers = _copies(encoder_layer, num_layers)
+        self.num_layers, self.norm = num_layers, norm
+        self.enable_nested_tensor, self.use_nested_tensor, self.mask_check = enable_nested_tensor, False, mask_check
+
+    def forward(self, src: Any, mask: Any = None, src_key_padding_mask: Any = None,
+                is_causal: bool | None = None) -> Any:
+        """A tensor of the source's shape; a ``mask`` that is the causal one is recognised."""
+        src_key_padding_mask = float_mask(src_key_padding_mask, "src_key_padding_mask", src.dtype, mask, "mask")
+        mask = float_mask(mask, "mask", src.dtype)
+        causal = _is_causal(mask, is_causal, self.layers[0].self_attn.batch_first, src)
+        for layer in self.layers:
+            src = layer(src, src_mask=mask, is_causal=causal, src_key_padding_mask=src_key_padding_mask)
+        return src if self.norm is None else self.norm(src)
+
+
+class TransformerDecoder(Module):
+    """Copies of a decoder layer, one after the other, and a normalisation at the end, or None."""
+
+    def __init__(self, decoder_layer: Any, num_layers: int, norm: Any = None):
+        super().__init__()
+        self.layers = _copies(decoder_layer, num_layers)
+        self.num_layers, self.norm = num_layers, norm
+
+    def forward(self, tgt: Any, memory: Any, tgt_mask: Any = None, memory_mask: Any = None,
+                tgt_key_padding_mask: Any = None, memory_key_padding_mask: Any = None,
+                tgt_is_causal: bool | None = None, memory_is_causal: bool = False) -> Any:
+        """A tensor of the target's shape; a ``tgt_mask`` that is the causal one is recognised."""
+        causal = _is_causal(tgt_mask, tgt_is_causal, self.layers[0].self_attn.batch_first, tgt)
+        for layer in self.layers:
+            tgt = layer(tgt, memory, tgt_mask=tgt_mask, memory_mask=memory_mask,
+                        tgt_key_padding_mask=tgt_key_padding_mask,
+                        memory_key_padding_mask=memory_key_padding_mask, tgt_is_causal=causal,
+                        memory_is_causal=memory_is_causal)
+        return tgt if self.norm is None else self.norm(tgt)
+
+
+class _Layer(Module):
+    """What both kinds of layers share: self-attention, and two linear maps with an activation between them."""
+
+    def _feed_forward(self, x: Any, dropout: Any) -> Any:
+        return dropout(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+
+    def _self_attention(self, x: Any, mask: Any, padding: Any, causal: bool) -> Any:
+        return self.dropout1(self.self_attn(x, x, x, attn_mask=mask, key_padding_mask=padding, need_weights=False,
+                                            is_causal=causal)[0])
+
+    def __setstate__(self, state: dict) -> None:
+        super().__setstate__(state)
+        self.__dict__.setdefault("activation", F.relu)
+
+
+class TransformerEncoderLayer(_Layer):
+    """Self-attention and a feed-forward block, each with dropout, a residual connection and a normalisation.
+
+    Arguments as those of :class:`Transformer`.
+
+    >>> import clgrad
+    >>> clgrad.nn.TransformerEncoderLayer(8, 2, 16)(clgrad.zeros(5, 1, 8)).shape
+    torch.Size([5, 1, 8])
+    """
+
+    def __init__(self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
+                 activation: str | Callable = F.relu, layer_norm_eps: float = 1e-5, batch_first: bool = False,
+                 norm_first: bool = False, bias: bool = True, device: Any = None, dtype: Any = None):
+        super().__init__()
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **place)
+        self.linear1 = Linear(d_model, dim_feedforward, bias, **place)
+        self.dropout = Dropout(dropout)
+        self.linear2 = Linear(dim_feedforward, d_model, bias, **place)
+        self.norm_first = norm_first
+        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
+        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
+        self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
+        activation = _activation(activation)
+        relu, gelu = activation is F.relu or isinstance(activation, ReLU), activation is F.gelu or isinstance(
+            activation, GELU)
+        self.activation_relu_or_gelu = 1 if relu else 2 if gelu else 0
+        self.activation = activation
+
+    def forward(self, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False) -> Any:
+        """A tensor of the source's shape."""
+        src_key_padding_mask = float_mask(src_key_padding_mask, "src_key_padding_mask", src.dtype, src_mask, "src_mask")
+        src_mask = float_mask(src_mask, "src_mask", src.dtype)
+        if self.norm_first:
+            src = src + self._self_attention(self.norm1(src), src_mask, src_key_padding_mask, is_causal)
+            return src + self._feed_forward(self.norm2(src), self.dropout2)
+        src = self.norm1(src + self._self_attention(src, src_mask, src_key_padding_mask, is_causal))
+        return self.norm2(src + self._feed_forward(src, self.dropout2))
+
+
+class TransformerDecoderLayer(_Layer):
+    """Self-attention, attention to the encoder's result, and a feed-forward block, each with dropout, a residual
+    connection and a normalisation.
+
+    Arguments as those of :class:`Transformer`.
+    """
+
+    def __init__(self, d_model: int, nhead: int, dim_feedforward: int = 2048, dropout: float = 0.1,
+                 activation: str | Callable = F.relu, layer_norm_eps: float = 1e-5, batch_first: bool = False,
+                 norm_first: bool = False, bias: bool = True, device: Any = None, dtype: Any = None):
+        super().__init__()
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
+        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **place)
+        self.multihead_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, **place)
+        self.linear1 = Linear(d_model, dim_feedforward, bias, **place)
+        self.dropout = Dropout(dropout)
+        self.linear2 = Linear(dim_feedforward, d_model, bias, **place)
+        self.norm_first = norm_first
+        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
+        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
+        self.norm3 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
+        self.dropout1, self.dropout2, self.dropout3 = Dropout(dropout), Dropout(dropout), Dropout(dropout)
+        self.activation = _activation(activation)
+
+    def forward(self, tgt: Any, memory: Any, tgt_mask: Any = None, memory_mask: Any = None,
+                tgt_key_padding_mask: Any = None, memory_key_padding_mask: Any = None, tgt_is_causal: bool = False,
+                memory_is_causal: bool = False) -> Any:
+        """A tensor of the target's shape."""
+        own = (tgt_mask, tgt_key_padding_mask, tgt_is_causal)
+        other = (memory, memory_mask, memory_key_padding_mask, memory_is_causal)
+        if self.norm_first:
+            tgt = tgt + self._self_attention(self.norm1(tgt), *own)
+            tgt = tgt + self._attention(self.norm2(tgt), *other)
+            return tgt + self._feed_forward(self.norm3(tgt), self.dropout3)
+        tgt = self.norm1(tgt + self._self_attention(tgt, *own))
+        tgt = self.norm2(tgt + self._attention(tgt, *other))
+        return self.norm3(tgt + self._feed_forward(tgt, self.dropout3))
+
+    def _attention(self, x: Any, memory: Any, mask: Any, padding: Any, causal: bool) -> Any:
+        return self.dropout2(self.multihead_attn(x, memory, memory, attn_mask=mask, key_padding_mask=padding,
+                                                 need_weights=False, is_causal=causal)[0])
