@@ -112,6 +112,7 @@ from clgrad.nn.pools import (
     max_unpool2d,
     max_unpool3d,
 )
+from clgrad.ops.attention import scaled_dot_product_attention
 from clgrad.ops.convolution import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from clgrad.ops.convolution3d import conv3d, conv_tbc, conv_transpose3d
 from clgrad.ops.distances import cosine_similarity, length, pairwise_distance, pdist

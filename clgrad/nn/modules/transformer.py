@@ -176,10 +176,6 @@ class _Layer(Module):
         return self.dropout1(self.self_attn(x, x, x, attn_mask=mask, key_padding_mask=padding, need_weights=False,
                                             is_causal=causal)[0])
 
-    def __setstate__(self, state: dict) -> None:
-        super().__setstate__(state)
-        self.__dict__.setdefault("activation", F.relu)
-
 
 class TransformerEncoderLayer(_Layer):
     """Self-attention and a feed-forward block, each with dropout, a residual connection and a normalisation.
