@@ -6,6 +6,12 @@ import math
 from typing import Any
 
 from clgrad import dtypes
+from clgrad.autograd import engine
+from clgrad.autograd.grad_mode import enable_grad, mode
+from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.kernels import attention as kernels
+from clgrad.ops.copying import cast, empty, full
+from clgrad.ops.execute import check_device, execute
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import broadcast_shapes
 
@@ -73,6 +79,105 @@ def composed(query: Any, key: Any, value: Any, mask: Any, dropout_p: float, is_c
     return weights.matmul(value)
 
 
+def _covered(q: Any, v: Any, mask: Any, dropout_p: float, scale: float) -> bool:
+    """Whether the kernel does this case."""
+    own = q.layout
+    return not (dropout_p or mask is not None and mask._requires_grad or not own.numel or not v.layout.numel
+                or max(own.shape[-1], v.layout.shape[-1]) > kernels.MOST_SIZE or not math.isfinite(scale))
+
+
+def _prepared(x: Any, kind: Any, multiple: int) -> Any:
+    """An operand as the kernel wants it: four dimensions, the last dense and of a multiple's size."""
+    x = cast(x, kind)
+    shape = x.layout.shape
+    missing = -shape[-1] % multiple
+    if missing:
+        x = FUNCTIONS["pad"](x, (0, missing))
+    elif x.layout.strides[-1] != 1:
+        x = x.contiguous()
+    return x.reshape(-1, *x.layout.shape[-3:]) if len(shape) > 4 else x[(None,) * (4 - len(shape))]
+
+
+_plans: dict[tuple, kernels.Plan] = {}
+
+
+def _plan(make: Any, q: Any, k: Any, v: Any, mask: Any, out: Any, causal: bool, scale: float) -> kernels.Plan:
+    key = (make, q.layout, k.layout, v.layout, None if mask is None else mask.layout, out.layout, causal, scale)
+    found = _plans.get(key)
+    if found is None:
+        batch, heads, steps, size = q.layout.shape
+        shared, keys = k.layout.shape[1:3]
+        problem = kernels.Problem(
+            q.layout.device.compute, q.layout.dtype, (batch, heads, shared, steps, keys, size, v.layout.shape[-1]),
+            *(x.layout.strides[:3] for x in (q, k, v)), None if mask is None else mask.layout.strides,
+            mask is not None and mask.layout.dtype is dtypes.bool, out.layout.strides[:3], causal, scale)
+        found = _plans[key] = make(problem)
+    return found
+
+
+def _fused(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float) -> Any:
+    """Attention of prepared operands (batch, heads, steps, size) in one launch, and two or one for its gradients.
+
+    Measured at 8 x 8 heads of 512 x 64 on two cores: a third of the time of the composition, whose scores take 64 MiB.
+    """
+    batch, heads, steps, _ = q.layout.shape
+    width = v.layout.shape[-1]
+    place = q.layout.device
+    # (batch, steps, heads, width) in memory: the heads of a step lie side by side, as the projection after it wants.
+    out = empty((batch, heads, steps, width), q.layout.dtype, place, (heads * steps * width, width, heads * width, 1))
+    lse = empty((batch, heads, steps), q.layout.dtype, place)
+    execute(_plan(kernels.plan, q, k, v, mask, out, causal, scale), (q, k, v, mask), (out, lse))
+    if not needs_graph(q, k, v):
+        return out
+    saved = Saved("scaled_dot_product_attention", [q, k, v, mask, lse])
+
+    def backward(g: Any) -> tuple:
+        q, k, v, mask, lse, out = saved.unpack()
+        if mode.enabled:
+            with enable_grad():
+                operands = [x if x._requires_grad else x.detach().requires_grad_() for x in (q, k, v)]
+                again = composed(operands[0], *(_repeated(x, heads) for x in operands[1:]), mask, 0.0, causal, scale)
+                return engine.grad(again, operands, g, create_graph=True)
+        if g.layout.strides != out.layout.strides:
+            g = empty(out.layout.shape, out.layout.dtype, place, out.layout.strides).copy_(g)
+        delta = (g * out).sum(-1).contiguous()
+        dq = empty(q.layout.shape, q.layout.dtype, place)
+        dk, dv = (full(x.layout.shape, 0, x.layout.dtype, place) for x in (k, v))
+        execute(_plan(kernels.backward_plan, q, k, v, mask, out, causal, scale), (q, k, v, mask, g, lse, delta),
+                (dq, dk, dv))
+        return dq, dk, dv
+    attach(out, "ScaledDotProductAttention", (q, k, v), backward, saved)
+    saved.add_output(out)
+    return out
+
+
+def _attend(query: Any, key: Any, value: Any, mask: Any, causal: bool, scale: float) -> Any:
+    """Brings any operands into the kernel's form, and its result into theirs."""
+    kind, width = query.layout.dtype, value.layout.shape[-1]
+    device = check_device("scaled_dot_product_attention", query, key, value, mask)
+    multiple = kernels.multiple(device, kind.compute)
+    lead = broadcast_shapes(*(x.layout.shape[:-3] for x in (query, key, value)))
+    own = query.layout.shape[-3:-2]
+    shared = broadcast_shapes(key.layout.shape[-3:-2], value.layout.shape[-3:-2])
+    if shared and own in ((), (1,)):
+        own = shared
+    if own:
+        query = query.expand(*lead, *own, *query.layout.shape[-2:])
+        key, value = (x.expand(*lead, *(shared or (1,)), *x.layout.shape[-2:]) for x in (key, value))
+    outer = query.layout.shape[:-2]
+    if mask is not None:
+        mask = mask.detach() if mask.layout.dtype is dtypes.bool else cast(mask.detach(), kind.compute)
+        mask = mask.expand(*outer, query.layout.shape[-2], key.layout.shape[-2])
+        mask = mask.reshape(-1, *mask.layout.shape[-3:]) if mask.layout.ndim > 4 else mask[
+            (None,) * (4 - mask.layout.ndim)]
+    q, k, v = (_prepared(x, kind.compute, multiple) for x in (query, key, value))
+    result = _fused(q, k, v, mask, causal, scale)
+    if result.layout.shape[-1] != width:
+        result = result.narrow(-1, 0, width)
+    result = result.reshape(*outer, *result.layout.shape[-2:]) if len(outer) != 2 else result
+    return cast(result, kind)
+
+
 @operator("scaled_dot_product_attention", method=False)
 def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0,
                                  is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False) -> Any:
@@ -105,7 +210,10 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: An
     _check(query, key, value, attn_mask, dropout_p, is_causal, enable_gqa)
     size = query.layout.shape[-1]
     scale = 1.0 / math.sqrt(size) if scale is None and size else scale or 0.0
+    if not enable_gqa:
+        broadcast_shapes(query.layout.shape[:-2], key.layout.shape[:-2], value.layout.shape[:-2])
+    if _covered(query, value, attn_mask, dropout_p, scale):
+        return _attend(query, key, value, attn_mask, is_causal, scale)
     if enable_gqa and query.layout.ndim > 2:
         key, value = (_repeated(x, query.layout.shape[-3]) for x in (key, value))
-    broadcast_shapes(query.layout.shape[:-2], key.layout.shape[:-2], value.layout.shape[:-2])
     return composed(query, key, value, attn_mask, dropout_p, is_causal, scale)

@@ -1,0 +1,98 @@
+"""Launcher of ``attention.cl``: attention and its gradients in memory that grows with the lengths, not their product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.dtypes import dtype
+from clgrad.runtime import Bound, Device
+from clgrad.shapes import divide_up
+
+GROUP = 64      # work-items of a group on GPUs
+MOST_SIZE = 256  # of queries, keys and values: what a work-item keeps of them is private
+BLOCK = 64      # keys of a block
+STRIPS = 2      # strips of queries of a block
+
+Strides = tuple[int, ...]
+
+
+class Plan:
+    """One or several launches that take the same operands: ``plan(buffer, offset, buffer, offset, ...)``."""
+
+    __slots__ = ("device", "bounds", "cost")
+
+    def __init__(self, device: Device, bounds: list[Bound], cost: tuple[int, int]):
+        self.device, self.bounds, self.cost = device, bounds, cost
+
+    def __call__(self, *operands: Any) -> None:
+        buffers = list(operands[0::2])
+        if buffers[3] is None:  # no mask: the kernel takes any buffer
+            buffers[3] = buffers[0]
+        for bound in self.bounds:
+            self.device.run(bound, tuple(buffers), tuple(operands[1::2]))
+
+
+def multiple(device: Device, kind: dtype) -> int:
+    """What the sizes of queries, keys and values have to be multiples of."""
+    return 2 * _lanes(device, kind)
+
+
+def _lanes(device: Device, kind: dtype) -> int:
+    return max(4, device.limits.vector_width * 4 // kind.itemsize) if device.is_cpu else 8
+
+
+class Problem:
+    """Sizes and strides (of batch, head, step; the last dimension's is 1) of one attention."""
+
+    def __init__(self, device: Device, kind: dtype, sizes: tuple[int, int, int, int, int, int, int],
+                 q: Strides, k: Strides, v: Strides, mask: Strides | None, mask_is_bool: bool, out: Strides,
+                 causal: bool, scale: float):
+        self.device, self.kind = device, kind
+        self.batch, self.heads, self.shared, self.steps, self.keys, self.size, self.value_size = sizes
+        self.mask_kind = 0 if mask is None else 1 if mask_is_bool else 2
+        group = self.heads // self.shared
+        reach = max(sum(abs(s) * n for s, n in zip(strides, (self.batch, self.heads, max(self.steps, self.keys)),
+                                                   strict=False)) for strides in (q, k, v, out, mask or (0,)))
+        self.index = "l" if reach >= 2**31 - 2**16 else "i"
+        self.constants = (self.heads, group, self.steps, self.keys, *q, *k, *v, *(mask or (0, 0, 0, 0)), *out,
+                          int(causal), scale)
+        work = self.batch * self.heads * self.steps * self.keys * (self.size + self.value_size)
+        self.cost = (2 * work // (2 if causal else 1),
+                     self.batch * (self.heads * self.steps + self.shared * self.keys)
+                     * (self.size + self.value_size) * kind.itemsize)
+
+    def bound(self, name: str, buffers: int, grid: tuple[int, ...]) -> Bound:
+        """A launch of one of the file's kernels, whose items are ``grid``."""
+        macros = {"REAL": self.kind.cl, "D": self.size, "DV": self.value_size, "MASK": self.mask_kind,
+                  "INDEX": "long" if self.index == "l" else "int"}
+        local: tuple[int, ...] = (1,) * len(grid)
+        if self.device.is_cpu:
+            macros |= {"VW": _lanes(self.device, self.kind), "TILES": STRIPS, "BLOCK": BLOCK}
+        else:
+            macros["VW"] = 1
+            local = (GROUP, *local[1:])
+            grid = (divide_up(grid[0], GROUP) * GROUP, *grid[1:])
+        real = "f" if self.kind.cl == "float" else "d"
+        signature = "P" * buffers + self.index * (buffers + len(self.constants) - 2) + "i" + real
+        kernel = self.device.kernel("attention.cl", name, macros, signature)
+        return Bound(kernel, grid, local, buffers, self.index * buffers, self.constants)
+
+
+def plan(p: Problem) -> Plan:
+    """Operands: q, k, v, mask (or None), out, lse."""
+    queries = p.steps
+    if p.device.is_cpu:
+        queries = divide_up(p.steps, STRIPS * multiple(p.device, p.kind))
+    return Plan(p.device, [p.bound("attention_forward", 6, (queries, p.batch * p.heads))], p.cost)
+
+
+def backward_plan(p: Problem) -> Plan:
+    """Operands: q, k, v, mask (or None), the gradient of out (with out's strides), lse, delta, dq, dk, dv.
+
+    ``delta`` holds the sums of products of out and its gradient; dk and dv are zeros before.
+    """
+    cost = (p.cost[0] * 5 // 2, 2 * p.cost[1])
+    if p.device.is_cpu:
+        return Plan(p.device, [p.bound("attention_backward", 10, (p.batch * p.shared,))], cost)
+    return Plan(p.device, [p.bound("attention_backward_query", 10, (p.steps, p.batch * p.heads)),
+                           p.bound("attention_backward_key", 10, (p.keys, p.batch * p.shared))], cost)
