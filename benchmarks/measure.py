@@ -32,6 +32,16 @@ class Row:
     tolerance: float = 1e-4
 
 
+def values(*shape: int) -> np.ndarray:
+    """Standard normal float32 numbers, the same in every run."""
+    return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
+
+
+def tensors(library: Any, *shapes: tuple[int, ...], requires_grad: bool = False) -> list[Any]:
+    """Inputs of a row, the same in both libraries."""
+    return [library.tensor(values(*shape), requires_grad=requires_grad) for shape in shapes]
+
+
 @dataclass
 class Measured:
     """The best seconds a call of each library, and of clgrad the caller's own part."""

@@ -7,17 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import Row
-
-
-def values(*shape: int) -> np.ndarray:
-    """Standard normal float32 numbers, the same in every run."""
-    return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
-
-
-def tensors(library: Any, *shapes: tuple[int, ...], requires_grad: bool = False) -> list[Any]:
-    """Inputs of a row, the same in both libraries."""
-    return [library.tensor(values(*shape), requires_grad=requires_grad) for shape in shapes]
+from benchmarks import sequences
+from benchmarks.measure import Row, tensors, values
 
 
 def pointwise() -> Iterator[Row]:
@@ -213,4 +204,5 @@ def loading() -> Iterator[Row]:
 
 GROUPS = {"pointwise": pointwise, "sum": reductions, "softmax": softmaxes, "gemm": products, "conv2d": convolutions,
           "pool": pools, "training": training,
-          "loading": loading}
+          "loading": loading,
+          **sequences.GROUPS}
