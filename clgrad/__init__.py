@@ -9,7 +9,7 @@ tensor([2., 4., 6.])
 
 from math import e, inf, nan, pi
 
-from clgrad import autograd, cuda, errors, multiprocessing, nn, optim, utils
+from clgrad import autograd, cuda, errors, multiprocessing, nn, optim, utils, vision
 from clgrad import creation as _creation
 from clgrad import sampling as _sampling
 from clgrad.autograd import (

@@ -1,1 +1,11 @@
-"""Pictures: transforms, data sets, models, in torchvision's shape."""
+"""Pictures: transforms, data sets, models, in torchvision's shape.
+
+>>> import numpy as np
+>>> from clgrad.vision import transforms
+>>> transforms.ToTensor()(np.zeros((4, 5, 3), np.uint8)).shape
+torch.Size([3, 4, 5])
+"""
+
+from clgrad.vision import datasets, io, transforms, utils
+
+__all__ = ["datasets", "io", "transforms", "utils"]
