@@ -92,6 +92,15 @@ def from_numpy(numpy_dtype: np.dtype) -> dtype:
     return found
 
 
+_TYPE_NAMES = {"uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "float16": "Half",
+               "bfloat16": "BFloat16", "float32": "Float", "float64": "Double", "bool": "Bool"}
+
+
+def type_name(d: dtype) -> str:
+    """The name that PyTorch's messages have for a dtype, such as ``Float``."""
+    return _TYPE_NAMES.get(d.name, d.name)
+
+
 def float32_to_bfloat16(values: np.ndarray) -> np.ndarray:
     """The upper 16 bits of float32 values, rounded to nearest even; NaN stays NaN."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)

@@ -112,6 +112,16 @@ def has_overlap(shape: Sequence[int], strides: Sequence[int]) -> bool:
     return any(size > 1 and stride == 0 for size, stride in zip(shape, strides, strict=True))
 
 
+def sees_twice(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether two indices may share an element: a dimension's step does not pass over what smaller steps reach."""
+    reach = 0
+    for stride, size in sorted((stride, size) for size, stride in zip(shape, strides, strict=True) if size != 1):
+        if stride <= reach:
+            return True
+        reach += stride * (size - 1)
+    return False
+
+
 def extent(shape: Sequence[int], strides: Sequence[int]) -> int:
     """How many elements of storage, from the first to the last that is used, a view reaches over."""
     if 0 in shape:

@@ -4,12 +4,15 @@
 """
 
 from clgrad.ops import (  # noqa: F401
+    arranging,
     attention,
     composed,
     convolution,
     convolution3d,
     copying,
+    diagonals,
     distances,
+    einsum,
     gathering,
     grid_sampling,
     interpolation,
@@ -18,6 +21,7 @@ from clgrad.ops import (  # noqa: F401
     padding,
     pointwise,
     pooling,
+    products,
     random,
     recurrent,
     reduction,

@@ -270,10 +270,11 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
 
 
 @operator("flip")
-def flip(input: Any, *dims: Any) -> Any:
-    """A copy with the order of elements reversed along dimensions."""
+def flip(input: Any, *axes_: Any, dims: Any = None) -> Any:
+    """A copy with the order of elements reversed along ``dims``, given as a sequence or one by one."""
     rank = input.layout.ndim
-    listed = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    given = axes_ if dims is None else (dims,)
+    listed = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
     axes = {normalize_dim(d, rank) for d in listed}
     if len(axes) != len(tuple(listed)):
         raise RuntimeError(f"dim appears multiple times in the list of dims {list(listed)}")
@@ -290,9 +291,10 @@ def flip(input: Any, *dims: Any) -> Any:
 
 
 @operator("repeat", function=False)
-def repeat(x: Any, *repeats: Any) -> Any:
+def repeat(x: Any, *counts: Any, repeats: Any = None) -> Any:
     """The tensor tiled: copied ``repeats[d]`` times along each dimension d, new dimensions in front."""
-    times = repeats[0] if len(repeats) == 1 and isinstance(repeats[0], (tuple, list)) else repeats
+    given = counts if repeats is None else (repeats,)
+    times = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
     lead = len(times) - x.layout.ndim
     if lead < 0:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
@@ -304,9 +306,10 @@ def repeat(x: Any, *repeats: Any) -> Any:
 
 
 @operator("tile")
-def tile(input: Any, *dims: Any) -> Any:
+def tile(input: Any, *counts: Any, dims: Any = None) -> Any:
     """``repeat`` with missing counts in front taken as 1."""
-    times = dims[0] if len(dims) == 1 and isinstance(dims[0], (tuple, list)) else dims
+    given = counts if dims is None else (dims,)
+    times = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
     return repeat(input, (1,) * (input.layout.ndim - len(times)) + tuple(times))
 
 

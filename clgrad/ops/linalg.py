@@ -11,7 +11,8 @@ from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
 from clgrad.kernels import gemm
 from clgrad.layout import Layout
 from clgrad.ops.copying import empty
-from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.ops.output import add_in_place, store
+from clgrad.ops.registry import operator
 from clgrad.runtime import settle
 from clgrad.shapes import Shape, broadcast_shapes, broadcast_strides, collapse
 
@@ -138,7 +139,7 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
         if not isinstance(t, TensorBase):
             raise TypeError(f"matmul(): arguments must be Tensors, not {type(t).__name__}")
     if out is not None:
-        return out.resize_(0).resize_(matmul(input, other).shape).copy_(matmul(input, other))
+        return store("matmul", matmul(input, other), out)
     a, b = input.layout, other.layout
     if not a.ndim or not b.ndim:
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
@@ -153,7 +154,7 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     if left.layout.ndim > 2 and right.layout.ndim == 2:
         # A batch of rows against one matrix is one product of many rows.
         shape = (*left.layout.shape[:-1], right.layout.shape[-1])
-        result = _batched(left.reshape(-1, inner_a), right, "Mm").view(shape)
+        result = _batched(left.reshape(prod(shape[:-1]), inner_a), right, "Mm").view(shape)
     else:
         both = left.layout.ndim > 2 or right.layout.ndim > 2
         result = _batched(left, right, "Bmm" if both else "Mm")
@@ -178,15 +179,11 @@ def _ranks(name: str, *pairs: tuple[Any, int]) -> None:
                                f"shape {list(t.layout.shape)}")
 
 
-def _result(value: Any, out: Any) -> Any:
-    return value if out is None else out.resize_(value.layout.shape).copy_(value)
-
-
 @operator("mm")
 def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     """The product of two matrices."""
     _ranks("mm", (input, 2), (mat2, 2))
-    return _result(matmul(input, mat2), out)
+    return store("mm", matmul(input, mat2), out)
 
 
 @operator("bmm")
@@ -197,7 +194,7 @@ def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:
         b, m, k = input.layout.shape
         raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{b}, {k}] but got: "
                            f"{list(mat2.layout.shape[:2])}.")
-    return _result(matmul(input, mat2), out)
+    return store("bmm", matmul(input, mat2), out)
 
 
 @operator("mv")
@@ -207,7 +204,7 @@ def mv(input: Any, vec: Any, *, out: Any = None) -> Any:
     if input.layout.shape[1] != vec.layout.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({input.layout.shape[0]}), mat "
                            f"({input.layout.shape[0]}x{input.layout.shape[1]}), vec ({vec.layout.shape[0]})")
-    return _result(matmul(input, vec), out)
+    return store("mv", matmul(input, vec), out)
 
 
 @operator("dot")
@@ -218,21 +215,27 @@ def dot(input: Any, tensor: Any, *, out: Any = None) -> Any:
     if input.layout.shape != tensor.layout.shape:
         raise RuntimeError(f"inconsistent tensor size, expected tensor {list(input.layout.shape)} and src "
                            f"{list(tensor.layout.shape)} to have the same number of elements")
-    return _result(_batched(input.unsqueeze(0), tensor.unsqueeze(1), "Dot").view(()), out)
+    return store("dot", _batched(input.unsqueeze(0), tensor.unsqueeze(1), "Dot").view(()), out)
 
 
 @operator("outer", "ger")
 def outer(input: Any, vec2: Any, *, out: Any = None) -> Any:
     """All products of two vectors' elements."""
     _ranks("outer", (input, 1), (vec2, 1))
-    return _result(input.unsqueeze(1) * vec2.unsqueeze(0), out)
+    return store("outer", input.unsqueeze(1) * vec2.unsqueeze(0), out)
 
 
 def _combine(x: Any, value: Any, beta: Any, alpha: Any) -> Any:
+    """beta * x + alpha * value, x broadcast."""
+    if broadcast_shapes(x.layout.shape, value.layout.shape) != value.layout.shape:
+        raise RuntimeError(f"The expanded size of the tensor ({list(value.layout.shape)}) must match the existing size "
+                           f"({list(x.layout.shape)})")
+    if not value.layout.dtype.is_floating_point:
+        beta, alpha = int(beta), int(alpha)
     if alpha != 1:
         value = value * alpha
     if beta == 0:
-        return value.expand(FUNCTIONS["broadcast_shapes"](x.layout.shape, value.layout.shape))
+        return value
     return (x if beta == 1 else x * beta) + value
 
 
@@ -241,32 +244,39 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, ou
     """beta * input + alpha * (mat1 @ mat2)."""
     _ranks("addmm", (mat1, 2), (mat2, 2))
     if beta == 1 and alpha == 1 and input.layout.ndim == 1 and input.layout.shape[0] == mat2.layout.shape[1]:
-        return _result(linear(mat1, mat2.t(), input), out)
-    return _result(_combine(input, matmul(mat1, mat2), beta, alpha), out)
+        return store("addmm", linear(mat1, mat2.t(), input), out)
+    return store("addmm", _combine(input, matmul(mat1, mat2), beta, alpha), out)
 
 
 @operator("addmv")
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * (mat @ vec)."""
-    return _result(_combine(input, mv(mat, vec), beta, alpha), out)
+    return store("addmv", _combine(input, mv(mat, vec), beta, alpha), out)
 
 
 @operator("addr")
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * outer(vec1, vec2)."""
-    return _result(_combine(input, outer(vec1, vec2), beta, alpha), out)
+    if not vec1.layout.dtype.is_floating_point:
+        for name, factor in (("beta", beta), ("alpha", alpha)):
+            if isinstance(factor, float):
+                raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
+    return store("addr", _combine(input, outer(vec1, vec2), beta, alpha), out)
 
 
 @operator("baddbmm")
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * bmm(batch1, batch2)."""
-    return _result(_combine(input, bmm(batch1, batch2), beta, alpha), out)
+    return store("baddbmm", _combine(input, bmm(batch1, batch2), beta, alpha), out)
 
 
 @operator("addbmm")
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * the sum over the batch of bmm(batch1, batch2)."""
-    return _result(_combine(input, bmm(batch1, batch2).sum(0), beta, alpha), out)
+    return store("addbmm", _combine(input, bmm(batch1, batch2).sum(0), beta, alpha), out)
+
+
+add_in_place("addmm", "addmv", "addr", "baddbmm", "addbmm")
 
 
 @operator("linear", method=False)
@@ -289,7 +299,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if bias is not None and bias.layout.shape != w.shape[:1]:
         plain = linear(input, weight)
         return plain + bias.expand(plain.layout.shape)
-    flat = input if x.ndim == 2 else input.reshape(-1, x.shape[-1])
+    flat = input if x.ndim == 2 else input.reshape(prod(x.shape[:-1]), x.shape[-1])
     rows, features = flat.layout.shape[0], w.shape[0]
     out = empty((rows, features), x.dtype, x.device)
     if out.layout.numel:

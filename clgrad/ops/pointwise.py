@@ -56,7 +56,7 @@ def result_dtype(op: Pointwise, layouts: list[Layout | None], numbers: list[dtyp
     if op.kind == "float" and not common.is_floating_point:
         common = dtypes.get_default_dtype()
     if op.kind == "integer" and common.is_floating_point:
-        raise NotImplementedError(f"\"{op.name}\" not implemented for '{common.name}'")
+        raise NotImplementedError(f"\"{op.name}\" not implemented for '{dtypes.type_name(common)}'")
     return common, dtypes.bool if op.kind == "bool" else common
 
 
@@ -97,8 +97,8 @@ def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -
         raise RuntimeError(f"{op.name}: output with shape {list(out.shape)} doesn't match the broadcast shape "
                            f"{list(shape)}")
     elif op.name != "_copy" and not dtypes.can_cast(result, out.dtype):
-        raise RuntimeError(f"{op.name}: result type {result.name} can't be cast to the desired output type "
-                           f"{out.dtype.name}")
+        raise RuntimeError(f"{op.name}: result type {dtypes.type_name(result)} can't be cast to the desired output "
+                           f"type {dtypes.type_name(out.dtype)}")
     shape = out.shape
     _check_fp64(device, op.name, [*(a.dtype for a in known), common])
     calc = elementwise.calc_type(common)

@@ -14,8 +14,10 @@ from clgrad.shapes import (
     as_shape,
     broadcast_strides,
     contiguous_strides,
+    extent,
     infer_shape,
     normalize_dim,
+    sees_twice,
     view_strides,
 )
 
@@ -94,12 +96,12 @@ def view_dtype(x: Any, dtype: Any) -> Any:
 
 
 @operator("reshape")
-def reshape(input: Any, *shape: Any) -> Any:
+def reshape(input: Any, *sizes: Any, shape: Any = None) -> Any:
     """The elements in another shape: a view where possible, else a copy."""
-    if not shape:
+    if shape is None and not sizes:
         raise TypeError("reshape() missing 1 required argument: 'shape'")
     old = input.layout
-    wanted = infer_shape(sizes_of(shape), old.numel)
+    wanted = infer_shape(sizes_of(sizes if shape is None else (shape,)), old.numel)
     strides = view_strides(old.shape, old.strides, wanted)
     if strides is None:
         input, strides = input.contiguous(), contiguous_strides(wanted)
@@ -121,10 +123,10 @@ def reshape_as(x: Any, other: Any) -> Any:
 
 
 @operator("permute")
-def permute(input: Any, *dims: Any) -> Any:
-    """The dimensions in another order."""
+def permute(input: Any, *order_: Any, dims: Any = None) -> Any:
+    """The dimensions in another order, ``dims``, given as a sequence or one by one."""
     rank = input.layout.ndim
-    order = tuple(normalize_dim(d, rank) for d in sizes_of(dims))
+    order = tuple(normalize_dim(d, rank) for d in sizes_of(order_ if dims is None else (dims,)))
     if sorted(order) != list(range(rank)):
         raise RuntimeError(f"permute(dims): dims {list(order)} must name each of the {rank} dimensions once")
     shape, strides = input.layout.shape, input.layout.strides
@@ -133,7 +135,7 @@ def permute(input: Any, *dims: Any) -> Any:
                      lambda b: b.permute(order), "Permute", lambda g: g.permute(inverse))
 
 
-@operator("transpose", "swapaxes", "swapdims")
+@operator("transpose")
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Two dimensions exchanged."""
     rank = input.layout.ndim
@@ -216,6 +218,8 @@ def broadcast_to(input: Any, size: Any) -> Any:
 @operator("broadcast_tensors", method=False)
 def broadcast_tensors(*tensors: Any) -> tuple:
     """The tensors, each expanded to their common shape."""
+    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
+        tensors = tuple(tensors[0])
     from_shapes = [t.layout.shape for t in tensors]
     shape = FUNCTIONS["broadcast_shapes"](*from_shapes)
     return tuple([expand(t, shape) for t in tensors])
@@ -338,6 +342,11 @@ def unfold(x: Any, dimension: int, size: int, step: int) -> Any:
         raise RuntimeError(f"maximum size for tensor at dimension {dim} is {shape[dim]} but size is {size}")
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
+    if size < 0:
+        raise RuntimeError(f"size is {size} but must be >= 0")
+    if not x.layout.ndim:
+        # A scalar is unfolded like a vector of one element, whose only window is that element.
+        return make_view(x, x.offset, (size,), (1,), lambda b: b.unfold(dim, size, step), "Unfold", lambda g: g.sum())
     count = (shape[dim] - size) // step + 1
 
     def backward(g: Any) -> Any:
@@ -361,7 +370,7 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
     return split(input, max(-(-size // chunks), 1), dim) if size else split(input, [0] * chunks, dim)
 
 
-@operator("split", "split_with_sizes")
+@operator("split")
 def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
     """Pieces of one size (the last may be smaller), or of the given sizes."""
     dim = normalize_dim(dim, tensor.layout.ndim)
@@ -411,19 +420,38 @@ def unbind(input: Any, dim: int = 0) -> tuple:
 
 @operator("as_strided")
 def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
-    """Any window on the storage. Gradients are defined where no element is seen twice."""
+    """Any window on the storage. An element that is seen more than once gets the sum of its gradients."""
     shape, strides = as_shape(size), tuple(stride)
     if len(shape) != len(strides):
         raise RuntimeError("mismatch in length of strides and shape")
     offset = input.offset if storage_offset is None else storage_offset
-    reach = offset + (0 if 0 in shape else 1 + sum((s - 1) * t for s, t in zip(shape, strides, strict=True)))
+    reach = offset + extent(shape, strides)
     if reach * input.layout.dtype.itemsize > input.memory.nbytes or any(s < 0 for s in strides):
         raise RuntimeError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset} requiring"
                            f" a storage size of {reach * input.layout.dtype.itemsize} are out of bounds for storage of "
                            f"size {input.memory.nbytes}")
-    relative = offset - input.offset
-    return window(input, offset, shape, strides,
-                  lambda b: as_strided(b, shape, strides, b.offset + relative), "AsStrided")
+    relative, own, place = offset - input.offset, input.layout, input.offset
+    first = min(offset, place)
+    count = max(reach, place + own.extent) - first
+
+    def backward(g: Any) -> Any:
+        memory = g.new_zeros(count)
+        if sees_twice(shape, strides):
+            positions = _positions(shape, strides, offset - first, g.device)
+            memory = memory.scatter_add(0, positions.reshape(-1), g.reshape(-1))
+        else:
+            as_strided(memory, shape, strides, offset - first).copy_(g)
+        return as_strided(memory, own.shape, own.strides, place - first)
+    return make_view(input, offset, shape, strides, lambda b: as_strided(b, shape, strides, b.offset + relative),
+                     "AsStrided", backward)
+
+
+def _positions(shape: Shape, strides: Shape, start: int, device: Any) -> Any:
+    """Where in the storage each element of a window stands."""
+    total = FUNCTIONS["arange"](start, start + 1, device=device)
+    for size, stride in zip(shape, strides, strict=True):
+        total = total.unsqueeze(-1) + FUNCTIONS["arange"](size, device=device) * stride
+    return total.reshape(shape)
 
 
 @operator("detach")

@@ -1,0 +1,150 @@
+"""Triangles and diagonals of matrices: cut out, put in, summed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.autograd.graph import attach, needs_graph, wrap
+from clgrad.layout import layout
+from clgrad.ops import pointwise
+from clgrad.ops.copying import COPY, full
+from clgrad.ops.output import add_in_place, store
+from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.ops.views import diagonal
+from clgrad.shapes import normalize_dim
+
+
+def triangle(rows: int, columns: int, diagonal: int, upper: bool, device: Any) -> Any:
+    """A mask that holds on and above, or on and below, a diagonal of a matrix."""
+    down = FUNCTIONS["arange"](rows, device=device).unsqueeze(1)
+    right = FUNCTIONS["arange"](-diagonal, columns - diagonal, device=device)
+    return right.ge(down) if upper else right.le(down)
+
+
+def _triangular(name: str, x: Any, diagonal: int) -> Any:
+    if x.layout.ndim < 2:
+        raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
+    rows, columns = x.layout.shape[-2:]
+    inside = triangle(rows, columns, diagonal, name == "triu", x.layout.device)
+    return FUNCTIONS["where"](inside, x, False)
+
+
+@operator("tril")
+def tril(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
+    """Matrices with 0 above a diagonal: the main one, or ``diagonal`` places to its right.
+
+    >>> import clgrad
+    >>> clgrad.ones(2, 3).tril()
+    tensor([[1., 0., 0.],
+            [1., 1., 0.]])
+    """
+    return store("tril", _triangular("tril", input, diagonal), out)
+
+
+@operator("triu")
+def triu(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
+    """Matrices with 0 below a diagonal: the main one, or ``diagonal`` places to its right."""
+    return store("triu", _triangular("triu", input, diagonal), out)
+
+
+add_in_place("tril", "triu")
+
+
+def _diagonal_window(x: Any, offset: int, dim1: int, dim2: int) -> Any:
+    """The diagonal's place in a tensor's memory, outside of any graph."""
+    own = diagonal(x.detach(), offset, dim1, dim2)
+    return wrap(x.memory, own.offset, own.layout)
+
+
+@operator("diag_embed")
+def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    """Zeros with the last dimension of ``input`` on the diagonal of two new dimensions."""
+    own = input.layout
+    rank = own.ndim + 1
+    a, b = normalize_dim(dim1, rank), normalize_dim(dim2, rank)
+    if a == b:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    if not own.ndim:
+        raise IndexError("diag_embed(): input must have at least one dimension")
+    size = own.shape[-1] + abs(offset)
+    shape = list(own.shape[:-1])
+    for place in sorted((a, b)):
+        shape.insert(place, size)
+    result = full(tuple(shape), 0, own.dtype, own.device)
+    if own.numel:
+        pointwise.run_into(COPY, (input,), (), _diagonal_window(result, offset, a, b))
+    if needs_graph(input):
+        attach(result, "DiagEmbed", (input,), lambda g: g.diagonal(offset, a, b))
+    return result
+
+
+@operator("diag")
+def diag(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
+    """A matrix with this vector on a diagonal, or the diagonal of this matrix, as a copy."""
+    if input.layout.ndim not in (1, 2):
+        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.layout.ndim}D")
+    result = diag_embed(input, diagonal) if input.layout.ndim == 1 else input.diagonal(diagonal).clone()
+    return store("diag", result, out)
+
+
+@operator("diagflat")
+def diagflat(input: Any, offset: int = 0) -> Any:
+    """A matrix with all elements of ``input`` on a diagonal."""
+    return diag_embed(input.reshape(-1), offset)
+
+
+@operator("trace")
+def trace(input: Any) -> Any:
+    """The sum of a matrix's diagonal."""
+    if input.layout.ndim != 2:
+        raise RuntimeError("trace: expected a matrix")
+    return input.diagonal().sum()
+
+
+@operator("block_diag", method=False)
+def block_diag(*tensors: Any) -> Any:
+    """A matrix with the given matrices one after the other on its diagonal; scalars and vectors are rows."""
+    for number, t in enumerate(tensors):
+        if t.layout.ndim > 2:
+            raise RuntimeError("torch.block_diag: Input tensors must have 2 or fewer dimensions. Input "
+                               f"{number} has {t.layout.ndim} dimensions")
+    blocks = [t.reshape((1,) * (2 - t.layout.ndim) + tuple(t.layout.shape)) for t in tensors]
+    if not blocks:
+        return FUNCTIONS["zeros"](1, 0)
+    kind = dtypes.result_type([t.layout.dtype for t in blocks])
+    corners, row, column = [], 0, 0
+    for block in blocks:
+        corners.append((row, column))
+        row, column = row + block.layout.shape[0], column + block.layout.shape[1]
+    result = full((row, column), 0, kind, blocks[0].layout.device)
+    shapes = [block.layout.shape for block in blocks]
+    for block, (top, left), shape in zip(blocks, corners, shapes, strict=True):
+        if block.layout.numel:
+            place = layout(tuple(shape), (column, 1), kind, result.layout.device)
+            pointwise.run_into(COPY, (block,), (), wrap(result.memory, top * column + left, place))
+    if needs_graph(*blocks):
+        attach(result, "BlockDiag", blocks, lambda g: tuple(
+            [g[top:top + shape[0], left:left + shape[1]] for (top, left), shape in zip(corners, shapes, strict=True)]))
+    return result
+
+
+@operator("vander", method=False)
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+    """The powers of a vector's elements, a row each: from the highest down, or ``increasing`` from 0 up."""
+    if x.layout.ndim != 1:
+        raise RuntimeError("x must be a one-dimensional tensor.")
+    if N is not None and N < 0:
+        raise RuntimeError("N must be non-negative.")
+    powers = vandermonde(x, x.layout.shape[0] if N is None else N)
+    return powers if increasing else powers.flip(1)
+
+
+def vandermonde(x: Any, count: int) -> Any:
+    """x ** 0, x ** 1, ... along a new last dimension, by repeated multiplication; integers become int64."""
+    kind = x.layout.dtype if x.layout.dtype.is_floating_point else dtypes.int64
+    ones = full((*x.layout.shape, min(count, 1)), 1, kind, x.layout.device)
+    if count < 2:
+        return ones
+    repeated = x.unsqueeze(-1).expand(*x.layout.shape, count - 1)
+    return FUNCTIONS["cat"]([ones, FUNCTIONS["cumprod"](repeated, -1)], -1)

@@ -1,0 +1,72 @@
+"""Where results go: ``out=``, in-place forms of compositions, results with names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from clgrad import dtypes
+from clgrad.autograd.grad_mode import mode
+from clgrad.autograd.graph import needs_graph
+from clgrad.ops.registry import FUNCTIONS, METHODS
+
+
+def store(name: str, result: Any, out: Any) -> Any:
+    """``out=`` of a composition: where ``out`` is None the result itself, else ``out``, resized and filled.
+
+    A tuple of results takes a tuple of tensors.
+    """
+    if out is None:
+        return result
+    if isinstance(result, tuple):
+        if not isinstance(out, (tuple, list)) or len(out) != len(result):
+            raise TypeError(f"{name}(): argument 'out' must be tuple of {len(result)} Tensors")
+        stored = [store(name, one, target) for one, target in zip(result, out, strict=True)]
+        return type(result)(*stored) if hasattr(result, "_fields") else tuple(stored)
+    own, target = result.layout, out.layout
+    if mode.enabled and (result._requires_grad or out._requires_grad):
+        raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic differentiation, but "
+                           "one of the arguments requires grad.")
+    check_cast(name, own.dtype, target.dtype)
+    if target.shape != own.shape:
+        out.resize_(own.shape)
+    return out.copy_(result)
+
+
+def check_cast(name: str, result: dtypes.dtype, target: dtypes.dtype) -> None:
+    """RuntimeError where a result's dtype is of a higher category than that of the tensor that is to hold it."""
+    if not dtypes.can_cast(result, target):
+        raise RuntimeError(f"{name}: result type {dtypes.type_name(result)} can't be cast to the desired output type "
+                           f"{dtypes.type_name(target)}")
+
+
+def add_in_place(*names: str) -> None:
+    """Gives compositions their in-place methods: ``x.name_(...)`` becomes ``x.copy_(name(x, ...))``."""
+    for name in names:
+        METHODS[f"{name}_"] = _in_place(name, FUNCTIONS[name])
+
+
+def _in_place(name: str, function: Callable) -> Callable:
+    def form(x: Any, *args: Any, **kwargs: Any) -> Any:
+        # What the function saves for its gradient must not change under it.
+        result = function(x.clone() if needs_graph(x) else x, *args, **kwargs)
+        check_cast(name, result.layout.dtype, x.layout.dtype)
+        if result.layout.shape != x.layout.shape:
+            raise RuntimeError(f"{name}_: output with shape {list(x.layout.shape)} doesn't match the broadcast shape "
+                               f"{list(result.layout.shape)}")
+        return x.copy_(result)
+    form.__name__ = form.__qualname__ = f"{name}_"
+    form.__doc__ = f":func:`{name}` in place."
+    return form
+
+
+def named_result(name: str, fields: str) -> Any:
+    """The class of a result with names, such as ``linalg_svd`` with ``U S Vh``."""
+    made = NamedTuple(name, [(field, Any) for field in fields.split()])  # type: ignore[misc]
+    made.__doc__ = f"The results of :func:`{name.replace('linalg_', 'linalg.')}`, a tuple with names."
+
+    def text(self: Any) -> str:
+        return f"torch.return_types.{name}(\n" + ",\n".join(
+            f"{field}={value!r}" for field, value in zip(self._fields, self, strict=True)) + ")"
+    made.__repr__ = text  # type: ignore[method-assign,assignment]
+    return made

@@ -1,0 +1,269 @@
+"""Products of vectors and matrices made of others: inner, Kronecker and cross products, powers, the exponential."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import frexp, isfinite, prod
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.autograd.graph import TensorBase
+from clgrad.ops.copying import cat, full
+from clgrad.ops.diagonals import diag_embed
+from clgrad.ops.linalg import dot, matmul
+from clgrad.ops.output import store
+from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.shapes import broadcast_shapes, normalize_dim
+
+
+@operator("vdot")
+def vdot(input: Any, other: Any, *, out: Any = None) -> Any:
+    """The sum of products of two vectors."""
+    return dot(input, other, out=out)
+
+
+@operator("inner")
+def inner(input: Any, other: Any, *, out: Any = None) -> Any:
+    """The sums of products over the last dimensions; a scalar multiplies."""
+    a, b = input.layout, other.layout
+    if not a.ndim or not b.ndim:
+        return store("inner", input * other, out)
+    if a.shape[-1] != b.shape[-1]:
+        raise RuntimeError(f"inner() the last dimension must match on both input tensors but got shapes {list(a.shape)} "
+                           f"and {list(b.shape)}")
+    return store("inner", tensordot(input, other, ([-1], [-1])), out)
+
+
+@operator("tensordot", method=False)
+def tensordot(a: Any, b: Any, dims: Any = 2, *, out: Any = None) -> Any:
+    """The sums of products over some dimensions of both.
+
+    ``dims``: how many, the last of ``a`` with the first of ``b``; or a list for each of them.
+
+    >>> import clgrad
+    >>> clgrad.tensordot(clgrad.ones(2, 3, 4), clgrad.ones(4, 3), dims=([2, 1], [0, 1]))
+    tensor([12., 12.])
+    """
+    left, right = _contracted(a, b, dims)
+    shape_a, shape_b = a.layout.shape, b.layout.shape
+    for i, j in zip(left, right, strict=True):
+        if shape_a[i] != shape_b[j] and 1 not in (shape_a[i], shape_b[j]):
+            raise RuntimeError(f"contracted dimensions need to match, but first has size {shape_a[i]} in dim {i} and "
+                               f"second has size {shape_b[j]} in dim {j}")
+        # A dimension of size 1 is summed over the other's.
+        if shape_a[i] != shape_b[j]:
+            a, b = (a.sum(i, keepdim=True), b) if shape_b[j] == 1 else (a, b.sum(j, keepdim=True))
+    shape_a, shape_b = a.layout.shape, b.layout.shape
+    kept_a = [d for d in range(len(shape_a)) if d not in left]
+    kept_b = [d for d in range(len(shape_b)) if d not in right]
+    rows, columns = [shape_a[d] for d in kept_a], [shape_b[d] for d in kept_b]
+    depth = prod(shape_a[d] for d in left)
+    result = matmul(a.permute(kept_a + left).reshape(prod(rows), depth),
+                    b.permute(right + kept_b).reshape(depth, prod(columns)))
+    return store("tensordot", result.reshape(rows + columns), out)
+
+
+def _contracted(a: Any, b: Any, dims: Any) -> tuple[list[int], list[int]]:
+    """The dimensions of both tensors over which a product is summed."""
+    if isinstance(dims, TensorBase):
+        dims = dims.tolist()  # type: ignore[attr-defined]
+    rank_a, rank_b = a.layout.ndim, b.layout.ndim
+    if isinstance(dims, int):
+        if dims < 0:
+            raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+        if dims > min(rank_a, rank_b):
+            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
+        return list(range(rank_a - dims, rank_a)), list(range(dims))
+    first, second = ([d] if isinstance(d, int) else list(d) for d in dims)
+    if len(first) != len(second):
+        raise RuntimeError("both dimension lists should have same length")
+    return [normalize_dim(d, rank_a) for d in first], [normalize_dim(d, rank_b) for d in second]
+
+
+@operator("kron")
+def kron(input: Any, other: Any, *, out: Any = None) -> Any:
+    """The Kronecker product: each element of ``input`` times all of ``other``."""
+    rank = max(input.layout.ndim, other.layout.ndim)
+    a, b = ((1,) * (rank - t.layout.ndim) + tuple(t.layout.shape) for t in (input, other))
+    blocks = (input.reshape([s for size in a for s in (size, 1)])
+              * other.reshape([s for size in b for s in (1, size)]))
+    return store("kron", blocks.reshape([m * n for m, n in zip(a, b, strict=True)]), out)
+
+
+def cross_product(name: str, input: Any, other: Any, dim: int) -> Any:
+    """The vector product along a dimension of size 3."""
+    if input.layout.ndim != other.layout.ndim:
+        raise RuntimeError(f"{name}: inputs must have the same number of dimensions.")
+    axis = normalize_dim(dim, input.layout.ndim)
+    if not input.layout.ndim or input.layout.shape[axis] != 3 or other.layout.shape[axis] != 3:
+        sizes = [t.layout.shape[axis] if t.layout.ndim else 1 for t in (input, other)]
+        raise RuntimeError(f"{name}: inputs dimension {dim} must have length 3. Got {sizes[0]} and {sizes[1]}")
+    shape = broadcast_shapes(input.layout.shape, other.layout.shape)
+    a, b = input.expand(shape), other.expand(shape)
+    following = [cat([t.narrow(axis, 1, 2), t.narrow(axis, 0, 1)], axis) for t in (a, b)]
+    preceding = [cat([t.narrow(axis, 2, 1), t.narrow(axis, 0, 2)], axis) for t in (a, b)]
+    return following[0] * preceding[1] - preceding[0] * following[1]
+
+
+@operator("cross")
+def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) -> Any:
+    """The vector product along a dimension of size 3: ``dim``, or the first such."""
+    if dim is None:
+        sizes = list(input.layout.shape)
+        if 3 not in sizes:
+            raise RuntimeError("no dimension of size 3 in input")
+        dim = sizes.index(3)
+    return store("cross", cross_product("linalg.cross", input, other, dim), out)
+
+
+def linalg_cross(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> Any:
+    """The vector product along a dimension of size 3, other dimensions broadcast."""
+    return store("linalg.cross", cross_product("linalg.cross", input, other, dim), out)
+
+
+def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
+    """The sums of products along a dimension, other dimensions broadcast."""
+    if not x.layout.dtype.is_floating_point and x.layout.dtype is dtypes.bool:
+        raise RuntimeError("linalg.vecdot: Expected a floating point or complex tensor as input. Got Bool")
+    return store("linalg.vecdot", (x * y).sum(dim), out)
+
+
+# Chains of products.
+
+def multi_dot(tensors: Sequence[Any], *, out: Any = None) -> Any:
+    """The product of two or more matrices in the order of fewest multiplications; the ends may be vectors.
+
+    Source of the order: Cormen et al., Introduction to Algorithms, 15.2.
+    """
+    chain = list(tensors)
+    if len(chain) < 2:
+        raise RuntimeError("multi_dot(): expected at least 2 tensors but got " f"{len(chain)}")
+    for place, t in enumerate(chain):
+        ends = place in (0, len(chain) - 1)
+        if t.layout.ndim != 2 and not (ends and t.layout.ndim == 1):
+            raise RuntimeError(f"multi_dot(): tensor {place} must be {'1D or ' if ends else ''}2D but got "
+                               f"{t.layout.ndim}D")
+    first, last = chain[0].layout.ndim == 1, chain[-1].layout.ndim == 1
+    if len(chain) == 2:
+        return store("multi_dot", matmul(*chain), out)
+    if first:
+        chain[0] = chain[0].unsqueeze(0)
+    if last:
+        chain[-1] = chain[-1].unsqueeze(1)
+    for place, (a, b) in enumerate(zip(chain, chain[1:], strict=False)):
+        if a.layout.shape[1] != b.layout.shape[0]:
+            raise RuntimeError(f"multi_dot(): tensors {place} and {place + 1} with shapes {list(a.layout.shape)} and "
+                               f"{list(b.layout.shape)} cannot be multiplied")
+    result = _in_best_order(chain)
+    if first:
+        result = result.squeeze(0)
+    return store("multi_dot", result.squeeze(-1) if last else result, out)
+
+
+def _in_best_order(chain: list) -> Any:
+    count = len(chain)
+    sizes = [chain[0].layout.shape[0], *(t.layout.shape[1] for t in chain)]
+    cost = {(i, i): 0 for i in range(count)}
+    cut: dict[tuple[int, int], int] = {}
+    for length in range(1, count):
+        for i in range(count - length):
+            j = i + length
+            options = [(cost[i, k] + cost[k + 1, j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)]
+            cost[i, j], cut[i, j] = min(options)
+
+    def multiplied(i: int, j: int) -> Any:
+        return chain[i] if i == j else matmul(multiplied(i, cut[i, j]), multiplied(cut[i, j] + 1, j))
+    return multiplied(0, count - 1)
+
+
+@operator("chain_matmul", method=False)
+def chain_matmul(*matrices: Any, out: Any = None) -> Any:
+    """The product of matrices in the order of fewest multiplications."""
+    if not matrices:
+        raise RuntimeError("chain_matmul(): Expected one or more matrices")
+    for t in matrices:
+        if t.layout.ndim != 2:
+            raise RuntimeError(f"Tensor dimension is {t.layout.ndim}, expected 2 instead.")
+    return store("chain_matmul", matrices[0], out) if len(matrices) == 1 else multi_dot(matrices, out=out)
+
+
+# Powers and the exponential.
+
+def check_square(name: str, x: Any) -> None:
+    """RuntimeError unless the last two dimensions are there and equal."""
+    shape = x.layout.shape
+    if len(shape) < 2:
+        raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
+    if shape[-1] != shape[-2]:
+        raise RuntimeError(f"{name}: A must be batches of square matrices, but they are {shape[-2]} by {shape[-1]} "
+                           "matrices")
+
+
+def identity_like(x: Any) -> Any:
+    """Identity matrices of the shape and dtype of ``x``, a view."""
+    return identity(x.layout.shape[-1], x).expand(x.layout.shape)
+
+
+def identity(size: int, like: Any) -> Any:
+    """The identity matrix in the dtype and on the device of another tensor."""
+    return diag_embed(full((size,), 1, like.layout.dtype, like.layout.device))
+
+
+@operator("matrix_power")
+def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
+    """The n-th power of square matrices by repeated squaring; a negative one is a power of the inverse."""
+    check_square("linalg.matrix_power", input)
+    if n < 0:
+        return matrix_power(FUNCTIONS["inverse"](input), -n, out=out)
+    if n == 0:
+        return store("matrix_power", identity_like(input).clone(), out)
+    result, square = None, input
+    while True:
+        if n & 1:
+            result = square if result is None else matmul(result, square)
+        n >>= 1
+        if not n:
+            return store("matrix_power", result.clone() if result is input else result, out)
+        square = matmul(square, square)
+
+
+_TAYLOR = 16  # terms: for a norm of 1/2 the rest is below 1e-19, for 2 below 1e-9
+
+
+@operator("matrix_exp")
+def matrix_exp(input: Any) -> Any:
+    """The exponential of square matrices: scaling and squaring of a Taylor polynomial of degree 16.
+
+    Source: Paterson and Stockmeyer, On the Number of Nonscalar Multiplications Necessary to Evaluate Polynomials
+    (1973); Moler and Van Loan, Nineteen Dubious Ways to Compute the Exponential of a Matrix (2003).
+    """
+    if not input.layout.dtype.is_floating_point:
+        raise RuntimeError("matrix_exp: Expected a floating point or complex tensor as input. Got "
+                           f"{dtypes.type_name(input.layout.dtype)}")
+    check_square("linalg.matrix_exp", input)
+    if not input.layout.numel:
+        return input.clone()
+    norm = input.detach().abs().sum(-2).amax().item()
+    largest = -1 if input.layout.dtype is dtypes.float64 else 1  # exponent of the norm that the polynomial is good for
+    squarings = max(0, frexp(norm)[1] - largest) if isfinite(norm) else 0
+    x = input * 2.0 ** -squarings
+    powers = [None, x]
+    for _ in range(3):
+        powers.append(matmul(powers[-1], x))
+    coefficients = [1.0]
+    for k in range(1, _TAYLOR + 1):
+        coefficients.append(coefficients[-1] / k)
+    one = identity_like(x)
+
+    def block(start: int) -> Any:
+        """Four terms of the polynomial, as a polynomial of degree 3."""
+        total = one * coefficients[start]
+        for k in range(1, 4):
+            total = total + powers[k] * coefficients[start + k]
+        return total
+    result = block(_TAYLOR - 4) + powers[4] * coefficients[_TAYLOR]
+    for start in range(_TAYLOR - 8, -1, -4):
+        result = block(start) + matmul(powers[4], result)
+    for _ in range(squarings):
+        result = matmul(result, result)
+    return result

@@ -1,0 +1,61 @@
+"""Products made of others against NumPy and PyTorch: tensordot, Kronecker, cross, chains, powers, the exponential."""
+
+from __future__ import annotations
+
+import pytest
+
+import clgrad
+from clgrad.autograd import gradcheck, gradgradcheck
+from tests.compare import assert_same, assert_same_error, pair
+
+# name: (program, shapes)
+PROGRAMS = {
+    "inner": (lambda t, a, b: t.inner(a, b), [(2, 3), (4, 3)]), "inner_scalar": (lambda t, a, b: a.inner(b), [(2,), ()]),
+    "vdot": (lambda t, a, b: t.vdot(a, b), [(3,), (3,)]), "kron": (lambda t, a, b: t.kron(a, b), [(2, 3), (3, 1, 2)]),
+    "tensordot": (lambda t, a, b: t.tensordot(a, b, 2), [(2, 3, 4), (3, 4, 2)]),
+    "tensordot_lists": (lambda t, a, b: t.tensordot(a, b, ([0, -1], [2, 0])), [(2, 3, 4), (4, 3, 2)]),
+    "cross": (lambda t, a, b: t.cross(a, b, dim=0), [(3, 2), (3, 2)]),
+    "chain_matmul": (lambda t, a, b: t.chain_matmul(a, b, a, b), [(2, 5), (5, 2)]),
+    "matrix_power": (lambda t, a: t.matrix_power(a, 5), [(2, 3, 3)]),
+    "matrix_power_0": (lambda t, a: a.matrix_power(0) + a, [(3, 3)]),
+    "matrix_exp": (lambda t, a: t.matrix_exp(a), [(2, 3, 3)]),
+    "matrix_exp_large": (lambda t, a: (a * 9).matrix_exp(), [(2, 2)]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:torch.chain_matmul is deprecated")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_values_and_gradients(torch, name, rng):
+    program, shapes = PROGRAMS[name]
+    pairs = [pair(torch, rng.normal(size=shape), "float64", requires_grad=True) for shape in shapes]
+    ours = [p[0] for p in pairs]
+    assert_same(program(clgrad, *ours), program(torch, *[p[1] for p in pairs]), 1e-10, 1e-10)
+    if name != "matrix_exp_large":
+        assert gradcheck(lambda *x: program(clgrad, *x), ours)
+        assert gradgradcheck(lambda *x: program(clgrad, *x), ours)
+
+
+def test_integers_and_float32(torch):
+    for dtype in ("int64", "float32", "uint8"):
+        (a, x), (b, y) = zip(pair(torch, [[1, 2], [3, 4]], dtype), pair(torch, [[2, 0], [1, 5]], dtype), strict=True)
+        for program in (lambda t, p, q: t.kron(p, q), lambda t, p, q: t.tensordot(p, q, 1), lambda t, p, q: t.inner(p, q),
+                        lambda t, p, q: t.addmm(p, p, q, beta=2, alpha=3), lambda t, p, q: t.matrix_power(p, 3)):
+            assert_same(program(clgrad, a, x), program(torch, b, y))
+
+
+@pytest.mark.parametrize("program", [
+    lambda t: t.inner(t.zeros(2), t.zeros(3)), lambda t: t.tensordot(t.zeros(2), t.zeros(3), 1),
+    lambda t: t.tensordot(t.zeros(2), t.zeros(3), 2), lambda t: t.tensordot(t.zeros(2), t.zeros(2), ([0], [])),
+    lambda t: t.cross(t.zeros(2), t.zeros(2), dim=0), lambda t: t.vdot(t.zeros(2, 2), t.zeros(2)),
+    lambda t: t.vdot(t.zeros(2), t.zeros(3)),
+    lambda t: t.matrix_power(t.zeros(2, 3), 2), lambda t: t.matrix_exp(t.zeros(2, 3)), lambda t: t.matrix_exp(t.zeros(3)),
+    lambda t: t.matrix_exp(t.zeros(2, 2, dtype=t.int64)), lambda t: t.addr(t.zeros(2, dtype=t.int64), *[t.ones(
+        2, dtype=t.int64)] * 2, beta=0.5),
+])
+def test_errors(torch, program):
+    assert_same_error(torch, program)
+
+
+def test_a_chain_is_multiplied_in_the_best_order():
+    thin = clgrad.ones(1, 100)
+    assert clgrad.chain_matmul(thin.t(), thin, thin.t(), thin).tolist()[0][:2] == [100.0, 100.0]
