@@ -7,6 +7,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, attach, check_in_place, needs_graph
+from clgrad.formats import contiguous_format
 from clgrad.ops.composed import alias_view
 from clgrad.ops.copying import cat, empty, flip, stack
 from clgrad.ops.output import store
@@ -181,7 +182,7 @@ def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
         return flip(input, (a, b))
     if turns:
         turned = flip(input, (b if turns == 1 else a,))
-        return transpose(turned, a, b).clone(memory_format="contiguous")
+        return transpose(turned, a, b).clone(memory_format=contiguous_format)
     return input.clone()
 
 
@@ -328,8 +329,8 @@ def _copying(name: str, view: Any) -> None:
     def copied(input: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         found = view(input, *args, **kwargs)
         if isinstance(found, tuple):
-            return store(name, tuple([part.clone(memory_format="contiguous") for part in found]), out)
-        return store(name, found.clone(memory_format="contiguous"), out)
+            return store(name, tuple([part.clone(memory_format=contiguous_format) for part in found]), out)
+        return store(name, found.clone(memory_format=contiguous_format), out)
     copied.__name__ = copied.__qualname__ = name
     copied.__doc__ = f"Like :func:`{name.removesuffix('_copy')}`, with memory of its own."
     operator(method=name == "narrow_copy")(copied)
