@@ -109,7 +109,7 @@ def _plan(make: Any, q: Any, k: Any, v: Any, mask: Any, out: Any, causal: bool, 
         shared, keys = k.layout.shape[1:3]
         problem = kernels.Problem(
             q.layout.device.compute, q.layout.dtype, (batch, heads, shared, steps, keys, size, v.layout.shape[-1]),
-            *(x.layout.strides[:3] for x in (q, k, v)), None if mask is None else mask.layout.strides,
+            q.layout.strides[:3], k.layout.strides[:3], v.layout.strides[:3], None if mask is None else mask.layout.strides,
             mask is not None and mask.layout.dtype is dtypes.bool, out.layout.strides[:3], causal, scale)
         found = _plans[key] = make(problem)
     return found
@@ -136,7 +136,8 @@ def _fused(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float) -> Any
         if mode.enabled:
             with enable_grad():
                 operands = [x if x._requires_grad else x.detach().requires_grad_() for x in (q, k, v)]
-                again = composed(operands[0], *(_repeated(x, heads) for x in operands[1:]), mask, 0.0, causal, scale)
+                keys, values = (_repeated(x, heads) for x in operands[1:])
+                again = composed(operands[0], keys, values, mask, 0.0, causal, scale)
                 return engine.grad(again, operands, g, create_graph=True)
         if g.layout.strides != out.layout.strides:
             g = empty(out.layout.shape, out.layout.dtype, place, out.layout.strides).copy_(g)

@@ -12,11 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from clgrad.autograd import engine
+from clgrad.autograd.grad_mode import enable_grad, mode
+from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
+from clgrad.formats import contiguous_format
+from clgrad.kernels import recurrent as kernels
+from clgrad.ops.copying import empty, full
+from clgrad.ops.execute import check_device, execute
 from clgrad.ops.linalg import linear
 from clgrad.ops.registry import FUNCTIONS, operator
 
 State = tuple  # (hidden,) or, of an LSTM, (hidden, cell)
-GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 
 
 class Weights:
@@ -95,9 +101,87 @@ def scan(kind: str, given: Any, state: State, w: Weights, sizes: list[int], reve
     return FUNCTIONS["cat"](outputs), state
 
 
+_plans: dict[tuple, kernels.Plan] = {}
+
+
+def _fused(kind: str, given: Any, state: State, w: Weights, steps: int, reverse: bool) -> tuple[Any, State]:
+    """:func:`scan` of sequences of one length in one launch, and one for its gradients.
+
+    Measured for an LSTM of 32 x 16 x 128 on two cores: a sixth of the time of the composition.
+    """
+    batch, hidden = state[0].layout.shape
+    dtype, place = given.layout.dtype, given.layout.device
+    recorded = needs_graph(given, *state, w.hh, w.bias_hh)
+    key = (place.compute, kind, dtype, steps, batch, hidden, reverse, w.bias_hh is not None, recorded)
+    plan = _plans.get(key)
+    if plan is None:
+        plan = _plans[key] = kernels.Plan(*key)
+    given, hh = given.contiguous(), w.hh.contiguous()
+    bias = None if w.bias_hh is None else w.bias_hh.contiguous()
+    # Hidden states and cells of all steps, with the first state before them, or behind them when running backwards.
+    start, end = (steps, 0) if reverse else (0, steps)
+    tracks = [empty((steps + 1, batch, hidden), dtype, place) for _ in state]
+    for track, first in zip(tracks, state, strict=True):
+        track[start].copy_(first.detach())
+    y, c = tracks[0], tracks[1] if len(tracks) > 1 else None
+    acts = empty((steps, batch, kernels.KEPT[kind], hidden), dtype, place) if recorded and kernels.KEPT[kind] else None
+    execute(plan.forward, (given, hh, bias), (y, c, acts))
+    output = y[:steps] if reverse else y[1:]
+    output = wrap(output.storage, output.offset, output.layout)
+    last = () if c is None else (wrap(c.storage, c[end].offset, c[end].layout),)
+    if recorded:
+        saved = Saved(kind, [given, *state, w.hh, w.bias_hh, y, c, acts])
+        count = len(state)
+
+        def backward(grad: Any, grad_cell: Any = None) -> tuple:
+            given, *state, hh, bias, y, c, acts = saved.unpack()
+            if mode.enabled:
+                return _recorded_gradient(kind, given, tuple(state), hh, bias, steps, reverse, grad, grad_cell)
+            grad = full((steps, batch, hidden), 0, dtype, place) if grad is None else grad.contiguous()
+            dgiven = empty(given.layout.shape, dtype, place)
+            downs = empty(given.layout.shape, dtype, place) if kind == "GRU" else None
+            dh, dc = full((batch, hidden), 0, dtype, place), None
+            if count > 1:
+                dc = full((batch, hidden), 0, dtype, place) if grad_cell is None else grad_cell.clone(
+                    memory_format=contiguous_format)
+            execute(plan.backward, (grad, hh.contiguous(), y, c, acts), (dgiven, downs, dh, dc))
+            down = dgiven if downs is None else downs
+            before = (y[1:] if reverse else y[:steps]).view(steps * batch, hidden)
+            return (dgiven, dh, *(() if dc is None else (dc,)), down.t().mm(before) if hh_needed else None,
+                    down.sum(0) if bias_needed else None)
+        hh_needed, bias_needed = w.hh._requires_grad, bias is not None and w.bias_hh._requires_grad
+        attach((output, *last), kind.replace("_", " ").title().replace(" ", ""), (given, *state, w.hh, w.bias_hh),
+               backward, saved)
+    flat = output.view(steps * batch, hidden)
+    return flat, (flat[:batch] if reverse else flat[-batch:], *last)
+
+
+def _recorded_gradient(kind: str, given: Any, state: State, hh: Any, bias: Any, steps: int, reverse: bool, grad: Any,
+                       grad_cell: Any) -> tuple:
+    """The gradients as Tensor operations, for derivatives of higher order."""
+    with enable_grad():
+        operands = [x if x is None or x._requires_grad else x.detach().requires_grad_()
+                    for x in (given, *state, hh, bias)]
+        batch, hidden = state[0].layout.shape
+        found, last = scan(kind, operands[0], tuple(operands[1:-2]), Weights(None, *operands[-2:]), [batch] * steps,
+                           reverse)
+        pairs = [(found.view(steps, batch, hidden), grad), *zip(last[1:], (grad_cell,), strict=False)]
+        used = [(y, g) for y, g in pairs if g is not None]
+        wanted = [x for x in operands if x is not None]
+        grads = iter(engine.grad([y for y, _ in used], wanted, [g for _, g in used], create_graph=True,
+                                 allow_unused=True))
+        return tuple([None if x is None else next(grads) for x in operands])
+
+
 def _layer(kind: str, data: Any, state: State, w: Weights, sizes: list[int], reverse: bool) -> tuple[Any, State]:
     """One layer in one direction over the elements of all steps, (sum of sizes, features)."""
-    return scan(kind, linear(data, w.ih, w.bias_ih), state, w, sizes, reverse)
+    given = linear(data, w.ih, w.bias_ih)
+    device = check_device(kind.lower(), given, *state, w.hh, w.bias_hh)
+    batch, hidden = state[0].layout.shape
+    if w.hr is None and sizes[0] == sizes[-1] and kernels.covers(device, kind, given.layout.dtype, len(sizes), batch,
+                                                                 hidden):
+        return _fused(kind, given, state, w, len(sizes), reverse)
+    return scan(kind, given, state, w, sizes, reverse)
 
 
 def _layers(kind: str, data: Any, sizes: list[int], first: State, params: list[Weights], num_layers: int,
