@@ -8,19 +8,47 @@ tensor([2., 4., 6.])
 """
 
 from math import e, inf, nan, pi
+from typing import NoReturn as _NoReturn
 
-from clgrad import autograd, cuda, errors, multiprocessing, nn, optim, utils, vision
+from clgrad import (
+    accelerator,
+    autograd,
+    backends,
+    compiler,
+    cpu,
+    cuda,
+    errors,
+    func,
+    jit,
+    mps,
+    multiprocessing,
+    nn,
+    optim,
+    overrides,
+    random,
+    signal,
+    testing,
+    types,
+    utils,
+    version,
+    vision,
+    xpu,
+)
 from clgrad import creation as _creation
 from clgrad import sampling as _sampling
+from clgrad import windows as _windows
 from clgrad.autograd import (
     enable_grad,
     inference_mode,
+    is_anomaly_check_nan_enabled,
+    is_anomaly_enabled,
     is_grad_enabled,
     is_inference_mode_enabled,
     no_grad,
     set_grad_enabled,
 )
-from clgrad.cuda import synchronize
+from clgrad.autograd import functional as _autograd_functional
+from clgrad.cuda import Event, Stream, synchronize
 from clgrad.dtypes import (
     bfloat16,
     bool,
@@ -47,6 +75,7 @@ from clgrad.formats import (
     preserve_format,
     strided,
 )
+from clgrad.func import vmap
 from clgrad.info import (
     finfo,
     iinfo,
@@ -62,12 +91,33 @@ from clgrad.info import (
 from clgrad.ops.random import Generator, default_generator, manual_seed
 from clgrad.ops.registry import FUNCTIONS as _FUNCTIONS
 from clgrad.printing import get_printoptions, set_printoptions
+from clgrad.random import get_rng_state, initial_seed, seed, set_rng_state
 from clgrad.runtime import default_device as get_default_device
 from clgrad.runtime import device, set_default_device
 from clgrad.serialization import load, save
+from clgrad.settings import (
+    are_deterministic_algorithms_enabled,
+    compile,
+    get_deterministic_debug_mode,
+    get_float32_matmul_precision,
+    get_num_interop_threads,
+    get_num_threads,
+    is_deterministic_algorithms_warn_only_enabled,
+    is_warn_always_enabled,
+    set_default_tensor_type,
+    set_deterministic_debug_mode,
+    set_float32_matmul_precision,
+    set_flush_denormal,
+    set_num_interop_threads,
+    set_num_threads,
+    set_warn_always,
+    typename,
+    use_deterministic_algorithms,
+)
 from clgrad.shapes import Size
 from clgrad.storage import CLASSES as _STORAGE_CLASSES
 from clgrad.storage import TypedStorage, UntypedStorage
+from clgrad.storage import TypedStorage as Storage
 from clgrad.tensor import Tensor
 from clgrad.typed import CLASSES as _CLASSES
 from clgrad.version import __version__
@@ -75,10 +125,30 @@ from clgrad.version import __version__
 # PyTorch's short names of dtypes.
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
+newaxis = None
 
 # Every operator of the registry, every constructor: ``clgrad.exp``, ``clgrad.zeros``, ``clgrad.FloatTensor``.
 globals().update({name: function for name, function in _FUNCTIONS.items() if not name.startswith("_")})
 globals().update(_creation.CREATORS)
 globals().update(_sampling.CREATORS)
+globals().update(_windows.CREATORS)
 globals().update(_CLASSES)
 globals().update(_STORAGE_CLASSES)
+
+_ABSENT = {
+    **dict.fromkeys(("complex32", "complex64", "complex128", "chalf", "cfloat", "cdouble", "complex", "polar",
+                     "view_as_real", "view_as_complex"), "clgrad has no complex tensors"),
+    **dict.fromkeys(("sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "sparse_coo_tensor",
+                     "sparse_csr_tensor", "sparse"), "clgrad has no sparse tensors"),
+    **dict.fromkeys(("uint16", "uint32", "uint64"), "of the unsigned integers clgrad has uint8"),
+    **dict.fromkeys(("qint8", "quint8", "qint32", "quantize_per_tensor", "quantize_per_channel", "quantization"),
+                    "clgrad has no quantised tensors"),
+    **dict.fromkeys(("float8_e4m3fn", "float8_e5m2"), "of the small floating-point types clgrad has float16 and bfloat16"),
+    **dict.fromkeys(("fx", "export"), "clgrad has no tracer of graphs"),
+}
+
+
+def __getattr__(name: str) -> _NoReturn:
+    if name in _ABSENT:
+        raise AttributeError(f"module 'clgrad' has no attribute '{name}': {_ABSENT[name]}")
+    raise AttributeError(f"module 'clgrad' has no attribute '{name}'")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import AccumulateGrad, Node, edge_of
+from clgrad.autograd.graph import AccumulateGrad, GradientEdge, Node, TensorBase, edge_of
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
@@ -44,11 +44,16 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     if inputs is not None:
         wanted = [inputs] if not isinstance(inputs, (tuple, list)) else list(inputs)
         if not wanted:
-            raise RuntimeError("'inputs' argument to backward cannot be empty.")
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+        for position, tensor in enumerate(wanted):
+            if not isinstance(tensor, GradientEdge) and not tensor.requires_grad:
+                raise RuntimeError(f"backward(): element {position} of inputs does not require grad")
     found = _walk(tensors, grads, create_graph if retain_graph is None else retain_graph, create_graph, wanted)
     for tensor, grad in zip(wanted or (), found, strict=False):
-        if grad is not None:
+        if grad is not None and not isinstance(tensor, GradientEdge):
             accumulate(tensor, grad, create_graph)
+            for hook in list((tensor._post_hooks or {}).values()):
+                hook(tensor)
 
 
 def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
@@ -59,41 +64,88 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     Raises:
         RuntimeError: an input is not used in the graph (unless ``allow_unused``, which gives None for it).
     """
-    inputs = [inputs] if not isinstance(inputs, (tuple, list)) else list(inputs)
+    inputs = [inputs] if isinstance(inputs, GradientEdge) or not isinstance(inputs, (tuple, list)) else list(inputs)
+    if not inputs:
+        raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
+    for tensor in inputs:
+        if not isinstance(tensor, (TensorBase, GradientEdge)):
+            raise RuntimeError(f"all inputs have to be Tensors or GradientEdges, but got {type(tensor).__name__}")
+    if is_grads_batched:
+        return _batched(outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads)
     tensors, grads = _roots(outputs, grad_outputs)
     for tensor in inputs:
-        if not tensor.requires_grad:
+        if not isinstance(tensor, GradientEdge) and not tensor.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
-    if is_grads_batched:
-        raise NotImplementedError("grad(): is_grads_batched is not supported")
+    if materialize_grads and allow_unused is False:
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+                         "allow_unused=False.")
     found = _walk(tensors, grads, create_graph if retain_graph is None else retain_graph, create_graph, inputs)
     result = []
-    for tensor, value in zip(inputs, found, strict=True):
+    for position, (tensor, value) in enumerate(zip(inputs, found, strict=True)):
         if value is None and materialize_grads:
             value = tensor.new_zeros(tensor.shape, requires_grad=create_graph)
         if value is None and not allow_unused:
-            raise RuntimeError("One of the differentiated Tensors appears to not have been used in the graph. Set "
-                               "allow_unused=True if this is the desired behavior.")
+            raise RuntimeError(f"The differentiated Tensor at index {position} appears to not have been used in the "
+                               "graph. Set allow_unused=True if this is the desired behavior.")
         result.append(value)
     return tuple(result)
 
 
+def _batched(outputs: Any, inputs: list, grad_outputs: Any, retain: bool | None, create: bool,
+             allow_unused: bool | None, materialize: bool) -> tuple:
+    """One walk for each entry of the leading dimension of ``grad_outputs``; the results one above the other."""
+    outputs = list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
+    seeds = list(grad_outputs) if isinstance(grad_outputs, (tuple, list)) else [grad_outputs]
+    for number, (output, seed) in enumerate(zip(outputs, seeds, strict=True)):
+        if seed is not None and tuple(seed.shape[1:]) != tuple(output.shape):
+            raise RuntimeError("If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the "
+                               "batch dimension. The sizes of the remaining dimensions are expected to match the shape of "
+                               f"corresponding output, but a mismatch was detected: grad_output[{number}] has a shape of "
+                               f"{seed.shape} and output[{number}] has a shape of {output.shape}.")
+    count = next(seed.shape[0] for seed in seeds if seed is not None)
+    rows = [grad(outputs, inputs, [None if s is None else s[k] for s in seeds], retain or create or k + 1 < count,
+                 create, True, allow_unused, False, materialize) for k in range(count)]
+    stacked: list[Any] = []
+    for column in zip(*rows, strict=True):
+        if column[0] is None:
+            stacked.append(None)
+            continue
+        whole = column[0].new_zeros((count, *column[0].shape))
+        for k, row in enumerate(column):
+            whole.select(0, k).copy_(row)
+        stacked.append(whole)
+    return tuple(stacked)
+
+
 def _roots(tensors: Any, grads: Any) -> tuple[list, list]:
-    tensors = list(tensors) if isinstance(tensors, (tuple, list)) else [tensors]
+    tensors = list(tensors) if isinstance(tensors, (tuple, list)) and not isinstance(tensors, GradientEdge) else [tensors]
     grads = list(grads) if isinstance(grads, (tuple, list)) else [grads] * len(tensors) if grads is None else [grads]
     if len(tensors) != len(grads):
         raise RuntimeError(f"got {len(tensors)} tensors and {len(grads)} gradients")
     for number, (tensor, value) in enumerate(zip(tensors, grads, strict=True)):
+        if isinstance(tensor, GradientEdge):
+            if value is None:
+                raise RuntimeError("grad can be implicitly created only for scalar outputs")
+            continue
+        if not isinstance(tensor, TensorBase):
+            raise TypeError(f"outputs have to be Tensors or GradientEdges, but got {type(tensor).__name__}")
         if not tensor.requires_grad:
             raise RuntimeError(f"element {number} of tensors does not require grad and does not have a grad_fn")
         if value is None:
             if tensor.layout.numel != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
             grads[number] = tensor.new_ones(tensor.shape)
+        elif not isinstance(value, TensorBase):
+            raise TypeError(f"gradients can be either Tensors or None, but got {type(value).__name__}")
         elif value.layout.shape != tensor.layout.shape:
             raise RuntimeError(f"Mismatch in shape: grad_output[{number}] has a shape of {value.shape} and "
                                f"output[{number}] has a shape of {tensor.shape}.")
     return tensors, grads
+
+
+def _edge(place: Any) -> tuple[Node, int] | None:
+    """Where the gradient of a tensor, or of an edge itself, arrives."""
+    return (place.node, place.output_nr) if isinstance(place, GradientEdge) else edge_of(place)
 
 
 def _needed(starts: Sequence[Node], targets: set[Node]) -> set[Node]:
@@ -124,11 +176,11 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
     needed: set[Node] | None = None
     if inputs is not None:
         for number, tensor in enumerate(inputs):
-            edge = edge_of(tensor)
+            edge = _edge(tensor)
             if edge is None:
                 raise RuntimeError("One of the differentiated Tensors does not require grad")
             captured.setdefault(edge, []).append(number)
-        needed = _needed([edge_of(t)[0] for t in roots], {edge[0] for edge in captured})  # type: ignore[index]
+        needed = _needed([_edge(t)[0] for t in roots], {edge[0] for edge in captured})  # type: ignore[index]
     waiting: dict[Node, list] = {}
     heap: list[tuple[int, int, Node]] = []
 
@@ -142,7 +194,7 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
     before, mode.enabled = mode.enabled, create
     try:
         for tensor, value in zip(roots, grads, strict=True):
-            node, number = edge_of(tensor)  # type: ignore[misc]
+            node, number = _edge(tensor)  # type: ignore[misc]
             arrive(node, number, value)
         del tensor, value
         grads.clear()
@@ -158,7 +210,7 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
                         found[position] = values[number]
             if leaf:
                 if inputs is None and values[0] is not None:
-                    _accumulate_into(node.variable, values, create)  # type: ignore[attr-defined]
+                    _finish_leaf(node, values, create)  # type: ignore[arg-type]
                 continue
             if needed is not None and not any(e is not None and e[0] in needed for e in node.edges):
                 continue
@@ -178,13 +230,9 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
 
 def _before_node(node: Node, values: list) -> None:
     """Hooks on the tensors that a node made, and ``retain_grad``."""
-    if isinstance(node, AccumulateGrad):
-        if node.variable._hooks is None:
-            return
+    if isinstance(node, AccumulateGrad) and node.variable._hooks is not None:
         for hook in list(node.variable._hooks.values()):
-            replaced = hook(values[0])
-            values[0] = values[0] if replaced is None else replaced
-        return
+            values[0] = _replaced(hook, values[0])
     if node.pre_hooks:
         for number, hook in list(node.pre_hooks.values()):
             if number < 0:
@@ -192,13 +240,37 @@ def _before_node(node: Node, values: list) -> None:
                 if replaced is not None:
                     values[:] = replaced if isinstance(replaced, tuple) else (replaced,)
             elif values[number] is not None:
-                replaced = hook(values[number])
-                values[number] = values[number] if replaced is None else replaced
+                values[number] = _replaced(hook, values[number])
     if node.capture:
         for number, reference in node.capture.items():
             tensor = reference()
             if tensor is not None and values[number] is not None:
                 tensor._grad = values[number] if tensor._grad is None else tensor._grad + values[number]
+
+
+def _replaced(hook: Any, grad: Any) -> Any:
+    """What a tensor's hook makes of its gradient."""
+    found = hook(grad)
+    if found is None:
+        return grad
+    if not isinstance(found, TensorBase):
+        raise TypeError(f"expected Variable, but hook returned '{type(found).__name__}'")
+    if found.layout.shape != grad.layout.shape:
+        raise RuntimeError("hook has changed the size of value")
+    return found
+
+
+def _finish_leaf(node: AccumulateGrad, values: list, create: bool) -> None:
+    """Adds the gradient to the leaf's, and calls the hooks of node and leaf."""
+    leaf = node.variable
+    arrived = tuple(values) if node.hooks else ()
+    _accumulate_into(leaf, values, create)
+    if node.hooks:
+        for hook in list(node.hooks.values()):
+            hook((), arrived)
+    if leaf._post_hooks:
+        for hook in list(leaf._post_hooks.values()):
+            hook(leaf)
 
 
 def _run(node: Node, values: list) -> tuple:
@@ -208,7 +280,7 @@ def _run(node: Node, values: list) -> tuple:
         if node.trace and hasattr(error, "add_note"):
             error.add_note(f"{node.name()} failed. Its forward call was:\n{node.trace}")
         raise
-    if mode.anomaly:
+    if mode.anomaly and mode.check_nan:
         for number, result in enumerate(results):
             if result is not None and bool((result != result).any()):
                 raise RuntimeError(f"Function '{node.name()}' returned nan values in its {number}th output.\n"

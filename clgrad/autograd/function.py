@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.grad_mode import mode, no_grad
-from clgrad.autograd.graph import Saved, TensorBase, attach, rebase, wrap
+from clgrad.autograd.graph import Node, Saved, TensorBase, attach, rebase, wrap
 
 
 class FunctionCtx:
@@ -21,7 +22,15 @@ class FunctionCtx:
     needs_input_grad: tuple = ()
 
     def save_for_backward(self, *tensors: Any) -> None:
-        """Keeps tensors; a change in place afterwards is noticed."""
+        """Keeps tensors; a change in place afterwards is noticed.
+
+        Raises:
+            TypeError: an argument is neither a tensor nor None.
+        """
+        for number, t in enumerate(tensors):
+            if t is not None and not isinstance(t, TensorBase):
+                raise TypeError(f"save_for_backward can only save variables, but argument {number} is of type "
+                                f"{type(t).__name__}")
         self._to_save = tensors
 
     save_for_forward = save_for_backward
@@ -41,7 +50,26 @@ class FunctionCtx:
     @property
     def saved_tensors(self) -> tuple:
         """What was saved."""
-        return tuple(self._saved.unpack()) if self._saved is not None else ()
+        return tuple(self._saved.unpack()) if self._saved is not None else self._to_save
+
+    @property
+    def materialize_grads(self) -> bool:
+        """Whether ``backward`` gets zeros for results to which no gradient came."""
+        return self._materialize
+
+
+class _FunctionNode(Node):
+    """The node of a user's function: what ``forward`` put on its context is found on it as well."""
+
+    ctx: FunctionCtx
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "ctx":
+            raise AttributeError(name)
+        return getattr(self.ctx, name)
+
+    def __repr__(self) -> str:
+        return f"<torch.autograd.function.{self.name()} object at {hex(id(self))}>"
 
 
 class Function:
@@ -63,6 +91,16 @@ class Function:
     tensor(6.)
     """
 
+    _node: type[Node] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        warnings.warn(f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should "
+                      "invoke them on the class itself.", DeprecationWarning, stacklevel=2)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("Legacy autograd function with non-static forward method is deprecated. Please use new-style "
+                           "autograd function with static forward method.")
+
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
         """Computes the result; nothing inside is recorded."""
@@ -70,9 +108,11 @@ class Function:
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        """Computes a gradient an argument of ``forward`` (None where there is none)."""
+        """Computes a gradient an argument of ``forward`` (None where there is none). May be called ``vjp``."""
         raise NotImplementedError("You must implement either the backward or vjp method for your custom "
                                   "autograd.Function to use it with backward mode AD.")
+
+    vjp = backward
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
@@ -92,6 +132,26 @@ class Function:
         return result
 
     @classmethod
+    def _gradients(cls, ctx: Any, grads: tuple, count: int) -> tuple:
+        """What the user's backward gives, one entry for each of ``count`` arguments."""
+        rule = cls.backward if cls.backward is not Function.backward else cls.vjp
+        found = rule(ctx, *grads)
+        found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
+        if len(found) < count or any(g is not None for g in found[count:]):
+            raise RuntimeError(f"function {cls.__name__}Backward returned an incorrect number of gradients (expected "
+                               f"{count}, got {len(found)})")
+        for g in found:
+            if g is not None and not isinstance(g, TensorBase):
+                raise RuntimeError(f"expected Variable or None (got {type(g).__name__})")
+        return found[:count]
+
+    @classmethod
+    def _node_type(cls) -> type[Node]:
+        if "_node" not in cls.__dict__:
+            cls._node = type(f"{cls.__name__}Backward", (_FunctionNode,), {})
+        return cls._node  # type: ignore[return-value]
+
+    @classmethod
     def _record(cls, ctx: Any, args: tuple, result: Any) -> Any:
         several = isinstance(result, (tuple, list))
         outputs = list(result) if several else [result]
@@ -109,21 +169,19 @@ class Function:
                                      for t in ctx._to_save])
         ctx._saved = saved
         layouts = [t.layout if isinstance(t, TensorBase) else None for t in outputs]
-        devices = next(a for a in args if isinstance(a, TensorBase) and a._requires_grad)
+        for t in ctx._dirty:
+            if t._requires_grad and t.is_leaf:
+                raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
 
         def backward(*grads: Any) -> tuple:
             if ctx._materialize:
-                grads = tuple([g if g is not None or own is None else zeros(own.shape, dtype=own.dtype)
+                like = next(g for g in grads if g is not None)
+                grads = tuple([g if g is not None or own is None else like.new_zeros(own.shape, dtype=own.dtype)
                                for g, own in zip(grads, layouts, strict=True)])
-            found = cls.backward(ctx, *grads)
-            found = found if isinstance(found, tuple) else (found,)
-            if len(found) != len(args) and any(g is not None for g in found[len(args):]):
-                raise RuntimeError(f"function {cls.__name__}Backward returned an incorrect number of gradients "
-                                   f"(expected {len(args)}, got {len(found)})")
-            found = (*found, *(None,) * (len(args) - len(found)))
+            found = cls._gradients(ctx, grads, len(args))
             return tuple([found[n] for n in positions])
-        zeros = wrap(devices.memory, devices.offset, devices.layout).new_zeros
-        node = attach(marked, f"{cls.__name__}Backward", [args[n] for n in positions], backward, saved)
+        node = attach(marked, cls._node_type(), [args[n] for n in positions], backward, saved)
+        node.ctx = ctx  # type: ignore[attr-defined]
         for place, t in enumerate(ctx._to_save):
             if t is not None and id(t) in owners and id(t) not in inputs and saved.entries is not None:
                 saved.add_output(owners[id(t)])

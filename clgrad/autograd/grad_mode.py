@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,11 @@ class _Mode(threading.local):
         self.enabled = True
         self.inference = False
         self.anomaly = False
+        self.check_nan = True
+        self.multithreading = True
+        # What is done with tensors that nodes save: pairs (pack, unpack), the innermost last; or why it is forbidden.
+        self.saved_hooks: list[tuple[Callable, Callable]] = []
+        self.saved_hooks_refused: str | None = None
 
 
 mode = _Mode()
@@ -38,25 +44,46 @@ class _Context:
     def _fresh(self) -> _Context:
         return type(self)()
 
-    def __call__(self, function: Callable) -> Callable:
+    def __call__(self, function: Any) -> Any:
+        if inspect.isclass(function):
+            warnings.warn("Decorating classes is deprecated and will be disabled in future versions. You should only "
+                          "decorate functions or methods. To preserve the current behavior of class decoration, you can "
+                          "directly decorate the `__init__` method and nothing else.", FutureWarning, stacklevel=2)
+            setattr(function, "__init__", self(function.__init__))  # noqa: B010  (a method of the class given)
+            return function
         if inspect.isgeneratorfunction(function):
-            @functools.wraps(function)
-            def generate(*args: Any, **kwargs: Any) -> Any:
-                iterator = function(*args, **kwargs)
-                while True:
-                    with self._fresh():
-                        try:
-                            item = next(iterator)
-                        except StopIteration as stop:
-                            return stop.value
-                    yield item
-            return generate
+            return self._around_generator(function)
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             with self._fresh():
                 return function(*args, **kwargs)
         return wrapped
+
+    def _around_generator(self, function: Callable) -> Callable:
+        """The mode holds while the generator runs, not while its caller has the turn."""
+        @functools.wraps(function)
+        def generate(*args: Any, **kwargs: Any) -> Any:
+            iterator = function(*args, **kwargs)
+            try:
+                with self._fresh():
+                    item = next(iterator)
+                while True:
+                    try:
+                        given = yield item
+                    except GeneratorExit:
+                        with self._fresh():
+                            iterator.close()
+                        raise
+                    except BaseException as error:
+                        with self._fresh():
+                            item = iterator.throw(error)
+                    else:
+                        with self._fresh():
+                            item = iterator.send(given)
+            except StopIteration as stop:
+                return stop.value
+        return generate
 
     def __enter__(self) -> Any:
         raise NotImplementedError
@@ -99,38 +126,66 @@ class enable_grad(no_grad):
 class set_grad_enabled(_Context):
     """Switches recording on or off: at once, and put back where it is used with ``with``."""
 
-    def __init__(self, enabled: bool):
-        self.value = bool(enabled)
-        self.previous = mode.enabled
-        mode.enabled = self.value
+    def __init__(self, mode: bool):  # PyTorch's name of the argument
+        self.value = bool(mode)
+        self.previous = _switch(self.value)
 
     def _fresh(self) -> _Context:
         return set_grad_enabled(self.value)
 
     def __call__(self, function: Callable) -> Callable:
-        mode.enabled = self.previous
+        _switch(self.previous)
         return super().__call__(function)
 
     def __enter__(self) -> None:
-        mode.enabled = self.value
+        _switch(self.value)
 
     def __exit__(self, *exception: object) -> None:
-        mode.enabled = self.previous
+        _switch(self.previous)
+
+    def clone(self) -> _Context:
+        """Another of the same mode."""
+        return self._fresh()
+
+
+def _switch(value: bool) -> bool:
+    """Sets whether operations are recorded; returns what was."""
+    before, mode.enabled = mode.enabled, value
+    return before
 
 
 class inference_mode(_Context):
-    """Like :class:`no_grad`, with ``is_inference_mode_enabled`` true inside."""
+    """Like :class:`no_grad`; tensors made inside may never take part in a graph.
 
-    def __init__(self, enabled: bool = True):
-        self.value = enabled
+    >>> import clgrad
+    >>> with clgrad.inference_mode():
+    ...     x = clgrad.ones(2)
+    >>> x.is_inference()
+    True
+    """
+
+    def __new__(cls, mode: Any = True) -> Any:
+        # As a decorator PyTorch allows both @inference_mode and @inference_mode().
+        made = object.__new__(cls)
+        if callable(mode):
+            made.value = True
+            return made(mode)
+        made.value = bool(mode)
+        return made
+
+    value: bool
 
     def _fresh(self) -> _Context:
         return inference_mode(self.value)
 
     def __enter__(self) -> None:
         self.previous = mode.enabled, mode.inference
-        mode.enabled = not self.value and mode.enabled
+        mode.enabled = not self.value
         mode.inference = self.value
 
     def __exit__(self, *exception: object) -> None:
         mode.enabled, mode.inference = self.previous
+
+    def clone(self) -> _Context:
+        """Another of the same mode."""
+        return self._fresh()

@@ -8,13 +8,20 @@ function, written in Tensor operations, turns the gradients of its outputs into 
 from __future__ import annotations
 
 import itertools
+import traceback
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clgrad.autograd.grad_mode import mode
+from clgrad.autograd.saved_hooks import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
 from clgrad.layout import Layout
 from clgrad.runtime import Storage
+
+__all__ = ["AccumulateGrad", "GradientEdge", "Node", "RemovableHandle", "Saved", "TensorBase", "View", "as_view", "attach",
+           "check_in_place", "current_node", "disable_saved_tensors_hooks", "edge_of", "fit", "get_gradient_edge",
+           "increment_version", "mark_changed", "needs_graph", "node_class", "rebase", "register_multi_grad_hook",
+           "save_on_cpu", "saved_tensors_hooks", "wrap"]
 
 _sequence = itertools.count()
 
@@ -119,25 +126,31 @@ class Node:
             if edge is None or g is None:
                 fitted.append(None)
             else:
-                fitted.append(g if g.layout is layout else fit(g, layout))
+                fitted.append(g if g.layout is layout else fit(g, layout, self.name(), len(fitted)))
         return tuple(fitted)
 
 
-def fit(grad: Any, layout: Layout) -> Any:
+def fit(grad: Any, layout: Layout, name: str = "", index: int = 0) -> Any:
     """Sums a gradient over the dimensions in which its input was broadcast, and gives it its input's dtype."""
     if grad.layout.shape != layout.shape:
+        shape, wanted = grad.layout.shape, layout.shape
+        if len(shape) < len(wanted) or any(b not in (1, a) for a, b in zip(
+                reversed(shape), reversed(wanted), strict=False)):
+            raise RuntimeError(f"Function {name} returned an invalid gradient at index {index} - got {list(shape)} but "
+                               f"expected shape compatible with {list(wanted)}")
         grad = grad.sum_to_size(layout.shape)
     return grad if grad.layout.dtype is layout.dtype else grad.to(layout.dtype)
 
 
-_node_classes: dict[str, type[Node]] = {}
+_node_classes: dict[str | type[Node], type[Node]] = {}
 
 
-def node_class(name: str) -> type[Node]:
-    """The class of nodes called ``<name>Backward0``."""
+def node_class(name: str | type[Node]) -> type[Node]:
+    """The class of nodes called ``<name>Backward0``, of the whole name where it holds ``Backward``; a class itself."""
     found = _node_classes.get(name)
     if found is None:
-        found = _node_classes[name] = type(name if name.endswith("Backward") else f"{name}Backward0", (Node,), {})
+        found = name if isinstance(name, type) else type(name if "Backward" in name else f"{name}Backward0", (Node,), {})
+        _node_classes[name] = found
     return found
 
 
@@ -185,6 +198,12 @@ class Saved:
         self.name = name
         self.entries: list | None = [
             None if t is None else (t.memory, t.offset, t.layout, t.memory.version, edge_of(t)) for t in tensors]
+        for t in tensors:
+            if t is not None and t._inference and not mode.inference:
+                raise RuntimeError("Inference tensors cannot be saved for backward. To work around you can make a clone to "
+                                   "get a normal tensor and use it in autograd.")
+        if mode.saved_hooks:
+            self.entries = [None if entry is None else _Packed(entry) for entry in self.entries]
 
     def add_output(self, tensor: Any, changes: int = 0) -> None:
         """Saves a result of the operation itself, after :func:`attach`; its node is held weakly: no circle.
@@ -193,7 +212,8 @@ class Saved:
         """
         assert self.entries is not None
         edge = (weakref.ref(tensor._grad_fn), tensor._output_nr)
-        self.entries.append((tensor.memory, tensor.offset, tensor.layout, tensor.memory.version + changes, edge))
+        entry = (tensor.memory, tensor.offset, tensor.layout, tensor.memory.version + changes, edge)
+        self.entries.append(_Packed(entry) if mode.saved_hooks else entry)
 
     def clear(self) -> None:
         self.entries = None
@@ -208,7 +228,9 @@ class Saved:
                 "if you need to access saved tensors after calling backward.")
         return [None if entry is None else self._unpack(entry) for entry in self.entries]
 
-    def _unpack(self, entry: tuple) -> Any:
+    def _unpack(self, entry: Any) -> Any:
+        if isinstance(entry, _Packed):
+            return _placed(entry.tensor(), entry.edge)
         storage, offset, layout, version, edge = entry
         if storage.version != version:
             raise RuntimeError(
@@ -216,12 +238,42 @@ class Saved:
                 f"[{layout.dtype} {list(layout.shape)}], saved by {self.name}, is at version {storage.version}; "
                 f"expected version {version} instead. Hint: enable anomaly detection to find the operation that "
                 "failed to compute its gradient, with autograd.set_detect_anomaly(True).")
-        tensor = wrap(storage, offset, layout)
-        if edge is not None and mode.enabled:
-            node, tensor._output_nr = edge
-            tensor._requires_grad = True
-            tensor._grad_fn = node() if isinstance(node, weakref.ref) else node
-        return tensor
+        return _placed(wrap(storage, offset, layout), edge)
+
+
+class _Packed:
+    """What a user's pack hook made of a saved tensor, and its place in the graph."""
+
+    __slots__ = ("value", "unpack", "edge")
+
+    def __init__(self, entry: tuple):
+        storage, offset, layout, _, self.edge = entry
+        pack, self.unpack = mode.saved_hooks[-1]
+        enabled, mode.enabled = mode.enabled, False
+        try:
+            self.value = pack(wrap(storage, offset, layout))
+        finally:
+            mode.enabled = enabled
+
+    def tensor(self) -> Any:
+        """The tensor that the unpack hook gives, outside of any graph."""
+        found = self.unpack(self.value)
+        if not isinstance(found, TensorBase):
+            raise TypeError("Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
+                            f"{type(found).__name__}")
+        return wrap(found.memory, found.offset, found.layout)
+
+
+def _placed(tensor: Any, edge: Any) -> Any:
+    """A tensor at a place in the graph, where a graph is being recorded."""
+    if edge is not None and mode.enabled:
+        node, number = edge
+        node = node() if isinstance(node, weakref.ref) else node
+        leaf = node.variable if isinstance(node, AccumulateGrad) else None
+        if leaf is not None and leaf.memory is tensor.memory and leaf.layout is tensor.layout:
+            return leaf
+        tensor._requires_grad, tensor._grad_fn, tensor._output_nr = True, node, number
+    return tensor
 
 
 def edge_of(tensor: Any) -> tuple[Node, int] | None:
@@ -261,7 +313,8 @@ def needs_graph(*tensors: Any) -> bool:
     return mode.enabled and any(t is not None and t._requires_grad for t in tensors)
 
 
-def attach(output: Any, name: str, inputs: Sequence[Any], backward: Callable, saved: Saved | None = None) -> Node:
+def attach(output: Any, name: str | type[Node], inputs: Sequence[Any], backward: Callable,
+           saved: Saved | None = None) -> Node:
     """Makes ``output`` (a tensor or a tuple of them) the result of a node named ``<name>Backward0``.
 
     ``backward`` takes a gradient an output and returns one an input (None where there is none). It must not hold on to
@@ -288,7 +341,6 @@ def attach(output: Any, name: str, inputs: Sequence[Any], backward: Callable, sa
 
 
 def _stack_text() -> str:
-    import traceback  # noqa: PLC0415  (only under anomaly detection)
     return "".join(traceback.format_stack(limit=24)[:-3])
 
 
@@ -302,11 +354,15 @@ def as_view(view: Any, base: Any, replay: Callable[[Any], Any]) -> Any:
         view._view = View(root.base, lambda whole: replay(first(whole)))
     if base._untracked:
         view._untracked = True
+    view._inference = base._inference
     return view
 
 
 def check_in_place(tensor: Any, recorded: bool) -> None:
     """RuntimeError where changing ``tensor`` in place would break the graph."""
+    if tensor._inference and not mode.inference:
+        raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to "
+                           "get a normal tensor before doing inplace update.")
     if mode.enabled and tensor._requires_grad and current_node(tensor) is None:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
     view = tensor._view
@@ -353,3 +409,80 @@ def rebase(tensor: Any, node: Node, history: Any) -> None:
     base._grad_fn, base._output_nr = whole_node, 0
     base._rebased = base._rebased + 1
     current_node(tensor)
+
+
+class GradientEdge(NamedTuple):
+    """A place in the graph: output ``output_nr`` of ``node``. Takes the place of a tensor in :func:`grad`."""
+
+    node: Node
+    output_nr: int
+
+
+def get_gradient_edge(tensor: Any) -> GradientEdge:
+    """The place where a tensor's gradient arrives.
+
+    Raises:
+        RuntimeError: it requires none.
+    """
+    edge = edge_of(tensor)
+    if edge is None:
+        raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not require gradients.")
+    return GradientEdge(*edge)
+
+
+def increment_version(tensor: Any) -> None:
+    """Counts a change in place that clgrad could not see; also of several tensors."""
+    for t in [tensor] if isinstance(tensor, TensorBase) else tensor:
+        t.memory.version += 1
+
+
+class _Group:
+    """The gradients of several tensors in one backward pass, until the hook over them is called."""
+
+    def __init__(self, count: int, hook: Callable, call_at: str):
+        self.count, self.hook, self.at_once = count, hook, call_at == "any"
+        self.grads: list[Any] = [None] * count
+        self.arrived = 0
+
+    def arrive(self, number: int, grad: Any) -> None:
+        """Notes a gradient; calls the hook with the first, or with all."""
+        self.arrived += 1
+        self.grads[number] = grad
+        if self.at_once and self.arrived == 1:
+            self.hook(grad)
+        if self.arrived == self.count:
+            grads, self.grads, self.arrived = self.grads, [None] * self.count, 0
+            if not self.at_once:
+                self.hook(grads)
+
+
+class _Handles:
+    """Several handles that are removed together."""
+
+    def __init__(self, handles: tuple):
+        self.handles = handles
+
+    def remove(self) -> None:
+        """Takes the hooks away."""
+        for handle in self.handles:
+            handle.remove()
+
+    def __enter__(self) -> _Handles:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+
+def register_multi_grad_hook(tensors: Sequence[Any], fn: Callable, *, mode: str = "all") -> _Handles:
+    """Calls ``fn`` once a backward pass, when the gradients of all tensors are known, or (``"any"``) the first.
+
+    ``fn`` gets a list of gradients, or one. Every tensor has to take part in the pass.
+    """
+    if mode not in ("all", "any"):
+        raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
+    group = _Group(len(tensors), fn, mode)
+
+    def hook_of(number: int) -> Callable:
+        return lambda grad: group.arrive(number, grad)
+    return _Handles(tuple([t.register_hook(hook_of(n)) for n, t in enumerate(tensors)]))

@@ -11,9 +11,7 @@ _STANDINS = "clgrad.compat.standins"
 RENAMED = {
     "torch.version": f"{_STANDINS}.version",
     "torch.distributed": f"{_STANDINS}.distributed",
-    "torch.jit": f"{_STANDINS}.jit",
     "torch._dynamo": f"{_STANDINS}.dynamo",
-    "torch.compiler": f"{_STANDINS}.dynamo",
     "torch.utils.data.dataloader": "clgrad.utils.data.loader",
     "torch.utils.data._utils": "clgrad.utils.data",
     "torch.utils.data._utils.collate": "clgrad.utils.data.collate",

@@ -15,6 +15,7 @@ from clgrad.ops import (  # noqa: F401
     einsum,
     gathering,
     grid_sampling,
+    identities,
     interpolation,
     linalg,
     loss,

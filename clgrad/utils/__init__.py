@@ -1,5 +1,5 @@
 """Helpers around training."""
 
-from clgrad.utils import data
+from clgrad.utils import benchmark, checkpoint, data, dlpack
 
-__all__ = ["data"]
+__all__ = ["benchmark", "checkpoint", "data", "dlpack"]

@@ -1,0 +1,5 @@
+"""``torch.backends``: switches that programs set. Those without a meaning for OpenCL are kept as they are set."""
+
+from clgrad.backends import cpu, cuda, cudnn, mkl, mkldnn, mps, openmp, opt_einsum
+
+__all__ = ["cpu", "cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp", "opt_einsum"]

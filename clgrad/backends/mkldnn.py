@@ -1,0 +1,8 @@
+"""``torch.backends.mkldnn``: it is not used here."""
+
+from __future__ import annotations
+
+
+def is_available() -> bool:
+    """False."""
+    return False

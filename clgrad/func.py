@@ -1,0 +1,391 @@
+"""``torch.func``: functions that make functions — of gradients, Jacobians, batches — and modules called as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from clgrad import autograd
+from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled
+from clgrad.autograd.graph import AccumulateGrad, TensorBase, edge_of
+from clgrad.nn import Module
+from clgrad.ops.random import default_generator
+from clgrad.ops.registry import FUNCTIONS
+
+__all__ = ["functional_call", "functionalize", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize",
+           "stack_module_state", "vjp", "vmap"]
+
+
+# Nested containers of tensors.
+
+def _leaves_of(tree: Any) -> list:
+    """The leaves of nested tuples, lists and dictionaries, in order."""
+    if isinstance(tree, (tuple, list)):
+        return [leaf for item in tree for leaf in _leaves_of(item)]
+    if isinstance(tree, dict):
+        return [leaf for item in tree.values() for leaf in _leaves_of(item)]
+    return [tree]
+
+
+def _rebuilt(tree: Any, leaves: Any) -> Any:
+    """The same containers around the next leaves of an iterator."""
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*[_rebuilt(item, leaves) for item in tree])
+    if isinstance(tree, (tuple, list)):
+        return type(tree)([_rebuilt(item, leaves) for item in tree])
+    if isinstance(tree, dict):
+        return type(tree)((key, _rebuilt(item, leaves)) for key, item in tree.items())
+    return next(leaves)
+
+
+def _map(function: Callable, tree: Any) -> Any:
+    return _rebuilt(tree, iter([function(leaf) for leaf in _leaves_of(tree)]))
+
+
+# Levels of differentiation.
+
+def _fresh(tree: Any) -> tuple[Any, list]:
+    """The tensors of a tree as new ones to differentiate by, and a list of them; an outer level still sees them."""
+    made = []
+
+    def renew(leaf: Any) -> Any:
+        if not isinstance(leaf, TensorBase) or not leaf.layout.dtype.is_floating_point:
+            return leaf
+        made.append(leaf.view_as(leaf) if leaf.requires_grad else leaf.detach().requires_grad_())
+        return made[-1]
+    return _map(renew, tree), made
+
+
+def _settled(tree: Any, own: list, recording: bool) -> Any:
+    """The results, outside of the graph where it leads to nothing but this level's own tensors."""
+    known = {id(t) for t in own}
+
+    def settle(leaf: Any) -> Any:
+        if not isinstance(leaf, TensorBase) or not leaf.requires_grad:
+            return leaf
+        return leaf if recording and _leads_elsewhere(leaf, known) else leaf.detach()
+    return _map(settle, tree)
+
+
+def _leads_elsewhere(tensor: Any, known: set[int]) -> bool:
+    edge = edge_of(tensor)
+    waiting, seen = [edge[0]] if edge else [], set()
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if isinstance(node, AccumulateGrad) and id(node.variable) not in known:
+            return True
+        waiting += [above[0] for above in node.edges if above is not None]
+    return False
+
+
+def _picked(args: tuple, argnums: int | Sequence[int], name: str) -> tuple[Any, Callable]:
+    """The arguments to differentiate by, and how to put others in their places."""
+    numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+    for number in numbers:
+        if not -len(args) <= number < len(args):
+            raise RuntimeError(f"{name}: got argnum={number}, but only {len(args)} positional inputs")
+    numbers = [n % len(args) for n in numbers]
+
+    def replaced(values: Any) -> tuple:
+        listed = [values] if isinstance(argnums, int) else list(values)
+        places = dict(zip(numbers, listed, strict=True))
+        return tuple([places.get(n, a) for n, a in enumerate(args)])
+    picked = args[numbers[0]] if isinstance(argnums, int) else tuple([args[n] for n in numbers])
+    return picked, replaced
+
+
+def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+    """A function that returns ``(gradient, value)``, or ``(gradient, (value, aux))`` with ``has_aux``; see :func:`grad`."""
+    def wrapped(*args: Any, **kwargs: Any) -> tuple:
+        picked, replaced = _picked(args, argnums, "grad")
+        recording = is_grad_enabled()
+        with enable_grad():
+            values, own = _fresh(picked)
+            result = func(*replaced(values), **kwargs)
+            value, aux = result if has_aux else (result, None)
+            if not isinstance(value, TensorBase):
+                raise RuntimeError("grad_and_value(f)(*args): Expected f(*args) to return a tensor, got "
+                                   f"{type(value).__name__}")
+            if value.ndim:
+                raise RuntimeError("grad_and_value(f)(*args): Expected f(*args) to return a scalar tensor, got tensor with "
+                                   f"{value.ndim} dims. Maybe you wanted to use the vjp or jacrev APIs instead?")
+            found = (autograd.grad(value, own, create_graph=True, allow_unused=True) if value.requires_grad
+                     else (None,) * len(own))
+            filled = iter([FUNCTIONS["zeros_like"](x) if g is None else g for g, x in zip(found, own, strict=True)])
+        gradients = _rebuilt(values, iter([next(filled) if isinstance(leaf, TensorBase)
+                                           and leaf.layout.dtype.is_floating_point else None
+                                           for leaf in _leaves_of(values)]))
+        return _settled((gradients, (value, aux) if has_aux else value), own, recording)
+    return wrapped
+
+
+def grad(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
+    """A function that returns the gradient of ``func`` with respect to its arguments ``argnums``.
+
+    Args:
+        func: returns a 0-d tensor (with ``has_aux``, that and anything else).
+
+    >>> import clgrad
+    >>> clgrad.func.grad(clgrad.func.grad(lambda x: x ** 3))(clgrad.tensor(2.))
+    tensor(12.)
+    """
+    both = grad_and_value(func, argnums, has_aux)
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        gradients, value = both(*args, **kwargs)
+        return (gradients, value[1]) if has_aux else gradients
+    return wrapped
+
+
+def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
+    """(``func(*primals)``, a function that multiplies its arguments with the Jacobian); with ``has_aux`` also aux."""
+    recording = is_grad_enabled()
+    with enable_grad():
+        values, own = _fresh(primals)
+        result = func(*values)
+        output, aux = result if has_aux else (result, None)
+
+    def product(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> tuple:
+        outputs, seeds = _leaves_of(output), _leaves_of(cotangents)
+        if len(outputs) != len(seeds):
+            raise RuntimeError(f"vjp: expected {len(outputs)} cotangents, got {len(seeds)}")
+        pairs = [(o, s) for o, s in zip(outputs, seeds, strict=True) if o.requires_grad]
+        with enable_grad():
+            found = autograd.grad([o for o, _ in pairs], own, [s for _, s in pairs], True, True,
+                                  allow_unused=True) if pairs else (None,) * len(own)
+            filled = [FUNCTIONS["zeros_like"](x) if g is None else g for g, x in zip(found, own, strict=True)]
+        return _settled(_rebuilt(values, iter(filled)), own, recording)
+    settled = _settled(output, own, recording)
+    return (settled, product, aux) if has_aux else (settled, product)
+
+
+def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool = False) -> tuple:
+    """(``func(*primals)``, the Jacobian times ``tangents``); with ``has_aux`` also aux."""
+    if not isinstance(primals, tuple) or not isinstance(tangents, tuple):
+        raise RuntimeError("jvp: expected primals and tangents to be tuples")
+    if len(primals) != len(tangents):
+        raise RuntimeError(f"jvp: expected as many tangents as primals, got {len(tangents)} and {len(primals)}")
+    recording = is_grad_enabled()
+    with enable_grad():
+        values, own = _fresh(primals)
+        result = func(*values)
+        output, aux = result if has_aux else (result, None)
+        outputs = _leaves_of(output)
+        seeds = [FUNCTIONS["zeros_like"](o, requires_grad=True) for o in outputs]
+        pairs = [(o, s) for o, s in zip(outputs, seeds, strict=True) if o.requires_grad]
+        rows = autograd.grad([o for o, _ in pairs], own, [s for _, s in pairs], True, True,
+                             allow_unused=True) if pairs else (None,) * len(own)
+        used = [(r, t) for r, t in zip(rows, _leaves_of(tangents), strict=True) if r is not None and r.requires_grad]
+        found = autograd.grad([r for r, _ in used], seeds, [t for _, t in used], True, True,
+                              allow_unused=True) if used else (None,) * len(seeds)
+        filled = [FUNCTIONS["zeros_like"](o) if g is None else g for g, o in zip(found, outputs, strict=True)]
+    own = [*own, *seeds]
+    settled = _settled((output, _rebuilt(output, iter(filled))), own, recording)
+    return (*settled, aux) if has_aux else settled
+
+
+def linearize(func: Callable, *primals: Any) -> tuple[Any, Callable]:
+    """(``func(*primals)``, the function that multiplies the Jacobian there with its arguments)."""
+    return func(*primals), lambda *tangents: jvp(func, primals, tangents)[1]
+
+
+def jacrev(func: Callable, argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False, chunk_size: int | None = None,
+           _preallocate_and_copy: bool = False) -> Callable:
+    """A function that returns the Jacobian of ``func``, one backward pass an element of the output.
+
+    >>> import clgrad
+    >>> clgrad.func.jacrev(lambda x: x * x)(clgrad.tensor([1., 2.]))
+    tensor([[2., 0.],
+            [0., 4.]])
+    """
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        picked, replaced = _picked(args, argnums, "jacrev")
+        recording = is_grad_enabled()
+        with enable_grad():
+            values, own = _fresh(picked)
+            result = func(*replaced(values), **kwargs)
+            output, aux = result if has_aux else (result, None)
+            found = _map(lambda o: _rebuilt(values, iter(_rows(o, own))), output)
+        found = _settled(found, own, recording)
+        return (found, _settled(aux, own, recording)) if has_aux else found
+    return wrapped
+
+
+def _rows(output: Any, own: list) -> list:
+    """For each tensor of ``own`` the Jacobian of one output."""
+    rows: list[list] = [[] for _ in own]
+    for element in output.reshape(-1).unbind(0):
+        found = (autograd.grad(element, own, retain_graph=True, create_graph=True, allow_unused=True)
+                 if element.requires_grad else (None,) * len(own))
+        for column, g, x in zip(rows, found, own, strict=True):
+            column.append(FUNCTIONS["zeros_like"](x) if g is None else g)
+    return [FUNCTIONS["stack"](column).reshape((*output.shape, *x.shape)) if column
+            else output.new_zeros((*output.shape, *x.shape)) for column, x in zip(rows, own, strict=True)]
+
+
+def jacfwd(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *,
+           randomness: str = "error") -> Callable:
+    """A function that returns the Jacobian of ``func``: the same numbers as :func:`jacrev`, by backward passes too."""
+    return jacrev(func, argnums, has_aux=has_aux)
+
+
+def hessian(func: Callable, argnums: int | tuple[int, ...] = 0) -> Callable:
+    """A function that returns the second derivatives of ``func``: the Jacobian of its Jacobian."""
+    return jacfwd(jacrev(func, argnums), argnums)
+
+
+def functionalize(func: Callable, *, remove: str = "mutations") -> Callable:
+    """The function itself: nothing here needs functions without changes in place."""
+    return func
+
+
+# Batches.
+
+def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *,
+         chunk_size: int | None = None) -> Callable:
+    """A function over a batch: calls ``func`` for each entry of the mapped dimensions and stacks what it returns.
+
+    Args:
+        in_dims: the dimension of each argument that is mapped, None for one that is passed as it is; one for all, or
+            a nested structure like the arguments'.
+        out_dims: where the results' new dimension goes.
+        randomness: ``"different"`` and ``"same"`` as in PyTorch; ``"error"`` behaves as ``"different"``.
+
+    The calls are made one after the other: what it saves is writing, not time.
+
+    >>> import clgrad
+    >>> clgrad.func.vmap(clgrad.dot)(clgrad.ones(2, 3), clgrad.ones(2, 3))
+    tensor([3., 3.])
+    """
+    if randomness not in ("error", "different", "same"):
+        raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        leaves = _leaves_of(args)
+        dims = _dims_of(in_dims, args)
+        sizes = {leaf.shape[dim] for leaf, dim in zip(leaves, dims, strict=True) if dim is not None}
+        if not sizes:
+            raise ValueError("vmap: no Tensor of the arguments is mapped over; in_dims must name a dimension of one")
+        if len(sizes) != 1:
+            raise ValueError(f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes "
+                             f"{sorted(sizes)} for the mapped dimension")
+        count = sizes.pop()
+        if count == 0:
+            raise ValueError("vmap: the mapped dimension is empty")
+        state = default_generator.get_state() if randomness == "same" else None
+        results = []
+        for number in range(count):
+            if state is not None:
+                default_generator.set_state(state)
+            entry = [leaf if dim is None else leaf.select(dim, number) for leaf, dim in zip(leaves, dims, strict=True)]
+            results.append(func(*_rebuilt(args, iter(entry)), **kwargs))
+        return _stacked(results, out_dims)
+    return wrapped
+
+
+def _dims_of(in_dims: Any, args: tuple) -> list:
+    """For each leaf of the arguments its mapped dimension, not negative, or None."""
+    if not isinstance(in_dims, (int, tuple, list)):
+        raise ValueError(f"vmap: expected in_dims to be int or a (potentially nested) tuple matching the structure of "
+                         f"inputs, got: {type(in_dims)}.")
+
+    def walk(dim: Any, tree: Any) -> list:
+        if isinstance(tree, (tuple, list)) and isinstance(dim, (tuple, list)):
+            if len(dim) != len(tree):
+                raise ValueError(f"vmap: in_dims is not compatible with the structure of inputs: {len(dim)} entries for "
+                                 f"{len(tree)}")
+            return [d for one, item in zip(dim, tree, strict=True) for d in walk(one, item)]
+        if isinstance(tree, dict) and isinstance(dim, dict):
+            return [d for key, item in tree.items() for d in walk(dim[key], item)]
+        if isinstance(tree, (tuple, list, dict)):
+            return [d for item in (tree.values() if isinstance(tree, dict) else tree) for d in walk(dim, item)]
+        if dim is None:
+            return [None]
+        if not isinstance(tree, TensorBase):
+            raise ValueError(f"vmap: Got in_dim={dim} for an input but the input is of type {type(tree)}. We cannot vmap "
+                             "over non-Tensor arguments, please use None as the respective in_dim")
+        if not -tree.ndim <= dim < tree.ndim:
+            raise ValueError(f"vmap: Got in_dim={dim} for some input, but that input is a Tensor of dimensionality "
+                             f"{tree.ndim} so expected in_dim to satisfy -{tree.ndim} <= in_dim < {tree.ndim}.")
+        return [dim % tree.ndim]
+    return walk(in_dims, args)
+
+
+def _stacked(results: list, out_dims: Any) -> Any:
+    """The results of the calls, leaf by leaf one above the other."""
+    first = results[0]
+    columns = list(zip(*[_leaves_of(r) for r in results], strict=True))
+    for leaf in _leaves_of(first):
+        if not isinstance(leaf, TensorBase):
+            raise ValueError(f"vmap: the function must only return Tensors, got type {type(leaf)}.")
+    if isinstance(first, (tuple, list)) and isinstance(out_dims, (tuple, list)):
+        dims = [d for one, item in zip(out_dims, first, strict=True) for d in [one] * len(_leaves_of(item))]
+    else:
+        dims = [out_dims if isinstance(out_dims, int) or out_dims is None else out_dims[0]] * len(columns)
+    return _rebuilt(first, iter([column[0] if dim is None else FUNCTIONS["stack"](list(column), dim)
+                                 for column, dim in zip(columns, dims, strict=True)]))
+
+
+# Modules as functions.
+
+def functional_call(module: Module, parameter_and_buffer_dicts: Any, args: Any = None, kwargs: Mapping | None = None, *,
+                    tie_weights: bool = True, strict: bool = False) -> Any:
+    """Calls a module with other tensors in place of its parameters and buffers, which it has again afterwards.
+
+    Args:
+        parameter_and_buffer_dicts: names, as in ``named_parameters``, and tensors; or several such dictionaries.
+        tie_weights: a tensor that the module holds under several names is replaced under all of them.
+        strict: every parameter and buffer must be named, and nothing else.
+    """
+    given: dict[str, Any] = {}
+    for part in ([parameter_and_buffer_dicts] if isinstance(parameter_and_buffer_dicts, Mapping)
+                 else parameter_and_buffer_dicts):
+        for name, value in part.items():
+            if name in given:
+                raise ValueError(f"{name!r} appears in multiple dictionaries")
+            given[name] = value
+    places = _places(module)
+    missing, unknown = [n for n in places if n not in given], [n for n in given if n not in places]
+    if strict and (missing or unknown):
+        raise RuntimeError(f"functional_call(): Error(s) in state: missing keys {missing}, unexpected keys {unknown}")
+    if unknown:
+        raise KeyError(f"functional_call(): the module has no parameter or buffer called {unknown[0]!r}")
+    replaced: list[tuple[dict, str, Any]] = []
+    try:
+        for name, value in given.items():
+            old = places[name][0][places[name][1]]
+            for other, (holder, key) in places.items():
+                if other == name or tie_weights and other not in given and holder[key] is old and old is not None:
+                    replaced.append((holder, key, holder[key]))
+                    holder[key] = value
+        arguments = () if args is None else args if isinstance(args, tuple) else (args,)
+        return module(*arguments, **(kwargs or {}))
+    finally:
+        for holder, key, value in reversed(replaced):
+            holder[key] = value
+
+
+def _places(module: Module) -> dict[str, tuple[dict, str]]:
+    """Where each parameter and buffer of a module is kept: a dictionary and a key."""
+    found = {}
+    for prefix, part in module.named_modules(remove_duplicate=False):
+        for holder in (part._parameters, part._buffers):
+            for key in holder:
+                found[f"{prefix}.{key}" if prefix else key] = (holder, key)
+    return found
+
+
+def stack_module_state(models: Sequence[Module]) -> tuple[dict, dict]:
+    """(parameters, buffers) of several modules of one kind, each name's tensors stacked along a new first dimension."""
+    if not models:
+        raise RuntimeError("stack_module_state: Expected at least one model, got 0.")
+    if len({type(m) for m in models}) != 1:
+        raise RuntimeError("stack_module_state: Expected all models to be of the same class.")
+    parameters = [dict(m.named_parameters()) for m in models]
+    buffers = [dict(m.named_buffers()) for m in models]
+    stacked = {name: FUNCTIONS["stack"]([p[name] for p in parameters]).detach().requires_grad_(
+        parameters[0][name].requires_grad) for name in parameters[0]}
+    return stacked, {name: FUNCTIONS["stack"]([b[name] for b in buffers]).detach() for name in buffers[0]}

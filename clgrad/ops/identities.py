@@ -1,0 +1,128 @@
+"""Operators that change nothing for real, strided tensors, and questions that have one answer for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.ops.copying import clone
+from clgrad.ops.registry import FUNCTIONS, METHODS, operator
+from clgrad.ops.views import as_strided
+
+
+@operator("conj", "resolve_conj", "resolve_neg")
+def conj(input: Any) -> Any:
+    """The tensor itself: there are no complex tensors."""
+    return input
+
+
+@operator("real", method=False)
+def real(input: Any) -> Any:
+    """The tensor itself: there are no complex tensors."""
+    return input
+
+
+@operator("imag", method=False)
+def imag(input: Any) -> Any:
+    """A RuntimeError: there are no complex tensors."""
+    raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+
+
+@operator("conj_physical")
+def conj_physical(input: Any, *, out: Any = None) -> Any:
+    """The tensor itself: there are no complex tensors."""
+    return input if out is None else out.resize_(input.layout.shape).copy_(input)
+
+
+@operator("conj_physical_")
+def conj_physical_(input: Any) -> Any:
+    """The tensor itself."""
+    return input
+
+
+@operator("positive")
+def positive(input: Any) -> Any:
+    """The tensor itself; RuntimeError for bool."""
+    if input.layout.dtype is dtypes.bool:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+@operator("is_signed", method=False)
+def is_signed(input: Any) -> bool:
+    """Whether a tensor's dtype has a sign."""
+    return input.layout.dtype.is_signed
+
+
+@operator("is_inference", method=False)
+def is_inference(input: Any) -> bool:
+    """Whether a tensor was made within :class:`clgrad.inference_mode`."""
+    return input.is_inference()
+
+
+@operator("get_device", method=False)
+def get_device(input: Any) -> int:
+    """The number of a tensor's GPU, -1 for others."""
+    return input.get_device()
+
+
+@operator("is_same_size")
+def is_same_size(input: Any, other: Any) -> bool:
+    """Whether two tensors have the same shape."""
+    return input.layout.shape == other.layout.shape
+
+
+@operator("is_nonzero", function=False)
+def is_nonzero(input: Any) -> bool:
+    """The truth of a tensor of one element."""
+    return bool(input)
+
+
+@operator("is_neg", "is_conj", "is_distributed", "is_coalesced")
+def is_neg(input: Any) -> bool:
+    """False: a tensor holds its values as they are, in one place."""
+    return False
+
+
+@operator("isreal")
+def isreal(input: Any) -> Any:
+    """True for each element: there are no complex tensors."""
+    return FUNCTIONS["ones_like"](input, dtype=dtypes.bool)
+
+
+@operator("to_dense", function=False)
+def to_dense(x: Any, dtype: Any = None, *, masked_grad: bool | None = None) -> Any:
+    """The tensor itself, or converted: there are no sparse tensors."""
+    return x if dtype is None else x.to(dtype)
+
+
+@operator("fill")
+def fill(input: Any, value: Any) -> Any:
+    """A tensor of one value, a number or a 0-d tensor, with the shape and dtype of ``input``."""
+    return clone(input).fill_(value)
+
+
+FUNCTIONS.update(fill_=METHODS["fill_"], zero_=METHODS["zero_"])
+
+
+@operator("as_strided_")
+def as_strided_(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+    """Makes a tensor any window on its own storage."""
+    seen = as_strided(input.detach(), size, stride, storage_offset)
+    input.offset, input.layout = seen.offset, seen.layout
+    return input
+
+
+@operator("as_strided_copy", method=False)
+def as_strided_copy(input: Any, size: Any, stride: Any, storage_offset: int | None = None, *, out: Any = None) -> Any:
+    """A copy of :func:`as_strided`."""
+    made = clone(as_strided(input, size, stride, storage_offset))
+    return made if out is None else out.resize_(made.layout.shape).copy_(made)
+
+
+@operator("as_strided_scatter")
+def as_strided_scatter(input: Any, src: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+    """A copy of ``input`` with ``src`` in the window that :func:`as_strided` shows."""
+    made = clone(input)
+    as_strided(made, size, stride, storage_offset).copy_(src)
+    return made

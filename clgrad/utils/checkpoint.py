@@ -1,0 +1,186 @@
+"""Checkpointing: activations are not kept for the backward pass but computed again (Chen et al. 2016, arXiv:1604.06174)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from clgrad import autograd
+from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled
+from clgrad.autograd.graph import TensorBase, saved_tensors_hooks
+from clgrad.nn import Module, Sequential
+from clgrad.ops.random import default_generator
+
+__all__ = ["CheckpointError", "checkpoint", "checkpoint_sequential", "detach_variable", "noop_context_fn",
+           "set_checkpoint_early_stop"]
+
+
+class CheckpointError(RuntimeError):
+    """The second forward pass saved other tensors than the first."""
+
+
+def noop_context_fn() -> tuple:
+    """Two contexts that do nothing: the default of ``context_fn``."""
+    return contextlib.nullcontext(), contextlib.nullcontext()
+
+
+class set_checkpoint_early_stop:
+    """Accepted: the second forward pass always runs to its end."""
+
+    def __init__(self, enable: bool):
+        self.enable = enable
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing to do."""
+
+
+def detach_variable(inputs: tuple) -> tuple:
+    """The tensors among ``inputs`` as leaves on the same memory, with their ``requires_grad``."""
+    if not isinstance(inputs, tuple):
+        raise RuntimeError(f"Only tuple of tensors is supported. Got Unsupported input type: {type(inputs).__name__}")
+    return tuple([x.detach().requires_grad_(x.requires_grad) if isinstance(x, TensorBase) else x for x in inputs])
+
+
+class _RandomState:
+    """The state of the random stream, to be gone back to for a while."""
+
+    def __init__(self, wanted: bool):
+        self.state = default_generator.get_state() if wanted else None
+
+    @contextlib.contextmanager
+    def again(self) -> Any:
+        """The stream as it was, and as it is now afterwards."""
+        if self.state is None:
+            yield
+            return
+        now = default_generator.get_state()
+        default_generator.set_state(self.state)
+        try:
+            yield
+        finally:
+            default_generator.set_state(now)
+
+
+class _Reentrant(autograd.Function):
+    """The forward pass without a graph; the backward pass makes the graph, and walks it from within the outer walk."""
+
+    @staticmethod
+    def forward(ctx: Any, function: Callable, preserve: bool, *args: Any) -> Any:
+        ctx.function, ctx.random = function, _RandomState(preserve)
+        ctx.others = [None if isinstance(a, TensorBase) else a for a in args]
+        ctx.places = [n for n, a in enumerate(args) if isinstance(a, TensorBase)]
+        ctx.save_for_backward(*[args[n] for n in ctx.places])
+        return function(*args)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple:
+        args = list(ctx.others)
+        for n, x in zip(ctx.places, ctx.saved_tensors, strict=True):
+            args[n] = x.detach().requires_grad_(ctx.needs_input_grad[n + 2])
+        with enable_grad(), ctx.random.again():
+            outputs = ctx.function(*args)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if isinstance(o, TensorBase) and o.requires_grad]
+        if not pairs:
+            raise RuntimeError("none of output has requires_grad=True, this checkpoint() is not necessary")
+        autograd.backward([o for o, _ in pairs], [g for _, g in pairs])
+        return (None, None, *[a.grad if isinstance(a, TensorBase) else None for a in args])
+
+
+class _Frame:
+    """One checkpointed call: how to repeat it, and the tensors that the repetition saved."""
+
+    def __init__(self, repeat: Callable[[], None]):
+        self.repeat = repeat
+        self.expected: list[tuple] = []
+        self.found: list[Any] | None = None
+
+    def pack(self, tensor: Any) -> int:
+        """Keeps what the tensor looks like, and gives it a number."""
+        self.expected.append((tuple(tensor.shape), tensor.dtype, tensor.device))
+        return len(self.expected) - 1
+
+    def unpack(self, number: int) -> Any:
+        """The tensor of that number, from a second forward pass."""
+        if self.found is None:
+            found: list[Any] = []
+
+            def keep(tensor: Any) -> int:
+                found.append(tensor)
+                return len(found) - 1
+            with saved_tensors_hooks(keep, lambda position: found[position]):
+                self.repeat()
+            self._check(found)
+            self.found = found
+        return self.found[number]
+
+    def _check(self, found: list) -> None:
+        if len(found) != len(self.expected):
+            raise CheckpointError("torch.utils.checkpoint: A different number of tensors was saved during the original "
+                                  f"forward and recomputation: {len(self.expected)} and {len(found)}")
+        for number, (tensor, expected) in enumerate(zip(found, self.expected, strict=True)):
+            actual = (tuple(tensor.shape), tensor.dtype, tensor.device)
+            if actual != expected:
+                raise CheckpointError("torch.utils.checkpoint: Recomputed values for the following tensors have different "
+                                      f"metadata than during the forward pass: tensor {number} was {expected}, is {actual}")
+
+
+def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None,
+               context_fn: Callable[[], tuple] = noop_context_fn, determinism_check: str = "default", debug: bool = False,
+               early_stop: bool = True, preserve_rng_state: bool = True, **kwargs: Any) -> Any:
+    """``function(*args, **kwargs)``, of whose inside nothing is kept: the backward pass runs it a second time.
+
+    Args:
+        use_reentrant: True walks the graph of the second run from within the outer backward pass; only positional
+            arguments that require gradients lead to it, and ``autograd.grad`` does not see the parameters inside. False,
+            the default, has no such limits.
+        preserve_rng_state: the second run sees the random numbers of the first.
+        context_fn: gives two contexts, for the first and the second run.
+        determinism_check: ``"none"`` does not compare the tensors that both runs save.
+
+    >>> import clgrad
+    >>> x = clgrad.tensor([2.], requires_grad=True)
+    >>> clgrad.utils.checkpoint.checkpoint(lambda t: t * t, x, use_reentrant=False).backward()
+    >>> x.grad
+    tensor([4.])
+    """
+    if use_reentrant:
+        if kwargs:
+            raise ValueError(f"Unexpected keyword arguments: {','.join(kwargs)}")
+        if context_fn is not noop_context_fn or debug:
+            raise ValueError("Passing `context_fn` or `debug` is only supported when use_reentrant=False.")
+        return _Reentrant.apply(function, preserve_rng_state, *args)
+    first, second = context_fn()
+    if not is_grad_enabled():
+        with first:
+            return function(*args, **kwargs)
+    random = _RandomState(preserve_rng_state)
+
+    def repeat() -> None:
+        with enable_grad(), random.again(), second:
+            function(*args, **kwargs)
+    frame = _Frame(repeat)
+    with saved_tensors_hooks(frame.pack, frame.unpack), first:
+        return function(*args, **kwargs)
+
+
+def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentrant: bool | None = None,
+                          preserve_rng_state: bool = True) -> Any:
+    """A Sequential, or a list of functions, in ``segments`` parts of which all but the last are checkpointed."""
+    parts = list(functions.children()) if isinstance(functions, Sequential) else list(functions)
+    size = len(parts) // segments
+
+    def run(chosen: list[Module]) -> Callable:
+        def forward(x: Any) -> Any:
+            for part in chosen:
+                x = part(x)
+            return x
+        return forward
+    for start in range(0, size * (segments - 1), size):
+        input = checkpoint(run(parts[start:start + size]), input, use_reentrant=use_reentrant,
+                           preserve_rng_state=preserve_rng_state)
+    return run(parts[size * (segments - 1):])(input)
