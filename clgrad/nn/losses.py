@@ -192,3 +192,42 @@ def soft_margin_loss(input: Any, target: Any, size_average: bool | None = None, 
                      reduction: str = "mean") -> Any:
     """log(1 + exp(-target * input)), targets 1 and -1."""
     return reduced(-FUNCTIONS["logsigmoid"](target * input), reduction_of(size_average, reduce, reduction))
+
+
+def linear_cross_entropy(input: Any, linear_weight: Any, target: Any, *, linear_bias: Any = None, weight: Any = None,
+                         reduction: str = "mean", ignore_index: int | None = None, label_smoothing: float = 0.0,
+                         options: Any = None) -> Any:
+    """:func:`cross_entropy` of the scores ``input @ linear_weight.T + linear_bias``.
+
+    Args:
+        input: (n, in_features) or (in_features).
+        linear_weight: (classes, in_features), or (classes, d1, ..., in_features) for as many losses a sample.
+        target: classes (n, d1, ...), or probabilities (n, classes, d1, ...).
+        options: how to compute in chunks; without effect, results do not depend on it.
+    """
+    if input.ndim not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.ndim}")
+    if linear_weight.ndim < 2:
+        raise RuntimeError(f"expected linear_weight with dimensionality at least 2, got {linear_weight.ndim}")
+    *sizes, features = linear_weight.shape
+    if input.shape[-1] != features:
+        raise RuntimeError("expected equal input and linear_weight last dimensions (in_features), got "
+                           f"{input.shape[-1]} and {features}, respectively")
+    if linear_bias is not None and list(linear_bias.shape) != sizes:
+        raise RuntimeError(f"expected linear_bias shape {tuple(sizes)}, got {tuple(linear_bias.shape)}")
+    if len(sizes) > 1 and input.ndim == 1:
+        raise RuntimeError(f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} requires batched "
+                           f"input, (N, {features}), got unbatched input with shape {tuple(input.shape)}")
+    shape = (*input.shape[:-1], *sizes)
+    if tuple(target.shape) == shape and ignore_index is not None:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    bias = None if linear_bias is None else linear_bias.reshape(-1)
+    logits = FUNCTIONS["linear"](input, linear_weight.reshape(-1, features), bias).reshape(shape)
+    return cross_entropy(logits, target, weight, ignore_index=-100 if ignore_index is None else ignore_index,
+                         reduction=reduction, label_smoothing=label_smoothing)
+
+
+def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: int = 0,
+             reduction: str = "mean", zero_infinity: bool = False) -> Any:
+    """-log of the probability of ``targets``, summed over all alignments; see :func:`clgrad.ctc_loss`."""
+    return FUNCTIONS["ctc_loss"](log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity)

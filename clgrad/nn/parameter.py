@@ -59,3 +59,61 @@ class Buffer(Tensor):
         made.requires_grad = data.requires_grad
         made.persistent = persistent
         return made
+
+
+class _Uninitialized(Tensor):
+    """A tensor whose shape is not known yet: it has a dtype and a device, and waits for :meth:`materialize`."""
+
+    cls_to_become: type
+
+    @property
+    def shape(self) -> Any:
+        """RuntimeError: there is none yet."""
+        raise RuntimeError("Can't access the shape of an uninitialized parameter or buffer. This error usually happens in "
+                           "`load_state_dict` when trying to load an uninitialized parameter into an initialized one. Call "
+                           "`forward` to initialize the parameters before accessing their attributes.")
+
+    def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
+        """Makes it an ordinary parameter or buffer of a shape; its values are not set."""
+        self.data = empty(*shape, device=self.device if device is None else device,
+                          dtype=self.dtype if dtype is None else dtype)
+        self.__class__ = self.cls_to_become
+
+    def share_memory_(self) -> Any:
+        """RuntimeError: there is no memory yet."""
+        raise RuntimeError("Can't share memory on an uninitialized parameter or buffer. Call `forward` to initialize the "
+                           "parameters before calling `module.share_memory()`.")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class UninitializedParameter(_Uninitialized, Parameter):
+    """A parameter of a lazy module before its first call."""
+
+    cls_to_become = Parameter
+
+    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
+        made = _over(cls, empty(0, device=device, dtype=dtype))
+        made.requires_grad = requires_grad
+        return made
+
+
+class UninitializedBuffer(_Uninitialized, Buffer):
+    """A buffer of a lazy module before its first call."""
+
+    cls_to_become = Buffer
+
+    def __new__(cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True) -> Any:
+        made = _over(cls, empty(0, device=device, dtype=dtype))
+        made.requires_grad = requires_grad
+        made.persistent = persistent
+        return made
+
+
+def is_uninitialized(value: Any) -> bool:
+    """Whether a tensor is a parameter or buffer that waits for its shape."""
+    return isinstance(value, _Uninitialized)
+
+
+is_lazy = is_uninitialized

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from math import prod
 from typing import Any
 
@@ -49,9 +50,12 @@ max_pool1d_with_indices, max_pool2d_with_indices, max_pool3d_with_indices = map(
 
 
 def _power(rank: int) -> Any:
-    average = FUNCTIONS[f"avg_pool{rank}d"]
+    average, largest = FUNCTIONS[f"avg_pool{rank}d"], FUNCTIONS[f"max_pool{rank}d"]
 
     def lp_pool(input: Any, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Any:
+        if norm_type in (math.inf, -math.inf):
+            sign = 1 if norm_type > 0 else -1
+            return sign * largest(sign * input.abs(), kernel_size, stride, 0, 1, ceil_mode)
         mean = average(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
         count = prod(tuple_of("kernel_size", kernel_size, rank))
         return (mean.sign() * mean.abs().relu() * count).pow(1.0 / norm_type)
@@ -75,9 +79,9 @@ def _unpooled_size(shape: tuple, kernel: tuple, stride: tuple, padding: tuple, o
     if len(given) != rank:
         raise ValueError(f"output_size should be a sequence containing {rank} or {rank + 2} elements, but it has a length "
                          f"of '{len(output_size)}'")
-    for size, wanted, step in zip(default, given, stride, strict=True):
+    for axis, (size, wanted, step) in enumerate(zip(default, given, stride, strict=True)):
         if not size - step < wanted < size + step:
-            raise ValueError(f"invalid output_size '{given}' (dim 0 must be between {size - step} and {size + step})")
+            raise ValueError(f"invalid output_size '{given}' (dim {axis} must be between {size - step} and {size + step})")
     return given
 
 

@@ -10,6 +10,7 @@ from clgrad.ops import (  # noqa: F401
     convolution,
     convolution3d,
     copying,
+    ctc,
     diagonals,
     distances,
     einsum,

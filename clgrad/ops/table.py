@@ -181,7 +181,7 @@ row("_logit", "x", "log(x / (1 - x))", kind="float", in_place=False,
     x="where((x < 0) | (x > 1), nan, g / (x * (1 - x)))")
 
 # Activations.
-row("relu", "x", "where(x < 0, 0, x)", x="where(y > 0, g, 0)")
+row("relu", "x", "where(x < 0, 0, x)", x="where(y <= 0, 0, g)")
 row("relu6", "x", "minimum(where(x < 0, 0, x), 6)", in_place=False, x="where((x > 0) & (x < 6), g, 0)")
 row("sigmoid", "x", "sigmoid(x)", kind="float", x="g * (y * (1 - y))")
 row("logsigmoid", "x", "logsigmoid(x)", in_place=False, x="g * sigmoid(-x)")

@@ -85,7 +85,7 @@ def test_load_errors_name_everything():
         "current model is torch.Size([4, 3]).")
     del state["fc.weight"]
     found = net.load_state_dict(state, strict=False)
-    assert found.unexpected_keys == []  # as in PyTorch: only looked for when strict
+    assert found.unexpected_keys == ["extra.key"] and found.missing_keys == ["scale", "fc.weight"]
     assert str(net.load_state_dict(net.state_dict())) == "<All keys matched successfully>"
     with pytest.raises(TypeError, match="dict-like"):
         net.load_state_dict(3)

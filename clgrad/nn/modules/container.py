@@ -76,6 +76,18 @@ class _Indexed(Module):
         return module
 
 
+def _check_sequential(other: Any, sign: str) -> None:
+    if not isinstance(other, Sequential):
+        raise ValueError(f"{sign} operator supports only objects of Sequential class, but {type(other)} is given.")
+
+
+def _check_count(count: Any) -> None:
+    if not isinstance(count, int):
+        raise TypeError(f"unsupported operand type(s) for *: {Sequential} and {type(count)}")
+    if count <= 0:
+        raise ValueError(f"Non-positive multiplication factor {count} for {Sequential}")
+
+
 class Sequential(_Indexed):
     """Modules one after the other: each gets what the one before returned.
 
@@ -105,14 +117,23 @@ class Sequential(_Indexed):
         return self._modules[self._key(index)]
 
     def __add__(self, other: Any) -> Any:
-        if not isinstance(other, Sequential):
-            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
-        return type(self)(*self, *other)
+        _check_sequential(other, "add")
+        return Sequential(*self, *other)
 
     def __iadd__(self, other: Any) -> Any:
-        if not isinstance(other, Sequential):
-            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
+        _check_sequential(other, "add")
         return self.extend(list(other))
+
+    def __mul__(self, count: int) -> Any:
+        _check_count(count)
+        return Sequential(*(module for _ in range(count) for module in self))
+
+    def __rmul__(self, count: int) -> Any:
+        return self * count
+
+    def __imul__(self, count: int) -> Any:
+        _check_count(count)
+        return self.extend([module for _ in range(count - 1) for module in list(self)])
 
     def forward(self, input: Any) -> Any:
         """The result of the last module."""
@@ -330,6 +351,38 @@ class ParameterDict(Module):
     def get(self, key: str, default: Any = None) -> Any:
         """The parameter of that name, or ``default``."""
         return self[key] if key in self._keys else default
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The parameter of that name, which is ``default`` from now on where there was none."""
+        if key not in self._keys:
+            self[key] = default
+        return self[key]
+
+    def popitem(self) -> tuple[str, Any]:
+        """Takes the last parameter out and returns it with its name."""
+        key = next(reversed(self._keys))
+        return key, self.pop(key)
+
+    def copy(self) -> Any:
+        """Another dict of the same parameters."""
+        return ParameterDict(dict(self.items()))
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> Any:
+        """A dict with a value under several names."""
+        return ParameterDict(dict.fromkeys(keys, default))
+
+    def __or__(self, other: Any) -> Any:
+        return ParameterDict({**dict(self.items()), **dict(_pairs(self, other))})
+
+    def __ror__(self, other: Any) -> Any:
+        return ParameterDict({**dict(_pairs(self, other)), **dict(self.items())})
+
+    def __ior__(self, other: Any) -> Any:
+        self.update(other)
+        return self
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(list(self._keys))
 
     def pop(self, key: str) -> Any:
         """Takes a parameter out and returns it."""

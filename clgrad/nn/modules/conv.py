@@ -161,38 +161,79 @@ class Conv2d(_ConvNd):
         return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
-class ConvTranspose2d(_ConvNd):
-    """The gradient of :class:`Conv2d` with respect to its input, as a layer that makes planes larger."""
+class Conv3d(_ConvNd):
+    """Cross-correlation over volumes: (n, in_channels, d, h, w) to the same with out_channels. See :class:`Conv2d`."""
 
-    dims = 2
+    dims = 3
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
+                 dilation: Any = 1, groups: int = 1, bias: bool = True, padding_mode: str = "zeros",
+                 device: Any = None, dtype: Any = None):
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, 0, groups, bias,
+                         padding_mode, device, dtype)
+
+    def forward(self, input: Any) -> Any:
+        """(n, in_channels, d, h, w) or (in_channels, d, h, w) to the same with out_channels."""
+        self._check(input)
+        input, padding = self._padded(input)
+        return F.conv3d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+class _ConvTransposeNd(_ConvNd):
+    """The gradient of a convolution with respect to its input, as a layer that makes its input larger.
+
+    Args:
+        in_channels, out_channels: channels before and after.
+        kernel_size, stride, padding, dilation: of the convolution whose gradient this is.
+        output_padding: how much larger the result is than the smallest that fits, less than the stride or dilation.
+        groups, bias: as in :class:`Conv2d`.
+    """
+
     transposed = True
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0,
                  output_padding: Any = 0, groups: int = 1, bias: bool = True, dilation: Any = 1,
                  padding_mode: str = "zeros", device: Any = None, dtype: Any = None):
         if padding_mode != "zeros":
-            raise ValueError('Only "zeros" padding mode is supported for ConvTranspose2d')
+            raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, output_padding, groups,
                          bias, padding_mode, device, dtype)
 
     def forward(self, input: Any, output_size: Any = None) -> Any:
-        """(n, in_channels, h, w) to (n, out_channels, h_out, w_out); ``output_size`` chooses among possible ones."""
+        """(n, in_channels, ...) to (n, out_channels, ...); ``output_size`` chooses among the possible ones."""
         self._check(input)
         extra = self.output_padding if output_size is None else self._extra(input, output_size)
-        return F.conv_transpose2d(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups,
-                                  self.dilation)
+        convolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.dims - 1]
+        return convolve(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
 
     def _extra(self, input: Any, output_size: Any) -> tuple:
         """The output padding that leads to an output size."""
         wanted = tuple(output_size)[-self.dims:]
         if len(output_size) not in (self.dims, input.ndim):
-            raise ValueError(f"ConvTranspose2d: for {input.ndim}D input, output_size must have {self.dims} or "
+            raise ValueError(f"{type(self).__name__}: for {input.ndim}D input, output_size must have {self.dims} or "
                              f"{input.ndim} elements (got {len(output_size)})")
         smallest = tuple((n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in zip(
             input.shape[-self.dims:], self.stride, self.padding, self.dilation, self.kernel_size, strict=True))
         largest = tuple(low + s - 1 for low, s in zip(smallest, self.stride, strict=True))
         if any(not low <= size <= high for low, size, high in zip(smallest, wanted, largest, strict=True)):
-            raise ValueError(f"requested an output size of {wanted}, but valid sizes range from {smallest} to "
-                             f"{largest} "
+            raise ValueError(f"requested an output size of {wanted}, but valid sizes range from {smallest} to {largest} "
                              f"(for an input of {list(input.shape[2:])})")
         return tuple(size - low for size, low in zip(wanted, smallest, strict=True))
+
+
+class ConvTranspose1d(_ConvTransposeNd):
+    """The gradient of :class:`Conv1d` as a layer: makes lines longer. See :class:`ConvTranspose2d`."""
+
+    dims = 1
+
+
+class ConvTranspose2d(_ConvTransposeNd):
+    """The gradient of :class:`Conv2d` with respect to its input, as a layer that makes planes larger."""
+
+    dims = 2
+
+
+class ConvTranspose3d(_ConvTransposeNd):
+    """The gradient of :class:`Conv3d` as a layer: makes volumes larger. See :class:`ConvTranspose2d`."""
+
+    dims = 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -142,9 +143,11 @@ class Hookable:
 
     def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
         """Calls ``hook(module, state_dict, prefix, local_metadata)`` when the module's state has been collected."""
-        return self._add_hook("_state_dict_hooks", hook)
+        return self._add_hook("_state_dict_hooks", (hook, False))
 
-    _register_state_dict_hook = register_state_dict_post_hook
+    def _register_state_dict_hook(self, hook: Callable) -> RemovableHandle:
+        """:meth:`register_state_dict_post_hook` whose hook may return another dict."""
+        return self._add_hook("_state_dict_hooks", (hook, True))
 
     def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """Calls ``hook(module, prefix, keep_vars)`` before the module's state is collected."""
@@ -152,7 +155,11 @@ class Hookable:
 
     def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """Calls ``hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors)`` before loading."""
-        return self._add_hook("_load_state_dict_pre_hooks", hook)
+        return self._register_load_state_dict_pre_hook(hook, with_module=True)
+
+    def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False) -> RemovableHandle:
+        """:meth:`register_load_state_dict_pre_hook`; the module is an argument only ``with_module``."""
+        return self._add_hook("_load_state_dict_pre_hooks", functools.partial(hook, self) if with_module else hook)
 
     def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
         """Calls ``hook(module, incompatible_keys)`` after loading; it may empty the lists in ``incompatible_keys``."""

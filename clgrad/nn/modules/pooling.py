@@ -50,6 +50,15 @@ class MaxPool2d(_MaxPool):
                             self.return_indices)
 
 
+class MaxPool3d(_MaxPool):
+    """The largest value of each window of (n, c, d, h, w). See :class:`MaxPool2d`."""
+
+    def forward(self, input: Any) -> Any:
+        """(n, c, d, h, w) to (n, c, d_out, h_out, w_out), with ``return_indices`` also the places."""
+        return F.max_pool3d(input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
+                            self.return_indices)
+
+
 class AvgPool1d(Module):
     """The mean of each window of (n, c, l). See :class:`AvgPool2d`."""
 
@@ -70,12 +79,11 @@ class AvgPool1d(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class AvgPool2d(Module):
-    """The mean of each window of (n, c, h, w).
+class _AvgPool(Module):
+    """The mean of each window.
 
     Args:
-        kernel_size, stride, padding: a number or one each for height and width; ``stride`` is the kernel's size by
-            default.
+        kernel_size, stride, padding: a number or one for each dimension; ``stride`` is the kernel's size by default.
         ceil_mode: whether a window that begins inside but ends outside counts.
         count_include_pad: whether padding counts in the mean.
         divisor_override: a number to divide by instead of the window's size.
@@ -88,14 +96,27 @@ class AvgPool2d(Module):
         self.padding, self.ceil_mode = padding, ceil_mode
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
+    def extra_repr(self) -> str:
+        """The window."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool2d(_AvgPool):
+    """The mean of each window of (n, c, h, w); arguments as in :class:`_AvgPool`."""
+
     def forward(self, input: Any) -> Any:
         """(n, c, h, w) to (n, c, h_out, w_out)."""
         return F.avg_pool2d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad,
                             self.divisor_override)
 
-    def extra_repr(self) -> str:
-        """The window."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+class AvgPool3d(_AvgPool):
+    """The mean of each window of (n, c, d, h, w); arguments as in :class:`_AvgPool`."""
+
+    def forward(self, input: Any) -> Any:
+        """(n, c, d, h, w) to (n, c, d_out, h_out, w_out)."""
+        return F.avg_pool3d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad,
+                            self.divisor_override)
 
 
 class _AdaptiveAvg(Module):
@@ -144,3 +165,135 @@ class AdaptiveMaxPool2d(_AdaptiveMax):
     def forward(self, input: Any) -> Any:
         """(n, c, h, w) to (n, c, *output_size)."""
         return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)
+
+
+class AdaptiveAvgPool3d(_AdaptiveAvg):
+    """Means of as many windows of (n, c, d, h, w) as ``output_size`` says; None keeps a dimension."""
+
+    def forward(self, input: Any) -> Any:
+        """(n, c, d, h, w) to (n, c, *output_size)."""
+        return F.adaptive_avg_pool3d(input, self.output_size)
+
+
+class AdaptiveMaxPool3d(_AdaptiveMax):
+    """Largest values of as many windows of (n, c, d, h, w) as ``output_size`` says; None keeps a dimension."""
+
+    def forward(self, input: Any) -> Any:
+        """(n, c, d, h, w) to (n, c, *output_size)."""
+        return F.adaptive_max_pool3d(input, self.output_size, self.return_indices)
+
+
+class _LPPool(Module):
+    """The p-norm of each window: (sum of x^p)^(1/p), p = ``norm_type``."""
+
+    def __init__(self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False):
+        super().__init__()
+        self.norm_type, self.kernel_size, self.stride, self.ceil_mode = norm_type, kernel_size, stride, ceil_mode
+
+    def extra_repr(self) -> str:
+        """The norm and the window."""
+        return (f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
+                f"ceil_mode={self.ceil_mode}")
+
+
+class LPPool1d(_LPPool):
+    """The p-norm of each window of (n, c, l)."""
+
+    def forward(self, input: Any) -> Any:
+        """(n, c, l) to (n, c, l_out)."""
+        return F.lp_pool1d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
+
+class LPPool2d(_LPPool):
+    """The p-norm of each window of (n, c, h, w)."""
+
+    def forward(self, input: Any) -> Any:
+        """(n, c, h, w) to (n, c, h_out, w_out)."""
+        return F.lp_pool2d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
+
+class LPPool3d(_LPPool):
+    """The p-norm of each window of (n, c, d, h, w)."""
+
+    def forward(self, input: Any) -> Any:
+        """(n, c, d, h, w) to (n, c, d_out, h_out, w_out)."""
+        return F.lp_pool3d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+
+
+class _MaxUnpool(Module):
+    """The values of a max pooling put back to where they stood, zeros elsewhere; arguments as the pooling's."""
+
+    dims: int
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0):
+        super().__init__()
+        self.kernel_size, self.stride, self.padding = (
+            tuple(v) if isinstance(v, (tuple, list)) else (v,) * self.dims
+            for v in (kernel_size, stride if stride is not None else kernel_size, padding))
+
+    def forward(self, input: Any, indices: Any, output_size: Any = None) -> Any:
+        """The pooled values and their places to the size before the pooling, or to ``output_size``."""
+        unpool = (F.max_unpool1d, F.max_unpool2d, F.max_unpool3d)[self.dims - 1]
+        return unpool(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+    def extra_repr(self) -> str:
+        """The window."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """:class:`MaxPool1d` undone; arguments as in :class:`_MaxUnpool`."""
+
+    dims = 1
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """:class:`MaxPool2d` undone; arguments as in :class:`_MaxUnpool`."""
+
+    dims = 2
+
+
+class MaxUnpool3d(_MaxUnpool):
+    """:class:`MaxPool3d` undone; arguments as in :class:`_MaxUnpool`."""
+
+    dims = 3
+
+
+class _FractionalMaxPool(Module):
+    """The largest values of windows placed at random (Graham 2014); give ``output_size`` or ``output_ratio``."""
+
+    dims: int
+
+    def __init__(self, kernel_size: Any, output_size: Any = None, output_ratio: Any = None,
+                 return_indices: bool = False, _random_samples: Any = None):
+        super().__init__()
+        name = type(self).__name__
+        self.kernel_size, self.output_size, self.output_ratio = (
+            v if v is None or isinstance(v, (tuple, list)) else (v,) * self.dims
+            for v in (kernel_size, output_size, output_ratio))
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)
+        if output_size is None and output_ratio is None:
+            raise ValueError(f"{name} requires specifying either an output size, or a pooling ratio")
+        if output_size is not None and output_ratio is not None:
+            raise ValueError("only one of output_size and output_ratio may be specified")
+        if self.output_ratio is not None and not all(0 < ratio < 1 for ratio in self.output_ratio):
+            raise ValueError(f"output_ratio must be between 0 and 1 (got {self.output_ratio})")
+
+    def forward(self, input: Any) -> Any:
+        """(n, c, ...) to (n, c, *output_size), with ``return_indices`` also the places."""
+        pool = F.fractional_max_pool2d if self.dims == 2 else F.fractional_max_pool3d
+        return pool(input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices,
+                    self._random_samples)
+
+
+class FractionalMaxPool2d(_FractionalMaxPool):
+    """Fractional max pooling of (n, c, h, w); arguments as in :class:`_FractionalMaxPool`."""
+
+    dims = 2
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
+    """Fractional max pooling of (n, c, d, h, w); arguments as in :class:`_FractionalMaxPool`."""
+
+    dims = 3

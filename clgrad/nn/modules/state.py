@@ -10,7 +10,8 @@ import numpy as np
 
 from clgrad.autograd import no_grad
 from clgrad.creation import tensor
-from clgrad.nn.parameter import Parameter
+from clgrad.nn.modules.members import Members
+from clgrad.nn.parameter import Parameter, is_uninitialized
 from clgrad.tensor import Tensor
 
 EXTRA_STATE = "_extra_state"
@@ -28,94 +29,149 @@ class IncompatibleKeys(NamedTuple):
         return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
 
-def own_state(module: Any) -> list[tuple[str, Any]]:
-    """Names and tensors of a module's own parameters and persistent buffers, without its children's."""
-    found = [(name, value) for name, value in module._parameters.items() if value is not None]
-    return found + [(name, value) for name, value in module._buffers.items()
-                    if value is not None and name not in module._non_persistent_buffers_set]
+class Stateful(Members):
+    """The part of a Module that gives and takes its state."""
+
+    _version: int
+    _state_dict_hooks: dict
+    _state_dict_pre_hooks: dict
+    _load_state_dict_pre_hooks: dict
+    _load_state_dict_post_hooks: dict
+
+    def get_extra_state(self) -> Any:
+        """What a subclass wants to have in its state besides tensors."""
+        raise RuntimeError("Reached a code path in Module.get_extra_state() that should never be called.")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Takes back what :meth:`get_extra_state` gave."""
+        raise RuntimeError("Reached a code path in Module.set_extra_state() that should never be called.")
+
+    def _has_extra_state(self) -> bool:
+        return type(self).get_extra_state is not Stateful.get_extra_state
+
+    def _own_state(self) -> list[tuple[str, Any]]:
+        """Names and tensors of the module's own parameters and persistent buffers, without its children's."""
+        found = [(name, value) for name, value in self._parameters.items() if value is not None]
+        return found + [(name, value) for name, value in self._buffers.items()
+                        if value is not None and name not in self._non_persistent_buffers_set]
+
+    def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
+        """Puts the module's own state into ``destination``, detached unless ``keep_vars``."""
+        for name, value in self._own_state():
+            destination[prefix + name] = value if keep_vars or is_uninitialized(value) else value.detach()
+        if self._has_extra_state():
+            destination[prefix + EXTRA_STATE] = self.get_extra_state()
+
+    def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
+        """An ordered dict of dotted names and tensors: parameters and persistent buffers, sharing their memory."""
+        for name, value in zip(("destination", "prefix", "keep_vars"), args, strict=False):
+            destination = value if name == "destination" else destination
+            prefix = value if name == "prefix" else prefix
+            keep_vars = value if name == "keep_vars" else keep_vars
+        if destination is None:
+            destination = OrderedDict()
+            destination._metadata = OrderedDict()
+        local = {"version": self._version}
+        if hasattr(destination, "_metadata"):
+            destination._metadata[prefix[:-1]] = local
+        for hook in list(self._state_dict_pre_hooks.values()):
+            hook(self, prefix, keep_vars)
+        self._save_to_state_dict(destination, prefix, keep_vars)
+        for name, child in self._modules.items():
+            if child is not None:
+                child.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+        for hook, may_replace in list(self._state_dict_hooks.values()):
+            found = hook(self, destination, prefix, local)
+            if found is not None:
+                if not may_replace:
+                    raise RuntimeError("state_dict post-hook must return None")
+                destination = found
+        return destination
+
+    def load_state_dict(self, state_dict: Mapping, strict: bool = True, assign: bool = False) -> Any:
+        """Copies tensors into the parameters and buffers of the same names.
+
+        Args:
+            state_dict: names and tensors; arrays are taken too.
+            strict: whether names that are missing or too many are an error. Default: True.
+            assign: take the given tensors themselves, with their dtype and device.
+
+        Returns:
+            The missing and the unexpected names.
+
+        Raises:
+            RuntimeError: names or shapes do not agree; the message lists all of them. What agreed is loaded.
+            TypeError: ``state_dict`` is not a mapping.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        loading = _Loading(OrderedDict(state_dict), getattr(state_dict, "_metadata", None) or {}, assign)
+        loading.run(self, "", loading.state)
+        loading.raise_errors(self, strict)
+        return IncompatibleKeys(loading.missing, loading.unexpected)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, strict: bool,
+                              missing_keys: list, unexpected_keys: list, error_msgs: list) -> None:
+        """Takes the module's own tensors out of ``state_dict``, and adds to the lists what was wrong."""
+        for hook in list(self._load_state_dict_pre_hooks.values()):
+            hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+        own = self._own_state()
+        assign = local_metadata.get("assign_to_params_buffers", False)
+        for name, target in own:
+            key = prefix + name
+            if key in state_dict:
+                problem = _load_one(self, name, key, target, state_dict[key], assign)
+                if problem:
+                    error_msgs.append(problem)
+            elif strict:
+                missing_keys.append(key)
+        extra = prefix + EXTRA_STATE
+        has_extra = self._has_extra_state()
+        if has_extra:
+            if extra in state_dict:
+                self.set_extra_state(state_dict[extra])
+            elif strict:
+                missing_keys.append(extra)
+        if strict:
+            unexpected_keys.extend(self._unexpected(state_dict, prefix, {name for name, _ in own}, has_extra))
+
+    def _unexpected(self, state: Mapping, prefix: str, own: set[str], has_extra: bool) -> list[str]:
+        found = []
+        for key in state:
+            if not key.startswith(prefix) or (key == prefix + EXTRA_STATE and has_extra):
+                continue
+            first, dot, _ = key[len(prefix):].partition(".")
+            if dot and self._modules.get(first) is not None:
+                continue
+            if dot or first not in own:
+                found.append(key)
+        return found
 
 
-def save_own(module: Any, destination: dict, prefix: str, keep_vars: bool) -> None:
-    """Puts a module's own state into ``destination``, detached unless ``keep_vars``."""
-    for name, value in own_state(module):
-        destination[prefix + name] = value if keep_vars else value.detach()
-    if module._has_extra_state():
-        destination[prefix + EXTRA_STATE] = module.get_extra_state()
-
-
-class Loading:
+class _Loading:
     """One call of ``load_state_dict``: what was found to be wrong, over all modules."""
 
-    def __init__(self, state: Mapping, assign: bool):
-        self.state, self.assign = state, assign
+    def __init__(self, state: dict, metadata: Mapping, assign: bool):
+        self.state, self.metadata, self.assign = state, metadata, assign
         self.missing: list[str] = []
         self.unexpected: list[str] = []
         self.errors: list[str] = []
 
-    def run(self, module: Any, prefix: str, strict: bool) -> None:
+    def run(self, module: Any, prefix: str, state: dict) -> None:
         """Loads a module, then its children."""
-        arguments: tuple = (self.state, prefix, {}, strict, self.missing, self.unexpected, self.errors)
-        for hook in list(module._load_state_dict_pre_hooks.values()):
-            hook(module, *arguments)
-        self._own(module, prefix, strict)
+        local = dict(self.metadata.get(prefix[:-1], {}))
+        if self.assign:
+            local["assign_to_params_buffers"] = True
+        module._load_from_state_dict(state, prefix, local, True, self.missing, self.unexpected, self.errors)
         for name, child in module._modules.items():
             if child is not None:
-                self.run(child, f"{prefix}{name}.", strict)
+                below = f"{prefix}{name}."
+                self.run(child, below, {key: value for key, value in state.items() if key.startswith(below)})
         incompatible = IncompatibleKeys(self.missing, self.unexpected)
         for hook in list(module._load_state_dict_post_hooks.values()):
-            hook(module, incompatible)
-
-    def _own(self, module: Any, prefix: str, strict: bool) -> None:
-        own = own_state(module)
-        for name, target in own:
-            key = prefix + name
-            if key in self.state:
-                self._one(module, name, key, target, self.state[key])
-            elif strict:
-                self.missing.append(key)
-        extra = prefix + EXTRA_STATE
-        has_extra = module._has_extra_state()
-        if has_extra:
-            if extra in self.state:
-                module.set_extra_state(self.state[extra])
-            elif strict:
-                self.missing.append(extra)
-        if strict:
-            self._unexpected(module, prefix, {name for name, _ in own}, has_extra)
-
-    def _unexpected(self, module: Any, prefix: str, own: set[str], has_extra: bool) -> None:
-        for key in self.state:
-            if not key.startswith(prefix) or (key == prefix + EXTRA_STATE and has_extra):
-                continue
-            first, dot, _ = key[len(prefix):].partition(".")
-            if dot and module._modules.get(first) is not None:
-                continue
-            if dot or first not in own:
-                self.unexpected.append(key)
-
-    def _one(self, module: Any, name: str, key: str, target: Any, value: Any) -> None:
-        given = _as_tensor(value)
-        if given is None:
-            self.errors.append(f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like '
-                               'object '
-                               f"from checkpoint but received {type(value)}")
-            return
-        if not target.ndim and tuple(given.shape) == (1,):
-            given = given[0]  # files from before 0-d tensors
-        if given.shape != target.shape:
-            self.errors.append(f"size mismatch for {key}: copying a param with shape {given.shape} from checkpoint, "
-                               f"the shape in current model is {target.shape}.")
-            return
-        try:
-            if self.assign:
-                _assign(module, name, target, given)
-            else:
-                with no_grad():
-                    target.copy_(given)
-        except Exception as error:
-            self.errors.append(f'While copying the parameter named "{key}", whose dimensions in the model are '
-                               f"{target.shape} and whose dimensions in the checkpoint are {given.shape}, an exception "
-                               f"occurred : {error.args}.")
+            if hook(module, incompatible) is not None:
+                raise RuntimeError("Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return "
+                                   "new values, if incompatible_keys need to be modified, it should be done inplace.")
 
     def raise_errors(self, module: Any, strict: bool) -> None:
         """RuntimeError that lists everything that was wrong."""
@@ -128,6 +184,36 @@ class Loading:
         if errors:
             raise RuntimeError("Error(s) in loading state_dict for {}:\n\t{}".format(
                 type(module).__name__, "\n\t".join(errors)))
+
+
+def _load_one(module: Any, name: str, key: str, target: Any, value: Any, assign: bool) -> str | None:
+    """Loads one tensor; the text of what is wrong, if something is."""
+    given = _as_tensor(value)
+    if given is None:
+        return (f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint '
+                f"but received {type(value)}")
+    if is_uninitialized(target) or is_uninitialized(given):
+        if not assign and is_uninitialized(target) and not is_uninitialized(given):
+            target.materialize(given.shape)
+        elif not is_uninitialized(target):
+            return f'While copying the parameter named "{key}": the given one is uninitialized'
+        else:
+            return None
+    if not target.ndim and tuple(given.shape) == (1,):
+        given = given[0]  # files from before 0-d tensors
+    if given.shape != target.shape:
+        return (f"size mismatch for {key}: copying a param with shape {given.shape} from checkpoint, the shape in current "
+                f"model is {target.shape}.")
+    try:
+        if assign:
+            _assign(module, name, target, given)
+        else:
+            with no_grad():
+                target.copy_(given)
+    except Exception as error:
+        return (f'While copying the parameter named "{key}", whose dimensions in the model are {target.shape} and whose '
+                f"dimensions in the checkpoint are {given.shape}, an exception occurred : {error.args}.")
+    return None
 
 
 def _as_tensor(value: Any) -> Any:
@@ -145,8 +231,3 @@ def _assign(module: Any, name: str, target: Any, given: Any) -> None:
         else:
             given.requires_grad_(target.requires_grad)
     setattr(module, name, given)
-
-
-def empty_state() -> dict:
-    """What ``state_dict`` fills."""
-    return OrderedDict()

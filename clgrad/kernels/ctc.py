@@ -1,0 +1,40 @@
+"""Launcher of ``ctc.cl``: the loss of connectionist temporal classification and its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.dtypes import dtype
+from clgrad.runtime import Bound, Device
+
+MESSAGE = "ctc_loss: a target is out of bounds: labels must be in [0, classes)"
+
+
+class Plan:
+    """``plan(buffer, offset, ...)`` over the operands of the kernel, without the status word."""
+
+    __slots__ = ("device", "bound", "cost")
+
+    def __init__(self, device: Device, bound: Bound, cost: tuple[int, int]):
+        self.device, self.bound, self.cost = device, bound, cost
+
+    def __call__(self, *operands: Any) -> None:
+        buffers = (*operands[::2], self.device.fault_word(MESSAGE))
+        self.device.run(self.bound, buffers, operands[1::2])
+
+
+def plan(device: Device, kind: dtype, times: int, samples: int, classes: int, places: int, blank: int,
+         zero_infinity: bool | None = None) -> Plan:
+    """Plans the loss: (lp, targets, lengths, alpha, loss); with ``zero_infinity`` the gradient:
+    (g, lp, targets, lengths, alpha, loss, beta, grad).
+    """
+    wide = max(times * samples * classes, samples * times * places) >= 1 << 31
+    letter = "l" if wide else "i"
+    macros = {"CODE": kind.code, "REAL": kind.compute.cl, "INDEX": "long" if wide else "int"}
+    name, count = ("ctc", 5) if zero_infinity is None else ("ctc_backward", 8)
+    more = () if zero_infinity is None else (int(zero_infinity),)
+    kernel = device.kernel("ctc.cl", name, macros, "P" * (count + 1) + letter * (count + 4) + "i" * (1 + len(more)))
+    local = 1 if device.is_cpu else min(32, device.limits.max_work_group)
+    bound = Bound(kernel, (-(-samples // local) * local,), (local,), count + 1, letter * count,
+                  (times, samples, classes, places, blank, *more))
+    return Plan(device, bound, (samples * times * places * 4, times * samples * classes * kind.itemsize))

@@ -1,0 +1,219 @@
+"""Normalisation of channels by the statistics of a batch, or of each sample, and by running ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.creation import ones, tensor, zeros
+from clgrad.nn import functional as F
+from clgrad.nn import init
+from clgrad.nn.modules.module import Module
+from clgrad.nn.parameter import Parameter
+
+
+class _Tracking(Module):
+    """Channels' factor and shift, and running statistics: what batch and instance normalisation have in common."""
+
+    def __init__(self, num_features: int, eps: float, momentum: float | None, affine: bool, track_running_stats: bool,
+                 device: Any, dtype: Any, bias: bool = True):
+        super().__init__()
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        if affine:
+            self.weight = Parameter(ones(num_features, device=device, dtype=dtype))
+        else:
+            self.register_parameter("weight", None)
+        if affine and bias:
+            self.bias = Parameter(zeros(num_features, device=device, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
+        if track_running_stats:
+            self.register_buffer("running_mean", zeros(num_features, device=device, dtype=dtype))
+            self.register_buffer("running_var", ones(num_features, device=device, dtype=dtype))
+            self.register_buffer("num_batches_tracked", tensor(0, dtype=dtypes.int64, device=device))
+        else:
+            for name in ("running_mean", "running_var", "num_batches_tracked"):
+                self.register_buffer(name, None)
+
+    def reset_running_stats(self) -> None:
+        """Sets the running statistics to mean 0 and variance 1."""
+        if self.track_running_stats:
+            self.running_mean.zero_()
+            self.running_var.fill_(1)
+            self.num_batches_tracked.zero_()
+
+    def reset_parameters(self) -> None:
+        """Sets the running statistics, the factor and the shift to what they were at first."""
+        self.reset_running_stats()
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, strict: bool,
+                              missing_keys: list, unexpected_keys: list, error_msgs: list) -> None:
+        """States from before the batches were counted have no number: the module's own stays."""
+        key = f"{prefix}num_batches_tracked"
+        if local_metadata.get("version", 2) < 2 and self.track_running_stats and key not in state_dict:
+            state_dict[key] = self.num_batches_tracked.clone()
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
+                                      error_msgs)
+
+    def extra_repr(self) -> str:
+        """Channels and settings."""
+        return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+                f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}")
+
+
+class _BatchNorm(_Tracking):
+    """Normalises channels by the batch's statistics while training, by running ones in ``eval()``.
+
+    Args:
+        num_features: channels (dimension 1).
+        eps: added to the variance. Default: 1e-5.
+        momentum: the new batch's share in the running statistics; None for their plain mean. Default: 0.1.
+        affine: whether there are a learned factor and shift. Default: True.
+        bias: whether there is the shift. Default: True.
+        track_running_stats: whether there are running statistics; else the batch's serve always. Default: True.
+
+    Raises:
+        ValueError: an input of other dimensions, or one value a channel while training.
+        RuntimeError: an input of other channels.
+    """
+
+    ranks: tuple[int, ...]
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+                 track_running_stats: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True):
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
+
+    def _check(self, input: Any) -> None:
+        if input.ndim not in self.ranks:
+            expected = " or ".join(f"{rank}D" for rank in self.ranks)
+            raise ValueError(f"expected {expected} input (got {input.ndim}D input)")
+        if input.shape[1] != self.num_features:
+            raise RuntimeError(f"running_mean should contain {input.shape[1]} elements not {self.num_features}: "
+                               f"{self!r} "
+                               f"expected an input of {self.num_features} channels, got {list(input.shape)}")
+
+    def forward(self, input: Any) -> Any:
+        """A tensor of the input's shape."""
+        self._check(input)
+        share = 0.0 if self.momentum is None else self.momentum
+        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None:
+                share = 1.0 / float(self.num_batches_tracked)
+        batch_statistics = self.training or self.running_mean is None
+        tracked = not self.training or self.track_running_stats
+        return F.batch_norm(input, self.running_mean if tracked else None, self.running_var if tracked else None,
+                            self.weight, self.bias, batch_statistics, share, self.eps)
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation of (n, c) or (n, c, l); arguments as in :class:`_BatchNorm`.
+
+    Normalises channels by the batch's statistics while training, by running ones in ``eval()``.
+    """
+
+    ranks = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation of (n, c, h, w); arguments as in :class:`_BatchNorm`.
+
+    Normalises channels by the batch's statistics while training, by running ones in ``eval()``.
+    """
+
+    ranks = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation of (n, c, d, h, w); arguments as in :class:`_BatchNorm`.
+
+    Normalises channels by the batch's statistics while training, by running ones in ``eval()``.
+    """
+
+    ranks = (5,)
+
+
+class SyncBatchNorm(_BatchNorm):
+    """Batch normalisation of (n, c, ...) in programs written for several processes: here there is one, so the batch's
+    statistics are this process's.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
+                 track_running_stats: bool = True, process_group: Any = None, device: Any = None, dtype: Any = None, *,
+                 bias: bool = True):
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
+        self.process_group = process_group
+
+    def _check(self, input: Any) -> None:
+        if input.ndim < 2:
+            raise ValueError(f"expected at least 2D input (got {input.ndim}D input)")
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Any, process_group: Any = None) -> Any:
+        """``module`` with its batch normalisations replaced by ones of this class, with the same tensors."""
+        made = module
+        if isinstance(module, _BatchNorm):
+            made = cls(module.num_features, module.eps, module.momentum, module.affine, module.track_running_stats,
+                       process_group)
+            for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
+                setattr(made, name, getattr(module, name))
+            made.training = module.training
+        for name, child in module.named_children():
+            made.add_module(name, cls.convert_sync_batchnorm(child, process_group))
+        return made
+
+
+class _InstanceNorm(_Tracking):
+    """Normalises each channel of each sample on its own (Ulyanov et al. 2016).
+
+    Args:
+        num_features: channels.
+        eps: added to the variance. Default: 1e-5.
+        momentum: the new batch's share in the running statistics. Default: 0.1.
+        affine: whether there are a learned factor and shift. Default: False.
+        track_running_stats: whether running statistics are kept and used in ``eval()``. Default: False.
+    """
+
+    rank: int
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
+                 track_running_stats: bool = False, device: Any = None, dtype: Any = None, *, bias: bool = True):
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
+
+    def forward(self, input: Any) -> Any:
+        """A tensor of the input's shape, (n, c, ...) or (c, ...)."""
+        batched = input.ndim == self.rank + 2
+        if not batched and input.ndim != self.rank + 1:
+            raise ValueError(f"expected {self.rank + 1}D or {self.rank + 2}D input (got {input.ndim}D input)")
+        channels = input.shape[1 if batched else 0]
+        if channels != self.num_features and self.affine:
+            raise ValueError(f"expected input's size at dim={int(batched)} to match num_features "
+                             f"({self.num_features}), but got: {channels}.")
+        x = input if batched else input.unsqueeze(0)
+        use_input = self.training or not self.track_running_stats
+        result = F.instance_norm(x, self.running_mean, self.running_var, self.weight, self.bias, use_input,
+                                 0.0 if self.momentum is None else self.momentum, self.eps)
+        return result if batched else result.squeeze(0)
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Instance normalisation of (n, c, l) or (c, l); arguments as in :class:`_InstanceNorm`."""
+
+    rank = 1
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Instance normalisation of (n, c, h, w) or (c, h, w); arguments as in :class:`_InstanceNorm`."""
+
+    rank = 2
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Instance normalisation of (n, c, d, h, w) or (c, d, h, w); arguments as in :class:`_InstanceNorm`."""
+
+    rank = 3

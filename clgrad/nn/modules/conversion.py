@@ -1,0 +1,143 @@
+"""The part of a Module that changes all tensors below it: device, dtype, gradients, mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.autograd import no_grad
+from clgrad.creation import empty_like
+from clgrad.dtypes import dtype as Dtype
+from clgrad.nn.modules.members import Members
+from clgrad.runtime import device as Device
+from clgrad.tensor import Tensor
+
+
+class Convertible(Members):
+    """What acts on a module and everything below it at once."""
+
+    training: bool
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> Any:
+        """Replaces the memory of all parameters, their gradients and the buffers by ``fn`` of it."""
+        if recurse:
+            for child in self.children():
+                child._apply(fn)
+        for parameter in self._parameters.values():
+            if parameter is None:
+                continue
+            with no_grad():
+                parameter.data = fn(parameter.data)
+                if parameter.grad is not None:
+                    parameter.grad = fn(parameter.grad)
+        for name, buffer in self._buffers.items():
+            if buffer is not None:
+                with no_grad():
+                    self._buffers[name] = fn(buffer)
+        return self
+
+    def apply(self, fn: Callable) -> Any:
+        """Calls ``fn`` with every module, children first; returns this module."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """Moves parameters and buffers to a device, and converts those of floating point to a dtype, in place.
+
+        ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``, or the same as keywords.
+        """
+        place, kind = kwargs.pop("device", None), kwargs.pop("dtype", None)
+        for name in ("non_blocking", "memory_format", "copy"):
+            kwargs.pop(name, None)
+        if kwargs:
+            raise TypeError(f"to() got an unexpected keyword argument '{next(iter(kwargs))}'")
+        for argument in args:
+            if isinstance(argument, Dtype):
+                kind = argument
+            elif isinstance(argument, Tensor):
+                place, kind = argument.device, argument.dtype
+            elif isinstance(argument, (str, int, Device)) and not isinstance(argument, bool):
+                place = argument
+            elif argument is not None and not isinstance(argument, bool):
+                raise TypeError(f"to() received an invalid argument of type {type(argument).__name__}")
+        if kind is not None and not kind.is_floating_point:
+            raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={kind}")
+        place = None if place is None else Device(place)
+
+        def convert(t: Any) -> Any:
+            return t.to(device=place, dtype=kind if kind is not None and t.is_floating_point() else None)
+        return self._apply(convert)
+
+    def cpu(self) -> Any:
+        """Moves parameters and buffers to host memory."""
+        return self._apply(lambda t: t.cpu())
+
+    def cuda(self, device: Any = None) -> Any:
+        """Moves parameters and buffers to an OpenCL GPU."""
+        return self._apply(lambda t: t.cuda(device))
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Any:
+        """Moves parameters and buffers to a device without their values."""
+        return self._apply(lambda t: empty_like(t, device=device), recurse)
+
+    def type(self, dst_type: Any) -> Any:
+        """Converts all parameters and buffers to a dtype."""
+        return self._apply(lambda t: t.type(dst_type))
+
+    def _to_float(self, kind: Dtype) -> Any:
+        return self._apply(lambda t: t.to(kind) if t.is_floating_point() else t)
+
+    def float(self) -> Any:
+        """Converts floating-point parameters and buffers to float32."""
+        return self._to_float(dtypes.float32)
+
+    def double(self) -> Any:
+        """Converts floating-point parameters and buffers to float64."""
+        return self._to_float(dtypes.float64)
+
+    def half(self) -> Any:
+        """Converts floating-point parameters and buffers to float16."""
+        return self._to_float(dtypes.float16)
+
+    def bfloat16(self) -> Any:
+        """Converts floating-point parameters and buffers to bfloat16."""
+        return self._to_float(dtypes.bfloat16)
+
+    def train(self, mode: bool = True) -> Any:
+        """Switches training behaviour (dropout, running statistics) on or off, here and below."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        self.training = mode
+        for child in self.children():
+            child.train(mode)
+        return self
+
+    def eval(self) -> Any:
+        """The same as ``train(False)``."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
+        """Sets ``requires_grad`` of all parameters."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drops the gradients of all parameters, or sets them to zero."""
+        for parameter in self.parameters():
+            if parameter.grad is not None:
+                if set_to_none:
+                    parameter.grad = None
+                else:
+                    parameter.grad = parameter.grad.detach()
+                    parameter.grad.zero_()
+
+    def share_memory(self) -> Any:
+        """Does nothing: tensors reach other processes by being copied."""
+        return self
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Does nothing: kernels are compiled as they are needed."""
