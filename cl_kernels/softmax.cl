@@ -3,6 +3,7 @@
 //   x[outer][n][inner], contiguous; the softmax runs over n
 //
 //        inner == 1: rows          |<--------- n --------->|       a CPU work-item takes whole rows, 16 lanes at a time
+//        short rows                n <= SHORT                      lanes are rows
 //        inner  > 1: columns       n lines, `inner` apart          lanes are neighbouring columns
 //
 // forward   y = exp(x - max) / sum(exp(x - max)), or with LOG y = x - max - log(sum)
@@ -28,6 +29,7 @@
 #endif
 #include "types.clh"
 #define LOCAL 256   // GPU: work-items a group
+#define SHORT 32    // elements up to which rows are short
 
 #define T PASTE(T_, IN)
 #define LOAD_1 PASTE(LOAD_, IN)
@@ -165,6 +167,64 @@ kernel void softmax_rows_backward(global const T *g, global const T *y, global T
 #define TERM(gv, yv) (gv)
 #define BACKWARD(gv, yv) ((gv) - exp(yv) * total)
 #endif
+
+// VW short rows, turned: element i of row `lane` at i * VW + lane. Lanes beyond `count` repeat the last row.
+static inline void turn(global const T *p, INDEX n, int count, REAL *out) {
+    for (int lane = 0; lane < VW; lane++) {
+        global const T *row = p + min(lane, count - 1) * n;
+        for (int i = 0; i < n; i++) out[i * VW + lane] = LOAD_1(row, i);
+    }
+}
+
+static inline void turn_back(global T *p, INDEX n, int count, const REAL *values) {
+    for (int lane = 0; lane < count; lane++)
+        for (int i = 0; i < n; i++) STORE_1(p, lane * n + i, values[i * VW + lane]);
+}
+
+// Work-item: rows_per_item rows of at most SHORT elements.
+kernel void softmax_short(global const T *x, global T *y, INDEX x_offset, INDEX y_offset, INDEX rows,
+                          INDEX rows_per_item, INDEX n) {
+    const INDEX first = get_global_id(0) * rows_per_item, last = min(first + rows_per_item, rows);
+    REAL values[SHORT * VW];
+    for (INDEX row = first; row < last; row += VW) {
+        const int count = min((INDEX)VW, last - row);
+        turn(x + x_offset + row * n, n, count, values);
+        V m = (V)(-INFINITY), sum = (V)(0);
+        for (int i = 0; i < n; i++) {
+            const V v = VLOAD(values, i * VW);
+            m = LARGER(m, v);
+        }
+        for (int i = 0; i < n; i++) {
+            const V v = VLOAD(values, i * VW) - m, e = exp(v);
+            sum += e;
+            VSTORE(values, i * VW, LOG ? v : e);
+        }
+        const V scale = LOG ? log(sum) : 1 / sum;
+        for (int i = 0; i < n; i++) {
+            const V v = VLOAD(values, i * VW);
+            VSTORE(values, i * VW, LOG ? v - scale : v * scale);
+        }
+        turn_back(y + y_offset + row * n, n, count, values);
+    }
+}
+
+kernel void softmax_short_backward(global const T *g, global const T *y, global T *grad, INDEX g_offset,
+                                   INDEX y_offset, INDEX grad_offset, INDEX rows, INDEX rows_per_item, INDEX n) {
+    const INDEX first = get_global_id(0) * rows_per_item, last = min(first + rows_per_item, rows);
+    REAL slopes[SHORT * VW], values[SHORT * VW];
+    for (INDEX row = first; row < last; row += VW) {
+        const int count = min((INDEX)VW, last - row);
+        turn(g + g_offset + row * n, n, count, slopes);
+        turn(y + y_offset + row * n, n, count, values);
+        V total = (V)(0);
+        for (int i = 0; i < n; i++) total += TERM(VLOAD(slopes, i * VW), VLOAD(values, i * VW));
+        for (int i = 0; i < n; i++) {
+            const V gv = VLOAD(slopes, i * VW), yv = VLOAD(values, i * VW);
+            VSTORE(slopes, i * VW, BACKWARD(gv, yv));
+        }
+        turn_back(grad + grad_offset + row * n, n, count, slopes);
+    }
+}
 
 // One strip of columns: W is a vector or a scalar type, LD and ST its load and store.
 #define COLUMN_FORWARD(W, LD, ST) { \

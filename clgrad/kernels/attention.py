@@ -61,7 +61,7 @@ class Problem:
                      self.batch * (self.heads * self.steps + self.shared * self.keys)
                      * (self.size + self.value_size) * kind.itemsize)
 
-    def bound(self, name: str, buffers: int, grid: tuple[int, ...]) -> Bound:
+    def bound(self, name: str, buffers: int, grid: tuple[int, ...], cost: tuple[int, int]) -> Bound:
         """A launch of one of the file's kernels, whose items are ``grid``."""
         macros = {"REAL": self.kind.cl, "D": self.size, "DV": self.value_size, "MASK": self.mask_kind,
                   "INDEX": "long" if self.index == "l" else "int"}
@@ -75,7 +75,7 @@ class Problem:
         real = "f" if self.kind.cl == "float" else "d"
         signature = "P" * buffers + self.index * (buffers + len(self.constants) - 2) + "i" + real
         kernel = self.device.kernel("attention.cl", name, macros, signature)
-        return Bound(kernel, grid, local, buffers, self.index * buffers, self.constants)
+        return Bound(kernel, grid, local, buffers, self.index * buffers, self.constants, cost)
 
 
 def plan(p: Problem) -> Plan:
@@ -83,7 +83,7 @@ def plan(p: Problem) -> Plan:
     queries = p.steps
     if p.device.is_cpu:
         queries = divide_up(p.steps, STRIPS * multiple(p.device, p.kind))
-    return Plan(p.device, [p.bound("attention_forward", 6, (queries, p.batch * p.heads))], p.cost)
+    return Plan(p.device, [p.bound("attention_forward", 6, (queries, p.batch * p.heads), p.cost)], p.cost)
 
 
 def backward_plan(p: Problem) -> Plan:
@@ -93,6 +93,6 @@ def backward_plan(p: Problem) -> Plan:
     """
     cost = (p.cost[0] * 5 // 2, 2 * p.cost[1])
     if p.device.is_cpu:
-        return Plan(p.device, [p.bound("attention_backward", 10, (p.batch * p.shared,))], cost)
-    return Plan(p.device, [p.bound("attention_backward_query", 10, (p.steps, p.batch * p.heads)),
-                           p.bound("attention_backward_key", 10, (p.keys, p.batch * p.shared))], cost)
+        return Plan(p.device, [p.bound("attention_backward", 10, (p.batch * p.shared,), cost)], cost)
+    return Plan(p.device, [p.bound("attention_backward_query", 10, (p.steps, p.batch * p.heads), cost),
+                           p.bound("attention_backward_key", 10, (p.keys, p.batch * p.shared), cost)], cost)

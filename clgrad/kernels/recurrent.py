@@ -42,7 +42,9 @@ class Plan:
 
         def bound(name: str, buffers: int, offsets: int, grid: int, constants: tuple) -> Bound:
             kernel = device.kernel("recurrent.cl", name, macros, "P" * buffers + "i" * (offsets + len(constants)))
-            return Bound(kernel, (grid,), (1,), buffers, "i" * offsets, constants)
+            work = steps * batch if name != "recurrent_pack" else 1
+            cost = 2 * work * width * hidden, (work * width * 3 + width * hidden) * dtype.itemsize
+            return Bound(kernel, (grid,), (1,), buffers, "i" * offsets, constants, cost)
         sizes = (steps, batch, hidden, share, int(reverse))
         self._pack = bound("recurrent_pack", 2, 1, divide_up(width, panel), (1, hidden, hidden, width))
         self._pack_back = bound("recurrent_pack", 2, 1, divide_up(hidden, panel), (hidden, 1, width, hidden))

@@ -8,6 +8,8 @@ from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device
 
 GROUP = 256   # work-items a group on GPUs, LOCAL of softmax.cl
+SHORT = 32    # elements up to which rows are lanes, SHORT of softmax.cl
+SHORT_ROWS = 4  # rows from which that is faster
 GRAIN = 2048  # elements that are worth a work-item of their own on a CPU
 
 
@@ -68,6 +70,10 @@ def _bound(device: Device, kind: dtype, outer: int, n: int, inner: int, log: boo
               "INDEX": "long" if index == "l" else "int", "EXACT_STORE": int(kind is kind.compute)}
     buffers = 3 if suffix else 2
     lead = "P" * buffers + index * buffers
+    if inner == 1 and n <= SHORT and outer >= SHORT_ROWS and device.is_cpu:
+        per_item = -(-rows_ndrange(device, outer, n)[0] // 16) * 16
+        kernel = device.kernel("softmax.cl", "softmax_short" + suffix, macros, lead + index * 3)
+        return Bound(kernel, (-(-outer // per_item),), (1,), buffers, index * buffers, (outer, per_item, n), cost)
     if inner == 1:
         per_item, width, work, local = rows_ndrange(device, outer, n)
         kernel = device.kernel("softmax.cl", "softmax_rows" + suffix, macros, lead + index * 3 + "i")

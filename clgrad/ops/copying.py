@@ -29,8 +29,9 @@ def empty(shape: Shape, dtype: dtype, place: device, strides: Shape | None = Non
 
 
 def blank(made: Layout) -> Any:
-    """An uninitialised tensor of a dense layout; its memory is taken when it is first used."""
-    return wrap(new_storage(made.device.compute, made.nbytes), 0, made)  # type: ignore[attr-defined]
+    """An uninitialised tensor of a dense layout that is written at once: its memory is taken already."""
+    device: Any = made.device.compute  # type: ignore[attr-defined]
+    return wrap(new_storage(device, made.nbytes, device.allocate(made.nbytes)), 0, made)
 
 
 def full(shape: Shape, value: Any, dtype: dtype, place: device) -> Any:

@@ -12,7 +12,8 @@ from clgrad.autograd.grad_mode import enable_grad, mode
 from clgrad.autograd.graph import Saved, attach, needs_graph
 from clgrad.kernels import cross_entropy as loss_kernels
 from clgrad.kernels import softmax as softmax_kernels
-from clgrad.ops.copying import cast, empty
+from clgrad.layout import contiguous_layout
+from clgrad.ops.copying import blank, cast, empty
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import normalize_dim
@@ -28,31 +29,50 @@ def _cached(make: Any, *key: Any, **options: Any) -> Any:
     return plan
 
 
+class _Ready:
+    """What is known of a softmax before its data."""
+
+    __slots__ = ("axis", "sizes", "device", "layout", "plan")
+
+    def __init__(self, name: str, x: Any, dim: int, log: bool):
+        own = x.layout
+        if not own.dtype.is_floating_point:
+            raise NotImplementedError(f"\"{name}_kernel_impl\" not implemented for '{own.dtype.name}'")
+        self.axis = normalize_dim(dim, own.ndim)
+        shape = own.shape or (1,)
+        self.sizes = prod(shape[:self.axis]), shape[self.axis], prod(shape[self.axis + 1:])
+        self.device = check_device(name, x)
+        self.layout = contiguous_layout(own.shape, own.dtype, own.device)
+        self.plan = softmax_kernels.plan(self.device, own.dtype, *self.sizes, log=log)
+
+
+_ready: dict[tuple, _Ready] = {}
+
+
 def _softmax(name: str, x: Any, dim: int | None, kind: Any, log: bool) -> Any:
     if kind is not None:
         x = cast(x, kind)
-    own = x.layout
-    if not own.dtype.is_floating_point:
-        raise NotImplementedError(f"\"{name}_kernel_impl\" not implemented for '{own.dtype.name}'")
     if dim is None:
-        dim = 0 if own.ndim in (0, 1, 3) else 1
+        dim = 0 if x.layout.ndim in (0, 1, 3) else 1
         warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an "
                       "argument.", UserWarning, stacklevel=4)
-    axis = normalize_dim(dim, own.ndim)
-    x = x.contiguous()
-    shape = own.shape or (1,)
-    sizes = prod(shape[:axis]), shape[axis], prod(shape[axis + 1:])
-    device = check_device(name, x)
-    out = empty(own.shape, own.dtype, own.device)
-    execute(_cached(softmax_kernels.plan, device, own.dtype, *sizes, log=log), (x,), (out,))
-    if needs_graph(x):
+    key = (x.layout, dim, log)
+    ready = _ready.get(key)
+    if ready is None:
+        ready = _ready[key] = _Ready(name, x, dim, log)
+    if x.layout is not ready.layout:
+        x = x.contiguous()
+    out = blank(ready.layout)
+    execute(ready.plan, (x,), (out,))
+    if mode.enabled and x._requires_grad:
         saved = Saved(name, [])
+        axis, device, sizes = ready.axis, ready.device, ready.sizes
 
         def backward(g: Any) -> Any:
             (y,) = saved.unpack()
             if mode.enabled:
                 return g - y.exp() * g.sum(axis, keepdim=True) if log else y * (g - (g * y).sum(axis, keepdim=True))
-            dx = empty(y.layout.shape, y.layout.dtype, y.layout.device)
+            dx = blank(y.layout)
             plan = _cached(softmax_kernels.backward_plan, device, y.layout.dtype, *sizes, log=log)
             execute(plan, (g.contiguous(), y), (dx,))
             return dx

@@ -127,8 +127,8 @@ def _fused(kind: str, given: Any, state: State, w: Weights, steps: int, reverse:
     acts = empty((steps, batch, kernels.KEPT[kind], hidden), dtype, place) if recorded and kernels.KEPT[kind] else None
     execute(plan.forward, (given, hh, bias), (y, c, acts))
     output = y[:steps] if reverse else y[1:]
-    output = wrap(output.storage, output.offset, output.layout)
-    last = () if c is None else (wrap(c.storage, c[end].offset, c[end].layout),)
+    output = wrap(output.memory, output.offset, output.layout)
+    last = () if c is None else (wrap(c.memory, c[end].offset, c[end].layout),)
     if recorded:
         saved = Saved(kind, [given, *state, w.hh, w.bias_hh, y, c, acts])
         count = len(state)
