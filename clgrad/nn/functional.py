@@ -118,6 +118,7 @@ from clgrad.ops.attention import scaled_dot_product_attention
 from clgrad.ops.convolution import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from clgrad.ops.convolution3d import conv3d, conv_tbc, conv_transpose3d
 from clgrad.ops.distances import cosine_similarity, length, pairwise_distance, pdist
+from clgrad.ops.embedding import embedding, embedding_bag, one_hot
 from clgrad.ops.grid_sampling import affine_grid, grid_sample
 from clgrad.ops.interpolation import interpolate, upsample, upsample_bilinear, upsample_nearest
 from clgrad.ops.normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
@@ -171,33 +172,12 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     return result if bias is None else result + bias
 
 
-def embedding(input: Any, weight: Any, padding_idx: int | None = None, max_norm: float | None = None,
-              norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Any:
-    """The rows of ``weight`` that the integers of ``input`` name."""
-    return FUNCTIONS["embedding"](input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
-
-
-def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float | None = None, norm_type: float = 2,
-                  scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
-                  per_sample_weights: Any = None, include_last_offset: bool = False,
-                  padding_idx: int | None = None) -> Any:
-    """Sums, means or maxima of bags of the rows of ``weight`` that the integers of ``input`` name."""
-    return FUNCTIONS["embedding_bag"](input, weight, offsets, max_norm, norm_type, scale_grad_by_freq, mode, sparse,
-                                      per_sample_weights, include_last_offset, padding_idx)
-
-
 # Others.
 
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None) -> Any:
     """``input`` divided by its p-norm along ``dim``, which counts as at least ``eps``."""
     found = input / length(input, p, dim, True).clamp_min(eps)
     return found if out is None else out.resize_(found.shape).copy_(found)
-
-
-def one_hot(tensor: Any, num_classes: int = -1) -> Any:
-    """int64 rows that are 1 at the place which each integer names, else 0."""
-    count = int(tensor.max().item()) + 1 if num_classes < 0 else num_classes
-    return (tensor.unsqueeze(-1) == FUNCTIONS["arange"](count, device=tensor.device)).long()
 
 
 def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:

@@ -177,20 +177,6 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     return FUNCTIONS["sub"](other, input, alpha=alpha)
 
 
-@operator("where", method=False)
-def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
-    """``input`` where ``condition`` holds, else ``other``."""
-    if input is None and other is None:
-        raise NotImplementedError("where(condition) alone, the indices where it holds, is not supported yet")
-    if not isinstance(condition, TensorBase):
-        raise TypeError(f"where(): argument 'condition' must be Tensor, not {type(condition).__name__}")
-    if condition.layout.dtype.name not in ("bool", "uint8"):
-        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype "
-                           f"{condition.layout.dtype.name}")
-    return pointwise.call(ROWS["where"], (condition, input, other), (), out)
-
-
-METHODS["where"] = lambda x, condition, other: where(condition, x, other)
 _logit_row = ROWS["_logit"]
 
 

@@ -49,10 +49,11 @@ def from_array(array: np.ndarray, dtype: dtype, place: device, *, foreign: bool 
 def to_array(x: Any) -> np.ndarray:
     """The values as a strided array over bytes that must not be changed (bfloat16: their bits)."""
     data = x.memory.read()
-    return _array_over(x, data)
+    return array_over(x, data)
 
 
-def _array_over(x: Any, data: np.ndarray) -> np.ndarray:
+def array_over(x: Any, data: np.ndarray) -> np.ndarray:
+    """The values of a tensor, given its storage's bytes."""
     kind, own = x.layout.dtype, x.layout
     count = data.nbytes // kind.itemsize
     flat = data[:count * kind.itemsize].view(kind.numpy)[x.offset:]
@@ -63,7 +64,7 @@ def _array_over(x: Any, data: np.ndarray) -> np.ndarray:
 
 def shared_array(x: Any) -> np.ndarray:
     """The values as an array that shares the tensor's memory, both ways."""
-    return _array_over(x, x.memory.export())
+    return array_over(x, x.memory.export())
 
 
 def empty_as(own: Layout, dtype: dtype, place: device, memory_format: Any = None) -> Any:

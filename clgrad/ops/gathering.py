@@ -1,42 +1,39 @@
-"""Elements picked by tensors of indices along one dimension, and the sums that are their gradients."""
+"""Elements and slices picked by tensors of indices along one dimension."""
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.autograd.graph import Saved, attach, needs_graph
-from clgrad.kernels import gather as kernels
-from clgrad.ops.copying import cast, empty, full
-from clgrad.ops.execute import check_device, execute
-from clgrad.ops.registry import FUNCTIONS, operator
-from clgrad.shapes import Shape, normalize_dim
-
-_plans: dict[tuple, kernels.Plan] = {}
+from clgrad.autograd.graph import TensorBase
+from clgrad.ops.output import store
+from clgrad.ops.places import Places, as_index, check_range, out_of_range, read
+from clgrad.ops.registry import operator
+from clgrad.shapes import broadcast_shapes, normalize_dim
 
 
-def _plan(name: str, like: Any, shape: Shape, m: int, axis: int) -> kernels.Plan:
-    key = (name, like.layout.device, like.layout.dtype, shape, m, axis)
-    plan = _plans.get(key)
-    if plan is None:
-        plan = _plans[key] = kernels.plan(like.layout.device.compute, name, like.layout.dtype, prod(shape[:axis]),
-                                          shape[axis], m, prod(shape[axis + 1:]))
-    return plan
-
-
-def _checked(name: str, x: Any, dim: int, index: Any) -> int:
+def check_gather(name: str, x: Any, dim: int, index: Any, src: Any = None) -> int:
+    """The dimension as a number in [0, rank), after checks of what gather and scatter ask of an index."""
+    if not isinstance(index, TensorBase):
+        raise TypeError(f"{name}(): argument 'index' must be Tensor, not {type(index).__name__}")
     own, places = x.layout, index.layout
     axis = normalize_dim(dim, own.ndim)
-    if places.dtype not in (dtypes.int64, dtypes.int32):
-        raise RuntimeError(f"{name}(): Expected dtype int64 for index, got {places.dtype.name}")
+    if not places.numel:
+        return axis
     if max(own.ndim, 1) != max(places.ndim, 1):
         raise RuntimeError(f"{name}(): Index tensor must have the same number of dimensions as input tensor, got "
                            f"{places.ndim} and {own.ndim}")
+    if src is not None and max(src.layout.ndim, 1) != max(places.ndim, 1):
+        raise RuntimeError(f"{name}(): Index tensor must have the same number of dimensions as src tensor, got "
+                           f"{places.ndim} and {src.layout.ndim}")
     if any(a > b for d, (a, b) in enumerate(zip(places.shape, own.shape, strict=False)) if d != axis):
         raise RuntimeError(f"{name}(): Size does not match at some dimension: expected index {list(places.shape)} to be "
-                           f"no larger than {list(own.shape)} apart from dimension {axis}")
-    check_device(name, x, index)
+                           f"no larger than self {list(own.shape)} apart from dimension {axis}")
+    if src is not None and any(a > b for a, b in zip(places.shape, src.layout.shape, strict=False)):
+        raise RuntimeError(f"{name}(): Expected index {list(places.shape)} to be no larger than src "
+                           f"{list(src.layout.shape)}")
+    size = own.shape[axis] if own.ndim else 1
+    check_range(index, size, out_of_range(name, axis, size, RuntimeError))
     return axis
 
 
@@ -44,102 +41,91 @@ def _checked(name: str, x: Any, dim: int, index: Any) -> int:
 def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: Any = None) -> Any:
     """The elements of ``input`` whose place along ``dim`` is given by ``index``; the result has its shape.
 
-    An index that is out of range is an IndexError when the result is read.
+    An index that is out of range is an error, which may come when the result is read.
 
     >>> import clgrad
     >>> clgrad.gather(clgrad.tensor([[1, 2], [3, 4]]), 1, clgrad.tensor([[1], [0]]))
     tensor([[2],
             [3]])
     """
-    axis = _checked("gather", input, dim, index)
-    own = input.layout
-    window = input
-    for d, size in enumerate(index.layout.shape):
-        if d != axis and size != own.shape[d]:
-            window = window.narrow(d, 0, size)
-    result = _gather(window, axis, cast(index, dtypes.int64).contiguous())
-    return result if out is None else out.resize_(result.layout.shape).copy_(result)
+    axis = check_gather("gather", input, dim, index)
+    places = as_index("gather", index)
+    if not index.layout.numel:
+        shape = index.layout.shape
+        return store("gather", read(input, Places("gather", shape, (None,) * len(shape), (), ()), "Gather"), out)
+    return store("gather", _gathered(input, axis, index, places, negative=False), out)
 
 
-def _gather(x: Any, axis: int, index: Any) -> Any:
-    x = x.contiguous()
-    shape = x.layout.shape or (1,)
-    made = empty(index.layout.shape, x.layout.dtype, x.layout.device)
-    execute(_plan("gather", x, shape, (index.layout.shape or (1,))[axis], axis), (x, index), (made,))
-    if needs_graph(x):
-        saved = Saved("gather", [index])
-        shape_before = x.layout.shape
-
-        def backward(g: Any) -> Any:
-            (places,) = saved.unpack()
-            return _sums(g, axis, places, shape_before)
-        attach(made, "Gather", (x,), backward, saved)
-    return made
+def _gathered(input: Any, axis: int, index: Any, places: Any, *, negative: bool) -> Any:
+    """Elements at checked indices, also of 0-d tensors."""
+    x, flat = (input, places) if input.layout.ndim else (input.reshape(1), places.reshape(1))
+    if not places.layout.ndim:
+        flat = places.reshape(1)
+    result = read(x, Places.along("gather", axis, flat, negative=negative), "Gather")
+    return result if result.layout.shape == index.layout.shape else result.view(index.layout.shape)
 
 
-def _sums(g: Any, axis: int, index: Any, shape: Shape) -> Any:
-    """Zeros of ``shape`` to which the elements of ``g`` are added at their index."""
-    g = g.contiguous()
-    total = full(shape, 0, g.layout.dtype, g.layout.device)
-    execute(_plan("scatter_add", g, shape or (1,), (index.layout.shape or (1,))[axis], axis), (g, index), (total,))
-    if needs_graph(g):
-        saved = Saved("scatter_add", [index])
-
-        def backward(v: Any) -> Any:
-            (places,) = saved.unpack()
-            return _gather(v, axis, places)
-        attach(total, "ScatterAdd", (g,), backward, saved)
-    return total
+def check_vector(name: str, index: Any) -> Any:
+    """A 0-d or 1-d tensor of int32 or int64 indices as a vector."""
+    if not isinstance(index, TensorBase):
+        raise TypeError(f"{name}(): argument 'index' must be Tensor, not {type(index).__name__}")
+    if index.layout.ndim > 1:
+        raise IndexError(f"{name}(): Index is supposed to be a vector, but got dim: {index.layout.ndim}")
+    index = as_index(name, index)
+    return index if index.layout.ndim else index.reshape(1)
 
 
 @operator("index_select")
 def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
     """The slices of ``input`` along ``dim`` that a vector of indices names."""
-    if index.layout.ndim > 1:
-        raise IndexError("index_select(): Index is supposed to be a vector")
+    places = check_vector("index_select", index)
     axis = normalize_dim(dim, input.layout.ndim)
     if not input.layout.ndim:
-        return gather(input.reshape(1), 0, index.reshape(-1), out=out)
-    shape = list(input.layout.shape)
-    shape[axis] = index.layout.numel
-    view = [1] * len(shape)
-    view[axis] = index.layout.numel
-    return gather(input, axis, index.reshape(view).expand(shape), out=out)
+        if places.layout.numel != 1:
+            raise RuntimeError("index_select(): Index to scalar can have only 1 value, got "
+                               f"{places.layout.numel} value(s)")
+        return store("index_select", index_select(input.reshape(1), 0, places).view(()), out)
+    size = input.layout.shape[axis]
+    check_range(places, size, out_of_range("index_select", axis, size))
+    return store("index_select", read(input, Places.slices("index_select", input, axis, places), "IndexSelect"), out)
+
+
+@operator("take")
+def take(input: Any, index: Any, *, out: Any = None) -> Any:
+    """The elements of the flattened ``input`` at the indices; the result has the shape of ``index``."""
+    flat, places = taken("take", input, index)
+    return store("take", read(flat, places, "Take"), out)
+
+
+def taken(name: str, x: Any, index: Any) -> tuple[Any, Places]:
+    """The flattened tensor, and the places in it that indices (from its end, if negative) name."""
+    if index.layout.dtype is not dtypes.int64:
+        raise RuntimeError(f"{name}(): Expected a long tensor for index, but got {index.layout.dtype.name}")
+    size = x.layout.numel
+    if not size and index.layout.numel:
+        raise IndexError(f"{name}(): tried to take from an empty tensor")
+    check_range(index, size, lambda i: IndexError(
+        f"out of range: tried to access index {i} on a tensor of {size} elements."), negative=True)
+    shape = index.layout.shape
+    return x.reshape(-1), Places(name, shape, (None,) * len(shape), (0,), (index,), negative=True)
 
 
 @operator("take_along_dim")
 def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any = None) -> Any:
     """``gather`` with shapes broadcast; without ``dim`` from the flattened tensor."""
+    if indices.layout.dtype is not dtypes.int64:
+        raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.layout.dtype.name}")
     if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1), out=out)
+        return store("take_along_dim", read(*taken("take_along_dim", input, indices.reshape(-1)), "Gather"), out)
+    if input.layout.ndim != indices.layout.ndim:
+        raise RuntimeError("torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
+                           f"{input.layout.ndim} dimensions for input, and {indices.layout.ndim} dimensions for indices")
     axis = normalize_dim(dim, input.layout.ndim)
     shapes = [[1 if d == axis else s for d, s in enumerate(t.layout.shape)] for t in (input, indices)]
-    wide = [max(a, b) for a, b in zip(*shapes, strict=True)]
+    wide = broadcast_shapes(*shapes)
     own, places = ([t.layout.shape[axis] if d == axis else s for d, s in enumerate(wide)] for t in (input, indices))
-    return gather(input.expand(own), axis, indices.expand(places), out=out)
-
-
-@operator("embedding", method=False)
-def embedding(input: Any, weight: Any, padding_idx: int | None = None, max_norm: float | None = None,
-              norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Any:
-    """The rows of ``weight`` that ``input`` names; the row ``padding_idx`` gets no gradient."""
-    if max_norm is not None or scale_grad_by_freq or sparse:
-        raise NotImplementedError("embedding: max_norm, scale_grad_by_freq and sparse are not supported")
-    rows = index_select(weight, 0, input.reshape(-1))
-    if padding_idx is not None:
-        skip = padding_idx % weight.layout.shape[0]
-        kept = input.reshape(-1, 1).ne(skip)
-        rows = FUNCTIONS["where"](kept, rows, rows.detach())
-    return rows.view(*input.layout.shape, weight.layout.shape[1])
-
-
-@operator("scatter_add")
-def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
-    """``input`` with the elements of ``src`` added at their index along ``dim``."""
-    axis = _checked("scatter_add", input, dim, index)
-    for d, size in enumerate(index.layout.shape):
-        if size != src.layout.shape[d]:
-            src = src.narrow(d, 0, size)
-        if d != axis and size != input.layout.shape[d]:
-            raise NotImplementedError("scatter_add: an index smaller than input in other dimensions is not supported")
-    return input + _sums(src, axis, cast(index, dtypes.int64).contiguous(), input.layout.shape)
+    x, index = input.expand(own), indices.expand(places)
+    if input.layout.ndim:
+        size = x.layout.shape[axis]
+        check_range(index, size, out_of_range("take_along_dim", axis, size), negative=True)
+    return store("take_along_dim", _gathered(x, axis, index, index, negative=True), out)

@@ -1,59 +1,59 @@
-"""``x[...]`` with integers, slices, None and Ellipsis: views, for reading and for assigning."""
+"""``x[...]``: integers, slices, None, Ellipsis, masks, tensors, arrays and lists of indices; for reading and assigning.
+
+Integers, slices, None and Ellipsis make a view. What remains is at most one index a dimension of that view (a mask gives
+one for each of its dimensions): those are broadcast together, and their dimensions stand where the first of them stood if
+they are neighbours, else in front.
+"""
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
-from clgrad.ops.registry import FUNCTIONS
+from clgrad.ops.copying import cast, full
+from clgrad.ops.masks import Marked, masked_fill_, selected
+from clgrad.ops.places import Places, add, check_range, put, read, spread
+from clgrad.ops.registry import FUNCTIONS, METHODS
+from clgrad.ops.registry import operator as register
 from clgrad.ops.views import select, slice_view, unsqueeze
+from clgrad.shapes import Shape, broadcast_shapes
+
+_INDICES = (dtypes.int64, dtypes.int32)
+_MASKS = (dtypes.bool, dtypes.uint8)
+_MANY = 32  # a longer list is never taken for a tuple
 
 
-def _is_index(item: Any) -> bool:
+def _is_integer(item: Any) -> bool:
     if isinstance(item, TensorBase):
-        return item.layout.ndim == 0 and item.layout.dtype.category == 1
-    return hasattr(item, "__index__") and not isinstance(item, bool)
+        return item.layout.ndim == 0 and item.layout.dtype.category == 1 and item.layout.dtype is not dtypes.uint8
+    return hasattr(item, "__index__") and not isinstance(item, (bool, np.ndarray))
 
 
 def is_basic(item: Any) -> bool:
     """Whether an index item selects without reading a tensor of indices."""
-    return item is None or item is Ellipsis or isinstance(item, slice) or _is_index(item)
+    return item is None or item is Ellipsis or isinstance(item, slice) or _is_integer(item)
 
 
 def as_items(index: Any) -> list:
-    """The items of an index; a list is one item."""
-    return list(index) if isinstance(index, tuple) else [index]
+    """The items of an index. A list that holds more than numbers is a tuple's equal, as in PyTorch."""
+    if isinstance(index, tuple):
+        return list(index)
+    if isinstance(index, list) and len(index) < _MANY and any(
+            item is None or item is Ellipsis or isinstance(item, (TensorBase, slice, tuple, list, np.ndarray))
+            for item in index):
+        return list(index)
+    return [index]
 
 
-def basic_index(x: Any, index: Any) -> Any:
-    """The view that an index of integers, slices, None and Ellipsis stands for."""
-    items = _expand_ellipsis(as_items(index), x.layout.ndim)
-    dim = 0
-    for item in items:
-        if item is None:
-            x = unsqueeze(x, dim)
-            dim += 1
-        elif isinstance(item, slice):
-            x = _slice(x, dim, item)
-            dim += 1
-        else:
-            x = _select(x, dim, item)
-    return x
-
-
-def _expand_ellipsis(items: list, rank: int) -> list:
-    used = sum(1 for item in items if item is not None and item is not Ellipsis)
-    if used > rank:
-        raise IndexError(f"too many indices for tensor of dimension {rank}" if rank else
-                         "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ "
-                         "to convert a 0-dim tensor to a number")
-    if sum(1 for item in items if item is Ellipsis) > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
-    for place, item in enumerate(items):
-        if item is Ellipsis:
-            return items[:place] + [slice(None)] * (rank - used) + items[place + 1:]
-    return items
+def _too_many(rank: int) -> IndexError:
+    return IndexError(f"too many indices for tensor of dimension {rank}" if rank else
+                      "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ "
+                      "to convert a 0-dim tensor to a number")
 
 
 def _select(x: Any, dim: int, item: Any) -> Any:
@@ -74,30 +74,232 @@ def _slice(x: Any, dim: int, item: slice) -> Any:
     return slice_view(x, dim, start if start < size else size, max(0, -(-(stop - start) // step)), step)
 
 
-def _by_tensor() -> NotImplementedError:
-    return NotImplementedError("indexing with masks, tensors or lists of indices is not supported yet; integers, slices, "
-                               "None and Ellipsis are")
+def _as_tensor(item: Any, place: Any) -> Any:
+    """An index item that is neither basic nor True or False, as a tensor of indices or a mask."""
+    if not isinstance(item, TensorBase):
+        if isinstance(item, (str, float)) or not (hasattr(item, "__len__") or isinstance(item, np.generic)):
+            raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
+                             f"indices (got {type(item).__name__})")
+        array = isinstance(item, (np.ndarray, np.generic))
+        item = FUNCTIONS["tensor"](item if array or not isinstance(item, range) else list(item))
+        if array and item.layout.dtype.category == 1 or not item.layout.numel:
+            item = cast(item, dtypes.int64)
+    kind = item.layout.dtype
+    if kind not in _INDICES and kind not in _MASKS:
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    return item if item.layout.device is place else item.to(place)
+
+
+def _truth(value: bool, x: Any) -> Any:
+    """True or False as the index of a new dimension of size 1."""
+    return full((int(value),), 0, dtypes.int64, x.layout.device)
+
+
+class Parsed:
+    """An index taken apart: a view of x, and for some of its dimensions a tensor of indices, or a mask from there on."""
+
+    def __init__(self, x: Any, index: Any):
+        items = [item if isinstance(item, bool) or is_basic(item) else _as_tensor(item, x.layout.device)
+                 for item in as_items(index)]
+        used = sum(self._span(item) for item in items)
+        if used > x.layout.ndim:
+            raise _too_many(x.layout.ndim)
+        self.tensors: dict[int, Any] = {}
+        self.truths = False
+        rest, dim = x.layout.ndim - used, 0
+        for item in items:
+            if item is None:
+                x = unsqueeze(x, dim)
+                dim += 1
+            elif item is Ellipsis:
+                dim += rest
+                rest = 0
+            elif isinstance(item, slice):
+                x = _slice(x, dim, item)
+                dim += 1
+            elif isinstance(item, (TensorBase, bool)):
+                x, dim = self._tensor(x, dim, item)
+            else:
+                x = _select(x, dim, item)
+        self.view = x
+
+    @staticmethod
+    def _span(item: Any) -> int:
+        """How many dimensions of x an item takes."""
+        if item is None or item is Ellipsis or isinstance(item, bool):
+            return 0
+        return item.layout.ndim if isinstance(item, TensorBase) and item.layout.dtype in _MASKS else 1
+
+    def _tensor(self, x: Any, dim: int, item: Any) -> tuple[Any, int]:
+        if _is_integer(item):
+            return _select(x, dim, item), dim
+        if isinstance(item, bool) or (item.layout.dtype in _MASKS and not item.layout.ndim):
+            x = unsqueeze(x, dim)
+            self.truths = True
+            self.tensors[dim] = _truth(bool(item), x)
+            return x, dim + 1
+        self.tensors[dim] = item
+        if item.layout.dtype not in _MASKS:
+            return x, dim + 1
+        _check_mask_shape(x, dim, item)
+        return x, dim + item.layout.ndim
+
+    @property
+    def mask(self) -> Any:
+        """The mask over all of the view, where the index is nothing else."""
+        found = self.tensors.get(0)
+        if len(self.tensors) == 1 and found is not None and found.layout.dtype in _MASKS and (
+                found.layout.ndim == self.view.layout.ndim):
+            return found
+        return None
+
+
+def _check_mask_shape(x: Any, dim: int, mask: Any) -> None:
+    for d, size in enumerate(mask.layout.shape):
+        if dim + d >= x.layout.ndim or x.layout.shape[dim + d] != size:
+            raise IndexError(f"The shape of the mask {list(mask.layout.shape)} at index {d} does not match the shape of "
+                             f"the indexed tensor {list(x.layout.shape)} at index {dim + d}")
+
+
+def places_of(name: str, x: Any, tensors: dict[int, Any]) -> Places:
+    """The places that tensors of indices, and masks, in dimensions of ``x`` name."""
+    unique = len(tensors) == 1 and all(t.layout.dtype in _MASKS for t in tensors.values())
+    indices: dict[int, Any] = {}
+    for dim, t in sorted(tensors.items()):
+        if t.layout.dtype in _MASKS:
+            indices.update({dim + d: column for d, column in enumerate(FUNCTIONS["unbind"](Marked(t).places(), 0))})
+        else:
+            size = x.layout.shape[dim]
+            check_range(t, size, _bounds(dim, size), negative=True)
+            indices[dim] = t
+    try:
+        common = broadcast_shapes(*[t.layout.shape for t in indices.values()])
+    except RuntimeError:
+        listed = ", ".join(str(list(t.layout.shape)) for t in indices.values())
+        raise IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
+                         f"{listed}") from None
+    axes = list(indices)
+    for axis in axes:
+        if not x.layout.shape[axis] and 0 not in common:
+            raise IndexError(f"index is out of bounds for dimension {axis} with size 0")
+    rest = [d for d in range(x.layout.ndim) if d not in indices]
+    lead = axes[0] if axes == list(range(axes[0], axes[-1] + 1)) else 0
+    own: list[int | None] = [*rest[:lead], *(None,) * len(common), *rest[lead:]]
+    shape = (*(x.layout.shape[d] for d in rest[:lead]), *common, *(x.layout.shape[d] for d in rest[lead:]))
+    return Places(name, shape, own, axes, [spread(t, common, lead, len(rest) - lead, shape) for t in indices.values()],
+                  negative=True, unique=unique)
+
+
+def _bounds(dim: int, size: int) -> Any:
+    return lambda index: IndexError(f"index {index} is out of bounds for dimension {dim} with size {size}")
 
 
 def get_item(x: Any, index: Any) -> Any:
     """``x[index]``."""
-    if all(is_basic(item) for item in as_items(index)):
-        found = basic_index(x, index)
-        return found if found is not x else FUNCTIONS["alias"](x)
-    raise _by_tensor()
+    parsed = Parsed(x, index)
+    if not parsed.tensors:
+        return parsed.view if parsed.view is not x else FUNCTIONS["alias"](x)
+    if parsed.mask is not None:
+        return selected(parsed.view, parsed.mask)
+    return read(parsed.view, places_of("index", parsed.view, parsed.tensors), "Index")
 
 
 def set_item(x: Any, index: Any, value: Any) -> None:
     """``x[index] = value``."""
-    if not all(is_basic(item) for item in as_items(index)):
-        raise _by_tensor()
-    window = basic_index(x, index)
-    if isinstance(value, TensorBase):
-        shape = value.layout.shape
-        while len(shape) > window.layout.ndim and shape[0] == 1:
-            value, shape = value.squeeze(0), shape[1:]
-        window.copy_(value)
-    elif isinstance(value, (int, float)) or not hasattr(value, "__len__"):
-        window.fill_(value)
+    parsed = Parsed(x, index)
+    view, own = parsed.view, x.layout
+    if not isinstance(value, (TensorBase, int, float)) and hasattr(value, "__len__"):
+        value = FUNCTIONS["tensor"](value, dtype=own.dtype, device=own.device)
+    if not isinstance(value, TensorBase):
+        if not isinstance(value, (int, float, np.generic)):
+            raise TypeError(f"can't assign a {type(value).__name__} to a torch tensor of {own.dtype.name}")
+        _set_number(parsed, value)
+        return
+    if value.layout.device is not own.device:
+        value = value.to(own.device)
+    if not parsed.tensors:
+        while value.layout.ndim > view.layout.ndim and value.layout.shape[0] == 1:
+            value = value.squeeze(0)
+        view.copy_(value)
+    elif parsed.mask is not None and value.layout.numel == 1:
+        masked_fill_(view, _as_mask(parsed.mask), cast(value.reshape(()), own.dtype))
     else:
-        window.copy_(FUNCTIONS["tensor"](value, dtype=x.layout.dtype, device=x.layout.device))
+        _assign(view, places_of("index_put_", view, parsed.tensors), value)
+
+
+def _as_mask(mask: Any) -> Any:
+    return mask if mask.layout.dtype is dtypes.bool else cast(mask, dtypes.bool)
+
+
+def _set_number(parsed: Parsed, value: Any) -> None:
+    view = parsed.view
+    if not parsed.tensors:
+        view.fill_(value)
+    elif parsed.mask is not None:
+        masked_fill_(view, _as_mask(parsed.mask), value)
+    else:
+        put("IndexPut", view, value, places_of("index_put_", view, parsed.tensors), in_place=True)
+
+
+def _fitted(value: Any, shape: Shape) -> Any:
+    """The values without leading dimensions of size 1 that the places do not have; RuntimeError where they do not fit."""
+    was = list(value.layout.shape)
+    while value.layout.ndim > len(shape) and value.layout.shape[0] == 1:
+        value = value.squeeze(0)
+    lead = len(shape) - value.layout.ndim
+    if lead < 0 or any(a not in (1, b) for a, b in zip(value.layout.shape, shape[lead:], strict=True)):
+        raise RuntimeError(f"shape mismatch: value tensor of shape {was} cannot be broadcast to indexing result of shape "
+                           f"{list(shape)}")
+    return value
+
+
+def _assign(x: Any, places: Places, value: Any) -> None:
+    put("IndexPut", x, cast(_fitted(value, places.shape), x.layout.dtype), places, in_place=True)
+
+
+def _index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool, in_place: bool) -> Any:
+    own = input.layout
+    if not isinstance(indices, (tuple, list)):
+        raise TypeError(f"index_put(): argument 'indices' must be tuple of Tensors, not {type(indices).__name__}")
+    tensors: dict[int, Any] = {}
+    dim = 0
+    for item in indices:
+        if item is None:
+            dim += 1
+            continue
+        t = tensors[dim] = _as_tensor(item, own.device)
+        masked = t.layout.dtype in _MASKS
+        dim += t.layout.ndim if masked else 1
+        if dim > own.ndim:
+            raise IndexError(f"too many indices for tensor of dimension {own.ndim} (got {dim})")
+        if masked:
+            _check_mask_shape(input, dim - t.layout.ndim, t)
+    if values.layout.dtype is not own.dtype:
+        raise RuntimeError("Index put requires the source and destination dtypes match, got "
+                           f"{own.dtype.name} for the destination and {values.layout.dtype.name} for the source.")
+    if not tensors:
+        result = input if in_place else input.clone()
+        return result.add_(values) if accumulate else result.copy_(values)
+    places = places_of("index_put_", input, tensors)
+    work = add if accumulate else put
+    return work("IndexPut", input, _fitted(values.to(own.device), places.shape), places, in_place=in_place)
+
+
+@register("index_put")
+def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:
+    """``input`` with ``values`` put at (with ``accumulate``: added at) the places that tensors of indices name.
+
+    >>> import clgrad
+    >>> places = (clgrad.tensor([0, 2, 0]),)
+    >>> clgrad.zeros(3).index_put(places, clgrad.tensor([1., 2., 3.]), accumulate=True)
+    tensor([4., 0., 2.])
+    """
+    return _index_put(input, indices, values, accumulate, False)
+
+
+def index_put_(input: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:
+    """:func:`index_put` in place."""
+    return _index_put(input, indices, values, accumulate, True)
+
+
+METHODS["index_put_"] = FUNCTIONS["index_put_"] = index_put_

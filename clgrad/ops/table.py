@@ -99,6 +99,8 @@ row("logical_or", "a b", "(a != 0) | (b != 0)", NONDIFF, kind="bool")
 row("logical_xor", "a b", "where(a != 0, b == 0, b != 0)", NONDIFF, kind="bool")
 row("where", "condition a b", "where(condition, a, b)", in_place=False,
     a="where(condition, g, 0)", b="where(condition, 0, g)")
+row("_masked_fill", "x condition filling", "where(condition, filling, x)", in_place=False,
+    x="where(condition, 0, g)", filling="where(condition, g, 0)")
 row("_nan_to_num", "x nan_value=0 high=0 low=0",
     "where(isnan(x), nan_value, where(x == inf, high, where(x == -inf, low, x)))", integers="x", in_place=False,
     x="where(isfinite(x), g, 0)")

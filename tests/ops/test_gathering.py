@@ -45,7 +45,7 @@ def test_embedding(torch, rng):
     weight, words = rng.normal(size=(7, 3)), np.array([[1, 2, 2], [6, 0, 1]])
     ours = clgrad.tensor(weight, requires_grad=True)
     theirs = torch.tensor(weight, requires_grad=True)
-    a = clgrad.embedding(clgrad.tensor(words), ours, padding_idx=2)
+    a = clgrad.nn.functional.embedding(clgrad.tensor(words), ours, padding_idx=2)
     b = torch.nn.functional.embedding(torch.tensor(words), theirs, padding_idx=2)
     np.testing.assert_array_equal(a.detach().numpy(), b.detach().numpy())
     (a * a).sum().backward()
@@ -63,7 +63,7 @@ def test_an_index_out_of_range_is_an_index_error(index):
 
 
 def test_wrong_arguments():
-    with pytest.raises(RuntimeError, match="dtype int64"):
+    with pytest.raises(RuntimeError, match="dtype int32/int64"):
         clgrad.gather(clgrad.ones(3), 0, clgrad.ones(2))
     with pytest.raises(RuntimeError, match="same number of dimensions"):
         clgrad.gather(clgrad.ones(3, 3), 0, clgrad.tensor([0]))

@@ -1,0 +1,107 @@
+/* Reading and writing at places that tensors of indices name: the one kernel of indexing, gather, scatter, embedding.
+ *
+ * Values v of any strides lie over the dimensions of the result; each stands for one element of x:
+ *
+ *   v[p]  <->  x[ sum over dims  p_d * xs_d   +  sum over index tensors k  wrap(index_k[p]) * step_k ]
+ *
+ * xs_d is 0 in a dimension in which only indices choose. Index tensors have strides of their own over p (0 where they are
+ * broadcast). The launcher merges dimensions and writes a prelude:
+ *   PARAMETERS    buffers x, v, b_0, b_1 ..., status; offsets; sizes; strides
+ *   ROW_STARTS    x_row, v_row, r_0 ...: where the row of free position f and ordered position s begins
+ *   LOCATE(i)     adds the indices' part to `at`; MISSING where one is out of range
+ *
+ *            <-------------- N: innermost dimension ------------>
+ *   f = 0    [ CHUNK ][ CHUNK ] ...                                 get_global_id(0): which chunk
+ *     s = 0, 1, ... SEQUENCE - 1                                    walked in order by one work-item
+ *   f = 1    ...                                                    get_global_id(1): which FREE_CHUNK positions
+ *
+ * Where several values may meet in one element of x, the dimensions with xs_d = 0 are the ordered ones: each element has one
+ * writer, which adds in the order of p (and of values put in one place the last stays), the same in every run without
+ * atomics. An index that is out of range is skipped and sets *status, which the host looks at when it waits.
+ */
+#ifndef OPERATION
+#define OPERATION 0 /* READ: v = x. PUT: x = v. ADD, MULTIPLY, LARGER, SMALLER: x = x with v */
+#endif
+#define READ 0
+#define PUT 1
+#define ADD 2
+#define MULTIPLY 3
+#define LARGER 4
+#define SMALLER 5
+#ifndef CODE
+#define CODE f32 /* dtype code of the elements; of what is only moved, that of an integer of its size */
+#endif
+#ifndef REAL
+#define REAL float /* type of arithmetic */
+#endif
+#ifndef HOISTED
+#define HOISTED 0 /* 1: no index changes within a row */
+#endif
+#ifndef X_STEP
+#define X_STEP 1 /* strides of x and v in the innermost dimension */
+#define V_STEP 1
+#define PARAMETERS __global float *x, __global float *v, __global int *status, INDEX N, INDEX CHUNK, INDEX FREE, \
+                   INDEX FREE_CHUNK, INDEX SEQUENCE
+#define ROW_STARTS INDEX x_row = f * N, v_row = f * N;
+#define LOCATE(i)
+#endif
+
+#include "types.clh"
+
+#define ELEMENT PASTE(T_, CODE)
+#define LOAD(p, i) PASTE(LOAD_, CODE)(p, i)
+#define STORE(p, i, v) PASTE(STORE_, CODE)(p, i, v)
+
+/* Adds place * step to `at`, where place counts from the end if it is negative and NEGATIVE is 1. */
+#define FIND(index, size, step)                    \
+  {                                                \
+    long place = index;                            \
+    if (NEGATIVE && place < 0) place += size;      \
+    if ((ulong)place >= (ulong)(size)) {           \
+      *status = 1;                                 \
+      continue;                                    \
+    }                                              \
+    at += (INDEX)place * (step);                   \
+  }
+#ifndef NEGATIVE
+#define NEGATIVE 0
+#endif
+
+static inline void move(__global ELEMENT *x, INDEX at, __global ELEMENT *v, INDEX here) {
+#if OPERATION == READ
+  STORE(v, here, LOAD(x, at));
+#elif OPERATION == PUT
+  STORE(x, at, LOAD(v, here));
+#else
+  REAL a = LOAD(x, at), b = LOAD(v, here);
+#if OPERATION == ADD
+  STORE(x, at, a + b);
+#elif OPERATION == MULTIPLY
+  STORE(x, at, a * b);
+#elif OPERATION == LARGER /* NaN stays and wins */
+  STORE(x, at, b > a || b != b ? b : a);
+#else
+  STORE(x, at, b < a || b != b ? b : a);
+#endif
+#endif
+}
+
+__kernel void indexed(PARAMETERS) {
+  const INDEX begin = get_global_id(0) * CHUNK, end = min(begin + CHUNK, N);
+  const INDEX first = get_global_id(1) * FREE_CHUNK, last = min(first + FREE_CHUNK, FREE);
+  for (INDEX f = first; f < last; f++)
+    for (INDEX s = 0; s < SEQUENCE; s++) {
+      ROW_STARTS
+#if HOISTED
+      INDEX at = x_row;
+      LOCATE(0)
+      for (INDEX i = begin; i < end; i++) move(x, at + i * X_STEP, v, v_row + i * V_STEP);
+#else
+      for (INDEX i = begin; i < end; i++) {
+        INDEX at = x_row + i * X_STEP;
+        LOCATE(i)
+        move(x, at, v, v_row + i * V_STEP);
+      }
+#endif
+    }
+}

@@ -1,0 +1,145 @@
+"""Launcher of ``indexed.cl``: elements read and written at places that tensors of indices name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from clgrad.dtypes import dtype
+from clgrad.kernels.elementwise import calc_type
+from clgrad.runtime import Bound, Device
+from clgrad.shapes import Shape, collapse, extent, round_up
+
+OPERATIONS = {"read": 0, "put": 1, "add": 2, "multiply": 3, "amax": 4, "amin": 5}
+CPU_WORK = 4096  # elements that are worth a work-item of their own
+LINE = 16        # a CPU work-item's share of a row is a multiple of this: neighbours do not share cache lines
+GROUP = 64
+_MOVED = {1: "u8", 2: "i16", 4: "i32", 8: "i64"}
+
+
+@dataclass(frozen=True)
+class Index:
+    """A tensor of indices: its dtype and strides, the range [0, size) of its values, and what one step moves in x."""
+
+    dtype: dtype
+    strides: Shape
+    size: int
+    step: int
+
+
+class Plan:
+    """``plan(x, x_offset, v, v_offset, index, index_offset, ...)``; ``message`` is what a wrong index is told."""
+
+    __slots__ = ("device", "bound", "message", "cost")
+
+    def __init__(self, device: Device, bound: Bound | None, message: str, cost: tuple[int, int]):
+        self.device, self.bound, self.message, self.cost = device, bound, message, cost
+
+    def __call__(self, *operands: Any) -> None:
+        if self.bound is not None:
+            self.device.run(self.bound, (*operands[::2], self.device.fault_word(self.message)), operands[1::2])
+
+
+def plan(device: Device, operation: str, kind: dtype, shape: Shape, x_strides: Shape, v_strides: Shape,
+         indices: Sequence[Index], *, ordered: bool, negative: bool, message: str) -> Plan:
+    """Plans one of ``OPERATIONS`` over values of ``shape``; see ``indexed.cl`` for what the strides mean.
+
+    ``ordered``: several values may meet in one element of x. ``negative``: indices may count from the end.
+    """
+    total = prod(shape)
+    cost = (total, total * (2 * kind.itemsize + sum(i.dtype.itemsize for i in indices)))
+    if total == 0:
+        return Plan(device, None, message, cost)
+    reach = extent(shape, x_strides) + sum((i.size - 1) * i.step for i in indices)
+    wide = max(total, reach, extent(shape, v_strides), *(extent(shape, i.strides) for i in indices)) >= 1 << 31
+    sizes, strides = collapse(shape, [x_strides, v_strides, *(i.strides for i in indices)])
+    walk = _Walk(sizes, strides, operation, ordered)
+    moved = operation in ("read", "put")
+    macros: dict[str, object] = {
+        "OPERATION": OPERATIONS[operation], "CODE": _MOVED[kind.itemsize] if moved else kind.code,
+        "REAL": "long" if moved else calc_type(kind), "HOISTED": int(not any(s[walk.inner] for s in strides[2:])),
+        "NEGATIVE": int(negative), "X_STEP": walk.inner_step(0), "V_STEP": walk.inner_step(1),
+        "INDEX": "long" if wide else "int"}
+    chunk, free_chunk, work, local = _ndrange(device, walk)
+    letter = "l" if wide else "i"
+    constants = (walk.length, chunk, walk.free_count, free_chunk, walk.ordered_count, *sizes,
+                 *(step for steps in strides for step in steps), *(i.size for i in indices), *(i.step for i in indices))
+    buffers = 3 + len(indices)
+    varying = letter * (buffers - 1)
+    kernel = device.kernel("indexed.cl", "indexed", macros, "P" * buffers + varying + letter * len(constants),
+                           prelude=_prelude(walk, indices))
+    return Plan(device, Bound(kernel, work, local, buffers, varying, constants, cost), message, cost)
+
+
+class _Walk:
+    """Which of the merged dimensions is innermost, which are free (shared among work-items), which are ordered."""
+
+    def __init__(self, sizes: Shape, strides: Sequence[Shape], operation: str, ordered: bool):
+        self.sizes, self.strides = sizes, strides
+        dims = range(len(sizes))
+        in_order = [d for d in dims if ordered and strides[0][d] == 0]
+        free = [d for d in dims if d not in in_order]
+        follow = strides[1] if operation == "read" else strides[0]
+        nearest = min(free, key=lambda d: (abs(follow[d]) or 1 << 62, -d), default=None)
+        if nearest is None or (in_order and sizes[nearest] < 4):
+            nearest = in_order[-1]
+        self.inner = nearest
+        self.splits = nearest in free
+        self.free = [d for d in free if d != nearest]
+        self.ordered = [d for d in in_order if d != nearest]
+        self.length = sizes[nearest]
+        self.free_count = prod(sizes[d] for d in self.free)
+        self.ordered_count = prod(sizes[d] for d in self.ordered)
+
+    def inner_step(self, operand: int) -> str:
+        """The stride of the innermost dimension as C: a number where it is 0 or 1, which compilers profit from."""
+        step = self.strides[operand][self.inner]
+        return str(step) if step in (0, 1) else f"t{self.inner}_{operand}"
+
+
+def _ndrange(device: Device, walk: _Walk) -> tuple[int, int, tuple, tuple]:
+    """Elements of a row and free positions that a work-item takes, and the NDRange that covers everything."""
+    line = walk.length * walk.ordered_count
+    if device.is_cpu:
+        work = max(CPU_WORK, -(-line * walk.free_count // (2 * device.limits.compute_units)))
+        chunk = walk.length
+        if walk.splits and line > work:
+            chunk = min(walk.length, round_up(max(1, work // walk.ordered_count), LINE))
+        free_chunk = min(walk.free_count, max(1, work // line))
+        return chunk, free_chunk, (-(-walk.length // chunk), -(-walk.free_count // free_chunk)), (1, 1)
+    group = min(GROUP, device.limits.max_work_group)
+    if walk.splits:
+        return 1, 1, (round_up(walk.length, group), walk.free_count), (group, 1)
+    return walk.length, 1, (1, round_up(walk.free_count, group)), (1, group)
+
+
+def _prelude(walk: _Walk, indices: Sequence[Index]) -> str:
+    """The generated part of the kernel."""
+    operands = range(2 + len(indices))
+    dims = range(len(walk.sizes))
+    parameters = ["__global ELEMENT *x", "__global ELEMENT *v",
+                  *(f"__global const T_{i.dtype.code} *b_{k}" for k, i in enumerate(indices)), "__global int *status",
+                  *(f"INDEX o_{k}" for k in operands),
+                  *(f"INDEX {name}" for name in ("N", "CHUNK", "FREE", "FREE_CHUNK", "SEQUENCE")),
+                  *(f"INDEX d{d}" for d in dims), *(f"INDEX t{d}_{k}" for k in operands for d in dims),
+                  *(f"INDEX n_{k}" for k in range(len(indices))), *(f"INDEX m_{k}" for k in range(len(indices)))]
+    starts = [*_decode("f", walk.free), *_decode("s", walk.ordered)]
+    for k in operands:
+        name = ("x_row", "v_row")[k] if k < 2 else f"r_{k - 2}"
+        terms = [f"o_{k}", *(f"c{d} * t{d}_{k}" for d in (*walk.free, *walk.ordered))]
+        starts.append(f"INDEX {name} = {' + '.join(terms)};")
+    finds = [f"FIND(b_{k}[r_{k} + (i) * {walk.inner_step(k + 2)}], n_{k}, m_{k})" for k in range(len(indices))]
+    return "\n".join(["#define PARAMETERS " + ", ".join(parameters), "#define ROW_STARTS " + " ".join(starts),
+                      "#define LOCATE(i) " + " ".join(finds)])
+
+
+def _decode(position: str, dims: list[int]) -> list[str]:
+    """C that takes a position apart into the coordinates ``c<d>`` of several dimensions, the last one fastest."""
+    if len(dims) <= 1:
+        return [f"INDEX c{d} = {position};" for d in dims]
+    lines = [f"INDEX rest_{position} = {position};"]
+    for d in reversed(dims[1:]):
+        lines.append(f"INDEX c{d} = rest_{position} % d{d}; rest_{position} /= d{d};")
+    return [*lines, f"INDEX c{dims[0]} = rest_{position};"]

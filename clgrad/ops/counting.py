@@ -1,0 +1,148 @@
+"""Counting and enumerating: bincount, isin, repeat_interleave, indices of triangles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.autograd.graph import TensorBase
+from clgrad.formats import contiguous_format
+from clgrad.ops.copying import full
+from clgrad.ops.output import store
+from clgrad.ops.masks import Marked
+from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.shapes import normalize_dim
+
+_PAIRS = 1 << 22  # comparisons that are worth less than a sort
+
+
+@operator("bincount")
+def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
+    """How often each number from 0 to the largest of a vector occurs; with ``weights`` the sums of their weights.
+
+    >>> import clgrad
+    >>> clgrad.bincount(clgrad.tensor([1, 3, 1]))
+    tensor([0, 2, 0, 1])
+    """
+    own = input.layout
+    if own.dtype.category != 1:
+        raise RuntimeError(f"\"bincount_cpu\" not implemented for '{own.dtype.name}'")
+    if own.ndim != 1:
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    if minlength < 0:
+        raise RuntimeError("minlength should be >= 0")
+    if weights is not None and weights.layout.shape != own.shape:
+        raise RuntimeError("weights should be 1-d and have the same length as input")
+    kind = dtypes.int64
+    if weights is not None:
+        kind = dtypes.float32 if weights.layout.dtype is dtypes.float32 else dtypes.float64
+    if not own.numel:
+        return full((minlength,), 0, dtypes.int64 if weights is None else kind, own.device)
+    low, high = FUNCTIONS["stack"](FUNCTIONS["aminmax"](input)).tolist()
+    if low < 0:
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    bins = full((max(high + 1, minlength),), 0, kind, own.device)
+    one = full((1,), 1, kind, own.device).expand(own.shape)
+    return bins.index_add_(0, input.to(dtypes.int64), one if weights is None else weights.detach().to(kind))
+
+
+@operator("isin", method=False)
+def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False, out: Any = None) -> Any:
+    """For each of ``elements`` whether it is among ``test_elements``; one of the two may be a number."""
+    if not isinstance(elements, TensorBase) and not isinstance(test_elements, TensorBase):
+        raise TypeError("isin(): one of the arguments must be a Tensor")
+    like = elements if isinstance(elements, TensorBase) else test_elements
+    x, tests = (t if isinstance(t, TensorBase) else FUNCTIONS["tensor"](t, device=like.layout.device)
+                for t in (elements, test_elements))
+    tests = tests.detach().reshape(-1)
+    count = tests.layout.numel
+    if not count or not x.layout.numel:
+        found = x.new_zeros(x.layout.shape, dtype=dtypes.bool)
+    elif count * x.layout.numel <= _PAIRS:
+        found = x.detach().unsqueeze(-1).eq(tests).any(-1)
+    else:
+        kind = FUNCTIONS["result_type"](x, tests)
+        ordered = FUNCTIONS["sort"](tests.to(kind))[0]
+        values = x.detach().to(kind)
+        place = FUNCTIONS["searchsorted"](ordered, values).clamp(max=count - 1)
+        found = ordered[place].eq(values)
+    return store("isin", found.logical_not() if invert else found, out)
+
+
+@operator("repeat_interleave")
+def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Any:
+    """Each element (or slice along ``dim``) repeated: a number of times, or each as often as a tensor says.
+
+    Without ``dim`` the flattened tensor. ``repeat_interleave(repeats)`` gives the index of what is repeated. Knowing
+    ``output_size`` saves reading the repeats' sum back.
+    """
+    if repeats is None:
+        return _repeated_places(input, output_size)
+    x, axis = (input.reshape(-1), 0) if dim is None else (input, normalize_dim(dim, input.layout.ndim))
+    scalar = not x.layout.ndim
+    x = x.reshape(1) if scalar else x
+    size = x.layout.shape[axis]
+    if isinstance(repeats, (tuple, list)):
+        repeats = FUNCTIONS["tensor"](repeats, device=x.layout.device)
+    if not isinstance(repeats, TensorBase):
+        if repeats < 0:
+            raise RuntimeError(f"Repeats must be non-negative, got {repeats}")
+        shape = x.layout.shape
+        wide = x.unsqueeze(axis + 1).expand(*shape[:axis + 1], repeats, *shape[axis + 1:])
+        return wide.clone(memory_format=contiguous_format).flatten(axis, axis + 1)
+    if repeats.layout.ndim > 1:
+        raise RuntimeError("repeats must be 0-dim or 1-dim tensor")
+    if repeats.layout.numel == 1:
+        repeats = repeats.reshape(1).expand(size)
+    elif repeats.layout.numel != size:
+        raise RuntimeError(f"repeats must have the same size as input along dim, but got repeats.size(0) = "
+                           f"{repeats.layout.numel} and input.size({axis}) = {size}")
+    return x.index_select(axis, _repeated_places(repeats, output_size))
+
+
+def _repeated_places(repeats: Any, output_size: int | None) -> Any:
+    """0 as often as the first element of ``repeats`` says, 1 as often as the second, and so on."""
+    own = repeats.layout
+    if own.ndim != 1:
+        raise RuntimeError("repeat_interleave only accept 1D vector as repeat")
+    if own.dtype not in (dtypes.int64, dtypes.int32):
+        raise RuntimeError("repeats has to be Long or Int tensor")
+    if not own.numel:
+        return full((0,), 0, own.dtype, own.device)
+    ends = repeats.to(dtypes.int64).cumsum(0)
+    if output_size is None:
+        least, total = FUNCTIONS["stack"]([repeats.amin().to(dtypes.int64), ends[-1]]).tolist()
+        if least < 0:
+            raise RuntimeError("repeats can not be negative")
+    else:
+        total = output_size
+    # The number of runs that ended at or before each position.
+    ended = full((total + 1,), 0, dtypes.int64, own.device)
+    ended.index_add_(0, ends, full((1,), 1, dtypes.int64, own.device).expand(own.numel))
+    return ended[:total].cumsum(0).to(own.dtype)
+
+
+def _triangle(row: int, col: int, offset: int, lower: bool, dtype: Any, device: Any) -> Any:
+    for name, size in (("row", row), ("col", col)):
+        if size < 0:
+            raise RuntimeError(f"{name} must be non-negative, got {size}")
+    arange = FUNCTIONS["arange"]
+    down = arange(row, device=device).unsqueeze(1) + (offset if lower else offset - 1)
+    across = arange(col, device=device)
+    below = sum(min(max(r + (offset if lower else offset - 1) + 1, 0), col) for r in range(row))
+    mask = across <= down if lower else across > down
+    return Marked(mask, below if lower else row * col - below).places().to(dtype or dtypes.int64)
+
+
+@operator("tril_indices", method=False)
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None,
+                 requires_grad: bool = False, pin_memory: bool = False) -> Any:
+    """The places (2, count) of the lower triangle of a matrix, on and below diagonal ``offset``, row by row."""
+    return _triangle(row, col, offset, True, dtype, device)
+
+
+@operator("triu_indices", method=False)
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None, layout: Any = None,
+                 requires_grad: bool = False, pin_memory: bool = False) -> Any:
+    """The places (2, count) of the upper triangle of a matrix, on and above diagonal ``offset``, row by row."""
+    return _triangle(row, col, offset, False, dtype, device)

@@ -1,0 +1,203 @@
+"""Tables of vectors: rows by number, sums of bags of rows, and one-hot vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.autograd.grad_mode import no_grad
+from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.ops.copying import full
+from clgrad.ops.places import Places, check_range, combine, read, spread, sums
+from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.ops.scattering import reduced
+
+
+def _rows_at(name: str, input: Any, weight: Any) -> Places:
+    """The rows of ``weight`` that ``input`` (of any shape) names."""
+    own = input.layout
+    if own.dtype not in (dtypes.int64, dtypes.int32):
+        raise RuntimeError(f"{name}(): Expected tensor for argument 'indices' to have one of the following scalar types: "
+                           f"Long, Int; but got {own.dtype.name} instead")
+    if weight.layout.ndim != 2:
+        raise RuntimeError(f"'weight' must be 2-D, got {weight.layout.ndim}-D")
+    rows, width = weight.layout.shape
+    check_range(input, rows, lambda _: IndexError("index out of range in self"))
+    shape = (*own.shape, width)
+    return Places(name, shape, (None,) * own.ndim + (1,), (0,), (spread(input, own.shape, 0, 1, shape),))
+
+
+def embedding(input: Any, weight: Any, padding_idx: int | None = None, max_norm: float | None = None,
+              norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Any:
+    """The rows of ``weight`` (number, width) that the integers of ``input`` (*) name, as (*, width).
+
+    Args:
+        padding_idx: the row that gets no gradient.
+        max_norm: rows used with a larger norm (of order ``norm_type``) are scaled to it, in ``weight`` itself.
+        scale_grad_by_freq: gradients are divided by how often their row stands in ``input``.
+        sparse: accepted; the gradient is dense.
+
+    Raises:
+        IndexError: an integer is not a row's number; it may come when the result is read.
+    """
+    padding_idx = _padding(padding_idx, weight)
+    places = _rows_at("embedding", input, weight)
+    if max_norm is not None:
+        _renormalize(input, weight, max_norm, norm_type)
+    return _looked_up(weight, places, padding_idx, scale_grad_by_freq)
+
+
+def _padding(padding_idx: int | None, weight: Any) -> int | None:
+    if padding_idx is None:
+        return None
+    rows = weight.layout.shape[0]
+    if not -rows <= padding_idx < rows:
+        raise AssertionError(f"Padding_idx must be within num_embeddings: got {padding_idx} for {rows} rows")
+    return padding_idx % rows
+
+
+def _looked_up(weight: Any, places: Places, padding_idx: int | None, by_frequency: bool) -> Any:
+    if not needs_graph(weight) or (padding_idx is None and not by_frequency):
+        return read(weight, places, "Embedding")
+    made = read(weight.detach(), places, "Embedding")
+    saved, kept, shape = Saved("embedding", places.indices), places.without_indices(), weight.layout.shape
+
+    def backward(g: Any) -> Any:
+        there = kept.over(saved.unpack())
+        if by_frequency:
+            g = g / read(_frequencies(there, shape, g), there, "Embedding")
+        whole = sums(g, there, shape, "Embedding")
+        if padding_idx is not None:
+            whole.select(0, padding_idx).zero_()
+        return whole
+    attach(made, "Embedding", (weight,), backward, saved)
+    return made
+
+
+def _frequencies(places: Places, shape: tuple, like: Any) -> Any:
+    counts = full(shape, 0, like.layout.dtype, like.layout.device)
+    combine("add", counts, full((), 1, like.layout.dtype, like.layout.device), places)
+    return counts
+
+
+def _renormalize(input: Any, weight: Any, max_norm: float, norm_type: float) -> None:
+    """Scales the rows in use whose norm is too large, in place."""
+    with no_grad():
+        flat, table = input.reshape(-1), weight.detach()
+        rows = table.index_select(0, flat)
+        norms = rows.norm(norm_type, 1, keepdim=True)
+        factor = FUNCTIONS["where"](norms > max_norm, max_norm / (norms + 1e-7), norms.new_ones(()))
+        if flat.layout.numel:
+            weight.index_copy_(0, flat, rows * factor)
+
+
+@operator("embedding", method=False)
+def _embedding(weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_freq: bool = False,
+               sparse: bool = False) -> Any:
+    """The rows of ``weight`` that ``indices`` name; the row ``padding_idx``, if not negative, gets no gradient."""
+    return embedding(indices, weight, padding_idx if padding_idx >= 0 else None, scale_grad_by_freq=scale_grad_by_freq)
+
+
+def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float | None = None, norm_type: float = 2,
+                  scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
+                  per_sample_weights: Any = None, include_last_offset: bool = False,
+                  padding_idx: int | None = None) -> Any:
+    """Sums, means or maxima of bags of rows of ``weight``: (bags, width).
+
+    Args:
+        input: (bags, length); or a vector, whose bags begin at ``offsets``.
+        mode: "sum", "mean" or "max". An empty bag is 0.
+        per_sample_weights: a factor for each integer of ``input``; mode "sum" only.
+        include_last_offset: the last of ``offsets`` is the end of the last bag.
+        padding_idx: the row that does not count.
+        max_norm, norm_type, scale_grad_by_freq, sparse: as in :func:`embedding`.
+    """
+    if weight.layout.dtype.is_floating_point and input.layout.dtype.is_floating_point and (
+            not weight.layout.ndim == 2 or input.layout.ndim == 2):
+        raise ValueError("Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, "
+                         "...)` is deprecated, and should now be `embedding_bag(input, weight, ...)`.")
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if per_sample_weights is not None:
+        if mode != "sum":
+            raise NotImplementedError("embedding_bag: per_sample_weights was not None. per_sample_weights is only supported"
+                                      f" for mode='sum' (got mode='{mode}')")
+        if per_sample_weights.layout.shape != input.layout.shape:
+            raise ValueError(f"embedding_bag: If per_sample_weights ({list(per_sample_weights.layout.shape)}) is not None, "
+                             f"then it must have the same shape as the input ({list(input.layout.shape)})")
+        per_sample_weights = per_sample_weights.reshape(-1)
+    flat, bags, count = _bags(input, offsets, include_last_offset)
+    padding_idx = _padding(padding_idx, weight)
+    places = _rows_at("embedding_bag", flat, weight)
+    if max_norm is not None:
+        _renormalize(flat, weight, max_norm, norm_type)
+    rows = _looked_up(weight, places, padding_idx, scale_grad_by_freq)
+    if padding_idx is not None:
+        kept = flat.ne(padding_idx)
+        rows, bags = rows[kept], bags[kept]
+        per_sample_weights = per_sample_weights[kept] if per_sample_weights is not None else None
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.unsqueeze(1)
+    return _pooled(rows, bags, count, mode)
+
+
+def _bags(input: Any, offsets: Any, include_last_offset: bool) -> tuple[Any, Any, int]:
+    """The integers as a vector, the bag of each, and how many bags there are."""
+    arange = FUNCTIONS["arange"]
+    if input.layout.ndim == 2:
+        if offsets is not None:
+            raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed "
+                             f"length sequences. However, found offsets of type {type(offsets).__name__}")
+        count, length = input.layout.shape
+        bags = arange(count, device=input.layout.device).unsqueeze(1).expand(count, length)
+        return input.reshape(-1), bags.reshape(-1), count
+    if input.layout.ndim != 1:
+        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.layout.ndim}")
+    if offsets is None:
+        raise ValueError("offsets has to be a 1D Tensor but got None")
+    if offsets.layout.ndim != 1:
+        raise ValueError("offsets has to be a 1D Tensor")
+    starts = offsets[:-1] if include_last_offset else offsets
+    count = starts.layout.numel
+    # A bag's number is how many bags began so far, less one.
+    size = input.layout.numel
+    begun = full((size + 1,), 0, dtypes.int64, input.layout.device)
+    if count:
+        begun.index_add_(0, starts, full((count,), 1, dtypes.int64, input.layout.device))
+    return input, (begun.cumsum(0) - 1)[:size], count
+
+
+def _pooled(rows: Any, bags: Any, count: int, mode: str) -> Any:
+    shape = (count, rows.layout.shape[1])
+    zeros = full(shape, 0, rows.layout.dtype, rows.layout.device)
+    if not rows.layout.numel:
+        return zeros + rows.sum(0)
+    places = Places.slices("embedding_bag", zeros, 0, bags)
+    if mode == "max":
+        return reduced("EmbeddingBag", zeros, rows, places, "amax", False, in_place=False)
+    return reduced("EmbeddingBag", zeros, rows, places, mode, mode == "sum", in_place=False)
+
+
+def one_hot(tensor: Any, num_classes: int = -1) -> Any:
+    """int64 vectors (*, num_classes) with a 1 at the class that each integer of ``tensor`` (*) names.
+
+    Without ``num_classes`` there are as many as the largest class asks for.
+    """
+    own = tensor.layout
+    if own.dtype is not dtypes.int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if not own.numel:
+        if num_classes <= 0:
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        return full((*own.shape, num_classes), 0, dtypes.int64, own.device)
+    low, high = FUNCTIONS["stack"](FUNCTIONS["aminmax"](tensor)).tolist()
+    if low < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    if num_classes == -1:
+        num_classes = high + 1
+    elif num_classes < 1:
+        raise RuntimeError("num_classes should be positive")
+    elif high >= num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    classes = FUNCTIONS["arange"](num_classes, device=own.device)
+    return tensor.unsqueeze(-1).eq(classes).to(dtypes.int64)

@@ -1,0 +1,209 @@
+"""Elements at places that tensors of indices name: read, replaced, combined with others; and the gradients of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, mark_changed, needs_graph, rebase, wrap
+from clgrad.kernels import indexed
+from clgrad.layout import layout
+from clgrad.ops.copying import array_over, cast, empty, full
+from clgrad.ops.execute import check_device, execute
+from clgrad.shapes import Shape, broadcast_strides
+
+_plans: dict[tuple, indexed.Plan] = {}
+_FEW = 4096  # indices that are looked at on the host where that costs nothing
+
+
+class Places:
+    """For each position p of ``shape`` one element of a tensor x.
+
+    ``own[d]`` is the dimension of x that is walked along with dimension d of ``shape``, or None; ``axes[k]`` that in
+    which ``indices[k]``, a tensor of integers expanded to ``shape``, says where the element stands. ``negative``:
+    indices may count from the end. ``unique``: no element is named twice.
+    """
+
+    __slots__ = ("name", "shape", "own", "axes", "indices", "negative", "unique")
+
+    def __init__(self, name: str, shape: Sequence[int], own: Sequence[int | None], axes: Sequence[int],
+                 indices: Sequence[Any], *, negative: bool = False, unique: bool = False):
+        self.name, self.shape, self.own, self.axes = name, tuple(shape), tuple(own), tuple(axes)
+        self.indices, self.negative, self.unique = tuple(indices), negative, unique
+
+    def over(self, indices: Sequence[Any]) -> Places:
+        """The same places with the index tensors as they were unpacked from a node."""
+        return Places(self.name, self.shape, self.own, self.axes, indices, negative=self.negative, unique=self.unique)
+
+    def without_indices(self) -> Places:
+        """What a node may keep."""
+        return self.over(())
+
+    @classmethod
+    def along(cls, name: str, dim: int, index: Any, *, negative: bool = False) -> Places:
+        """``x[.., index[p], ..]`` with the index in dimension ``dim`` and p in the others (gather, scatter)."""
+        shape = index.layout.shape
+        return cls(name, shape, [None if d == dim else d for d in range(len(shape))], (dim,), (index,), negative=negative)
+
+    @classmethod
+    def slices(cls, name: str, x: Any, dim: int, index: Any, *, negative: bool = False) -> Places:
+        """The slices of ``x`` along ``dim`` that a vector of indices names."""
+        shape = list(x.layout.shape)
+        shape[dim] = index.layout.numel
+        lead, rest = dim, len(shape) - dim - 1
+        return cls(name, shape, [None if d == dim else d for d in range(len(shape))], (dim,),
+                   (spread(index, (index.layout.numel,), lead, rest, shape),), negative=negative)
+
+
+def spread(index: Any, common: Shape, lead: int, rest: int, shape: Sequence[int]) -> Any:
+    """A tensor of indices as one of ``shape``: broadcast to ``common``, with ``lead`` and ``rest`` dimensions around."""
+    own = index.layout
+    strides = (0,) * lead + broadcast_strides(own.shape, own.strides, common) + (0,) * rest
+    return wrap(index.storage, index.offset, layout(tuple(shape), strides, own.dtype, own.device))
+
+
+def expanded(x: Any, shape: Shape) -> Any:
+    """A broadcast window on the memory of ``x``, outside of the graph."""
+    own = x.layout
+    return wrap(x.storage, x.offset,
+                layout(tuple(shape), broadcast_strides(own.shape, own.strides, shape), own.dtype, own.device))
+
+
+def check_range(index: Any, size: int, message: Callable[[int], Exception], *, negative: bool = False) -> None:
+    """Raises ``message(index)`` for an index out of range, where the indices are few and known to the host.
+
+    Others are checked by the kernel that uses them, and the error comes when its result is read.
+    """
+    own = index.layout
+    if not 0 < own.numel <= _FEW:
+        return
+    data = index.storage.known()
+    if data is None:
+        return
+    places = array_over(index, data)
+    low, high = int(places.min()), int(places.max())
+    if high >= size:
+        raise message(high)
+    if low < (-size if negative else 0):
+        raise message(low)
+
+
+def out_of_range(name: str, dim: int, size: int, kind: type[Exception] = IndexError) -> Callable[[int], Exception]:
+    """The error of an index along a dimension."""
+    return lambda index: kind(f"{name}(): index {index} is out of bounds for dimension {dim} with size {size}")
+
+
+def _run(operation: str, x: Any, v: Any, places: Places, ordered: bool) -> None:
+    """Launches an operation of ``kernels.indexed`` between x and values v of the places' shape."""
+    own = x.layout
+    key = (operation, own, v.layout, places.name, places.own, places.axes, *[i.layout for i in places.indices], ordered,
+           places.negative)
+    plan = _plans.get(key)
+    if plan is None:
+        device = check_device(places.name, x, v, *places.indices)
+        steps = tuple([0 if d is None else own.strides[d] for d in places.own])
+        indices = [indexed.Index(i.layout.dtype, i.layout.strides, own.shape[axis], own.strides[axis])
+                   for i, axis in zip(places.indices, places.axes, strict=True)]
+        sizes = " and ".join(str(i.size) for i in indices)
+        plan = _plans[key] = indexed.plan(
+            device, operation, own.dtype, places.shape, steps, v.layout.strides, indices, ordered=ordered,
+            negative=places.negative, message=f"{places.name}(): an index is out of bounds for a dimension of size {sizes}")
+    execute(plan, *(((x, v, *places.indices), ()) if operation == "read" else ((), (x, v, *places.indices))))
+
+
+def read(x: Any, places: Places, node: str) -> Any:
+    """The elements of ``x`` at the places, as a new tensor of their shape."""
+    out = empty(places.shape, x.layout.dtype, x.layout.device)
+    _run("read", x, out, places, False)
+    if needs_graph(x):
+        saved, kept, shape = Saved(places.name, places.indices), places.without_indices(), x.layout.shape
+        attach(out, node, (x,), lambda g: sums(g, kept.over(saved.unpack()), shape, node), saved)
+    return out
+
+
+def sums(g: Any, places: Places, shape: Shape, node: str) -> Any:
+    """Zeros of ``shape`` to which the elements of ``g`` are added at their places: the gradient of :func:`read`."""
+    total = full(shape, 0, g.layout.dtype, g.layout.device)
+    combine("add", total, g, places)
+    if needs_graph(g):
+        saved, kept = Saved(places.name, places.indices), places.without_indices()
+        attach(total, f"{node}Backward", (g,), lambda v: read(v, kept.over(saved.unpack()), node), saved)
+    return total
+
+
+def combine(operation: str, x: Any, v: Any, places: Places) -> None:
+    """Writes ``v``, broadcast to the places' shape, into ``x``: "put", "add", "multiply", "amax" or "amin".
+
+    Values that meet in one element are taken in the order of their positions. Not recorded.
+    """
+    kind = x.layout.dtype
+    v = cast(v, kind) if v.layout.dtype is not kind else v
+    if v.storage is x.storage:
+        v = v.detach().clone()
+    narrow = operation != "put" and kind is not kind.compute
+    target = cast(x.detach(), kind.compute) if narrow else x
+    single = operation == "put" and v.layout.numel == 1
+    _run(operation, target, expanded(cast(v.detach(), kind.compute) if narrow else v, places.shape), places,
+         not (single or places.unique))
+    if narrow:  # sums of 16-bit floats are made in 32 bits
+        x.detach().copy_(target)
+
+
+def changed(node: str, x: Any, others: Sequence[Any], write: Callable[[Any], None], backward: Callable,
+            saved: Saved | None = None, *, in_place: bool = False) -> Any:
+    """The result of ``write(target)`` on a copy of ``x``, or on ``x`` itself, with its place in the graph.
+
+    ``backward`` returns the gradients of ``x`` and of the ``others``.
+    """
+    recorded = needs_graph(x, *others) and x.layout.dtype.is_floating_point
+    if not in_place:
+        out = x.detach().clone()
+        write(out)
+        if recorded:
+            attach(out, node, (x, *others), backward, saved)
+        return out
+    check_in_place(x, recorded)
+    history = wrap(x.storage, x.offset, x.layout)
+    if recorded:
+        made = attach(history, node, (x, *others), backward, saved)
+    write(wrap(x.storage, x.offset, x.layout))
+    mark_changed(x)
+    if recorded:
+        rebase(x, made, history)
+    return x
+
+
+def put(node: str, x: Any, v: Any, places: Places, *, in_place: bool = False) -> Any:
+    """``x`` with the elements at the places replaced by ``v`` (a tensor that broadcasts to their shape, or a number)."""
+    kept, saved = places.without_indices(), Saved(places.name, places.indices)
+    tensor, wanted = isinstance(v, TensorBase), x._requires_grad
+    v_wanted = tensor and v._requires_grad
+    value = v if tensor else full((), v, x.layout.dtype, x.layout.device)
+
+    def backward(g: Any) -> tuple:
+        there = kept.over(saved.unpack())
+        rest = put(node, g, 0, there) if wanted else None
+        return (rest, read(g, there, node) if v_wanted else None) if tensor else (rest,)
+    return changed(node, x, (v,) if tensor else (), lambda target: combine("put", target, value, places), backward,
+                   saved, in_place=in_place)
+
+
+def add(node: str, x: Any, v: Any, places: Places, *, in_place: bool = False) -> Any:
+    """``x`` with ``v`` added at the places."""
+    kept, saved = places.without_indices(), Saved(places.name, places.indices)
+    v_wanted = v._requires_grad
+
+    def backward(g: Any) -> tuple:
+        return g, None if not v_wanted else read(g, kept.over(saved.unpack()), node)
+    return changed(node, x, (v,), lambda target: combine("add", target, v, places), backward, saved, in_place=in_place)
+
+
+def as_index(name: str, index: Any, argument: str = "index") -> Any:
+    """A tensor of int32 or int64 indices (an empty one may be of any dtype)."""
+    kind = index.layout.dtype
+    if kind in (dtypes.int64, dtypes.int32):
+        return index
+    if not index.layout.numel:
+        return cast(index.detach(), dtypes.int64)
+    raise RuntimeError(f"{name}(): Expected dtype int32/int64 for {argument}, got {kind.name}")
