@@ -40,8 +40,7 @@
 #ifndef X_STEP
 #define X_STEP 1 /* strides of x and v in the innermost dimension */
 #define V_STEP 1
-#define PARAMETERS __global float *x, __global float *v, __global int *status, INDEX N, INDEX CHUNK, INDEX FREE, \
-                   INDEX FREE_CHUNK, INDEX SEQUENCE
+#define PARAMETERS ELEMENTS(x), ELEMENTS(v), STATUS, INDEX N, INDEX CHUNK, INDEX FREE, INDEX FREE_CHUNK, INDEX SEQUENCE
 #define ROW_STARTS INDEX x_row = f * N, v_row = f * N;
 #define LOCATE(i)
 #endif
@@ -49,6 +48,9 @@
 #include "types.clh"
 
 #define ELEMENT PASTE(T_, CODE)
+#define ELEMENTS(name) __global ELEMENT *name
+#define INDICES(code, name) __global const T_##code *name
+#define STATUS __global int *status
 #define LOAD(p, i) PASTE(LOAD_, CODE)(p, i)
 #define STORE(p, i, v) PASTE(STORE_, CODE)(p, i, v)
 

@@ -119,8 +119,8 @@ def _prelude(walk: _Walk, indices: Sequence[Index]) -> str:
     """The generated part of the kernel."""
     operands = range(2 + len(indices))
     dims = range(len(walk.sizes))
-    parameters = ["__global ELEMENT *x", "__global ELEMENT *v",
-                  *(f"__global const T_{i.dtype.code} *b_{k}" for k, i in enumerate(indices)), "__global int *status",
+    parameters = ["ELEMENTS(x)", "ELEMENTS(v)", *(f"INDICES({i.dtype.code}, b_{k})" for k, i in enumerate(indices)),
+                  "STATUS",
                   *(f"INDEX o_{k}" for k in operands),
                   *(f"INDEX {name}" for name in ("N", "CHUNK", "FREE", "FREE_CHUNK", "SEQUENCE")),
                   *(f"INDEX d{d}" for d in dims), *(f"INDEX t{d}_{k}" for k in operands for d in dims),

@@ -8,8 +8,8 @@ from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.formats import contiguous_format
 from clgrad.ops.copying import full
-from clgrad.ops.output import store
 from clgrad.ops.masks import Marked
+from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import normalize_dim
 

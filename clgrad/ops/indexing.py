@@ -104,6 +104,8 @@ class Parsed:
         used = sum(self._span(item) for item in items)
         if used > x.layout.ndim:
             raise _too_many(x.layout.ndim)
+        if sum(1 for item in items if item is Ellipsis) > 1:
+            raise IndexError("an index can only have a single ellipsis ('...')")
         self.tensors: dict[int, Any] = {}
         self.truths = False
         rest, dim = x.layout.ndim - used, 0

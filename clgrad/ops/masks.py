@@ -10,8 +10,8 @@ from clgrad.dtypes import dtype
 from clgrad.kernels import compact
 from clgrad.ops import pointwise
 from clgrad.ops.copying import empty, full
-from clgrad.ops.output import store
 from clgrad.ops.execute import check_device, execute
+from clgrad.ops.output import store
 from clgrad.ops.places import Places, put, sums
 from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, operator
 from clgrad.ops.scattering import in_place_form

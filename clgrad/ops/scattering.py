@@ -9,8 +9,8 @@ import numpy as np
 
 from clgrad.autograd.graph import Saved, TensorBase, needs_graph
 from clgrad.ops.copying import full
-from clgrad.ops.output import store
 from clgrad.ops.gathering import check_gather, check_vector, taken
+from clgrad.ops.output import store
 from clgrad.ops.places import Places, add, as_index, changed, check_range, combine, out_of_range, put, read
 from clgrad.ops.registry import FUNCTIONS, METHODS, operator
 from clgrad.ops.views import as_strided, diagonal, select, slice_view
