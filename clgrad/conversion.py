@@ -77,7 +77,7 @@ class Conversion(TensorBase):
         """
         kind, place = self.layout.dtype, Device(self.layout.device)  # type: ignore[arg-type]
         if source is None:
-            source = copying.empty((0,), kind, place)
+            source = copying.unwritten((0,), kind, place)
         if isinstance(source, TensorBase):
             if source.layout.dtype is not kind:
                 raise RuntimeError(f"set_(): expected a tensor of {kind}, got {source.layout.dtype}")

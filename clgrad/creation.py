@@ -73,7 +73,7 @@ def _filled(size: tuple, value: Any, out: Any, kwargs: dict, default: Dtype | No
     wanted = options.memory_format
     strides = None if wanted is None or wanted is contiguous_format else format_strides(shape, wanted)
     if value is None or strides is not None:
-        made = copying.empty(shape, kind, place, strides)
+        made = copying.unwritten(shape, kind, place, strides)
         if value is not None:
             made.fill_(value)
             made.memory.version = 0
@@ -122,7 +122,7 @@ def empty_strided(size: Any, stride: Any, **kwargs: Any) -> Any:
     if len(shape) != len(stride):
         raise RuntimeError(f"dimensionality of sizes ({len(shape)}) must match dimensionality of strides "
                            f"({len(stride)})")
-    return checked(copying.empty(shape, kind_of(options.dtype), place_of(options.device), tuple(stride)),
+    return checked(copying.unwritten(shape, kind_of(options.dtype), place_of(options.device), tuple(stride)),
                     options.requires_grad)
 
 
@@ -141,7 +141,7 @@ def empty_permuted(size: Any, physical_layout: Any, **kwargs: Any) -> Any:
     for dim in reversed(order):
         strides[dim] = step
         step *= max(shape[dim], 1)
-    return checked(copying.empty(shape, kind_of(options.dtype), place_of(options.device), tuple(strides)),
+    return checked(copying.unwritten(shape, kind_of(options.dtype), place_of(options.device), tuple(strides)),
                     options.requires_grad)
 
 

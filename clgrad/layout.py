@@ -21,17 +21,19 @@ class Layout(formats.layout):
     itself.
     """
 
-    __slots__ = ("shape", "strides", "dtype", "device", "numel", "ndim", "contiguous", "extent", "nbytes")
+    __slots__ = ("shape", "strides", "dtype", "device", "numel", "ndim", "contiguous", "extent", "nbytes",
+                 "size")
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
-    def __init__(self, shape: Size, strides: Shape, dtype: dtype, device: Hashable):
+    def __init__(self, shape: Shape, strides: Shape, dtype: dtype, device: Hashable):
         self.shape, self.strides, self.dtype, self.device = shape, strides, dtype, device
         self.numel = prod(shape)
         self.ndim = len(shape)
         self.contiguous = is_contiguous(shape, strides)
         self.extent = extent(shape, strides)
         self.nbytes = self.numel * dtype.itemsize
+        self.size = Size(shape)  # what users see; a plain tuple is read faster
 
 
 _layouts: dict[tuple, Layout] = {}
@@ -42,7 +44,7 @@ def layout(shape: Shape, strides: Shape, dtype: dtype, device: Hashable) -> Layo
     key = (shape, strides, dtype, device)
     found = _layouts.get(key)
     if found is None:
-        found = _layouts.setdefault(key, Layout(Size(shape), tuple(strides), dtype, device))
+        found = _layouts.setdefault(key, Layout(tuple(shape), tuple(strides), dtype, device))
     return found
 
 

@@ -144,7 +144,7 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
     @property
     def shape(self) -> Size:
         """The sizes of the dimensions."""
-        return self.layout.shape
+        return self.layout.size
 
     @property
     def dtype(self) -> dtype:
@@ -225,7 +225,7 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
-        return self.layout.shape if dim is None else self.layout.shape[normalize_dim(dim, self.ndim)]
+        return self.layout.size if dim is None else self.layout.shape[normalize_dim(dim, self.ndim)]
 
     def stride(self, dim: int | None = None) -> Any:
         """The strides in elements, or that of one dimension."""

@@ -121,13 +121,15 @@ class Node:
         results = self.backward(*grads)
         if not isinstance(results, tuple):
             results = (results,)
-        fitted: list[Any] = []
-        for edge, g, layout in zip(self.edges, results, self.layouts, strict=True):
-            if edge is None or g is None:
-                fitted.append(None)
-            else:
-                fitted.append(g if g.layout is layout else fit(g, layout, self.name(), len(fitted)))
-        return tuple(fitted)
+        for g, edge, layout in zip(results, self.edges, self.layouts, strict=True):
+            if edge is None or g is None or g.layout is not layout:
+                return self._fitted(results)
+        return results
+
+    def _fitted(self, results: tuple) -> tuple:
+        return tuple([None if edge is None or g is None else
+                      g if g.layout is layout else fit(g, layout, self.name(), index)
+                      for index, (g, edge, layout) in enumerate(zip(results, self.edges, self.layouts, strict=True))])
 
 
 def fit(grad: Any, layout: Layout, name: str = "", index: int = 0) -> Any:
@@ -197,7 +199,7 @@ class Saved:
     def __init__(self, name: str, tensors: Sequence[Any]):
         self.name = name
         self.entries: list | None = [
-            None if t is None else (t.memory, t.offset, t.layout, t.memory.version, edge_of(t)) for t in tensors]
+            None if t is None else (t.memory, t.offset, t.layout, t.memory.version, edge_of(t), t) for t in tensors]
         for t in tensors:
             if t is not None and t._inference and not mode.inference:
                 raise RuntimeError("Inference tensors cannot be saved for backward. To work around you can make a clone to "
@@ -212,7 +214,7 @@ class Saved:
         """
         assert self.entries is not None
         edge = (weakref.ref(tensor._grad_fn), tensor._output_nr)
-        entry = (tensor.memory, tensor.offset, tensor.layout, tensor.memory.version + changes, edge)
+        entry = (tensor.memory, tensor.offset, tensor.layout, tensor.memory.version + changes, edge, None)
         self.entries.append(_Packed(entry) if mode.saved_hooks else entry)
 
     def clear(self) -> None:
@@ -231,13 +233,16 @@ class Saved:
     def _unpack(self, entry: Any) -> Any:
         if isinstance(entry, _Packed):
             return _placed(entry.tensor(), entry.edge)
-        storage, offset, layout, version, edge = entry
+        storage, offset, layout, version, edge, tensor = entry
         if storage.version != version:
             raise RuntimeError(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"[{layout.dtype} {list(layout.shape)}], saved by {self.name}, is at version {storage.version}; "
+                f"[{layout.dtype} {list(layout.shape)}], saved by {self.name}, is at version {memory.version}; "
                 f"expected version {version} instead. Hint: enable anomaly detection to find the operation that "
                 "failed to compute its gradient, with autograd.set_detect_anomaly(True).")
+        if not mode.enabled and tensor is not None and tensor.memory is storage and tensor.layout is layout and (
+                tensor.offset == offset):
+            return tensor  # as it was saved, and nobody asks for its place
         return _placed(wrap(storage, offset, layout), edge)
 
 
@@ -247,7 +252,7 @@ class _Packed:
     __slots__ = ("value", "unpack", "edge")
 
     def __init__(self, entry: tuple):
-        storage, offset, layout, _, self.edge = entry
+        storage, offset, layout, _, self.edge, _ = entry
         pack, self.unpack = mode.saved_hooks[-1]
         enabled, mode.enabled = mode.enabled, False
         try:
@@ -310,7 +315,11 @@ def current_node(tensor: Any) -> Node | None:
 
 def needs_graph(*tensors: Any) -> bool:
     """Whether an operation on these inputs is to be recorded."""
-    return mode.enabled and any(t is not None and t._requires_grad for t in tensors)
+    if mode.enabled:
+        for t in tensors:
+            if t is not None and t._requires_grad:
+                return True
+    return False
 
 
 def attach(output: Any, name: str | type[Node], inputs: Sequence[Any], backward: Callable,

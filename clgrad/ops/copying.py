@@ -13,25 +13,26 @@ from clgrad.formats import contiguous_format, format_strides, has_format, preser
 from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops import pointwise
 from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, operator
-from clgrad.runtime import canonical, device, filled_storage, host_storage, new_storage
-from clgrad.shapes import Shape, broadcast_shapes, extent, is_dense, normalize_dim
+from clgrad.runtime import canonical, device, filled_storage, host_storage, new_storage, result_storage
+from clgrad.shapes import Shape, broadcast_shapes, contiguous_strides, extent, is_dense, normalize_dim
 
 COPY = REGISTRY.pointwise["_copy"]
 
 
-def empty(shape: Shape, dtype: dtype, place: device, strides: Shape | None = None) -> Any:
-    """An uninitialised tensor; its memory is taken when it is first used."""
-    if strides is None:
-        made = contiguous_layout(shape, dtype, place)
-        return wrap(new_storage(place.compute, made.nbytes), 0, made)
-    made = layout(tuple(shape), tuple(strides), dtype, place)
-    return wrap(new_storage(place.compute, made.extent * dtype.itemsize), 0, made)
+def empty(shape: Shape, dtype: dtype, place: device) -> Any:
+    """An uninitialised row-major tensor for a result."""
+    return blank(contiguous_layout(shape, dtype, place))
 
 
 def blank(made: Layout) -> Any:
-    """An uninitialised tensor of a dense layout that is written at once: its memory is taken already."""
-    device: Any = made.device.compute  # type: ignore[attr-defined]
-    return wrap(new_storage(device, made.nbytes, device.allocate(made.nbytes)), 0, made)
+    """An uninitialised tensor of a layout, for a result."""
+    return wrap(result_storage(made.device.compute, made.extent * made.dtype.itemsize), 0, made)  # type: ignore[attr-defined]
+
+
+def unwritten(shape: Shape, dtype: dtype, place: device, strides: Shape | None = None) -> Any:
+    """An uninitialised tensor whose memory is taken when it is first used."""
+    made = layout(tuple(shape), contiguous_strides(shape) if strides is None else tuple(strides), dtype, place)
+    return wrap(new_storage(place.compute, made.extent * dtype.itemsize), 0, made)
 
 
 def full(shape: Shape, value: Any, dtype: dtype, place: device) -> Any:
@@ -73,7 +74,7 @@ def empty_as(own: Layout, dtype: dtype, place: device, memory_format: Any = None
         strides = pointwise.result_strides(own.shape, [own])
     else:
         strides = format_strides(own.shape, memory_format)
-    return empty(own.shape, dtype, place, strides)
+    return unwritten(own.shape, dtype, place, strides)
 
 
 @operator("clone")

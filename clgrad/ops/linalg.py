@@ -10,7 +10,7 @@ from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
 from clgrad.kernels import gemm
 from clgrad.layout import Layout
-from clgrad.ops.copying import empty
+from clgrad.ops.copying import blank, empty
 from clgrad.ops.output import add_in_place, store
 from clgrad.ops.registry import operator
 from clgrad.runtime import settle
@@ -279,6 +279,19 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
 add_in_place("addmm", "addmv", "addr", "baddbmm", "addbmm")
 
 
+# The results of products that passed all checks and need no preparation.
+_linear_results: dict[tuple, Layout] = {}
+
+
+def _check_linear(input: Any, weight: Any, bias: Any) -> None:
+    x, w = input.layout, weight.layout
+    if not x.ndim or x.shape[-1] != w.shape[-1]:
+        rows = prod(x.shape[:-1])
+        raise RuntimeError(f"linear: mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1] if x.ndim else 1} and "
+                           f"{w.shape[-1]}x{w.shape[0]})")
+    check_operands("linear", input, weight, *(() if bias is None else (bias,)))
+
+
 @operator("linear", method=False)
 def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """``input @ weight.T + bias`` over the last dimension, the bias added in the product's own launch.
@@ -289,25 +302,27 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         bias: (out_features) or None.
     """
     x, w = input.layout, weight.layout
-    if not x.ndim or x.shape[-1] != w.shape[-1]:
-        rows = prod(x.shape[:-1])
-        raise RuntimeError(f"linear: mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1] if x.ndim else 1} and "
-                           f"{w.shape[-1]}x{w.shape[0]})")
-    check_operands("linear", input, weight, *(() if bias is None else (bias,)))
-    if w.ndim == 1:
-        return matmul(input, weight) if bias is None else matmul(input, weight) + bias
-    if bias is not None and bias.layout.shape != w.shape[:1]:
-        plain = linear(input, weight)
-        return plain + bias.expand(plain.layout.shape)
-    flat = input if x.ndim == 2 else input.reshape(prod(x.shape[:-1]), x.shape[-1])
-    rows, features = flat.layout.shape[0], w.shape[0]
-    out = empty((rows, features), x.dtype, x.device)
-    if out.layout.numel:
-        if x.shape[-1] == 0:
-            out.zero_() if bias is None else out.copy_(bias)
-        else:
-            packed = None if bias is None else bias.contiguous()
-            product(flat, weight, out, packed, flip_b=True, bias_kind=None if bias is None else "column")
+    known = _linear_results.get((x, w, None if bias is None else bias.layout))
+    if known is not None:
+        flat, out = input, blank(known)
+        product(input, weight, out, bias, flip_b=True, bias_kind=None if bias is None else "column")
+    else:
+        _check_linear(input, weight, bias)
+        if w.ndim == 1:
+            return matmul(input, weight) if bias is None else matmul(input, weight) + bias
+        if bias is not None and bias.layout.shape != w.shape[:1]:
+            plain = linear(input, weight)
+            return plain + bias.expand(plain.layout.shape)
+        flat = input if x.ndim == 2 else input.reshape(prod(x.shape[:-1]), x.shape[-1])
+        out = empty((flat.layout.shape[0], w.shape[0]), x.dtype, x.device)
+        if out.layout.numel:
+            if x.shape[-1] == 0:
+                out.zero_() if bias is None else out.copy_(bias)
+            else:
+                packed = None if bias is None else bias.contiguous()
+                product(flat, weight, out, packed, flip_b=True, bias_kind=None if bias is None else "column")
+                if flat is input and packed is bias:
+                    _linear_results[x, w, None if bias is None else bias.layout] = out.layout
     if needs_graph(flat, weight, bias):
         saved = Saved("linear", [flat if weight._requires_grad else None, weight if flat._requires_grad else None])
         bias_needed = bias is not None and bias._requires_grad
@@ -318,4 +333,4 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
                     None if inputs is None else _mm(g, inputs, flip_a=True),
                     g.sum(0) if bias_needed else None)
         attach(out, "Addmm" if bias is not None else "Mm", (flat, weight, bias), backward, saved)
-    return out if x.ndim == 2 else out.view(*x.shape[:-1], features)
+    return out if x.ndim == 2 else out.view(*x.shape[:-1], w.shape[0])

@@ -91,7 +91,7 @@ def state_like(parameter: Any, value: float) -> Any:
     own = parameter.layout
     if own.contiguous or not is_dense(own.shape, own.strides):
         return copying.full(own.shape, value, own.dtype, own.device)
-    made = copying.empty(own.shape, own.dtype, own.device, own.strides)
+    made = copying.unwritten(own.shape, own.dtype, own.device, own.strides)
     made.fill_(value)
     return made
 
@@ -102,7 +102,7 @@ def counter(value: float) -> Any:
 
 
 def _stand_in(t: Any, layout: Layout) -> Any:
-    made = copying.empty(layout.shape, layout.dtype, layout.device, layout.strides)  # type: ignore[arg-type]
+    made = copying.unwritten(layout.shape, layout.dtype, layout.device, layout.strides)  # type: ignore[arg-type]
     pointwise.run_into(copying.COPY, (t,), (), made)
     return made
 

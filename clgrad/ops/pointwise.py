@@ -15,7 +15,7 @@ from clgrad.kernels import elementwise
 from clgrad.layout import Layout, layout
 from clgrad.ops import table  # noqa: F401  (fills the registry)
 from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, Pointwise
-from clgrad.runtime import Device, new_storage, settle
+from clgrad.runtime import Device, result_storage, settle
 from clgrad.shapes import Shape, broadcast_shapes, broadcast_strides, is_dense
 
 _NUMBERS = (int, float, np.number, np.bool_)
@@ -90,7 +90,7 @@ def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -
     numbers = [dtypes.of_number(a(0)) for a in operands if isinstance(a, type)]
     typed = [a for a, skip in zip(layouts, conditions, strict=True) if not skip]
     common, result = result_dtype(op, typed, numbers)
-    shape = broadcast_shapes(*(a.shape for a in known))
+    shape: Shape = broadcast_shapes(*(a.shape for a in known))
     if out is None:
         out = layout(shape, result_strides(shape, known), result, known[0].device)
     elif broadcast_shapes(shape, out.shape) != out.shape:
@@ -113,15 +113,18 @@ def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -
     return Prepared(plan, out, device, calc, reads, numbered)
 
 
+def _plan(op: Pointwise, key: tuple, operands: list[Layout | type], out: Layout | None) -> Prepared:
+    """Plans a call and keeps the plan under ``key``."""
+    prepared = _prepare(op, operands, out)
+    if not op.plans:
+        _plan_caches.append(op.plans)
+    op.plans[key] = prepared
+    return prepared
+
+
 def _check_fp64(device: Device, name: str, used: list[dtype]) -> None:
     if dtypes.float64 in used and not device.limits.fp64:
         raise RuntimeError(f"{name}: {device.limits.name} has no float64; convert to float32 first")
-
-
-def new_result(prepared: Prepared) -> Any:
-    """A tensor for the result, its memory taken from the pool."""
-    device = prepared.device
-    return wrap(new_storage(device, prepared.nbytes, device.allocate(prepared.nbytes)), 0, prepared.layout)
 
 
 # Calls.
@@ -156,11 +159,10 @@ def _launch(prepared: Prepared, operands: tuple, parameters: tuple, out: Any, wr
 def run(op: Pointwise, operands: tuple, parameters: tuple = ()) -> Any:
     """The result of a row over tensors and numbers, not recorded."""
     key = tuple([t.layout if isinstance(t, TensorBase) else type(t) for t in operands])
-    plans = _plans_of(op)
-    prepared = plans.get(key)
+    prepared = op.plans.get(key)
     if prepared is None:
-        prepared = plans[key] = _prepare(op, list(key), None)
-    out = new_result(prepared)
+        prepared = _plan(op, key, list(key), None)
+    out = wrap(result_storage(prepared.device, prepared.nbytes), 0, prepared.layout)
     _launch(prepared, operands, parameters, out, False)
     return out
 
@@ -169,10 +171,9 @@ def run_into(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> Non
     """Like :func:`run`, into an existing tensor, which may be one of the operands."""
     operands = tuple([_apart(op, t, out) for t in operands])
     key = (*[t.layout if isinstance(t, TensorBase) else type(t) for t in operands], "into", out.layout)
-    plans = _plans_of(op)
-    prepared = plans.get(key)
+    prepared = op.plans.get(key)
     if prepared is None:
-        prepared = plans[key] = _prepare(op, list(key[:-2]), out.layout)
+        prepared = _plan(op, key, list(key[:-2]), out.layout)
     mark_changed(out)
     _launch(prepared, operands, parameters, out, True)
 
@@ -195,53 +196,51 @@ def _apart(op: Pointwise, operand: Any, out: Any) -> Any:
     return FUNCTIONS["clone"](operand)
 
 
-_plans: dict[str, dict] = {}
-
-
-def _plans_of(op: Pointwise) -> dict:
-    found = _plans.get(op.name)
-    if found is None:
-        found = _plans[op.name] = {}
-        _plan_caches.append(found)
-    return found
-
-
 # Gradients.
-
-_derivatives: dict[tuple[Pointwise, str], Pointwise] = {}
-
-
-def _derivative(op: Pointwise, operand: str) -> Pointwise:
-    """The derivative's formula as a row of its own."""
-    key = (op, operand)
-    found = _derivatives.get(key)
-    if found is None:
-        formula = op.derivatives[operand]
-        names = tuple(n for n in ("g", "y", *op.tensors) if n in formula.names)
-        parameters = {n: v for n, v in op.parameters.items() if n in formula.names}
-        found = _derivatives[key] = Pointwise(f"{op.name}_grad_{operand}", names, parameters, formula, None, "same", {})
-    return found
-
-
-def evaluate(op: Pointwise, operand: str, values: dict[str, Any]) -> Any:
-    """The gradient of one operand: one fused kernel, or, where a graph of it is wanted, Tensor operations."""
-    formula = op.derivatives[operand]
-    text = formula.text
-    if text == "g":
-        return values["g"]
-    if mode.enabled or formula.functions & _TENSOR_ONLY:
-        operands = {n: values[n] for n in formula.names}
-        if formula.functions:
-            # Functions take tensors, and comparisons of numbers would give no mask: 2 ** x, x ** 4.
-            operands.update({n: values["g"].new_tensor(operands[n]) for n in op.tensors
-                             if n in operands and not isinstance(operands[n], TensorBase)})
-        return formula.evaluate(FUNCTIONS, operands)
-    row = _derivative(op, operand)
-    return run(row, tuple([values[n] for n in row.tensors]), tuple([values[n] for n in row.parameters]))
-
 
 # Functions of formulas that no kernel needs: their tensors are made without one.
 _TENSOR_ONLY = frozenset({"zeros_like"})
+
+
+class _Rule:
+    """The derivative of a row with respect to one operand."""
+
+    __slots__ = ("name", "formula", "row", "passes", "composed")
+
+    def __init__(self, op: Pointwise, operand: str):
+        formula = op.derivatives[operand]
+        names = tuple(n for n in ("g", "y", *op.tensors) if n in formula.names)
+        parameters = {n: v for n, v in op.parameters.items() if n in formula.names}
+        self.name, self.formula = operand, formula
+        self.row = Pointwise(f"{op.name}_grad_{operand}", names, parameters, formula, None, "same", {})
+        self.passes = formula.text == "g"  # the incoming gradient itself
+        self.composed = bool(formula.functions & _TENSOR_ONLY)
+
+    def __call__(self, op: Pointwise, values: dict[str, Any]) -> Any:
+        """The gradient: one fused kernel, or, where a graph of it is wanted, Tensor operations."""
+        if self.passes:
+            return values["g"]
+        if mode.enabled or self.composed:
+            formula = self.formula
+            operands = {n: values[n] for n in formula.names}
+            if formula.functions:
+                # Functions take tensors, and comparisons of numbers would give no mask: 2 ** x, x ** 4.
+                operands.update({n: values["g"].new_tensor(operands[n]) for n in op.tensors
+                                 if n in operands and not isinstance(operands[n], TensorBase)})
+            return formula.evaluate(FUNCTIONS, operands)
+        row = self.row
+        return run(row, tuple([values[n] for n in row.tensors]),
+                   tuple([values[n] for n in row.parameters]) if row.parameters else ())
+
+
+_rules: dict[tuple[Pointwise, str], _Rule] = {}
+
+
+def _rule(op: Pointwise, operand: str) -> _Rule:
+    found = _rules.get((op, operand))
+    if found is None:
+        found = _rules[op, operand] = _Rule(op, operand)
+    return found
 
 
 class _Recipe:
@@ -253,8 +252,8 @@ class _Recipe:
             if need and name not in op.derivatives:
                 raise NotImplementedError(f"the derivative for '{name}' of '{op.name}' is not implemented")
         self.name = node_name(op.name)
-        self.needed = [name if need else None for name, need in zip(names, needed, strict=True)]
-        wanted = {n for name in self.needed if name for n in op.derivatives[name].names}
+        self.rules = [_rule(op, name) if need else None for name, need in zip(names, needed, strict=True)]
+        wanted = {n for rule in self.rules if rule for n in rule.formula.names}
         self.kept = [n for n, name in enumerate(names) if tensors[n] and name in wanted]
         self.numbers = [n for n, is_tensor in enumerate(tensors) if not is_tensor]
         self.value = "y" in wanted
@@ -272,20 +271,20 @@ def record(op: Pointwise, operands: tuple, parameters: tuple, out: Any, changes:
     if recipe is None:
         recipe = _recipes[key] = _Recipe(op, tuple([t is not None for t in inputs]),
                                          tuple([t is not None and t._requires_grad for t in inputs]))
-    fixed = {op.tensors[n]: operands[n] for n in recipe.numbers}
+    fixed = {op.tensors[n]: operands[n] for n in recipe.numbers} if recipe.numbers else {}
     if parameters:
         fixed.update(zip(op.parameters, parameters, strict=True))
     saved = None
     if recipe.saved_names:
         saved = Saved(op.name, [_before_change(operands[n]) if changes and n == 0 else operands[n]
                                 for n in recipe.kept])
-    needed, saved_names = recipe.needed, recipe.saved_names
+    rules, saved_names = recipe.rules, recipe.saved_names
 
     def backward(g: Any) -> tuple:
         values = {**fixed, "g": g}
         if saved is not None:
             values.update(zip(saved_names, saved.unpack(), strict=True))
-        return tuple([None if n is None else evaluate(op, n, values) for n in needed])
+        return tuple([None if rule is None else rule(op, values) for rule in rules])
     node = attach(out, recipe.name, inputs, backward, saved)
     if saved is not None and recipe.value:
         saved.add_output(out, changes)
@@ -397,7 +396,7 @@ def _bind(op: Pointwise, args: tuple, kwargs: dict) -> tuple[tuple, tuple, Any]:
 
 
 def _make_unary(op: Pointwise) -> Callable:
-    plans = _plans_of(op)
+    plans = op.plans
     differentiable = bool(op.derivatives)
 
     def unary(input: Any, *, out: Any = None) -> Any:
@@ -406,10 +405,9 @@ def _make_unary(op: Pointwise) -> Callable:
         key = (input.layout,)
         prepared = plans.get(key)
         if prepared is None:
-            prepared = plans[key] = _prepare(op, [input.layout], None)
+            prepared = _plan(op, key, [input.layout], None)
         buffer = input.memory.buffer
-        device, nbytes = prepared.device, prepared.nbytes
-        result = wrap(new_storage(device, nbytes, device.allocate(nbytes)), 0, prepared.layout)
+        result = wrap(result_storage(prepared.device, prepared.nbytes), 0, prepared.layout)
         if buffer is None:
             _launch(prepared, (input,), (), result, False)
         else:
@@ -421,7 +419,7 @@ def _make_unary(op: Pointwise) -> Callable:
 
 
 def _make_binary(op: Pointwise) -> Callable:
-    plans = _plans_of(op)
+    plans = op.plans
     differentiable = bool(op.derivatives)
 
     def binary(input: Any, other: Any, *, out: Any = None) -> Any:
@@ -432,8 +430,7 @@ def _make_binary(op: Pointwise) -> Callable:
             prepared = plans.get((input.layout if left else type(input), other.layout if right else type(other)))
         if prepared is None:
             return call(op, (input, other), (), out)
-        device, nbytes = prepared.device, prepared.nbytes
-        result = wrap(new_storage(device, nbytes, device.allocate(nbytes)), 0, prepared.layout)
+        result = wrap(result_storage(prepared.device, prepared.nbytes), 0, prepared.layout)
         if left and right and input.memory.buffer is not None and other.memory.buffer is not None:
             prepared.plan((input.memory.buffer, other.memory.buffer, result.memory.buffer),
                           (input.offset, other.offset, 0))

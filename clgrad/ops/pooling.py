@@ -30,7 +30,7 @@ def _plan(make: Any, x: Any, planes: int, windows: Windows, **options: Any) -> p
 
 def _max(x: Any, windows: Windows, index_dtype: Any) -> tuple[Any, Any]:
     """The largest value of each window and where in its plane it stood."""
-    x = x.contiguous()
+    x = x if x.layout.contiguous else x.contiguous()
     own, rank = x.layout, len(windows.input)
     key = (own, windows, index_dtype)
     found = _max_plans.get(key)
@@ -71,7 +71,7 @@ def _max_gradient(g: Any, where: Any, shape: tuple, windows: Windows) -> Any:
 
 
 def _average(x: Any, windows: Windows, include_pad: bool, divisor: int) -> Any:
-    x = x.contiguous()
+    x = x if x.layout.contiguous else x.contiguous()
     own, rank = x.layout, len(windows.input)
     out = empty((*own.shape[:-rank], *windows.output), own.dtype, own.device)
     options = dict(max_pool=False, include_pad=include_pad, divisor=divisor)
@@ -111,10 +111,12 @@ _known_windows: dict[tuple, Windows] = {}
 
 def _windows(name: str, x: Any, *arguments: Any) -> Windows:
     """The windows of a call, checked once for each layout and set of arguments."""
-    key = (name, getattr(x, "layout", None), *(tuple(a) if isinstance(a, list) else a for a in arguments))
-    found = _known_windows.get(key)
-    if found is None:
-        found = _known_windows[key] = _check_windows(name, x, *arguments)
+    try:
+        return _known_windows[name, x.layout, arguments]
+    except (KeyError, TypeError, AttributeError):  # not known yet; lists; not a tensor
+        pass
+    found = _check_windows(name, x, *arguments)
+    _known_windows[name, x.layout, tuple([tuple(a) if isinstance(a, list) else a for a in arguments])] = found
     return found
 
 

@@ -9,13 +9,14 @@ from clgrad import dtypes
 from clgrad.autograd.graph import Saved, attach, needs_graph
 from clgrad.dtypes import dtype
 from clgrad.kernels import reduce
-from clgrad.ops.copying import cast, empty
+from clgrad.layout import Layout, contiguous_layout
+from clgrad.ops.copying import blank, cast, empty
 from clgrad.ops.pointwise import node_name
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.runtime import settle
 from clgrad.shapes import Shape, normalize_dim, normalize_dims
 
-_plans: dict[tuple, reduce.Plan | None] = {}
+_plans: dict[tuple, tuple[reduce.Plan | None, Layout, Layout | None]] = {}
 
 
 def kept_shape(shape: Shape, dims: Shape, keepdim: bool) -> Shape:
@@ -29,28 +30,35 @@ def run(x: Any, op: str, dims: Shape, keepdim: bool, result: dtype, *, aux: dtyp
         correction: float = 1, order: float = 2) -> tuple[Any, Any]:
     """Launches a row of ``kernels.reduce``; returns its outputs, the second None without ``aux``. Not recorded."""
     own = x.layout
-    key = (op, own, dims, result, correction, order)
-    shape = kept_shape(own.shape, dims, keepdim)
-    out = empty(shape, result, own.device)
-    second = None if aux is None else empty(shape, aux, own.device)
-    if out.layout.numel == 0:
+    key = (op, own, dims, keepdim, result, aux, correction, order)
+    known = _plans.get(key)
+    if known is None:
+        shape = kept_shape(own.shape, dims, keepdim)
+        made = contiguous_layout(shape, result, own.device)
+        other = None if aux is None else contiguous_layout(shape, aux, own.device)
+        plan = _plan(x, op, dims, result, correction, order) if made.numel else None
+        known = _plans[key] = plan, made, other
+    plan, made, other = known
+    out = blank(made)
+    second = None if other is None else blank(other)
+    if made.numel == 0:
         return out, second
-    if key not in _plans:
-        _plans[key] = _plan(x, op, dims, result, correction, order)
-    plan = _plans[key]
     if plan is None:
         # The dimensions interleave in more groups than the kernels index: a copy with the kept ones in front.
         order_of = [a for a in range(own.ndim) if a not in dims] + list(dims)
         packed = x.detach().permute(order_of).contiguous()
         flat = packed.view(-1, prod(own.shape[d] for d in dims))
-        first, other = run(flat, op, (1,), False, result, aux=aux, correction=correction, order=order)
-        return first.view(shape), None if other is None else other.view(shape)
-    source, target = x.memory.acquire(), out.memory.acquire(True)
+        first, extra = run(flat, op, (1,), False, result, aux=aux, correction=correction, order=order)
+        return first.view(made.shape), None if extra is None else extra.view(made.shape)
+    source = x.memory.buffer
+    exported = source is None
+    if exported:
+        source = x.memory.acquire()
     if second is None:
-        plan(source, x.offset, target, 0)
+        plan(source, x.offset, out.memory.buffer, 0)
     else:
-        plan(source, x.offset, target, 0, second.memory.acquire(True), 0)
-    if x.memory.buffer is None:
+        plan(source, x.offset, out.memory.buffer, 0, second.memory.buffer, 0)
+    if exported:
         settle()
     return out, second
 

@@ -25,6 +25,7 @@ class Pointwise:
     kind: str
     derivatives: dict[str, Formula]
     in_place: bool = True
+    plans: dict = field(default_factory=dict, repr=False)  # by the operands' layouts: see clgrad.ops.pointwise
 
     @property
     def public(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.graph import as_view, attach, needs_graph, wrap
-from clgrad.layout import layout
+from clgrad.layout import Layout, layout
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import (
     Shape,
@@ -95,16 +95,29 @@ def view_dtype(x: Any, dtype: Any) -> Any:
     return as_view(out, x, lambda b: view_dtype(b, dtype))
 
 
+_reshaped: dict[tuple, Layout] = {}
+
+
 @operator("reshape")
 def reshape(input: Any, *sizes: Any, shape: Any = None) -> Any:
     """The elements in another shape: a view where possible, else a copy."""
     if shape is None and not sizes:
         raise TypeError("reshape() missing 1 required argument: 'shape'")
     old = input.layout
-    wanted = infer_shape(sizes_of(sizes if shape is None else (shape,)), old.numel)
-    strides = view_strides(old.shape, old.strides, wanted)
-    if strides is None:
-        input, strides = input.contiguous(), contiguous_strides(wanted)
+    asked = sizes if shape is None else (shape,)
+    try:
+        made = _reshaped.get((old, asked))
+    except TypeError:  # a list
+        made, asked = None, sizes_of(asked)
+    if made is None:
+        wanted = infer_shape(sizes_of(asked), old.numel)
+        strides = view_strides(old.shape, old.strides, wanted)
+        if strides is None:
+            input, strides = input.contiguous(), contiguous_strides(wanted)
+        else:
+            _reshaped[old, asked] = layout(tuple(wanted), tuple(strides), old.dtype, old.device)
+    else:
+        wanted, strides = made.shape, made.strides
     shape_before = old.shape
     return make_view(input, input.offset, wanted, strides, lambda b: b.view(wanted), "View",
                      lambda g: g.reshape(shape_before))

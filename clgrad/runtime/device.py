@@ -18,6 +18,8 @@ from clgrad.runtime.limits import Limits
 from clgrad.runtime.memory import Block, Clock, Pool
 from clgrad.runtime.opencl import cl
 
+SMALL_FILL = 1 << 18  # bytes that the caller's thread fills sooner than another wakes up
+
 
 class _ForkedLock:
     """Stands for a device's lock in a forked child, where drivers hang: whoever takes it gets an error."""
@@ -153,8 +155,11 @@ class Device:
                 raise IndexError(message)
 
     def fill(self, block: Block, pattern: np.ndarray, nbytes: int) -> None:
-        """Enqueues filling the first ``nbytes`` of a block with a repeated pattern of 1 to 8 bytes."""
+        """Fills the first ``nbytes`` of a block with a repeated pattern of 1 to 8 bytes, in the order of launches."""
         with self.lock:
+            if self.here is not None and nbytes <= SMALL_FILL and (self._latest is None or self._finished()):
+                block.host[:nbytes].view(pattern.dtype)[:] = pattern  # type: ignore[index]
+                return
             self._latest = cl.enqueue_fill_buffer(self.lane.queue, block.buffer, pattern, 0, nbytes)
             self.clock.submitted += 1
 

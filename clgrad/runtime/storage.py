@@ -291,6 +291,11 @@ def new_storage(device: Device, nbytes: int, block: Block | None = None) -> Stor
     return (SharedStorage if device.shared_memory else DiscreteStorage)(device, nbytes, block)
 
 
+def result_storage(device: Device, nbytes: int) -> Storage:
+    """Uninitialised storage with its memory: for what a kernel is about to write."""
+    return (SharedStorage if device.shared_memory else DiscreteStorage)(device, nbytes, device.allocate(nbytes))
+
+
 def host_storage(device: Device, data: np.ndarray, *, foreign: bool = False) -> Storage:
     """Storage whose contents are those of a contiguous host array, which it keeps; ``foreign``: others hold it too."""
     storage = new_storage(device, data.nbytes)
