@@ -237,7 +237,7 @@ class Saved:
         if storage.version != version:
             raise RuntimeError(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"[{layout.dtype} {list(layout.shape)}], saved by {self.name}, is at version {memory.version}; "
+                f"[{layout.dtype} {list(layout.shape)}], saved by {self.name}, is at version {storage.version}; "
                 f"expected version {version} instead. Hint: enable anomaly detection to find the operation that "
                 "failed to compute its gradient, with autograd.set_detect_anomaly(True).")
         if not mode.enabled and tensor is not None and tensor.memory is storage and tensor.layout is layout and (

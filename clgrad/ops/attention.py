@@ -10,7 +10,7 @@ from clgrad.autograd import engine
 from clgrad.autograd.grad_mode import enable_grad, mode
 from clgrad.autograd.graph import Saved, attach, needs_graph
 from clgrad.kernels import attention as kernels
-from clgrad.ops.copying import cast, empty, full
+from clgrad.ops.copying import blank, cast, empty, full
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import broadcast_shapes
@@ -140,7 +140,7 @@ def _fused(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float) -> Any
                 again = composed(operands[0], keys, values, mask, 0.0, causal, scale)
                 return engine.grad(again, operands, g, create_graph=True)
         if g.layout.strides != out.layout.strides:
-            g = empty(out.layout.shape, out.layout.dtype, place, out.layout.strides).copy_(g)
+            g = blank(out.layout).copy_(g)
         delta = (g * out).sum(-1).contiguous()
         dq = empty(q.layout.shape, q.layout.dtype, place)
         dk, dv = (full(x.layout.shape, 0, x.layout.dtype, place) for x in (k, v))

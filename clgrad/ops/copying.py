@@ -19,9 +19,10 @@ from clgrad.shapes import Shape, broadcast_shapes, contiguous_strides, extent, i
 COPY = REGISTRY.pointwise["_copy"]
 
 
-def empty(shape: Shape, dtype: dtype, place: device) -> Any:
-    """An uninitialised row-major tensor for a result."""
-    return blank(contiguous_layout(shape, dtype, place))
+def empty(shape: Shape, dtype: dtype, place: device, strides: Shape | None = None) -> Any:
+    """An uninitialised tensor for a result, row-major where no strides are given."""
+    return blank(contiguous_layout(shape, dtype, place) if strides is None else
+                 layout(tuple(shape), tuple(strides), dtype, place))
 
 
 def blank(made: Layout) -> Any:
