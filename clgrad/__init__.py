@@ -19,6 +19,7 @@ from clgrad import (
     cuda,
     errors,
     func,
+    hub,
     jit,
     mps,
     multiprocessing,

@@ -26,10 +26,10 @@ RENAMED = {
         "adadelta", "adagrad", "adam", "adamax", "adamw", "asgd", "lbfgs", "nadam", "radam", "rmsprop", "rprop", "sgd")},
     **{f"torch.utils.data.{name}": "clgrad.utils.data" for name in ("dataset", "sampler", "distributed")},
     **{f"torchvision.datasets.{name}": "clgrad.vision.datasets" for name in (
-        "cifar", "fakedata", "folder", "mnist", "vision")},
+        "fakedata", "vision")},
     **{f"torchvision.models.{name}": "clgrad.vision.models" for name in (
-        "alexnet", "densenet", "googlenet", "mobilenet", "mobilenetv2", "resnet", "squeezenet", "vgg",
-        "vision_transformer")},
+        "alexnet", "mobilenetv2", "squeezenet", "vgg", "_api", "_utils")},
+    "torchvision.datasets.utils": "clgrad.downloads",
 }
 
 # What clgrad has nothing for, with the reason.

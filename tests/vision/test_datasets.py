@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import clgrad
+from clgrad import downloads as download
 from clgrad.vision import datasets, io, transforms, utils
-from clgrad.vision.datasets import download, folder
+from clgrad.vision.datasets import folder
 
 Image = pytest.importorskip("PIL.Image")
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from clgrad.downloads import check_integrity, download_and_extract_archive
 from clgrad.optional import pillow
 from clgrad.vision.datasets.dataset import VisionDataset
-from clgrad.vision.datasets.download import check_integrity, download_and_extract_archive
 
 # All that these pickles need; whatever else a file names is refused.
 _ALLOWED = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"),

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
+from clgrad.downloads import check_integrity, download_and_extract_archive, download_url
 from clgrad.ops import copying
 from clgrad.optional import pillow
 from clgrad.runtime import device
 from clgrad.vision.datasets.dataset import VisionDataset
-from clgrad.vision.datasets.download import check_integrity, download_and_extract_archive, download_url
 
 _TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _DIGITS = ["0 - zero", "1 - one", "2 - two", "3 - three", "4 - four", "5 - five", "6 - six", "7 - seven", "8 - eight",

@@ -1,0 +1,71 @@
+"""Trained weights from the internet, kept in a folder of the user's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+from clgrad.downloads import download_url
+from clgrad.serialization import load as _load
+
+_state: dict[str, str | None] = {"folder": None}
+
+
+def get_dir() -> str:
+    """Where weights are kept: what :func:`set_dir` said, else ``$TORCH_HOME/hub``, else ``~/.cache/torch/hub``."""
+    if _state["folder"] is not None:
+        return _state["folder"]
+    home = os.environ.get("TORCH_HOME") or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache"), "torch")
+    return os.path.join(os.path.expanduser(home), "hub")
+
+
+def set_dir(d: str | os.PathLike) -> None:
+    """Keeps weights in another folder from now on."""
+    _state["folder"] = os.path.expanduser(os.fspath(d))
+
+
+def download_url_to_file(url: str, dst: str, hash_prefix: str | None = None, progress: bool = True) -> None:
+    """Fetches a file, unless it is there.
+
+    Raises:
+        RuntimeError: it cannot be fetched, or its SHA-256 sum does not begin with ``hash_prefix``.
+    """
+    folder, name = os.path.split(os.path.abspath(dst))
+    path = download_url(url, folder, name)
+    if hash_prefix is None:
+        return
+    with open(path, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else (
+            hashlib.sha256(file.read()).hexdigest())
+    if not found.startswith(hash_prefix):
+        os.unlink(path)
+        raise RuntimeError(f'invalid hash value (expected "{hash_prefix}", got "{found}")')
+
+
+def load_state_dict_from_url(url: str, model_dir: str | None = None, map_location: Any = None, progress: bool = True,
+                             check_hash: bool = False, file_name: str | None = None, weights_only: bool = True) -> Any:
+    """The weights at an address, from ``model_dir`` (default ``get_dir()/checkpoints``) where they are there already.
+
+    Args:
+        check_hash: compare the SHA-256 sum with the part of the name behind its last dash.
+
+    Raises:
+        RuntimeError: they cannot be fetched; the message says where to put the file by hand.
+    """
+    folder = model_dir or os.path.join(get_dir(), "checkpoints")
+    name = file_name or url.rpartition("/")[2]
+    found = re.search(r"-([a-f0-9]{8,})\.", name) if check_hash else None
+    path = os.path.join(folder, name)
+    if not os.path.exists(path):
+        download_url_to_file(url, path, found.group(1) if found else None, progress)
+    return _load(Path(path), map_location=map_location, weights_only=weights_only)
+
+
+def load(*args: Any, **kwargs: Any) -> NoReturn:
+    """RuntimeError: clgrad fetches weights, but never code."""
+    raise RuntimeError("hub.load(): clgrad does not fetch and run code of other repositories; get the model's code yourself "
+                       "and its weights with hub.load_state_dict_from_url")
