@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import sequences
+from benchmarks import norms, sequences
 from benchmarks.measure import Row, tensors, values
 
 
@@ -205,4 +205,4 @@ def loading() -> Iterator[Row]:
 GROUPS = {"pointwise": pointwise, "sum": reductions, "softmax": softmaxes, "gemm": products, "conv2d": convolutions,
           "pool": pools, "training": training,
           "loading": loading,
-          **sequences.GROUPS}
+          **norms.GROUPS, **sequences.GROUPS}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -131,11 +132,15 @@ def xavier_normal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)), generator)
 
 
-def _kaiming_std(tensor: Any, a: float, mode: str, nonlinearity: str) -> float:
+def _correct_fan(tensor: Any, mode: str) -> int:
+    """The inputs of an output ("fan_in") or the outputs of an input ("fan_out")."""
     if mode.lower() not in ("fan_in", "fan_out"):
         raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
-    fan = _fans(tensor)[mode.lower() == "fan_out"]
-    return calculate_gain(nonlinearity, a) / math.sqrt(fan)
+    return _fans(tensor)[mode.lower() == "fan_out"]
+
+
+def _kaiming_std(tensor: Any, a: float, mode: str, nonlinearity: str) -> float:
+    return calculate_gain(nonlinearity, a) / math.sqrt(_correct_fan(tensor, mode))
 
 
 def _nothing_to_do(tensor: Any) -> bool:
@@ -187,6 +192,28 @@ def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = No
     normal_(tensor, 0.0, std, generator)
     keep = np.ones((rows, columns), bool)
     for column in range(columns):
-        keep[randperm(rows, device="cpu").tolist()[:zeros], column] = False
+        keep[randperm(rows, generator=generator, device="cpu").tolist()[:zeros], column] = False
     with no_grad():
         return tensor.mul_(make_tensor(keep, device=tensor.device))
+
+
+_calculate_correct_fan = _correct_fan
+
+
+def _old_name(function: Callable) -> Callable:
+    """An initialiser under its name without underscore, with a warning."""
+    new = function.__name__
+    old = new[:-1]
+
+    def deprecated(*args: Any, **kwargs: Any) -> Any:
+        warnings.warn(f"`nn.init.{old}` is now deprecated in favor of `nn.init.{new}`.", FutureWarning, stacklevel=2)
+        return function(*args, **kwargs)
+    deprecated.__name__ = deprecated.__qualname__ = old
+    deprecated.__doc__ = f":func:`{new}` under its old name."
+    return deprecated
+
+
+uniform, normal, constant = _old_name(uniform_), _old_name(normal_), _old_name(constant_)
+eye, dirac, orthogonal, sparse = _old_name(eye_), _old_name(dirac_), _old_name(orthogonal_), _old_name(sparse_)
+xavier_uniform, xavier_normal = _old_name(xavier_uniform_), _old_name(xavier_normal_)
+kaiming_uniform, kaiming_normal = _old_name(kaiming_uniform_), _old_name(kaiming_normal_)

@@ -1,4 +1,4 @@
-"""Normalisation over batches, layers and groups, composed of reductions and pointwise operators.
+"""Normalisation over batches, layers and groups: one launch forward, one backward on CPUs, compositions elsewhere.
 
 Sources: Ioffe and Szegedy 2015 (batch), Ba et al. 2016 (layer), Wu and He 2018 (group), Ulyanov et al. 2016 (instance),
 Zhang and Sennrich 2019 (root mean square).
@@ -6,23 +6,84 @@ Zhang and Sennrich 2019 (root mean square).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from math import prod
 from typing import Any
 
-from clgrad.autograd.grad_mode import no_grad
-from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.autograd import engine
+from clgrad.autograd.grad_mode import enable_grad, mode, no_grad
+from clgrad.autograd.graph import Saved, attach, mark_changed, needs_graph
+from clgrad.kernels import norm as kernels
+from clgrad.kernels.norm import Groups, Kind
+from clgrad.ops.composed_norms import by_given, by_own, by_root_mean_square, per_channel
+from clgrad.ops.copying import empty
+from clgrad.ops.execute import check_device, execute
+from clgrad.ops.registry import operator
+
+_plan = lru_cache(maxsize=1024)(kernels.plan)
+_backward_plan = lru_cache(maxsize=1024)(kernels.backward_plan)
 
 
-def _per_channel(x: Any, values: Any) -> Any:
-    """A vector along dimension 1 of x."""
-    return values.view([-1 if d == 1 else 1 for d in range(x.ndim)])
+def _kind(x: Any, weight: Any, bias: Any, running: tuple, **options: bool) -> Kind | None:
+    """The kernel's variant for these operands, None where there is none."""
+    own = x.layout
+    small = [t.layout.dtype for t in (weight, bias, *running) if t is not None]
+    if not own.device.compute.is_cpu or not own.numel or not own.dtype.is_floating_point:
+        return None
+    if any(kind is not small[0] for kind in small) or (small and small[0] not in (own.dtype, own.dtype.compute)):
+        return None
+    return Kind(own.dtype, small[0] if small else own.dtype, weight is not None, bias is not None, **options)
 
 
-def _affine(x: Any, mean: Any, inverse: Any, weight: Any, bias: Any) -> Any:
-    """(x - mean) * inverse * weight + bias as one multiplication and addition of the large tensor."""
-    scale = inverse if weight is None else inverse * weight
-    shift = -mean * scale if bias is None else bias - mean * scale
-    return FUNCTIONS["addcmul"](shift, x, scale)
+def _normalize(name: str, x: Any, weight: Any, bias: Any, g: Groups, kind: Kind, eps: float, composed: Callable,
+               running: tuple = (None, None), momentum: float = 0.0) -> tuple[Any, Any, Any]:
+    """(result, means, 1 / standard deviations). ``composed(x, weight)`` is the result without bias, as a composition."""
+    x = x.contiguous()
+    weight, bias = (None if t is None else t.contiguous() for t in (weight, bias))
+    own = x.layout
+    device = check_device(name, x, weight, bias, *running)
+    out = empty(own.shape, own.dtype, own.device)
+    means, rstds = (empty((g.groups,), own.dtype.compute, own.device) for _ in range(2))
+    reads: tuple = (x, weight, bias)
+    if kind.track:
+        for t in running:
+            mark_changed(t)
+    execute(_plan(device, kind, g, float(eps), float(momentum)), reads, (out, means, rstds, *running))
+    if needs_graph(x, weight, bias):
+        saved = Saved(name, [x, weight, means, rstds])
+        needed = [t is not None and t._requires_grad for t in (x, weight, bias)]
+
+        def backward(dy: Any) -> tuple:
+            x, weight, means, rstds = saved.unpack()
+            if mode.enabled:
+                return _recorded(dy, x, weight, needed, g, composed)
+            plan = _backward_plan(device, kind, g, needed[1] or needed[2])
+            dx = empty(own.shape, own.dtype, own.device)
+            parts = empty((2, plan.parts, g.weights), own.dtype.compute, own.device)
+            execute(plan, (dy.contiguous(), x, weight, means, rstds), (dx, parts))
+            if not (needed[1] or needed[2]):
+                return dx, None, None
+            sums = parts.select(1, 0) if plan.parts == 1 else parts.sum(1)
+            shape = None if weight is None else weight.layout.shape
+            return (dx, sums.select(0, 0).view(shape) if needed[1] else None,
+                    sums.select(0, 1).view(bias_shape) if needed[2] else None)
+        bias_shape = None if bias is None else bias.layout.shape
+        attach(out, name, (x, weight, bias), backward, saved)
+    return out, means, rstds
+
+
+def _recorded(dy: Any, x: Any, weight: Any, needed: list[bool], g: Groups, composed: Callable) -> tuple:
+    """The gradients as Tensor operations, for derivatives of higher order."""
+    with enable_grad():
+        wanted = [t for t, need in zip((x, weight), needed, strict=False) if need]
+        found = list(engine.grad(composed(x, weight), wanted, dy, create_graph=True)) if wanted else []
+        dx = found.pop(0) if needed[0] else None
+        dw = found.pop(0) if needed[1] else None
+        if not needed[2]:
+            return dx, dw, None
+        # A bias of elements is summed to its shape by the engine; one of channels stands at dimension 1.
+        return dx, dw, dy if g.affine == 1 else dy.sum([d for d in range(dy.layout.ndim) if d != 1])
 
 
 def _update(running: Any, value: Any, momentum: float) -> None:
@@ -43,84 +104,112 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
         ValueError: training on one value a channel.
         RuntimeError: statistics or weights of another size than the channels.
     """
-    if not input.numel():
-        return input.clone()
-    if input.ndim < 2:
-        raise RuntimeError(f"batch_norm: expected an input of 2 or more dimensions, got {list(input.shape)}")
-    channels = input.shape[1]
+    return _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)[0]
+
+
+def _batch_norm(x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
+                eps: float) -> tuple:
+    if not x.numel():
+        return x.clone(), None, None
+    if x.ndim < 2:
+        raise RuntimeError(f"batch_norm: expected an input of 2 or more dimensions, got {list(x.shape)}")
+    channels = x.shape[1]
     for name, values in {"running_mean": running_mean, "running_var": running_var, "weight": weight,
                          "bias": bias}.items():
         if values is not None and values.numel() != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {values.numel()}")
-    if not training:
-        if running_mean is None or running_var is None:
-            raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
-        mean, var = running_mean, running_var
-    else:
-        count = input.numel() // max(channels, 1)
-        if count == 1:
-            raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
-        dims = [d for d in range(input.ndim) if d != 1]
-        mean = input.mean(dims)
-        var = input.var(dims, correction=0)
-        _update(running_mean, mean, momentum)
-        _update(running_var, var.detach() * (count / (count - 1)), momentum)
-    inverse = (var + eps).rsqrt()
-    weight, bias = (None if v is None else _per_channel(input, v) for v in (weight, bias))
-    return _affine(input, _per_channel(input, mean), _per_channel(input, inverse), weight, bias)
+    count = x.numel() // channels
+    if not training and (running_mean is None or running_var is None):
+        raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
+    if training and count == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
+    dims = [d for d in range(x.ndim) if d != 1]
+    track = training and running_mean is not None and running_var is not None
+    running = (running_mean, running_var) if track or not training else (None, None)
+
+    def composed(x: Any, weight: Any, bias: Any = None) -> Any:
+        if not training:
+            return by_given(x, running_mean, running_var, weight, bias, eps)
+        return by_own(x, dims, per_channel(x, weight), per_channel(x, bias), eps)
+    kind = _kind(x, weight, bias, running, given=not training, track=track)
+    if kind is not None and (not track or momentum is not None):
+        spatial = prod(x.shape[2:])
+        groups = Groups(channels, x.shape[0], spatial, channels * spatial, spatial, 1, 3)
+        return _normalize("NativeBatchNorm", x, weight, bias, groups, kind, eps, composed, running, momentum)
+    if training:
+        _update(running_mean, x.detach().mean(dims), momentum)
+        _update(running_var, x.detach().var(dims, correction=0) * (count / (count - 1)), momentum)
+    return composed(x, weight, bias), None, None
 
 
 @operator("layer_norm", method=False)
 def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5,
                cudnn_enable: bool = False) -> Any:
     """(x - mean) / sqrt(var + eps) * weight + bias over the last dimensions, whose sizes are ``normalized_shape``."""
-    shape = tuple(normalized_shape)
-    _check_last("layer_norm", input, shape)
-    dims = list(range(input.ndim - len(shape), input.ndim))
-    centred = input - input.mean(dims, keepdim=True)
-    inverse = (input.var(dims, correction=0, keepdim=True) + eps).rsqrt()
-    result = centred * inverse
-    if weight is None:
-        return result if bias is None else result + bias
-    return result * weight if bias is None else FUNCTIONS["addcmul"](bias, result, weight)
-
-
-def _check_last(name: str, x: Any, shape: tuple) -> None:
-    if not shape or tuple(x.shape[-len(shape):]) != shape:
-        expected = ", ".join(["*", *map(str, shape)])
-        raise RuntimeError(f"{name}: Given normalized_shape={list(shape)}, expected input with shape [{expected}], but "
-                           f"got input of size {list(x.shape)}")
+    return _over_last("layer_norm", input, normalized_shape, weight, bias, eps, False)[0]
 
 
 @operator("rms_norm", method=False)
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimensions; ``eps`` by default the dtype's own."""
-    shape = tuple(normalized_shape)
-    _check_last("rms_norm", input, shape)
     if eps is None:
         eps = {"float64": 2.0**-52, "float16": 2.0**-10, "bfloat16": 2.0**-7}.get(input.dtype.name, 2.0**-23)
-    dims = list(range(input.ndim - len(shape), input.ndim))
-    result = input * ((input * input).mean(dims, keepdim=True) + eps).rsqrt()
-    return result if weight is None else result * weight
+    return _over_last("rms_norm", input, normalized_shape, weight, None, eps, True)[0]
+
+
+def _over_last(name: str, x: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float, rms: bool) -> tuple:
+    shape = tuple(normalized_shape)
+    if not shape or tuple(x.shape[-len(shape):]) != shape:
+        expected = ", ".join(["*", *map(str, shape)])
+        raise RuntimeError(f"{name}: Given normalized_shape={list(shape)}, expected input with shape [{expected}], but "
+                           f"got input of size {list(x.shape)}")
+    for label, values in (("weight", weight), ("bias", bias)):
+        if values is not None and tuple(values.shape) != shape:
+            raise RuntimeError(f"Expected {label} to be of same shape as normalized_shape, but got {label} of shape "
+                               f"{list(values.shape)} and normalized_shape = {list(shape)}")
+    dims = list(range(x.ndim - len(shape), x.ndim))
+
+    def composed(x: Any, weight: Any, bias: Any = None) -> Any:
+        return by_root_mean_square(x, dims, weight, eps) if rms else by_own(x, dims, weight, bias, eps)
+    kind = _kind(x, weight, bias, (), rms=rms)
+    if kind is None:
+        return composed(x, weight, bias), None, None
+    length = prod(shape)
+    groups = Groups(x.numel() // length, 1, length, length, length, 1, 1)
+    return _normalize("FusedRmsNorm" if rms else "NativeLayerNorm", x, weight, bias, groups, kind, eps, composed)
 
 
 @operator("group_norm", method=False)
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5,
                cudnn_enabled: bool = False) -> Any:
     """Normalises each sample's groups of channels (dimension 1), then scales and shifts each channel."""
-    if input.ndim < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
-    count, channels = input.shape[:2]
+    return _group_norm(input, num_groups, weight, bias, eps)[0]
+
+
+def _group_norm(x: Any, num_groups: int, weight: Any, bias: Any, eps: float) -> tuple:
+    if x.ndim < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {x.ndim}")
+    count, channels = x.shape[:2]
     if num_groups <= 0 or channels % num_groups:
         raise RuntimeError("Expected number of channels in input to be divisible by num_groups, but got input of shape "
-                           f"{list(input.shape)} and num_groups={num_groups}")
-    flat = input.reshape(count, num_groups, channels // num_groups * prod(input.shape[2:]))
-    centred = flat - flat.mean(2, keepdim=True)
-    result = (centred * (flat.var(2, correction=0, keepdim=True) + eps).rsqrt()).view(input.shape)
-    weight, bias = (None if v is None else _per_channel(input, v) for v in (weight, bias))
-    if weight is None:
-        return result if bias is None else result + bias
-    return result * weight if bias is None else FUNCTIONS["addcmul"](bias, result, weight)
+                           f"{list(x.shape)} and num_groups={num_groups}")
+    for label, values in (("weight", weight), ("bias", bias)):
+        if values is not None and tuple(values.shape) != (channels,):
+            raise RuntimeError(f"Expected {label} to be a vector of size equal to the number of channels in input, but got "
+                               f"{label} of shape {list(values.shape)} and input of shape {list(x.shape)}")
+    each, spatial = channels // num_groups, prod(x.shape[2:])
+
+    def composed(x: Any, weight: Any, bias: Any = None) -> Any:
+        flat = x.reshape(count, num_groups, each * spatial)
+        normal = by_own(flat, [2], None, None, eps).view(x.shape)
+        weight, bias = per_channel(x, weight), per_channel(x, bias)
+        normal = normal if weight is None else normal * weight
+        return normal if bias is None else normal + bias
+    kind = _kind(x, weight, bias, ())
+    if kind is None:
+        return composed(x, weight, bias), None, None
+    groups = Groups(count * num_groups, each, spatial, spatial, each * spatial, num_groups, 2)
+    return _normalize("NativeGroupNorm", x, weight, bias, groups, kind, eps, composed)
 
 
 @operator("instance_norm", method=False)
@@ -130,7 +219,7 @@ def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None,
     """Batch normalisation of each sample on its own."""
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    count, channels = input.shape[:2]
+    channels = input.shape[1]
     size = prod(input.shape[2:])
     if size == 1:
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
