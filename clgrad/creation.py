@@ -15,6 +15,7 @@ from clgrad.formats import check_layout, contiguous_format, format_strides
 from clgrad.from_data import (
     as_tensor,
     asarray,
+    check_range,
     checked,
     from_dlpack,
     from_file,
@@ -62,6 +63,8 @@ def _into(made: Any, out: Any) -> Any:
 
 def _filled(size: tuple, value: Any, out: Any, kwargs: dict, default: Dtype | None = None) -> Any:
     """A new tensor of one value (None: uninitialised), or ``out`` in that shape, filled."""
+    if not size and "size" not in kwargs:
+        raise TypeError("missing 1 required positional argument: \"size\"")
     shape = _size(size, kwargs)
     options = _options(kwargs)
     if out is not None:
@@ -107,13 +110,14 @@ def full(size: Any, fill_value: Any, *, out: Any = None, **kwargs: Any) -> Any:
     """A tensor of one value; the dtype is that of the value unless one is named."""
     if isinstance(fill_value, TensorBase):
         fill_value = fill_value.item()
-    return _filled((size,), _number_of(fill_value), out, kwargs, dtypes.of_number(fill_value))
-
-
-def _number_of(value: Any) -> Any:
-    if isinstance(value, complex) or not isinstance(value, (bool, int, float, np.generic)):
-        raise TypeError(f"full(): argument 'fill_value' must be a real number, not {type(value).__name__}")
-    return value
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
+    if not isinstance(fill_value, (bool, int, float, np.generic)):
+        raise TypeError(f"full(): argument 'fill_value' must be a real number, not {type(fill_value).__name__}")
+    kind = kwargs.get("dtype")
+    if isinstance(kind, Dtype):
+        check_range(np.asarray(fill_value), kind)
+    return _filled((size,), fill_value, out, kwargs, dtypes.of_number(fill_value))
 
 
 def empty_strided(size: Any, stride: Any, **kwargs: Any) -> Any:
@@ -147,8 +151,10 @@ def empty_permuted(size: Any, physical_layout: Any, **kwargs: Any) -> Any:
 
 def _like(input: Any, kwargs: dict) -> tuple[Any, bool]:
     """An uninitialised tensor like another, with what keywords say otherwise; whether it is to require gradients."""
+    if not isinstance(input, TensorBase):
+        raise TypeError(f"argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     options, own = _options(kwargs), input.layout
-    place = own.device if options.device is None else place_of(options.device)
+    place: Any = own.device if options.device is None else place_of(options.device)
     return copying.empty_as(own, kind_of(options.dtype, own.dtype), place, options.memory_format), options.requires_grad
 
 
@@ -218,6 +224,8 @@ def arange(*args: Any, out: Any = None, **kwargs: Any) -> Any:
     default = dtypes.get_default_dtype() if floating else dtypes.int64
     if out is not None:
         default = out.layout.dtype
+    if options.dtype is dtypes.bool:
+        raise NotImplementedError("arange() is not implemented for 'bool'")
     values = _progression(start, end, step, floating)
     return checked(_into(tensor(values, dtype=kind_of(options.dtype, default), device=options.device), out),
                     options.requires_grad)

@@ -42,16 +42,18 @@ def _to_numpy(data: Any) -> tuple[np.ndarray, Dtype]:
         return array, dtypes.from_numpy(array.dtype)
     if isinstance(data, str):
         raise TypeError("new(): invalid data type 'str'")
+    kinds: set[Dtype] = set()
+    given = data
     if isinstance(data, (list, tuple)):
-        data = _plain(data)
+        data = _plain(data, kinds)
     elif not isinstance(data, (bool, int, float)) and not hasattr(data, "__array__"):
-        if not hasattr(data, "__len__"):
+        if not hasattr(data, "__len__") or not hasattr(data, "__getitem__") or isinstance(data, dict):
             raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
-        data = _plain(list(data))
+        data = _plain(list(data), kinds)
     try:
         array = np.array(data)
     except ValueError:
-        raise ValueError(_ragged(data)) from None
+        raise _ragged(data) from None
     if array.dtype == np.uint64 or array.dtype == object and all(isinstance(v, int) for v in array.flat):
         raise ValueError("Overflow when unpacking long long")
     if array.dtype == object or array.dtype.kind in "US":
@@ -61,37 +63,59 @@ def _to_numpy(data: Any) -> tuple[np.ndarray, Dtype]:
         if isinstance(first, str):
             raise ValueError(f"too many dimensions 'str': tensor() takes numbers, got {data!r}"[:200])
         raise TypeError(f"new(): invalid data type '{'str' if array.dtype.kind in 'US' else 'object'}'")
+    if kinds:
+        return array, dtypes.result_type(kinds | _number_kinds(given))
     if array.size == 0 or array.dtype == np.float64 and not hasattr(data, "__array__"):
         return array, dtypes.get_default_dtype()
     return array, dtypes.from_numpy(array.dtype)
 
 
-def _plain(items: Any) -> Any:
-    """Nested sequences with tensors and arrays in them as nested lists."""
+def _plain(items: Any, kinds: set[Dtype]) -> Any:
+    """Nested sequences with tensors and arrays in them as nested lists; ``kinds`` gets the dtypes where there are such."""
     result = []
     for item in items:
         if isinstance(item, (list, tuple)):
-            result.append(_plain(item))
+            result.append(_plain(item, kinds))
         elif isinstance(item, TensorBase):
-            result.append(copying.to_array(item).tolist())
-        elif isinstance(item, np.ndarray):
+            if item.layout.numel != 1:
+                raise ValueError("only one element tensors can be converted to Python scalars")
+            kinds.add(item.layout.dtype)
+            result.append(item.item())  # type: ignore[attr-defined]
+        elif isinstance(item, (np.ndarray, np.generic)):
+            kinds.add(dtypes.from_numpy(item.dtype))
             result.append(item.tolist())
         else:
             result.append(item)
     return result
 
 
-def _ragged(data: Any, dim: int = 1) -> str:
-    """Where nested sequences differ in length."""
-    lengths = [len(item) if isinstance(item, (list, tuple)) else 0 for item in data]
+def _number_kinds(items: Any) -> set[Dtype]:
+    """The dtypes that the Python numbers in nested sequences stand for."""
+    found: set[Dtype] = set()
+    for item in items:
+        if isinstance(item, (list, tuple)):
+            found |= _number_kinds(item)
+        elif isinstance(item, (bool, int, float)) and not isinstance(item, np.generic):
+            found.add(dtypes.of_number(item))
+    return found
+
+
+def _ragged(data: Any, dim: int = 1) -> Exception:
+    """The error that says where nested sequences differ in length."""
+    lengths = [len(item) if isinstance(item, (list, tuple)) else None for item in data]
     for length in lengths:
         if length != lengths[0]:
-            return f"expected sequence of length {lengths[0]} at dim {dim} (got {length})"
+            if length is None:
+                return TypeError("not a sequence")
+            return ValueError(f"expected sequence of length {lengths[0] or 0} at dim {dim} (got {length})")
     return _ragged([inner for item in data for inner in item], dim + 1)
 
 
-def _check_range(array: np.ndarray, kind: Dtype) -> None:
-    """RuntimeError where a Python integer does not fit into an integer dtype."""
+def check_range(array: np.ndarray, kind: Dtype) -> None:
+    """RuntimeError where a Python number does not fit into an integer dtype."""
+    if array.dtype == np.float64 and not kind.is_floating_point and kind is not dtypes.bool and not np.isfinite(
+            array).all():
+        raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow")
     if array.dtype == np.int64 and array.size and not kind.is_floating_point and kind.itemsize < 8 and (
             kind is not dtypes.bool):
         limits: Any = np.iinfo(kind.numpy)  # type: ignore[type-var]
@@ -119,7 +143,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
                       UserWarning, stacklevel=2)
         return checked(copying.to(data.detach(), place, kind, copy=True), requires_grad)
     if not isinstance(data, (np.ndarray, np.generic)):
-        _check_range(array, kind)
+        check_range(array, kind)
     if kind is dtypes.bfloat16:
         values = dtypes.float32_to_bfloat16(array.astype(np.float32))
     else:
@@ -161,7 +185,7 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
     if copy is False and made.memory is not shared.memory:
         raise ValueError(f"can't alias tensor with dtype {shared.dtype} on {shared.device} as {made.dtype} on "
                          f"{made.device}.")
-    if made._requires_grad and not requires_grad or made._requires_grad and made.grad_fn is not None:
+    if requires_grad and made is obj:
         made = made.detach()
     return checked(made, requires_grad)
 

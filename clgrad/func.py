@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -44,41 +45,60 @@ def _map(function: Callable, tree: Any) -> Any:
 
 # Levels of differentiation.
 
-def _fresh(tree: Any) -> tuple[Any, list]:
-    """The tensors of a tree as new ones to differentiate by, and a list of them; an outer level still sees them."""
-    made = []
-
-    def renew(leaf: Any) -> Any:
-        if not isinstance(leaf, TensorBase) or not leaf.layout.dtype.is_floating_point:
-            return leaf
-        made.append(leaf.view_as(leaf) if leaf.requires_grad else leaf.detach().requires_grad_())
-        return made[-1]
-    return _map(renew, tree), made
+class _Depth(threading.local):
+    value = 0
 
 
-def _settled(tree: Any, own: list, recording: bool) -> Any:
-    """The results, outside of the graph where it leads to nothing but this level's own tensors."""
-    known = {id(t) for t in own}
-
-    def settle(leaf: Any) -> Any:
-        if not isinstance(leaf, TensorBase) or not leaf.requires_grad:
-            return leaf
-        return leaf if recording and _leads_elsewhere(leaf, known) else leaf.detach()
-    return _map(settle, tree)
+_depth = _Depth()
 
 
-def _leads_elsewhere(tensor: Any, known: set[int]) -> bool:
-    edge = edge_of(tensor)
-    waiting, seen = [edge[0]] if edge else [], set()
-    while waiting:
-        node = waiting.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        if isinstance(node, AccumulateGrad) and id(node.variable) not in known:
-            return True
-        waiting += [above[0] for above in node.edges if above is not None]
-    return False
+class _Level:
+    """One function of this module at work. Tensors that it makes to differentiate by carry its depth."""
+
+    def __enter__(self) -> _Level:
+        self.recording = is_grad_enabled()
+        _depth.value += 1
+        self.depth = _depth.value
+        self.mode = enable_grad()
+        self.mode.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.mode.__exit__(*exception)
+        _depth.value -= 1
+
+    def fresh(self, tree: Any) -> tuple[Any, list]:
+        """The tensors of a tree as new ones to differentiate by, and a list of them; an outer level still sees them."""
+        made = []
+
+        def renew(leaf: Any) -> Any:
+            if not isinstance(leaf, TensorBase) or not leaf.layout.dtype.is_floating_point:
+                return leaf
+            made.append(leaf.view_as(leaf) if leaf.requires_grad else leaf.detach().requires_grad_())
+            made[-1]._func_depth = self.depth
+            return made[-1]
+        return _map(renew, tree), made
+
+    def settled(self, tree: Any) -> Any:
+        """The results, outside of the graph where it leads to nothing but what this level and inner ones made."""
+        def settle(leaf: Any) -> Any:
+            if not isinstance(leaf, TensorBase) or not leaf.requires_grad:
+                return leaf
+            return leaf if self.recording and self._leads_elsewhere(leaf) else leaf.detach()
+        return _map(settle, tree)
+
+    def _leads_elsewhere(self, tensor: Any) -> bool:
+        edge = edge_of(tensor)
+        waiting, seen = [edge[0]] if edge else [], set()
+        while waiting:
+            node = waiting.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            if isinstance(node, AccumulateGrad) and getattr(node.variable, "_func_depth", 0) < self.depth:
+                return True
+            waiting += [above[0] for above in node.edges if above is not None]
+        return False
 
 
 def _picked(args: tuple, argnums: int | Sequence[int], name: str) -> tuple[Any, Callable]:
@@ -101,9 +121,8 @@ def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: 
     """A function that returns ``(gradient, value)``, or ``(gradient, (value, aux))`` with ``has_aux``; see :func:`grad`."""
     def wrapped(*args: Any, **kwargs: Any) -> tuple:
         picked, replaced = _picked(args, argnums, "grad")
-        recording = is_grad_enabled()
-        with enable_grad():
-            values, own = _fresh(picked)
+        with _Level() as level:
+            values, own = level.fresh(picked)
             result = func(*replaced(values), **kwargs)
             value, aux = result if has_aux else (result, None)
             if not isinstance(value, TensorBase):
@@ -118,7 +137,7 @@ def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: 
         gradients = _rebuilt(values, iter([next(filled) if isinstance(leaf, TensorBase)
                                            and leaf.layout.dtype.is_floating_point else None
                                            for leaf in _leaves_of(values)]))
-        return _settled((gradients, (value, aux) if has_aux else value), own, recording)
+        return level.settled((gradients, (value, aux) if has_aux else value))
     return wrapped
 
 
@@ -142,9 +161,8 @@ def grad(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = Fal
 
 def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """(``func(*primals)``, a function that multiplies its arguments with the Jacobian); with ``has_aux`` also aux."""
-    recording = is_grad_enabled()
-    with enable_grad():
-        values, own = _fresh(primals)
+    with _Level() as level:
+        values, own = level.fresh(primals)
         result = func(*values)
         output, aux = result if has_aux else (result, None)
 
@@ -157,8 +175,8 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
             found = autograd.grad([o for o, _ in pairs], own, [s for _, s in pairs], True, True,
                                   allow_unused=True) if pairs else (None,) * len(own)
             filled = [FUNCTIONS["zeros_like"](x) if g is None else g for g, x in zip(found, own, strict=True)]
-        return _settled(_rebuilt(values, iter(filled)), own, recording)
-    settled = _settled(output, own, recording)
+        return level.settled(_rebuilt(values, iter(filled)))
+    settled = level.settled(output)
     return (settled, product, aux) if has_aux else (settled, product)
 
 
@@ -168,13 +186,12 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         raise RuntimeError("jvp: expected primals and tangents to be tuples")
     if len(primals) != len(tangents):
         raise RuntimeError(f"jvp: expected as many tangents as primals, got {len(tangents)} and {len(primals)}")
-    recording = is_grad_enabled()
-    with enable_grad():
-        values, own = _fresh(primals)
+    with _Level() as level:
+        values, own = level.fresh(primals)
         result = func(*values)
         output, aux = result if has_aux else (result, None)
         outputs = _leaves_of(output)
-        seeds = [FUNCTIONS["zeros_like"](o, requires_grad=True) for o in outputs]
+        seeds = level.fresh([FUNCTIONS["zeros_like"](o.detach()) for o in outputs])[1]
         pairs = [(o, s) for o, s in zip(outputs, seeds, strict=True) if o.requires_grad]
         rows = autograd.grad([o for o, _ in pairs], own, [s for _, s in pairs], True, True,
                              allow_unused=True) if pairs else (None,) * len(own)
@@ -182,8 +199,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         found = autograd.grad([r for r, _ in used], seeds, [t for _, t in used], True, True,
                               allow_unused=True) if used else (None,) * len(seeds)
         filled = [FUNCTIONS["zeros_like"](o) if g is None else g for g, o in zip(found, outputs, strict=True)]
-    own = [*own, *seeds]
-    settled = _settled((output, _rebuilt(output, iter(filled))), own, recording)
+    settled = level.settled((output, _rebuilt(output, iter(filled))))
     return (*settled, aux) if has_aux else settled
 
 
@@ -203,14 +219,13 @@ def jacrev(func: Callable, argnums: int | tuple[int, ...] = 0, *, has_aux: bool 
     """
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         picked, replaced = _picked(args, argnums, "jacrev")
-        recording = is_grad_enabled()
-        with enable_grad():
-            values, own = _fresh(picked)
+        with _Level() as level:
+            values, own = level.fresh(picked)
             result = func(*replaced(values), **kwargs)
             output, aux = result if has_aux else (result, None)
             found = _map(lambda o: _rebuilt(values, iter(_rows(o, own))), output)
-        found = _settled(found, own, recording)
-        return (found, _settled(aux, own, recording)) if has_aux else found
+        found = level.settled(found)
+        return (found, level.settled(aux)) if has_aux else found
     return wrapped
 
 

@@ -21,7 +21,7 @@ from clgrad.ops import copying, indexing
 from clgrad.ops.registry import FUNCTIONS, METHODS
 from clgrad.printing import tensor_text
 from clgrad.runtime import device
-from clgrad.shapes import Size, as_shape, normalize_dim
+from clgrad.shapes import Size, as_shape, is_dense, normalize_dim
 from clgrad.storage import TypedStorage, UntypedStorage
 
 _OPERATORS = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide",
@@ -279,15 +279,20 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         return tensor_text(self)
 
     def __neg__(self) -> Any:
+        if self.dtype is dtypes.bool:
+            raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a "
+                               "mask, use the `~` or `logical_not()` operator instead.")
         return FUNCTIONS["neg"](self)
 
     def __pos__(self) -> Any:
-        return self
+        return FUNCTIONS["positive"](self)
 
     def __abs__(self) -> Any:
         return FUNCTIONS["abs"](self)
 
     def __invert__(self) -> Any:
+        if self.dtype.is_floating_point:
+            raise TypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors")
         return FUNCTIONS["logical_not" if self.dtype is dtypes.bool else "bitwise_not"](self)
 
     def __getitem__(self, index: Any) -> Any:
@@ -312,9 +317,13 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         return made
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
-        values = np.array(copying.to_array(self.detach()), order="C")  # ascontiguousarray makes a scalar a vector
+        own = self.layout
+        dense = self.detach() if is_dense(own.shape, own.strides) else self.detach().contiguous()
+        first, strides = dense.offset * own.dtype.itemsize, dense.layout.strides
+        data = dense.memory.read()[first:first + own.nbytes].tobytes()
         extra = {n: v for n, v in self.__dict__.items() if n not in _OWN}
-        return _unpickled, (type(self), values, self.dtype.name, str(self.device), self._requires_grad, extra)
+        return _unpickled, (type(self), data, own.dtype.name, str(self.device), self._requires_grad, extra,
+                            tuple(own.shape), strides)
 
 
 _OWN = frozenset({"memory", "offset", "layout", "_requires_grad", "_grad_fn", "_output_nr", "_grad", "_hooks", "_view",
@@ -331,8 +340,10 @@ def _rebuilt(cls: type, plain: Any, requires_grad: bool) -> Any:
     return plain
 
 
-def _unpickled(cls: type, values: np.ndarray, kind: str, place: str, requires_grad: bool, extra: dict) -> Any:
-    plain = copying.from_array(np.array(values), dtypes.BY_NAME[kind], device(place))
+def _unpickled(cls: type, data: bytes, kind: str, place: str, requires_grad: bool, extra: dict, shape: tuple,
+               strides: tuple) -> Any:
+    values = np.frombuffer(data, dtypes.BY_NAME[kind].numpy).copy()
+    plain = copying.from_array(values, dtypes.BY_NAME[kind], device(place)).as_strided(shape, strides).detach()
     made = _rebuilt(cls, plain, requires_grad)
     made.__dict__.update(extra)
     return made

@@ -153,7 +153,7 @@ class Function:
 
     @classmethod
     def _record(cls, ctx: Any, args: tuple, result: Any) -> Any:
-        several = isinstance(result, (tuple, list))
+        several = isinstance(result, tuple)  # a list is no tensor and no tuple of them: it passes as it is
         outputs = list(result) if several else [result]
         dirty = {id(t) for t in ctx._dirty}
         silent = {id(t) for t in ctx._non_differentiable}

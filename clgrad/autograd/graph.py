@@ -85,7 +85,7 @@ class Node:
     pre_hooks: dict[int, tuple[int, Callable]] | None = None
     capture: dict[int, Any] | None = None  # tensors that keep their gradient: output number -> weak reference
     trace: str | None = None
-    metadata: dict | None = None
+    _metadata: dict | None = None
 
     def __init__(self, edges: tuple, layouts: tuple, backward: Callable | None, saved: Saved | None, outputs: int = 1):
         self.sequence = next(_sequence)
@@ -97,6 +97,13 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name()} object at {hex(id(self))}>"
+
+    @property
+    def metadata(self) -> dict:
+        """A dictionary for whoever wants to note something on the node."""
+        if self._metadata is None:
+            self._metadata = {}
+        return self._metadata
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
@@ -165,7 +172,10 @@ class AccumulateGrad(Node):
         self.variable = variable
 
     def name(self) -> str:
-        return "AccumulateGrad"
+        return "torch::autograd::AccumulateGrad"
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {hex(id(self))}>"
 
 
 class RemovableHandle:
