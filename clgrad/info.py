@@ -33,7 +33,7 @@ class finfo:
         else:
             limits = np.finfo(kind.numpy)
             self.max, self.eps, self.tiny = float(limits.max), float(limits.eps), float(limits.tiny)
-            self.resolution = float(limits.resolution)
+            self.resolution = 10.0 ** -limits.precision
         self.min, self.smallest_normal = -self.max, self.tiny
 
     def __repr__(self) -> str:
@@ -98,4 +98,4 @@ def set_default_dtype(d: dtype) -> None:
     pointwise.clear_plans()
 
 
-FUNCTIONS["finfo"] = finfo
+FUNCTIONS.update(finfo=finfo, iinfo=iinfo)

@@ -7,7 +7,7 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.creation import empty, place_of, tensor
 from clgrad.ops import random
-from clgrad.ops.registry import operator
+from clgrad.ops.registry import FUNCTIONS, operator
 
 
 def _filled(size: tuple, kwargs: dict, kind: str, a: float, b: float) -> Any:
@@ -39,6 +39,8 @@ def randn(*size: Any, **kwargs: Any) -> Any:
 def randint(*args: Any, **kwargs: Any) -> Any:
     """``randint(high, size)`` or ``randint(low, high, size)``: integers from [low, high)."""
     given = list(args)
+    if "size" not in kwargs and (not given or isinstance(given[-1], int)):
+        raise TypeError("randint() received an invalid combination of arguments: expected (high, size) or (low, high, size)")
     size = kwargs.pop("size") if "size" in kwargs else given.pop()
     low = kwargs.pop("low", None)
     high = kwargs.pop("high", None)
@@ -48,7 +50,11 @@ def randint(*args: Any, **kwargs: Any) -> Any:
         low = given.pop() if given else 0
     if low >= high:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
-    kwargs["dtype"] = kwargs.get("dtype") or dtypes.int64
+    kind = kwargs["dtype"] = kwargs.get("dtype") or dtypes.int64
+    if not kind.is_floating_point and kind is not dtypes.bool:
+        limits = FUNCTIONS["iinfo"](kind)
+        if low < limits.min or high - 1 > limits.max:
+            raise RuntimeError(f"randint(): from {low} to {high} - 1 is out of bounds for {kind.name}")
     return _filled((tuple(size),), kwargs, "INTEGER", low, high - low)
 
 
@@ -58,7 +64,13 @@ def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = 
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
     values = random.permutation(n, generator, place_of(device))
-    return tensor(values, dtype=dtype or dtypes.int64, device=device)
+    return _result(tensor(values, dtype=dtype or dtypes.int64, device=device), out, requires_grad)
+
+
+def _result(made: Any, out: Any, requires_grad: bool) -> Any:
+    if out is not None:
+        return out.resize_(made.layout.shape).copy_(made)
+    return made.requires_grad_() if requires_grad else made
 
 
 @operator("rand_like", method=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -44,3 +45,35 @@ def assert_same_error(torch: Any, program: Callable[[Any], Any]) -> None:
     with pytest.raises(Exception) as found:
         program(clgrad)
     assert isinstance(found.value, expected.type), f"{found.value!r} instead of {expected.value!r}"
+
+
+def _plain(value: Any) -> Any:
+    """A result of either library as something that can be compared: values, shapes, dtypes, names."""
+    if hasattr(value, "requires_grad") and hasattr(value, "tolist"):
+        rounded = np.round(np.array(value.detach().tolist(), np.float64), 4)
+        return tuple(value.shape), str(value.dtype), bool(value.requires_grad), rounded.tolist()
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return value.shape, str(value.dtype), value.tolist()
+    if isinstance(value, float):
+        return round(value, 4) if value == value else "nan"
+    return value if isinstance(value, (int, str, bool, type(None))) else repr(value)
+
+
+def outcome(library: Any, program: Callable[[Any], Any]) -> Any:
+    """What a program returns, or the class of what it raises."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return _plain(program(library))
+        except Exception as error:
+            return type(error).__name__
+
+
+def assert_same_outcome(torch: Any, program: Callable[[Any], Any]) -> None:
+    """Fails unless a program returns the same in both libraries, or raises the same class of error."""
+    found, expected = str(outcome(clgrad, program)), str(outcome(torch, program))
+    assert found == expected

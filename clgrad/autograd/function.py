@@ -168,7 +168,7 @@ class Function:
         saved = Saved(cls.__name__, [None if t is None or id(t) in owners and id(t) not in inputs else t
                                      for t in ctx._to_save])
         ctx._saved = saved
-        layouts = [t.layout if isinstance(t, TensorBase) else None for t in outputs]
+        layouts, count = [t.layout if isinstance(t, TensorBase) else None for t in outputs], len(args)
         for t in ctx._dirty:
             if t._requires_grad and t.is_leaf:
                 raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
@@ -178,7 +178,7 @@ class Function:
                 like = next(g for g in grads if g is not None)
                 grads = tuple([g if g is not None or own is None else like.new_zeros(own.shape, dtype=own.dtype)
                                for g, own in zip(grads, layouts, strict=True)])
-            found = cls._gradients(ctx, grads, len(args))
+            found = cls._gradients(ctx, grads, count)
             return tuple([found[n] for n in positions])
         node = attach(marked, cls._node_type(), [args[n] for n in positions], backward, saved)
         node.ctx = ctx  # type: ignore[attr-defined]

@@ -99,12 +99,11 @@ def contiguous(x: Any, memory_format: Any = contiguous_format) -> Any:
         RuntimeError: the format is ``preserve_format``, or needs another number of dimensions.
     """
     own = x.layout
-    if memory_format is contiguous_format:
-        if own.contiguous:
-            return x
-    elif memory_format is preserve_format:
+    if own.contiguous and memory_format in (contiguous_format, preserve_format):
+        return x
+    if memory_format is preserve_format:
         raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
-    elif has_format(own.shape, own.strides, memory_format):
+    if has_format(own.shape, own.strides, memory_format):
         return x
     return clone(x, memory_format=memory_format)
 

@@ -38,9 +38,9 @@ class Generator:
     def manual_seed(self, seed: int) -> Generator:
         """Begins the stream of this seed; returns the generator."""
         if not isinstance(seed, (int, np.integer)):
-            raise TypeError(f"manual_seed expected an int, but got {type(seed).__name__}")
+            raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
         if not -(1 << 63) <= seed < 1 << 64:
-            raise RuntimeError("Overflow when unpacking long long")
+            raise ValueError("Overflow when unpacking long long")
         with self._lock:
             self._seed, self._counter = int(seed) % (1 << 64), 0
         return self
@@ -62,17 +62,46 @@ class Generator:
 
     def set_state(self, state: Any) -> Generator:
         """Goes to where :meth:`get_state` was called."""
+        if not isinstance(state, TensorBase) or state.layout.dtype is not dtypes.uint8:
+            raise TypeError("RNG state must be a torch.ByteTensor")
         data = np.array(state.tolist(), np.uint8)
         if data.size != 16:
             raise RuntimeError("RNG state is wrong size")
         self._seed, self._counter = (int(v) for v in data.view(np.uint64))
         return self
 
+    def clone_state(self) -> Generator:
+        """Another generator at the same place of the same stream."""
+        return Generator(self.device).set_state(self.get_state())
+
+    graphsafe_get_state = clone_state
+
+    def graphsafe_set_state(self, state: Generator) -> Generator:
+        """Goes to where another generator is."""
+        return self.set_state(state.get_state())
+
+    def get_offset(self) -> int:
+        """The position in the stream."""
+        return self._counter
+
+    def set_offset(self, offset: int) -> None:
+        """Goes to a position in the stream."""
+        self._counter = offset
+
+    def __reduce__(self) -> tuple:
+        return _restored, (str(self.device), self._seed, self._counter)
+
     def take(self, counters: int) -> tuple[int, int]:
         """Seed and first counter of the next ``counters``, which no other call gets."""
         with self._lock:
             first, self._counter = self._counter, self._counter + counters
             return self._seed, first
+
+
+def _restored(device: str, seed: int, counter: int) -> Generator:
+    made = Generator(device)
+    made._seed, made._counter = seed, counter
+    return made
 
 
 default_generator = Generator()
@@ -215,6 +244,10 @@ def geometric_(x: Any, p: float, *, generator: Generator | None = None) -> Any:
 def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
            device: Any = None, requires_grad: bool = False, out: Any = None) -> Any:
     """Normally distributed numbers; means and deviations are numbers (with ``size``) or tensors."""
+    if not isinstance(std, TensorBase) and std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+    if size is None and not isinstance(mean, TensorBase) and not isinstance(std, TensorBase):
+        raise TypeError("normal(): where mean and std are numbers, size has to be given")
     if size is not None:
         made = FUNCTIONS["zeros"](size, dtype=dtype, device=device)
         made = normal_(made, mean, std, generator=generator)
