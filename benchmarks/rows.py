@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -200,6 +201,18 @@ def loading() -> Iterator[Row]:
             return last
         return epoch
     yield Row("loading", "60 batches 128x1x28x28, two workers", build)
+    yield Row("loading", "a checkpoint of 100 MB", _checkpoint)
+
+
+def _checkpoint(library: Any) -> Callable:
+    """``load`` of 25 tensors of a million numbers, which are looked at."""
+    file = io.BytesIO()
+    library.save({f"w{number}": library.ones(1024, 1024) * number for number in range(25)}, file)
+
+    def load() -> Any:
+        file.seek(0)
+        return [t[0, :2] for t in library.load(file).values()]
+    return load
 
 
 GROUPS = {"pointwise": pointwise, "sum": reductions, "softmax": softmaxes, "gemm": products, "conv2d": convolutions,

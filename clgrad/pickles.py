@@ -265,10 +265,11 @@ class Reader:
     def _global(self, module: str, name: str) -> None:
         found = self._globals.get((module, name))
         if found is None:
-            raise UnpicklingError(f"refused to load {module}.{name}: the file refers to it, and only tensors, "
-                                  "parameters, "
-                                  "numbers, strings, lists, tuples, sets and dicts of them can be loaded. Save "
-                                  "model.state_dict() instead of whole objects")
+            raise UnpicklingError(f"refused to load {module}.{name}: the file refers to it, and only tensors, parameters, "
+                                  "numbers, strings, lists, tuples, sets and dicts of them are loaded with "
+                                  "weights_only=True, the default. Save model.state_dict() instead of whole objects; or "
+                                  f"allow it by torch.serialization.add_safe_globals([{name}]); or, for a file from a "
+                                  "source that you trust, load it with weights_only=False, which runs its code")
         self._push(found)
 
     def _stack_global(self) -> None:
@@ -281,13 +282,27 @@ class Reader:
         arguments, function = self._pop(), self._pop()
         if not isinstance(function, Allowed) or not isinstance(arguments, tuple):
             raise UnpicklingError(f"refused to call {function!r}")
-        self._push(function.call(*arguments))
+        self._push(function.call(*[a.kind if isinstance(a, Allowed) and a.kind is not None else a for a in arguments]))
+
+    def _new(self) -> None:
+        arguments, kind = self._pop(), self._pop()
+        if not isinstance(kind, Allowed) or kind.kind is None or not isinstance(arguments, tuple):
+            raise UnpicklingError(f"refused to make an object of {kind!r}")
+        self._push(kind.kind.__new__(kind.kind, *arguments))
 
     def _build(self) -> None:
         state = self._pop()
-        if not self._stack or type(self._stack[-1]) is not OrderedDict or not isinstance(state, dict):
+        target: Any = self._stack[-1] if self._stack else None
+        allowed = any(type(target) is entry.kind for entry in self._globals.values() if isinstance(entry, Allowed)
+                      and entry.kind is not None)
+        if allowed:
+            if hasattr(target, "__setstate__"):
+                target.__setstate__(state)
+            else:
+                target.__dict__.update(state)
+        elif type(target) is not OrderedDict or not isinstance(state, dict):
             raise UnpicklingError("refused to set the state of an object")
-        # The only state that PyTorch's files have: the version numbers of a state_dict. They are not needed.
+        # The only state that PyTorch's own files have: the version numbers of a state_dict. They are not needed.
 
     def _get(self, number: int) -> None:
         self._push(self._memo[number])
@@ -306,10 +321,41 @@ class Reader:
 
 
 class Allowed:
-    """A function that a pickle may call."""
+    """A function that a pickle may call; ``kind``: a class whose objects it may also make and give their state."""
 
-    def __init__(self, call: Callable):
-        self.call = call
+    def __init__(self, call: Callable, kind: type | None = None):
+        self.call, self.kind = call, kind
+
+
+class _Anything:
+    """What a :class:`Scanner` has in place of an object."""
+
+    def __call__(self, *arguments: Any) -> _Anything:
+        return self
+
+
+class Scanner(Reader):
+    """Reads a pickle for its persistent ids alone: what it would make or call is left out."""
+
+    def _global(self, module: str, name: str) -> None:
+        found = self._globals.get((module, name))
+        self._push(_Anything() if found is None or isinstance(found, Allowed) else found)
+
+    def _reduce(self) -> None:
+        self._pop()
+        self._pop()
+        self._push(_Anything())
+
+    _new = _reduce
+
+    def _build(self) -> None:
+        self._pop()
+
+    def _append(self, items: list) -> None:
+        """Nothing is put together."""
+
+    def _set_items(self, items: list) -> None:
+        """Nothing is put together."""
 
 
 def _protocol(reader: Reader) -> None:
@@ -360,8 +406,9 @@ _OPCODES: dict[int, Callable[[Reader], Any]] = {
         "\x90": Reader._add_to_set,
         "c": lambda r: r._global(r._line(), r._line()),
         "\x93": Reader._stack_global,
-        "R": Reader._reduce,
-        "b": Reader._build,
+        "R": lambda r: r._reduce(),
+        "\x81": lambda r: r._new(),
+        "b": lambda r: r._build(),
         "Q": lambda r: r._push(r._persistent(r._pop())),
         "h": lambda r: r._get(r._number("<B")),
         "j": lambda r: r._get(r._number("<I")),

@@ -2,7 +2,8 @@
 
 A file is a zip archive: ``data.pkl`` (a pickle of the structure, in which tensors refer to storages by number),
 ``data/0``, ``data/1``, ... (the storages' bytes), ``byteorder`` and ``version``. PyTorch reads what clgrad writes and
-the other way round. Nothing in a file is ever run.
+the other way round. Files of plain data and tensors are read without running anything; whole objects (modules of users'
+own classes, say) are written by Python's pickle, and read only with ``weights_only=False``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pickle
 import tempfile
 import zipfile
 from collections import Counter, OrderedDict
@@ -20,12 +22,15 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
+from clgrad.archives import Archive, Stream, at_path, opened
 from clgrad.cuda import is_available
 from clgrad.dtypes import dtype
 from clgrad.layout import layout
 from clgrad.nn.parameter import Buffer, Parameter
+from clgrad.objects import Stored, dump
+from clgrad.objects import load as load_whole
 from clgrad.ops import copying
-from clgrad.pickles import Allowed, Call, Global, Persistent, Reader, Writer
+from clgrad.pickles import Allowed, Call, Global, Persistent, Reader, Scanner, Writer
 from clgrad.runtime import canonical, device
 from clgrad.shapes import Size, extent
 from clgrad.tensor import TYPE_NAMES, Tensor
@@ -67,10 +72,17 @@ class _Saving:
         if isinstance(value, np.generic) and not isinstance(value, (np.void, np.object_)):
             return value.item()
         kind = type(value)
-        raise PicklingError(f"save(): cannot save an object of type {kind.__module__}.{kind.__qualname__}: only "
-                            "tensors, "
-                            "parameters, numbers, strings, bytes, None, and lists, tuples, sets and dicts of them can "
-                            "be saved. For a module or an optimizer save its state_dict()")
+        raise NotPlain(f"{kind.__module__}.{kind.__qualname__}")
+
+    def describe(self, value: Any) -> Any:
+        """A tensor or dtype for a pickle of whole objects; NotImplemented for other things."""
+        if isinstance(value, Parameter) and type(value) is Parameter:
+            return _rebuild_parameter, (value.detach(), value.requires_grad, OrderedDict())
+        if isinstance(value, Tensor) and type(value) in (Tensor, Buffer):
+            storage, *rest = self._tensor(value).arguments
+            _, kind, *where = storage.id
+            return _rebuild_tensor, (Stored(("storage", kind.name, *where)), *rest)
+        return NotImplemented
 
     def _tensor(self, value: Any) -> Call:
         if value.grad_fn is not None:
@@ -81,7 +93,7 @@ class _Saving:
         key = (id(value.memory), kind)
         found = self.storages.get(key)
         if found is None:
-            found = self.storages[key] = (str(len(self.storages)), value.memory.read().copy(), value.memory)
+            found = self.storages[key] = (str(len(self.storages)), value.memory.read(), value.memory)
         number, data, _ = found
         storage = Persistent(("storage", Global("torch", _STORAGE_OF[kind]), number, str(value.device),
                               data.nbytes // kind.itemsize))
@@ -90,9 +102,18 @@ class _Saving:
                      OrderedDict()))
 
 
+class NotPlain(PicklingError):
+    """An object that only a pickle of whole objects can hold."""
+
+
 def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2,
          _use_new_zipfile_serialization: bool = True) -> None:
-    """Writes tensors, parameters, and lists, tuples and dicts of them and of plain values to a file.
+    """Writes tensors, and objects that hold them, to a file.
+
+    Tensors, parameters, plain values, and lists, tuples and dicts of them can be read back without running code. Other
+    objects, such as whole modules, are written by Python's pickle, which notes where their classes are defined; reading
+    them takes ``load(..., weights_only=False)``, or :func:`add_safe_globals` for classes that are data. Prefer
+    ``model.state_dict()``.
 
     Tensors that share memory share it in the file. A file with a name is written beside its place first and put there
     when it is complete: an interrupted ``save`` leaves the old one.
@@ -100,9 +121,10 @@ def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2,
     Args:
         obj: what to save, most often ``model.state_dict()``.
         f: a path, or an object with ``write``.
+        pickle_module, pickle_protocol: write by this module's Pickler, with this protocol.
 
     Raises:
-        pickle.PicklingError: something in ``obj`` is of another type.
+        pickle.PicklingError: something in ``obj`` cannot be pickled, such as a lambda.
 
     >>> import clgrad, io
     >>> file = io.BytesIO()
@@ -111,7 +133,7 @@ def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2,
     {'w': tensor([1., 1.])}
     """
     saving = _Saving()
-    structure = Writer(saving.reduce).dump(obj)
+    structure = _structure(obj, saving, pickle_module, pickle_protocol)
     if not isinstance(f, (str, os.PathLike)):
         if not hasattr(f, "write"):
             raise AttributeError(f"expected 'f' to be string, path, or a file-like object with a 'write' attribute, "
@@ -135,6 +157,18 @@ def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2,
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _structure(obj: Any, saving: _Saving, library: Any, protocol: int) -> bytes:
+    if library in (None, pickle):
+        try:
+            return Writer(saving.reduce).dump(obj)
+        except NotPlain:
+            saving.storages.clear()
+    try:
+        return dump(obj, saving.describe, library or pickle, protocol)
+    except (AttributeError, TypeError) as error:
+        raise PicklingError(f"save(): {error}. For a module or an optimizer save its state_dict()") from error
 
 
 def _umask() -> int:
@@ -179,7 +213,7 @@ def _write(f: Any, name: str, structure: bytes, saving: _Saving) -> None:
         record("data.pkl", structure)
         record("byteorder", b"little")
         for number, data, _ in saving.storages.values():
-            record(f"data/{number}", data.tobytes())
+            record(f"data/{number}", data.data)
         record("version", b"3\n")
 
 
@@ -193,55 +227,66 @@ class _Storage:
 
 
 class _Loading:
-    """One call of ``load``: the archive, and the storages that have been read."""
+    """One call of ``load``: the file, and the storages that have been read."""
 
-    def __init__(self, archive: zipfile.ZipFile, map_location: Any):
-        names = archive.namelist()
-        roots = [name[:-len("data.pkl")] for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
-        if len(roots) != 1:
-            raise RuntimeError("load(): the zip archive holds no data.pkl: it was not written by save()")
-        self.archive, self.root, self.map_location = archive, roots[0], map_location
-        self.names = set(names)
+    def __init__(self, archive: Archive | Stream, map_location: Any):
+        self.archive, self.map_location = archive, map_location
         self.storages: dict[str, _Storage] = {}
-        order = self.read("byteorder").strip() if f"{self.root}byteorder" in self.names else b"little"
-        if order not in (b"little", b"big"):
-            raise RuntimeError(f"load(): unknown byte order {order!r}")
-        self.swap = order == b"big"
-
-    def read(self, record: str) -> bytes:
-        """The bytes of a record."""
-        try:
-            return self.archive.read(self.root + record)
-        except (KeyError, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-            raise RuntimeError(f"load(): the file is damaged: cannot read its record {record!r} ({error})") from error
 
     def run(self) -> Any:
-        """The object."""
-        table = {**_GLOBALS, **{("torch", name): kind for name, kind in _STORAGE_TYPES.items()}}
-        return Reader(self.read("data.pkl"), table, self.storage).load()
+        """The object, read without running anything."""
+        table = {**_GLOBALS, **{("torch", name): kind for name, kind in _STORAGE_TYPES.items()}, **safe_table()}
+        self._survey(table)
+        return Reader(self.archive.structure(), table, self.storage).load()
 
-    def storage(self, id: Any) -> _Storage:
-        """The storage of a persistent id."""
-        if not (isinstance(id, tuple) and len(id) == 5 and id[0] == "storage" and isinstance(id[1], _StorageType)
-                and isinstance(id[2], str) and isinstance(id[3], str) and type(id[4]) is int and id[4] >= 0):
+    def run_whole(self, library: Any, arguments: dict) -> Any:
+        """The object, read by Python's pickle."""
+        table = {**_GLOBALS, **{("torch", name): kind for name, kind in _STORAGE_TYPES.items()}}
+        self._survey(table)
+        return load_whole(self.archive.structure(), table, self.storage, library, **arguments)
+
+    def _survey(self, table: dict) -> None:
+        """Of the older layout: which storages there are, because the file does not say where they begin."""
+        archive = self.archive
+        if not isinstance(archive, Stream):
+            return
+
+        def note(id: Any) -> Any:
+            if isinstance(id, tuple) and len(id) == 5 and id[0] == "module":
+                return id[1]
+            kind, key, _, count = self._parts(id)
+            archive.expect(key, count, kind.itemsize)
+            return _Storage(None)
+        Scanner(archive.structure(), table, note).load()
+
+    @staticmethod
+    def _parts(id: Any) -> tuple[dtype, str, str, int]:
+        kind = id[1] if isinstance(id, tuple) and len(id) in (5, 6) and id[0] == "storage" else None
+        if isinstance(kind, str) and kind in _STORAGE_TYPES:
+            kind = _STORAGE_TYPES[kind]
+        if not (isinstance(kind, _StorageType) and isinstance(id[2], str) and isinstance(id[3], str)
+                and type(id[4]) is int and id[4] >= 0):
             raise UnpicklingError(f"unknown persistent id {id!r}"[:200])
-        _, kind, number, location, count = id
-        found = self.storages.get(number)
+        return kind.dtype, id[2], id[3], id[4]
+
+    def storage(self, id: Any) -> Any:
+        """The storage of a persistent id."""
+        if isinstance(id, tuple) and len(id) == 5 and id[0] == "module":
+            return id[1]  # the older layout names a module's class together with its source
+        kind, key, location, count = self._parts(id)
+        found = self.storages.get(key)
         if found is None:
-            if not number.isalnum() or f"{self.root}data/{number}" not in self.names:
-                raise RuntimeError(f"load(): the file is damaged: there is no storage {number!r}")
-            found = self.storages[number] = _Storage(self._flat(kind.dtype, number, location, count))
+            found = self.storages[key] = _Storage(self._flat(kind, key, location, count))
+        if len(id) == 6 and id[5] is not None:
+            _, offset, size = id[5]
+            if not (type(offset) is int and type(size) is int and offset >= 0 and 0 <= size <= count - offset):
+                raise UnpicklingError("a view of a storage that is not within it")
+            return _Storage(found.flat[offset:offset + size])
         return found
 
-    def _flat(self, kind: dtype, number: str, location: str, count: int) -> Any:
-        wanted = count * kind.itemsize
-        size = self.archive.getinfo(f"{self.root}data/{number}").file_size
-        if size < wanted:
-            raise RuntimeError(f"load(): the file is damaged: storage {number} should have {wanted} bytes and has "
-                               f"{size}")
-        data = np.frombuffer(self.read(f"data/{number}"), np.uint8)[:wanted].view(kind.numpy)
-        values = data.byteswap() if self.swap else data.copy()
-        flat = copying.from_array(values, kind, device("cpu"))
+    def _flat(self, kind: dtype, key: str, location: str, count: int) -> Any:
+        data = self.archive.contents(key, count * kind.itemsize).view(kind.numpy)
+        flat = copying.from_array(data.byteswap() if self.archive.swap else data, kind, device("cpu"))
         return self._placed(flat, location)
 
     def _placed(self, flat: Any, location: str) -> Any:
@@ -339,6 +384,8 @@ _GLOBALS: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_parameter"): Allowed(_rebuild_parameter),
     ("torch._utils", "_rebuild_parameter_with_state"): Allowed(_rebuild_parameter),
     ("torch.nn.parameter", "Parameter"): Allowed(_rebuild_parameter),
+    ("clgrad.serialization", "_rebuild_tensor"): Allowed(_rebuild_tensor),
+    ("clgrad.serialization", "_rebuild_parameter"): Allowed(_rebuild_parameter),
     **{("torch", kind.name): kind for kind in dtypes.ALL},
     **{(module, "set"): Allowed(lambda items=(): set(items)) for module in ("__builtin__", "builtins")},
     **{(module, "frozenset"): Allowed(lambda items=(): frozenset(items)) for module in ("__builtin__", "builtins")},
@@ -349,40 +396,81 @@ _GLOBALS: dict[tuple[str, str], Any] = {
 }
 
 
+_safe: dict[tuple[str, str], Any] = {}
+
+
+def safe_table() -> dict[tuple[str, str], Any]:
+    """What :func:`add_safe_globals` allowed, as a table for the reader."""
+    return {name: Allowed(value, value if isinstance(value, type) else None) for name, value in _safe.items()}
+
+
+def add_safe_globals(safe_globals: list) -> None:
+    """Lets files of plain data refer to more classes and functions; their code runs when such a file is read.
+
+    Args:
+        safe_globals: classes and functions, or pairs (object, ``"module.name"`` under which files know it).
+    """
+    for entry in safe_globals:
+        value, name = entry if isinstance(entry, tuple) else (entry, f"{entry.__module__}.{entry.__qualname__}")
+        module, _, last = name.rpartition(".")
+        for known in {module, module.replace("clgrad", "torch", 1), module.replace("numpy._core", "numpy.core")}:
+            _safe[known, last] = value
+
+
+def get_safe_globals() -> list:
+    """The classes and functions that were allowed."""
+    return list(dict.fromkeys(_safe.values()))
+
+
+def clear_safe_globals() -> None:
+    """Allows none of them any more."""
+    _safe.clear()
+
+
+class safe_globals(contextlib.AbstractContextManager):
+    """:func:`add_safe_globals` within a ``with`` block."""
+
+    def __init__(self, safe_globals: list):
+        self._entries = safe_globals
+
+    def __enter__(self) -> safe_globals:
+        self._before = dict(_safe)
+        add_safe_globals(self._entries)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _safe.clear()
+        _safe.update(self._before)
+
+
 def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool | None = None,
          mmap: bool | None = None, **pickle_load_args: Any) -> Any:
-    """Reads what :func:`save` or ``torch.save`` wrote. Only data is read: no file makes this function run code.
+    """Reads what :func:`save` or ``torch.save`` wrote, in today's files and in those from before PyTorch 1.6.
 
     Args:
         f: a path, or an object with ``read`` and ``seek``.
         map_location: where tensors are put: None for where they were saved, a device, a dict from saved to wanted
             devices, or a function of a 1-d tensor on the host and the saved device's name that returns where it is
             now, or None.
-        weights_only: accepted; it is always so.
+        weights_only: read data alone, without running anything (the default); False lets Python's pickle make whole
+            objects, which runs the code that the file names: only for files that you trust.
+        mmap: map a file's storages into memory in place of reading them; changes stay in memory.
+        pickle_module, pickle_load_args: with ``weights_only=False``, whose Unpickler is used, and its arguments.
 
     Raises:
-        pickle.UnpicklingError: the file holds other objects than :func:`save` writes, or is damaged.
+        pickle.UnpicklingError: the file refers to classes or functions that are not data, or is damaged.
         RuntimeError: the file is damaged, or of another format; a device that is not there.
         FileNotFoundError: there is no such file.
     """
-    if pickle_module is not None:
-        raise RuntimeError("load(): pickle_module is not supported: files are read without running code")
-    if isinstance(f, (str, os.PathLike)):
-        with open(f, "rb") as file:
-            return _load(file, map_location, str(f))
-    if not hasattr(f, "read") or not hasattr(f, "seek"):
-        raise AttributeError(f"expected 'f' to be string, path, or a file-like object with 'read' and 'seek' "
-                             "attributes, "
-                             f"got {type(f).__name__}")
-    return _load(f, map_location, type(f).__name__)
+    data_only = weights_only is None or bool(weights_only)
+    if pickle_module is not None and weights_only is None:
+        data_only = False
+    if data_only and pickle_module is not None:
+        raise RuntimeError("Can not safely load weights when explicit pickle_module is specified")
+    if mmap and not isinstance(f, (str, os.PathLike)):
+        raise ValueError("f must be a file path in order to use the mmap argument")
 
-
-def _load(file: Any, map_location: Any, name: str) -> Any:
-    try:
-        archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
-        raise RuntimeError(f"load(): {name} is not a zip archive, so it was not written by save() or by torch.save() "
-                           "since "
-                           f"PyTorch 1.6, or it is damaged ({error})") from error
-    with archive:
-        return _Loading(archive, map_location).run()
+    def read(file: Any, name: str) -> Any:
+        loading = _Loading(opened(file, os.fspath(f) if mmap else None, name), map_location)
+        return loading.run() if data_only else loading.run_whole(pickle_module or pickle, pickle_load_args)
+    return at_path(f, read)

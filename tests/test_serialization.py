@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import pickle
 import zipfile
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import clgrad
+from clgrad import serialization
 from clgrad.pickles import Reader
 
 
@@ -115,22 +117,104 @@ def test_unknown_places():
 def test_saving_is_atomic(tmp_path):
     path = tmp_path / "a.pth"
     clgrad.save({"x": 1}, path)
-    with pytest.raises(pickle.PicklingError, match="builtins.object"):
-        clgrad.save({"x": object()}, path)
+    with pytest.raises(pickle.PicklingError, match="lambda"):
+        clgrad.save({"x": lambda: 1}, path)
     assert clgrad.load(path) == {"x": 1} and [p.name for p in tmp_path.iterdir()] == ["a.pth"]
     with pytest.raises(RuntimeError, match="does not exist"):
         clgrad.save(1, tmp_path / "no" / "a.pth")
 
 
-def test_modules_are_refused(torch):
-    with pytest.raises(pickle.PicklingError, match="state_dict"):
-        saved(clgrad.nn.Linear(2, 2))
-    with pytest.raises(pickle.PicklingError, match="function"):
+class Net(clgrad.nn.Module):
+    """A module of a user's, as a whole-object pickle finds it again."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = clgrad.nn.Linear(2, 3)
+        self.tied = self.fc.weight
+        self.register_buffer("mean", clgrad.ones(2))
+
+    def forward(self, x):
+        return self.fc(x - self.mean)
+
+
+def test_whole_modules():
+    net, x = Net(), clgrad.randn(4, 2)
+    data = saved({"net": net, "options": argparse.Namespace(lr=0.1)})
+    with pytest.raises(pickle.UnpicklingError, match=r"refused to load .*Net.*weights_only=False"):
+        clgrad.load(io.BytesIO(data))
+    found = clgrad.load(io.BytesIO(data), weights_only=False)
+    assert found["net"](x).tolist() == net(x).tolist() and found["options"].lr == 0.1
+    assert found["net"].tied is found["net"].fc.weight and isinstance(found["net"].tied, clgrad.nn.Parameter)
+    with pytest.raises(pickle.PicklingError, match="lambda"):
         saved([lambda: 1])
+
+
+def test_whole_modules_of_pytorch(torch):
+    source = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3), torch.nn.ReLU()).eval()
     file = io.BytesIO()
-    torch.save(torch.nn.Linear(2, 2), file)
-    with pytest.raises(pickle.UnpicklingError, match="refused to load torch.nn.modules.linear.Linear"):
+    torch.save(source, file)
+    with pytest.raises(pickle.UnpicklingError, match="refused to load torch.nn.modules.container.Sequential"):
         clgrad.load(io.BytesIO(file.getvalue()))
+    found = clgrad.load(io.BytesIO(file.getvalue()), weights_only=False)
+    x = np.ones((4, 2), np.float32)
+    np.testing.assert_allclose(found(clgrad.tensor(x)).tolist(), source(torch.tensor(x)).tolist(), atol=1e-6)
+    assert isinstance(found[0], clgrad.nn.Linear) and list(found.state_dict()) == list(source.state_dict())
+
+
+def test_safe_globals():
+    data = saved({"options": argparse.Namespace(lr=0.1, name="x"), "n": np.arange(3), "t": clgrad.ones(1)})
+    with pytest.raises(pickle.UnpicklingError, match=r"refused to load .*add_safe_globals\("):
+        clgrad.load(io.BytesIO(data))
+    arrays = [(clgrad.serialization.np._core.multiarray._reconstruct if hasattr(np, "_core") else None,
+               "numpy._core.multiarray._reconstruct"), np.ndarray, np.dtype, type(np.dtype("int64"))]
+    with serialization.safe_globals([argparse.Namespace, *arrays]):
+        assert argparse.Namespace in serialization.get_safe_globals()
+        found = clgrad.load(io.BytesIO(data))
+    assert vars(found["options"]) == {"lr": 0.1, "name": "x"} and found["n"].tolist() == [0, 1, 2]
+    assert serialization.get_safe_globals() == []
+    serialization.add_safe_globals([argparse.Namespace])
+    assert serialization.get_safe_globals() == [argparse.Namespace]
+    serialization.clear_safe_globals()
+    with pytest.raises(pickle.UnpicklingError, match="refused"):
+        clgrad.load(hostile(pickle.dumps(argparse.Namespace(a=1), 2)))
+
+
+def test_files_from_before_zip_archives(torch, tmp_path):
+    base = torch.arange(12.0).view(3, 4)
+    model = torch.nn.Linear(4, 2)
+    content = {"views": [base, base.t()[1:], base[:0]], "model": model.state_dict(), "p": model.weight, "n": 3,
+               "i": torch.tensor([1, 2], dtype=torch.int16), "b": torch.ones(3).bfloat16()}
+    path = tmp_path / "old.pt"
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    for options in ({}, {"weights_only": False}, {"map_location": "cpu"}):
+        found = clgrad.load(path, **options)
+        assert [t.tolist() for t in found["views"]] == [t.tolist() for t in content["views"]]
+        assert found["views"][1].stride() == (1, 4)
+        assert found["p"].tolist() == model.weight.tolist() and isinstance(found["p"], clgrad.nn.Parameter)
+        assert found["model"]["bias"].tolist() == model.bias.tolist() and found["n"] == 3
+        assert found["i"].tolist() == [1, 2] and found["b"].dtype is clgrad.bfloat16
+    data = path.read_bytes()
+    for end in (30, 200, len(data) - 20):
+        with pytest.raises((RuntimeError, pickle.UnpicklingError), match="damaged|ends"):
+            clgrad.load(io.BytesIO(data[:end]))
+    with pytest.raises(RuntimeError, match="mmap"):
+        clgrad.load(path, mmap=True)
+    torch.save({"evil": Evil()}, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(pickle.UnpicklingError, match="refused to load posix.system"):
+        clgrad.load(path)
+
+
+def test_memory_that_is_mapped(torch, tmp_path):
+    path = tmp_path / "t.pth"
+    torch.save({"t": torch.arange(400000.0), "u": torch.ones(3)}, path)
+    for options in ({}, {"mmap": True}):
+        found = clgrad.load(path, **options)
+        assert found["t"].add_(1)[-1].item() == 400000 and found["u"].tolist() == [1, 1, 1]
+    assert torch.load(path)["t"][0] == 0
+    with pytest.raises(ValueError, match="file path"):
+        clgrad.load(io.BytesIO(path.read_bytes()), mmap=True)
+    with pytest.raises(RuntimeError, match="pickle_module"):
+        clgrad.load(path, pickle_module=pickle, weights_only=True)
 
 
 def test_nesting_is_limited():

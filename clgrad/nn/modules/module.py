@@ -172,6 +172,9 @@ class Module(Hookable, Stateful, Convertible):
 
     def __setstate__(self, fields: dict) -> None:
         self.__dict__.update(fields)
+        for name in HOOKS:  # a pickle of PyTorch's, or an older one, may lack some
+            self.__dict__.setdefault(name, OrderedDict())
+        self.__dict__.setdefault("_hooked", any(self.__dict__[name] for name in HOOKS))
 
     # Text.
 
