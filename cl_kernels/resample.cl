@@ -6,6 +6,10 @@
 //
 // The gradient is the same map with its taps sorted by place instead of by output, so sums have one writer and one
 // order. On a CPU a work-item takes `chunk` lines of `inner` elements, VW at a time; elsewhere it takes one element.
+//
+// resample_rows is for the last axis (inner = 1) on CPUs, where most of the time above would go into short loops: every
+// output has TAPS taps, places[TAPS][m] and weights[TAPS][m], of which those of weight 0 do not count, and a work-item
+// takes rows, VW = 8 outputs at a time.
 
 #ifndef CODE  // code of the dtype
 #define CODE f32
@@ -19,6 +23,9 @@
 #ifndef VW  // lanes of a vector
 #define VW 8
 #endif
+#ifndef TAPS  // of resample_rows; 0: the program holds the other kernel
+#define TAPS 0
+#endif
 #include "types.clh"
 
 #define T PASTE(T_, CODE)
@@ -26,6 +33,41 @@
 #define STORE(p, i, v) PASTE(STORE_, CODE)(p, i, v)
 #define LOAD_V(p, i) PASTE(VLOAD_, CODE)(p, i)
 #define STORE_V(p, i, v) PASTE(VSTORE_, CODE)(p, i, v)
+
+#if TAPS
+
+kernel void resample_rows(global const T *x, global const int *places, global const REAL *weights, global T *y, INDEX o_x,
+                          INDEX o_places, INDEX o_weights, INDEX o_y, INDEX rows, INDEX chunk, INDEX n, INDEX m) {
+    places += o_places;
+    weights += o_weights;
+    const INDEX first = get_global_id(0) * chunk, last = min(first + chunk, rows);
+    for (INDEX row = first; row < last; row++) {
+        global const T *in = x + o_x + row * n;
+        global T *out = y + o_y + row * m;
+        INDEX j = 0;
+        for (; j + VW <= m; j += VW) {
+            VEC(REAL) sum = (VEC(REAL))(0);
+            for (int t = 0; t < TAPS; t++) {
+                global const int *p = places + t * m + j;
+                const VEC(REAL) w = PASTE(vload, VW)(0, weights + t * m + j);
+                const VEC(REAL) v = (VEC(REAL))(LOAD(in, p[0]), LOAD(in, p[1]), LOAD(in, p[2]), LOAD(in, p[3]),
+                                                LOAD(in, p[4]), LOAD(in, p[5]), LOAD(in, p[6]), LOAD(in, p[7]));
+                sum += w != 0 ? w * v : (VEC(REAL))(0);
+            }
+            STORE_V(out, j, sum);
+        }
+        for (; j < m; j++) {
+            REAL sum = 0;
+            for (int t = 0; t < TAPS; t++) {
+                const REAL w = weights[t * m + j];
+                if (w != 0) sum += w * LOAD(in, places[t * m + j]);
+            }
+            STORE(out, j, sum);
+        }
+    }
+}
+
+#else
 
 static inline REAL one(global const T *x, global const int *places, global const REAL *weights, int begin, int end,
                        INDEX from, INDEX inner) {
@@ -62,3 +104,5 @@ kernel void resample(global const T *x, global const int *starts, global const i
     STORE(y, o_y + p, one(x, places, weights, starts[j], starts[j + 1], o_x + outer * n * inner + i, inner));
 #endif
 }
+
+#endif

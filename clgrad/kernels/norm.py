@@ -81,6 +81,6 @@ def _plan(device: Device, name: str, kind: Kind, g: Groups, buffers: int, number
     last: tuple = numbers if numbers else (parts * g.weights,)
     kernel = device.kernel("norm.cl", name, macros,
                            "P" * buffers + letter * (buffers + 7) + (number * 2 if numbers else letter))
-    bound = Bound(kernel, (items,), (1,), buffers, letter * buffers, (*sizes, *last))
     total = g.groups * size
-    return Plan(device, bound, parts, (8 * total, (2 + len(more)) * total * kind.dtype.itemsize))
+    cost = 8 * total, (2 + len(more)) * total * kind.dtype.itemsize
+    return Plan(device, Bound(kernel, (items,), (1,), buffers, letter * buffers, (*sizes, *last), cost), parts, cost)

@@ -6,10 +6,11 @@ from math import prod
 from typing import Any, NamedTuple
 
 from clgrad import dtypes
-from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.autograd.grad_mode import mode
+from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
 from clgrad.dtypes import dtype
 from clgrad.kernels import reduce
-from clgrad.layout import Layout, contiguous_layout
+from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops.copying import blank, cast, empty
 from clgrad.ops.pointwise import node_name
 from clgrad.ops.registry import FUNCTIONS, operator
@@ -76,6 +77,12 @@ def _plan(x: Any, op: str, dims: Shape, result: dtype, correction: float, order:
 
 def spread(g: Any, dims: Shape, keepdim: bool, shape: Shape) -> Any:
     """A gradient of a reduction's result as a view of the input's shape."""
+    if not (mode.enabled and g._requires_grad):
+        # Nothing to record: one layout instead of a chain of views.
+        own = g.layout
+        left = iter(stride for axis, stride in enumerate(own.strides) if not (keepdim and axis in dims))
+        strides = tuple([0 if axis in dims else next(left) for axis in range(len(shape))])
+        return wrap(g.memory, g.offset, layout(tuple(shape), strides, own.dtype, own.device))
     if not keepdim:
         for axis in dims:
             g = g.unsqueeze(axis)

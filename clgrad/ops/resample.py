@@ -16,6 +16,9 @@ from clgrad.ops.copying import empty, from_array
 from clgrad.ops.execute import check_device, execute
 
 
+MOST_TAPS = 16
+
+
 class Taps:
     """A map of ``n`` elements to ``m``: output j is the sum of weights[t] * x[places[t]], t in [starts[j], starts[j+1]).
 
@@ -54,19 +57,39 @@ class Taps:
         found = self._plans.get(key)
         if found is None:
             device = check_device(self.name, x)
-            plan = kernels.plan(device, own.dtype, prod(own.shape[:axis]), self.n, self.m, prod(own.shape[axis + 1:]),
-                                len(self.places))
-            found = self._plans[key] = plan, self._on(own.device, own.dtype.compute if own.dtype.is_floating_point
-                                                      else own.dtype)
+            outer, inner = prod(own.shape[:axis]), prod(own.shape[axis + 1:])
+            count = int(np.diff(self.starts).max(initial=0))
+            # Rows with up to twice as many taps as needed are still faster than loops of varying length.
+            in_rows = device.is_cpu and inner == 1 and self.m and count and count * self.m <= 3 * len(self.places)
+            if in_rows and own.dtype.is_floating_point and count <= MOST_TAPS:
+                plan = kernels.rows_plan(device, own.dtype, outer, self.n, self.m, count)
+            else:
+                plan, count = kernels.plan(device, own.dtype, outer, self.n, self.m, inner, len(self.places)), 0
+            kind = own.dtype.compute if own.dtype.is_floating_point else own.dtype
+            found = self._plans[key] = plan, self._on(own.device, kind, count)
         return found
 
-    def _on(self, place: Any, kind: dtype) -> tuple:
-        key = (place, kind)
+    def _on(self, place: Any, kind: dtype, count: int) -> tuple:
+        """The tables on a device: with a count of taps for all outputs without ``starts``."""
+        key = (place, kind, count)
         found = self._plans.get(key)
         if found is None:
-            arrays = ((self.starts, dtypes.int32), (self.places, dtypes.int32), (self.weights, kind))
-            found = self._plans[key] = tuple([_uploaded(a, k, place) for a, k in arrays])
+            tables = [(self.places, dtypes.int32), (self.weights, kind)]
+            if count:
+                tables = [(np.ascontiguousarray(t.T).reshape(-1), k) for t, k in
+                          zip(self._even(count), (dtypes.int32, kind), strict=True)]
+            else:
+                tables = [(self.starts, dtypes.int32), *tables]
+            found = self._plans[key] = tuple([_uploaded(a, k, place) for a, k in tables])
         return found
+
+    def _even(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Places and weights as (m, count); where an output has fewer taps, the others have weight 0."""
+        places, weights = np.zeros((self.m, count), np.int64), np.zeros((self.m, count))
+        outputs = np.repeat(np.arange(self.m), np.diff(self.starts))
+        number = np.arange(len(self.places)) - self.starts[outputs]
+        places[outputs, number], weights[outputs, number] = self.places, self.weights
+        return places, weights
 
 
 def _uploaded(values: np.ndarray, kind: dtype, place: Any) -> Any:
