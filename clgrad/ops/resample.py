@@ -15,8 +15,7 @@ from clgrad.kernels import resample as kernels
 from clgrad.ops.copying import empty, from_array
 from clgrad.ops.execute import check_device, execute
 
-
-MOST_TAPS = 16
+MOST_TAPS = 16  # of an output, for the kernel that walks rows
 
 
 class Taps:
