@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import norms, sequences
+from benchmarks import norms, places, sequences
 from benchmarks.measure import Row, tensors, values
 
 
@@ -218,4 +218,4 @@ def _checkpoint(library: Any) -> Callable:
 GROUPS = {"pointwise": pointwise, "sum": reductions, "softmax": softmaxes, "gemm": products, "conv2d": convolutions,
           "pool": pools, "training": training,
           "loading": loading,
-          **norms.GROUPS, **sequences.GROUPS}
+          **norms.GROUPS, **places.GROUPS, **sequences.GROUPS}

@@ -48,8 +48,8 @@
 #include "types.clh"
 
 #define ELEMENT PASTE(T_, CODE)
-#define ELEMENTS(name) __global ELEMENT *name
-#define INDICES(code, name) __global const T_##code *name
+#define ELEMENTS(name) __global ELEMENT *restrict name /* x and v lie apart */
+#define INDICES(code, name) __global const T_##code *restrict name
 #define STATUS __global int *status
 #define LOAD(p, i) PASTE(LOAD_, CODE)(p, i)
 #define STORE(p, i, v) PASTE(STORE_, CODE)(p, i, v)

@@ -85,7 +85,8 @@ def _renormalize(input: Any, weight: Any, max_norm: float, norm_type: float) -> 
     with no_grad():
         flat, table = input.reshape(-1), weight.detach()
         rows = table.index_select(0, flat)
-        norms = rows.norm(norm_type, 1, keepdim=True)
+        norms = (rows.abs().amax(1, keepdim=True) if norm_type == float("inf") else
+                 rows.abs().pow(norm_type).sum(1, keepdim=True).pow(1 / norm_type))
         factor = FUNCTIONS["where"](norms > max_norm, max_norm / (norms + 1e-7), norms.new_ones(()))
         if flat.layout.numel:
             weight.index_copy_(0, flat, rows * factor)

@@ -110,7 +110,7 @@ def unravel_index(indices: Any, shape: Any) -> tuple:
     """Places in a flattened tensor as coordinates in one of ``shape``."""
     sizes = [shape] if isinstance(shape, int) else list(shape)
     if indices.layout.dtype.category != 1:
-        raise ValueError(f"torch.unravel_index(): 'indices' expected to be integer dtype, but got {indices.layout.dtype}")
+        raise TypeError(f"torch.unravel_index(): 'indices' expected to be integer dtype, but got {indices.layout.dtype}")
     if any(not isinstance(s, int) for s in sizes):
         raise TypeError("torch.unravel_index(): 'shape' should be int or sequence of ints")
     if any(s < 0 for s in sizes):

@@ -8,12 +8,13 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, mark_changed, needs_graph, rebase, wrap
 from clgrad.kernels import indexed
-from clgrad.layout import layout
+from clgrad.layout import Layout, layout
 from clgrad.ops.copying import array_over, cast, empty, full
 from clgrad.ops.execute import check_device, execute
 from clgrad.shapes import Shape, broadcast_strides
 
 _plans: dict[tuple, indexed.Plan] = {}
+_spread: dict[tuple, Layout] = {}
 _FEW = 4096  # indices that are looked at on the host where that costs nothing
 
 
@@ -58,9 +59,13 @@ class Places:
 
 def spread(index: Any, common: Shape, lead: int, rest: int, shape: Sequence[int]) -> Any:
     """A tensor of indices as one of ``shape``: broadcast to ``common``, with ``lead`` and ``rest`` dimensions around."""
-    own = index.layout
-    strides = (0,) * lead + broadcast_strides(own.shape, own.strides, common) + (0,) * rest
-    return wrap(index.storage, index.offset, layout(tuple(shape), strides, own.dtype, own.device))
+    own, target = index.layout, tuple(shape)
+    key = (own, common, lead, target)
+    wide = _spread.get(key)
+    if wide is None:
+        strides = (0,) * lead + broadcast_strides(own.shape, own.strides, common) + (0,) * rest
+        wide = _spread[key] = layout(target, strides, own.dtype, own.device)
+    return wrap(index.storage, index.offset, wide)
 
 
 def expanded(x: Any, shape: Shape) -> Any:
@@ -78,15 +83,21 @@ def check_range(index: Any, size: int, message: Callable[[int], Exception], *, n
     own = index.layout
     if not 0 < own.numel <= _FEW:
         return
-    data = index.storage.known()
+    storage = index.storage
+    # Indices that were looked at before, and were fine, are not looked at again: the kernel checks them anyway.
+    seen = (storage.version, index.offset, own, size, negative)
+    if storage.checked == seen:
+        return
+    data = storage.known()
     if data is None:
         return
+    storage.checked = seen
     places = array_over(index, data)
     low, high = int(places.min()), int(places.max())
-    if high >= size:
-        raise message(high)
-    if low < (-size if negative else 0):
-        raise message(low)
+    bad = high if high >= size else low if low < (-size if negative else 0) else None
+    if bad is not None:
+        storage.checked = None
+        raise message(bad)
 
 
 def out_of_range(name: str, dim: int, size: int, kind: type[Exception] = IndexError) -> Callable[[int], Exception]:

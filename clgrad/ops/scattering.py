@@ -226,7 +226,7 @@ def _slices(name: str, x: Any, dim: int, index: Any, source: Any = None) -> tupl
     axis = normalize_dim(dim, x.layout.ndim)
     x = x if x.layout.ndim else x.view(1)
     size = x.layout.shape[axis]
-    error = RuntimeError if name == "index_add" else IndexError
+    error = RuntimeError if name == "index_add" and x.layout.ndim > 1 else IndexError
     check_range(index, size, out_of_range(name, axis, size, error), negative=name == "index_fill")
     if source is not None:
         _check_source(name, x, axis, index, source)
@@ -310,7 +310,7 @@ def put_(input: Any, index: Any, source: Any, accumulate: bool = False, *, in_pl
         raise RuntimeError(f"put_(): self and source expected to have the same dtype, but got self.dtype = "
                            f"{input.layout.dtype.name} and source.dtype = {source.layout.dtype.name}")
     if index.layout.numel != source.layout.numel:
-        raise RuntimeError(f"put_(): Expected source and index to have the same number of elements, but got source with "
+        raise IndexError(f"put_(): Expected source and index to have the same number of elements, but got source with "
                            f"{source.layout.numel} elements and index with {index.layout.numel} elements")
     flat, places = taken("put_", input, index)
     work = add if accumulate else put

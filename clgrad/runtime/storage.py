@@ -62,6 +62,7 @@ class Storage:
 
     # What few storages have stays in the class, so that making one is cheap.
     version = 0
+    checked: Any = None  # what was found in order when somebody looked at the contents, with its version
     _host: np.ndarray | None = None
     _fill: np.generic | None = None
     _foreign = False
