@@ -226,9 +226,11 @@ def arange(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         default = out.layout.dtype
     if options.dtype is dtypes.bool:
         raise NotImplementedError("arange() is not implemented for 'bool'")
+    kind = kind_of(options.dtype, default)
+    if floating and not kind.is_floating_point and all(math.isfinite(v) for v in (start, end, step)) and int(step):
+        start, end, step, floating = int(start), int(end), int(step), False  # as PyTorch: numbers become integers first
     values = _progression(start, end, step, floating)
-    return checked(_into(tensor(values, dtype=kind_of(options.dtype, default), device=options.device), out),
-                    options.requires_grad)
+    return checked(_into(tensor(values, dtype=kind, device=options.device), out), options.requires_grad)
 
 
 def _progression(start: Any, end: Any, step: Any, floating: bool) -> np.ndarray:
@@ -265,6 +267,8 @@ def _number(value: Any) -> Any:
 def linspace(start: Any, end: Any, steps: int, *, out: Any = None, **kwargs: Any) -> Any:
     """``steps`` evenly spaced values from ``start`` to ``end``, both included."""
     options = _options(kwargs)
+    if not kind_of(options.dtype).is_floating_point:
+        start, end = int(_number(start)), int(_number(end))
     values = _linear("linspace", start, end, steps)
     return checked(_into(tensor(values, dtype=kind_of(options.dtype), device=options.device), out),
                     options.requires_grad)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.ops.copying import clone
+from clgrad.autograd.graph import attach, needs_graph
+from clgrad.ops.copying import blank, clone
 from clgrad.ops.registry import FUNCTIONS, METHODS, operator
 from clgrad.ops.views import as_strided
 
@@ -123,6 +124,19 @@ def as_strided_copy(input: Any, size: Any, stride: Any, storage_offset: int | No
 @operator("as_strided_scatter")
 def as_strided_scatter(input: Any, src: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
     """A copy of ``input`` with ``src`` in the window that :func:`as_strided` shows."""
-    made = clone(input)
-    as_strided(made, size, stride, storage_offset).copy_(src)
+    start = storage_offset or 0
+
+    def window(x: Any) -> Any:
+        return as_strided(x, size, stride, x.offset + start)
+    made = clone(input.detach())
+    window(made).copy_(src.detach())
+    if needs_graph(input, src):
+        own, wanted = made.layout, src.layout.shape
+
+        def backward(g: Any) -> tuple:
+            same = blank(own).copy_(g) if g.layout.strides != own.strides else g
+            rest = as_strided_scatter(same, FUNCTIONS["zeros"](wanted, dtype=own.dtype, device=own.device), size, stride,
+                                      start)
+            return rest, window(same).reshape(wanted)
+        attach(made, "AsStridedScatter", (input, src), backward)
     return made
