@@ -77,31 +77,6 @@ def with_operators(cls: type) -> type:
     return cls
 
 
-class _TensorStorage:
-    """``tensor.storage``: called it gives the typed storage; its attributes are those of the memory."""
-
-    def __init__(self, tensor: Any):
-        object.__setattr__(self, "tensor", tensor)
-
-    def __call__(self) -> TypedStorage:
-        tensor = self.tensor
-        return TypedStorage(wrap_storage=tensor.untyped_storage(), dtype=tensor.layout.dtype)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(object.__getattribute__(self, "tensor").memory, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self.tensor.memory, name, value)
-
-
-class _StorageMethod:
-    def __get__(self, tensor: Any, owner: Any = None) -> Any:
-        return self if tensor is None else _TensorStorage(tensor)
-
-    def __set__(self, tensor: Any, value: Any) -> None:
-        tensor.memory = value.tensor.memory if isinstance(value, _TensorStorage) else value
-
-
 @with_operators
 class Tensor(HostAccess, History, Conversion, concrete=True):
     """An n-dimensional array of one dtype on one device, on which operations are recorded for gradients.
@@ -269,7 +244,9 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         """Whether the dtype has a sign."""
         return self.layout.dtype.is_signed
 
-    storage = _StorageMethod()
+    def storage(self) -> TypedStorage:
+        """The elements that this tensor is a window on."""
+        return TypedStorage(wrap_storage=self.untyped_storage(), dtype=self.layout.dtype)
 
     def get_device(self) -> int:
         """The number of the GPU, -1 for others."""

@@ -37,6 +37,8 @@ LONGEST = 500
 # Files that were longer when the rule was written: they may not grow beyond these lengths.
 LONGER = {"nn/modules/module.py": 515, "optim/lr_scheduler.py": 540}
 DEVICE_CODE = re.compile(r"__kernel\b|__global\b|\bget_(global|local|group)_id\s*\(")
+# ``storage`` is PyTorch's method; what a tensor stands on is its ``memory``.
+STORAGE_AS_ATTRIBUTE = re.compile(r"\b(?!clgrad\b|torch\b|runtime\b|self\b)\w+\.storage\b(?!\()")
 # Preludes are generated; the trial that finds out whether a driver works must not depend on the rest of the package.
 MAY_HOLD_DEVICE_CODE = {"kernels/elementwise.py", "kernels/optimizer.py"}
 
@@ -96,6 +98,8 @@ def violations(file: str, source: str) -> list[str]:
                and isinstance(node.value, str)]
     if file not in MAY_HOLD_DEVICE_CODE and any(DEVICE_CODE.search(text) for text in strings):
         found.append(f"{file} holds OpenCL C: that lives in cl_kernels/")
+    if STORAGE_AS_ATTRIBUTE.search(source):
+        found.append(f"{file} uses a tensor's storage as an attribute: it is called memory")
     lines = source.count("\n")
     if lines > LONGER.get(file, LONGEST):
         found.append(f"{file} has {lines} lines, more than {LONGER.get(file, LONGEST)}")
@@ -135,6 +139,7 @@ def test_no_module_imports_itself_in_a_circle():
     ("ops/views.py", "import torch\n", "torch"),
     ("kernels/gemm.py", "S = '__kernel void f() {}'\n", "OpenCL C"),
     ("kernels/gemm.py", "\n" * 501, "501 lines"),
+    ("ops/views.py", "buffer = x.storage.buffer\n", "memory"),
 ])
 def test_a_planted_violation_is_found(file, source, complaint):
     found = violations(file, source)

@@ -231,7 +231,7 @@ def masked_scatter(input: Any, mask: Any, source: Any, *, in_place: bool = False
                            f"{marked.count} elements, but it has {source.layout.numel}")
     values = source.reshape(-1)[:marked.count]
     x = input.expand(shape).reshape(-1)
-    shared = in_place and x.storage is input.storage
+    shared = in_place and x.memory is input.memory
     result = put("MaskedScatter", x, values, _flat_places("masked_scatter", marked.flat()), in_place=shared)
     if shared:
         return input

@@ -65,13 +65,13 @@ def spread(index: Any, common: Shape, lead: int, rest: int, shape: Sequence[int]
     if wide is None:
         strides = (0,) * lead + broadcast_strides(own.shape, own.strides, common) + (0,) * rest
         wide = _spread[key] = layout(target, strides, own.dtype, own.device)
-    return wrap(index.storage, index.offset, wide)
+    return wrap(index.memory, index.offset, wide)
 
 
 def expanded(x: Any, shape: Shape) -> Any:
     """A broadcast window on the memory of ``x``, outside of the graph."""
     own = x.layout
-    return wrap(x.storage, x.offset,
+    return wrap(x.memory, x.offset,
                 layout(tuple(shape), broadcast_strides(own.shape, own.strides, shape), own.dtype, own.device))
 
 
@@ -83,7 +83,7 @@ def check_range(index: Any, size: int, message: Callable[[int], Exception], *, n
     own = index.layout
     if not 0 < own.numel <= _FEW:
         return
-    storage = index.storage
+    storage = index.memory
     # Indices that were looked at before, and were fine, are not looked at again: the kernel checks them anyway.
     seen = (storage.version, index.offset, own, size, negative)
     if storage.checked == seen:
@@ -150,7 +150,7 @@ def combine(operation: str, x: Any, v: Any, places: Places) -> None:
     """
     kind = x.layout.dtype
     v = cast(v, kind) if v.layout.dtype is not kind else v
-    if v.storage is x.storage:
+    if v.memory is x.memory:
         v = v.detach().clone()
     narrow = operation != "put" and kind is not kind.compute
     target = cast(x.detach(), kind.compute) if narrow else x
@@ -175,10 +175,10 @@ def changed(node: str, x: Any, others: Sequence[Any], write: Callable[[Any], Non
             attach(out, node, (x, *others), backward, saved)
         return out
     check_in_place(x, recorded)
-    history = wrap(x.storage, x.offset, x.layout)
+    history = wrap(x.memory, x.offset, x.layout)
     if recorded:
         made = attach(history, node, (x, *others), backward, saved)
-    write(wrap(x.storage, x.offset, x.layout))
+    write(wrap(x.memory, x.offset, x.layout))
     mark_changed(x)
     if recorded:
         rebase(x, made, history)

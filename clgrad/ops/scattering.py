@@ -317,7 +317,7 @@ def put_(input: Any, index: Any, source: Any, accumulate: bool = False, *, in_pl
     values = source.reshape(index.layout.shape)
     if not in_place:
         return work("Put", flat, values, places).view(input.layout.shape)
-    if flat.storage is input.storage:
+    if flat.memory is input.memory:
         work("Put", flat, values, places, in_place=True)
         return input
     return input.copy_(work("Put", flat, values, places).view(input.layout.shape))
