@@ -24,7 +24,8 @@ FLOORS = [
      "conversion", "tensor", "typed", "info", "windows"],
     ["nn", "optim", "utils", "serialization", "pickles", "cuda", "vision", "multiprocessing",
      "autograd.functional", "func", "random", "settings", "backends", "accelerator", "mps", "xpu", "cpu", "signal",
-     "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "objects"],
+     "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "objects",
+     "safetensors", "profiler"],
     ["", "__main__", "compat"],
 ]
 # Libraries stand side by side: of each other they see the public names only.

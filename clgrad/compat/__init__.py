@@ -15,6 +15,8 @@ ModuleNotFoundError or AttributeError with its name: nothing falls through to an
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -23,6 +25,7 @@ import clgrad
 from clgrad import vision
 from clgrad.compat.facade import Facade
 from clgrad.compat.finder import Finder
+from clgrad.compat.names import BELOW_MODULES
 from clgrad.compat.standins import version
 
 __all__ = ["install", "installed"]
@@ -53,6 +56,9 @@ def install() -> None:
     sys.meta_path.insert(0, _FINDER)
     sys.modules["torch"] = Facade("torch", clgrad, version.__version__)
     sys.modules["torchvision"] = Facade("torchvision", vision, version.VISION)
+    for name, target in BELOW_MODULES.items():
+        if importlib.util.find_spec(target) is not None:
+            sys.modules[name] = importlib.import_module(target)
     if _PATH not in sys.path:
         sys.path.append(_PATH)
     known = os.environ.get("PYTHONPATH", "")

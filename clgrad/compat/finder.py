@@ -9,7 +9,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from clgrad.compat.names import MISSING, ROOTS, mapped
+from clgrad.compat.names import MISSING, RENAMED, ROOTS, mapped
 
 
 class _Alias(Loader):
@@ -36,7 +36,7 @@ class Finder(MetaPathFinder):
     def find_spec(self, fullname: str, path: Sequence[str] | None = None,
                   target: ModuleType | None = None) -> ModuleSpec | None:
         """The description of a module of PyTorch's; ModuleNotFoundError where clgrad has none."""
-        if fullname.partition(".")[0] not in ROOTS:
+        if fullname.partition(".")[0] not in ROOTS and fullname not in RENAMED:
             return None
         found = mapped(fullname)
         if found is None:

@@ -30,7 +30,12 @@ RENAMED = {
     **{f"torchvision.models.{name}": "clgrad.vision.models" for name in (
         "alexnet", "mobilenetv2", "squeezenet", "vgg", "_api", "_utils")},
     "torchvision.datasets.utils": "clgrad.downloads",
+    "safetensors.torch": "clgrad.safetensors",
 }
+
+# Modules below ones that are no packages in clgrad: they are put in place when the mapping is installed.
+BELOW_MODULES = {"torch.cuda.amp": "clgrad.amp", "torch.cuda.amp.grad_scaler": "clgrad.amp",
+                 "torch.cuda.amp.autocast_mode": "clgrad.amp", "torch.autograd.profiler": "clgrad.profiler"}
 
 # What clgrad has nothing for, with the reason.
 MISSING = {

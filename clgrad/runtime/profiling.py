@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from typing import Any, NamedTuple
 
@@ -14,6 +15,14 @@ class KernelTime(NamedTuple):
 
     name: str
     launches: int
+    seconds: float
+
+
+class Span(NamedTuple):
+    """One launch on the host's clock (``time.perf_counter``): when the device began with it, and for how many seconds."""
+
+    name: str
+    start: float
     seconds: float
 
 
@@ -33,6 +42,7 @@ class Profile:
     def __init__(self, device: Device):
         self.device = device
         self._events: list[tuple[str, Any]] = []
+        self._enqueued: list[float] = []
         self._submitted = 0
 
     def __enter__(self) -> Profile:
@@ -55,6 +65,16 @@ class Profile:
 
     def _record(self, kernel: Kernel, event: Any) -> None:
         self._events.append((kernel.name, event))
+        self._enqueued.append(time.perf_counter())
+
+    def spans(self) -> list[Span]:
+        """Every launch, on the host's clock."""
+        times = [event.profile for _, event in self._events]
+        # The device's clock begins somewhere else: a launch is queued just before it is noted here.
+        offsets = sorted(host - t.queued * 1e-9 for host, t in zip(self._enqueued, times, strict=True))
+        offset = offsets[0] if offsets else 0.0
+        return [Span(name, t.start * 1e-9 + offset, (t.end - t.start) * 1e-9)
+                for (name, _), t in zip(self._events, times, strict=True)]
 
     def kernels(self) -> list[KernelTime]:
         """The kernels that ran, the most expensive first."""

@@ -1,0 +1,46 @@
+"""Tables of layers; events for TensorBoard."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import clgrad
+from clgrad.utils import summary
+from clgrad.utils.tensorboard import SummaryWriter
+
+
+def test_summary(capsys):
+    net = clgrad.nn.Sequential(clgrad.nn.Conv2d(1, 4, 3), clgrad.nn.BatchNorm2d(4), clgrad.nn.Sequential(clgrad.nn.ReLU()))
+    net[0].weight.requires_grad_(False)
+    mean = net[1].running_mean.tolist()
+    found = summary(net, (2, 1, 8, 8))
+    assert capsys.readouterr().out.strip() == str(found)
+    assert (found.total_params, found.trainable_params) == (48, 12) and net.training and net[1].running_mean.tolist() == mean
+    assert [(layer.kind, layer.depth, layer.output) for layer in found.layers] == [
+        ("Sequential", 0, (2, 4, 6, 6)), ("Conv2d", 1, (2, 4, 6, 6)), ("BatchNorm2d", 1, (2, 4, 6, 6)),
+        ("Sequential", 1, (2, 4, 6, 6)), ("ReLU", 2, (2, 4, 6, 6))]
+    both = summary(clgrad.nn.Bilinear(2, 3, 4), input_data=[clgrad.ones(5, 2), clgrad.ones(5, 3)], verbose=0)
+    assert both.layers[0].output == (5, 4)
+    assert summary(clgrad.nn.Embedding(3, 2), (4,), dtypes=[clgrad.int64], verbose=0).layers[0].output == (4, 2)
+    with pytest.raises(ValueError, match="input_size or input_data"):
+        summary(net)
+
+
+def test_tensorboard(tmp_path):
+    pytest.importorskip("tensorboardX")
+    with SummaryWriter(tmp_path / "run") as writer:
+        writer.add_scalar("loss", clgrad.tensor(0.5, requires_grad=True), 1)
+        writer.add_scalars("both", {"a": clgrad.tensor(1), "b": 2.0}, 1)
+        writer.add_image("image", clgrad.rand(3, 4, 5), 1)
+        writer.add_histogram("weights", clgrad.randn(10), 1)
+        with pytest.warns(UserWarning, match="no tracer"):
+            writer.add_graph(None)
+        writer.flush()
+        assert writer.log_dir == writer.get_logdir() == str(tmp_path / "run")
+    files = list((tmp_path / "run").glob("events*"))
+    assert len(files) == 1
+    data = files[0].read_bytes()
+    assert all(word in data for word in (b"loss", b"image", b"weights", np.float32(0.5).tobytes()))
+    with pytest.raises(AttributeError):
+        _ = writer.no_such_method
