@@ -33,21 +33,7 @@
 
 #include "types.clh"
 #include "math.clh"
-
-/* VW lanes of which only `left` exist: the others repeat the last one, so that nothing beyond it is read. */
-#define PARTIAL(code, name, p, step)                                                   \
-  {                                                                                    \
-    CALC lanes[VW];                                                                    \
-    for (int l = 0; l < VW; l++) lanes[l] = (CALC)LOAD_##code(p, (i + min(l, left - 1)) * (step)); \
-    name = VLOAD(lanes, 0);                                                            \
-  }
-
-#define PARTIAL_STORE(code, type, p, step, value)                                      \
-  {                                                                                    \
-    type lanes[VW];                                                                    \
-    VSTORE(lanes, 0, value);                                                           \
-    for (int l = 0; l < left; l++) STORE_##code(p, (i + l) * (step), lanes[l]);        \
-  }
+#include "partial.clh"
 
 __kernel void KERNEL_NAME(PARAMETERS) {
   INDEX begin = get_global_id(0) * CHUNK;

@@ -10,6 +10,7 @@ from clgrad.dtypes import dtype
 from clgrad.kernels import optimizer
 from clgrad.layout import Layout, contiguous_layout
 from clgrad.ops import copying, pointwise
+from clgrad.ops.update_rule import UpdateRule
 from clgrad.runtime import Device, settle
 from clgrad.shapes import is_dense
 
@@ -53,36 +54,34 @@ class _Step:
 _steps: dict[tuple, _Step] = {}
 
 
-def step(rule: str, flags: tuple[tuple[str, int], ...], states: str, rows: Sequence[tuple], numbers: tuple) -> None:
+def step(rule: UpdateRule, rows: Sequence[tuple], numbers: dict[str, float]) -> None:
     """Changes parameters and states in place as an optimizer does.
 
     Args:
-        rule: "SGD", "ADAM", "RMSPROP" or "ADAGRAD"; see ``optimizer.cl`` for its flags, states and numbers.
-        flags: macros that choose its variant.
-        states: the letters of the states in use, of "abc".
-        rows: for each parameter (parameter, gradient, *states).
-        numbers: lr, decay, s0, s1, ...; what is missing is 0.
+        rule: what is computed.
+        rows: for each parameter (parameter, gradient, *states of the rule).
+        numbers: the rule's scalars by name.
     """
     tensors = [t for row in rows for t in row]
     if not tensors:
         return
-    key = (rule, flags, states, tuple([t.layout for t in tensors]))
+    key = (rule, tuple([t.layout for t in tensors]))
     known = _steps.get(key)
     if known is None:
-        known = _steps[key] = _prepare(rule, flags, states, rows)
-    width = 2 + len(states)
-    written = (True, False, *(True,) * len(states))
+        known = _steps[key] = _prepare(rule, rows)
+    width = 2 + len(rule.states)
+    written = tuple([name in rule.written for name in ("p", "g", *rule.states)])
     originals = [(n, tensors[n]) for n, _ in known.stand_ins]
     for n, layout in known.stand_ins:
         tensors[n] = _stand_in(tensors[n], layout)
-    numbers = numbers + (0.0,) * (optimizer.SCALARS - len(numbers))
+    values = tuple([float(numbers[name]) for name in rule.scalars])
     for launch in known.launches:
-        launch.run(tensors, written, numbers)
+        launch.run(tensors, written, values)
     for n, original in originals:
-        if n % width != 1:
+        if written[n % width]:
             pointwise.run_into(copying.COPY, (tensors[n],), (), original)
     for place, t in enumerate(tensors):
-        if place % width != 1:
+        if written[place % width]:
             t.memory.wrote(not t._untracked)
 
 
@@ -97,8 +96,9 @@ def state_like(parameter: Any, value: float) -> Any:
 
 
 def counter(value: float) -> Any:
-    """A 0-d float32 tensor on the host, as which PyTorch's optimizers keep the number of steps."""
-    return copying.full((), value, dtypes.float32, copying.device("cpu"))
+    """A 0-d tensor on the host, as which PyTorch's optimizers keep the number of steps."""
+    kind = dtypes.get_default_dtype()
+    return copying.full((), value, kind if kind is dtypes.float64 else dtypes.float32, copying.device("cpu"))
 
 
 def _stand_in(t: Any, layout: Layout) -> Any:
@@ -107,10 +107,11 @@ def _stand_in(t: Any, layout: Layout) -> Any:
     return made
 
 
-def _prepare(rule: str, flags: tuple, states: str, rows: Sequence[tuple]) -> _Step:
+def _prepare(rule: UpdateRule, rows: Sequence[tuple]) -> _Step:
     stand_ins: list[tuple[int, Layout]] = []
     groups: dict[tuple[Device, dtype], list[int]] = {}
-    width = 2 + len(states)
+    width = 2 + len(rule.states)
+    body = optimizer.Body(rule.c, rule.states, rule.loaded, rule.written, rule.scalars, rule.cost)
     for number, row in enumerate(rows):
         own = row[0].layout
         if not own.dtype.is_floating_point:
@@ -130,12 +131,12 @@ def _prepare(rule: str, flags: tuple, states: str, rows: Sequence[tuple]) -> _St
             groups.setdefault((own.device.compute, own.dtype), []).append(number)
     launches = []
     for (device, kind), members in groups.items():
-        most = optimizer.capacity(device, states)
+        most = optimizer.capacity(device, body)
         for start in range(0, len(members), most):
             part = members[start:start + most]
             sizes = [rows[number][0].layout.numel for number in part]
 
             def make(offsets: bool, device: Any = device, kind: Any = kind, sizes: Any = sizes) -> optimizer.Plan:
-                return optimizer.plan(device, rule, flags, kind, states, sizes, offsets=offsets)
+                return optimizer.plan(device, body, kind, sizes, offsets=offsets)
             launches.append(_Launch([number * width + place for number in part for place in range(width)], make))
     return _Step(launches, stand_ins)

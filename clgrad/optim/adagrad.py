@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from clgrad.ops import optimizer_step
-from clgrad.optim.optimizer import Optimizer, check
+from clgrad.optim.fused import FusedOptimizer, descent
+from clgrad.optim.settings import check, check_fused, check_lr
 
 
-class Adagrad(Optimizer):
+class Adagrad(FusedOptimizer):
     """Adagrad (Duchi et al. 2011): steps of lr * g / (sqrt(sum of g^2) + eps).
 
     Args:
@@ -19,16 +20,19 @@ class Adagrad(Optimizer):
         weight_decay: added to the gradient times the parameter. Default: 0.
         initial_accumulator_value: where the sum begins. Default: 0.
         eps: added to the denominator. Default: 1e-10.
-        maximize: go up the gradient. Default: False.
+        maximize, differentiable: as in :class:`clgrad.optim.Adam`.
+        foreach, fused: accepted; all parameters are changed by one launch anyway.
 
     Raises:
         ValueError: a setting out of its range.
     """
 
+    STATES = ("sum",)
+
     def __init__(self, params: Iterable[Any], lr: Any = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
                  initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
                  maximize: bool = False, differentiable: bool = False, fused: bool | None = None):
-        check("learning rate", lr, float(lr) >= 0.0)
+        check_lr(lr)
         check("lr_decay value", lr_decay, lr_decay >= 0.0)
         check("weight_decay value", weight_decay, weight_decay >= 0.0)
         check("initial_accumulator_value value", initial_accumulator_value, initial_accumulator_value >= 0.0)
@@ -37,28 +41,21 @@ class Adagrad(Optimizer):
             "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
             "initial_accumulator_value": initial_accumulator_value, "foreach": foreach, "maximize": maximize,
             "differentiable": differentiable, "fused": fused})
+        check_fused(fused, foreach, differentiable)
         for group in self.param_groups:
             shared = optimizer_step.counter(0)
             for p in group["params"]:
                 self.state[p]["step"] = shared
-                self.state[p]["sum"] = optimizer_step.state_like(p, initial_accumulator_value)
+                self._fill(p, self.state[p], group, self.STATES)
 
-    def _update(self, group: dict[str, Any]) -> None:
-        rows, states = [], []
-        for p in group["params"]:
-            g = p.grad
-            if g is None:
-                continue
-            state = self.state[p]
-            if "sum" not in state:
-                state["step"] = optimizer_step.counter(0)
-                state["sum"] = optimizer_step.state_like(p, group["initial_accumulator_value"])
-            states.append(state)
-            rows.append((p, g, state["sum"]))
-        if not rows:
-            return
-        for count, places in self._counted(group, states):
-            numbers = (float(group["lr"]) / (1.0 + (count - 1) * group["lr_decay"]), float(group["weight_decay"]),
-                       float(group["eps"]))
-            chosen = rows if len(places) == len(rows) else [rows[n] for n in places]
-            optimizer_step.step("ADAGRAD", (("MAXIMIZE", int(group["maximize"])),), "a", chosen, numbers)
+    def share_memory(self) -> None:
+        """Does nothing: tensors reach other processes by being copied."""
+
+    def _start(self, settings: dict[str, Any], name: str) -> float:
+        return settings["initial_accumulator_value"] if name == "sum" else 0.0
+
+    def _rule(self, settings: dict[str, Any], counters: tuple, before: tuple) -> tuple[list[str], dict[str, Any]]:
+        statements, numbers = descent(settings)
+        return [*statements, "sum = sum + g * g", "p = p - g / (sqrt(sum) + eps) * size"], {
+            **numbers, "eps": settings["eps"],
+            "size": settings["lr"] / (1.0 + (counters[0] - 1.0) * settings["lr_decay"])}

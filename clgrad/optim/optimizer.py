@@ -6,11 +6,11 @@ import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
+from functools import wraps
 from typing import Any
 
-from clgrad.autograd import enable_grad, no_grad
+from clgrad.autograd import enable_grad, set_grad_enabled
 from clgrad.autograd.graph import RemovableHandle
-from clgrad.ops import optimizer_step
 from clgrad.tensor import Tensor
 
 
@@ -22,6 +22,11 @@ class _Required:
 
 
 required = _Required()
+_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks", "_optimizer_state_dict_pre_hooks",
+          "_optimizer_state_dict_post_hooks", "_optimizer_load_state_dict_pre_hooks",
+          "_optimizer_load_state_dict_post_hooks")
+_global_pre_hooks: OrderedDict = OrderedDict()
+_global_post_hooks: OrderedDict = OrderedDict()
 
 
 class Optimizer:
@@ -38,14 +43,19 @@ class Optimizer:
     A subclass defines ``_update(group)``, or ``step`` as a whole.
     """
 
+    COUNTERS: tuple[str, ...] = ("step",)  # entries of a parameter's state that are numbers
+    _optimizer_step_pre_hooks: OrderedDict
+    _optimizer_step_post_hooks: OrderedDict
+    _optimizer_state_dict_pre_hooks: OrderedDict
+    _optimizer_state_dict_post_hooks: OrderedDict
+    _optimizer_load_state_dict_pre_hooks: OrderedDict
+    _optimizer_load_state_dict_post_hooks: OrderedDict
+
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
         self.defaults = defaults
         self.state: dict[Any, dict] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
-        self._pre_hooks: OrderedDict = OrderedDict()
-        self._post_hooks: OrderedDict = OrderedDict()
-        self._counters: dict[int, tuple] = {}
-        self._step_count = 0
+        self._without_hooks()
         if isinstance(params, Tensor):
             raise TypeError("params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
                             f"{params.type()}")
@@ -84,7 +94,7 @@ class Optimizer:
             param_group["param_names"] = names
         for tensor in tensors:
             if not isinstance(tensor, Tensor):
-                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is "
+                raise TypeError("optimizer can only optimize Tensors, but one of the params is "
                                 f"{type(tensor).__name__}")
             if not self.defaults.get("differentiable") and not (tensor.is_leaf or tensor.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
@@ -95,8 +105,10 @@ class Optimizer:
         ids = [id(t) for t in tensors]
         if len(set(ids)) != len(ids):
             warnings.warn("optimizer contains a parameter group with duplicate parameters; in future, this will cause "
-                          "an "
-                          "error", stacklevel=3)
+                          "an error", stacklevel=3)
+        if any(("param_names" in group) != bool(names) for group in self.param_groups):
+            raise ValueError("all optimizer param groups should be with/without names. cannot add param group "
+                             f"{'with' if names else 'without'} names to the optimizer")
         taken = {id(t) for group in self.param_groups for t in group["params"]}
         if not taken.isdisjoint(ids):
             raise ValueError("some parameters appear in more than one parameter group")
@@ -114,6 +126,14 @@ class Optimizer:
 
     # Steps.
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in cls.__dict__:
+            cls.step = _with_hooks(cls.__dict__["step"])  # type: ignore[method-assign]
+
+    def _update(self, group: dict[str, Any]) -> None:
+        raise NotImplementedError
+
     def step(self, closure: Callable | None = None) -> Any:
         """Changes the parameters once, by their gradients.
 
@@ -123,61 +143,51 @@ class Optimizer:
         Returns:
             What ``closure`` returned, or None.
         """
-        for hook in list(self._pre_hooks.values()):
-            hook(self, (closure,), {})
         loss = None
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        with no_grad():
+        with set_grad_enabled(bool(self.defaults.get("differentiable"))):
             for group in self.param_groups:
                 self._update(group)
-        self._step_count += 1
-        for hook in list(self._post_hooks.values()):
-            hook(self, (closure,), {})
         return loss
 
-    def _update(self, group: dict[str, Any]) -> None:
-        raise NotImplementedError
+    # Hooks.
 
-    def _counted(self, group: dict[str, Any], states: list[dict]) -> list[tuple[int, list[int]]]:
-        """Adds 1 to the steps of all states; (steps, which states have made so many) for each number that occurs.
-
-        Parameters that began together share one tensor, which is replaced each time.
-        """
-        first = states[0]["step"]
-        known = self._counters.get(id(group))
-        if all(state["step"] is first for state in states):
-            if known is not None and known[0] is first and not first.memory.version:
-                count = known[1]
-            else:
-                count = _number(first)
-            fresh = optimizer_step.counter(count + 1)
-            self._counters[id(group)] = (fresh, count + 1)
-            for state in states:
-                state["step"] = fresh
-            return [(count + 1, list(range(len(states))))]
-        cohorts: dict[int, list[int]] = {}
-        for place, state in enumerate(states):
-            cohorts.setdefault(_number(state["step"]) + 1, []).append(place)
-        for count, places in cohorts.items():
-            fresh = optimizer_step.counter(count)
-            for place in places:
-                states[place]["step"] = fresh
-        return list(cohorts.items())
+    def _without_hooks(self) -> None:
+        for name in _HOOKS:
+            setattr(self, name, OrderedDict())
 
     def register_step_pre_hook(self, hook: Callable) -> RemovableHandle:
-        """Calls ``hook(optimizer, args, kwargs)`` before each step."""
-        return RemovableHandle(self._pre_hooks, hook)
+        """Calls ``hook(optimizer, args, kwargs)`` before each step; it may return new (args, kwargs)."""
+        return _registered(self._optimizer_step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook: Callable) -> RemovableHandle:
         """Calls ``hook(optimizer, args, kwargs)`` after each step."""
-        return RemovableHandle(self._post_hooks, hook)
+        return _registered(self._optimizer_step_post_hooks, hook)
+
+    def register_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Calls ``hook(optimizer)`` before :meth:`state_dict`; with ``prepend`` before other hooks."""
+        return _registered(self._optimizer_state_dict_pre_hooks, hook, prepend)
+
+    def register_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Calls ``hook(optimizer, state_dict)`` after :meth:`state_dict`; what it returns, if anything, replaces it."""
+        return _registered(self._optimizer_state_dict_post_hooks, hook, prepend)
+
+    def register_load_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Calls ``hook(optimizer, state_dict)`` before loading; what it returns, if anything, is loaded instead."""
+        return _registered(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
+
+    def register_load_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+        """Calls ``hook(optimizer)`` after loading."""
+        return _registered(self._optimizer_load_state_dict_post_hooks, hook, prepend)
 
     # State.
 
     def state_dict(self) -> dict[str, Any]:
         """State and groups with numbers in place of the parameters, in PyTorch's form."""
+        for hook in list(self._optimizer_state_dict_pre_hooks.values()):
+            hook(self)
         numbers: dict[int, int] = {}
         groups = []
         for group in self.param_groups:
@@ -188,7 +198,11 @@ class Optimizer:
             groups.append(packed)
         state = {numbers[id(key)] if isinstance(key, Tensor) else key: self._saved(value)
                  for key, value in self.state.items()}
-        return {"state": state, "param_groups": groups}
+        packed_state = {"state": state, "param_groups": groups}
+        for hook in list(self._optimizer_state_dict_post_hooks.values()):
+            replaced = hook(self, packed_state)
+            packed_state = packed_state if replaced is None else replaced
+        return packed_state
 
     @staticmethod
     def _saved(value: Any) -> Any:
@@ -203,6 +217,10 @@ class Optimizer:
         Raises:
             ValueError: groups or their sizes do not agree.
         """
+        state_dict = dict(state_dict)
+        for hook in list(self._optimizer_load_state_dict_pre_hooks.values()):
+            replaced = hook(self, state_dict)
+            state_dict = state_dict if replaced is None else replaced
         own, saved = self.param_groups, deepcopy(list(state_dict["param_groups"]))
         if len(own) != len(saved):
             raise ValueError("loaded state dict has a different number of parameter groups")
@@ -217,21 +235,21 @@ class Optimizer:
             if parameter is None:
                 state[number] = value
             else:
-                state[parameter] = _fitted(parameter, value)
+                state[parameter] = _fitted(parameter, value, self.COUNTERS)
         groups = []
         for a, b in zip(own, saved, strict=True):
             b["params"] = a["params"]
             if "param_names" in a:
-                b["param_names"] = a["param_names"]
+                b.setdefault("param_names", a["param_names"])
             groups.append({**{name: value for name, value in self.defaults.items() if value is not required}, **b})
         self.__setstate__({"state": state, "param_groups": groups})
+        for hook in list(self._optimizer_load_state_dict_post_hooks.values()):
+            hook(self)
 
     def __setstate__(self, fields: dict[str, Any]) -> None:
+        if _HOOKS[0] not in self.__dict__:
+            self._without_hooks()
         self.__dict__.update(fields)
-        self.__dict__.setdefault("_pre_hooks", OrderedDict())
-        self.__dict__.setdefault("_post_hooks", OrderedDict())
-        self.__dict__.setdefault("_step_count", 0)
-        self._counters = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
@@ -240,32 +258,65 @@ class Optimizer:
         lines = [f"{type(self).__name__} ("]
         for number, group in enumerate(self.param_groups):
             lines.append(f"Parameter Group {number}")
-            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name not in ("params", "param_names")]
+            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
             lines.append("")
         return "\n".join(lines)[:-1] + "\n)"
 
 
-def _number(step: Any) -> int:
-    return int(step.item() if isinstance(step, Tensor) else step)
+def _with_hooks(step: Callable) -> Callable:
+    """A step that calls the hooks of all optimizers and its own around itself, and tells schedules that it happened."""
+    if getattr(step, "hooked", False):
+        return step
+
+    @wraps(step)
+    def hooked(*args: Any, **kwargs: Any) -> Any:
+        self = args[0]
+        for hook in (*_global_pre_hooks.values(), *self._optimizer_step_pre_hooks.values()):
+            changed = hook(self, args, kwargs)
+            if changed is not None:
+                if not (isinstance(changed, tuple) and len(changed) == 2):
+                    raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got "
+                                       f"{changed}.")
+                args, kwargs = changed
+        result = step(*args, **kwargs)
+        if "_opt_called" in self.__dict__:
+            self._opt_called = True
+        for hook in (*self._optimizer_step_post_hooks.values(), *_global_post_hooks.values()):
+            hook(self, args, kwargs)
+        return result
+    hooked.hooked = True  # type: ignore[attr-defined]
+    return hooked
 
 
-def _fitted(parameter: Any, value: Any) -> Any:
-    """A loaded state with the dtype and device of its parameter, in memory of its own."""
-    if not isinstance(value, Mapping):
-        return value
-    fitted = {}
-    for name, entry in value.items():
-        if not isinstance(entry, Tensor):
-            fitted[name] = deepcopy(entry)
-        elif name == "step":
-            fitted[name] = entry.detach().cpu().float().clone()
-        else:
-            kind = parameter.dtype if parameter.is_floating_point() else entry.dtype
-            fitted[name] = entry.detach().to(device=parameter.device, dtype=kind, copy=True)
-    return fitted
+Optimizer.step = _with_hooks(Optimizer.step)  # type: ignore[method-assign]
 
 
-def check(name: str, value: float, fits: bool) -> None:
-    """ValueError for a setting that is out of its range."""
-    if not fits:
-        raise ValueError(f"Invalid {name}: {value}")
+def _registered(hooks: OrderedDict, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    handle = RemovableHandle(hooks, hook)
+    if prepend:
+        hooks.move_to_end(handle.id, last=False)
+    return handle
+
+
+def register_optimizer_step_pre_hook(hook: Callable) -> RemovableHandle:
+    """Calls ``hook(optimizer, args, kwargs)`` before each step of every optimizer."""
+    return _registered(_global_pre_hooks, hook)
+
+
+def register_optimizer_step_post_hook(hook: Callable) -> RemovableHandle:
+    """Calls ``hook(optimizer, args, kwargs)`` after each step of every optimizer."""
+    return _registered(_global_post_hooks, hook)
+
+
+def _fitted(parameter: Any, value: Any, counters: tuple[str, ...], name: Any = None) -> Any:
+    """A loaded state with the dtype and device of its parameter, in memory of its own; counters stay on the host."""
+    if isinstance(value, Mapping):
+        return {key: _fitted(parameter, entry, counters, key) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)([_fitted(parameter, entry, counters) for entry in value])
+    if not isinstance(value, Tensor):
+        return deepcopy(value)
+    if name in counters:
+        return value.detach().cpu().float().clone()
+    kind = parameter.dtype if parameter.is_floating_point() else value.dtype
+    return value.detach().to(device=parameter.device, dtype=kind, copy=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from clgrad.ops import optimizer_step
-from clgrad.optim.optimizer import Optimizer, check
+from clgrad.optim.fused import FusedOptimizer, descent
+from clgrad.optim.settings import check, check_lr
 
 
-class RMSprop(Optimizer):
+class RMSprop(FusedOptimizer):
     """RMSprop (Hinton's lecture 6e): steps of lr * g / (sqrt(v) + eps), where v is a running mean of g^2.
 
     Args:
@@ -20,16 +20,19 @@ class RMSprop(Optimizer):
         weight_decay: added to the gradient times the parameter. Default: 0.
         momentum: steps move a velocity of this momentum instead. Default: 0.
         centered: v is the variance of g instead (Graves 2013). Default: False.
-        maximize: go up the gradient. Default: False.
+        maximize, differentiable: as in :class:`clgrad.optim.Adam`.
+        foreach, capturable: accepted; all parameters are changed by one launch anyway.
 
     Raises:
         ValueError: a setting out of its range.
     """
 
+    STATES = ("square_avg", "grad_avg", "momentum_buffer")
+
     def __init__(self, params: Iterable[Any], lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
                  weight_decay: float = 0, momentum: float = 0, centered: bool = False, capturable: bool = False,
                  foreach: bool | None = None, maximize: bool = False, differentiable: bool = False):
-        check("learning rate", lr, float(lr) >= 0.0)
+        check_lr(lr)
         check("epsilon value", eps, eps >= 0.0)
         check("momentum value", momentum, momentum >= 0.0)
         check("weight_decay value", weight_decay, weight_decay >= 0.0)
@@ -39,27 +42,22 @@ class RMSprop(Optimizer):
             "weight_decay": weight_decay, "capturable": capturable, "foreach": foreach, "maximize": maximize,
             "differentiable": differentiable})
 
-    def _update(self, group: dict[str, Any]) -> None:
-        centered, momentum = group["centered"], group["momentum"]
-        names = ["square_avg", *(["grad_avg"] if centered else []), *(["momentum_buffer"] if momentum else [])]
-        letters = "a" + ("b" if centered else "") + ("c" if momentum else "")
-        rows, states = [], []
-        for p in group["params"]:
-            g = p.grad
-            if g is None:
-                continue
-            state = self.state[p]
-            if not state:
-                state["step"] = optimizer_step.counter(0)
-            for name in names:
-                if name not in state:
-                    state[name] = optimizer_step.state_like(p, 0.0)
-            states.append(state)
-            rows.append((p, g, *[state[name] for name in names]))
-        if not rows:
-            return
-        self._counted(group, states)
-        flags = (("MAXIMIZE", int(group["maximize"])), ("CENTERED", int(centered)), ("MOMENTUM", int(momentum > 0)))
-        numbers = (float(group["lr"]), float(group["weight_decay"]), group["alpha"], 1.0 - group["alpha"],
-                   float(group["eps"]), float(momentum))
-        optimizer_step.step("RMSPROP", flags, letters, rows, numbers)
+    def _states(self, settings: dict[str, Any]) -> tuple[str, ...]:
+        wanted = (True, settings["centered"], settings["momentum"] > 0)
+        return tuple([name for name, needed in zip(self.STATES, wanted, strict=True) if needed])
+
+    def _rule(self, settings: dict[str, Any], counters: tuple, before: tuple) -> tuple[list[str], dict[str, Any]]:
+        alpha = settings["alpha"]
+        statements, numbers = descent(settings)
+        statements.append("square_avg = square_avg * alpha + g * g * fresh")
+        numbers |= {"alpha": alpha, "fresh": 1.0 - alpha, "eps": settings["eps"], "lr": settings["lr"]}
+        if settings["centered"]:
+            statements += ["grad_avg = grad_avg + (g - grad_avg) * fresh",
+                           "scaled = g / (sqrt(square_avg - grad_avg * grad_avg) + eps)"]
+        else:
+            statements.append("scaled = g / (sqrt(square_avg) + eps)")
+        if settings["momentum"] > 0:
+            numbers["momentum"] = settings["momentum"]
+            return [*statements, "momentum_buffer = momentum_buffer * momentum + scaled",
+                    "p = p - momentum_buffer * lr"], numbers
+        return [*statements, "p = p - scaled * lr"], numbers

@@ -6,23 +6,36 @@ import types
 import warnings
 from typing import Any
 
+from clgrad.autograd import no_grad
 from clgrad.optim.optimizer import Optimizer
+from clgrad.tensor import Tensor
 
 EPOCH_WARNING = ("The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. "
                  "Please use `scheduler.step()` to step the scheduler.")
+GET_LR_WARNING = "To get the last learning rate computed by the scheduler, please use `get_last_lr()`."
+OVERRIDDEN_WARNING = ("Seems like `optimizer.step()` has been overridden after learning rate scheduler initialization. "
+                      "Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`.")
+ORDER_WARNING = ("Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you "
+                 "should call them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`. Otherwise "
+                 "the first value of the schedule is skipped.")
 
 
 class LRScheduler:
     """Base class: sets ``lr`` of the optimizer's groups to ``get_lr()`` after each ``step()``.
 
     Args:
-        optimizer: whose rates are set.
+        optimizer: whose rates are set. A rate that is a tensor is changed in place.
         last_epoch: the number of steps made; -1 (default) begins, others go on where a schedule was left.
+
+    A subclass defines ``get_lr``.
 
     Raises:
         TypeError: not an Optimizer.
         KeyError: going on, and a group has no "initial_lr".
     """
+
+    _get_lr_called_within_step = False
+    _is_initial = False
 
     def __init__(self, optimizer: Any, last_epoch: int = -1):
         if not isinstance(optimizer, Optimizer):
@@ -30,20 +43,23 @@ class LRScheduler:
         self.optimizer = optimizer
         for number, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
-                group.setdefault("initial_lr", float(group["lr"]))
+                group.setdefault("initial_lr", copied(group["lr"]))
             elif "initial_lr" not in group:
-                raise KeyError(f"param 'initial_lr' is not specified in param_groups[{number}] when resuming an "
-                               "optimizer")
-        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+                raise KeyError(f"param 'initial_lr' is not specified in param_groups[{number}] when resuming scheduler "
+                               "with last_epoch >= 0: load the optimizer's state first, or begin with last_epoch=-1")
+        self.base_lrs = [copied(group["initial_lr"]) for group in optimizer.param_groups]
         self.last_epoch = last_epoch
-        self._step_count = 0
-        self._get_lr_called_within_step = False
-        self._last_lr: list[float] = []
-        self._begin()
+        optimizer.__dict__.setdefault("_opt_called", False)  # from now on the optimizer notes that it made a step
+        self._initial_step()
 
-    def _begin(self) -> None:
+    def _initial_step(self) -> None:
+        """Sets the rates of the first epoch."""
         self._step_count = 0
-        self.step()
+        self._is_initial = True
+        try:
+            self.step()
+        finally:
+            self._is_initial = False
 
     def state_dict(self) -> dict[str, Any]:
         """All attributes but the optimizer, and functions only where they are objects with a state."""
@@ -53,53 +69,103 @@ class LRScheduler:
         """Takes over what :meth:`state_dict` gave."""
         self.__dict__.update(state_dict)
 
-    def get_last_lr(self) -> list[float]:
+    def get_last_lr(self) -> list[Any]:
         """The rates that the last step set."""
         return self._last_lr
 
-    def get_lr(self) -> list[float]:
-        """The next rates of the groups; subclasses define it."""
+    def get_lr(self) -> list[Any]:
+        """The next rates of the groups."""
+        if not self._get_lr_called_within_step:
+            warnings.warn(GET_LR_WARNING, UserWarning, stacklevel=2)
+        with no_grad():
+            return self._next()
+
+    def _next(self) -> list[Any]:
         raise NotImplementedError
 
     def step(self, epoch: int | None = None) -> None:
         """Sets the rates of the next epoch."""
-        counts = type(self.optimizer).step is Optimizer.step
-        if self._step_count == 1 and counts and not self.optimizer._step_count:
-            warnings.warn("Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and "
-                          "later, "
-                          "you should call them in the opposite order: `optimizer.step()` before "
-                          "`lr_scheduler.step()`.", UserWarning, stacklevel=2)
+        if self._step_count == 1:
+            if not getattr(self.optimizer.step, "hooked", False):
+                warnings.warn(OVERRIDDEN_WARNING, UserWarning, stacklevel=2)
+            elif not self.optimizer._opt_called:
+                warnings.warn(ORDER_WARNING, UserWarning, stacklevel=2)
         self._step_count += 1
-        if epoch is None:
-            self.last_epoch += 1
-            values = self.get_lr()
-        else:
+        if epoch is not None:
             warnings.warn(EPOCH_WARNING, UserWarning, stacklevel=2)
-            self.last_epoch = epoch
-            closed = getattr(self, "_get_closed_form_lr", self.get_lr)
-            values = closed()
+        self._update_lr(epoch)
+
+    def _update_lr(self, epoch: int | None = None) -> None:
+        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+        closed = None if epoch is None else getattr(self, "_get_closed_form_lr", None)
+        self._get_lr_called_within_step = True
+        try:
+            values = self.get_lr() if closed is None else closed()
+        finally:
+            self._get_lr_called_within_step = False
+        self._set(values)
+
+    def _set(self, values: list[Any]) -> None:
         for group, lr in zip(self.optimizer.param_groups, values, strict=True):
-            group["lr"] = lr
-        self._last_lr = [float(group["lr"]) for group in self.optimizer.param_groups]
+            set_value(group, "lr", lr)
+        self._last_lr = self._current()
 
-    def _current(self) -> list[float]:
-        return [float(group["lr"]) for group in self.optimizer.param_groups]
+    def _current(self) -> list[Any]:
+        return [copied(group["lr"]) for group in self.optimizer.param_groups]
 
-    def _scaled(self, factor: float) -> list[float]:
-        return [lr * factor for lr in self._current()]
+    def _scaled(self, factor: float) -> list[Any]:
+        return [group["lr"] * factor for group in self.optimizer.param_groups]
+
+
+def copied(value: Any) -> Any:
+    """A number, or a tensor of its own."""
+    return value.detach().clone() if isinstance(value, Tensor) else value
+
+
+def set_value(group: dict[str, Any], key: str, value: Any) -> None:
+    """Changes a setting of a group: in place where it is a tensor."""
+    if isinstance(group[key], Tensor):
+        with no_grad():
+            group[key].fill_(float(value))
+    else:
+        group[key] = value
+
+
+def set_momentum(group: dict[str, Any], value: float) -> None:
+    """Changes a group's momentum, or the first of its betas."""
+    if "betas" in group:
+        group["betas"] = (value, *group["betas"][1:])
+    else:
+        group["momentum"] = value
+
+
+def begin_momentum(optimizer: Any, base_momentum: Any, max_momentum: Any, last_epoch: int) -> None:
+    """Notes in the groups between which values the momentum moves, and begins with the larger one.
+
+    Raises:
+        ValueError: the optimizer has no momentum.
+    """
+    if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
+        raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+    lows = per_group("base_momentum", base_momentum, optimizer)
+    highs = per_group("max_momentum", max_momentum, optimizer)
+    if last_epoch == -1:
+        for group, high, low in zip(optimizer.param_groups, highs, lows, strict=True):
+            set_momentum(group, high)
+            group["max_momentum"], group["base_momentum"] = high, low
 
 
 def per_group(name: str, value: Any, optimizer: Any) -> list:
+    """A value for each group: the same, or as listed."""
     count = len(optimizer.param_groups)
     if not isinstance(value, (list, tuple)):
-        return [value] * count
+        return [copied(value) for _ in range(count)]
     if len(value) != count:
-        raise ValueError(f"Expected {count} {name}, but got {len(value)}")
-    return list(value)
+        raise ValueError(f"{name} must have the same length as optimizer.param_groups. {name} has {len(value)} values, "
+                         f"param_groups has {count}.")
+    return [copied(v) for v in value]
 
 
-def without_functions(owner: Any, name: str) -> dict[str, Any]:
-    """A schedule's state, in which plain functions are None and other callables their attributes."""
-    state = {key: value for key, value in owner.__dict__.items() if key not in ("optimizer", name)}
-    state[name] = [None if isinstance(f, types.FunctionType) else dict(f.__dict__) for f in getattr(owner, name)]
-    return state
+def state_of_function(function: Any) -> dict[str, Any] | None:
+    """What of a callable goes into a checkpoint: the attributes of an object, nothing of a function."""
+    return None if function is None or isinstance(function, types.FunctionType) else dict(function.__dict__)

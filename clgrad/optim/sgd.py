@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from clgrad.ops import optimizer_step
-from clgrad.optim.optimizer import Optimizer, check
+from clgrad.optim.fused import FusedOptimizer, descent
+from clgrad.optim.settings import check, check_fused, check_lr
 
 
-class SGD(Optimizer):
+class SGD(FusedOptimizer):
     """Stochastic gradient descent with momentum (Sutskever et al. 2013).
 
     g = grad + weight_decay * p; m = momentum * m + (1 - dampening) * g; p = p - lr * m, or with ``nesterov``
@@ -21,7 +21,8 @@ class SGD(Optimizer):
         momentum, dampening, weight_decay: see above. Default: 0.
         nesterov: needs a momentum and no dampening. Default: False.
         maximize: go up the gradient. Default: False.
-        foreach, differentiable, fused: accepted; all parameters are changed by one launch anyway.
+        differentiable: record the step for autograd. Default: False.
+        foreach, fused: accepted; all parameters are changed by one launch anyway.
 
     Raises:
         ValueError: a setting out of its range.
@@ -34,10 +35,13 @@ class SGD(Optimizer):
     tensor([0.5000, 1.5000])
     """
 
+    STATES = ("momentum_buffer",)
+    COUNTERS = ()
+
     def __init__(self, params: Iterable[Any], lr: Any = 1e-3, momentum: float = 0, dampening: float = 0,
-                 weight_decay: float = 0, nesterov: bool = False, *, maximize: bool = False,
+                 weight_decay: Any = 0, nesterov: bool = False, *, maximize: bool = False,
                  foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None):
-        check("learning rate", lr, float(lr) >= 0.0)
+        check_lr(lr)
         check("momentum value", momentum, momentum >= 0.0)
         check("weight_decay value", weight_decay, weight_decay >= 0.0)
         if nesterov and (momentum <= 0 or dampening != 0):
@@ -46,27 +50,35 @@ class SGD(Optimizer):
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
             "nesterov": nesterov, "maximize": maximize, "foreach": foreach, "differentiable": differentiable,
             "fused": fused})
+        check_fused(fused, foreach, differentiable)
 
-    def _update(self, group: dict[str, Any]) -> None:
-        momentum = group["momentum"]
-        numbers = (float(group["lr"]), float(group["weight_decay"]), float(momentum), 1.0 - group["dampening"])
-        maximize = int(group["maximize"])
-        if not momentum:
-            rows = [(p, g) for p in group["params"] if (g := p.grad) is not None]
-            optimizer_step.step("SGD", (("MAXIMIZE", maximize),), "", rows, numbers)
+    def _states(self, settings: dict[str, Any]) -> tuple[str, ...]:
+        return self.STATES if settings["momentum"] else ()
+
+    def _cohorts(self, settings: dict[str, Any], members: list) -> Iterator[tuple[tuple, tuple, list]]:
+        """Whether a velocity is there, (1,), or begins, (0,)."""
+        if not settings["momentum"]:
+            yield (1,), (), members
             return
-        first, rest = [], []
-        for p in group["params"]:
-            g = p.grad
-            if g is None:
-                continue
-            state = self.state[p]
-            buffer = state.get("momentum_buffer")
-            if buffer is None:
-                buffer = state["momentum_buffer"] = optimizer_step.state_like(p, 0.0)
-                first.append((p, g, buffer))
-            else:
-                rest.append((p, g, buffer))
-        flags = (("MAXIMIZE", maximize), ("MOMENTUM", 1), ("NESTEROV", int(group["nesterov"])))
-        optimizer_step.step("SGD", (*flags, ("FIRST", 1)), "a", first, numbers)
-        optimizer_step.step("SGD", flags, "a", rest, numbers)
+        parts: dict[int, list] = {0: [], 1: []}
+        for member in members:
+            parts[int(member[2].get("momentum_buffer") is not None)].append(member)
+        for begun, chosen in parts.items():
+            if chosen:
+                yield (begun,), (), chosen
+
+    def _rule(self, settings: dict[str, Any], counters: tuple, before: tuple) -> tuple[list[str], dict[str, Any]]:
+        statements, numbers = descent(settings)
+        numbers["lr"] = settings["lr"]
+        if not settings["momentum"]:
+            return [*statements, "p = p - g * lr"], numbers
+        numbers["momentum"] = settings["momentum"]
+        if not counters[0]:
+            statements.append("momentum_buffer = g")
+        elif settings["dampening"]:
+            numbers["undamped"] = 1.0 - settings["dampening"]
+            statements.append("momentum_buffer = momentum_buffer * momentum + g * undamped")
+        else:
+            statements.append("momentum_buffer = momentum_buffer * momentum + g")
+        step = "g + momentum_buffer * momentum" if settings["nesterov"] else "momentum_buffer"
+        return [*statements, f"p = p - ({step}) * lr"], numbers

@@ -10,6 +10,7 @@ import pytest
 
 import clgrad
 from clgrad.ops import optimizer_step
+from clgrad.ops.update_rule import UpdateRule
 
 SHAPES = [(3, 4), (5,), (70, 70), (), (33,)]
 OPTIONS = [
@@ -22,7 +23,10 @@ OPTIONS = [
     ("AdamW", {}), ("AdamW", {"amsgrad": True, "weight_decay": 0.3, "lr": 0.1}),
     ("RMSprop", {}), ("RMSprop", {"momentum": 0.9, "weight_decay": 0.1}), ("RMSprop", {"centered": True}),
     ("RMSprop", {"momentum": 0.5, "centered": True, "maximize": True, "alpha": 0.8}),
-    ("Adagrad", {}),
+    ("Adagrad", {}), ("Adadelta", {"rho": 0.8, "weight_decay": 0.1}), ("Adamax", {"maximize": True}),
+    ("NAdam", {"momentum_decay": 0.01}), ("NAdam", {"weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("RAdam", {"weight_decay": 0.1}), ("Rprop", {"etas": (0.6, 1.4)}), ("ASGD", {"t0": 4, "weight_decay": 0.1}),
+    ("Adafactor", {"weight_decay": 0.1}), ("Adafactor", {"maximize": True, "d": 2.0}),
     ("Adagrad", {"lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.2, "maximize": True}),
 ]
 
@@ -154,6 +158,84 @@ def test_parameters_that_join_later(torch):
         assert x == pytest.approx(y)
 
 
+@pytest.mark.parametrize("search", [None, "strong_wolfe"])
+def test_lbfgs(torch, search):
+    """Rosenbrock's valley, step by step as PyTorch goes."""
+    found = []
+    for lib in (clgrad, torch):
+        x = lib.nn.Parameter(lib.tensor([-0.5, 0.8], dtype=lib.float64))
+        optimizer = lib.optim.LBFGS([x], lr=0.1 if search is None else 1.0, max_iter=6, line_search_fn=search)
+
+        def closure(x=x, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = (1 - x[0]) ** 2 + 10 * (x[1] - x[0] ** 2) ** 2
+            loss.backward()
+            return loss
+        found.append([*[float(optimizer.step(closure)) for _ in range(4)], *x.tolist()])
+        assert optimizer.state_dict()["state"][0].keys() >= {"func_evals", "n_iter", "old_dirs", "prev_loss"}
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+
+
+def test_muon(torch, rng):
+    data, grad = (rng.standard_normal((6, 4)).astype(np.float32) for _ in range(2))
+    found = []
+    for lib in (clgrad, torch):
+        p = lib.nn.Parameter(lib.tensor(data))
+        p.grad = lib.tensor(grad)
+        lib.optim.Muon([p], lr=0.1, adjust_lr_fn="match_rms_adamw").step()
+        found.append(p.detach().numpy())
+    np.testing.assert_allclose(*found, atol=3e-3)  # bfloat16 inside
+    with pytest.raises(ValueError, match="only supports 2D"):
+        clgrad.optim.Muon([clgrad.nn.Parameter(clgrad.ones(2))])
+
+
+def test_rates_that_are_tensors(torch):
+    found = []
+    for lib in (clgrad, torch):
+        p = lib.nn.Parameter(lib.ones(3))
+        optimizer = lib.optim.Adam([p], lr=lib.tensor(0.1))
+        schedule = lib.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+        for _ in range(3):
+            p.grad = lib.ones(3)
+            optimizer.step()
+            schedule.step()
+        found.append([*p.tolist(), float(optimizer.param_groups[0]["lr"])])
+    assert found[0] == pytest.approx(found[1])
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
+def test_differentiable_step(torch, name):
+    """The gradient of a parameter after a step with respect to the gradient that the step took."""
+    found = []
+    for lib in (clgrad, torch):
+        start = lib.tensor([1.0, -2.0], dtype=lib.float64, requires_grad=True)
+        p = start.clone()
+        g = lib.tensor([0.3, 0.5], dtype=lib.float64, requires_grad=True)
+        p.grad = g
+        getattr(lib.optim, name)([p], lr=0.1, differentiable=True).step()
+        (p * p).sum().backward()
+        found.append([*start.grad.tolist(), *g.grad.tolist()])
+    assert found[0] == pytest.approx(found[1], rel=1e-6, abs=1e-9)
+
+
+def test_hooks_around_state(tmp_path):
+    p = clgrad.nn.Parameter(clgrad.ones(2))
+    optimizer = clgrad.optim.SGD([("w", p)], lr=0.1)
+    seen = []
+    optimizer.register_state_dict_pre_hook(lambda o: seen.append("second"))
+    optimizer.register_state_dict_pre_hook(lambda o: seen.append("first"), prepend=True)
+    optimizer.register_state_dict_post_hook(lambda o, state: {**state, "more": 1})
+    optimizer.register_load_state_dict_pre_hook(lambda o, state: seen.append(state["more"]))
+    optimizer.register_load_state_dict_post_hook(lambda o: seen.append("loaded"))
+    optimizer.register_step_pre_hook(lambda o, args, kwargs: seen.append(len(args)))
+    optimizer.load_state_dict(optimizer.state_dict())
+    optimizer.step()
+    assert seen == ["first", "second", 1, "loaded", 1]
+    assert optimizer.param_groups[0]["param_names"] == ["w"]
+    with pytest.raises(ValueError, match="cannot add param group without names"):
+        optimizer.add_param_group({"params": [clgrad.nn.Parameter(clgrad.ones(1))]})
+
+
 def test_groups_closures_and_hooks():
     a, b = clgrad.nn.Parameter(clgrad.ones(1)), clgrad.nn.Parameter(clgrad.ones(1))
     optimizer = clgrad.optim.SGD([{"params": [a]}, {"params": b, "lr": 1.0}], lr=0.1)
@@ -188,6 +270,13 @@ def test_copies():
     (lambda p: clgrad.optim.SGD([p], lr=-1), ValueError, "Invalid learning rate: -1"),
     (lambda p: clgrad.optim.SGD([p], momentum=-1), ValueError, "Invalid momentum value: -1"),
     (lambda p: clgrad.optim.SGD([p], nesterov=True), ValueError, "Nesterov momentum requires"),
+    (lambda p: clgrad.optim.Adam([p], fused=True, foreach=True), RuntimeError, "cannot be `True` together"),
+    (lambda p: clgrad.optim.Adam([p], betas=(clgrad.tensor(0.9), 0.9)), ValueError, "both floats or both Tensors"),
+    (lambda p: clgrad.optim.SGD([p], lr=clgrad.ones(2)), ValueError, "Tensor lr must be 1-element"),
+    (lambda p: clgrad.optim.Rprop([p], etas=(1.0, 0.5)), ValueError, "Invalid eta values: 1.0, 0.5"),
+    (lambda p: clgrad.optim.Adafactor([p], d=0.0), ValueError, "Clipping threshold d should be >= 1"),
+    (lambda p: clgrad.optim.LBFGS([{"params": [p]}, {"params": [clgrad.nn.Parameter(clgrad.ones(1))]}]), ValueError,
+     "per-parameter options"),
     (lambda p: clgrad.optim.Adam([p], betas=(1.0, 0.9)), ValueError, "Invalid beta parameter at index 0: 1.0"),
     (lambda p: clgrad.optim.SGD([{"params": [p]}, {"params": [p]}]), ValueError, "more than one parameter group"),
     (lambda p: clgrad.optim.SGD([{"params": {p}}]), TypeError, "ordered collections"),
@@ -203,4 +292,4 @@ def test_errors(make, error, words):
 
 def test_gradient_of_another_shape_is_refused():
     with pytest.raises(RuntimeError, match=r"shape \[2\] has a gradient or state of shape \[3\]"):
-        optimizer_step.step("SGD", (), "", [(clgrad.ones(2), clgrad.ones(3))], (0.1,))
+        optimizer_step.step(UpdateRule(("p = p - g * lr",), ()), [(clgrad.ones(2), clgrad.ones(3))], {"lr": 0.1})

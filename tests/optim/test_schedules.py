@@ -20,9 +20,19 @@ SCHEDULES = {
     "onecycle": lambda s, o: s.OneCycleLR(o, [1.0, 0.5], total_steps=12),
     "onecycle3": lambda s, o: s.OneCycleLR(o, 1.0, epochs=3, steps_per_epoch=4, three_phase=True,
                                            anneal_strategy="linear"),
+    "cyclic": lambda s, o: s.CyclicLR(o, 0.01, 0.2, 3, 4, mode="triangular2"),
+    "cyclic gamma": lambda s, o: s.CyclicLR(o, [0.01, 0.02], 0.2, 3, mode="exp_range", gamma=0.9),
+    "cyclic function": lambda s, o: s.CyclicLR(o, 0.01, 0.2, 3, scale_fn=lambda x: 0.9**x, cycle_momentum=False),
+    "chained": lambda s, o: s.ChainedScheduler([s.ConstantLR(o, 0.1, 4), s.ExponentialLR(o, 0.9)]),
+    "swa": lambda s, o: _swa(s)(o, [0.05, 0.01], 4),
     "sequential": lambda s, o: s.SequentialLR(o, [s.ConstantLR(o, 0.1, 2), s.ExponentialLR(o, 0.9), s.StepLR(o, 2)],
                                               [3, 6]),
 }
+
+
+def _swa(schedulers):
+    library = clgrad if schedulers is clgrad.optim.lr_scheduler else pytest.importorskip("torch")
+    return library.optim.swa_utils.SWALR
 
 
 def optimizer_of(lib):
@@ -88,3 +98,29 @@ def test_order_and_errors():
         clgrad.optim.lr_scheduler.StepLR(3, 2)
     with pytest.raises(KeyError, match="initial_lr"):
         clgrad.optim.lr_scheduler.StepLR(optimizer_of(clgrad), 2, last_epoch=3)
+
+
+def test_averaged_model(torch):
+    found = []
+    for lib in (clgrad, torch):
+        swa = lib.optim.swa_utils
+        model = lib.nn.Sequential(lib.nn.Linear(2, 3), lib.nn.BatchNorm1d(3))
+        averages = [swa.AveragedModel(model), swa.AveragedModel(model, multi_avg_fn=swa.get_ema_multi_avg_fn(0.9)),
+                    swa.AveragedModel(model, avg_fn=swa.get_ema_avg_fn(0.8), use_buffers=True)]
+        for step in range(4):
+            with lib.no_grad():
+                for p in model.parameters():
+                    p.fill_(float(step * step))
+            for averaged in averages:
+                averaged.update_parameters(model)
+        data = [lib.tensor([[1.0, 2.0], [3.0, -1.0]]), lib.tensor([[0.0, 2.0], [5.0, 5.0]])]
+        swa.update_bn(data, averages[0])
+        found.append([float(value) for averaged in averages for t in averaged.state_dict().values()
+                      for value in t.reshape(-1).tolist()])
+        assert int(averages[0].n_averaged) == 4
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+
+
+def test_get_lr_outside_of_a_step_warns():
+    with pytest.warns(UserWarning, match="get_last_lr"):
+        clgrad.optim.lr_scheduler.StepLR(optimizer_of(clgrad), 2).get_lr()

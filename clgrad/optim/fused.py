@@ -1,0 +1,140 @@
+"""``FusedOptimizer``: optimizers whose step is a few formulas, computed for all parameters by one launch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from clgrad.ops import optimizer_step
+from clgrad.ops.registry import FUNCTIONS
+from clgrad.ops.update_rule import UpdateRule
+from clgrad.optim.optimizer import Optimizer
+from clgrad.optim.settings import plain
+from clgrad.tensor import Tensor
+
+_rules: dict[tuple, UpdateRule] = {}
+
+
+class FusedOptimizer(Optimizer):
+    """Base class of optimizers that change each element by itself.
+
+    A subclass names the tensors that it keeps for a parameter, STATES, and the numbers, COUNTERS, which are 0-d tensors
+    on the host. From a group's settings and its counters it makes the statements of a rule (see
+    :class:`clgrad.ops.update_rule.UpdateRule`) and the values of the rule's scalars.
+
+    With ``differentiable=True`` the same statements are evaluated over tensors, and recorded.
+    """
+
+    STATES: tuple[str, ...] = ()
+
+    def _states(self, settings: dict[str, Any]) -> tuple[str, ...]:
+        """Which STATES these settings need."""
+        return self.STATES
+
+    def _start(self, settings: dict[str, Any], name: str) -> float:
+        """What a state or counter begins with."""
+        return 0.0
+
+    def _advance(self, settings: dict[str, Any], counters: tuple) -> tuple:
+        """The counters after one more step."""
+        return (counters[0] + 1.0,)
+
+    def _rule(self, settings: dict[str, Any], counters: tuple, before: tuple) -> tuple[list[str], dict[str, Any]]:
+        """Statements and scalars of the step that changes the counters from ``before`` to ``counters``."""
+        raise NotImplementedError
+
+    def _update(self, group: dict[str, Any]) -> None:
+        differentiable = group.get("differentiable", False)
+        settings = group if differentiable else plain(group)
+        names = self._states(settings)
+        members = [(p, p._grad, self.state[p] if names or self.COUNTERS else {})
+                   for p in group["params"] if p._grad is not None]
+        if not members:
+            return
+        for p, g, _ in members:
+            if not p.layout.dtype.is_floating_point:
+                raise RuntimeError(f"{type(self).__name__}: parameters must be floating point, got {p.layout.dtype}")
+        for counters, before, chosen in self._cohorts(settings, members):
+            for p, _, state in chosen:
+                self._fill(p, state, settings, names)
+            statements, numbers = self._rule(settings, counters, before)
+            key = (tuple(statements), names)
+            rule = _rules.get(key)
+            if rule is None:
+                rule = _rules[key] = UpdateRule(statements, names)
+            if differentiable:
+                _evaluate(rule, chosen, numbers)
+            else:
+                used = rule.states
+                optimizer_step.step(rule, [(p, g, *[state[name] for name in used]) for p, g, state in chosen], numbers)
+
+    def _fill(self, p: Any, state: dict, settings: dict[str, Any], names: tuple[str, ...]) -> None:
+        """Makes the tensors that a parameter's state lacks."""
+        for name in names:
+            if state.get(name) is None:
+                state[name] = optimizer_step.state_like(p, self._start(settings, name))
+
+    def _cohorts(self, settings: dict[str, Any], members: list) -> Iterator[tuple[tuple, tuple, list]]:
+        """Advances the counters; yields them, what they were, and the members that have them: nearly always all.
+
+        Members that began together share their counters' tensors, which are replaced each time.
+        """
+        cohorts: dict[tuple, list] = {}
+        last: tuple = ()
+        values: tuple = ()
+        for member in members:
+            state = member[2]
+            known = tuple([state.get(name) for name in self.COUNTERS])
+            if not last or any(a is not b for a, b in zip(known, last, strict=True)):
+                last = known
+                values = tuple([self._start(settings, name) if counter is None else _value(counter)
+                                for name, counter in zip(self.COUNTERS, known, strict=True)])
+            cohorts.setdefault(values, []).append(member)
+        for before, chosen in cohorts.items():
+            tensors = [optimizer_step.counter(value) for value in self._advance(settings, before)]
+            for _, _, state in chosen:
+                state.update(zip(self.COUNTERS, tensors, strict=True))
+            yield tuple([_value(t) for t in tensors]), before, chosen
+
+
+def _value(counter: Any) -> float:
+    """The number in a counter's tensor (a plain number in old checkpoints)."""
+    if not isinstance(counter, Tensor):
+        return float(counter)
+    fill = counter.memory._fill
+    return float(counter.item() if fill is None else fill)
+
+
+def _evaluate(rule: UpdateRule, members: list, numbers: dict[str, Any]) -> None:
+    """A rule as recorded operations: parameters change in place, states are replaced."""
+    for p, g, state in members:
+        values = {name: state[name] for name in rule.states}
+        # A copy, since what the operations save must not change when the parameter does.
+        found = rule.evaluate(FUNCTIONS, {**values, **numbers, "p": p.clone(), "g": g})
+        state.update({name: value for name, value in found.items() if name in values})
+        p.copy_(found["p"])
+
+
+def descent(settings: dict[str, Any], decoupled: bool = False) -> tuple[list[str], dict[str, Any]]:
+    """The statements with which most rules begin: the gradient's direction, and weight decay."""
+    statements, numbers = [], {}
+    if settings["maximize"]:
+        statements.append("g = -g")
+    decay = settings["weight_decay"]
+    if isinstance(decay, Tensor) or decay != 0:
+        if decoupled:
+            statements.append("p = p * keep")
+            numbers["keep"] = 1.0 - settings["lr"] * decay
+        else:
+            statements.append("g = g + p * weight_decay")
+            numbers["weight_decay"] = decay
+    return statements, numbers
+
+
+def averages(settings: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """The statements of Adam's relatives: running means of g and of its square."""
+    beta1, beta2 = settings["betas"]
+    return (["exp_avg = exp_avg + (g - exp_avg) * new1", "exp_avg_sq = exp_avg_sq * beta2 + g * g * new2"],
+            {"new1": 1.0 - beta1, "beta2": beta2, "new2": 1.0 - beta2})
+
+
