@@ -16,6 +16,7 @@ class _Several(LRScheduler):
     """What schedules made of others have in common: checks, and a state that holds theirs."""
 
     _schedulers: Sequence[Any]
+    optimizer: Any
 
     def _check(self, optimizer: Any, schedulers: Sequence[Any]) -> None:
         own = type(self).__name__

@@ -51,9 +51,6 @@ class FusedOptimizer(Optimizer):
                    for p in group["params"] if p._grad is not None]
         if not members:
             return
-        for p, g, _ in members:
-            if not p.layout.dtype.is_floating_point:
-                raise RuntimeError(f"{type(self).__name__}: parameters must be floating point, got {p.layout.dtype}")
         for counters, before, chosen in self._cohorts(settings, members):
             for p, _, state in chosen:
                 self._fill(p, state, settings, names)

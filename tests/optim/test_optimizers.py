@@ -171,7 +171,7 @@ def test_lbfgs(torch, search):
             loss = (1 - x[0]) ** 2 + 10 * (x[1] - x[0] ** 2) ** 2
             loss.backward()
             return loss
-        found.append([*[float(optimizer.step(closure)) for _ in range(4)], *x.tolist()])
+        found.append([*[float(optimizer.step(closure).detach()) for _ in range(4)], *x.tolist()])
         assert optimizer.state_dict()["state"][0].keys() >= {"func_evals", "n_iter", "old_dirs", "prev_loss"}
     assert found[0] == pytest.approx(found[1], rel=1e-6)
 
