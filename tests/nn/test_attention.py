@@ -100,6 +100,15 @@ def test_dropout_of_attention_keeps_the_mean():
     assert abs(found.mean().item() - 1) < 0.1 and found.std().item() > 0.01
 
 
+def test_a_chosen_implementation_is_accepted():
+    choice = clgrad.nn.attention
+    with choice.sdpa_kernel([choice.SDPBackend.MATH, choice.SDPBackend.FLASH_ATTENTION]):
+        found = clgrad.nn.functional.scaled_dot_product_attention(*[clgrad.ones(2, 3)] * 3)
+    assert (found == 1).all()
+    with pytest.raises(AssertionError), choice.sdpa_kernel(3):
+        pass
+
+
 HEADS = [({}, {}), ({"batch_first": True}, {"need_weights": False}), ({"bias": False}, {"average_attn_weights": False}),
          ({"add_bias_kv": True, "add_zero_attn": True}, {"padding": True, "mask": True}),
          ({"kdim": 6, "vdim": 5, "add_bias_kv": True}, {"padding": True}),

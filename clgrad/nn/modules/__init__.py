@@ -65,7 +65,7 @@ from clgrad.nn.modules.dropout import (
     Dropout3d,
     FeatureAlphaDropout,
 )
-from clgrad.nn.modules.embedding import Embedding, EmbeddingBag
+from clgrad.nn.modules.sparse import Embedding, EmbeddingBag
 from clgrad.nn.modules.flatten import Flatten, Unflatten
 from clgrad.nn.modules.image import (
     ChannelShuffle,

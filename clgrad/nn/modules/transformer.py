@@ -35,11 +35,11 @@ def _is_causal(mask: Any, hint: bool | None, batch_first: bool, x: Any) -> bool:
     return tuple(mask.shape) == (size, size) and bool((mask == _causal_mask(size, mask.device, mask.dtype)).all())
 
 
-def _copies(module: Any, count: int) -> ModuleList:
+def _get_clones(module: Any, count: int) -> ModuleList:
     return ModuleList([copy.deepcopy(module) for _ in range(count)])
 
 
-def _activation(activation: Any) -> Any:
+def _get_activation_fn(activation: Any) -> Any:
     if not isinstance(activation, str):
         return activation
     if activation not in ("relu", "gelu"):
@@ -130,7 +130,7 @@ class TransformerEncoder(Module):
     def __init__(self, encoder_layer: Any, num_layers: int, norm: Any = None, enable_nested_tensor: bool = True,
                  mask_check: bool = True):
         super().__init__()
-        self.layers = _copies(encoder_layer, num_layers)
+        self.layers = _get_clones(encoder_layer, num_layers)
         self.num_layers, self.norm = num_layers, norm
         self.enable_nested_tensor, self.use_nested_tensor, self.mask_check = enable_nested_tensor, False, mask_check
 
@@ -150,7 +150,7 @@ class TransformerDecoder(Module):
 
     def __init__(self, decoder_layer: Any, num_layers: int, norm: Any = None):
         super().__init__()
-        self.layers = _copies(decoder_layer, num_layers)
+        self.layers = _get_clones(decoder_layer, num_layers)
         self.num_layers, self.norm = num_layers, norm
 
     def forward(self, tgt: Any, memory: Any, tgt_mask: Any = None, memory_mask: Any = None,
@@ -200,7 +200,7 @@ class TransformerEncoderLayer(_Layer):
         self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
         self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
         self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
-        activation = _activation(activation)
+        activation = _get_activation_fn(activation)
         relu, gelu = activation is F.relu or isinstance(activation, ReLU), activation is F.gelu or isinstance(
             activation, GELU)
         self.activation_relu_or_gelu = 1 if relu else 2 if gelu else 0
@@ -239,7 +239,7 @@ class TransformerDecoderLayer(_Layer):
         self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
         self.norm3 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
         self.dropout1, self.dropout2, self.dropout3 = Dropout(dropout), Dropout(dropout), Dropout(dropout)
-        self.activation = _activation(activation)
+        self.activation = _get_activation_fn(activation)
 
     def forward(self, tgt: Any, memory: Any, tgt_mask: Any = None, memory_mask: Any = None,
                 tgt_key_padding_mask: Any = None, memory_key_padding_mask: Any = None, tgt_is_causal: bool = False,
