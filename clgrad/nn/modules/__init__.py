@@ -65,7 +65,6 @@ from clgrad.nn.modules.dropout import (
     Dropout3d,
     FeatureAlphaDropout,
 )
-from clgrad.nn.modules.sparse import Embedding, EmbeddingBag
 from clgrad.nn.modules.flatten import Flatten, Unflatten
 from clgrad.nn.modules.image import (
     ChannelShuffle,
@@ -179,6 +178,7 @@ from clgrad.nn.modules.rnn import (
     RNNCell,
     RNNCellBase,
 )
+from clgrad.nn.modules.sparse import Embedding, EmbeddingBag
 from clgrad.nn.modules.transformer import (
     Transformer,
     TransformerDecoder,
