@@ -134,6 +134,22 @@ static inline state_1 lane_of(state_16 v, int lane) {
     return s;
 }
 
+#if KIND == SIMPLE
+// Halves of halves, in registers.
+#define HALVES(to, from) { const PASTE(ACC, to) a = from.lo, b = from.hi; half_##to = COMBINE(a, b); }
+static inline state_1 merge_lanes(state_16 v) {
+    PASTE(ACC, 8) half_8;
+    PASTE(ACC, 4) half_4;
+    PASTE(ACC, 2) half_2;
+    HALVES(8, v.a)
+    HALVES(4, half_8)
+    HALVES(2, half_4)
+    state_1 s;
+    { const ACC a = half_2.x, b = half_2.y; s.a = COMBINE(a, b); }
+    return s;
+}
+#undef HALVES
+#else
 static inline state_1 merge_lanes(state_16 v) {
     state_1 tree[8];
     for (int l = 0; l < 8; l++) tree[l] = merge_1(lane_of(v, l), lane_of(v, l + 8));
@@ -141,6 +157,7 @@ static inline state_1 merge_lanes(state_16 v) {
         for (int l = 0; l < half_; l++) tree[l] = merge_1(tree[l], tree[l + half_]);
     return tree[0];
 }
+#endif
 
 // The state of `count` vectors at p, p + pitch, ..., as reduce_run_1.
 static inline state_16 reduce_run_16(global const T_IN *x, INDEX p, INDEX pitch, INDEX count, POSITION index,

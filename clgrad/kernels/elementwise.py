@@ -101,7 +101,7 @@ def _ndrange(device: Device, sizes: Shape, lanes: int) -> tuple[int, int, tuple,
     for size in sizes[2:]:
         outer *= size
     if device.is_cpu:
-        share = -(-inner * second * outer // (2 * device.limits.compute_units))
+        share = -(-inner * second * outer // (16 * device.limits.compute_units))
         work = min(max(share, CPU_CHUNK), CPU_CHUNK_MOST)
         chunk = inner if inner <= work else -(-work // lanes) * lanes
         rows = min(second, max(1, work // inner))

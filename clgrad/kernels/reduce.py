@@ -248,7 +248,8 @@ def _parts(items: int, per_item: int, runs: int, n: int, units: int, cpu: bool, 
     if runs * n == 0:
         return 1, 1, 1
     grain = GRAIN * 2 if cpu else 4096
-    wanted = min(-(-units * (2 if cpu else 32) // items) if items < units * 4 else 1, -(-per_item // grain))
+    shares = 32 if not cpu else 4 if columns else 16  # a unit: the thread that wakes up last is to take fewer
+    wanted = min(-(-units * shares // items) if items < units * 4 else 1, -(-per_item // grain))
     if columns:
         wanted = max(wanted, -(-n * runs // 8192)) if items < units * 64 else wanted
     wanted = max(1, wanted)
