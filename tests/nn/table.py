@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 IMAGE, LINE, ROWS = (2, 4, 6, 6), (2, 4, 9), (3, 8)
+VOLUME = (1, 2, 4, 5, 4)
 
 ROWS_OF_MODULES = [
     ("Identity", {}, [ROWS]),
@@ -44,6 +45,24 @@ ROWS_OF_MODULES = [
     ("RMSNorm", {"normalized_shape": (8,)}, [ROWS]),
     ("GroupNorm", {"num_groups": 2, "num_channels": 4}, [IMAGE]),
     ("Dropout", {"p": 0.0}, [ROWS]),
+    ("Conv3d", {"in_channels": 2, "out_channels": 4, "kernel_size": 2, "stride": (1, 2, 1), "padding_mode": "circular",
+                "padding": 1}, [VOLUME]),
+    ("Conv2d", {"in_channels": 4, "out_channels": 2, "kernel_size": 3, "padding": 1, "padding_mode": "reflect"}, [IMAGE]),
+    ("ConvTranspose1d", {"in_channels": 4, "out_channels": 2, "kernel_size": 3, "stride": 2, "dilation": 2}, [LINE]),
+    ("ConvTranspose3d", {"in_channels": 2, "out_channels": 2, "kernel_size": 2, "bias": False}, [VOLUME]),
+    ("MaxPool3d", {"kernel_size": 2, "stride": 1}, [VOLUME]), ("AvgPool3d", {"kernel_size": (2, 3, 1)}, [VOLUME]),
+    ("AdaptiveAvgPool3d", {"output_size": (2, None, 3)}, [VOLUME]), ("AdaptiveMaxPool3d", {"output_size": 2}, [VOLUME]),
+    ("LPPool1d", {"norm_type": 2, "kernel_size": 3}, [LINE]), ("LocalResponseNorm", {"size": 3, "alpha": 0.1}, [IMAGE]),
+    ("InstanceNorm1d", {"num_features": 4, "affine": True, "track_running_stats": True}, [LINE]),
+    ("InstanceNorm2d", {"num_features": 4}, [IMAGE]), ("InstanceNorm3d", {"num_features": 2}, [VOLUME]),
+    ("ConstantPad2d", {"padding": (1, 2, 0, 1), "value": 2.5}, [IMAGE]), ("ZeroPad1d", {"padding": (2, 0)}, [LINE]),
+    ("ReflectionPad2d", {"padding": 2}, [IMAGE]), ("ReplicationPad3d", {"padding": 1}, [VOLUME]),
+    ("CircularPad1d", {"padding": (3, 1)}, [LINE]),
+    ("Upsample", {"scale_factor": 2, "mode": "bilinear"}, [IMAGE]), ("UpsamplingNearest2d", {"size": (3, 9)}, [IMAGE]),
+    ("UpsamplingBilinear2d", {"scale_factor": 1.5}, [IMAGE]), ("Unfold", {"kernel_size": 2, "padding": 1}, [IMAGE]),
+    ("Fold", {"output_size": (3, 4), "kernel_size": 2}, [(1, 8, 6)]), ("PixelShuffle", {"upscale_factor": 2}, [IMAGE]),
+    ("PixelUnshuffle", {"downscale_factor": 3}, [IMAGE]), ("ChannelShuffle", {"groups": 2}, [IMAGE]),
+    ("CosineSimilarity", {}, [ROWS, ROWS]), ("PairwiseDistance", {"p": 3.0, "keepdim": True}, [ROWS, ROWS]),
 ]
 
 LOSSES = [
@@ -56,4 +75,6 @@ LOSSES = [
     ("KLDivLoss", {"reduction": "sum", "log_target": True}, "values"), ("PoissonNLLLoss", {}, "targets"),
     ("PoissonNLLLoss", {"log_input": False, "full": True}, "probabilities"), ("SoftMarginLoss", {}, "signs"),
     ("HingeEmbeddingLoss", {"margin": 0.5}, "signs"),
+    ("MultiMarginLoss", {"p": 2, "margin": 0.5}, "classes"), ("MultiMarginLoss", {"reduction": "none"}, "classes"),
+    ("MultiLabelMarginLoss", {}, "labels"), ("MultiLabelSoftMarginLoss", {"reduction": "sum"}, "targets"),
 ]

@@ -51,7 +51,8 @@ def test_loss(torch, rng, name, arguments, kind):
     scores = rng.standard_normal((6, 4)).astype(np.float32)
     target = {"classes": rng.integers(0, 4, 6), "values": rng.standard_normal((6, 4)).astype(np.float32),
               "probabilities": rng.random((6, 4), np.float32), "targets": rng.random((6, 4), np.float32),
-              "signs": np.sign(rng.standard_normal((6, 4))).astype(np.float32)}[kind]
+              "signs": np.sign(rng.standard_normal((6, 4))).astype(np.float32),
+              "labels": np.array([[1, 3, -1, 0], [0, 1, 2, 3], [-1, 1, 1, 1], [2, -1, 3, -1]] * 2)[:6]}[kind]
     if kind == "probabilities":
         scores = rng.random((6, 4), np.float32)
     found = []

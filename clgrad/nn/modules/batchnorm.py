@@ -15,6 +15,8 @@ from clgrad.nn.parameter import Parameter
 class _Tracking(Module):
     """Channels' factor and shift, and running statistics: what batch and instance normalisation have in common."""
 
+    _version = 2  # 1: states without num_batches_tracked
+
     def __init__(self, num_features: int, eps: float, momentum: float | None, affine: bool, track_running_stats: bool,
                  device: Any, dtype: Any, bias: bool = True):
         super().__init__()

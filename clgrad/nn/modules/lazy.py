@@ -18,7 +18,7 @@ class LazyModuleMixin:
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._initialize_hook = self.register_forward_pre_hook(_infer, with_kwargs=True)  # type: ignore[attr-defined]
+        self.register_forward_pre_hook(_infer, with_kwargs=True)  # type: ignore[attr-defined]
 
     def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
         """Materialises the parameters for a call's arguments."""
@@ -36,8 +36,9 @@ class LazyModuleMixin:
             super().reset_parameters()  # type: ignore[misc]
 
     def _become(self) -> None:
-        self._initialize_hook.remove()
-        del self._initialize_hook
+        hooks = self._forward_pre_hooks  # type: ignore[attr-defined]
+        for number in [number for number, (hook, *_) in hooks.items() if hook is _infer]:
+            del hooks[number]
         if self.cls_to_become is not None:
             self.__class__ = self.cls_to_become  # type: ignore[assignment]
 
@@ -69,8 +70,8 @@ class LazyLinear(LazyModuleMixin, linear.Linear):
 
     def initialize_parameters(self, input: Any) -> None:
         """Takes ``in_features`` from the last size of the input."""
+        self.in_features = input.shape[-1]
         if self.has_uninitialized_params():
-            self.in_features = input.shape[-1]
             self.weight.materialize((self.out_features, self.in_features))
             if self.bias is not None:
                 self.bias.materialize((self.out_features,))
@@ -105,14 +106,14 @@ class _LazyConv(LazyModuleMixin):
 
     def initialize_parameters(self, input: Any, *args: Any, **kwargs: Any) -> None:
         """Takes ``in_channels`` from the input (n, c, ...) or (c, ...)."""
-        if not self.has_uninitialized_params():
-            return
         if input.ndim not in (self.dims + 1, self.dims + 2):
             raise RuntimeError(f"Expected {self.dims + 1}D (unbatched) or {self.dims + 2}D (batched) input to "
                                f"{type(self).__name__}, but got input of size: {list(input.shape)}")
         self.in_channels = input.shape[-self.dims - 1]
         if self.in_channels % self.groups:
             raise ValueError("in_channels must be divisible by groups")
+        if not self.has_uninitialized_params():
+            return
         channels = ((self.in_channels, self.out_channels // self.groups) if self.transposed
                     else (self.out_channels, self.in_channels // self.groups))
         self.weight.materialize((*channels, *self.kernel_size))
@@ -182,9 +183,9 @@ class _LazyNorm(LazyModuleMixin):
 
     def initialize_parameters(self, input: Any) -> None:
         """Takes ``num_features`` from the input's channels."""
+        rank = getattr(self, "rank", None)
+        self.num_features = input.shape[0 if rank is not None and input.ndim == rank + 1 else 1]
         if self.has_uninitialized_params():
-            rank = getattr(self, "rank", None)
-            self.num_features = input.shape[0 if rank is not None and input.ndim == rank + 1 else 1]
             for member in (*self._parameters.values(), *self._buffers.values()):  # type: ignore[attr-defined]
                 if is_uninitialized(member):
                     member.materialize((self.num_features,))

@@ -1,0 +1,95 @@
+"""Norms against PyTorch, and their kernel's gradients against the composition's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import clgrad
+from clgrad.autograd import gradcheck, gradgradcheck
+from tests.compare import assert_same, assert_same_error, pair
+
+NORMS = {
+    "layer": ((3, 4, 10), (10,), lambda F, x, w, b: F.layer_norm(x, (10,), w, b)),
+    "layer of two": ((3, 4, 5), (4, 5), lambda F, x, w, b: F.layer_norm(x, (4, 5), w, b, 0.1)),
+    "layer without": ((2, 19), (19,), lambda F, x, w, b: F.layer_norm(x, (19,)) + w * b),
+    "layer without bias": ((2, 19), (19,), lambda F, x, w, b: F.layer_norm(x, (19,), w) + b),
+    "rms": ((3, 17), (17,), lambda F, x, w, b: F.rms_norm(x, (17,), w, 1e-3) + b),
+    "group": ((2, 6, 3, 5), (6,), lambda F, x, w, b: F.group_norm(x, 3, w, b)),
+    "group of lines": ((2, 4), (4,), lambda F, x, w, b: F.group_norm(x, 2, w, b)),
+    "batch": ((3, 4, 5, 2), (4,), lambda F, x, w, b: F.batch_norm(x, None, None, w, b, True)),
+    "batch of rows": ((5, 3), (3,), lambda F, x, w, b: F.batch_norm(x, None, None, w, b, True, eps=0.2)),
+    "instance": ((3, 4, 11), (4,), lambda F, x, w, b: F.instance_norm(x, None, None, w, b)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NORMS)
+def test_values_and_gradients(torch, rng, name, dtype):
+    shape, size, function = NORMS[name]
+    ours, theirs = zip(*(pair(torch, rng.normal(size=s) + 0.5, dtype, True) for s in (shape, size, size)), strict=True)
+    found, expected = (function(lib.nn.functional, *t) for lib, t in ((clgrad, ours), (torch, theirs)))
+    tolerance = 2e-5 if dtype == "float32" else 1e-10
+    assert_same(found, expected, tolerance, tolerance)
+    (found**3).sum().backward()
+    (expected**3).sum().backward()
+    for a, b in zip(ours, theirs, strict=True):
+        assert_same(a.grad, b.grad, tolerance * 10, tolerance * 10)
+
+
+@pytest.mark.parametrize("name", ["layer", "rms", "group", "batch"])
+def test_both_derivatives(rng, name):
+    shape, size, function = NORMS[name]
+    shape = (2, *shape[1:])
+    inputs = tuple(clgrad.tensor(rng.normal(size=s), requires_grad=True) for s in (shape, size, size))
+    run = lambda *t: function(clgrad.nn.functional, *t) ** 2  # noqa: E731
+    assert gradcheck(run, inputs)
+    assert gradgradcheck(run, inputs)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_running_statistics(torch, rng, training):
+    x, y = pair(torch, rng.normal(size=(4, 3, 5)).astype(np.float32), requires_grad=True)
+    stats = [pair(torch, rng.random(3, np.float32) + 0.5) for _ in range(2)]
+    scale = pair(torch, rng.random(3, np.float32), requires_grad=True)
+    results = [lib.nn.functional.batch_norm(t, *(s[n] for s in stats), scale[n], None, training, 0.3)
+               for n, (lib, t) in enumerate(((clgrad, x), (torch, y)))]
+    assert_same(*results, 1e-5, 1e-6)
+    for result in results:
+        (result * result).sum().backward()
+    assert_same(x.grad, y.grad, 1e-3, 1e-4)
+    assert_same(scale[0].grad, scale[1].grad, 1e-4, 1e-4)
+    for ours, theirs in stats:
+        assert_same(ours, theirs, 1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half(torch, rng, dtype):
+    x, y = pair(torch, rng.normal(size=(4, 33)).astype(np.float32))
+    w, v = pair(torch, rng.normal(size=33).astype(np.float32))
+    kinds = [getattr(lib, dtype) for lib in (clgrad, torch)]
+    found = clgrad.nn.functional.layer_norm(x.to(kinds[0]), (33,), w.to(kinds[0]))
+    expected = torch.nn.functional.layer_norm(y.to(kinds[1]), (33,), v.to(kinds[1]))
+    assert_same(found.float(), expected.float(), 2e-2, 2e-2)
+
+
+def test_long_groups_strided_and_empty(torch, rng):
+    x, y = pair(torch, rng.normal(size=(3000, 5)).astype(np.float32))
+    assert_same(clgrad.nn.functional.layer_norm(x.t(), (3000,)), torch.nn.functional.layer_norm(y.t(), (3000,)), 1e-4, 1e-5)
+    assert_same(clgrad.nn.functional.layer_norm(clgrad.zeros(0, 4), (4,)),
+                torch.nn.functional.layer_norm(torch.zeros(0, 4), (4,)))
+
+
+PROGRAMS = {
+    "shape": lambda t: t.nn.functional.layer_norm(t.ones(2, 3), (4,)),
+    "weight": lambda t: t.nn.functional.layer_norm(t.ones(2, 3), (3,), t.ones(2)),
+    "groups": lambda t: t.nn.functional.group_norm(t.ones(2, 3), 2),
+    "one value": lambda t: t.nn.functional.batch_norm(t.ones(1, 3), None, None, training=True),
+    "no statistics": lambda t: t.nn.functional.batch_norm(t.ones(2, 3), None, None),
+    "statistics": lambda t: t.nn.functional.batch_norm(t.ones(2, 3), t.ones(2), t.ones(2)),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_errors(torch, name):
+    assert_same_error(torch, PROGRAMS[name])
