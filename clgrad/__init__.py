@@ -21,6 +21,7 @@ from clgrad import (
     func,
     hub,
     jit,
+    linalg,
     mps,
     multiprocessing,
     nn,

@@ -1,7 +1,7 @@
 """The exceptions that clgrad adds to Python's own.
 
 Wrong arguments raise what PyTorch raises (``RuntimeError``, ``TypeError``, ``ValueError``, ``IndexError``). The
-classes below say that something is wrong with the machine instead; all of them are ``RuntimeError``.
+classes below say that something is wrong with the machine, or with a matrix; all of them are ``RuntimeError``.
 """
 
 
@@ -27,3 +27,7 @@ class OutOfMemoryError(DeviceError):
 
 class ForkedProcessError(DeviceError):
     """A forked child used OpenCL. Drivers do not survive a fork: use ``spawn`` or ``forkserver``."""
+
+
+class LinAlgError(RuntimeError):
+    """A matrix is singular, not positive definite, or its decomposition did not converge: ``linalg.LinAlgError``."""

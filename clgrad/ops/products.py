@@ -7,7 +7,7 @@ from math import frexp, isfinite, prod
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.autograd.graph import TensorBase
+from clgrad.autograd.graph import TensorBase, attach, needs_graph
 from clgrad.ops.copying import cat, full
 from clgrad.ops.diagonals import diag_embed
 from clgrad.ops.linalg import dot, matmul
@@ -204,6 +204,14 @@ def identity_like(x: Any) -> Any:
     return identity(x.layout.shape[-1], x).expand(x.layout.shape)
 
 
+def constant_of(result: Any, *inputs: Any) -> Any:
+    """A result that does not depend on its inputs' values, recorded with gradients of zero."""
+    if needs_graph(*inputs):
+        shapes = [t.layout.shape for t in inputs]
+        attach(result, "Constant", inputs, lambda g: tuple([g.new_zeros(shape) for shape in shapes]))
+    return result
+
+
 def identity(size: int, like: Any) -> Any:
     """The identity matrix in the dtype and on the device of another tensor."""
     return diag_embed(full((size,), 1, like.layout.dtype, like.layout.device))
@@ -216,7 +224,7 @@ def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
     if n < 0:
         return matrix_power(FUNCTIONS["inverse"](input), -n, out=out)
     if n == 0:
-        return store("matrix_power", identity_like(input).clone(), out)
+        return store("matrix_power", constant_of(identity_like(input).clone(), input), out)
     result, square = None, input
     while True:
         if n & 1:

@@ -1,0 +1,404 @@
+"""Decompositions of matrices, computed by LAPACK on the host, with gradients of every order in tensor operations.
+
+The gradients are those of Giles, An Extended Collection of Matrix Derivative Results for Forward and Reverse Mode
+Algorithmic Differentiation (2008), and of Walter and Lehmann, Algorithmic Differentiation of Linear Algebra Functions
+with Application in Optimum Experimental Design (2010), for QR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from clgrad import dtypes
+from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.errors import LinAlgError
+from clgrad.ops import lapack
+from clgrad.ops.copying import cat, empty
+from clgrad.ops.diagonals import tril, triu
+from clgrad.ops.linalg import matmul
+from clgrad.ops.output import named_result, store
+from clgrad.ops.products import check_square, constant_of, identity
+from clgrad.ops.registry import operator
+
+
+def turned(x: Any) -> Any:
+    """The last two dimensions exchanged."""
+    return x.transpose(-2, -1)
+
+
+def record(name: str, x: Any, outputs: tuple, backward: Callable) -> None:
+    """Makes ``outputs`` results of a node; ``backward(gradients, outputs)`` gives the gradient of ``x``."""
+    if needs_graph(x):
+        saved = Saved(name, [])
+        attach(outputs, name, (x,), lambda *grads: backward(grads, saved.unpack()), saved)
+        for output in outputs:
+            saved.add_output(output)
+
+
+def check_info(name: str, info: np.ndarray, message: str) -> None:
+    """LinAlgError where LAPACK's ``info`` says that a matrix of the batch failed; {} becomes its number."""
+    failed = np.flatnonzero(info)
+    if failed.size:
+        which = f"(Batch element {failed[0]}): " if info.ndim else ""
+        raise LinAlgError(f"{name}: {which}{message.format(info.reshape(-1)[failed[0]])}")
+
+
+# Cholesky: A = L @ L.T.
+
+CholeskyEx = named_result("linalg_cholesky_ex", "L info")
+_INDEFINITE = ("The factorization could not be completed because the input is not positive-definite (the leading minor of "
+               "order {} is not positive-definite).")
+
+
+def _cholesky(name: str, A: Any, upper: bool) -> tuple[Any, np.ndarray]:
+    check_square(name, A)
+    if upper:
+        lower, info = _cholesky(name, turned(A), False)
+        return turned(lower), info
+    values, info = lapack.cholesky(lapack.host(name, A))
+    L = lapack.tensor(values, A)
+    record("LinalgCholeskyEx", A, (L,), lambda grads, outputs: _cholesky_backward(grads[0], *outputs))
+    return L, info
+
+
+def _cholesky_backward(g: Any, L: Any) -> Any:
+    inner = tril(matmul(turned(L), g))
+    inner = (inner + turned(tril(inner, -1))) * 0.5
+    half = solve_triangular(turned(L), inner, upper=True)
+    return solve_triangular(L, half, upper=False, left=False)
+
+
+def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False, out: Any = None) -> Any:
+    """:func:`cholesky` with ``info`` (int32): 0, or the order of the first leading minor that is not positive."""
+    L, info = _cholesky("linalg.cholesky_ex", A, upper)
+    if check_errors:
+        check_info("linalg.cholesky_ex", info, _INDEFINITE)
+    return store("linalg.cholesky_ex", CholeskyEx(L, lapack.tensor(info, A, dtypes.int32)), out)
+
+
+def linalg_cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
+    """The lower triangular L with L @ L.T = A, of symmetric positive definite matrices; ``upper``: its transpose.
+
+    Raises:
+        LinAlgError: a matrix is not positive definite.
+    """
+    L, info = _cholesky("linalg.cholesky", A, upper)
+    check_info("linalg.cholesky", info, _INDEFINITE)
+    return store("linalg.cholesky", L, out)
+
+
+@operator("cholesky")
+def cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
+    """The Cholesky factor of symmetric positive definite matrices; see :func:`linalg.cholesky`."""
+    return linalg_cholesky(input, upper=upper, out=out)
+
+
+# Triangular systems.
+
+def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False,
+                     out: Any = None) -> Any:
+    """X with A @ X = B, or X @ A = B where not ``left``, for triangular A; its other triangle is not read."""
+    name = "linalg.solve_triangular"
+    check_square(name, A)
+    if B.layout.ndim < 2 or A.layout.dtype is not B.layout.dtype:
+        raise RuntimeError(f"{name}: Expected B to have at least 2 dimensions and the dtype of A, got shape "
+                           f"{list(B.layout.shape)} and {B.layout.dtype.name} for {A.layout.dtype.name}")
+    if A.layout.shape[-1] != B.layout.shape[-2 if left else -1]:
+        raise RuntimeError(f"{name}: Incompatible shapes of A and B for the equation {'AX = B' if left else 'XA = B'} "
+                           f"({A.layout.shape[-2]}x{A.layout.shape[-1]} and {B.layout.shape[-2]}x{B.layout.shape[-1]})")
+    if not left:
+        return store(name, turned(solve_triangular(turned(A), turned(B), upper=not upper, unitriangular=unitriangular)),
+                     out)
+    X = lapack.tensor(lapack.solve_triangular(lapack.host(name, A), lapack.host(name, B), upper, unitriangular), A)
+    if needs_graph(A, B):
+        saved = Saved(name, [A])
+        needed = A._requires_grad
+
+        def backward(g: Any) -> tuple:
+            a, x = saved.unpack()
+            gB = solve_triangular(turned(a), g, upper=not upper, unitriangular=unitriangular)
+            if not needed:
+                return None, gB
+            product = -matmul(gB, turned(x))
+            return triu(product, int(unitriangular)) if upper else tril(product, -int(unitriangular)), gB
+        attach(X, "LinalgSolveTriangular", (A, B), backward, saved)
+        saved.add_output(X)
+    return store(name, X, out)
+
+
+# LU: A = P @ L @ U.
+
+LU = named_result("linalg_lu", "P L U")
+LUFactor = named_result("linalg_lu_factor", "LU pivots")
+LUFactorEx = named_result("linalg_lu_factor_ex", "LU pivots info")
+LUUnpacked = named_result("lu_unpack", "P L U")
+LUWithInfo = named_result("lu", "LU pivots infos")
+
+
+def _lu_backward(gL: Any, gU: Any, P: Any, L: Any, U: Any) -> Any:
+    """The gradient of A from those of the m x k factor L and the k x n factor U."""
+    m, n = L.layout.shape[-2], U.layout.shape[-1]
+    k = min(m, n)
+    gL = L.new_zeros(L.layout.shape) if gL is None else gL
+    gU = U.new_zeros(U.layout.shape) if gU is None else gU
+    L1, U1 = L[..., :k, :], U[..., :k]
+    g1, g2 = gL[..., :k, :], gU[..., :k]
+    more = None
+    if n > k:  # columns beyond: U2 = L1^-1 (P^T A)_2
+        more = solve_triangular(turned(L1), gU[..., k:], upper=True, unitriangular=True)
+        g1 = g1 - matmul(more, turned(U[..., k:]))
+    elif m > k:  # rows beyond: L2 = (P^T A)_2 U1^-1
+        more = solve_triangular(turned(U1), gL[..., k:, :], upper=False, left=False)
+        g2 = g2 - matmul(turned(L[..., k:, :]), more)
+    inner = tril(matmul(turned(L1), g1), -1) + triu(matmul(g2, turned(U1)))
+    inner = solve_triangular(turned(U1), inner, upper=False, left=False)
+    result = solve_triangular(turned(L1), inner, upper=True, unitriangular=True)
+    if more is not None:
+        result = cat([result, more], -1 if n > k else -2)
+    return matmul(P, result)
+
+
+def _unpacked(packed: Any) -> tuple[Any, Any]:
+    """L (with its diagonal of ones) and U from one matrix."""
+    m, n = packed.layout.shape[-2:]
+    k = min(m, n)
+    ones = identity(max(m, k), packed)[:, :k]
+    return tril(packed[..., :k], -1) + ones, triu(packed[..., :k, :])
+
+
+def lu_factored(name: str, A: Any, pivot: bool = True) -> tuple[Any, Any, np.ndarray]:
+    """(L and U in one matrix, pivots, info)."""
+    if not pivot:
+        raise RuntimeError(f"{name}: LU without pivoting is not implemented on the CPU")
+    values, pivots, info = lapack.lu(lapack.host(name, A))
+    packed = lapack.tensor(values, A)
+    if needs_graph(A):
+        P = lapack.tensor(lapack.permutation(pivots, A.layout.shape[-2]), A)
+
+        def backward(grads: tuple, outputs: list) -> Any:
+            (g,), k = grads, min(A_shape)
+            L, U = _unpacked(outputs[0])
+            return _lu_backward(tril(g[..., :k], -1), triu(g[..., :k, :]), P, L, U)
+        A_shape = A.layout.shape[-2:]
+        record("LinalgLuFactorEx", A, (packed,), backward)
+    return packed, lapack.tensor(pivots, A, dtypes.int32), info
+
+
+def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False, out: Any = None) -> Any:
+    """:func:`lu_factor` with ``info`` (int32): 0, or the first diagonal element of U that is zero."""
+    packed, pivots, info = lu_factored("linalg.lu_factor_ex", A, pivot)
+    if check_errors:
+        check_info("linalg.lu_factor_ex", info, _ZERO_PIVOT)
+    return store("linalg.lu_factor_ex", LUFactorEx(packed, pivots, lapack.tensor(info, A, dtypes.int32)), out)
+
+
+_ZERO_PIVOT = ("U[{0},{0}] is zero and using it on lu_solve would result in a division by zero. If you still want to "
+               "perform the factorization, consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)")
+
+
+def lu_factor(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
+    """L and U in one matrix, and the rows (from 1) with which each row was exchanged.
+
+    Raises:
+        LinAlgError: a diagonal element of U is zero.
+    """
+    packed, pivots, info = lu_factored("linalg.lu_factor", A, pivot)
+    check_info("torch.linalg.lu_factor", info, _ZERO_PIVOT)
+    return store("linalg.lu_factor", LUFactor(packed, pivots), out)
+
+
+def linalg_lu(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
+    """P, L and U with A = P @ L @ U: a permutation, a lower triangle with ones on its diagonal, an upper triangle."""
+    packed, pivots, _ = lu_factored("linalg.lu", A, pivot)
+    return store("linalg.lu", LU(*lu_unpack(packed, pivots)), out)
+
+
+@operator("lu")
+def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
+    """L and U in one matrix and the pivots, with ``get_infos`` the infos too; a singular matrix is not an error."""
+    packed, pivots, info = lu_factored("lu", A, pivot)
+    if get_infos:
+        return store("lu", LUWithInfo(packed, pivots, lapack.tensor(info, A, dtypes.int32)), out)
+    return store("lu", LUFactor(packed, pivots), out)
+
+
+@operator("lu_unpack", method=False)
+def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True, *,
+              out: Any = None) -> Any:
+    """P, L and U from what :func:`linalg.lu_factor` returns; empty where not asked for."""
+    if LU_pivots.layout.dtype is not dtypes.int32:
+        raise RuntimeError("torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 dtype. Note: "
+                           "this function is intended to be used with the output produced by torch.linalg.lu_factor")
+    nothing = empty((0,), LU_data.layout.dtype, LU_data.layout.device)
+    P, L, U = nothing, nothing, nothing
+    if unpack_pivots:
+        P = lapack.tensor(lapack.permutation(lapack.to_array(LU_pivots), LU_data.layout.shape[-2]), LU_data)
+    if unpack_data:
+        L, U = _unpacked(LU_data)
+    return store("lu_unpack", LUUnpacked(P, L, U), out)
+
+
+# QR: A = Q @ R.
+
+QR = named_result("linalg_qr", "Q R")
+
+
+def linalg_qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
+    """Q with orthonormal columns and the upper triangle R with Q @ R = A.
+
+    ``mode``: "reduced" (Q is m x min(m, n)), "complete" (m x m), or "r" (R alone, Q empty).
+    """
+    if mode not in ("reduced", "complete", "r"):
+        raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or "
+                           "'complete'")
+    values = lapack.host("linalg.qr", A)
+    if mode == "r":
+        R = lapack.tensor(np.asarray(np.linalg.qr(values, "r")), A)
+        Q = empty((0,), A.layout.dtype, A.layout.device)
+    else:
+        Q, R = (lapack.tensor(part, A) for part in np.linalg.qr(values, mode))  # type: ignore[call-overload]
+
+    def backward(grads: tuple, outputs: list) -> Any:
+        if mode == "r":
+            raise RuntimeError("The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use "
+                               "linalg.qr(A, mode='reduced') if you are going to require gradients.")
+        if mode == "complete" and outputs[0].layout.shape[-1] > outputs[1].layout.shape[-1]:
+            raise RuntimeError("The QR decomposition is not differentiable when mode='complete' and nrows > ncols.")
+        return _qr_backward(*grads, *outputs)
+    record("LinalgQr", A, (Q, R), backward)
+    return store("linalg.qr", QR(Q, R), out)
+
+
+def _qr_backward(gQ: Any, gR: Any, Q: Any, R: Any) -> Any:
+    m, n = R.layout.shape[-2:]
+    if n == m:
+        return _square_qr_backward(gQ, gR, Q, R)
+    # A wide matrix: its first m columns are decomposed, the others are Q @ V.
+    U, V = R[..., :m], R[..., m:]
+    if gR is None:
+        return cat([_square_qr_backward(gQ, None, Q, U), Q.new_zeros((*Q.layout.shape[:-1], n - m))], -1)
+    more = matmul(Q, matmul(V, turned(gR[..., m:])))
+    first = _square_qr_backward(more if gQ is None else gQ + more, gR[..., :m], Q, U)
+    return cat([first, matmul(Q, gR[..., m:])], -1)
+
+
+def _square_qr_backward(gQ: Any, gR: Any, Q: Any, R: Any) -> Any:
+    inner = 0.0 if gR is None else matmul(R, turned(gR))
+    if gQ is not None:
+        inner = inner - matmul(turned(gQ), Q)
+    total = matmul(Q, tril(inner) + turned(tril(inner, -1)))
+    return solve_triangular(turned(R), total if gQ is None else gQ + total, upper=False, left=False)
+
+
+@operator("qr")
+def qr(input: Any, some: bool = True, *, out: Any = None) -> Any:
+    """Q and R of matrices; with ``some=False`` a square Q. See :func:`linalg.qr`."""
+    return linalg_qr(input, "reduced" if some else "complete", out=out)
+
+
+# Reflections.
+
+def householder_product(A: Any, tau: Any, *, out: Any = None) -> Any:
+    """The first n columns of the product of reflections I - tau[i] v v^T, v being column i of A below its diagonal.
+
+    The diagonal of A counts as 1, what is above as 0: what :func:`geqrf` returns.
+    """
+    m, n = A.layout.shape[-2:]
+    k = tau.layout.shape[-1]
+    if m < n or k > n:
+        raise RuntimeError(f"linalg.householder_product: input.shape[-2] must be greater than or equal to "
+                           f"input.shape[-1] and that to tau.shape[-1], got {list(A.layout.shape)} and "
+                           f"{list(tau.layout.shape)}")
+    lapack.check_floating("linalg.householder_product", A)
+    vectors = tril(A, -1) + identity(m, A)[:, :n]
+    result = constant_of(identity(m, A)[:, :n].expand(A.layout.shape).clone(), A, tau)
+    for i in reversed(range(k)):
+        v = vectors[..., i:i + 1]
+        result = result - matmul(v * tau[..., i, None, None], matmul(turned(v), result))
+    return store("linalg.householder_product", result, out)
+
+
+@operator("orgqr")
+def orgqr(input: Any, tau: Any, *, out: Any = None) -> Any:
+    """See :func:`linalg.householder_product`."""
+    return householder_product(input, tau, out=out)
+
+
+Geqrf = named_result("geqrf", "a tau")
+
+
+@operator("geqrf")
+def geqrf(input: Any, *, out: Any = None) -> Any:
+    """R and, below its diagonal, the reflections whose product is Q, with their factors tau. No gradient."""
+    packed, tau = np.linalg.qr(lapack.host("geqrf", input), "raw")
+    return store("geqrf", Geqrf(lapack.tensor(lapack.transposed(packed), input), lapack.tensor(tau, input)), out)
+
+
+@operator("ormqr")
+def ormqr(input: Any, tau: Any, other: Any, left: bool = True, transpose: bool = False, *, out: Any = None) -> Any:
+    """Q @ other, other @ Q, or with Q transposed, for the square Q that :func:`geqrf`'s reflections make."""
+    m, n = input.layout.shape[-2:]
+    padded = cat([input, input.new_zeros((*input.layout.shape[:-1], m - n))], -1) if m > n else input
+    Q = householder_product(padded, tau)
+    Q = turned(Q) if transpose else Q
+    return store("ormqr", matmul(Q, other) if left else matmul(other, Q), out)
+
+
+# Symmetric indefinite: A = L @ D @ L.T.
+
+LDLFactor = named_result("linalg_ldl_factor", "LD pivots")
+LDLFactorEx = named_result("linalg_ldl_factor_ex", "LD pivots info")
+
+
+def ldl_factor_ex(A: Any, *, hermitian: bool = False, check_errors: bool = False, out: Any = None) -> Any:
+    """L and D of symmetric matrices in one matrix, LAPACK's pivots, and info. No gradient."""
+    check_square("linalg.ldl_factor_ex", A)
+    packed, pivots, info = lapack.ldl(lapack.host("linalg.ldl_factor_ex", A))
+    if check_errors:
+        check_info("linalg.ldl_factor_ex", info, "D[{0},{0}] is zero: the matrix is singular")
+    result = LDLFactorEx(lapack.tensor(packed, A), lapack.tensor(pivots, A, dtypes.int32),
+                         lapack.tensor(info, A, dtypes.int32))
+    return store("linalg.ldl_factor_ex", result, out)
+
+
+def ldl_factor(A: Any, *, hermitian: bool = False, out: Any = None) -> Any:
+    """L and D of symmetric matrices in one matrix, and LAPACK's pivots. No gradient."""
+    return store("linalg.ldl_factor", LDLFactor(*ldl_factor_ex(A, hermitian=hermitian)[:2]), out)
+
+
+def _lower_and_diagonal(packed: np.ndarray, pivots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """L, with the exchanges of rows applied, and D with A = L @ D @ L.T."""
+    n = len(packed)
+    D, L, k = np.zeros_like(packed), np.eye(n, dtype=packed.dtype), 0
+    while k < n:
+        size = 1 if pivots[k] > 0 else 2
+        row, target = abs(pivots[k]) - 1, k + size - 1
+        block = np.tril(packed[k:k + size, k:k + size])
+        D[k:k + size, k:k + size] = block + np.tril(block, -1).T
+        step = np.eye(n, dtype=packed.dtype)
+        step[k + size:, k:k + size] = packed[k + size:, k:k + size]
+        L[:, [target, row]] = L[:, [row, target]]
+        L = L @ step
+        k += size
+    return L, D
+
+
+def ldl_solve(LD: Any, pivots: Any, B: Any, *, hermitian: bool = False, out: Any = None) -> Any:
+    """X with A @ X = B, from what :func:`ldl_factor` returned for A. The gradient is that of B."""
+    packed, exchanged = lapack.host("linalg.ldl_solve", LD), lapack.to_array(pivots)
+    n = packed.shape[-1]
+    flat = [_lower_and_diagonal(*pair) for pair in zip(
+        packed.reshape(prod(packed.shape[:-2]), n, n), exchanged.reshape(prod(exchanged.shape[:-1]), n), strict=True)]
+    A = np.array([L @ D @ L.T for L, D in flat]).reshape(packed.shape)
+
+    def solved(right: Any) -> Any:
+        values = lapack.numpy_call("linalg.ldl_solve", np.linalg.solve, A, lapack.host("linalg.ldl_solve", right))
+        X = lapack.tensor(values, right)
+        if needs_graph(right):
+            attach(X, "LinalgLdlSolve", (right,), solved)
+        return X
+    return store("linalg.ldl_solve", solved(B), out)

@@ -1,0 +1,391 @@
+"""Inverses, determinants and solutions of linear systems: LAPACK on the host, gradients in tensor operations.
+
+The gradients are those of Giles (2008), as in :mod:`clgrad.ops.factorization`, and of Golub and Pereyra, The
+Differentiation of Pseudo-Inverses (1973).
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from clgrad import dtypes
+from clgrad.autograd.grad_mode import mode, no_grad
+from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.ops import lapack
+from clgrad.ops.copying import empty
+from clgrad.ops.diagonals import diag_embed
+from clgrad.ops.factorization import check_info, lu_unpack, record, solve_triangular, turned
+from clgrad.ops.linalg import matmul
+from clgrad.ops.output import named_result, store
+from clgrad.ops.products import check_square, constant_of, identity
+from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.ops.spectral import significant
+
+InvEx = named_result("linalg_inv_ex", "inverse info")
+SolveEx = named_result("linalg_solve_ex", "result info")
+Slogdet = named_result("linalg_slogdet", "sign logabsdet")
+TorchSlogdet = named_result("slogdet", "sign logabsdet")
+Lstsq = named_result("linalg_lstsq", "solution residuals rank singular_values")
+TriangularSolve = named_result("triangular_solve", "solution cloned_coefficient")
+
+
+# Inverses.
+
+def _inverse(name: str, A: Any) -> tuple[Any, np.ndarray]:
+    check_square(name, A)
+    values = lapack.host(name, A)
+    info = np.zeros(values.shape[:-2], np.int32)
+    try:
+        found = np.linalg.inv(values)
+    except np.linalg.LinAlgError:
+        info = lapack.lu(values)[2]
+        good = (info == 0)[..., None, None]
+        found = np.where(good, np.linalg.inv(np.where(good, values, np.eye(values.shape[-1]))), np.inf)
+    Y = lapack.tensor(found, A)
+
+    def backward(grads: tuple, outputs: list) -> Any:
+        transposed = turned(outputs[0])
+        return -matmul(transposed, matmul(grads[0], transposed))
+    record("LinalgInvEx", A, (Y,), backward)
+    return Y, info
+
+
+_SINGULAR = ("The diagonal element {} is zero, the inversion could not be completed because the input matrix is "
+             "singular.")
+
+
+def inv_ex(A: Any, *, check_errors: bool = False, out: Any = None) -> Any:
+    """:func:`inv` with ``info`` (int32): 0, or the first diagonal element of U, from 1, that is zero."""
+    Y, info = _inverse("linalg.inv_ex", A)
+    if check_errors:
+        check_info("linalg.inv_ex", info, _SINGULAR)
+    return store("linalg.inv_ex", InvEx(Y, lapack.tensor(info, A, dtypes.int32)), out)
+
+
+@operator("inverse")
+def inv(A: Any, *, out: Any = None) -> Any:
+    """The inverses of square matrices.
+
+    Raises:
+        LinAlgError: a matrix is singular.
+    """
+    Y, info = _inverse("linalg.inv", A)
+    check_info("linalg.inv", info, _SINGULAR)
+    return store("linalg.inv", Y, out)
+
+
+def pinv(A: Any, *, atol: Any = None, rtol: Any = None, rcond: Any = None, hermitian: bool = False,
+         out: Any = None) -> Any:
+    """The pseudo-inverses of matrices: singular values up to max(atol, rtol * the largest) count as zero.
+
+    ``rtol`` (also ``rcond``) is max(m, n) times the dtype's epsilon unless it or ``atol`` is given.
+    """
+    rtol = rcond if rtol is None else rtol
+    values = lapack.host("linalg.pinv", A)
+    if hermitian:
+        check_square("linalg.pinv", A)
+    P = lapack.tensor(_pseudo_inverse(A, values, atol, rtol, hermitian), A)
+    if needs_graph(A):
+        saved = Saved("pinv", [A])
+        attach(P, "LinalgPinv", (A,), lambda g: _pinv_backward(g, *saved.unpack()), saved)
+        saved.add_output(P)
+    return store("linalg.pinv", P, out)
+
+
+def _pseudo_inverse(A: Any, values: np.ndarray, atol: Any, rtol: Any, hermitian: bool) -> np.ndarray:
+    if not values.size:
+        return lapack.transposed(values)
+    if hermitian:
+        S, V = np.linalg.eigh(values)
+        Ut = lapack.transposed(V)
+    else:
+        U, S, Vh = lapack.numpy_call("linalg.svd", np.linalg.svd, values, False)
+        Ut, V = lapack.transposed(U), lapack.transposed(Vh)
+    kept = significant(np.abs(S), A.layout.shape, A.layout.dtype, atol, rtol)
+    return V @ (np.where(kept, 1 / np.where(kept, S, 1), 0)[..., None] * Ut)
+
+
+def _pinv_backward(g: Any, A: Any, P: Any) -> Any:
+    m, n = A.layout.shape[-2:]
+    Pt, gt = turned(P), turned(g)
+    if m <= n:
+        K = matmul(gt, P)
+        KPt = matmul(K, Pt)
+        return (-turned(matmul(P, K)) + KPt - matmul(matmul(A, P), KPt)
+                + matmul(matmul(Pt, P), gt - matmul(K, A)))
+    K = matmul(P, gt)
+    PtK = matmul(Pt, K)
+    return -turned(matmul(K, P)) + matmul(matmul(gt - matmul(A, K), P), Pt) + PtK - matmul(matmul(PtK, P), A)
+
+
+@operator("pinverse")
+def pinverse(input: Any, rcond: float = 1e-15) -> Any:
+    """The pseudo-inverses of matrices; see :func:`linalg.pinv`."""
+    return pinv(input, rtol=rcond)
+
+
+# Determinants.
+
+@operator("det")
+def det(A: Any, *, out: Any = None) -> Any:
+    """The determinants of square matrices."""
+    check_square("linalg.det", A)
+    D = lapack.tensor(np.linalg.det(lapack.host("linalg.det", A)), A)
+    if needs_graph(A):
+        saved = Saved("det", [A])
+
+        def backward(g: Any) -> Any:
+            a, d = saved.unpack()
+            if not mode.enabled:
+                return g[..., None, None] * lapack.tensor(_cofactors(lapack.to_array(a)), a)
+            return solve(turned(a), diag_embed((g * d).unsqueeze(-1).expand(a.layout.shape[:-1])), check=False)
+        attach(D, "LinalgDet", (A,), backward, saved)
+        saved.add_output(D)
+    return store("linalg.det", D, out)
+
+
+def _cofactors(a: np.ndarray) -> np.ndarray:
+    """det(a) * inv(a).T, also of singular matrices: by singular values, the products of all but one."""
+    U, S, Vh = np.linalg.svd(a)
+    n = a.shape[-1]
+    others = np.where(np.eye(n, dtype=bool), 1, S[..., None, :]).prod(-1)
+    signs = np.linalg.det(U) * np.linalg.det(Vh)
+    return (signs[..., None, None] * (U * others[..., None, :]) @ Vh).astype(a.dtype)
+
+
+def _slogdet(name: str, A: Any) -> tuple[Any, Any]:
+    check_square(name, A)
+    sign, log = (lapack.tensor(part, A) for part in np.linalg.slogdet(lapack.host(name, A)))
+    if needs_graph(A):
+        saved = Saved("slogdet", [A])
+
+        def backward(g: Any) -> Any:
+            (a,) = saved.unpack()
+            return solve(turned(a), diag_embed(g.unsqueeze(-1).expand(a.layout.shape[:-1])), check=False)
+        # The sign is constant wherever its gradient exists.
+        attach((sign, log), "LinalgSlogdet", (A,), lambda _, g: None if g is None else backward(g), saved)
+    return sign, log
+
+
+def linalg_slogdet(A: Any, *, out: Any = None) -> Any:
+    """The signs of determinants and the logarithms of their absolute values."""
+    return store("linalg.slogdet", Slogdet(*_slogdet("linalg.slogdet", A)), out)
+
+
+@operator("slogdet")
+def slogdet(input: Any, *, out: Any = None) -> Any:
+    """The signs of determinants and the logarithms of their absolute values."""
+    return store("slogdet", TorchSlogdet(*_slogdet("linalg.slogdet", input)), out)
+
+
+@operator("logdet")
+def logdet(input: Any) -> Any:
+    """The logarithms of determinants: NaN where negative, -inf where zero."""
+    sign, log = _slogdet("logdet", input)
+    return FUNCTIONS["where"](sign.lt(0), float("nan"), log)
+
+
+# Linear systems.
+
+def _is_vector(A: Any, B: Any) -> bool:
+    """Whether B holds a vector, not a matrix, for each matrix of A."""
+    a, b = A.layout.shape, B.layout.shape
+    return len(b) == 1 or (len(a) - 1 == len(b) and b == a[:-1])
+
+
+def solve(A: Any, B: Any, *, left: bool = True, check: bool = True, info: list | None = None) -> Any:
+    """X with A @ X = B, or X @ A = B; without ``check`` a singular matrix gives infinities. ``info`` is filled."""
+    name = "linalg.solve"
+    check_square(name, A)
+    if A.layout.dtype is not B.layout.dtype:
+        raise RuntimeError(f"{name}: Expected A and B to have the same dtype, but got {A.layout.dtype.name} and "
+                           f"{B.layout.dtype.name}")
+    if _is_vector(A, B):
+        if not left:
+            raise RuntimeError(f"{name}: Vector broadcasting of the left hand side is not supported for left=False. In "
+                               "this case linalg.solve is equivalent to B / A.squeeze(-1)")
+        return solve(A, B.unsqueeze(-1), check=check, info=info).squeeze(-1)
+    if A.layout.shape[-1] != B.layout.shape[-2 if left else -1]:
+        raise RuntimeError(f"{name}: Incompatible shapes of A and B for the equation {'AX = B' if left else 'XA = B'} "
+                           f"({A.layout.shape[-2]}x{A.layout.shape[-1]} and {B.layout.shape[-2]}x{B.layout.shape[-1]})")
+    if not left:
+        return turned(solve(turned(A), turned(B), check=check, info=info))
+    values, right = lapack.host(name, A), lapack.host(name, B)
+    codes = np.zeros(values.shape[:-2], np.int32)
+    try:
+        found = np.linalg.solve(values, right)
+    except np.linalg.LinAlgError:
+        codes = lapack.lu(values)[2]
+        if check:
+            check_info("torch.linalg.solve", codes, "The solver failed because the input matrix is singular.")
+        good = (codes == 0)[..., None, None]
+        found = np.where(good, np.linalg.solve(np.where(good, values, np.eye(values.shape[-1])), right), np.inf)
+    if info is not None:
+        info.append(codes)
+    X = lapack.tensor(found, A)
+    if needs_graph(A, B):
+        saved = Saved(name, [A])
+        needed = A._requires_grad
+
+        def backward(g: Any) -> tuple:
+            a, x = saved.unpack()
+            gB = solve(turned(a), g, check=False)
+            return -matmul(gB, turned(x)) if needed else None, gB
+        attach(X, "LinalgSolveEx", (A, B), backward, saved)
+        saved.add_output(X)
+    return X
+
+
+def linalg_solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
+    """X with A @ X = B for square A, or X @ A = B where not ``left``; B may hold vectors.
+
+    Raises:
+        LinAlgError: a matrix is singular.
+    """
+    return store("linalg.solve", solve(A, B, left=left), out)
+
+
+def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False, out: Any = None) -> Any:
+    """:func:`solve` with ``info`` (int32): 0, or the first diagonal element of U that is zero."""
+    info: list[np.ndarray] = []
+    X = solve(A, B, left=left, check=check_errors, info=info)
+    return store("linalg.solve_ex", SolveEx(X, lapack.tensor(info[0], A, dtypes.int32)), out)
+
+
+@operator("triangular_solve")
+def triangular_solve(b: Any, A: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False, *,
+                     out: Any = None) -> Any:
+    """X with A @ X = b for triangular A, or its transpose; and a copy of A."""
+    coefficient = turned(A) if transpose else A
+    X = solve_triangular(coefficient, b, upper=upper != transpose, unitriangular=unitriangular)
+    copy = A.clone().expand(*X.layout.shape[:-2], *A.layout.shape[-2:])
+    return store("triangular_solve", TriangularSolve(X, copy), out)
+
+
+@operator("cholesky_solve")
+def cholesky_solve(B: Any, L: Any, upper: bool = False, *, out: Any = None) -> Any:
+    """X with A @ X = B, from the Cholesky factor of A: L, or its transpose where ``upper``."""
+    with no_grad():
+        lower = turned(L) if upper else L
+        X = solve_triangular(turned(lower), solve_triangular(lower, B, upper=False), upper=True)
+    if needs_graph(B, L):
+        saved = Saved("cholesky_solve", [L])
+
+        def backward(g: Any) -> tuple:
+            factor, x = saved.unpack()
+            gB = cholesky_solve(g, factor, upper)
+            return gB, _factor_gradient(matmul(gB, turned(x)), factor, upper)
+        attach(X, "CholeskySolve", (B, L), backward, saved)
+        saved.add_output(X)
+    return store("cholesky_solve", X, out)
+
+
+def _factor_gradient(g: Any, L: Any, upper: bool) -> Any:
+    """The gradient of a factor L of A from that of A, which is -g."""
+    both = g + turned(g)
+    return -matmul(L, both) if upper else -matmul(both, L)
+
+
+@operator("cholesky_inverse")
+def cholesky_inverse(L: Any, upper: bool = False, *, out: Any = None) -> Any:
+    """The inverse of A, from its Cholesky factor: L, or its transpose where ``upper``."""
+    check_square("cholesky_inverse", L)
+    with no_grad():
+        Y = cholesky_solve(identity(L.layout.shape[-1], L), L, upper)
+    if needs_graph(L):
+        saved = Saved("cholesky_inverse", [L])
+
+        def backward(g: Any) -> Any:
+            factor, y = saved.unpack()
+            return _factor_gradient(matmul(y, matmul(g, y)), factor, upper)
+        attach(Y, "CholeskyInverse", (L,), backward, saved)
+        saved.add_output(Y)
+    return store("cholesky_inverse", Y, out)
+
+
+def linalg_lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False, out: Any = None) -> Any:
+    """X with A @ X = B (or X @ A = B; A transposed where ``adjoint``), from what :func:`lu_factor` returned for A."""
+    if not left:
+        X = turned(linalg_lu_solve(LU, pivots, turned(B), adjoint=not adjoint))
+        return store("linalg.lu_solve", X, out)
+    P, L, U = lu_unpack(LU, pivots)
+    if adjoint:
+        half = solve_triangular(turned(U), B, upper=False)
+        X = matmul(P, solve_triangular(turned(L), half, upper=True, unitriangular=True))
+    else:
+        half = solve_triangular(L, matmul(turned(P), B), upper=False, unitriangular=True)
+        X = solve_triangular(U, half, upper=True)
+    return store("linalg.lu_solve", X, out)
+
+
+@operator("lu_solve")
+def lu_solve(b: Any, LU_data: Any, LU_pivots: Any, *, out: Any = None) -> Any:
+    """X with A @ X = b, from the LU factors of A."""
+    return linalg_lu_solve(LU_data, LU_pivots, b, out=out)
+
+
+# Least squares.
+
+_DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
+
+
+def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Any:
+    """X with the smallest sum of squares of A @ X - B, of the smallest norm where there are several.
+
+    Returns ``(solution, residuals, rank, singular_values)``: the sums of squares where m > n and A has full rank, the
+    rank (not for driver "gels"), and the singular values (drivers "gelsd" and "gelss"); what is not there is empty.
+    """
+    name = "torch.linalg.lstsq"
+    if driver is not None and driver not in _DRIVERS:
+        raise RuntimeError(f"{name}: parameter `driver` should be one of (gels, gelsy, gelsd, gelss) but got {driver}")
+    if A.layout.dtype is not B.layout.dtype:
+        raise RuntimeError(f"{name}: Expected input and other to have the same dtype, but got {A.layout.dtype.name} and "
+                           f"{B.layout.dtype.name}")
+    vector = _is_vector(A, B) and A.layout.ndim - 1 == B.layout.ndim
+    right = B.unsqueeze(-1) if vector else B
+    m, n = A.layout.shape[-2:]
+    if m != right.layout.shape[-2]:
+        raise RuntimeError(f"{name}: input.size(-2) should match other.size(-{1 if vector else 2})")
+    U, S, Vh = lapack.numpy_call("linalg.lstsq", np.linalg.svd, lapack.host("linalg.lstsq", A), False)
+    cut = max(m, n) * float(np.finfo(A.layout.dtype.numpy).eps) if rcond is None else rcond
+    kept = significant(S, A.layout.shape, A.layout.dtype, None, cut) if S.shape[-1] else np.zeros(S.shape, bool)
+    solution = matmul(pinv(A, rtol=cut), right)
+    nothing = empty((0,), A.layout.dtype, A.layout.device)
+    ranks = kept.sum(-1)
+    residuals = constant_of(empty((0,), A.layout.dtype, A.layout.device), A, B)
+    if m > n and bool((ranks == n).all()):
+        residuals = (matmul(A, solution) - right).square().sum(-2)
+    used = driver or "gelsy"
+    return Lstsq(solution.squeeze(-1) if vector else solution, residuals,
+                 lapack.tensor(ranks, A, dtypes.int64) if used != "gels" else empty((0,), dtypes.int64, A.layout.device),
+                 lapack.tensor(S, A) if used in ("gelsd", "gelss") else nothing)
+
+
+# Tensors as matrices.
+
+def tensorinv(A: Any, ind: int = 2, *, out: Any = None) -> Any:
+    """The inverse of :func:`clgrad.tensordot` with A: A as a matrix of its first ``ind`` dimensions by the others."""
+    if ind <= 0:
+        raise RuntimeError("Expected a strictly positive integer for 'ind'")
+    shape = tuple(A.layout.shape)
+    rows, columns = prod(shape[:ind]), prod(shape[ind:])
+    if rows != columns:
+        raise RuntimeError(f"Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), "
+                           f"but got {columns} != {rows}")
+    return store("linalg.tensorinv", inv(A.reshape(rows, columns)).reshape(shape[ind:] + shape[:ind]), out)
+
+
+def tensorsolve(A: Any, B: Any, dims: Any = None, *, out: Any = None) -> Any:
+    """X with tensordot(A, X, X.ndim) = B; ``dims`` of A are moved to its end first."""
+    if dims is not None:
+        rank = A.layout.ndim
+        A = A.movedim(tuple(dims), tuple(range(rank - len(dims), rank)))
+    shape = tuple(A.layout.shape[B.layout.ndim:])
+    size = prod(shape)
+    if size != B.layout.numel or size * size != A.layout.numel:
+        raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == "
+                           f"prod(self.shape[:other.ndim]), but got {size} != {B.layout.numel}")
+    return store("linalg.tensorsolve", solve(A.reshape(size, size), B.reshape(size)).reshape(shape), out)
