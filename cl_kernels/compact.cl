@@ -5,7 +5,7 @@
  *   sums       3        3     ...    n          their running sum, made by scan.cl in between
  *   out    sums[c - 1] .. sums[c]               where chunk c writes: elements of x, or coordinates
  *
- * Coordinates: out[k * STEP + d * DIM_STEP] is the place in dimension d of the k-th marked element.
+ * Coordinates: out[k * RANK + d] is the place in dimension d of the k-th marked element.
  */
 #ifndef MASK
 #define MASK b8 /* dtype code of the mask */
@@ -58,8 +58,8 @@ __kernel void values(__global const ELEMENT *x, __global const T_MASK *mask, __g
 }
 
 __kernel void places(__global const T_MASK *mask, __global const long *sums, __global long *out, INDEX o_mask,
-                     INDEX o_sums, INDEX o_out, INDEX n, INDEX STEP, INDEX DIM_STEP, INDEX d1, INDEX d2, INDEX d3,
-                     INDEX d4, INDEX d5, INDEX d6, INDEX d7) {
+                     INDEX o_sums, INDEX o_out, INDEX n, INDEX d1, INDEX d2, INDEX d3, INDEX d4, INDEX d5, INDEX d6,
+                     INDEX d7) {
   const INDEX chunk = get_global_id(0), begin = chunk * CHUNK, end = min(begin + CHUNK, n);
   if (begin >= n) return;
   const INDEX sizes[] = {1, d1, d2, d3, d4, d5, d6, d7};
@@ -69,11 +69,11 @@ __kernel void places(__global const T_MASK *mask, __global const long *sums, __g
     kept[found] = i;
     found += MARKED(o_mask + begin + i);
   }
-  INDEX place = o_out + (chunk ? (INDEX)sums[o_sums + chunk - 1] : 0) * STEP;
-  for (int k = 0; k < found; k++, place += STEP) {
+  INDEX place = o_out + (chunk ? (INDEX)sums[o_sums + chunk - 1] : 0) * RANK;
+  for (int k = 0; k < found; k++, place += RANK) {
     INDEX rest = begin + kept[k];
     for (int d = RANK - 1; d > 0; d--) {
-      out[place + d * DIM_STEP] = rest % sizes[d];
+      out[place + d] = rest % sizes[d];
       rest /= sizes[d];
     }
     out[place] = rest;

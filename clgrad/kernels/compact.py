@@ -57,8 +57,8 @@ def values_plan(device: Device, mask: dtype, kind: dtype, n: int) -> Plan:
                  (n, n * (mask.itemsize + 2 * kind.itemsize)))
 
 
-def places_plan(device: Device, mask: dtype, shape: Sequence[int], n: int, step: int, dim_step: int) -> Plan:
-    """``plan(mask, offset, sums, offset, out, offset)``: int64 coordinates of the marked elements."""
+def places_plan(device: Device, mask: dtype, shape: Sequence[int], n: int) -> Plan:
+    """``plan(mask, offset, sums, offset, out, offset)``: int64 coordinates (count, dimensions) of the marked elements."""
     sizes = (*shape[1:], *(1,) * RANK_MOST)[:RANK_MOST - 1]
-    return _plan(device, "places", {"MASK": mask.code, "RANK": len(shape)}, 3, n, (step, dim_step, *sizes),
+    return _plan(device, "places", {"MASK": mask.code, "RANK": len(shape)}, 3, n, sizes,
                  (n, n * (mask.itemsize + 8 * len(shape))))

@@ -39,7 +39,10 @@ class Plan:
 
     def __call__(self, *operands: Any) -> None:
         if self.bound is not None:
-            self.device.run(self.bound, (*operands[::2], self.device.fault_word(self.message)), operands[1::2])
+            device = self.device
+            device.run(self.bound, (*operands[::2], device.fault_word(self.message)), operands[1::2])
+            if self.bound.small:  # it may have run in the caller's thread
+                device.raise_fault(self.message)
 
 
 def plan(device: Device, operation: str, kind: dtype, shape: Shape, x_strides: Shape, v_strides: Shape,

@@ -131,7 +131,7 @@ def _triangle(row: int, col: int, offset: int, lower: bool, dtype: Any, device: 
     across = arange(col, device=device)
     below = sum(min(max(r + (offset if lower else offset - 1) + 1, 0), col) for r in range(row))
     mask = across <= down if lower else across > down
-    return Marked(mask, below if lower else row * col - below).places().to(dtype or dtypes.int64)
+    return Marked(mask, below if lower else row * col - below).places().t().contiguous().to(dtype or dtypes.int64)
 
 
 @operator("tril_indices", method=False)

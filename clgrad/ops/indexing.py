@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
+from clgrad.layout import Layout
 from clgrad.ops.copying import cast, full
 from clgrad.ops.masks import Marked, masked_fill_, selected
 from clgrad.ops.places import Places, add, check_range, put, read, spread
@@ -56,10 +58,11 @@ def _too_many(rank: int) -> IndexError:
                       "to convert a 0-dim tensor to a number")
 
 
-def _select(x: Any, dim: int, item: Any) -> Any:
+def _select(x: Any, dim: int, item: Any, named: int) -> Any:
+    """``x.select(dim, item)``; errors call the dimension ``named``, as it was before others were taken away."""
     index, size = operator.index(item), x.layout.shape[dim]
     if not -size <= index < size:
-        raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {size}")
+        raise IndexError(f"index {index} is out of bounds for dimension {named} with size {size}")
     return select(x, dim, index)
 
 
@@ -77,7 +80,10 @@ def _slice(x: Any, dim: int, item: slice) -> Any:
 def _as_tensor(item: Any, place: Any) -> Any:
     """An index item that is neither basic nor True or False, as a tensor of indices or a mask."""
     if not isinstance(item, TensorBase):
-        if isinstance(item, (str, float)) or not (hasattr(item, "__len__") or isinstance(item, np.generic)):
+        if isinstance(item, (str, bytes)):
+            raise TypeError(f"an index of type {type(item).__name__} is not possible: invalid data type "
+                            f"'{type(item).__name__}'")
+        if not isinstance(item, (Sequence, np.ndarray, np.generic)) or isinstance(item, np.floating):
             raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
                              f"indices (got {type(item).__name__})")
         array = isinstance(item, (np.ndarray, np.generic))
@@ -107,22 +113,22 @@ class Parsed:
         if sum(1 for item in items if item is Ellipsis) > 1:
             raise IndexError("an index can only have a single ellipsis ('...')")
         self.tensors: dict[int, Any] = {}
-        self.truths = False
-        rest, dim = x.layout.ndim - used, 0
+        rest, dim, taken = x.layout.ndim - used, 0, 0
         for item in items:
             if item is None:
                 x = unsqueeze(x, dim)
                 dim += 1
             elif item is Ellipsis:
                 dim += rest
-                rest = 0
+                taken += rest
             elif isinstance(item, slice):
                 x = _slice(x, dim, item)
                 dim += 1
             elif isinstance(item, (TensorBase, bool)):
-                x, dim = self._tensor(x, dim, item)
+                x, dim = self._tensor(x, dim, item, taken)
             else:
-                x = _select(x, dim, item)
+                x = _select(x, dim, item, taken)
+            taken += self._span(item)
         self.view = x
 
     @staticmethod
@@ -132,12 +138,11 @@ class Parsed:
             return 0
         return item.layout.ndim if isinstance(item, TensorBase) and item.layout.dtype in _MASKS else 1
 
-    def _tensor(self, x: Any, dim: int, item: Any) -> tuple[Any, int]:
+    def _tensor(self, x: Any, dim: int, item: Any, named: int) -> tuple[Any, int]:
         if _is_integer(item):
-            return _select(x, dim, item), dim
+            return _select(x, dim, item, named), dim
         if isinstance(item, bool) or (item.layout.dtype in _MASKS and not item.layout.ndim):
             x = unsqueeze(x, dim)
-            self.truths = True
             self.tensors[dim] = _truth(bool(item), x)
             return x, dim + 1
         self.tensors[dim] = item
@@ -169,27 +174,31 @@ def places_of(name: str, x: Any, tensors: dict[int, Any]) -> Places:
     indices: dict[int, Any] = {}
     for dim, t in sorted(tensors.items()):
         if t.layout.dtype in _MASKS:
-            indices.update({dim + d: column for d, column in enumerate(FUNCTIONS["unbind"](Marked(t).places(), 0))})
+            indices.update({dim + d: column for d, column in enumerate(FUNCTIONS["unbind"](Marked(t).places(), 1))})
         else:
             size = x.layout.shape[dim]
+            if not size and t.layout.numel:
+                raise IndexError("index is out of bounds for dimension with size 0")
             check_range(t, size, _bounds(dim, size), negative=True)
             indices[dim] = t
-    try:
-        common = broadcast_shapes(*[t.layout.shape for t in indices.values()])
-    except RuntimeError:
-        listed = ", ".join(str(list(t.layout.shape)) for t in indices.values())
-        raise IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
-                         f"{listed}") from None
-    axes = list(indices)
-    for axis in axes:
-        if not x.layout.shape[axis] and 0 not in common:
-            raise IndexError(f"index is out of bounds for dimension {axis} with size 0")
-    rest = [d for d in range(x.layout.ndim) if d not in indices]
-    lead = axes[0] if axes == list(range(axes[0], axes[-1] + 1)) else 0
-    own: list[int | None] = [*rest[:lead], *(None,) * len(common), *rest[lead:]]
-    shape = (*(x.layout.shape[d] for d in rest[:lead]), *common, *(x.layout.shape[d] for d in rest[lead:]))
-    return Places(name, shape, own, axes, [spread(t, common, lead, len(rest) - lead, shape) for t in indices.values()],
+    axes, shape, own, common, lead, after = _geometry(x.layout, tuple(indices), *[t.layout for t in indices.values()])
+    return Places(name, shape, own, axes, [spread(t, common, lead, after, shape) for t in indices.values()],
                   negative=True, unique=unique)
+
+
+@lru_cache(4096)
+def _geometry(x: Layout, axes: Shape, *indices: Layout) -> tuple:
+    """How the dimensions of a result come from those of x and of index tensors in its dimensions ``axes``."""
+    try:
+        common = broadcast_shapes(*[t.shape for t in indices])
+    except RuntimeError:
+        raise IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
+                         + ", ".join(str(list(t.shape)) for t in indices)) from None
+    rest = [d for d in range(x.ndim) if d not in axes]
+    lead = axes[0] if axes == tuple(range(axes[0], axes[-1] + 1)) else 0
+    own = (*rest[:lead], *(None,) * len(common), *rest[lead:])
+    shape = (*(x.shape[d] for d in rest[:lead]), *common, *(x.shape[d] for d in rest[lead:]))
+    return axes, shape, own, tuple(common), lead, len(rest) - lead
 
 
 def _bounds(dim: int, size: int) -> Any:

@@ -58,18 +58,17 @@ class Marked:
         return self._places((self.mask.layout.numel,)).view(-1)
 
     def places(self) -> Any:
-        """Their coordinates, (dimensions, count)."""
+        """Their coordinates, (count, dimensions)."""
         shape = self.mask.layout.shape
         if len(shape) <= compact.RANK_MOST:
             return self._places(shape)
-        return FUNCTIONS["stack"](unravel_index(self.flat(), shape))
+        return FUNCTIONS["stack"](unravel_index(self.flat(), shape), 1)
 
     def _places(self, shape: tuple) -> Any:
         own = self.mask.layout
-        out = empty((len(shape), self.count), dtypes.int64, own.device)
+        out = empty((self.count, len(shape)), dtypes.int64, own.device)
         if self.count and shape:
-            execute(_plan("places", self.device, own.dtype, tuple(shape), own.numel, 1, self.count),
-                    (self.mask, self.sums), (out,))
+            execute(_plan("places", self.device, own.dtype, tuple(shape), own.numel), (self.mask, self.sums), (out,))
         return out
 
 
@@ -84,9 +83,8 @@ def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:
     """
     if as_tuple:
         x = input if input.layout.ndim else input.reshape(1)
-        return FUNCTIONS["unbind"](Marked(x).places(), 0)
-    places = Marked(input).places()
-    return store("nonzero", places.t().contiguous(), out)
+        return FUNCTIONS["unbind"](Marked(x).places(), 1)
+    return store("nonzero", Marked(input).places(), out)
 
 
 @operator("nonzero_static")

@@ -15,6 +15,7 @@ from clgrad.shapes import Shape, broadcast_strides
 
 _plans: dict[tuple, indexed.Plan] = {}
 _spread: dict[tuple, Layout] = {}
+_PLANS_MOST = 4096  # numbers of marked elements differ in every run: old plans are forgotten
 _FEW = 4096  # indices that are looked at on the host where that costs nothing
 
 
@@ -63,6 +64,8 @@ def spread(index: Any, common: Shape, lead: int, rest: int, shape: Sequence[int]
     key = (own, common, lead, target)
     wide = _spread.get(key)
     if wide is None:
+        if len(_spread) >= _PLANS_MOST:
+            _spread.clear()
         strides = (0,) * lead + broadcast_strides(own.shape, own.strides, common) + (0,) * rest
         wide = _spread[key] = layout(target, strides, own.dtype, own.device)
     return wrap(index.memory, index.offset, wide)
@@ -112,6 +115,8 @@ def _run(operation: str, x: Any, v: Any, places: Places, ordered: bool) -> None:
            places.negative)
     plan = _plans.get(key)
     if plan is None:
+        if len(_plans) >= _PLANS_MOST:
+            _plans.clear()
         device = check_device(places.name, x, v, *places.indices)
         steps = tuple([0 if d is None else own.strides[d] for d in places.own])
         indices = [indexed.Index(i.layout.dtype, i.layout.strides, own.shape[axis], own.strides[axis])

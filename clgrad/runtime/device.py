@@ -144,6 +144,17 @@ class Device:
             found = self._faults[message] = (block, word)
         return found[0].buffer
 
+    def idle(self) -> bool:
+        """Whether all launches have finished, told without waiting."""
+        with self.lock:
+            return self._latest is None or self._finished()
+
+    def raise_fault(self, message: str) -> None:
+        """The IndexError of a fault word right after the launch, where the launch is known to have finished."""
+        block, word = self._faults[message]
+        if block.host is not None and word[0] and self.idle():
+            self._raise_faults()
+
     def _raise_faults(self) -> None:
         for message, (block, word) in list(self._faults.items()):
             if block.host is None:

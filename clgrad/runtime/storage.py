@@ -212,7 +212,7 @@ class SharedStorage(Storage):
 
     def known(self) -> np.ndarray | None:
         untouched = self._host is not None and self._wrapped is None and self._block is None
-        if untouched or (self._block is not None and self.device.clock.completed == self.device.clock.submitted):
+        if untouched or (self._block is not None and self.device.idle()):
             return self.read()
         return super().known()
 

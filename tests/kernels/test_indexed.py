@@ -68,5 +68,5 @@ def test_compaction(device, n):
                                                                 running.buffer, 0, out.buffer, 1)
     np.testing.assert_array_equal(download(device, out, (int(sums[-1]),), np.float32, 1), x[mask])
     shape, count = (n, 1), int(sums[-1])
-    compact.places_plan(device, dtypes.bool, shape, n, 2, 1)(marks.buffer, 0, running.buffer, 0, places.buffer, 0)
+    compact.places_plan(device, dtypes.bool, shape, n)(marks.buffer, 0, running.buffer, 0, places.buffer, 0)
     np.testing.assert_array_equal(download(device, places, (count, 2), np.int64), np.argwhere(mask.reshape(shape)))
