@@ -3,15 +3,19 @@
  * The rows of a batch do not depend on each other: a work-item takes some of them through all steps, so nothing has to
  * wait for anything between steps. KIND: 0 tanh, 1 relu, 2 LSTM, 3 GRU; a step has GATES * hidden columns.
  *
- *   given  [step][row][GATES * hidden]   products with the input          y  [step + 1][row][hidden]   hidden states, with
- *   acts   [step][row][KEPT * hidden]    what the gradients need of        c  (LSTM) the same of cells  the first one before
- *                                        the gates, if `keep`                                           (after, if reverse)
+ *   given  [line][GATES * hidden]   products with the input            y  [step + 1][row][hidden]   hidden states, with
+ *   acts   [line][KEPT * hidden]    what the gradients need of          c  (LSTM) the same of cells  the first one before
+ *                                   the gates, if `keep`                                             (after, if reverse)
+ *
+ * A line is a row at a step: those of step s are starts[s] to starts[s + 1]. Rows are sorted by length, so the first ones
+ * reach a step; the state of the others stays what it is. Where lengths differ (`packed`), out and befores get the hidden
+ * states after and before each line; otherwise y holds them just so.
  *
  *   step:  own = h W^T + bias            register tiles of MR rows and PANEL columns; the weights lie in panels
  *          gates from given and own      [columns / PANEL][depth][PANEL], the last one filled up with zeros
  *
- * backward: dgiven and downs are the gradients of given and own (one tensor unless GRU); dh and dc, [row][hidden], carry
- * the state's gradient from step to step and are in the end those of the first state; dc begins with the last cell's.
+ * backward: dgiven and downs are the gradients of given and own (one tensor unless GRU); dh and dc, [row][hidden], begin
+ * with the gradients of the last state, carry them from step to step, and end with those of the first state.
  */
 #ifndef REAL
 #define REAL float /* type of the elements and of arithmetic */
@@ -158,49 +162,62 @@ static inline void product(const __global REAL *a, int a_step, int rows, int dep
 #define BEFORE (reverse ? step + 1 : step)
 #define AFTER (reverse ? step : step + 1)
 
-__kernel void recurrent_forward(const __global REAL *given, const __global REAL *bias, const __global REAL *panels,
-                                __global REAL *y, __global REAL *c, __global REAL *acts, __global REAL *scratch,
-                                int given_offset, int bias_offset, int steps, int batch, int hidden, int share,
-                                int reverse, int biased, int keep) {
+__kernel void recurrent_forward(const __global REAL *given, const __global REAL *bias, const __global int *starts,
+                                const __global REAL *panels, __global REAL *y, __global REAL *c, __global REAL *acts,
+                                __global REAL *out, __global REAL *befores, __global REAL *scratch, int given_offset,
+                                int bias_offset, int steps, int batch, int hidden, int share, int reverse, int biased,
+                                int keep, int packed) {
   const int first = get_global_id(0) * share, rows = min(share, batch - first), width = GATES * hidden;
   given += given_offset;
   scratch += first * width;
   for (int number = 0; number < steps; number++) {
-    const int step = reverse ? steps - 1 - number : number;
-    product(y + (BEFORE * batch + first) * hidden, hidden, rows, hidden, panels, width, scratch, width,
+    const int step = reverse ? steps - 1 - number : number, line = starts[step] + first;
+    const int reached = clamp(starts[step + 1] - line, 0, rows);
+    product(y + (BEFORE * batch + first) * hidden, hidden, reached, hidden, panels, width, scratch, width,
             biased ? bias + bias_offset : 0, 0);
     for (int r = 0; r < rows; r++) {
-      const __global REAL *x = given + (step * batch + first + r) * width, *own = scratch + r * width;
       const __global REAL *before = y + (BEFORE * batch + first + r) * hidden;
       const __global REAL *c_before = c + (BEFORE * batch + first + r) * hidden;
       __global REAL *after = y + (AFTER * batch + first + r) * hidden;
       __global REAL *c_after = c + (AFTER * batch + first + r) * hidden;
-      __global REAL *act = acts + (step * batch + first + r) * (KEPT * hidden);
-      ALL(FORWARD)
+      if (r < reached) {
+        const __global REAL *x = given + (line + r) * width, *own = scratch + r * width;
+        __global REAL *act = acts + (line + r) * (KEPT * hidden);
+        ALL(FORWARD)
+      } else {
+        for (int j = 0; j < hidden; j++) after[j] = before[j];
+        if (KIND == 2)
+          for (int j = 0; j < hidden; j++) c_after[j] = c_before[j];
+      }
+      if (packed && r < reached)
+        for (int j = 0; j < hidden; j++) {
+          out[(line + r) * hidden + j] = after[j];
+          befores[(line + r) * hidden + j] = before[j];
+        }
     }
   }
 }
 
-__kernel void recurrent_backward(const __global REAL *grad_y, const __global REAL *y, const __global REAL *c,
-                                 const __global REAL *acts, const __global REAL *panels, __global REAL *dgiven,
-                                 __global REAL *downs, __global REAL *dh, __global REAL *dc, int grad_offset, int steps,
-                                 int batch, int hidden, int share, int reverse) {
+__kernel void recurrent_backward(const __global REAL *grad_y, const __global int *starts, const __global REAL *y,
+                                 const __global REAL *c, const __global REAL *acts, const __global REAL *panels,
+                                 __global REAL *dgiven, __global REAL *downs, __global REAL *dh, __global REAL *dc,
+                                 int grad_offset, int steps, int batch, int hidden, int share, int reverse) {
   const int first = get_global_id(0) * share, rows = min(share, batch - first), width = GATES * hidden;
   grad_y += grad_offset;
   for (int number = 0; number < steps; number++) {
-    const int step = reverse ? number : steps - 1 - number;
-    for (int r = 0; r < rows; r++) {
-      const int line = step * batch + first + r;
-      const __global REAL *g = grad_y + line * hidden, *act = acts + line * (KEPT * hidden);
+    const int step = reverse ? number : steps - 1 - number, line = starts[step] + first;
+    const int reached = clamp(starts[step + 1] - line, 0, rows);
+    for (int r = 0; r < reached; r++) {
+      const __global REAL *g = grad_y + (line + r) * hidden, *act = acts + (line + r) * (KEPT * hidden);
       const __global REAL *before = y + (BEFORE * batch + first + r) * hidden;
       const __global REAL *c_before = c + (BEFORE * batch + first + r) * hidden;
       const __global REAL *after = y + (AFTER * batch + first + r) * hidden;
       const __global REAL *c_after = c + (AFTER * batch + first + r) * hidden;
-      __global REAL *dx = dgiven + line * width, *down = downs + line * width;
+      __global REAL *dx = dgiven + (line + r) * width, *down = downs + (line + r) * width;
       __global REAL *dh_row = dh + (first + r) * hidden, *dc_row = dc + (first + r) * hidden;
       ALL(BACKWARD)
     }
-    product((KIND == 3 ? downs : dgiven) + (step * batch + first) * width, width, rows, width, panels, hidden,
-            dh + first * hidden, hidden, 0, KIND == 3);
+    product((KIND == 3 ? downs : dgiven) + line * width, width, reached, width, panels, hidden, dh + first * hidden,
+            hidden, 0, KIND == 3);
   }
 }

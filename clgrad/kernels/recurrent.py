@@ -23,12 +23,12 @@ def covers(device: Device, kind: str, dtype: dtype, steps: int, batch: int, hidd
 
 
 class Plan:
-    """A layer of one kind and size; ``forward`` and ``backward`` take buffers, and offsets where they say so."""
+    """A layer of one kind and size; ``forward`` and ``backward`` take buffers and offsets, 0 where no name is used."""
 
     __slots__ = ("device", "scratch", "panels", "back_panels", "_pack", "_forward", "_pack_back", "_backward")
 
     def __init__(self, device: Device, kind: str, dtype: dtype, steps: int, batch: int, hidden: int, reverse: bool,
-                 biased: bool, keep: bool):
+                 biased: bool, keep: bool, packed: bool):
         self.device = device
         lanes = max(4, device.limits.vector_width * 4 // dtype.itemsize)
         width, panel = GATES[kind] * hidden, VECTORS * lanes
@@ -48,26 +48,29 @@ class Plan:
         sizes = (steps, batch, hidden, share, int(reverse))
         self._pack = bound("recurrent_pack", 2, 1, divide_up(width, panel), (1, hidden, hidden, width))
         self._pack_back = bound("recurrent_pack", 2, 1, divide_up(hidden, panel), (hidden, 1, width, hidden))
-        self._forward = bound("recurrent_forward", 7, 2, items, (*sizes, int(biased), int(keep)))
-        self._backward = bound("recurrent_backward", 9, 1, items, sizes)
+        self._forward = bound("recurrent_forward", 10, 2, items, (*sizes, int(biased), int(keep), int(packed)))
+        self._backward = bound("recurrent_backward", 10, 1, items, sizes)
 
-    def forward(self, given: Any, given_offset: int, hh: Any, hh_offset: int, bias: Any, bias_offset: int, y: Any,
-                _y: int, c: Any = None, _c: int = 0, acts: Any = None, _acts: int = 0) -> None:
+    def forward(self, given: Any, given_offset: int, hh: Any, hh_offset: int, bias: Any, bias_offset: int, starts: Any,
+                _starts: int, y: Any, _y: int, c: Any, _c: int, acts: Any, _acts: int, out: Any, _out: int,
+                befores: Any, _befores: int) -> None:
         """Fills y, c and acts; y and c hold the first state already. hh is contiguous, (gates * hidden, hidden)."""
         panels, scratch = self.device.allocate(self.panels), self.device.allocate(self.scratch)
         self.device.run(self._pack, (hh, panels.buffer), (hh_offset,))
-        self.device.run(self._forward, (given, given if bias is None else bias, panels.buffer, y, y if c is None else c,
-                                        y if acts is None else acts, scratch.buffer), (given_offset, bias_offset))
+        self.device.run(self._forward, (given, given if bias is None else bias, starts, panels.buffer, y,
+                                        y if c is None else c, y if acts is None else acts, y if out is None else out,
+                                        y if befores is None else befores, scratch.buffer),
+                        (given_offset, bias_offset))
         panels.release()
         scratch.release()
 
-    def backward(self, grad: Any, grad_offset: int, hh: Any, hh_offset: int, y: Any, _y: int, c: Any, _c: int,
-                 acts: Any, _acts: int, dgiven: Any, _dg: int, downs: Any, _do: int, dh: Any, _dh: int, dc: Any,
-                 _dc: int) -> None:
-        """Fills dgiven and, for a GRU, downs; carries dh and dc to the first state."""
+    def backward(self, grad: Any, grad_offset: int, hh: Any, hh_offset: int, starts: Any, _starts: int, y: Any, _y: int,
+                 c: Any, _c: int, acts: Any, _acts: int, dgiven: Any, _dgiven: int, downs: Any, _downs: int, dh: Any,
+                 _dh: int, dc: Any, _dc: int) -> None:
+        """Fills dgiven and, for a GRU, downs; carries dh and dc from the last state to the first."""
         panels = self.device.allocate(self.back_panels)
         self.device.run(self._pack_back, (hh, panels.buffer), (hh_offset,))
-        self.device.run(self._backward, (grad, y, y if c is None else c, y if acts is None else acts, panels.buffer,
-                                         dgiven, dgiven if downs is None else downs, dh, dh if dc is None else dc),
-                        (grad_offset,))
+        self.device.run(self._backward, (grad, starts, y, y if c is None else c, y if acts is None else acts,
+                                         panels.buffer, dgiven, dgiven if downs is None else downs, dh,
+                                         dh if dc is None else dc), (grad_offset,))
         panels.release()

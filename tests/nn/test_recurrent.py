@@ -81,9 +81,10 @@ def test_packed(torch, rng, name, options, lengths):
 @pytest.mark.parametrize("reverse", [False, True])
 def test_derivatives_of_second_order(name, reverse):
     kind = name.upper()
-    module = clgrad.nn.modules.rnn.RNNBase(kind, 1, 2, bidirectional=reverse, dtype=clgrad.float64)
+    hidden = 2 if reverse else 1  # second derivatives are slow to find numerically
+    module = clgrad.nn.modules.rnn.RNNBase(kind, 1, hidden, bidirectional=reverse, dtype=clgrad.float64)
     x = clgrad.randn(2, 1, 1, dtype=clgrad.float64, requires_grad=True)
-    first = [clgrad.randn(1 + reverse, 1, 2, dtype=clgrad.float64, requires_grad=True)
+    first = [clgrad.randn(1 + reverse, 1, hidden, dtype=clgrad.float64, requires_grad=True)
              for _ in range(1 + (name == "lstm"))]
     weights = list(module.parameters())
     inner = weights[-3:-1]  # weight_hh and bias_ih of the last direction
