@@ -12,6 +12,7 @@ from typing import NoReturn as _NoReturn
 
 from clgrad import (
     accelerator,
+    amp,
     autograd,
     backends,
     compiler,
@@ -41,6 +42,21 @@ from clgrad import (
 from clgrad import creation as _creation
 from clgrad import sampling as _sampling
 from clgrad import windows as _windows
+from clgrad.amp import (
+    autocast,
+    get_autocast_cpu_dtype,
+    get_autocast_dtype,
+    get_autocast_gpu_dtype,
+    is_autocast_cache_enabled,
+    is_autocast_cpu_enabled,
+    is_autocast_enabled,
+    set_autocast_cache_enabled,
+    set_autocast_cpu_dtype,
+    set_autocast_cpu_enabled,
+    set_autocast_dtype,
+    set_autocast_enabled,
+    set_autocast_gpu_dtype,
+)
 from clgrad.autograd import (
     enable_grad,
     inference_mode,

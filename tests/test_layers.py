@@ -25,13 +25,13 @@ FLOORS = [
     ["nn", "optim", "utils", "serialization", "pickles", "cuda", "vision", "multiprocessing",
      "autograd.functional", "func", "random", "settings", "backends", "accelerator", "mps", "xpu", "cpu", "signal",
      "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "objects",
-     "safetensors", "profiler", "linalg", "special"],
+     "safetensors", "profiler", "linalg", "special", "amp", "distributions"],
     ["", "__main__", "compat"],
 ]
 # Libraries stand side by side: of each other they see the public names only.
 PUBLIC = {"nn": {"nn", "nn.functional", "nn.init", "nn.parameter", "nn.modules", "nn.utils"}, "optim": {"optim"},
           "utils": {"utils", "utils.data"}, "serialization": {"serialization"}, "cuda": {"cuda"},
-          "vision": {"vision"}}
+          "vision": {"vision"}, "amp": {"amp"}}
 # (file, module): imports inside functions, each with its reason in the file.
 LATE_IMPORTS: set[tuple[str, str]] = set()
 LONGEST = 500

@@ -34,8 +34,8 @@ RENAMED = {
 }
 
 # Modules below ones that are no packages in clgrad: they are put in place when the mapping is installed.
-BELOW_MODULES = {"torch.cuda.amp": "clgrad.amp", "torch.cuda.amp.grad_scaler": "clgrad.amp",
-                 "torch.cuda.amp.autocast_mode": "clgrad.amp", "torch.autograd.profiler": "clgrad.profiler"}
+BELOW_MODULES = {"torch.cuda.amp.grad_scaler": "clgrad.cuda.amp",
+                 "torch.cuda.amp.autocast_mode": "clgrad.cuda.amp", "torch.autograd.profiler": "clgrad.profiler"}
 
 # What clgrad has nothing for, with the reason.
 MISSING = {

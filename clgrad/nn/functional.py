@@ -115,6 +115,7 @@ from clgrad.nn.pools import (
     max_unpool3d,
 )
 from clgrad.ops.attention import scaled_dot_product_attention
+from clgrad.ops.autocast import NAMES, autocasting
 from clgrad.ops.convolution import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from clgrad.ops.convolution3d import conv3d, conv_tbc, conv_transpose3d
 from clgrad.ops.distances import cosine_similarity, length, pairwise_distance, pdist
@@ -190,3 +191,7 @@ def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float 
     squares = (input * input).view(shape[0], 1, shape[1], prod(shape[2:]))
     mean = avg_pool2d(pad(squares, (0, 0, size // 2, (size - 1) // 2)), (size, 1), 1).view(shape)
     return input / (mean * alpha + k).pow(beta)
+
+
+# Functions that are no operators and have a place on autocast's lists.
+globals().update({name: autocasting(name, globals()[name]) for name in __all__ if name in NAMES})

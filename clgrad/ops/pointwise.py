@@ -14,6 +14,7 @@ from clgrad.dtypes import dtype
 from clgrad.kernels import elementwise
 from clgrad.layout import Layout, layout
 from clgrad.ops import table  # noqa: F401  (fills the registry)
+from clgrad.ops.autocast import autocasting
 from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, Pointwise
 from clgrad.runtime import Device, result_storage, settle
 from clgrad.shapes import Shape, broadcast_shapes, broadcast_strides, is_dense
@@ -470,7 +471,7 @@ def _publish(op: Pointwise) -> None:
     for name, form in forms.items():
         form.__name__ = form.__qualname__ = name
         form.__doc__ = describe(op, name)
-        FUNCTIONS[name] = form
+        form = FUNCTIONS[name] = autocasting(name, form)
         if op.public:
             METHODS[name] = form
 

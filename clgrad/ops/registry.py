@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from clgrad.ops.autocast import autocasting
 from clgrad.ops.formula import Formula
 
 NONDIFF = "not differentiable"
@@ -55,9 +56,10 @@ def register(row: Pointwise) -> None:
 def operator(*names: str, method: bool = True, function: bool = True) -> Callable[[F], F]:
     """Registers a function under its own name and the given ones, as ``clgrad.<name>`` and as a method of Tensor."""
     def decorate(f: F) -> F:
-        for name in (f.__name__.rstrip("_") if not names else "", *names):
-            if not name:
-                continue
+        given = names or (f.__name__.rstrip("_"),)
+        for name in given:
+            f = autocasting(name, f)  # type: ignore[assignment]
+        for name in given:
             if function:
                 FUNCTIONS[name] = f
             if method:

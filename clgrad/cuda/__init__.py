@@ -9,6 +9,7 @@ import re
 import time
 from typing import Any, NamedTuple
 
+from clgrad.cuda import amp as amp
 from clgrad.errors import OutOfMemoryError as OutOfMemoryError
 from clgrad.ops.random import default_generator
 from clgrad.ops.random import manual_seed as manual_seed
