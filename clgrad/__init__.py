@@ -108,6 +108,7 @@ from clgrad.info import (
     result_type,
     set_default_dtype,
 )
+from clgrad.nn.top_level import NAMES as _NN_NAMES
 from clgrad.ops.random import Generator, default_generator, manual_seed
 from clgrad.ops.registry import FUNCTIONS as _FUNCTIONS
 from clgrad.printing import get_printoptions, set_printoptions
@@ -152,6 +153,7 @@ globals().update({name: function for name, function in _FUNCTIONS.items() if not
 globals().update(_creation.CREATORS)
 globals().update(_sampling.CREATORS)
 globals().update(_windows.CREATORS)
+globals().update(_NN_NAMES)
 globals().update(_CLASSES)
 globals().update(_STORAGE_CLASSES)
 

@@ -79,6 +79,7 @@ FLOATING: dict[str, tuple[Callable, list[Interval]]] = {
     "isinf": (np.isinf, [WIDE]),
     "isfinite": (np.isfinite, [WIDE]),
     "isposinf": (np.isposinf, [WIDE]),
+    "_is_probability": (lambda x: (x >= 0) & (x <= 1), [WIDE]),
     "isneginf": (np.isneginf, [WIDE]),
     "signbit": (np.signbit, [WIDE]),
     "logical_not": (np.logical_not, [WIDE]),

@@ -38,6 +38,7 @@ logsigmoid = FUNCTIONS["logsigmoid"]
 softsign = FUNCTIONS["softsign"]
 tanhshrink = FUNCTIONS["tanhshrink"]
 relu_ = FUNCTIONS["relu_"]
+prelu = FUNCTIONS["prelu"]
 
 
 def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
@@ -72,23 +73,6 @@ def selu(input: Any, inplace: bool = False) -> Any:
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """x where x > 0, else negative_slope * x."""
     return _run("leaky_relu", input, inplace, negative_slope)
-
-
-def prelu(input: Any, weight: Any) -> Any:
-    """x where x > 0, else weight * x; one weight, or one a channel (dimension 1)."""
-    if weight.layout.dtype is not input.layout.dtype:
-        raise RuntimeError(f"prelu: Type promoting not supported. Got {input.dtype} and {weight.dtype}")
-    if weight.numel() != 1:
-        channels = input.shape[1] if input.ndim > 1 else 1
-        if not input.ndim:
-            raise RuntimeError("Not allow zero-dim input tensor.")
-        if weight.numel() != channels:
-            raise RuntimeError(f"Mismatch of parameter numbers and input channel size. Found parameter numbers = "
-                               f"{weight.numel()} and channel size = {channels}.")
-        weight = weight.view([-1 if d == 1 else 1 for d in range(input.ndim)])
-    else:
-        weight = weight.view([1] * input.ndim)
-    return FUNCTIONS["where"](input > 0, input, weight * input)
 
 
 def rrelu(input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False,

@@ -84,3 +84,23 @@ def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: b
 def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
     """:func:`alpha_dropout` of whole channels."""
     return _alpha(input, p, training, inplace, _per_channel(input, 2))
+
+
+def dropout_(input: Any, p: float, train: bool) -> Any:
+    """:func:`dropout` in place."""
+    return dropout(input, p, train, True)
+
+
+def feature_dropout_(input: Any, p: float, train: bool) -> Any:
+    """:func:`feature_dropout` in place."""
+    return feature_dropout(input, p, train, True)
+
+
+def alpha_dropout_(input: Any, p: float, train: bool) -> Any:
+    """:func:`alpha_dropout` in place."""
+    return alpha_dropout(input, p, train, True)
+
+
+def feature_alpha_dropout_(input: Any, p: float, train: bool) -> Any:
+    """:func:`feature_alpha_dropout` in place."""
+    return feature_alpha_dropout(input, p, train, True)

@@ -4,6 +4,7 @@
 """
 
 from clgrad.ops import (  # noqa: F401
+    activation,
     arranging,
     attention,
     composed,

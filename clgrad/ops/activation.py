@@ -1,0 +1,25 @@
+"""Activations with weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.ops.registry import FUNCTIONS, operator
+
+
+@operator("prelu")
+def prelu(input: Any, weight: Any) -> Any:
+    """x where x > 0, else weight * x; one weight, or one a channel (dimension 1)."""
+    if weight.layout.dtype is not input.layout.dtype:
+        raise RuntimeError(f"prelu: Type promoting not supported. Got {input.dtype} and {weight.dtype}")
+    if weight.numel() != 1:
+        channels = input.shape[1] if input.ndim > 1 else 1
+        if not input.ndim:
+            raise RuntimeError("Not allow zero-dim input tensor.")
+        if weight.numel() != channels:
+            raise RuntimeError(f"Mismatch of parameter numbers and input channel size. Found parameter numbers = "
+                               f"{weight.numel()} and channel size = {channels}.")
+        weight = weight.view([-1 if d == 1 else 1 for d in range(input.ndim)])
+    else:
+        weight = weight.view([1] * input.ndim)
+    return FUNCTIONS["where"](input > 0, input, weight * input)
