@@ -296,10 +296,10 @@ def _cell(kind: str, input: Any, state: State, w: Weights) -> State:
                            f"{features}")
     for number, s in enumerate(state):
         if s.layout.shape[0] != input.layout.shape[0]:
-            raise RuntimeError(f"{name}: Input batch size {input.layout.shape[0]} doesn't match hidden{number or ''} "
+            raise RuntimeError(f"{name}: Input batch size {input.layout.shape[0]} doesn't match hidden{number} "
                                f"batch size {s.layout.shape[0]}")
         if s.layout.shape[1] != hidden:
-            raise RuntimeError(f"{name}: hidden{number or ''} has inconsistent hidden_size: got {s.layout.shape[1]}, "
+            raise RuntimeError(f"{name}: hidden{number} has inconsistent hidden_size: got {s.layout.shape[1]}, "
                                f"expected {hidden}")
     return STEPS[kind](linear(input, w.ih, w.bias_ih), state, w.hh, w.bias_hh, None)
 
