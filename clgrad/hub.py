@@ -65,6 +65,9 @@ def load_state_dict_from_url(url: str, model_dir: str | None = None, map_locatio
     return _load(Path(path), map_location=map_location, weights_only=weights_only)
 
 
+load_url = load_state_dict_from_url  # the name in torch.utils.model_zoo
+
+
 def load(*args: Any, **kwargs: Any) -> NoReturn:
     """RuntimeError: clgrad fetches weights, but never code."""
     raise RuntimeError("hub.load(): clgrad does not fetch and run code of other repositories; get the model's code yourself "

@@ -12,6 +12,11 @@ RENAMED = {
     "torch.version": f"{_STANDINS}.version",
     "torch.distributed": f"{_STANDINS}.distributed",
     "torch._dynamo": f"{_STANDINS}.dynamo",
+    "torch.autograd.profiler": "clgrad.profiler",
+    "torch.nn.modules.utils": f"{_STANDINS}.ntuple",
+    "torch.autograd.variable": "clgrad.autograd",
+    "torch.utils.model_zoo": "clgrad.hub",
+    "torchvision.transforms.v2.functional": "clgrad.vision.transforms.functional",
     "torch.utils.data.dataloader": "clgrad.utils.data.loader",
     "torch.utils.data._utils": "clgrad.utils.data",
     "torch.utils.data._utils.collate": "clgrad.utils.data.collate",
@@ -34,8 +39,9 @@ RENAMED = {
 }
 
 # Modules below ones that are no packages in clgrad: they are put in place when the mapping is installed.
-BELOW_MODULES = {"torch.cuda.amp.grad_scaler": "clgrad.cuda.amp",
-                 "torch.cuda.amp.autocast_mode": "clgrad.cuda.amp", "torch.autograd.profiler": "clgrad.profiler"}
+BELOW_MODULES = {"torch.cuda.amp.grad_scaler": "clgrad.amp.grad_scaler",
+                 "torch.cuda.amp.autocast_mode": "clgrad.cuda.amp", "torch.nn.parallel.data_parallel": "clgrad.nn.parallel",
+                 "torch.nn.parallel.distributed": "clgrad.nn.parallel"}
 
 # What clgrad has nothing for, with the reason.
 MISSING = {

@@ -140,3 +140,30 @@ def test_pytorch_that_is_loaded_already(tmp_path):
     (tmp_path / "torch" / "__init__.py").write_text("")
     done = run(tmp_path, "import torch, clgrad.compat\nclgrad.compat.install()\n", before=())
     assert "torch has been imported already" in done.stderr
+
+
+def test_modules_that_programs_import(tmp_path):
+    done = run(tmp_path, """
+        from torch.autograd.profiler import record_function
+        from torch.autograd.variable import Variable
+        from torch.cuda.amp import GradScaler, autocast
+        from torch.nn.modules.utils import _pair, _single
+        from torch.nn.parallel import DistributedDataParallel
+        from torch.utils.data.dataloader import default_collate
+        from torch.utils.data.distributed import DistributedSampler
+        from torch.utils.model_zoo import load_url
+        from torch.utils.tensorboard import SummaryWriter
+        from torchvision.datasets.folder import default_loader
+        from torchvision.datasets.mnist import MNIST
+        from torchvision.models.resnet import BasicBlock
+        from torchvision.transforms.v2 import functional
+        import torch, torchvision
+        import torchvision.transforms.functional as F
+        assert _pair(3) == (3, 3) and torchvision.models.resnet18 and F.to_tensor
+        try:
+            DistributedDataParallel(torch.nn.Linear(1, 1))
+        except RuntimeError as error:
+            print(error)
+        """)
+    assert done.returncode == 0, done.stderr
+    assert "one process" in done.stdout

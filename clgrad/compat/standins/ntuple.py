@@ -1,0 +1,18 @@
+"""``torch.nn.modules.utils``: a number as a tuple of equal ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import repeat
+from typing import Any
+
+
+def _ntuple(n: int, name: str = "parse") -> Callable[[Any], tuple]:
+    def parse(x: Any) -> tuple:
+        return tuple(x) if isinstance(x, Iterable) else tuple(repeat(x, n))
+    parse.__name__ = name
+    return parse
+
+
+_single, _pair, _triple, _quadruple = (_ntuple(n, name) for n, name in enumerate(
+    ("_single", "_pair", "_triple", "_quadruple"), 1))
