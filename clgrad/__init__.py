@@ -7,56 +7,14 @@
 tensor([2., 4., 6.])
 """
 
+from importlib import import_module as _import_module
 from math import e, inf, nan, pi
-from typing import NoReturn as _NoReturn
+from typing import Any as _Any
 
-from clgrad import (
-    accelerator,
-    amp,
-    autograd,
-    backends,
-    compiler,
-    cpu,
-    cuda,
-    errors,
-    func,
-    hub,
-    jit,
-    linalg,
-    mps,
-    multiprocessing,
-    nn,
-    optim,
-    overrides,
-    profiler,
-    random,
-    safetensors,
-    signal,
-    testing,
-    types,
-    utils,
-    version,
-    vision,
-    xpu,
-)
+from clgrad import autograd, cuda, errors, random, version
 from clgrad import creation as _creation
 from clgrad import sampling as _sampling
 from clgrad import windows as _windows
-from clgrad.amp import (
-    autocast,
-    get_autocast_cpu_dtype,
-    get_autocast_dtype,
-    get_autocast_gpu_dtype,
-    is_autocast_cache_enabled,
-    is_autocast_cpu_enabled,
-    is_autocast_enabled,
-    set_autocast_cache_enabled,
-    set_autocast_cpu_dtype,
-    set_autocast_cpu_enabled,
-    set_autocast_dtype,
-    set_autocast_enabled,
-    set_autocast_gpu_dtype,
-)
 from clgrad.autograd import (
     enable_grad,
     inference_mode,
@@ -95,7 +53,6 @@ from clgrad.formats import (
     preserve_format,
     strided,
 )
-from clgrad.func import vmap
 from clgrad.info import (
     finfo,
     iinfo,
@@ -115,7 +72,6 @@ from clgrad.printing import get_printoptions, set_printoptions
 from clgrad.random import get_rng_state, initial_seed, seed, set_rng_state
 from clgrad.runtime import default_device as get_default_device
 from clgrad.runtime import device, set_default_device
-from clgrad.serialization import load, save
 from clgrad.settings import (
     are_deterministic_algorithms_enabled,
     compile,
@@ -170,7 +126,31 @@ _ABSENT = {
 }
 
 
-def __getattr__(name: str) -> _NoReturn:
+# What an operator does not need is imported when it is first asked for: ``import clgrad`` stays fast.
+_LATER = frozenset({
+    "accelerator", "amp", "backends", "compiler", "cpu", "func", "hub", "jit", "linalg", "mps", "multiprocessing",
+    "nn", "optim", "overrides", "profiler", "safetensors", "signal", "testing", "types", "utils", "vision", "xpu",
+})
+_LATER_NAMES = {
+    **dict.fromkeys((
+        "autocast", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_autocast_gpu_dtype",
+        "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "is_autocast_enabled", "set_autocast_cache_enabled",
+        "set_autocast_cpu_dtype", "set_autocast_cpu_enabled", "set_autocast_dtype", "set_autocast_enabled",
+        "set_autocast_gpu_dtype"), "amp"),
+    **dict.fromkeys(("vmap",), "func"),
+    **dict.fromkeys(("load", "save"), "serialization"),
+}
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _LATER:
+        return _import_module(f"clgrad.{name}")
+    if name in _LATER_NAMES:
+        return getattr(_import_module(f"clgrad.{_LATER_NAMES[name]}"), name)
     if name in _ABSENT:
         raise AttributeError(f"module 'clgrad' has no attribute '{name}': {_ABSENT[name]}")
     raise AttributeError(f"module 'clgrad' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER, *_LATER_NAMES})
