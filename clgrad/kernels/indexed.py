@@ -55,6 +55,8 @@ def plan(device: Device, operation: str, kind: dtype, shape: Shape, x_strides: S
     cost = (total, total * (2 * kind.itemsize + sum(i.dtype.itemsize for i in indices)))
     if total == 0:
         return Plan(device, None, message, cost)
+    if any(i.size == 0 for i in indices):
+        raise IndexError(message)
     reach = extent(shape, x_strides) + sum((i.size - 1) * i.step for i in indices)
     wide = max(total, reach, extent(shape, v_strides), *(extent(shape, i.strides) for i in indices)) >= 1 << 31
     sizes, strides = collapse(shape, [x_strides, v_strides, *(i.strides for i in indices)])
@@ -86,7 +88,7 @@ class _Walk:
         free = [d for d in dims if d not in in_order]
         follow = strides[1] if operation == "read" else strides[0]
         nearest = min(free, key=lambda d: (abs(follow[d]) or 1 << 62, -d), default=None)
-        if nearest is None or (in_order and sizes[nearest] < 4):
+        if nearest is None or (in_order and (sizes[nearest] < 4 or self._step(in_order[-1]) < self._step(nearest))):
             nearest = in_order[-1]
         self.inner = nearest
         self.splits = nearest in free
@@ -95,6 +97,10 @@ class _Walk:
         self.length = sizes[nearest]
         self.free_count = prod(sizes[d] for d in self.free)
         self.ordered_count = prod(sizes[d] for d in self.ordered)
+
+    def _step(self, dim: int) -> int:
+        """The smallest step in memory along a dimension."""
+        return min((abs(s[dim]) for s in self.strides if s[dim]), default=0)
 
     def inner_step(self, operand: int) -> str:
         """The stride of the innermost dimension as C: a number where it is 0 or 1, which compilers profit from."""

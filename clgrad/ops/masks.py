@@ -40,7 +40,7 @@ class Marked:
         if own.numel:
             counts = empty((compact.chunks(self.device, own.numel),), dtypes.int64, own.device)
             execute(_plan("count", self.device, own.dtype, own.numel), (self.mask,), (counts,))
-            self.sums = FUNCTIONS["cumsum"](counts, 0)
+            self.sums = FUNCTIONS["cumsum"](counts, 0) if counts.layout.numel > 1 else counts
             self.count = self.sums[-1].item() if count is None else count
 
     def values(self, x: Any) -> Any:
