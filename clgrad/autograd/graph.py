@@ -20,7 +20,8 @@ from clgrad.layout import Layout
 from clgrad.runtime import Storage
 
 __all__ = ["AccumulateGrad", "GradientEdge", "Node", "RemovableHandle", "Saved", "TensorBase", "View", "as_view", "attach",
-           "check_in_place", "current_node", "disable_saved_tensors_hooks", "edge_of", "fit", "get_gradient_edge",
+           "check_in_place", "current_node", "disable_saved_tensors_hooks", "edge_of", "ends_in",
+           "fit", "get_gradient_edge",
            "increment_version", "mark_changed", "needs_graph", "node_class", "rebase", "register_multi_grad_hook",
            "save_on_cpu", "saved_tensors_hooks", "wrap"]
 
@@ -358,6 +359,14 @@ def attach(output: Any, name: str | type[Node], inputs: Sequence[Any], backward:
             tensor._grad_fn = node
             tensor._output_nr = number
     return node
+
+
+def ends_in(result: Any, name: str) -> Any:
+    """Gives the last node of a composition, which ``result`` came from, the name of the composition's operator."""
+    node = result._grad_fn
+    if node is not None:
+        node.__class__ = node_class(name)
+    return result
 
 
 def _stack_text() -> str:

@@ -9,6 +9,7 @@ import math
 import warnings
 from typing import Any
 
+from clgrad.autograd.graph import ends_in
 from clgrad.ops.registry import FUNCTIONS
 
 
@@ -76,7 +77,8 @@ def mse_loss(input: Any, target: Any, size_average: bool | None = None, reduce: 
              reduction: str = "mean", weight: Any = None) -> Any:
     """The squared difference."""
     _paired("mse_loss", input, target, weight)
-    return _weighted(FUNCTIONS["_squared_error"](input, target), weight, reduction_of(size_average, reduce, reduction))
+    loss = _weighted(FUNCTIONS["_squared_error"](input, target), weight, reduction_of(size_average, reduce, reduction))
+    return ends_in(loss, "MseLoss")
 
 
 def l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
@@ -94,7 +96,8 @@ def smooth_l1_loss(input: Any, target: Any, size_average: bool | None = None, re
     if beta == 0:
         return l1_loss(input, target, size_average, reduce, reduction)
     _paired("smooth_l1_loss", input, target)
-    return reduced(FUNCTIONS["_smooth_l1"](input, target, beta), reduction_of(size_average, reduce, reduction))
+    loss = reduced(FUNCTIONS["_smooth_l1"](input, target, beta), reduction_of(size_average, reduce, reduction))
+    return ends_in(loss, "SmoothL1Loss")
 
 
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
@@ -103,7 +106,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     _paired("huber_loss", input, target, weight)
     values = FUNCTIONS["_huber"](input, target, delta)
-    return reduced(values if weight is None else values * weight, reduction)
+    return ends_in(reduced(values if weight is None else values * weight, reduction), "HuberLoss")
 
 
 def _same_size(name: str, input: Any, target: Any) -> None:
@@ -119,7 +122,8 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_avera
     if not bool(FUNCTIONS["_is_probability"](input.detach()).all().item()):
         raise RuntimeError("binary_cross_entropy: all elements of input should be between 0 and 1")
     values = FUNCTIONS["_binary_cross_entropy"](input, target)
-    return reduced(values if weight is None else values * weight, reduction_of(size_average, reduce, reduction))
+    loss = reduced(values if weight is None else values * weight, reduction_of(size_average, reduce, reduction))
+    return ends_in(loss, "BinaryCrossEntropy")
 
 
 def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
@@ -133,7 +137,8 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
     else:
         factor = (pos_weight - 1) * target + 1
         values = (1 - target) * input - factor * FUNCTIONS["logsigmoid"](input)
-    return reduced(values if weight is None else values * weight, reduction_of(size_average, reduce, reduction))
+    loss = reduced(values if weight is None else values * weight, reduction_of(size_average, reduce, reduction))
+    return ends_in(loss, "BinaryCrossEntropyWithLogits")
 
 
 def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,

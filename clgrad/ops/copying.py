@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd.graph import TensorBase, attach, check_in_place, mark_changed, needs_graph, rebase, wrap
+from clgrad.autograd.graph import TensorBase, attach, check_in_place, ends_in, mark_changed, needs_graph, rebase, wrap
 from clgrad.dtypes import dtype
 from clgrad.formats import contiguous_format, format_strides, has_format, preserve_format
 from clgrad.layout import Layout, contiguous_layout, layout
@@ -269,7 +269,8 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
             raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and "
                                f"{list(t.layout.shape)} at entry {number}")
     dim = normalize_dim(dim, len(shape) + 1)
-    return cat([t.unsqueeze(dim) for t in tensors], dim, out=out)
+    made = cat([t.unsqueeze(dim) for t in tensors], dim, out=out)
+    return made if out is not None else ends_in(made, "Stack")
 
 
 @operator("flip")
@@ -304,8 +305,8 @@ def repeat(x: Any, *counts: Any, repeats: Any = None) -> Any:
     shape = (1,) * lead + tuple(x.layout.shape)
     paired = x.reshape([s for size in shape for s in (1, size)])
     wide = paired.expand([s for count, size in zip(times, shape, strict=True) for s in (count, size)])
-    return wide.clone(memory_format=contiguous_format).view(
-        [count * size for count, size in zip(times, shape, strict=True)])
+    sizes = [count * size for count, size in zip(times, shape, strict=True)]
+    return ends_in(wide.clone(memory_format=contiguous_format).view(sizes), "Repeat")
 
 
 @operator("tile")

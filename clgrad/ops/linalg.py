@@ -7,7 +7,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
+from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, needs_graph
 from clgrad.kernels import gemm
 from clgrad.layout import Layout
 from clgrad.ops.copying import blank, empty
@@ -204,7 +204,7 @@ def mv(input: Any, vec: Any, *, out: Any = None) -> Any:
     if input.layout.shape[1] != vec.layout.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({input.layout.shape[0]}), mat "
                            f"({input.layout.shape[0]}x{input.layout.shape[1]}), vec ({vec.layout.shape[0]})")
-    return store("mv", matmul(input, vec), out)
+    return store("mv", ends_in(matmul(input, vec), "Mv"), out)
 
 
 @operator("dot")
@@ -215,7 +215,7 @@ def dot(input: Any, tensor: Any, *, out: Any = None) -> Any:
     if input.layout.shape != tensor.layout.shape:
         raise RuntimeError(f"inconsistent tensor size, expected tensor {list(input.layout.shape)} and src "
                            f"{list(tensor.layout.shape)} to have the same number of elements")
-    return store("dot", _batched(input.unsqueeze(0), tensor.unsqueeze(1), "Dot").view(()), out)
+    return store("dot", ends_in(_batched(input.unsqueeze(0), tensor.unsqueeze(1), "Dot").view(()), "Dot"), out)
 
 
 @operator("outer", "ger")
@@ -245,7 +245,7 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, ou
     _ranks("addmm", (mat1, 2), (mat2, 2))
     if beta == 1 and alpha == 1 and input.layout.ndim == 1 and input.layout.shape[0] == mat2.layout.shape[1]:
         return store("addmm", linear(mat1, mat2.t(), input), out)
-    return store("addmm", _combine(input, matmul(mat1, mat2), beta, alpha), out)
+    return store("addmm", ends_in(_combine(input, matmul(mat1, mat2), beta, alpha), "Addmm"), out)
 
 
 @operator("addmv")

@@ -252,7 +252,7 @@ class _Recipe:
         for name, need in zip(names, needed, strict=True):
             if need and name not in op.derivatives:
                 raise NotImplementedError(f"the derivative for '{name}' of '{op.name}' is not implemented")
-        self.name = node_name(op.name)
+        self.name = _OVERLOADS.get((op.name, tensors)) or node_name(op.name)
         self.rules = [_rule(op, name) if need else None for name, need in zip(names, needed, strict=True)]
         wanted = {n for rule in self.rules if rule for n in rule.formula.names}
         self.kept = [n for n, name in enumerate(names) if tensors[n] and name in wanted]
@@ -300,7 +300,12 @@ def _before_change(x: Any) -> Any:
     return copy
 
 
-_NODES = {"square": "Pow", "_cube": "Pow", "_add_scaled": "Add", "_div_floor": "Div", "_div_trunc": "Div"}
+_NODES = {"square": "Pow", "_cube": "Pow", "_add_scaled": "Add", "_div_floor": "Div", "_div_trunc": "Div",
+          "_clamp": "ClampBackward1"}
+# Of operators whose overloads have names of their own: which operands are tensors.
+_OVERLOADS: dict[tuple[str, tuple[bool, ...]], str] = {
+    ("pow", (True, True)): "PowBackward1", ("pow", (False, True)): "PowBackward2",
+              ("sub", (False, True)): "RsubBackward1", ("div", (False, True)): "MulBackward0"}
 
 
 def node_name(name: str) -> str:

@@ -130,7 +130,7 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | No
     shape = x.layout.shape
     result, _ = run(x, "sum", dims, keepdim, _result_type(x, dtype))
     if needs_graph(x) and result.layout.dtype.is_floating_point:
-        attach(result, "Sum", (x,), lambda g: spread(g, dims, keepdim, shape))
+        attach(result, "Sum" if dim is None else "SumBackward1", (x,), lambda g: spread(g, dims, keepdim, shape))
     return _store(result, out)
 
 
@@ -146,7 +146,8 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | N
     count = prod(shape[d] for d in dims)
     result, _ = run(x, "mean", dims, keepdim, kind)
     if needs_graph(x):
-        attach(result, "Mean", (x,), lambda g: spread(g / count if count else g, dims, keepdim, shape))
+        attach(result, "Mean" if dim is None else "MeanBackward1", (x,),
+               lambda g: spread(g / count if count else g, dims, keepdim, shape))
     return _store(result, out)
 
 
@@ -162,7 +163,7 @@ def prod_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | 
         def backward(g: Any) -> Any:
             (values,) = saved.unpack()
             return spread(g, dims, keepdim, values.layout.shape) * _product_of_others(values, dims)
-        attach(result, "Prod", (x,), backward, saved)
+        attach(result, "Prod" if dim is None else "ProdBackward1", (x,), backward, saved)
     return _store(result, out)
 
 
