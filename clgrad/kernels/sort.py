@@ -149,7 +149,8 @@ def topk_plan(device: Device, kind: dtype, outer: int, n: int, inner: int, k: in
 
 
 def _topk_blocks_plan(programs: _Programs, rows: int, n: int, inner: int, k: int, cost: tuple[int, int]) -> Plan:
-    run, rounds, count = programs.device.run, [], n
+    run, count = programs.device.run, n
+    rounds: list[tuple[Bound, int]] = []
     while not rounds or count > k:
         blocks = -(-count // BLOCK)
         bound = programs.bound("topk_blocks", (blocks * LOCAL, rows), 3, "NiN", "NNi", (n, inner, k))

@@ -39,6 +39,7 @@ from clgrad.ops import (  # noqa: F401
     shuffles,
     solving,
     spectral,
+    sorting,
     unfolding,
     unpooling,
     views,

@@ -6,16 +6,17 @@ from math import prod
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, attach, needs_graph
 from clgrad.dtypes import dtype
 from clgrad.kernels import scan
 from clgrad.ops.copying import cast, empty
 from clgrad.ops.execute import check_device, execute
-from clgrad.ops.reduction import ValuesIndices
+from clgrad.ops.output import add_in_place, named_result, store
 from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.ops.sorting import select_along
 from clgrad.shapes import normalize_dim
 
+CUMMAX, CUMMIN = named_result("cummax", "values indices"), named_result("cummin", "values indices")
 _plans: dict[tuple, Any] = {}
 
 
@@ -43,10 +44,6 @@ def _prepared(x: Any, dim: int, kind: dtype | None) -> tuple[Any, int, dtype]:
     return (cast(x, result) if result.is_floating_point or kind is not None else x), axis, result
 
 
-def _store(result: Any, out: Any) -> Any:
-    return result if out is None else out.resize_(result.layout.shape).copy_(result)
-
-
 @operator("cumsum")
 def cumsum(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None) -> Any:
     """The sums of all elements up to each, along a dimension; integers are summed in int64.
@@ -59,7 +56,7 @@ def cumsum(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None)
     y, _ = _run("cumsum", x, axis, result)
     if needs_graph(x) and result.is_floating_point:
         attach(y, "Cumsum", (x,), lambda g: _backwards(g, axis))
-    return _store(y, out)
+    return store("cumsum", y, out)
 
 
 def _backwards(g: Any, axis: int) -> Any:
@@ -84,7 +81,7 @@ def cumprod(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None
             return _cumprod_gradient(g, values, axis)
         attach(y, "Cumprod", (x,), backward, saved)
         saved.add_output(y)
-    return _store(y, out)
+    return store("cumprod", y, out)
 
 
 def _cumprod_gradient(g: Any, x: Any, axis: int) -> Any:
@@ -112,38 +109,37 @@ def logcumsumexp(input: Any, dim: int, *, out: Any = None) -> Any:
 
         def backward(g: Any) -> Any:
             values, sums = saved.unpack()
-            if mode.enabled:  # the form whose own derivatives are finite everywhere
-                return values.exp() * _backwards(g * (-sums).exp(), axis)
             # Positive and negative gradients apart, in logarithms: nothing overflows.
-            positive, negative = g.clamp(min=0), (-g).clamp(min=0)
-            parts = [(_log_backwards(part.log() - sums, axis) + values).exp() for part in (positive, negative)]
+            where, lowest = FUNCTIONS["where"], FUNCTIONS["finfo"](g.layout.dtype).min / 2
+            parts = [(_log_backwards(where(part > 0, where(part > 0, part, 1.0).log(), lowest) - sums, axis) + values).exp()
+                     for part in (g, -g)]
             return parts[0] - parts[1]
         attach(y, "Logcumsumexp", (x,), backward, saved)
         saved.add_output(y)
-    return _store(y, out)
+    return store("logcumsumexp", y, out)
 
 
 def _log_backwards(x: Any, axis: int) -> Any:
     return x.flip(axis).logcumsumexp(axis).flip(axis) if x.layout.ndim else x
 
 
-def _extreme(name: str, x: Any, dim: int) -> ValuesIndices:
+def _extreme(name: str, kind: Any, x: Any, dim: int, out: Any) -> Any:
     axis = normalize_dim(dim, x.layout.ndim)
     values, where = _run(name, x, axis, x.layout.dtype, indices=True)
-    if needs_graph(x):
-        def backward(*_: Any) -> Any:
-            raise NotImplementedError(f"the derivative for 'input' of '{name}' is not implemented")
-        attach((values, None), name.capitalize(), (x,), backward)
-    return ValuesIndices(values, where)
+    select_along(name, x, axis, values, where)
+    return store(name, kind(values, where), out)
 
 
 @operator("cummax")
-def cummax(input: Any, dim: int) -> ValuesIndices:
-    """The largest element up to each, along a dimension, and where it stood. It has no gradient yet."""
-    return _extreme("cummax", input, dim)
+def cummax(input: Any, dim: int, *, out: Any = None) -> Any:
+    """The largest element up to each, along a dimension, and where it stood, the last of equal ones."""
+    return _extreme("cummax", CUMMAX, input, dim, out)
 
 
 @operator("cummin")
-def cummin(input: Any, dim: int) -> ValuesIndices:
-    """The smallest element up to each, along a dimension, and where it stood. It has no gradient yet."""
-    return _extreme("cummin", input, dim)
+def cummin(input: Any, dim: int, *, out: Any = None) -> Any:
+    """The smallest element up to each, along a dimension, and where it stood, the last of equal ones."""
+    return _extreme("cummin", CUMMIN, input, dim, out)
+
+
+add_in_place("cumsum", "cumprod")

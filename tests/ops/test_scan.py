@@ -33,8 +33,6 @@ def test_extremes(name, torch):
     found, expected = (getattr(library, name)(library.tensor(x), 1) for library in (clgrad, torch))
     np.testing.assert_array_equal(found.values.numpy(), expected.values.numpy())
     assert found.indices.tolist() == expected.indices.tolist()
-    with pytest.raises(NotImplementedError, match=name):
-        getattr(clgrad, name)(clgrad.ones(2, requires_grad=True), 0).values.sum().backward()
 
 
 @pytest.mark.parametrize("name", ["cumsum", "cumprod", "logcumsumexp"])
@@ -48,3 +46,15 @@ def test_gradient_of_products_with_zeros():
     x = clgrad.tensor([[2.0, 0.0, 3.0], [0.0, 4.0, 0.0]], dtype=clgrad.float64, requires_grad=True)
     assert gradcheck(lambda t: t.cumprod(1), (x,))
     assert gradcheck(lambda t: t.prod(1), (x,))
+
+
+@pytest.mark.parametrize("name", ["cummax", "cummin"])
+def test_gradients_of_extremes(name, rng):
+    x = clgrad.tensor(rng.normal(size=(3, 4)), requires_grad=True)
+    assert gradcheck(lambda t: getattr(t, name)(0).values, (x,))
+
+
+def test_in_place():
+    x = clgrad.tensor([1.0, 2.0, 3.0])
+    assert x.cumsum_(0) is x and x.tolist() == [1, 3, 6]
+    assert x.cumprod_(0).tolist() == [1, 3, 18]
