@@ -44,6 +44,11 @@ class Counting(data.IterableDataset):
         yield from range(0 if info is None else info.id, 7, 1 if info is None else info.num_workers)
 
 
+class Computing(data.IterableDataset):
+    def __iter__(self):
+        yield clgrad.ones(2) * 3
+
+
 class Dice(data.Dataset):
     def __len__(self):
         return 4
@@ -143,8 +148,15 @@ def test_trouble_in_a_worker(trouble, options, error, words):
 def test_what_cannot_be_pickled_is_forked():
     clgrad.ones(3).add_(1).tolist()  # OpenCL is in use
     loader = data.DataLoader(Rows(), batch_size=2, num_workers=2, collate_fn=lambda batch: [b[1]["index"] for b in batch])
-    with pytest.raises(clgrad.errors.ForkedProcessError, match="(?s)does|do not survive a fork.*cannot be pickled.*Change"):
-        list(loader)  # Rows multiplies, which needs a device
+    with pytest.warns(RuntimeWarning, match="(?s)main process from now on.*cannot be pickled.*Change"):
+        found = list(loader)  # Rows multiplies, which needs a device
+    assert found == [[0, 1], [2, 3], [4, 5], [6, 7]] == list(loader) and workers_left() == []
+    mixed = data.DataLoader(Rows(), num_workers=2, in_order=False, collate_fn=lambda batch: batch[0][1]["index"])
+    with pytest.warns(RuntimeWarning, match="main process"):
+        assert sorted(mixed) == list(range(8))
+    stream = data.DataLoader(Computing(), num_workers=1, collate_fn=lambda batch: batch)
+    with pytest.raises(clgrad.errors.ForkedProcessError, match="(?s)do not survive a fork.*cannot be pickled.*Change"):
+        list(stream)
 
     class Local(data.Dataset):
         images = clgrad.arange(12.0).view(4, 3)

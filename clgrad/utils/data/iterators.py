@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Iterator
+from itertools import chain
 from multiprocessing.connection import wait
 from typing import Any, NoReturn
 
+from clgrad.errors import ForkedProcessError
 from clgrad.utils.data import transfer
+from clgrad.utils.data.dataset import IterableDataset
 from clgrad.utils.data.fetch import Fetcher
 from clgrad.utils.data.start import Start
-from clgrad.utils.data.worker import DATA, END, Task
+from clgrad.utils.data.worker import DATA, END, ERROR, Task
 
 # Seconds that workers get to end by themselves: after their last batch, and where something went wrong.
 PATIENCE, IMPATIENCE = 5.0, 0.5
@@ -58,7 +62,9 @@ class WithWorkers(Iteration):
         self._epoch = -1
         task = Task(loader.dataset, loader.collate_fn, loader.batched, loader.drop_last, loader.worker_init_fn,
                     loader.num_workers)
+        self._here: Fetcher | None = None
         start = Start(task, loader.multiprocessing_context)
+        self._advice = start.advice
         try:
             for number in range(loader.num_workers):
                 self._workers.append(start.process(number, [connection for _, connection in self._workers]))
@@ -78,6 +84,7 @@ class WithWorkers(Iteration):
         self._sent = self._next = self._turn = 0
         self._waiting: dict[int, int] = {}  # batch: worker
         self._done: dict[int, tuple[str, Any]] = {}
+        self._wanted: dict[int, Any] = {}  # of batches that were not handed out yet
         self._more = True
         seed = loader.draw_seed()
         for number in range(len(self._workers)):
@@ -102,6 +109,8 @@ class WithWorkers(Iteration):
 
     def _advance(self) -> Any:
         while True:
+            if self._here is not None:
+                return self._here.fetch(next(self._orders))
             self._dispatch()
             if not self._waiting and not self._done:
                 raise StopIteration
@@ -109,12 +118,31 @@ class WithWorkers(Iteration):
             if index not in self._done:
                 self._receive()
                 continue
-            self._next += 1
             kind, value = self._done.pop(index)
+            if kind == ERROR and value.kind is ForkedProcessError and self._can_go_on():
+                self._go_on_here()
+                continue
+            self._next += 1
+            self._wanted.pop(index)
             if kind == DATA:
                 return value
-            if kind != END:
+            if kind == ERROR:
                 value.reraise()
+
+    def _can_go_on(self) -> bool:
+        """Whether this process can make the batches: workers were forked for want of better, samples have numbers."""
+        return bool(self._advice) and not isinstance(self.loader.dataset, IterableDataset)
+
+    def _go_on_here(self) -> None:
+        """Makes the rest of the batches, and those of later epochs, in this process: forked workers cannot."""
+        warnings.warn("DataLoader: the data set uses OpenCL, which its workers cannot; batches are made in the main process "
+                      f"from now on.{self._advice}", RuntimeWarning, stacklevel=6)
+        loader = self.loader
+        rest = [self._wanted[index] for index in sorted(self._wanted)]
+        self._orders = chain(rest, self._orders if self._more else ())
+        self.close(IMPATIENCE)
+        self._here = Fetcher(loader.dataset, loader.collate_fn, loader.batched, loader.drop_last)
+        loader.load_here()
 
     def _dispatch(self) -> None:
         most = self.loader.prefetch_factor * len(self._workers)
@@ -128,7 +156,7 @@ class WithWorkers(Iteration):
                 self._turn += 1
             number = self._turn % len(self._workers)
             self._turn += 1
-            self._waiting[self._sent] = number
+            self._waiting[self._sent], self._wanted[self._sent] = number, wanted
             self._order(number, ("fetch", self._sent, wanted))
             self._sent += 1
 

@@ -32,7 +32,8 @@ class DataLoader:
         worker_init_fn: called in every worker with its number, after seeding.
         multiprocessing_context: how workers are started: ``"spawn"``, ``"forkserver"``, ``"fork"`` or a context of
             multiprocessing. By default ``forkserver`` where the data set can be pickled and the program's file has an
-            ``if __name__ == "__main__":``; otherwise workers are forked, and cannot use OpenCL.
+            ``if __name__ == "__main__":``; otherwise workers are forked, and cannot use OpenCL: where the data set
+            needs it, a warning says so, and batches are made in this process.
         generator: the stream of random numbers; by default the one that ``clgrad.manual_seed`` begins.
         prefetch_factor: batches that each worker makes ahead. Default: 2.
         persistent_workers: keep the workers when an epoch ends. Default: False.
@@ -52,6 +53,7 @@ class DataLoader:
     """
 
     _ready = False
+    _here = False
 
     def __init__(self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None, sampler: Any = None,
                  batch_sampler: Any = None, num_workers: int = 0, collate_fn: Callable | None = None,
@@ -103,7 +105,7 @@ class DataLoader:
         object.__setattr__(self, name, value)
 
     def __iter__(self) -> Iterator[Any]:
-        if not self.num_workers:
+        if not self.num_workers or self._here:
             return InProcess(self)
         if not self.persistent_workers:
             return WithWorkers(self)
@@ -118,6 +120,10 @@ class DataLoader:
         if not self._iterable:
             return self.sampler if self.batch_sampler is None else self.batch_sampler
         return repeat(None if self.batch_size is None else range(self.batch_size))
+
+    def load_here(self) -> None:
+        """Lets this process make the batches from the next epoch on, whatever ``num_workers`` says."""
+        self._here = True
 
     def draw_seed(self) -> int:
         """The seed of an epoch's workers."""
