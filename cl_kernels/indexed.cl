@@ -17,7 +17,9 @@
  *
  * Where several values may meet in one element of x, the dimensions with xs_d = 0 are the ordered ones: each element has one
  * writer, which adds in the order of p (and of values put in one place the last stays), the same in every run without
- * atomics. An index that is out of range is skipped and sets *status, which the host looks at when it waits.
+ * atomics. Where that leaves a GPU with few work-items, OWNERS of them walk the same line, and each takes the elements
+ * whose first index is its own modulo OWNERS:                        get_global_id(2): which owner
+ * An index that is out of range is skipped and sets *status, which the host looks at when it waits.
  */
 #ifndef OPERATION
 #define OPERATION 0 /* READ: v = x. PUT: x = v. ADD, MULTIPLY, LARGER, SMALLER: x = x with v */
@@ -54,17 +56,22 @@
 #define LOAD(p, i) PASTE(LOAD_, CODE)(p, i)
 #define STORE(p, i, v) PASTE(STORE_, CODE)(p, i, v)
 
-/* Adds place * step to `at`, where place counts from the end if it is negative and NEGATIVE is 1. */
-#define FIND(index, size, step)                    \
-  {                                                \
-    long place = index;                            \
-    if (NEGATIVE && place < 0) place += size;      \
-    if ((ulong)place >= (ulong)(size)) {           \
-      *status = 1;                                 \
-      continue;                                    \
-    }                                              \
-    at += (INDEX)place * (step);                   \
+/* Adds place * step to `at`, where place counts from the end if it is negative and NEGATIVE is 1. By the first index
+ * of an element its owner is told: the others leave it to that one. */
+#define FIND(index, size, step, first)                                                       \
+  {                                                                                          \
+    long place = index;                                                                      \
+    if (NEGATIVE && place < 0) place += size;                                                \
+    if (first && OWNERS > 1 && (place & (OWNERS - 1)) != (long)get_global_id(2)) continue;   \
+    if ((ulong)place >= (ulong)(size)) {                                                     \
+      *status = 1;                                                                           \
+      continue;                                                                              \
+    }                                                                                        \
+    at += (INDEX)place * (step);                                                             \
   }
+#ifndef OWNERS
+#define OWNERS 1 /* a power of two */
+#endif
 #ifndef NEGATIVE
 #define NEGATIVE 0
 #endif

@@ -16,6 +16,7 @@ OPERATIONS = {"read": 0, "put": 1, "add": 2, "multiply": 3, "amax": 4, "amin": 5
 CPU_WORK = 4096  # elements that are worth a work-item of their own
 LINE = 16        # a CPU work-item's share of a row is a multiple of this: neighbours do not share cache lines
 GROUP = 64
+GPU_ITEMS = 8192  # work-items that fill a GPU
 _MOVED = {1: "u8", 2: "i16", 4: "i32", 8: "i64"}
 
 
@@ -68,6 +69,9 @@ def plan(device: Device, operation: str, kind: dtype, shape: Shape, x_strides: S
         "NEGATIVE": int(negative), "X_STEP": walk.inner_step(0), "V_STEP": walk.inner_step(1),
         "INDEX": "long" if wide else "int"}
     chunk, free_chunk, work, local = _ndrange(device, walk)
+    owners = _owners(work, walk, indices[0].size) if ordered and not device.is_cpu else 1
+    macros["OWNERS"] = owners
+    work, local = (*work, owners), (*local, 1)
     letter = "l" if wide else "i"
     constants = (walk.length, chunk, walk.free_count, free_chunk, walk.ordered_count, *sizes,
                  *(step for steps in strides for step in steps), *(i.size for i in indices), *(i.step for i in indices))
@@ -97,6 +101,7 @@ class _Walk:
         self.length = sizes[nearest]
         self.free_count = prod(sizes[d] for d in self.free)
         self.ordered_count = prod(sizes[d] for d in self.ordered)
+        self.line = self.ordered_count * (1 if self.splits else self.length)
 
     def _step(self, dim: int) -> int:
         """The smallest step in memory along a dimension."""
@@ -110,8 +115,8 @@ class _Walk:
 
 def _ndrange(device: Device, walk: _Walk) -> tuple[int, int, tuple, tuple]:
     """Elements of a row and free positions that a work-item takes, and the NDRange that covers everything."""
-    line = walk.length * walk.ordered_count
     if device.is_cpu:
+        line = walk.length * walk.ordered_count
         work = max(CPU_WORK, -(-line * walk.free_count // (2 * device.limits.compute_units)))
         chunk = walk.length
         if walk.splits and line > work:
@@ -122,6 +127,14 @@ def _ndrange(device: Device, walk: _Walk) -> tuple[int, int, tuple, tuple]:
     if walk.splits:
         return 1, 1, (round_up(walk.length, group), walk.free_count), (group, 1)
     return walk.length, 1, (1, round_up(walk.free_count, group)), (1, group)
+
+
+def _owners(work: tuple, walk: _Walk, size: int) -> int:
+    """How many work-items share a line that is walked in order: a power of two that fills the device."""
+    owners = 1
+    while owners * prod(work) < GPU_ITEMS and owners * 2 <= min(size, walk.line):
+        owners *= 2
+    return owners
 
 
 def _prelude(walk: _Walk, indices: Sequence[Index]) -> str:
@@ -139,7 +152,7 @@ def _prelude(walk: _Walk, indices: Sequence[Index]) -> str:
         name = ("x_row", "v_row")[k] if k < 2 else f"r_{k - 2}"
         terms = [f"o_{k}", *(f"c{d} * t{d}_{k}" for d in (*walk.free, *walk.ordered))]
         starts.append(f"INDEX {name} = {' + '.join(terms)};")
-    finds = [f"FIND(b_{k}[r_{k} + (i) * {walk.inner_step(k + 2)}], n_{k}, m_{k})" for k in range(len(indices))]
+    finds = [f"FIND(b_{k}[r_{k} + (i) * {walk.inner_step(k + 2)}], n_{k}, m_{k}, {int(k == 0)})" for k in range(len(indices))]
     return "\n".join(["#define PARAMETERS " + ", ".join(parameters), "#define ROW_STARTS " + " ".join(starts),
                       "#define LOCATE(i) " + " ".join(finds)])
 
