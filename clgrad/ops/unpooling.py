@@ -18,7 +18,7 @@ def _flat(x: Any, rank: int) -> Any:
 def max_unpool(name: str, input: Any, indices: Any, sizes: tuple[int, ...]) -> Any:
     """The elements of ``input`` at their places in planes (or lines, volumes) of ``sizes``; zeros elsewhere.
 
-    Where several elements share a place they are taken to be the same, as they are after max pooling.
+    Of several elements that share a place the last stays; after max pooling they are the same.
     """
     rank, shape = len(sizes), input.layout.shape
     if indices.layout.dtype.name != "int64":
@@ -34,10 +34,7 @@ def max_unpool(name: str, input: Any, indices: Any, sizes: tuple[int, ...]) -> A
     places = _flat(indices, rank)
     with no_grad():
         values = _flat(input.detach(), rank)
-        empty = values.new_zeros((*lead, prod(sizes)))
-        total = empty.scatter_add(-1, places, values)
-        count = empty.scatter_add(-1, places, values.new_ones(values.layout.shape))
-        out = (total / count.clamp_(min=1)).view(*lead, *sizes)
+        out = values.new_zeros((*lead, prod(sizes))).scatter(-1, places, values).view(*lead, *sizes)
     if needs_graph(input):
         saved = Saved("max_unpool", [places])
 

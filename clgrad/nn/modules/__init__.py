@@ -36,9 +36,6 @@ from clgrad.nn.modules.batchnorm import (
     BatchNorm1d,
     BatchNorm2d,
     BatchNorm3d,
-    InstanceNorm1d,
-    InstanceNorm2d,
-    InstanceNorm3d,
     SyncBatchNorm,
 )
 from clgrad.nn.modules.container import (
@@ -76,6 +73,7 @@ from clgrad.nn.modules.image import (
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
 )
+from clgrad.nn.modules.instancenorm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from clgrad.nn.modules.lazy import (
     LazyBatchNorm1d,
     LazyBatchNorm2d,

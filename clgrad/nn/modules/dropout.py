@@ -8,7 +8,7 @@ from clgrad.nn import functional as F
 from clgrad.nn.modules.module import Module
 
 
-class _Dropout(Module):
+class _DropoutNd(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False):
         super().__init__()
         if not 0.0 <= p <= 1.0:
@@ -20,7 +20,7 @@ class _Dropout(Module):
         return f"p={self.p}, inplace={self.inplace}"
 
 
-class Dropout(_Dropout):
+class Dropout(_DropoutNd):
     """Sets elements to 0 with probability ``p`` and divides the others by 1 - p; nothing in ``eval()``.
 
     >>> import clgrad
@@ -33,7 +33,7 @@ class Dropout(_Dropout):
         return F.dropout(input, self.p, self.training, self.inplace)
 
 
-class Dropout1d(_Dropout):
+class Dropout1d(_DropoutNd):
     """Sets whole channels of (n, c, l) to 0 with probability ``p``."""
 
     def forward(self, input: Any) -> Any:
@@ -41,7 +41,7 @@ class Dropout1d(_Dropout):
         return F.dropout1d(input, self.p, self.training, self.inplace)
 
 
-class Dropout2d(_Dropout):
+class Dropout2d(_DropoutNd):
     """Sets whole channels of (n, c, h, w) to 0 with probability ``p``."""
 
     def forward(self, input: Any) -> Any:
@@ -49,7 +49,7 @@ class Dropout2d(_Dropout):
         return F.dropout2d(input, self.p, self.training, self.inplace)
 
 
-class Dropout3d(_Dropout):
+class Dropout3d(_DropoutNd):
     """Sets whole channels of (n, c, d, h, w) to 0 with probability ``p``."""
 
     def forward(self, input: Any) -> Any:
@@ -57,7 +57,7 @@ class Dropout3d(_Dropout):
         return F.dropout3d(input, self.p, self.training, self.inplace)
 
 
-class AlphaDropout(_Dropout):
+class AlphaDropout(_DropoutNd):
     """Dropout for networks of SELU: keeps mean and variance."""
 
     def forward(self, input: Any) -> Any:
@@ -65,7 +65,7 @@ class AlphaDropout(_Dropout):
         return F.alpha_dropout(input, self.p, self.training)
 
 
-class FeatureAlphaDropout(_Dropout):
+class FeatureAlphaDropout(_DropoutNd):
     """:class:`AlphaDropout` of whole channels."""
 
     def forward(self, input: Any) -> Any:

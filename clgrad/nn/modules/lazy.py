@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from clgrad.nn.modules import batchnorm, conv, linear
+from clgrad.nn.modules import batchnorm, conv, instancenorm, linear
 from clgrad.nn.parameter import UninitializedBuffer, UninitializedParameter, is_uninitialized
 
 
@@ -224,19 +224,19 @@ class _LazyInstanceNorm(_LazyNorm):
         self._forget_sizes(affine, bias, track_running_stats, device, dtype)
 
 
-class LazyInstanceNorm1d(_LazyInstanceNorm, batchnorm.InstanceNorm1d):
+class LazyInstanceNorm1d(_LazyInstanceNorm, instancenorm.InstanceNorm1d):
     """:class:`InstanceNorm1d` that takes ``num_features`` from its first input."""
 
-    cls_to_become = batchnorm.InstanceNorm1d
+    cls_to_become = instancenorm.InstanceNorm1d
 
 
-class LazyInstanceNorm2d(_LazyInstanceNorm, batchnorm.InstanceNorm2d):
+class LazyInstanceNorm2d(_LazyInstanceNorm, instancenorm.InstanceNorm2d):
     """:class:`InstanceNorm2d` that takes ``num_features`` from its first input."""
 
-    cls_to_become = batchnorm.InstanceNorm2d
+    cls_to_become = instancenorm.InstanceNorm2d
 
 
-class LazyInstanceNorm3d(_LazyInstanceNorm, batchnorm.InstanceNorm3d):
+class LazyInstanceNorm3d(_LazyInstanceNorm, instancenorm.InstanceNorm3d):
     """:class:`InstanceNorm3d` that takes ``num_features`` from its first input."""
 
-    cls_to_become = batchnorm.InstanceNorm3d
+    cls_to_become = instancenorm.InstanceNorm3d
