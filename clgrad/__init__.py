@@ -75,6 +75,7 @@ from clgrad.runtime import device, set_default_device
 from clgrad.settings import (
     are_deterministic_algorithms_enabled,
     compile,
+    cond,
     get_deterministic_debug_mode,
     get_float32_matmul_precision,
     get_num_interop_threads,
@@ -90,6 +91,7 @@ from clgrad.settings import (
     set_warn_always,
     typename,
     use_deterministic_algorithms,
+    while_loop,
 )
 from clgrad.shapes import Size
 from clgrad.storage import CLASSES as _STORAGE_CLASSES

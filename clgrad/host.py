@@ -50,6 +50,27 @@ class HostAccess(TensorBase):
             raise TypeError("Got unsupported ScalarType BFloat16")
         return copying.shared_array(self)
 
+    def apply_(self, callable: Any) -> Any:
+        """Replaces each element by ``callable(element)``, called on the host; slow, for tensors on ``cpu``."""
+        return self._mapped("apply_", callable)
+
+    def map_(self, tensor: Any, callable: Any) -> Any:
+        """Replaces each element by ``callable(element, element of tensor)``, called on the host."""
+        return self._mapped("map_", callable, tensor)
+
+    def map2_(self, x: Any, y: Any, callable: Any) -> Any:
+        """Replaces each element by ``callable(element, element of x, element of y)``, called on the host."""
+        return self._mapped("map2_", callable, x, y)
+
+    def _mapped(self, name: str, function: Any, *others: Any) -> Any:
+        if self.device.type != "cpu":
+            raise TypeError(f"{name} is only implemented on CPU tensors")
+        if self._requires_grad:
+            raise RuntimeError(f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() instead.")
+        columns = [t.expand(self.shape).reshape(-1).tolist() for t in (self, *others)]
+        values = [function(*row) for row in zip(*columns, strict=True)]
+        return self.copy_(FUNCTIONS["tensor"](values, dtype=self.dtype).view(self.shape))
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = self.numpy()
         if dtype is not None and array.dtype != dtype:

@@ -137,3 +137,19 @@ def typename(obj: Any) -> str:
     kind = obj if isinstance(obj, type) or hasattr(obj, "__qualname__") else type(obj)
     module = getattr(kind, "__module__", None)
     return kind.__qualname__ if module in (None, "builtins") else f"{module}.{kind.__qualname__}"
+
+
+def cond(pred: Any, true_fn: Callable, false_fn: Callable, operands: Any = ()) -> Any:
+    """``true_fn(*operands)`` where ``pred`` holds, else ``false_fn(*operands)``."""
+    if not callable(true_fn) or not callable(false_fn):
+        raise RuntimeError("cond(): expected true_fn and false_fn to be callable")
+    return (true_fn if bool(pred) else false_fn)(*operands)
+
+
+def while_loop(cond_fn: Callable, body_fn: Callable, carried_inputs: Any) -> Any:
+    """``carried = body_fn(*carried)`` as long as ``cond_fn(*carried)`` holds."""
+    carried = tuple(carried_inputs)
+    while bool(cond_fn(*carried)):
+        result = body_fn(*carried)
+        carried = tuple(result) if isinstance(result, (tuple, list)) else (result,)
+    return carried

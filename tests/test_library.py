@@ -515,3 +515,16 @@ def test_print_options(data, options, torch):
         return repr(t.tensor(data))
 
     assert_same_outcome(torch, program)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda t: t.arange(3.0).apply_(lambda v: v * 2),
+        lambda t: t.ones(2, 2).map_(t.arange(4.0).view(2, 2), lambda a, b: a - b),
+        lambda t: t.ones(2, requires_grad=True).apply_(abs),
+        lambda t: t.cond(t.tensor(True), lambda x: x + 1, lambda x: x - 1, (t.ones(2),)),
+    ],
+)
+def test_functions_of_users(program, torch):
+    assert_same_outcome(torch, program)

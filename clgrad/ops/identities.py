@@ -97,6 +97,12 @@ def to_dense(x: Any, dtype: Any = None, *, masked_grad: bool | None = None) -> A
     return x if dtype is None else x.to(dtype)
 
 
+@operator("to_sparse", "to_sparse_coo", "to_sparse_csr", "to_sparse_csc", "to_sparse_bsr", "to_sparse_bsc", function=False)
+def to_sparse(x: Any, *args: Any, **kwargs: Any) -> Any:
+    """A RuntimeError: there are no sparse tensors."""
+    raise RuntimeError("to_sparse(): clgrad has no sparse tensors; every tensor is strided")
+
+
 @operator("fill")
 def fill(input: Any, value: Any) -> Any:
     """A tensor of one value, a number or a 0-d tensor, with the shape and dtype of ``input``."""
