@@ -8,8 +8,8 @@
  *                                   the gates, if `keep`                                             (after, if reverse)
  *
  * A line is a row at a step: those of step s are starts[s] to starts[s + 1]. Rows are sorted by length, so the first ones
- * reach a step; the state of the others stays what it is. Where lengths differ (`packed`), out and befores get the hidden
- * states after and before each line; otherwise y holds them just so.
+ * reach a step; the state of the others stays what it is. out gets the hidden states after each line, and where lengths
+ * differ (`packed`), befores those before it; otherwise y holds them just so.
  *
  *   step:  own = h W^T + bias            register tiles of MR rows and PANEL columns; the weights lie in panels
  *          gates from given and own      [columns / PANEL][depth][PANEL], the last one filled up with zeros
@@ -189,11 +189,10 @@ __kernel void recurrent_forward(const __global REAL *given, const __global REAL 
         if (KIND == 2)
           for (int j = 0; j < hidden; j++) c_after[j] = c_before[j];
       }
+      if (r < reached)
+        for (int j = 0; j < hidden; j++) out[(line + r) * hidden + j] = after[j];
       if (packed && r < reached)
-        for (int j = 0; j < hidden; j++) {
-          out[(line + r) * hidden + j] = after[j];
-          befores[(line + r) * hidden + j] = before[j];
-        }
+        for (int j = 0; j < hidden; j++) befores[(line + r) * hidden + j] = before[j];
     }
   }
 }

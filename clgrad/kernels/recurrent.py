@@ -58,7 +58,7 @@ class Plan:
         panels, scratch = self.device.allocate(self.panels), self.device.allocate(self.scratch)
         self.device.run(self._pack, (hh, panels.buffer), (hh_offset,))
         self.device.run(self._forward, (given, given if bias is None else bias, starts, panels.buffer, y,
-                                        y if c is None else c, y if acts is None else acts, y if out is None else out,
+                                        y if c is None else c, y if acts is None else acts, out,
                                         y if befores is None else befores, scratch.buffer),
                         (given_offset, bias_offset))
         panels.release()

@@ -20,7 +20,6 @@ from clgrad.autograd.grad_mode import enable_grad, mode
 from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
 from clgrad.formats import contiguous_format
 from clgrad.kernels import recurrent as kernels
-from clgrad.layout import contiguous_layout
 from clgrad.ops.copying import empty, from_array, full
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.linalg import linear
@@ -146,35 +145,41 @@ def _fused(kind: str, given: Any, state: State, w: Weights, sizes: list[int], re
     y, c = tracks[0], tracks[1] if len(tracks) > 1 else None
     kept = kernels.KEPT[kind]
     acts = empty((lines, kept, hidden), dtype, place) if recorded and kept else None
-    output, befores = [empty((lines, hidden), dtype, place) if packed else None for _ in range(2)]
+    output = empty((lines, hidden), dtype, place)
+    befores = empty((lines, hidden), dtype, place) if packed else None
     starts = _starts(sizes, place)
     execute(plan.forward, (given, hh, bias, starts), (y, c, acts, output, befores))
-    if output is None:
-        after, before = (y[:steps], y[1:]) if reverse else (y[1:], y[:steps])
-        flat = contiguous_layout((lines, hidden), dtype, place)
-        output, befores = (wrap(y.memory, part.offset, flat) for part in (after, before))
     last = tuple([wrap(track.memory, track[end].offset, track[end].layout) for track in tracks])
     if not recorded:
         return output, last
+    if befores is None:
+        befores = (y[1:] if reverse else y[:steps]).view(lines, hidden)
     saved = Saved(kind, [given, *state, w.hh, w.bias_hh, starts, y, c, acts, befores])
-    hh_needed, bias_needed = w.hh._requires_grad, bias is not None and w.bias_hh._requires_grad
+    wanted = w.hh._requires_grad, bias is not None and w.bias_hh._requires_grad
 
-    def backward(grad: Any, *grads: Any) -> tuple:
+    def backward(*grads: Any) -> tuple:
         given, *state, hh, bias, starts, y, c, acts, befores = saved.unpack()
         if mode.enabled:
-            return _recorded_gradient(kind, given, tuple(state), hh, bias, sizes, reverse, (grad, *grads))
-        grad = full((lines, hidden), 0, dtype, place) if grad is None else grad.contiguous()
-        dgiven = empty(given.layout.shape, dtype, place)
-        downs = empty(given.layout.shape, dtype, place) if kind == "GRU" else None
-        carried = [full((batch, hidden), 0, dtype, place) if g is None else g.clone(memory_format=contiguous_format)
-                   for g in grads]
-        execute(plan.backward, (grad, hh.contiguous(), starts, y, c, acts),
-                (dgiven, downs, carried[0], carried[1] if len(carried) > 1 else None))
-        down = dgiven if downs is None else downs
-        return (dgiven, *carried, down.t().mm(befores) if hh_needed else None, down.sum(0) if bias_needed else None)
+            return _recorded_gradient(kind, given, tuple(state), hh, bias, sizes, reverse, grads)
+        return _gradients(kind, plan, (hh, starts, y, c, acts, befores), grads, *wanted)
     attach((output, *last), kind.replace("_", " ").title().replace(" ", ""), (given, *state, w.hh, w.bias_hh), backward,
            saved)
     return output, last
+
+
+def _gradients(kind: str, plan: kernels.Plan, tensors: tuple, grads: tuple, hh_needed: bool, bias_needed: bool) -> tuple:
+    """The gradients of given, the first state, hh and its bias; ``grads`` are those of the output and the last state."""
+    hh, starts, y, c, acts, befores = tensors
+    (lines, hidden), batch, like = befores.layout.shape, y.layout.shape[1], y.layout
+    grad = full((lines, hidden), 0, like.dtype, like.device) if grads[0] is None else grads[0].contiguous()
+    dgiven = empty((lines, hh.layout.shape[0]), like.dtype, like.device)
+    downs = empty(dgiven.layout.shape, like.dtype, like.device) if kind == "GRU" else None
+    carried = [full((batch, hidden), 0, like.dtype, like.device) if g is None else
+               g.clone(memory_format=contiguous_format) for g in grads[1:]]
+    execute(plan.backward, (grad, hh.contiguous(), starts, y, c, acts),
+            (dgiven, downs, carried[0], carried[1] if len(carried) > 1 else None))
+    down = dgiven if downs is None else downs
+    return (dgiven, *carried, down.t().mm(befores) if hh_needed else None, down.sum(0) if bias_needed else None)
 
 
 def _recorded_gradient(kind: str, given: Any, state: State, hh: Any, bias: Any, sizes: list[int], reverse: bool,

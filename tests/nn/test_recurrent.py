@@ -98,6 +98,41 @@ def test_derivatives_of_second_order(name, reverse):
         assert gradgradcheck(function, (x, *first, *inner))
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sixteen_bits(torch, rng, dtype):
+    data = rng.standard_normal((4, 2, 3)).astype(np.float32)
+    results = []
+    for library, module in modules(torch, "LSTM", {"input_size": 3, "hidden_size": 4}):
+        kind = getattr(library, dtype)
+        output, (hidden, _) = module.to(kind)(library.tensor(data).to(kind))
+        assert output.dtype is kind
+        results.append([output.float(), hidden.float()])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), atol=2e-2)
+
+
+def test_wide_layers_and_large_batches(torch, rng):
+    # More than one panel, rows that do not fill a tile, several work-items.
+    data = rng.standard_normal((3, 37, 5)).astype(np.float32)
+    for name in ("LSTM", "GRU", "RNN"):
+        results = []
+        for library, module in modules(torch, name, {"input_size": 5, "hidden_size": 29}):
+            x = library.tensor(data, requires_grad=True)
+            output, last = module(x)
+            ((output * output).sum() + states(last)[-1].sum()).backward()
+            results.append([output, *states(last), x.grad, *[p.grad for p in module.parameters()]])
+        close(*results)
+
+
+def test_outputs_may_change_in_place():
+    module, x = clgrad.nn.GRU(3, 3), clgrad.randn(4, 2, 3)
+    output, last = module(x)
+    kept = last.tolist()
+    output += x
+    output.sum().backward()
+    assert last.tolist() == kept and module.weight_hh_l0.grad is not None
+
+
 def test_dropout_acts_between_layers_while_training():
     module = clgrad.nn.LSTM(3, 4, 2, dropout=1.0)
     x = clgrad.randn(5, 2, 3)

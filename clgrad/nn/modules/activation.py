@@ -7,6 +7,7 @@ from typing import Any
 
 from clgrad.creation import full
 from clgrad.nn import functional as F
+from clgrad.nn.modules.attention import MultiheadAttention  # noqa: F401  (PyTorch's module of this name has it)
 from clgrad.nn.modules.module import Module
 from clgrad.nn.parameter import Parameter
 
