@@ -32,7 +32,7 @@ Forms: **f** a function `clgrad.<name>`, **m** a method of Tensor, **i** in plac
 * The random numbers of a seed are others than PyTorch's, and the same on every device.
 * An index that is out of range, and a class that does not exist, are an IndexError when a value is read that depends on
   the device, not in the call itself: finding it does not cost a synchronisation. Indices that the host knows (a list, an
-  array, a small tensor that no kernel made) are checked at once.
+  array, a small tensor that no kernel made) and those of small operations that ran at once are an error in the call.
 * Values that meet in one element are added in order, so that sums over indices are the same in every run; of values that
   are put in one place the last stays. What a mask selects costs one read-back, of a count; all else waits for nothing.
 * `bernoulli` does not look whether its probabilities lie in [0, 1]: that would cost a synchronisation.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from clgrad.ops.gathering import check_gather, check_vector, taken
 from clgrad.ops.output import store
 from clgrad.ops.places import Places, add, as_index, changed, check_range, combine, out_of_range, put, read
 from clgrad.ops.registry import FUNCTIONS, METHODS, operator
-from clgrad.ops.views import as_strided, diagonal, select, slice_view
+from clgrad.ops.views import diagonal, select, slice_view
 from clgrad.shapes import normalize_dim
 
 
@@ -29,7 +30,10 @@ def in_place_form(name: str) -> Callable[[Callable], Callable]:
             return store(name, function(input, *args, **kwargs), out)
         plain.__name__ = plain.__qualname__ = name
         plain.__doc__ = function.__doc__
-        plain.__wrapped__ = function  # type: ignore[attr-defined]
+        shown = signature(function)
+        listed = [p for p in shown.parameters.values() if p.name != "in_place"]
+        plain.__signature__ = shown.replace(parameters=[  # type: ignore[attr-defined]
+            *listed, Parameter("out", Parameter.KEYWORD_ONLY, default=None, annotation="Any")])
         FUNCTIONS[name] = METHODS[name] = plain
         FUNCTIONS[f"{name}_"] = METHODS[f"{name}_"] = method
         return function
@@ -357,9 +361,3 @@ def slice_scatter(input: Any, src: Any, dim: int = 0, start: int | None = None, 
 def diagonal_scatter(input: Any, src: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     """A copy of ``input`` in which ``diagonal(offset, dim1, dim2)`` is ``src``."""
     return _replaced("diagonal_scatter", input, src, lambda x: diagonal(x, offset, dim1, dim2))
-
-
-@operator("as_strided_scatter")
-def as_strided_scatter(input: Any, src: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
-    """A copy of ``input`` in which ``as_strided(size, stride, storage_offset)`` is ``src``."""
-    return _replaced("as_strided_scatter", input, src, lambda x: as_strided(x, size, stride, storage_offset))
