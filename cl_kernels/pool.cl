@@ -225,11 +225,36 @@ kernel void pool(global const T *x, global T *y, global IDX *indices, INDEX x_of
 
 #if SCATTER
 
+#if !MAX_POOL && !ADAPTIVE
+// Windows that lie side by side: each element of a row of gradients, divided, KW times.
+static inline void tile_row(global const T *g, global T *out, int count, int KW, REAL parts) {
+    int o = 0;
+    if (KW == 2)
+        for (; o + VW <= count; o += VW) {
+            const V share = LOAD_V(g, o) / parts;
+            STORE_V(out, 2 * o, share.s00112233);
+            STORE_V(out, 2 * o + VW, share.s44556677);
+        }
+    for (; o < count; o++) {
+        const REAL share = LOAD_1(g, o) / parts;
+        for (int k = 0; k < KW; k++) STORE_1(out, o * KW + k, share);
+    }
+}
+#endif
+
 // Work-item: planes [id * planes_per_item, ...).
 kernel void pool_backward(global const T *g, global T *grad, global const IDX *indices, INDEX g_offset,
                           INDEX grad_offset, INDEX indices_offset, INDEX planes, INDEX planes_per_item, SIZES) {
     const INDEX inputs = (INDEX)D * H * W, outputs = (INDEX)OD * OH * OW;
     const INDEX first = get_global_id(0) * planes_per_item, last = min(first + planes_per_item, planes);
+#if !MAX_POOL && !ADAPTIVE
+    if (KD == SD && KH == SH && KW == SW && D == OD * KD && H == OH * KH && W == OW * KW && !(PD | PH | PW)) {
+        const REAL parts = divisor ? divisor : KD * KH * KW;
+        for (INDEX row = first * D * H; row < last * D * H; row++)
+            tile_row(g + g_offset + ((row / H / KD) * OH + row % H / KH) * OW, grad + grad_offset + row * W, OW, KW, parts);
+        return;
+    }
+#endif
     for (INDEX plane = first; plane < last; plane++) {
         global T *mine = grad + grad_offset + plane * inputs;
         const INDEX from = g_offset + plane * outputs;
