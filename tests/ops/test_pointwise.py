@@ -33,7 +33,7 @@ def reference(name, arrays, table=FLOATING):
 
 
 def test_every_row_has_a_reference():
-    assert set(ROWS) - set(FLOATING) - set(INTEGER) == {"where", "_masked_fill"}  # of three kinds of operands; tested with the functions
+    assert set(ROWS) - set(FLOATING) - set(INTEGER) == {"where", "_masked_fill"}
 
 
 @pytest.mark.parametrize("name", FLOATING)
