@@ -33,7 +33,7 @@ RENAMED = {
     **{f"torchvision.datasets.{name}": "clgrad.vision.datasets" for name in (
         "fakedata", "vision")},
     **{f"torchvision.models.{name}": "clgrad.vision.models" for name in (
-        "alexnet", "mobilenetv2", "squeezenet", "vgg", "_api", "_utils")},
+        "alexnet", "googlenet", "mobilenetv2", "squeezenet", "vgg", "_api", "_utils")},
     "torchvision.datasets.utils": "clgrad.downloads",
     "safetensors.torch": "clgrad.safetensors",
 }

@@ -14,7 +14,7 @@ SMALL = {  # model: its arguments here, the size of the images
     "resnext50_32x4d": ({}, 32), "squeezenet1_0": ({}, 40), "squeezenet1_1": ({}, 40),
     "mobilenet_v2": ({}, 32), "densenet121": ({}, 32),
     "vit_b_16": ({"image_size": 32, "num_layers": 2, "hidden_dim": 48, "mlp_dim": 64, "num_heads": 4}, 32)}
-SAME_KEYS = ["resnet34", "resnet152", "wide_resnet50_2", "resnext101_32x8d", "vgg16", "densenet169"]
+SAME_KEYS = ["resnet34", "resnet152", "wide_resnet50_2", "resnext101_32x8d", "vgg16", "inception_v3", "densenet169"]
 
 
 def pair_of(torchvision, torch, name, **arguments):
@@ -58,9 +58,10 @@ def test_names_and_shapes_of_larger_ones(torchvision, torch, name, monkeypatch):
     for function in ("kaiming_normal_", "normal_", "trunc_normal_", "xavier_uniform_", "kaiming_uniform_"):
         for library in (clgrad, torch):  # initial values of hundreds of megabytes take long
             monkeypatch.setattr(library.nn.init, function, lambda t, *a, **k: t)
+    options = {"init_weights": False} if name.startswith("inception") else {}
     with torch.device("meta"):
-        theirs = getattr(torchvision.models, name)()
-    ours = getattr(models, name)()
+        theirs = getattr(torchvision.models, name)(**options)
+    ours = getattr(models, name)(**options)
     assert {k: tuple(v.shape) for k, v in ours.state_dict().items()} == {
         k: tuple(v.shape) for k, v in theirs.state_dict().items()}
 
@@ -75,6 +76,17 @@ def test_initial_values(torchvision, torch, name):
             assert abs(a.std().item() - spread) <= 0.1 * spread + 1e-7, key
         elif not a.is_floating_point() or b.std(correction=0) == 0:
             assert a.flatten()[:5].tolist() == b.flatten()[:5].tolist(), key
+
+
+def test_classifiers_on_the_way(torchvision, torch, rng):
+    theirs = torchvision.models.googlenet(num_classes=3, init_weights=True, dropout=0.0, dropout_aux=0.0).train()
+    ours = models.googlenet(num_classes=3, init_weights=True, dropout=0.0, dropout_aux=0.0)
+    ours.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
+    images = rng.normal(size=(4, 3, 64, 64)).astype(np.float32)
+    found, expected = ours(clgrad.tensor(images)), theirs(torch.tensor(images))
+    assert found._fields == expected._fields
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a.tolist(), b.tolist(), atol=2e-3)
 
 
 def test_lenet_trains():

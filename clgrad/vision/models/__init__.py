@@ -30,6 +30,7 @@ from clgrad.vision.models.classic import (
     vgg19_bn,
 )
 from clgrad.vision.models.densenet import DenseNet, densenet121, densenet161, densenet169, densenet201
+from clgrad.vision.models.inception import GoogLeNet, Inception3, googlenet, inception_v3
 from clgrad.vision.models.mobilenet import MobileNetV2, mobilenet_v2
 from clgrad.vision.models.resnet import (
     ResNet,
@@ -50,13 +51,13 @@ from clgrad.vision.models.weights import ENUMS as _ENUMS
 globals().update(_ENUMS)  # ``ResNet18_Weights`` and its like
 
 _BUILDERS: dict[str, Any] = {f.__name__: f for f in (
-    alexnet, densenet121, densenet161, densenet169, densenet201, mobilenet_v2, resnet18, resnet34, resnet50, resnet101,
-    resnet152, resnext50_32x4d, resnext101_32x8d, resnext101_64x4d, squeezenet1_0, squeezenet1_1, vgg11, vgg11_bn, vgg13,
-    vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn, vit_b_16, vit_b_32, vit_l_16, vit_l_32, wide_resnet50_2,
-    wide_resnet101_2)}
+    alexnet, densenet121, densenet161, densenet169, densenet201, googlenet, inception_v3, mobilenet_v2, resnet18,
+    resnet34, resnet50, resnet101, resnet152, resnext50_32x4d, resnext101_32x8d, resnext101_64x4d, squeezenet1_0,
+    squeezenet1_1, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn, vit_b_16, vit_b_32, vit_l_16,
+    vit_l_32, wide_resnet50_2, wide_resnet101_2)}
 
-__all__ = ["AlexNet", "DenseNet", "LeNet", "MobileNetV2", "ResNet", "SqueezeNet", "VGG", "VisionTransformer", "get_model",
-           "list_models", *_BUILDERS, *_ENUMS]
+__all__ = ["AlexNet", "DenseNet", "GoogLeNet", "Inception3", "LeNet", "MobileNetV2", "ResNet", "SqueezeNet", "VGG",
+           "VisionTransformer", "get_model", "list_models", *_BUILDERS, *_ENUMS]
 
 
 def list_models() -> list[str]:

@@ -37,6 +37,8 @@ FILES = {
     "DenseNet201": {"IMAGENET1K_V1": "densenet201-c1103571.pth"},
     "SqueezeNet1_0": {"IMAGENET1K_V1": "squeezenet1_0-b66bff10.pth"},
     "SqueezeNet1_1": {"IMAGENET1K_V1": "squeezenet1_1-b8a52dc0.pth"},
+    "GoogLeNet": {"IMAGENET1K_V1": "googlenet-1378be20.pth"},
+    "Inception_V3": {"IMAGENET1K_V1": "inception_v3_google-0cc3c7bd.pth"},
     "ViT_B_16": {"IMAGENET1K_V1": "vit_b_16-c867db91.pth"}, "ViT_B_32": {"IMAGENET1K_V1": "vit_b_32-d86f8d99.pth"},
     "ViT_L_16": {"IMAGENET1K_V1": "vit_l_16-852ce7e3.pth"}, "ViT_L_32": {"IMAGENET1K_V1": "vit_l_32-c7638314.pth"},
 }
@@ -66,6 +68,8 @@ class WeightsEnum(Enum):
     @property
     def transforms(self) -> Any:
         """Makes the preparation of pictures for these weights."""
+        if type(self).__name__.startswith("Inception"):
+            return partial(ImageClassification, crop_size=299, resize_size=342)
         return partial(ImageClassification, resize_size=232 if self.name == "IMAGENET1K_V2" else 256)
 
     @property
