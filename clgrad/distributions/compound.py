@@ -1,0 +1,441 @@
+"""Distributions made of others, and of several dimensions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from clgrad.autograd import no_grad
+from clgrad.distributions import constraints
+from clgrad.distributions.continuous import Normal, Uniform, _LocationScale
+from clgrad.distributions.discrete import Bernoulli, Categorical, OneHotCategorical
+from clgrad.distributions.distribution import (
+    Distribution,
+    broadcast_all,
+    logits_to_probs,
+    open_uniform,
+    probs_to_logits,
+    standard,
+    sum_rightmost,
+)
+from clgrad.distributions.transforms import (
+    AffineTransform,
+    ComposeTransform,
+    ExpTransform,
+    PowerTransform,
+    SigmoidTransform,
+    Transform,
+)
+from clgrad.ops.registry import FUNCTIONS
+
+
+class Independent(Distribution):
+    """A distribution whose last batch dimensions are taken as one event."""
+
+    def __init__(self, base_distribution: Any, reinterpreted_batch_ndims: int, validate_args: bool | None = None):
+        batch = base_distribution.batch_shape
+        if reinterpreted_batch_ndims > len(batch):
+            raise ValueError("Expected reinterpreted_batch_ndims <= len(base_distribution.batch_shape), actual "
+                             f"{reinterpreted_batch_ndims} vs {len(batch)}")
+        self.base_dist, self.reinterpreted_batch_ndims = base_distribution, reinterpreted_batch_ndims
+        split = len(batch) - reinterpreted_batch_ndims
+        super().__init__(batch[:split], tuple(batch[split:]) + tuple(base_distribution.event_shape),
+                         validate_args=validate_args)
+
+    has_rsample = property(lambda self: self.base_dist.has_rsample)  # type: ignore[assignment]
+    mean = property(lambda self: self.base_dist.mean)
+    mode = property(lambda self: self.base_dist.mode)
+    variance = property(lambda self: self.base_dist.variance)
+
+    @constraints.dependent_property
+    def support(self) -> Any:
+        """The base distribution's, for whole events."""
+        base = self.base_dist.support
+        return constraints.independent(base, self.reinterpreted_batch_ndims) if self.reinterpreted_batch_ndims else base
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        return self.base_dist.sample(sample_shape)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return self.base_dist.rsample(sample_shape)
+
+    def log_prob(self, value: Any) -> Any:
+        return sum_rightmost(self.base_dist.log_prob(value), self.reinterpreted_batch_ndims)
+
+    def entropy(self) -> Any:
+        return sum_rightmost(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        inner = tuple(self.base_dist.batch_shape[len(self._batch_shape):])
+        return Independent(self.base_dist.expand(tuple(batch_shape) + inner), self.reinterpreted_batch_ndims,
+                           validate_args=False)
+
+    def __repr__(self) -> str:
+        return f"Independent({self.base_dist}, {self.reinterpreted_batch_ndims})"
+
+
+class TransformedDistribution(Distribution):
+    """What a distribution's values become under transforms."""
+
+    def __init__(self, base_distribution: Any, transforms: Any, validate_args: bool | None = None):
+        self.transforms = [transforms] if isinstance(transforms, Transform) else list(transforms)
+        if not all(isinstance(t, Transform) for t in self.transforms):
+            raise ValueError(f"transforms must be a Transform or list, but was {transforms}")
+        whole = ComposeTransform(self.transforms)
+        event = max(len(base_distribution.event_shape), whole.domain.event_dim, whole.codomain.event_dim)
+        extra = event - len(base_distribution.event_shape)
+        self.base_dist = Independent(base_distribution, extra) if extra else base_distribution
+        shape = tuple(self.base_dist.batch_shape) + tuple(self.base_dist.event_shape)
+        split = len(shape) - event
+        super().__init__(shape[:split], shape[split:], validate_args=validate_args)
+
+    has_rsample = property(lambda self: self.base_dist.has_rsample)  # type: ignore[assignment]
+
+    @constraints.dependent_property
+    def support(self) -> Any:
+        """Where the last transform leads."""
+        return self.transforms[-1].codomain if self.transforms else self.base_dist.support
+
+    def _forward(self, x: Any) -> Any:
+        return ComposeTransform(self.transforms)(x)
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        with no_grad():
+            return self._forward(self.base_dist.sample(sample_shape))
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return self._forward(self.base_dist.rsample(sample_shape))
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        event, y = len(self._event_shape), value
+        total: Any = 0.0
+        for transform in reversed(self.transforms):
+            x = transform._inverse(y)
+            own = max(transform.domain.event_dim, transform.codomain.event_dim)
+            total = total - sum_rightmost(transform.log_abs_det_jacobian(x, y), event - own)
+            y = x
+        return total + sum_rightmost(self.base_dist.log_prob(y), event - len(self.base_dist.event_shape))
+
+    def cdf(self, value: Any) -> Any:
+        y = value
+        for transform in reversed(self.transforms):
+            y = transform._inverse(y)
+        sign = ComposeTransform(self.transforms).sign
+        return sign * (self.base_dist.cdf(y) - 0.5) + 0.5
+
+    def icdf(self, value: Any) -> Any:
+        sign = ComposeTransform(self.transforms).sign
+        return self._forward(self.base_dist.icdf(sign * (value - 0.5) + 0.5))
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        return TransformedDistribution(self.base_dist.expand(batch_shape), self.transforms, validate_args=False)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class Kumaraswamy(TransformedDistribution):
+    """The Kumaraswamy distribution over (0, 1): (1 - (1 - u) ** (1 / b)) ** (1 / a) for uniform u."""
+
+    def __init__(self, concentration1: Any, concentration0: Any, validate_args: bool | None = None):
+        self.concentration1, self.concentration0 = broadcast_all(concentration1, concentration0)
+        zeros = FUNCTIONS["zeros_like"](self.concentration0)
+        super().__init__(Uniform(zeros, zeros + 1, validate_args=False), [
+            PowerTransform(self.concentration0.reciprocal()), AffineTransform(1.0, -1.0),
+            PowerTransform(self.concentration1.reciprocal())], validate_args=validate_args)
+
+    def _moment(self, n: int) -> Any:
+        a, b = 1 + n / self.concentration1, self.concentration0
+        return b * (a.lgamma() + b.lgamma() - (a + b).lgamma()).exp()
+
+    @property
+    def mean(self) -> Any:
+        return self._moment(1)
+
+    @property
+    def variance(self) -> Any:
+        return self._moment(2) - self._moment(1).square()
+
+
+class MixtureSameFamily(Distribution):
+    """A mixture: ``mixture_distribution`` (Categorical) chooses along the last batch dimension of the components."""
+
+    def __init__(self, mixture_distribution: Any, component_distribution: Any, validate_args: bool | None = None):
+        if not isinstance(mixture_distribution, Categorical):
+            raise ValueError(" The Mixture distribution needs to be an  instance of torch.distributions.Categorical")
+        if not isinstance(component_distribution, Distribution):
+            raise ValueError("The Component distribution need to be an instance of torch.distributions.Distribution")
+        if mixture_distribution.logits.shape[-1] != component_distribution.batch_shape[-1]:
+            raise ValueError("`mixture_distribution component` does not equal `component_distribution.batch_shape[-1]`")
+        self.mixture_distribution, self.component_distribution = mixture_distribution, component_distribution
+        super().__init__(component_distribution.batch_shape[:-1], component_distribution.event_shape,
+                         validate_args=validate_args)
+
+    @constraints.dependent_property
+    def support(self) -> Any:
+        """The components'."""
+        return self.component_distribution.support
+
+    def _weights(self) -> Any:
+        probs = self.mixture_distribution.probs
+        return probs.reshape((*probs.shape, *[1] * len(self._event_shape)))
+
+    @property
+    def _dim(self) -> int:
+        return -1 - len(self._event_shape)
+
+    @property
+    def mean(self) -> Any:
+        return (self._weights() * self.component_distribution.mean).sum(self._dim)
+
+    @property
+    def variance(self) -> Any:
+        weights, parts = self._weights(), self.component_distribution
+        spread = (parts.mean - self.mean.unsqueeze(self._dim)).square()
+        return (weights * (parts.variance + spread)).sum(self._dim)
+
+    def cdf(self, value: Any) -> Any:
+        return (self.component_distribution.cdf(value.unsqueeze(self._dim)) * self.mixture_distribution.probs).sum(-1)
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        found = self.component_distribution.log_prob(value.unsqueeze(self._dim))
+        return (found + self.mixture_distribution.logits.log_softmax(-1)).logsumexp(-1)
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        with no_grad():
+            chosen = self.mixture_distribution.sample(sample_shape)
+            drawn = self.component_distribution.sample(sample_shape)
+            event = tuple(self._event_shape)
+            index = chosen.reshape((*chosen.shape, 1, *[1] * len(event))).expand((*chosen.shape, 1, *event))
+            return drawn.gather(self._dim, index).squeeze(self._dim)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        shape = tuple(batch_shape)
+        return MixtureSameFamily(self.mixture_distribution.expand(shape), self.component_distribution.expand(
+            (*shape, self.component_distribution.batch_shape[-1])), validate_args=False)
+
+    def __repr__(self) -> str:
+        return f"MixtureSameFamily(\n  {self.mixture_distribution},\n  {self.component_distribution})"
+
+
+class MultivariateNormal(Distribution):
+    """The normal distribution of vectors, by covariance, its inverse, or the covariance's Cholesky factor."""
+
+    arg_constraints = {"loc": constraints.real_vector, "covariance_matrix": constraints.positive_definite,
+                       "scale_tril": constraints.lower_cholesky}
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, loc: Any, covariance_matrix: Any = None, precision_matrix: Any = None, scale_tril: Any = None,
+                 validate_args: bool | None = None):
+        if loc.dim() < 1:
+            raise ValueError("loc must be at least one-dimensional.")
+        if sum(x is not None for x in (covariance_matrix, precision_matrix, scale_tril)) != 1:
+            raise ValueError("Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified.")
+        given = next(x for x in (covariance_matrix, precision_matrix, scale_tril) if x is not None)
+        if given.dim() < 2:
+            raise ValueError("covariance_matrix, precision_matrix and scale_tril must be at least two-dimensional, "
+                             "with optional leading batch dimensions")
+        n = loc.shape[-1]
+        batch = tuple(FUNCTIONS["broadcast_shapes"](tuple(given.shape[:-2]), tuple(loc.shape[:-1])))
+        self.loc = loc.expand((*batch, n))
+        if scale_tril is None:
+            covariance = covariance_matrix if precision_matrix is None else precision_matrix.inverse()
+            scale_tril = FUNCTIONS["cholesky"](covariance)
+        self.scale_tril = scale_tril.expand((*batch, n, n))
+        super().__init__(batch, (n,), validate_args=validate_args)
+
+    @property
+    def covariance_matrix(self) -> Any:
+        """The covariance."""
+        return self.scale_tril @ self.scale_tril.mT
+
+    @property
+    def precision_matrix(self) -> Any:
+        """The covariance's inverse."""
+        return self.covariance_matrix.inverse()
+
+    @property
+    def mean(self) -> Any:
+        return self.loc
+
+    @property
+    def mode(self) -> Any:
+        return self.loc
+
+    @property
+    def variance(self) -> Any:
+        return self.scale_tril.square().sum(-1)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        z = standard("randn", self.loc, self._extended_shape(sample_shape))
+        return self.loc + (self.scale_tril @ z.unsqueeze(-1)).squeeze(-1)
+
+    def _half_log_det(self) -> Any:
+        return self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        z = (self.scale_tril.inverse() @ (value - self.loc).unsqueeze(-1)).squeeze(-1)
+        return -0.5 * (self._event_shape[0] * math.log(2 * math.pi) + z.square().sum(-1)) - self._half_log_det()
+
+    def entropy(self) -> Any:
+        return 0.5 * self._event_shape[0] * (1.0 + math.log(2 * math.pi)) + self._half_log_det()
+
+
+class LowRankMultivariateNormal(MultivariateNormal):
+    """The normal distribution of covariance W @ W.T + diag(d), for ``cov_factor`` W and ``cov_diag`` d."""
+
+    def __init__(self, loc: Any, cov_factor: Any, cov_diag: Any, validate_args: bool | None = None):
+        self.cov_factor, self.cov_diag = cov_factor, cov_diag
+        super().__init__(loc, cov_factor @ cov_factor.mT + FUNCTIONS["diag_embed"](cov_diag),
+                         validate_args=validate_args)
+
+
+class LogisticNormal(Distribution):
+    """Points of a simplex, whose stick-breaking log-odds are normal."""
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support = constraints.simplex
+    has_rsample = True
+
+    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None):
+        self.loc, self.scale = broadcast_all(loc, scale)
+        shape = self.loc.shape
+        super().__init__(shape[:-1], (shape[-1] + 1,), validate_args=validate_args)
+        places = FUNCTIONS["ones_like"](self.loc).detach().cumsum(-1)
+        self._offset = (shape[-1] + 1 - places).log()
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        lead = tuple(sample_shape) + tuple(self.loc.shape)
+        share = (self.loc + self.scale * standard("randn", self.loc, lead) - self._offset).sigmoid()
+        left = (1 - share).cumprod(-1)
+        one = FUNCTIONS["ones_like"](share[..., :1])
+        return FUNCTIONS["cat"]([share, one], -1) * FUNCTIONS["cat"]([one, left], -1)
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        parts = value[..., :-1]
+        rest = 1 - parts.cumsum(-1)
+        x = parts.log() - rest.log() + self._offset
+        before = FUNCTIONS["cat"]([FUNCTIONS["ones_like"](rest[..., :1]), rest[..., :-1]], -1)
+        slope = (parts.log() + rest.log() - before.log()).sum(-1)
+        return Normal(self.loc, self.scale, validate_args=False).log_prob(x).sum(-1) - slope
+
+
+class LogitRelaxedBernoulli(Distribution):
+    """The log-odds of :class:`RelaxedBernoulli`."""
+
+    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    has_rsample = True
+
+    def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
+        self.temperature = temperature
+        plain = Bernoulli(probs, logits, validate_args=validate_args)
+        self.logits = plain.logits
+        super().__init__(plain.batch_shape, validate_args=validate_args)
+
+    @property
+    def probs(self) -> Any:
+        """The probabilities of 1."""
+        return logits_to_probs(self.logits, True)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        u = open_uniform(self.logits, self._extended_shape(sample_shape))
+        return (probs_to_logits(u, True) + self.logits) / self.temperature
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        difference = self.logits - value * self.temperature
+        if hasattr(self.temperature, "log"):
+            log_temperature = self.temperature.log()
+        else:
+            log_temperature = math.log(self.temperature)
+        return log_temperature + difference - 2 * FUNCTIONS["softplus"](difference)
+
+
+class RelaxedBernoulli(TransformedDistribution):
+    """Numbers in (0, 1) that approach Bernoulli's as ``temperature`` falls (Maddison et al. 2016)."""
+
+    def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
+        super().__init__(LogitRelaxedBernoulli(temperature, probs, logits), SigmoidTransform(),
+                         validate_args=validate_args)
+
+    temperature = property(lambda self: self.base_dist.temperature)
+    logits = property(lambda self: self.base_dist.logits)
+    probs = property(lambda self: self.base_dist.probs)
+
+
+class ExpRelaxedCategorical(Distribution):
+    """The logarithms of :class:`RelaxedOneHotCategorical`."""
+
+    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
+        self.temperature = temperature
+        plain = OneHotCategorical(probs, logits, validate_args=validate_args)
+        self.logits, self.probs = plain.logits, plain.probs
+        super().__init__(plain.batch_shape, plain.event_shape, validate_args=validate_args)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        u = open_uniform(self.logits, self._extended_shape(sample_shape))
+        scores = (self.logits - (-u.log()).log()) / self.temperature
+        return scores - scores.logsumexp(-1, keepdim=True)
+
+    def log_prob(self, value: Any) -> Any:
+        k = self._event_shape[0]
+        self._validate_sample(value)
+        temperature = FUNCTIONS["zeros_like"](self.logits[..., 0]) + self.temperature
+        score = self.logits - value * self.temperature
+        score = (score - score.logsumexp(-1, keepdim=True)).sum(-1)
+        return score + math.lgamma(k) + (k - 1) * temperature.log()
+
+
+class RelaxedOneHotCategorical(TransformedDistribution):
+    """Points of a simplex that approach one-hot vectors as ``temperature`` falls (Jang et al. 2016)."""
+
+    def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
+        super().__init__(ExpRelaxedCategorical(temperature, probs, logits), ExpTransform(),
+                         validate_args=validate_args)
+
+    temperature = property(lambda self: self.base_dist.temperature)
+    logits = property(lambda self: self.base_dist.logits)
+    probs = property(lambda self: self.base_dist.probs)
+
+    @constraints.dependent_property
+    def support(self) -> Any:
+        """The simplex."""
+        return constraints.simplex
+
+
+class VonMises(_LocationScale):
+    """The von Mises distribution of angles about ``loc``."""
+
+    arg_constraints = {"loc": constraints.real, "concentration": constraints.positive}
+    has_rsample = False
+    _names = ("loc", "concentration")
+    concentration: Any
+
+    def __init__(self, loc: Any, concentration: Any, validate_args: bool | None = None):
+        super().__init__(loc, concentration, validate_args)
+
+    @property
+    def variance(self) -> Any:
+        """One minus the mean resultant length."""
+        k = self.concentration
+        return 1 - FUNCTIONS["i1e"](k) / FUNCTIONS["i0e"](k)
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        shape = self._extended_shape(sample_shape)
+        return FUNCTIONS["_von_mises"](self.loc.expand(shape), self.concentration.expand(shape))
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        k = self.concentration
+        return k * ((value - self.loc).cos() - 1) - math.log(2 * math.pi) - FUNCTIONS["i0e"](k).log()
+
+

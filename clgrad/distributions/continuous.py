@@ -1,0 +1,458 @@
+"""Continuous distributions of numbers that are moved and scaled standard ones."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from clgrad.distributions import constraints
+from clgrad.distributions.distribution import Distribution, broadcast_all, open_uniform, standard
+from clgrad.ops.registry import FUNCTIONS
+
+_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+_EULER = 0.57721566490153286060
+
+
+class _TwoParameters(Distribution):
+    """What distributions with two broadcast parameters have in common."""
+
+    has_rsample = True
+    _names: tuple[str, str] = ("loc", "scale")
+
+    def __init__(self, first: Any, second: Any, validate_args: bool | None = None):
+        first, second = broadcast_all(first, second)
+        self.__dict__.update(zip(self._names, (first, second), strict=True))
+        super().__init__(first.shape, validate_args=validate_args)
+
+
+class _LocationScale(_TwoParameters):
+    """loc + scale * z, where z has a standard distribution."""
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+
+    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None):
+        super().__init__(loc, scale, validate_args)
+
+    def _standardized(self, value: Any) -> Any:
+        self._validate_sample(value)
+        return (value - self.loc) / self.scale
+
+    def _located(self, z: Any) -> Any:
+        return self.loc + self.scale * z
+
+    @property
+    def mean(self) -> Any:
+        return self.loc
+
+    @property
+    def mode(self) -> Any:
+        return self.loc
+
+    loc: Any
+    scale: Any
+
+
+class Normal(_LocationScale):
+    """The normal distribution of mean ``loc`` and standard deviation ``scale``.
+
+    >>> import clgrad
+    >>> clgrad.distributions.Normal(0.0, 1.0).log_prob(clgrad.tensor(0.0))
+    tensor(-0.9189)
+    """
+
+    @property
+    def stddev(self) -> Any:
+        return self.scale
+
+    @property
+    def variance(self) -> Any:
+        return self.scale.square()
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return self._located(standard("randn", self.loc, self._extended_shape(sample_shape)))
+
+    def log_prob(self, value: Any) -> Any:
+        return -0.5 * self._standardized(value).square() - self.scale.log() - _HALF_LOG_2PI
+
+    def cdf(self, value: Any) -> Any:
+        return 0.5 * (1 + (self._standardized(value) * math.sqrt(0.5)).erf())
+
+    def icdf(self, value: Any) -> Any:
+        return self._located((2 * value - 1).erfinv() * math.sqrt(2))
+
+    def entropy(self) -> Any:
+        return 0.5 + _HALF_LOG_2PI + self.scale.log()
+
+
+class Laplace(_LocationScale):
+    """The Laplace distribution: density exp(-abs(x - loc) / scale) / (2 scale)."""
+
+    @property
+    def variance(self) -> Any:
+        return 2 * self.scale.square()
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        u = open_uniform(self.loc, self._extended_shape(sample_shape)) - 0.5
+        return self._located(-u.sign() * (-2 * u.abs()).clamp(min=-1 + 1e-7).log1p())
+
+    def log_prob(self, value: Any) -> Any:
+        return -self._standardized(value).abs() - (2 * self.scale).log()
+
+    def cdf(self, value: Any) -> Any:
+        z = self._standardized(value)
+        return 0.5 - 0.5 * z.sign() * (-z.abs()).expm1()
+
+    def icdf(self, value: Any) -> Any:
+        term = value - 0.5
+        return self._located(-term.sign() * (-2 * term.abs()).log1p())
+
+    def entropy(self) -> Any:
+        return 1 + (2 * self.scale).log()
+
+
+class Cauchy(_LocationScale):
+    """The Cauchy distribution, which has no mean."""
+
+    @property
+    def mean(self) -> Any:
+        return self.loc.detach() * math.nan
+
+    @property
+    def variance(self) -> Any:
+        return self.scale.detach() * math.inf
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return self.icdf(open_uniform(self.loc, self._extended_shape(sample_shape)))
+
+    def log_prob(self, value: Any) -> Any:
+        return -math.log(math.pi) - self.scale.log() - self._standardized(value).square().log1p()
+
+    def cdf(self, value: Any) -> Any:
+        return self._standardized(value).atan() / math.pi + 0.5
+
+    def icdf(self, value: Any) -> Any:
+        return self._located((math.pi * (value - 0.5)).tan())
+
+    def entropy(self) -> Any:
+        return math.log(4 * math.pi) + self.scale.log()
+
+
+class Gumbel(_LocationScale):
+    """The Gumbel distribution of largest values."""
+
+    @property
+    def mean(self) -> Any:
+        return self.loc + self.scale * _EULER
+
+    @property
+    def variance(self) -> Any:
+        return (math.pi**2 / 6) * self.scale.square()
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return self.icdf(open_uniform(self.loc, self._extended_shape(sample_shape)))
+
+    def log_prob(self, value: Any) -> Any:
+        z = self._standardized(value)
+        return -z - (-z).exp() - self.scale.log()
+
+    def cdf(self, value: Any) -> Any:
+        return (-(-self._standardized(value)).exp()).exp()
+
+    def icdf(self, value: Any) -> Any:
+        return self._located(-(-value.log()).log())
+
+    def entropy(self) -> Any:
+        return self.scale.log() + (1 + _EULER)
+
+
+class Uniform(_TwoParameters):
+    """The uniform distribution over [low, high)."""
+
+    _names = ("low", "high")
+    low: Any
+    high: Any
+    arg_constraints = {"low": constraints.dependent, "high": constraints.dependent}
+
+    def __init__(self, low: Any, high: Any, validate_args: bool | None = None):
+        super().__init__(low, high, validate_args)
+        if self._validate_args and not bool((self.low < self.high).all()):
+            raise ValueError("Uniform is not defined when low >= high")
+
+    @constraints.dependent_property
+    def support(self) -> Any:
+        """[low, high]."""
+        return constraints.interval(self.low, self.high)
+
+    @property
+    def mean(self) -> Any:
+        return (self.high + self.low) / 2
+
+    @property
+    def mode(self) -> Any:
+        return self.high.detach() * math.nan
+
+    @property
+    def variance(self) -> Any:
+        return (self.high - self.low).square() / 12
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return self.low + standard("rand", self.low, self._extended_shape(sample_shape)) * (self.high - self.low)
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        inside = (value >= self.low) & (value < self.high)
+        return inside.to(self.low.dtype).log() - (self.high - self.low).log()
+
+    def cdf(self, value: Any) -> Any:
+        self._validate_sample(value)
+        return ((value - self.low) / (self.high - self.low)).clamp(min=0, max=1)
+
+    def icdf(self, value: Any) -> Any:
+        return value * (self.high - self.low) + self.low
+
+    def entropy(self) -> Any:
+        return (self.high - self.low).log()
+
+
+class Exponential(Distribution):
+    """The exponential distribution of a rate."""
+
+    arg_constraints = {"rate": constraints.positive}
+    support = constraints.nonnegative
+    has_rsample = True
+
+    def __init__(self, rate: Any, validate_args: bool | None = None):
+        (self.rate,) = broadcast_all(rate)
+        super().__init__(self.rate.shape, validate_args=validate_args)
+
+    @property
+    def mean(self) -> Any:
+        return self.rate.reciprocal()
+
+    @property
+    def mode(self) -> Any:
+        return FUNCTIONS["zeros_like"](self.rate)
+
+    @property
+    def variance(self) -> Any:
+        return self.rate.square().reciprocal()
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return -(-standard("rand", self.rate, self._extended_shape(sample_shape))).log1p() / self.rate
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        return self.rate.log() - self.rate * value
+
+    def cdf(self, value: Any) -> Any:
+        self._validate_sample(value)
+        return -(-self.rate * value).expm1()
+
+    def icdf(self, value: Any) -> Any:
+        return -(-value).log1p() / self.rate
+
+    def entropy(self) -> Any:
+        return 1.0 - self.rate.log()
+
+
+class _Half(Distribution):
+    """abs(x) of a distribution that is symmetric about 0."""
+
+    arg_constraints = {"scale": constraints.positive}
+    support = constraints.nonnegative
+    has_rsample = True
+    _whole: Any
+
+    def __init__(self, scale: Any, validate_args: bool | None = None):
+        (self.scale,) = broadcast_all(scale)
+        super().__init__(self.scale.shape, validate_args=validate_args)
+
+    @property
+    def base_dist(self) -> Any:
+        """The distribution of both signs."""
+        return self._whole(FUNCTIONS["zeros_like"](self.scale), self.scale, validate_args=False)
+
+    @property
+    def mode(self) -> Any:
+        return FUNCTIONS["zeros_like"](self.scale)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return self.base_dist.rsample(sample_shape).abs()
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        found = self.base_dist.log_prob(value) + math.log(2)
+        return FUNCTIONS["where"](value >= 0, found, -math.inf)
+
+    def cdf(self, value: Any) -> Any:
+        self._validate_sample(value)
+        return 2 * self.base_dist.cdf(value) - 1
+
+    def icdf(self, value: Any) -> Any:
+        return self.base_dist.icdf((value + 1) / 2)
+
+    def entropy(self) -> Any:
+        return self.base_dist.entropy() - math.log(2)
+
+
+class HalfNormal(_Half):
+    """abs(x) for normal x of mean 0."""
+
+    _whole = Normal
+
+    @property
+    def mean(self) -> Any:
+        return self.scale * math.sqrt(2 / math.pi)
+
+    @property
+    def variance(self) -> Any:
+        return self.scale.square() * (1 - 2 / math.pi)
+
+
+class HalfCauchy(_Half):
+    """abs(x) for Cauchy distributed x about 0."""
+
+    _whole = Cauchy
+
+    @property
+    def mean(self) -> Any:
+        return self.scale.detach() * math.inf
+
+    @property
+    def variance(self) -> Any:
+        return self.scale.detach() * math.inf
+
+
+class LogNormal(_LocationScale):
+    """exp(x) for normal x."""
+
+    support = constraints.positive
+
+    @property
+    def base_dist(self) -> Normal:
+        """The distribution of the logarithm."""
+        return Normal(self.loc, self.scale, validate_args=False)
+
+    @property
+    def mean(self) -> Any:
+        return (self.loc + self.scale.square() / 2).exp()
+
+    @property
+    def mode(self) -> Any:
+        return (self.loc - self.scale.square()).exp()
+
+    @property
+    def variance(self) -> Any:
+        square = self.scale.square()
+        return square.expm1() * (2 * self.loc + square).exp()
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return self.base_dist.rsample(sample_shape).exp()
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        return self.base_dist.log_prob(value.log()) - value.log()
+
+    def cdf(self, value: Any) -> Any:
+        self._validate_sample(value)
+        return self.base_dist.cdf(value.log())
+
+    def icdf(self, value: Any) -> Any:
+        return self.base_dist.icdf(value).exp()
+
+    def entropy(self) -> Any:
+        return self.base_dist.entropy() + self.loc
+
+
+class Pareto(_TwoParameters):
+    """The Pareto distribution above ``scale`` with exponent ``alpha``."""
+
+    _names = ("scale", "alpha")
+    scale: Any
+    alpha: Any
+    arg_constraints = {"scale": constraints.positive, "alpha": constraints.positive}
+
+    def __init__(self, scale: Any, alpha: Any, validate_args: bool | None = None):
+        super().__init__(scale, alpha, validate_args)
+
+    @constraints.dependent_property
+    def support(self) -> Any:
+        """From scale on."""
+        return constraints.greater_than_eq(self.scale)
+
+    @property
+    def mean(self) -> Any:
+        a = self.alpha.clamp(min=1)
+        return a * self.scale / (a - 1)
+
+    @property
+    def mode(self) -> Any:
+        return self.scale
+
+    @property
+    def variance(self) -> Any:
+        a = self.alpha.clamp(min=2)
+        return self.scale.square() * a / ((a - 1).square() * (a - 2))
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return self.icdf(standard("rand", self.scale, self._extended_shape(sample_shape)))
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        return self.alpha.log() + self.alpha * self.scale.log() - (self.alpha + 1) * value.log()
+
+    def cdf(self, value: Any) -> Any:
+        self._validate_sample(value)
+        return 1 - (self.scale / value) ** self.alpha
+
+    def icdf(self, value: Any) -> Any:
+        return self.scale * (-(-value).log1p() / self.alpha).exp()
+
+    def entropy(self) -> Any:
+        return (self.scale / self.alpha).log() + 1 + self.alpha.reciprocal()
+
+
+class Weibull(_TwoParameters):
+    """The Weibull distribution: scale * e ** (1 / concentration) for exponential e."""
+
+    _names = ("scale", "concentration")
+    scale: Any
+    concentration: Any
+    arg_constraints = {"scale": constraints.positive, "concentration": constraints.positive}
+    support = constraints.positive
+
+    def __init__(self, scale: Any, concentration: Any, validate_args: bool | None = None):
+        super().__init__(scale, concentration, validate_args)
+
+    @property
+    def mean(self) -> Any:
+        return self.scale * (1 + self.concentration.reciprocal()).lgamma().exp()
+
+    @property
+    def mode(self) -> Any:
+        k = self.concentration
+        return self.scale * ((k - 1) / k) ** k.reciprocal()
+
+    @property
+    def variance(self) -> Any:
+        k = self.concentration.reciprocal()
+        return self.scale.square() * ((1 + 2 * k).lgamma().exp() - (2 * (1 + k).lgamma()).exp())
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return self.icdf(open_uniform(self.scale, self._extended_shape(sample_shape)))
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        k, ratio = self.concentration, value / self.scale
+        return k.log() - self.scale.log() + (k - 1) * ratio.log() - ratio**k
+
+    def cdf(self, value: Any) -> Any:
+        self._validate_sample(value)
+        return -(-((value / self.scale) ** self.concentration)).expm1()
+
+    def icdf(self, value: Any) -> Any:
+        return self.scale * (-(-value).log1p()) ** self.concentration.reciprocal()
+
+    def entropy(self) -> Any:
+        k = self.concentration.reciprocal()
+        return _EULER * (1 - k) + (self.scale * k).log() + 1

@@ -1,0 +1,200 @@
+"""``Distribution``: shapes, validation and what all distributions have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.autograd import no_grad
+from clgrad.creation import tensor
+from clgrad.distributions import constraints
+from clgrad.dtypes import get_default_dtype
+from clgrad.info import finfo
+from clgrad.ops.registry import FUNCTIONS
+from clgrad.shapes import Size
+from clgrad.tensor import Tensor
+
+
+class Distribution:
+    """Base class of probability distributions.
+
+    Args:
+        batch_shape: the shape of independent distributions with parameters of their own.
+        event_shape: the shape of one value.
+        validate_args: check parameters and values against constraints. Default: as set for the class.
+
+    Raises:
+        ValueError: a parameter that does not fit.
+    """
+
+    has_rsample = False
+    has_enumerate_support = False
+    arg_constraints: dict[str, Any] = {}
+    support: Any = constraints.real
+    _validate_args = __debug__
+
+    @staticmethod
+    def set_default_validate_args(value: bool) -> None:
+        """Whether distributions check their arguments where they are not told."""
+        if value not in (True, False):
+            raise ValueError
+        Distribution._validate_args = value
+
+    def __init__(self, batch_shape: Any = (), event_shape: Any = (), validate_args: bool | None = None):
+        self._batch_shape, self._event_shape = Size(batch_shape), Size(event_shape)
+        if validate_args is not None:
+            self._validate_args = validate_args
+        if self._validate_args:
+            for name, constraint in self.arg_constraints.items():
+                if constraints.is_dependent(constraint) or name not in self.__dict__:
+                    continue
+                value = getattr(self, name)
+                if not bool(constraint.check(value.detach()).all()):
+                    raise ValueError(f"Expected parameter {name} ({type(value).__name__} of shape "
+                                     f"{tuple(value.shape)}) of distribution {self!r} to satisfy the constraint "
+                                     f"{constraint!r}, but found invalid values:\n{value}")
+
+    @property
+    def batch_shape(self) -> Size:
+        """The shape of the batch of distributions."""
+        return self._batch_shape
+
+    @property
+    def event_shape(self) -> Size:
+        """The shape of one value."""
+        return self._event_shape
+
+    @property
+    def mean(self) -> Any:
+        """The expected value."""
+        raise NotImplementedError
+
+    @property
+    def mode(self) -> Any:
+        """The likeliest value."""
+        raise NotImplementedError(f"{type(self)} does not implement mode")
+
+    @property
+    def variance(self) -> Any:
+        """The expected squared distance from the mean."""
+        raise NotImplementedError
+
+    @property
+    def stddev(self) -> Any:
+        """The root of the variance."""
+        return self.variance.sqrt()
+
+    def sample(self, sample_shape: Any = ()) -> Any:
+        """Random values of shape sample_shape + batch_shape + event_shape, without gradient."""
+        with no_grad():
+            return self.rsample(sample_shape).detach()
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        """Random values that are differentiable by the parameters."""
+        raise NotImplementedError
+
+    def log_prob(self, value: Any) -> Any:
+        """The logarithm of the density or probability at ``value``."""
+        raise NotImplementedError
+
+    def cdf(self, value: Any) -> Any:
+        """The probability of values up to ``value``."""
+        raise NotImplementedError
+
+    def icdf(self, value: Any) -> Any:
+        """The value up to which the probability is ``value``."""
+        raise NotImplementedError
+
+    def entropy(self) -> Any:
+        """The entropy in nats."""
+        raise NotImplementedError
+
+    def enumerate_support(self, expand: bool = True) -> Any:
+        """All values of a discrete distribution along a new first dimension."""
+        raise NotImplementedError
+
+    def perplexity(self) -> Any:
+        """exp of the entropy."""
+        return self.entropy().exp()
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        """The same distribution with its parameters expanded to another batch shape."""
+        batch_shape = Size(batch_shape)
+        made = type(self).__new__(type(self)) if _instance is None else _instance
+        made.__dict__.update(self.__dict__)
+        for name, constraint in self.arg_constraints.items():
+            value = self.__dict__.get(name)
+            if isinstance(value, Tensor):
+                event = value.dim() - len(self._batch_shape)
+                event = max(event, getattr(constraint, "event_dim", 0))
+                made.__dict__[name] = value.expand(batch_shape + tuple(value.shape[value.dim() - event:]))
+        made._batch_shape = batch_shape
+        return made
+
+    def _extended_shape(self, sample_shape: Any = ()) -> Size:
+        return Size(tuple(sample_shape) + tuple(self._batch_shape) + tuple(self._event_shape))
+
+    def _validate_sample(self, value: Any) -> None:
+        if not self._validate_args:
+            return
+        if not isinstance(value, Tensor):
+            raise ValueError("The value argument to log_prob must be a Tensor")
+        event = len(self._event_shape)
+        if event and tuple(value.shape[-event:]) != tuple(self._event_shape):
+            raise ValueError(f"The right-most size of value must match event_shape: {value.shape} vs "
+                             f"{self._event_shape}.")
+        for i, j in zip(reversed(value.shape), reversed(self._batch_shape + self._event_shape), strict=False):
+            if i != 1 and j != 1 and i != j:
+                raise ValueError(f"Value is not broadcastable with batch_shape+event_shape: {value.shape} vs "
+                                 f"{Size(self._batch_shape + self._event_shape)}.")
+        if not bool(self.support.check(value.detach()).all()):
+            raise ValueError(f"Expected value argument ({type(value).__name__} of shape {tuple(value.shape)}) to be "
+                             f"within the support ({self.support!r}) of the distribution {self!r}, but found invalid "
+                             f"values:\n{value}")
+
+    def __repr__(self) -> str:
+        names = [name for name in self.arg_constraints if name in self.__dict__]
+        parts = [f"{name}: {value.detach() if value.numel() == 1 else value.size()}"
+                 for name in names if isinstance(value := self.__dict__[name], Tensor)]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def broadcast_all(*values: Any) -> list[Any]:
+    """Tensors of one shape from tensors and numbers."""
+    first = next((v for v in values if isinstance(v, Tensor)), None)
+    for v in values:
+        if not isinstance(v, (Tensor, int, float)):
+            raise ValueError("Input arguments must all be instances of Number, torch.Tensor or objects implementing "
+                             "__torch_function__.")
+    kind = get_default_dtype() if first is None else first.dtype
+    device = None if first is None else first.device
+    return list(FUNCTIONS["broadcast_tensors"](*[
+        v if isinstance(v, Tensor) else tensor(v, dtype=kind, device=device) for v in values]))
+
+
+def logits_to_probs(logits: Any, is_binary: bool = False) -> Any:
+    """Probabilities of unnormalised logarithms."""
+    return logits.sigmoid() if is_binary else logits.softmax(-1)
+
+
+def probs_to_logits(probs: Any, is_binary: bool = False) -> Any:
+    """Logarithms (binary: log-odds) of probabilities, which are first kept off 0 and 1."""
+    eps = finfo(probs.dtype).eps
+    clamped = probs.clamp(min=eps, max=1 - eps)
+    return clamped.log() - (-clamped).log1p() if is_binary else clamped.log()
+
+
+def standard(name: str, like: Any, shape: Any) -> Any:
+    """Random numbers of a standard distribution ("rand", "randn"), with the dtype and device of ``like``."""
+    made = like.new_empty(tuple(shape))
+    return made.uniform_() if name == "rand" else made.normal_()
+
+
+def open_uniform(like: Any, shape: Any) -> Any:
+    """Uniform numbers that are neither 0 nor 1."""
+    info = finfo(like.dtype)
+    return standard("rand", like, shape).clamp(min=info.tiny, max=1 - info.eps)
+
+
+def sum_rightmost(value: Any, dims: int) -> Any:
+    """The sum over the last ``dims`` dimensions."""
+    return value.sum(tuple(range(-dims, 0))) if dims else value

@@ -1,0 +1,235 @@
+"""Gamma, beta and what is made of them; all are differentiable by their parameters."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from clgrad.distributions import constraints
+from clgrad.distributions.continuous import _TwoParameters
+from clgrad.distributions.distribution import Distribution, broadcast_all, standard
+from clgrad.ops.registry import FUNCTIONS
+
+
+class Gamma(_TwoParameters):
+    """The gamma distribution of shape ``concentration`` and ``rate``."""
+
+    _names = ("concentration", "rate")
+    concentration: Any
+    rate: Any
+    arg_constraints = {"concentration": constraints.positive, "rate": constraints.positive}
+    support = constraints.nonnegative
+
+    def __init__(self, concentration: Any, rate: Any, validate_args: bool | None = None):
+        super().__init__(concentration, rate, validate_args)
+
+    @property
+    def mean(self) -> Any:
+        return self.concentration / self.rate
+
+    @property
+    def mode(self) -> Any:
+        return ((self.concentration - 1) / self.rate).clamp(min=0)
+
+    @property
+    def variance(self) -> Any:
+        return self.concentration / self.rate.square()
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        shape = self._extended_shape(sample_shape)
+        return FUNCTIONS["_standard_gamma"](self.concentration.expand(shape)) / self.rate.expand(shape)
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        a = self.concentration
+        return FUNCTIONS["xlogy"](a, self.rate) + FUNCTIONS["xlogy"](a - 1, value) - self.rate * value - a.lgamma()
+
+    def cdf(self, value: Any) -> Any:
+        self._validate_sample(value)
+        return FUNCTIONS["igamma"](self.concentration, self.rate * value)
+
+    def entropy(self) -> Any:
+        a = self.concentration
+        return a - self.rate.log() + a.lgamma() + (1.0 - a) * a.digamma()
+
+
+class Chi2(Gamma):
+    """The chi-squared distribution of ``df`` degrees of freedom."""
+
+    arg_constraints = {"df": constraints.positive}
+
+    def __init__(self, df: Any, validate_args: bool | None = None):
+        (df,) = broadcast_all(df)
+        self._df = df
+        super().__init__(0.5 * df, FUNCTIONS["zeros_like"](df) + 0.5, validate_args=validate_args)
+
+    @property
+    def df(self) -> Any:
+        """Degrees of freedom."""
+        return self.concentration * 2
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        return Chi2(self.df.expand(tuple(batch_shape)), validate_args=False)
+
+
+class Dirichlet(Distribution):
+    """The Dirichlet distribution over the simplex."""
+
+    arg_constraints = {"concentration": constraints.independent(constraints.positive, 1)}
+    support = constraints.simplex
+    has_rsample = True
+
+    def __init__(self, concentration: Any, validate_args: bool | None = None):
+        if concentration.dim() < 1:
+            raise ValueError("`concentration` parameter must be at least one-dimensional.")
+        self.concentration = concentration
+        super().__init__(concentration.shape[:-1], concentration.shape[-1:], validate_args=validate_args)
+
+    @property
+    def mean(self) -> Any:
+        return self.concentration / self.concentration.sum(-1, True)
+
+    @property
+    def mode(self) -> Any:
+        shifted = (self.concentration - 1).clamp(min=0.0)
+        return shifted / shifted.sum(-1, True)
+
+    @property
+    def variance(self) -> Any:
+        total = self.concentration.sum(-1, True)
+        return self.concentration * (total - self.concentration) / (total.square() * (total + 1))
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        drawn = FUNCTIONS["_standard_gamma"](self.concentration.expand(self._extended_shape(sample_shape)))
+        return drawn / drawn.sum(-1, True)
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        a = self.concentration
+        return FUNCTIONS["xlogy"](a - 1.0, value).sum(-1) + a.sum(-1).lgamma() - a.lgamma().sum(-1)
+
+    def entropy(self) -> Any:
+        a, k = self.concentration, self.concentration.shape[-1]
+        total = a.sum(-1)
+        return a.lgamma().sum(-1) - total.lgamma() - (k - total) * total.digamma() - ((a - 1.0) * a.digamma()).sum(-1)
+
+
+class Beta(_TwoParameters):
+    """The beta distribution over [0, 1]."""
+
+    _names = ("concentration1", "concentration0")
+    concentration1: Any
+    concentration0: Any
+    arg_constraints = {"concentration1": constraints.positive, "concentration0": constraints.positive}
+    support = constraints.unit_interval
+
+    def __init__(self, concentration1: Any, concentration0: Any, validate_args: bool | None = None):
+        super().__init__(concentration1, concentration0, validate_args)
+
+    @property
+    def _dirichlet(self) -> Dirichlet:
+        return Dirichlet(FUNCTIONS["stack"]([self.concentration1, self.concentration0], -1), validate_args=False)
+
+    @property
+    def mean(self) -> Any:
+        return self.concentration1 / (self.concentration1 + self.concentration0)
+
+    @property
+    def mode(self) -> Any:
+        return self._dirichlet.mode[..., 0]
+
+    @property
+    def variance(self) -> Any:
+        total = self.concentration1 + self.concentration0
+        return self.concentration1 * self.concentration0 / (total.square() * (total + 1))
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        return self._dirichlet.rsample(sample_shape).select(-1, 0)
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        return self._dirichlet.log_prob(FUNCTIONS["stack"]([value, 1.0 - value], -1))
+
+    def entropy(self) -> Any:
+        return self._dirichlet.entropy()
+
+
+class StudentT(Distribution):
+    """Student's t distribution of ``df`` degrees of freedom, moved and scaled."""
+
+    arg_constraints = {"df": constraints.positive, "loc": constraints.real, "scale": constraints.positive}
+    has_rsample = True
+
+    def __init__(self, df: Any, loc: Any = 0.0, scale: Any = 1.0, validate_args: bool | None = None):
+        self.df, self.loc, self.scale = broadcast_all(df, loc, scale)
+        super().__init__(self.df.shape, validate_args=validate_args)
+
+    @property
+    def mean(self) -> Any:
+        return FUNCTIONS["where"](self.df > 1, self.loc, math.nan)
+
+    @property
+    def mode(self) -> Any:
+        return self.loc
+
+    @property
+    def variance(self) -> Any:
+        where = FUNCTIONS["where"]
+        finite = self.scale.square() * self.df / (self.df - 2)
+        return where(self.df > 2, finite, where(self.df > 1, math.inf + self.df * 0, math.nan))
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        shape = self._extended_shape(sample_shape)
+        x = standard("randn", self.loc, shape)
+        z = Chi2(self.df, validate_args=False).rsample(sample_shape)
+        return self.loc + self.scale * x * (z / self.df).rsqrt()
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        y, df = (value - self.loc) / self.scale, self.df
+        norm = self.scale.log() + 0.5 * df.log() + 0.5 * math.log(math.pi) + (0.5 * df).lgamma() - (
+            0.5 * (df + 1.0)).lgamma()
+        return -0.5 * (df + 1.0) * (y.square() / df).log1p() - norm
+
+    def entropy(self) -> Any:
+        half, next_half = 0.5 * self.df, 0.5 * (self.df + 1)
+        beta = half.lgamma() + math.lgamma(0.5) - next_half.lgamma()
+        return (self.scale.log() + next_half * (next_half.digamma() - half.digamma()) + 0.5 * self.df.log() + beta)
+
+
+class FisherSnedecor(_TwoParameters):
+    """The F distribution of ``df1`` and ``df2`` degrees of freedom."""
+
+    _names = ("df1", "df2")
+    df1: Any
+    df2: Any
+    arg_constraints = {"df1": constraints.positive, "df2": constraints.positive}
+    support = constraints.positive
+
+    def __init__(self, df1: Any, df2: Any, validate_args: bool | None = None):
+        super().__init__(df1, df2, validate_args)
+
+    @property
+    def mean(self) -> Any:
+        return FUNCTIONS["where"](self.df2 > 2, self.df2 / (self.df2 - 2), math.nan)
+
+    @property
+    def mode(self) -> Any:
+        mode = (self.df1 - 2) / self.df1 * self.df2 / (self.df2 + 2)
+        return FUNCTIONS["where"](self.df1 > 2, mode, math.nan)
+
+    @property
+    def variance(self) -> Any:
+        a, b = self.df1, self.df2
+        found = 2 * b.square() * (a + b - 2) / (a * (b - 2).square() * (b - 4))
+        return FUNCTIONS["where"](b > 4, found, math.nan)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        first = Gamma(self.df1 * 0.5, self.df1, validate_args=False).rsample(sample_shape)
+        return first / Gamma(self.df2 * 0.5, self.df2, validate_args=False).rsample(sample_shape)
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        a, b, ratio = self.df1 * 0.5, self.df2 * 0.5, self.df1 / self.df2
+        return ((a + b).lgamma() - a.lgamma() - b.lgamma() + a * ratio.log() + (a - 1) * value.log()
+                - (a + b) * (ratio * value).log1p())

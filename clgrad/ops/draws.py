@@ -1,0 +1,132 @@
+"""Random draws with parameters of their own for each element: categories, gamma, Poisson and binomial numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from clgrad import dtypes
+from clgrad.autograd.grad_mode import no_grad
+from clgrad.autograd.graph import attach, needs_graph
+from clgrad.ops.copying import from_array, to_array, unwritten
+from clgrad.ops.random import Generator, default_generator, fill_random
+from clgrad.ops.registry import FUNCTIONS, operator
+
+_ROUNDS = 8  # of rejection: fewer than one number in 10^10 is still rejected after so many
+
+
+@operator("multinomial")
+def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None,
+                out: Any = None) -> Any:
+    """Indices drawn with probabilities proportional to ``input`` (k,) or (n, k): (num_samples,) or (n, num_samples).
+
+    The largest of log p + Gumbel noise is such an index, and the ``num_samples`` largest are draws without
+    replacement (Vieira 2014).
+
+    Raises:
+        RuntimeError: no vector or matrix, negative or infinite weights, more draws than there are categories.
+    """
+    own = input.layout
+    if own.ndim not in (1, 2):
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if not own.dtype.is_floating_point:
+        raise RuntimeError("multinomial only supports floating-point dtypes for input, got: " + own.dtype.name)
+    if num_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    if not replacement and num_samples > own.shape[-1]:
+        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    with no_grad():
+        weights = input.detach() if own.dtype is dtypes.float64 else input.detach().float()
+        if not bool(((weights >= 0) & weights.isfinite()).all()):
+            raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+        if not bool((weights.sum(-1) > 0).all()):
+            raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+        logits = weights.log().unsqueeze(-2)
+        count = num_samples if replacement else 1
+        noise = unwritten((*own.shape[:-1], count, own.shape[-1]), logits.layout.dtype, own.device)
+        scores = logits - (1 - fill_random(noise, "UNIFORM", 0, 1, generator)).log().neg().log()
+        found = (scores.argmax(-1) if replacement or num_samples == 1
+                 else scores.squeeze(-2).argsort(-1, descending=True)[..., :num_samples])
+    return found if out is None else out.resize_(found.shape).copy_(found)
+
+
+def _uniform(like: Any, generator: Generator | None) -> Any:
+    return fill_random(unwritten(like.layout.shape, like.layout.dtype, like.layout.device), "UNIFORM", 0, 1, generator)
+
+
+@operator("_standard_gamma")
+def _standard_gamma(input: Any, generator: Generator | None = None) -> Any:
+    """Gamma distributed numbers of shape parameter ``input`` and rate 1, differentiable by ``input``.
+
+    Marsaglia and Tsang (2000), below 1 with a uniform number's power; the gradient is implicit (Figurnov et al. 2018):
+    minus the distribution function's derivative by the shape over the density.
+    """
+    with no_grad():
+        alpha = input.detach()
+        raised = alpha.where(alpha >= 1, alpha + 1)
+        d = raised - 1.0 / 3.0
+        found = d
+        for _ in range(_ROUNDS):
+            x = fill_random(unwritten(alpha.layout.shape, alpha.layout.dtype, alpha.layout.device), "NORMAL", 0, 1,
+                            generator)
+            v = (1 + x / (9.0 * d).sqrt()) ** 3
+            fits = (1 - _uniform(alpha, generator)).log() < 0.5 * x * x + d - d * v + d * v.clamp(min=1e-30).log()
+            found = (d * v).where((v > 0) & fits, found)
+        boost = ((1 - _uniform(alpha, generator)).log() / alpha).exp()
+        found = found.where(alpha >= 1, found * boost)
+        found = found.clamp(min=float(np.finfo(alpha.layout.dtype.numpy).tiny)
+                            if alpha.layout.dtype in (dtypes.float32, dtypes.float64) else 1e-7)
+    if needs_graph(input):
+        attach(found, "StandardGamma", (input,), lambda g: g * _gamma_slope(alpha, found.detach()))
+    return found
+
+
+def _gamma_slope(alpha: Any, x: Any) -> Any:
+    """How a standard gamma number moves with its shape parameter, by a central difference in float64."""
+    with no_grad():
+        a, value = alpha.double(), x.double()
+        step = 1e-4 * a.clamp(max=1.0)
+        igamma = FUNCTIONS["igamma"]
+        slope = (igamma(a + step, value) - igamma(a - step, value)) / (2 * step)
+        log_density = (a - 1) * value.log() - value - a.lgamma()
+        return (-slope / log_density.exp()).to(x.layout.dtype)
+
+
+def _on_host(name: str, like: Any, parameters: tuple, generator: Generator | None) -> Any:
+    """NumPy's draws, made on the host from this stream's seed and position."""
+    seed, first = (generator or default_generator).take(1)
+    stream = np.random.Generator(np.random.Philox(key=seed, counter=first))
+    values = getattr(stream, name)(*[np.asarray(to_array(p.detach().double())) for p in parameters])
+    return from_array(np.asarray(values, np.float64).reshape(like.layout.shape), dtypes.float64,
+                      like.layout.device).to(like.layout.dtype)
+
+
+@operator("poisson", method=False)
+def poisson(input: Any, generator: Generator | None = None) -> Any:
+    """Poisson distributed numbers of the rates ``input``, drawn on the host.
+
+    Raises:
+        RuntimeError: a negative rate.
+    """
+    if not bool((input.detach() >= 0).all()):
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    return _on_host("poisson", input, (input,), generator)
+
+
+@operator("binomial", method=False)
+def binomial(count: Any, prob: Any, generator: Generator | None = None) -> Any:
+    """How many of ``count`` trials of probability ``prob`` succeed, drawn on the host."""
+    count, prob = FUNCTIONS["broadcast_tensors"](count, prob)
+    numbers = count.detach().to(dtypes.int64)
+    seed, first = (generator or default_generator).take(1)
+    stream = np.random.Generator(np.random.Philox(key=seed, counter=first))
+    values = stream.binomial(np.asarray(to_array(numbers)), np.asarray(to_array(prob.detach().double())))
+    return from_array(np.asarray(values, np.float64).reshape(prob.layout.shape), dtypes.float64,
+                      prob.layout.device).to(prob.layout.dtype)
+
+
+@operator("_von_mises", method=False)
+def _von_mises(loc: Any, concentration: Any) -> Any:
+    """Angles of the von Mises distribution, drawn on the host."""
+    return _on_host("vonmises", loc, (loc, concentration), None)
