@@ -392,16 +392,25 @@ def std(input: Any, *args: Any, **kwargs: Any) -> Any:
     return _spread_of("std", input, args, kwargs)
 
 
+def _with_mean(name: str, x: Any, args: tuple, kwargs: dict) -> tuple:
+    dim = kwargs.get("dim", kwargs.get("axis", None if args[:1] in ((True,), (False,)) and len(args) == 1 and isinstance(
+        args[0], bool) else args[0] if args else None))
+    keepdim = kwargs.get("keepdim", args[2] if len(args) > 2 else False)
+    out = kwargs.pop("out", None)
+    found = (_spread_of(name, x, args, kwargs), mean(x, dim, keepdim))
+    return found if out is None else tuple(_store(f, o) for f, o in zip(found, out, strict=True))
+
+
 @operator("var_mean")
-def var_mean(input: Any, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> tuple:
-    """Variance and mean."""
-    return var(input, dim=dim, correction=correction, keepdim=keepdim), mean(input, dim, keepdim)
+def var_mean(input: Any, *args: Any, **kwargs: Any) -> tuple:
+    """Variance and mean; arguments as in :func:`var`."""
+    return _with_mean("var", input, args, kwargs)
 
 
 @operator("std_mean")
-def std_mean(input: Any, dim: Any = None, *, correction: float = 1, keepdim: bool = False) -> tuple:
-    """Standard deviation and mean."""
-    return std(input, dim=dim, correction=correction, keepdim=keepdim), mean(input, dim, keepdim)
+def std_mean(input: Any, *args: Any, **kwargs: Any) -> tuple:
+    """Standard deviation and mean; arguments as in :func:`std`."""
+    return _with_mean("std", input, args, kwargs)
 
 
 @operator("logsumexp")

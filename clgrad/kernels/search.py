@@ -1,0 +1,37 @@
+"""Bisection in sorted sequences: the launcher of ``search.cl``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.dtypes import dtype
+from clgrad.runtime import Bound, Device
+
+CHUNK = 1024  # values that a CPU work-item looks up
+GROUP = 64
+
+
+class Plan:
+    """``plan(sequences, offset, values, offset, out, offset)``."""
+
+    __slots__ = ("device", "bound", "cost")
+
+    def __init__(self, device: Device, bound: Bound, cost: tuple[int, int]):
+        self.device, self.bound, self.cost = device, bound, cost
+
+    def __call__(self, sequences: Any, sequences_offset: int, values: Any, values_offset: int, out: Any,
+                 out_offset: int) -> None:
+        self.device.run(self.bound, (sequences, values, out), (sequences_offset, values_offset, out_offset))
+
+
+def plan(device: Device, kind: dtype, out: dtype, rows: int, n: int, m: int, shared: bool, right: bool) -> Plan:
+    """Plans the places of [rows, m] values in [rows, n] sequences (``shared``: in one of n); rows * m > 0."""
+    total = rows * m
+    wide = max(total, n * (1 if shared else rows)) >= 1 << 30
+    letter = "l" if wide else "i"
+    kernel = device.kernel("search.cl", "search", {"CODE": kind.code, "OUT": out.code, "RIGHT": int(right),
+                                                   "INDEX": "long" if wide else "int"}, "PPP" + letter * 8)
+    chunk, local = (CHUNK, 1) if device.is_cpu else (1, GROUP)
+    items = -(-total // chunk)
+    bound = Bound(kernel, (-(-items // local) * local,), (local,), 3, letter * 3, (total, chunk, n, m, 0 if shared else n))
+    return Plan(device, bound, (total * max(n, 1).bit_length(), total * (kind.itemsize + out.itemsize)))

@@ -1,0 +1,154 @@
+"""Sums without NaN, differences, trapezoids, covariances: compositions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.autograd.graph import TensorBase
+from clgrad.dtypes import dtype as Dtype
+from clgrad.dtypes import get_default_dtype
+from clgrad.ops.output import store
+from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.shapes import normalize_dim
+
+
+@operator("nansum")
+def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Dtype | None = None, out: Any = None) -> Any:
+    """:func:`sum` of the elements that are not NaN."""
+    x = input
+    if x.layout.dtype.is_floating_point:
+        x = FUNCTIONS["where"](x.isnan(), 0.0, x)
+    return FUNCTIONS["sum"](x, dim, keepdim, dtype=dtype, out=out)
+
+
+@operator("nanmean")
+def nanmean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Dtype | None = None, out: Any = None) -> Any:
+    """:func:`mean` of the elements that are not NaN; NaN where there are none."""
+    if not (dtype or input.layout.dtype).is_floating_point:
+        raise RuntimeError("nanmean(): expected input to have floating point or complex dtype but got "
+                           f"{input.layout.dtype.name}")
+    counted = input.detach().isnan().logical_not()
+    count = FUNCTIONS["sum"](counted, dim, keepdim)
+    return store("nanmean", nansum(input, dim, keepdim, dtype=dtype) / count, out)
+
+
+@operator("diff")
+def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None, *, out: Any = None) -> Any:
+    """The differences of neighbours along a dimension, taken ``n`` times; ``prepend`` and ``append`` are put around.
+
+    >>> import clgrad
+    >>> clgrad.tensor([1, 4, 9]).diff()
+    tensor([3, 5])
+    """
+    if not input.layout.ndim:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    if n < 0:
+        raise RuntimeError(f"order must be non-negative but got {n}")
+    axis = normalize_dim(dim, input.layout.ndim)
+    around = [t for t in (prepend, input, append) if t is not None]
+    x = FUNCTIONS["cat"](around, axis) if len(around) > 1 and n else input
+    if not n:
+        return store("diff", x.clone(), out)
+    for _ in range(min(n, x.layout.shape[axis])):
+        size = max(x.layout.shape[axis] - 1, 0)
+        ahead, behind = x.narrow(axis, min(1, size), size), x.narrow(axis, 0, size)
+        x = ahead.logical_xor(behind) if x.layout.dtype.category == 0 else ahead - behind
+    return store("diff", x, out)
+
+
+def _panels(name: str, y: Any, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
+    """Twice the area over each interval, and the dimension."""
+    axis = normalize_dim(dim, y.layout.ndim)
+    size = y.layout.shape[axis] if y.layout.ndim else 1
+    pairs = y.narrow(axis, 1, size - 1) + y.narrow(axis, 0, size - 1) if size and y.layout.ndim else y.new_zeros((0,))
+    if x is None:
+        return pairs * (1 if dx is None else dx), axis
+    if not isinstance(x, TensorBase):
+        raise TypeError(f"{name}(): argument 'x' must be Tensor, not {type(x).__name__}")
+    if x.layout.ndim == 1 and x.layout.shape[0] != size:
+        raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
+    if x.layout.ndim == 1:
+        x = x.view([-1 if a == axis else 1 for a in range(y.layout.ndim)])
+        return pairs * diff(x, dim=axis), axis
+    own = axis - y.layout.ndim + x.layout.ndim
+    return pairs * diff(x, dim=own), axis
+
+
+@operator("trapezoid", "trapz", method=False)
+def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
+    """The integral along a dimension by the trapezoidal rule, over places ``x`` or steps ``dx`` (default 1)."""
+    if not y.layout.ndim or not y.layout.shape[normalize_dim(dim, y.layout.ndim)]:
+        shape = [s for a, s in enumerate(y.layout.shape) if a != normalize_dim(dim, y.layout.ndim)]
+        return y.new_zeros(shape)
+    panels, axis = _panels("trapezoid", y, x, dx, dim)
+    return panels.sum(axis - y.layout.ndim) / 2.0
+
+
+@operator("cumulative_trapezoid", method=False)
+def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
+    """The running integrals along a dimension by the trapezoidal rule."""
+    panels, axis = _panels("cumulative_trapezoid", y, x, dx, dim)
+    return panels.cumsum(axis - y.layout.ndim) / 2.0
+
+
+def _weights(name: str, w: Any, observations: int) -> Any:
+    if w.layout.ndim > 1 or w.layout.numel != observations:
+        raise RuntimeError(f"cov(): expected {name} to have one weight for each of the {observations} observations, but "
+                           f"got shape {list(w.layout.shape)}")
+    if w.layout.numel and bool(w.detach().lt(0).any()):
+        raise RuntimeError(f"cov(): {name} cannot be negative")
+    return w
+
+
+@operator("cov")
+def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
+    """The covariance matrix of variables (rows) from observations (columns).
+
+    ``fweights`` (integers) say how often an observation was made, ``aweights`` how much it counts.
+    """
+    own = input.layout
+    if own.ndim > 2:
+        raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got an input with {own.ndim} "
+                           "dimensions")
+    if own.dtype.category == 0:
+        raise RuntimeError("cov(): bool dtype is not supported for input")
+    x = input.reshape(1, -1) if own.ndim < 2 else input
+    count = x.layout.shape[1]
+    w: Any = None
+    if fweights is not None:
+        if fweights.layout.dtype.is_floating_point:
+            raise RuntimeError(f"cov(): expected fweights to have integral dtype but got {fweights.layout.dtype.name}")
+        w = _weights("fweights", fweights, count)
+    if aweights is not None:
+        if not aweights.layout.dtype.is_floating_point:
+            raise RuntimeError("cov(): expected aweights to have floating point dtype but got "
+                               f"{aweights.layout.dtype.name}")
+        a = _weights("aweights", aweights, count)
+        w = a if w is None else w * a
+    if not x.layout.dtype.is_floating_point:
+        x = x.to(get_default_dtype())
+    if w is None:
+        total: Any = count
+        centred = x - x.sum(1, keepdim=True) / count
+        norm: Any = max(count - correction, 0)
+        product = centred @ centred.t()
+    else:
+        total = w.sum()
+        centred = x - (x * w).sum(1, keepdim=True) / total
+        lost = correction if aweights is None or not correction else correction * (w * aweights).sum() / total
+        norm = (total - lost).clamp(min=0)
+        product = (centred * w) @ centred.t()
+    return (product / norm).squeeze() if own.ndim < 2 or x.layout.shape[0] == 1 else product / norm
+
+
+@operator("corrcoef")
+def corrcoef(input: Any) -> Any:
+    """The matrix of correlation coefficients of variables (rows) from observations (columns), within [-1, 1]."""
+    if input.layout.ndim > 2:
+        raise RuntimeError("corrcoef(): expected input to have two or fewer dimensions but got an input with "
+                           f"{input.layout.ndim} dimensions")
+    c = cov(input)
+    if not c.layout.ndim:
+        return c / c
+    deviation = c.diagonal().sqrt()
+    return (c / deviation.unsqueeze(1) / deviation.unsqueeze(0)).clamp(-1, 1)

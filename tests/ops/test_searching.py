@@ -1,0 +1,83 @@
+"""Look-ups in sorted sequences, distinct elements, histograms, statistics: against PyTorch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import clgrad
+from clgrad.autograd import gradcheck
+from tests.compare import assert_same, assert_same_error, pair
+
+
+@pytest.mark.parametrize("right", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "int64", "float16", "uint8"])
+def test_places(dtype, right, torch, rng):
+    for shape, wanted in (((9,), (4, 7)), ((3, 9), (3, 5)), ((0,), (4,))):
+        (s, t), (v, w) = (pair(torch, a, dtype) for a in (np.sort(rng.integers(0, 6, shape)), rng.integers(0, 8, wanted)))
+        assert_same(clgrad.searchsorted(s, v, right=right), torch.searchsorted(t, w, right=right))
+        assert_same(clgrad.searchsorted(s, v, side="right", out_int32=True),
+                    torch.searchsorted(t, w, side="right", out_int32=True))
+    assert_same(clgrad.bucketize(v, s, right=right), torch.bucketize(w, t, right=right))
+
+
+def test_nan_belongs_at_the_end_and_sorters(torch):
+    s, t = pair(torch, [3.0, 1.0, 2.0])
+    v, w = pair(torch, [float("nan"), 2.0])
+    assert_same(clgrad.searchsorted(s, v, sorter=s.argsort()), torch.searchsorted(t, w, sorter=t.argsort()))
+    assert_same(clgrad.searchsorted(s.sort().values, 1.5), torch.searchsorted(t.sort().values, 1.5))
+
+
+@pytest.mark.parametrize("dim", [None, 0, 1])
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_distinct(dtype, dim, torch, rng):
+    x, y = pair(torch, rng.integers(0, 2, (6, 3)), dtype)
+    for name in ("unique", "unique_consecutive"):
+        assert_same(getattr(x, name)(return_inverse=True, return_counts=True, dim=dim),
+                    getattr(y, name)(return_inverse=True, return_counts=True, dim=dim))
+        assert_same(getattr(x, name)(dim=dim), getattr(y, name)(dim=dim))
+
+
+def test_distinct_of_nothing(torch):
+    x, y = pair(torch, np.zeros((0,), np.float32))
+    assert_same(x.unique(return_counts=True), y.unique(return_counts=True))
+
+
+def test_histograms(torch, rng):
+    x, y = pair(torch, rng.normal(size=200))
+    w, v = pair(torch, rng.random(200))
+    assert_same(x.histc(7), y.histc(7))
+    assert_same(x.histc(5, -1, 1), y.histc(5, -1, 1))
+    edges, other = pair(torch, [-2.0, -0.5, 0.0, 3.0], "float64")
+    for options in ({}, {"density": True}, {"weight": True}):
+        a, b = ({**options, "weight": z} if "weight" in options else options for z in (w, v))
+        assert_same(tuple(clgrad.histogram(x, 9, **a)), tuple(torch.histogram(y, 9, **b)))
+        assert_same(tuple(clgrad.histogram(x, edges, **a)), tuple(torch.histogram(y, other, **b)))
+
+
+@pytest.mark.parametrize("call", [
+    lambda t, x: t.diff(x, 2, 0), lambda t, x: t.diff(x, append=x[:, :1]), lambda t, x: t.trapezoid(x),
+    lambda t, x: t.trapezoid(x, x.abs() + 1, dim=0), lambda t, x: t.cumulative_trapezoid(x, dx=0.5),
+    lambda t, x: t.cov(x), lambda t, x: t.corrcoef(x), lambda t, x: t.nansum(x, 1), lambda t, x: t.nanmean(x, 0, True),
+    lambda t, x: t.std_mean(x, 1, unbiased=False, keepdim=True), lambda t, x: t.var_mean(x, False)])
+def test_statistics(call, torch, rng):
+    x, y = pair(torch, rng.normal(size=(4, 5)))
+    assert_same(call(clgrad, x), call(torch, y))
+    x.requires_grad_()
+    first = call(clgrad, x)
+    if not isinstance(first, tuple):
+        assert gradcheck(lambda z: call(clgrad, z), (x,))
+
+
+def test_sums_without_nan(torch):
+    x, y = pair(torch, [[1.0, float("nan")], [float("nan"), float("nan")]])
+    assert_same([x.nansum(), x.nansum(1), x.nanmean(1)], [y.nansum(), y.nansum(1), y.nanmean(1)])
+
+
+@pytest.mark.parametrize("program", [
+    lambda t: t.searchsorted(t.ones(2, 3), t.ones(3, 3)),
+    lambda t: t.searchsorted(t.ones(3), t.ones(3), side="middle"), lambda t: t.bucketize(t.ones(3), t.ones(3, 3)),
+    lambda t: t.histc(t.ones(3), bins=0), lambda t: t.diff(t.tensor(1.0)), lambda t: t.cov(t.ones(2, 2, 2)),
+    lambda t: t.nanmean(t.ones(3, dtype=t.int64))])
+def test_errors(program, torch):
+    assert_same_error(torch, program)
