@@ -131,8 +131,8 @@ _ABSENT = {
 # What an operator does not need is imported when it is first asked for: ``import clgrad`` stays fast.
 _LATER = frozenset({
     "accelerator", "amp", "backends", "compiler", "cpu", "distributions", "func", "hub", "jit", "linalg", "mps",
-    "multiprocessing", "nn", "optim", "overrides", "profiler", "safetensors", "signal", "testing", "types", "utils",
-    "vision", "xpu",
+    "multiprocessing", "nn", "optim", "overrides", "profiler", "safetensors", "signal", "special", "testing", "types",
+    "utils", "vision", "xpu",
 })
 _LATER_NAMES = {
     **dict.fromkeys((

@@ -41,6 +41,7 @@ from clgrad.ops import (  # noqa: F401
     shuffles,
     solving,
     sorting,
+    special,
     spectral,
     statistics,
     unfolding,

@@ -256,20 +256,6 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
     return input.index_select(0, flat).view(len(places), r)
 
 
-@operator("positive")
-def positive(input: Any) -> Any:
-    """``input`` itself."""
-    if input.layout.dtype is dtypes.bool:
-        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
-    return input
-
-
-@operator("is_same_size")
-def is_same_size(input: Any, other: Any) -> bool:
-    """Whether two tensors have the same shape."""
-    return input.layout.shape == other.layout.shape
-
-
 @operator("adjoint")
 def adjoint(input: Any) -> Any:
     """The last two dimensions exchanged."""

@@ -9,6 +9,7 @@ from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import TensorBase, check_in_place, mark_changed, needs_graph
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, full
+from clgrad.ops.output import add_in_place, store
 from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, alias, operator
 from clgrad.ops.views import make_view
 from clgrad.shapes import Size, is_dense
@@ -195,7 +196,8 @@ def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:
     if decimals == 0:
         return _round(input, out=out)
     scale = 10.0 ** abs(decimals)
-    return _round(input * scale) / scale if decimals > 0 else _round(input / scale) * scale
+    result = _round(input * scale) / scale if decimals > 0 else _round(input / scale) * scale
+    return store("round", result.to(input.layout.dtype), out)
 
 
 @operator("nan_to_num")
@@ -218,6 +220,7 @@ def polygamma(n: int, input: Any, *, out: Any = None) -> Any:
 
 
 METHODS["polygamma"] = lambda x, n: polygamma(n, x)
+add_in_place("logit", "nan_to_num", "polygamma")
 
 
 @operator("allclose")

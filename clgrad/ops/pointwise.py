@@ -200,7 +200,7 @@ def _apart(op: Pointwise, operand: Any, out: Any) -> Any:
 # Gradients.
 
 # Functions of formulas that no kernel needs: their tensors are made without one.
-_TENSOR_ONLY = frozenset({"zeros_like"})
+_TENSOR_ONLY = frozenset({"zeros_like", "_not_implemented"})
 
 
 class _Rule:

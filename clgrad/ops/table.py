@@ -45,8 +45,8 @@ row("floor_divide", "a b", "floor_divide(a, b)", NONDIFF)
 row("_div_floor", "a b", "floor_divide(a, b)", in_place=False, a="zeros_like(g)", b="zeros_like(g)")
 row("_div_trunc", "a b", "trunc_divide(a, b)", in_place=False, a="zeros_like(g)", b="zeros_like(g)")
 row("_trunc_divide", "a b", "trunc_divide(a, b)", NONDIFF)
-row("remainder", "a b", "remainder(a, b)", a="g", b="-g * floor_divide(a, b)")
-row("fmod", "a b", "fmod(a, b)", a="g", b="-g * _trunc_divide(a, b)")
+row("remainder", "a b", "remainder(a, b)", a="g", b="-g * _div_floor(a, b)")
+row("fmod", "a b", "fmod(a, b)", a="g", b="-g * _div_trunc(a, b)")
 row("pow", "a b", "pow(a, b)",
     a="where(b == 0, 0, g * b * pow(a, b - 1))",
     b="where((a == 0) & (b >= 0), 0, g * y * log(a))")
@@ -162,7 +162,7 @@ row("trunc", "x", "trunc(x)", x="zeros_like(g)")
 row("round", "x", "round(x)", x="zeros_like(g)")
 row("frac", "x", "frac(x)", x="g")
 row("copysign", "a b", "copysign(a, b)", kind="float",
-    a="where(a == 0, 0, g * where(signbit(a), -1, 1) * where(signbit(b), -1, 1))", b="zeros_like(g)")
+    a="where(a == 0, 0, g * (y / a))", b="zeros_like(g)")
 row("nextafter", "a b", "nextafter(a, b)", NONDIFF)
 row("heaviside", "a b", "where(a == 0, b, where(a > 0, 1, 0))", NONDIFF)
 
@@ -173,12 +173,27 @@ row("erfinv", "x", "erfinv(x)", kind="float", x="g * 0.886226925452758 * exp(y *
 row("lgamma", "x", "lgamma(x)", kind="float", x="g * digamma(x)")
 row("digamma", "x", "digamma(x)", kind="float", x="g * _polygamma(x, 1)")
 row("_polygamma", "x n=1", "polygamma(x, n)", kind="float", in_place=False, x="g * _polygamma(x, n + 1)")
-row("igamma", "a b", "igamma(a, b)", kind="float", b="g * exp(log(b) * (a - 1) - b - lgamma(a))")
-row("igammac", "a b", "igammac(a, b)", kind="float", b="-g * exp(log(b) * (a - 1) - b - lgamma(a))")
+row("igamma", "a b", "igamma(a, b)", kind="float", a="_not_implemented(g)",
+    b="g * exp(log(b) * (a - 1) - b - lgamma(a))")
+row("igammac", "a b", "igammac(a, b)", kind="float", a="_not_implemented(g)",
+    b="-g * exp(log(b) * (a - 1) - b - lgamma(a))")
 row("i0", "x", "i0(x)", kind="float", x="g * i1(x)")
 row("i0e", "x", "i0e(x)", kind="float", in_place=False, x="g * (i1e(x) - sign(x) * y)")
-row("i1", "x", "i1(x)", kind="float", in_place=False, x="g * where(x == 0, 0.5, i0(x) - y / x)")
-row("i1e", "x", "i1e(x)", kind="float", in_place=False, x="g * where(x == 0, 0.5, i0e(x) - y * (sign(x) + 1 / x))")
+row("i1", "x", "i1(x)", kind="float", in_place=False, x="g * where(x == 0, 0.5, i0(x) - y / where(x == 0, 1, x))")
+row("i1e", "x", "i1e(x)", kind="float", in_place=False,
+    x="g * where(x == 0, 0.5, i0e(x) - y * (sign(x) + 1 / where(x == 0, 1, x)))")
+row("_zeta", "x q", "zeta(x, q)", kind="float", in_place=False, x="_not_implemented(g)",
+    q="-g * x * _zeta(x + 1, q)")
+row("_entr", "x", "where(x > 0, -x * log(x), where(x == 0, 0, where(x < 0, -inf, x)))", kind="float", in_place=False,
+    x="-g * (log(x) + 1)")
+row("_erfcx", "x", "erfcx(x)", kind="float", in_place=False, x=f"g * (2 * x * y - {_ERF_SLOPE})")
+row("_ndtr", "x", "ndtr(x)", kind="float", in_place=False, x=f"g * {_GELU_SLOPE} * exp(-0.5 * (x * x))")
+row("_log_ndtr", "x", "log_ndtr(x)", kind="float", in_place=False,
+    x=f"g * {2 * _GELU_SLOPE} / _erfcx(-x * {_ROOT_HALF})")
+row("_ndtri", "x", "ndtri(x)", kind="float", in_place=False, x=f"g / {_GELU_SLOPE} * exp(0.5 * (y * y))")
+row("_exponent", "x", "exponent(x)", NONDIFF, in_place=False)
+row("_mantissa", "x", "mantissa(x)", in_place=False, x="g * where((x == 0) | ~isfinite(x), 0, exp2(-_exponent(x)))")
+row("angle", "x", "where(x < 0, pi, where(isnan(x), x, 0))", kind="float", in_place=False, x="zeros_like(g)")
 row("_logit", "x", "log(x / (1 - x))", kind="float", in_place=False,
     x="where((x < 0) | (x > 1), nan, g / (x * (1 - x)))")
 
