@@ -1,0 +1,70 @@
+"""Weights as a length times a direction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.nn.parameter import Parameter
+
+
+def _length(v: Any, dim: int) -> Any:
+    """The norm of each slice along ``dim``; of everything for -1."""
+    if dim == -1:
+        return v.square().sum().sqrt()
+    return v.square().sum([d for d in range(v.dim()) if d != dim], keepdim=True).sqrt()
+
+
+class WeightNorm:
+    """The hook that computes the weight before each forward pass."""
+
+    def __init__(self, name: str, dim: int | None):
+        self.name, self.dim = name, -1 if dim is None else dim
+
+    def compute_weight(self, module: Any) -> Any:
+        """g * v / norm(v)."""
+        g, v = getattr(module, self.name + "_g"), getattr(module, self.name + "_v")
+        return v * (g / _length(v, self.dim))
+
+    def __call__(self, module: Any, inputs: Any) -> None:
+        setattr(module, self.name, self.compute_weight(module))
+
+
+def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
+    """Replaces a parameter by ``name_g`` * ``name_v`` / norm(``name_v``) (Salimans and Kingma 2016).
+
+    Args:
+        module: is changed, and returned.
+        name: the parameter. Default: "weight".
+        dim: along which lengths differ; None for one length. Default: 0.
+
+    Raises:
+        RuntimeError: the parameter has been replaced already.
+    """
+    hooks = [entry[0] for entry in module._forward_pre_hooks.values()]
+    if any(isinstance(hook, WeightNorm) and hook.name == name for hook in hooks):
+        raise RuntimeError(f"Cannot register two weight_norm hooks on the same parameter {name}")
+    hook = WeightNorm(name, dim)
+    weight = getattr(module, name)
+    del module._parameters[name]
+    module.register_parameter(name + "_g", Parameter(_length(weight, hook.dim).detach()))
+    module.register_parameter(name + "_v", Parameter(weight.detach()))
+    setattr(module, name, hook.compute_weight(module))
+    module.register_forward_pre_hook(hook)
+    return module
+
+
+def remove_weight_norm(module: Any, name: str = "weight") -> Any:
+    """Makes the weight an ordinary parameter again.
+
+    Raises:
+        ValueError: there is no such weight.
+    """
+    for key, (hook, *_) in module._forward_pre_hooks.items():
+        if isinstance(hook, WeightNorm) and hook.name == name:
+            weight = hook.compute_weight(module)
+            delattr(module, name)
+            del module._parameters[name + "_g"], module._parameters[name + "_v"]
+            setattr(module, name, Parameter(weight.detach()))
+            del module._forward_pre_hooks[key]
+            return module
+    raise ValueError(f"weight_norm of '{name}' not found in {module}")
