@@ -215,7 +215,18 @@ def _checkpoint(library: Any) -> Callable:
     return load
 
 
-GROUPS = {"pointwise": pointwise, "sum": reductions, "softmax": softmaxes, "gemm": products, "conv2d": convolutions,
+def sorts() -> Iterator[Row]:
+    """Sorting and the first ten, of a million elements in one row and in a thousand."""
+    for label, shape in (("1M", (1 << 20,)), ("1000x1000", (1000, 1000))):
+        for name in ("sort", "topk"):
+            def build(library: Any, shape: tuple = shape, name: str = name) -> Callable:
+                (x,) = tensors(library, shape)
+                return (lambda: x.sort().values) if name == "sort" else (lambda: x.topk(10).values)
+            yield Row("sort", f"{name} {label}", build, bytes=4.0 * float(np.prod(shape)))
+
+
+GROUPS = {"pointwise": pointwise, "sum": reductions, "sort": sorts, "softmax": softmaxes, "gemm": products,
+          "conv2d": convolutions,
           "pool": pools, "training": training,
           "loading": loading,
           **norms.GROUPS, **places.GROUPS, **sequences.GROUPS}

@@ -242,7 +242,8 @@ def geometric_(x: Any, p: float, *, generator: Generator | None = None) -> Any:
 
 @operator("normal", method=False)
 def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, dtype: Any = None,
-           device: Any = None, requires_grad: bool = False, out: Any = None) -> Any:
+           device: Any = None, requires_grad: bool = False, out: Any = None, layout: Any = None,
+           pin_memory: bool = False) -> Any:
     """Normally distributed numbers; means and deviations are numbers (with ``size``) or tensors."""
     if not isinstance(std, TensorBase) and std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")

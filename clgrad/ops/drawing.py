@@ -1,0 +1,43 @@
+"""Drawing from given probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.autograd.grad_mode import no_grad
+from clgrad.ops.output import store
+from clgrad.ops.registry import FUNCTIONS, operator
+
+
+@operator("multinomial")
+def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None, out: Any = None) -> Any:
+    """``num_samples`` places drawn in each row with probabilities proportional to its elements, as int64.
+
+    With replacement by bisection in running sums; without, the largest of p / e with exponentially distributed e
+    (Efraimidis and Spirakis, 2006). RuntimeError for negative, infinite or all-zero rows.
+    """
+    own = input.layout
+    if own.ndim not in (1, 2):
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if not own.dtype.is_floating_point:
+        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {own.dtype.name}")
+    if num_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    if not replacement and num_samples > own.shape[-1]:
+        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    with no_grad():
+        p = input.detach()
+        p = p if own.dtype.itemsize > 2 else p.float()
+        if not bool(p.ge(0).logical_and(p.lt(float("inf"))).all()):
+            raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+        if not bool(p.sum(-1).gt(0).all()):
+            raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+        if not replacement:
+            weights = p / p.new_empty(own.shape).exponential_(generator=generator)
+            return store("multinomial", weights.topk(num_samples, -1).indices, out)
+        sums = p.cumsum(-1)
+        marks = p.new_empty((*own.shape[:-1], num_samples)).uniform_(generator=generator) * sums[..., -1:]
+        # A product may round up to the whole sum: the last place with a probability takes it.
+        places = FUNCTIONS["searchsorted"](sums, marks, right=True)
+        last = FUNCTIONS["searchsorted"](sums, sums[..., -1:].contiguous())
+        return store("multinomial", FUNCTIONS["minimum"](places, last), out)
