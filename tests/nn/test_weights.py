@@ -50,3 +50,15 @@ def test_fusion(kind):
     bn.eval()
     fused = (nn.utils.fuse_conv_bn_eval if kind == "conv" else nn.utils.fuse_linear_bn_eval)(layer, bn)
     np.testing.assert_allclose(fused(x).detach().numpy(), bn(layer(x)).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_spectral_norm():
+    layer = nn.utils.spectral_norm(nn.Conv2d(2, 3, 3), n_power_iterations=40)
+    assert set(layer.state_dict()) == {"bias", "weight_orig", "weight_u", "weight_v"}
+    layer(clgrad.randn(1, 2, 5, 5)).sum().backward()
+    want = layer.weight_orig.detach().numpy().reshape(3, -1)
+    np.testing.assert_allclose(layer.weight.detach().numpy().reshape(3, -1), want / np.linalg.norm(want, 2), rtol=1e-3)
+    assert layer.weight_orig.grad is not None
+    nn.utils.remove_spectral_norm(layer)
+    assert set(layer.state_dict()) == {"bias", "weight"}
+    assert np.linalg.norm(layer.weight.detach().numpy().reshape(3, -1), 2) == pytest.approx(1.0, rel=1e-3)

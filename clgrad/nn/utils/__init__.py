@@ -9,9 +9,10 @@ from clgrad.nn.utils.fusion import (
     fuse_linear_bn_eval,
     fuse_linear_bn_weights,
 )
+from clgrad.nn.utils.spectral_norm import remove_spectral_norm, spectral_norm
 from clgrad.nn.utils.weight_norm import remove_weight_norm, weight_norm
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "fuse_conv_bn_eval",
            "fuse_conv_bn_weights", "fuse_linear_bn_eval", "fuse_linear_bn_weights", "get_total_norm", "parameters_to_vector",
-           "rnn", "remove_weight_norm",
+           "rnn", "remove_spectral_norm", "remove_weight_norm", "spectral_norm",
            "vector_to_parameters", "weight_norm"]

@@ -1,0 +1,88 @@
+"""Weights divided by their largest singular value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clgrad.autograd import no_grad
+from clgrad.nn.parameter import Parameter
+
+
+class SpectralNorm:
+    """The hook that computes the weight before each forward pass."""
+
+    def __init__(self, name: str, n_power_iterations: int, dim: int, eps: float):
+        self.name, self.n_power_iterations, self.dim, self.eps = name, n_power_iterations, dim, eps
+
+    def matrix(self, weight: Any) -> Any:
+        """The weight as a matrix, with a row for each index of ``dim``."""
+        return weight.transpose(0, self.dim).reshape(weight.shape[self.dim], -1)
+
+    def unit(self, x: Any) -> Any:
+        """A vector of length 1."""
+        return x / x.square().sum().sqrt().clamp(min=self.eps)
+
+    def compute_weight(self, module: Any, iterate: bool) -> Any:
+        """weight / sigma, after power iterations if these are wanted."""
+        weight = getattr(module, self.name + "_orig")
+        u, v = getattr(module, self.name + "_u"), getattr(module, self.name + "_v")
+        matrix = self.matrix(weight)
+        if iterate:
+            with no_grad():
+                for _ in range(self.n_power_iterations):
+                    v.copy_(self.unit(matrix.t().mv(u)))
+                    u.copy_(self.unit(matrix.mv(v)))
+        return weight / u.clone().dot(matrix.mv(v.clone()))
+
+    def __call__(self, module: Any, inputs: Any) -> None:
+        setattr(module, self.name, self.compute_weight(module, module.training))
+
+
+def spectral_norm(module: Any, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12,
+                  dim: int | None = None) -> Any:
+    """Divides a parameter by its largest singular value, estimated by power iteration (Miyato et al. 2018).
+
+    Args:
+        module: is changed, and returned: its parameter is called ``name_orig`` from now on.
+        name: the parameter. Default: "weight".
+        n_power_iterations: in each forward pass of training. Default: 1.
+        eps: the smallest length that is divided by. Default: 1e-12.
+        dim: of the outputs. Default: 1 for transposed convolutions, else 0.
+
+    Raises:
+        RuntimeError: the parameter has been replaced already.
+        ValueError: no iterations.
+    """
+    if n_power_iterations <= 0:
+        raise ValueError(f"Expected n_power_iterations to be positive, but got n_power_iterations={n_power_iterations}")
+    if name + "_orig" in module._parameters:
+        raise RuntimeError(f"Cannot register two spectral_norm hooks on the same parameter {name}")
+    if dim is None:
+        dim = int(type(module).__name__.startswith("ConvTranspose"))
+    hook = SpectralNorm(name, n_power_iterations, dim, eps)
+    weight = module._parameters[name]
+    rows, columns = hook.matrix(weight.detach()).shape
+    del module._parameters[name]
+    module.register_parameter(name + "_orig", weight)
+    module.register_buffer(name + "_u", hook.unit(weight.detach().new_empty(rows).normal_()))
+    module.register_buffer(name + "_v", hook.unit(weight.detach().new_empty(columns).normal_()))
+    setattr(module, name, weight.detach())
+    module.register_forward_pre_hook(hook)
+    return module
+
+
+def remove_spectral_norm(module: Any, name: str = "weight") -> Any:
+    """Makes the divided weight an ordinary parameter again.
+
+    Raises:
+        ValueError: there is no such weight.
+    """
+    for key, (hook, *_) in module._forward_pre_hooks.items():
+        if isinstance(hook, SpectralNorm) and hook.name == name:
+            weight = hook.compute_weight(module, False)
+            delattr(module, name)
+            del module._parameters[name + "_orig"], module._buffers[name + "_u"], module._buffers[name + "_v"]
+            setattr(module, name, Parameter(weight.detach()))
+            del module._forward_pre_hooks[key]
+            return module
+    raise ValueError(f"spectral_norm of '{name}' not found in {module}")
