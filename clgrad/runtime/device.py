@@ -25,8 +25,7 @@ class _ForkedLock:
     """Stands for a device's lock in a forked child, where drivers hang: whoever takes it gets an error."""
 
     def __enter__(self) -> None:
-        raise ForkedProcessError("this process was forked after OpenCL was used, and drivers do not survive a fork; "
-                                 "start processes with multiprocessing's 'spawn' or 'forkserver' method")
+        raise ForkedProcessError()
 
     def __exit__(self, *exception: object) -> None:
         """Never reached: entering raises."""

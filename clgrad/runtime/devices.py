@@ -8,7 +8,7 @@ import os
 import threading
 from typing import Any
 
-from clgrad.errors import NoDeviceError
+from clgrad.errors import ForkedProcessError, NoDeviceError
 from clgrad.runtime.device import Device
 from clgrad.runtime.limits import Limits, read_limits
 from clgrad.runtime.opencl import cl
@@ -87,6 +87,7 @@ class device:
 
 _names: dict[tuple[str, int | None], device] = {}
 _lock = threading.RLock()
+_asked_in = 0  # the process that asked the drivers: a forked child must not use what they then began
 _found: list[tuple[Any, Limits, Any]] | None = None  # driver's device, what it says of itself, its companion
 _opened: dict[int, Device] = {}
 _state: dict[str, Any] = {"default": None, "gpu": 0}
@@ -211,6 +212,8 @@ def _open(number: int) -> Device:
         found = _opened.get(number)
         if found is None:
             handle, limits, companion = _discover()[number]
+            if _asked_in != os.getpid():
+                raise ForkedProcessError()
             if limits.is_pocl:
                 check_linker(limits)
             found = _opened[number] = Device(handle, number, limits, companion)
@@ -218,9 +221,10 @@ def _open(number: int) -> Device:
 
 
 def _discover() -> list[tuple[Any, Limits, Any]]:
-    global _found
+    global _found, _asked_in
     with _lock:
         if _found is None:
+            _asked_in = os.getpid()
             _found = sorted(_ask_drivers(), key=lambda entry: entry[1].is_cpu)
         return _found
 

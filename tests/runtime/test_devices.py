@@ -166,6 +166,26 @@ def test_a_child_forked_before_the_first_use_works():
     assert done.stdout.strip() == "0"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_of_a_process_that_only_listed_devices_gets_an_error():
+    done = run("""
+    import os
+    import clgrad
+    from clgrad.errors import ForkedProcessError
+    from clgrad.runtime import devices
+    devices()
+    child = os.fork()
+    if child == 0:
+        try:
+            clgrad.ones(2) + 1
+        except ForkedProcessError:
+            os._exit(7)
+        os._exit(1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """)
+    assert done.stdout.strip() == "7"
+
+
 def test_a_build_error_shows_file_macros_and_log():
     device = clgrad.device("cpu").compute
     with pytest.raises(BuildError) as caught:
