@@ -188,6 +188,22 @@ def training() -> Iterator[Row]:
               flops=6.0 * 128 * (784 * 1024 + 1024 * 1024 + 1024 * 10))
 
 
+def optimizers() -> Iterator[Row]:
+    """A step of an optimizer for one large parameter."""
+    for label, n in (("1M", 1 << 20), ("25M", 25_000_000)):
+        for name, options, moved in (("Adam", {}, 28.0), ("SGD", {"momentum": 0.9, "lr": 0.01}, 20.0)):
+            def build(library: Any, name: str = name, options: dict = options, n: int = n) -> Callable:
+                parameter = library.nn.Parameter(library.ones(n))
+                parameter.grad = library.ones(n)
+                optimizer = getattr(library.optim, name)([parameter], **options)
+
+                def work() -> Any:
+                    optimizer.step()
+                    return parameter.grad
+                return work
+            yield Row("optimizer", f"{name} {label}", build, bytes=moved * n)
+
+
 def loading() -> Iterator[Row]:
     """An epoch of 60 batches of MNIST's shape from two worker processes that stay."""
     def build(library: Any) -> Callable:
@@ -227,6 +243,6 @@ def sorts() -> Iterator[Row]:
 
 GROUPS = {"pointwise": pointwise, "sum": reductions, "sort": sorts, "softmax": softmaxes, "gemm": products,
           "conv2d": convolutions,
-          "pool": pools, "training": training,
+          "pool": pools, "training": training, "optimizer": optimizers,
           "loading": loading,
           **norms.GROUPS, **places.GROUPS, **sequences.GROUPS}
