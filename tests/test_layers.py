@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import re
 from pathlib import Path
 
@@ -151,3 +152,14 @@ def test_a_planted_violation_is_found(file, source, complaint):
 def test_what_is_allowed_is_not_reported():
     source = "import numpy as np\nfrom clgrad.runtime import Device\nfrom clgrad import dtypes\n"
     assert violations("kernels/gemm.py", source) == []
+
+
+def test_every_package_is_in_the_wheel():
+    source = ROOT.parent / "setup.cfg"
+    if not source.exists():
+        pytest.skip("this is an installed clgrad, not its sources")
+    settings = configparser.ConfigParser()
+    settings.read(source)
+    listed = settings["options"]["packages"].split()
+    found = {".".join(path.parent.relative_to(ROOT.parent).parts) for path in ROOT.rglob("__init__.py")} - {"clgrad._cl"}
+    assert set(listed) == found | {"clgrad._cl"}
