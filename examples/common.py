@@ -13,12 +13,13 @@ import clgrad as torch
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser with the options of every example, whose errors are one line."""
+    """A parser with the options of every example, whose errors are one line. ``steps``: where there are epochs, None."""
 
-    def __init__(self, description, output, steps):
+    def __init__(self, description, output, steps=None):
         super().__init__(description=description)
         self.add_argument("--device", default=None, help="cpu, gpu, cuda:N or cl:N; default: clgrad's default device")
-        self.add_argument("--steps", type=positive, default=steps, help="steps of the optimizer")
+        if steps is not None:
+            self.add_argument("--steps", type=positive, default=steps, help="steps of the optimizer")
         self.add_argument("--seed", type=int, default=0, help="of initial values and order")
         self.add_argument("--output", type=Path, default=Path(output), help="folder for the results")
 

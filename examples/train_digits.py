@@ -7,16 +7,12 @@ Writes checkpoint.pth, curves.png and predictions.png into the folder --output, 
 The network: LeCun et al. 1998, with ReLU and max pooling.
 """
 
-import argparse
-import sys
 import time
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from common import Parser, fail, positive, prepare
 from sklearn.datasets import load_digits
 from tqdm import tqdm
 
@@ -43,34 +39,12 @@ class LeNet5(nn.Module):
         return self.classifier(self.features(x))
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message):
-        fail(message)
-
-
-def positive(text):
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, got {text}")
-    return int(text)
-
-
 def arguments():
-    parser = Parser(description="Train LeNet-5 on handwritten digits.")
-    parser.add_argument("--device", default=None, help="cpu, gpu, cuda:N or cl:N; default: clgrad's default device")
+    parser = Parser("Train LeNet-5 on handwritten digits.", output="runs/digits")
     parser.add_argument("--epochs", type=positive, default=20, help="passes over the training images")
     parser.add_argument("--batch-size", type=positive, default=64, help="images of a step")
-    parser.add_argument("--seed", type=int, default=0, help="of initial values and order")
-    parser.add_argument("--output", type=Path, default=Path("runs/digits"), help="folder for the results")
     parser.add_argument("--resume", type=Path, default=None, help="a checkpoint to go on from")
     return parser.parse_args()
-
-
-def fail(message):
-    """A bad value: one line, exit code 2."""
-    print(f"train_digits.py: error: {' '.join(str(message).split())}", file=sys.stderr)
-    sys.exit(2)
 
 
 def digits():
@@ -165,17 +139,7 @@ def restore(path, model, optimizer):
 
 def main():
     options = arguments()
-    try:
-        device = torch.device(options.device) if options.device else torch.get_default_device()
-        torch.zeros(1, device=device).add_(1).item()
-    except RuntimeError as error:
-        fail(f"--device: {error}")
-    try:
-        options.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail(f"--output: {error}")
-
-    torch.manual_seed(options.seed)
+    device = prepare(options)
     (train_images, train_labels), (test_images, test_labels) = digits()
     train_loader = DataLoader(TensorDataset(train_images, train_labels), batch_size=options.batch_size, shuffle=True)
     test_loader = DataLoader(TensorDataset(test_images, test_labels), batch_size=256)
