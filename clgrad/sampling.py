@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.creation import empty, place_of, tensor
+from clgrad.creation import empty, place_of
 from clgrad.ops import random
 from clgrad.ops.registry import FUNCTIONS, operator
 
@@ -63,8 +63,7 @@ def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = 
     """The integers below ``n`` in random order."""
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
-    values = random.permutation(n, generator, place_of(device))
-    return _result(tensor(values, dtype=dtype or dtypes.int64, device=device), out, requires_grad)
+    return _result(random.permutation(n, generator, place_of(device)).to(dtype or dtypes.int64), out, requires_grad)
 
 
 def _result(made: Any, out: Any, requires_grad: bool) -> Any:

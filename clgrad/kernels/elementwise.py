@@ -12,6 +12,7 @@ from clgrad.shapes import Shape, collapse, extent
 # How many elements a CPU work-item takes at least: below that a second thread costs more than it gains.
 CPU_CHUNK = 4096
 CPU_CHUNK_MOST = 131072
+PAGE = 4096
 GPU_GROUP = 256
 
 _LETTER = {"float": "f", "double": "d", "int": "i", "long": "l"}
@@ -71,7 +72,7 @@ def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Se
               **({"CALC_DOUBLE": 1} if calc == "double" else {})}
     index = "l" if wide else "i"
     varying = index * len(operands) + _LETTER[calc] * len(scalars)
-    chunk, rows, global_size, local_size = _ndrange(device, sizes, lanes)
+    chunk, rows, global_size, local_size = _ndrange(device, sizes, lanes, _tile(operands, strides))
     constants = (inner, chunk, rows, *sizes[1:], *(() if len(sizes) > 1 else (1,)),
                  *(stride for steps in strides for stride in steps))
     signature = "P" * len(operands) + varying + index * len(constants)
@@ -94,8 +95,19 @@ def _lanes(device: Device, inner: int, output_step: int) -> int:
     return lanes
 
 
-def _ndrange(device: Device, sizes: Shape, lanes: int) -> tuple[int, int, tuple, tuple]:
-    """Elements of a row and rows that a work-item takes, and the NDRange that covers everything."""
+def _tile(operands: Sequence[Operand], strides: list[Shape]) -> int:
+    """The width of the tiles in which an operand that is dense across the rows is read, so that its cache lines are used
+    up while they are there; 0 where there is none. At steps of whole pages all lines fall into one set of the cache."""
+    across = [o.dtype.itemsize * s[0] for o, s in zip(operands, strides, strict=True)
+              if len(s) > 1 and abs(s[0]) > abs(s[1]) > 0]
+    return 0 if not across else 16 if any(step % PAGE == 0 for step in across) else 32
+
+
+def _ndrange(device: Device, sizes: Shape, lanes: int, tile: int) -> tuple[int, int, tuple, tuple]:
+    """Elements of a row and rows that a work-item takes, and the NDRange that covers everything.
+
+    ``tile``: how many elements of a row a CPU's work-item takes at most, in so many more rows; 0: as many as it likes.
+    """
     inner, second = sizes[0], sizes[1] if len(sizes) > 1 else 1
     outer = 1
     for size in sizes[2:]:
@@ -104,7 +116,8 @@ def _ndrange(device: Device, sizes: Shape, lanes: int) -> tuple[int, int, tuple,
         share = -(-inner * second * outer // (16 * device.limits.compute_units))
         work = min(max(share, CPU_CHUNK), CPU_CHUNK_MOST)
         chunk = inner if inner <= work else -(-work // lanes) * lanes
-        rows = min(second, max(1, work // inner))
+        chunk = min(chunk, tile or chunk)
+        rows = min(second, max(1, work // min(chunk, inner)))
         return chunk, rows, (-(-inner // chunk), -(-second // rows), outer), (1, 1, 1)
     items = -(-inner // lanes)
     group = min(GPU_GROUP, device.limits.max_work_group)

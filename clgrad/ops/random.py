@@ -15,6 +15,7 @@ from clgrad.kernels import random
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, empty, from_array
 from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.ops.sorting import sorted_pairs
 from clgrad.runtime import device as Device
 from clgrad.runtime import settle
 
@@ -259,10 +260,10 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator 
     return fill_random(made, "NORMAL", 0, 1, generator) * std + mean
 
 
-def permutation(n: int, generator: Generator | None, place: Any) -> np.ndarray:
-    """The numbers below n in random order: positions of random 64-bit keys in their sorted order."""
+def permutation(n: int, generator: Generator | None, place: Any) -> Any:
+    """The numbers below n in random order, as int64: the places of random 64-bit keys in their sorted order."""
     keys = fill_random(empty((n,), dtypes.int64, place), "INTEGER", 0, (1 << 63) - 1, generator)
-    return np.argsort(np.array(keys.tolist(), np.int64), kind="stable")
+    return sorted_pairs(keys)[1]
 
 
 @operator("dropout", method=False)

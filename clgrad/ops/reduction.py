@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
@@ -12,6 +12,7 @@ from clgrad.dtypes import dtype
 from clgrad.kernels import reduce
 from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops.copying import blank, cast, empty
+from clgrad.ops.output import named_result, store
 from clgrad.ops.pointwise import node_name
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.runtime import settle
@@ -106,15 +107,6 @@ def _float_only(name: str, x: Any, kind: dtype | None = None) -> dtype:
     return own
 
 
-def _store(result: Any, out: Any) -> Any:
-    """``out=`` of a reduction: resized, filled and returned."""
-    if out is None:
-        return result
-    if out.layout.shape != result.layout.shape:
-        out.resize_(result.layout.shape)
-    return out.copy_(result)
-
-
 @operator("sum")
 def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None,
         **kwargs: Any) -> Any:
@@ -131,7 +123,7 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | No
     result, _ = run(x, "sum", dims, keepdim, _result_type(x, dtype))
     if needs_graph(x) and result.layout.dtype.is_floating_point:
         attach(result, "Sum" if dim is None else "SumBackward1", (x,), lambda g: spread(g, dims, keepdim, shape))
-    return _store(result, out)
+    return store("sum", result, out)
 
 
 @operator("mean")
@@ -148,7 +140,7 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | N
     if needs_graph(x):
         attach(result, "Mean" if dim is None else "MeanBackward1", (x,),
                lambda g: spread(g / count if count else g, dims, keepdim, shape))
-    return _store(result, out)
+    return store("mean", result, out)
 
 
 @operator("prod")
@@ -164,7 +156,7 @@ def prod_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | 
             (values,) = saved.unpack()
             return spread(g, dims, keepdim, values.layout.shape) * _product_of_others(values, dims)
         attach(result, "Prod" if dim is None else "ProdBackward1", (x,), backward, saved)
-    return _store(result, out)
+    return store("prod", result, out)
 
 
 def _product_of_others(x: Any, dims: Shape) -> Any:
@@ -211,40 +203,27 @@ def _not_empty(name: str, x: Any, dims: Shape) -> None:
 @operator("amax")
 def amax(input: Any, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Any:
     """The largest values over dimensions; equal ones share the gradient. NaN wins."""
-    return _store(_extreme("amax", input, dim, keepdim), out)
+    return store("amax", _extreme("amax", input, dim, keepdim), out)
 
 
 @operator("amin")
 def amin(input: Any, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Any:
     """The smallest values over dimensions; equal ones share the gradient. NaN wins."""
-    return _store(_extreme("amin", input, dim, keepdim), out)
+    return store("amin", _extreme("amin", input, dim, keepdim), out)
 
 
 @operator("aminmax")
-def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Any:
+def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False, out: Any = None) -> Any:
     """The smallest and the largest values, as ``(min, max)``."""
     dims = () if dim is None else dim
-    return AMinMax(amin(input, dims, keepdim), amax(input, dims, keepdim))
+    return store("aminmax", _AMINMAX(amin(input, dims, keepdim), amax(input, dims, keepdim)), out)
 
 
-class AMinMax(NamedTuple):
-    """The result of :func:`aminmax`."""
-
-    min: Any
-    max: Any
+_AMINMAX = named_result("aminmax", "min max")
+_NAMED = {name: named_result(name, "values indices") for name in ("max", "min")}
 
 
-class ValuesIndices(NamedTuple):
-    """Values and where they stood along the reduced dimension."""
-
-    values: Any
-    indices: Any
-
-    def __repr__(self) -> str:
-        return f"torch.return_types.named(\nvalues={self.values!r},\nindices={self.indices!r})"
-
-
-def _with_index(name: str, x: Any, dim: int, keepdim: bool) -> ValuesIndices:
+def _with_index(name: str, x: Any, dim: int, keepdim: bool) -> Any:
     axis = normalize_dim(dim, x.layout.ndim)
     dims = (axis,) if x.layout.ndim else ()
     _not_empty(name, x, dims)
@@ -264,7 +243,7 @@ def _with_index(name: str, x: Any, dim: int, keepdim: bool) -> ValuesIndices:
                 [-1 if a == axis else 1 for a in range(len(shape))])
             return FUNCTIONS["where"](places.eq(positions), g, 0.0)
         attach((values, indices), node_name(name), (x,), backward, saved)
-    return ValuesIndices(values, indices)
+    return _NAMED[name](values, indices)
 
 
 def _max_or_min(name: str, input: Any, args: tuple, kwargs: dict) -> Any:
@@ -279,11 +258,7 @@ def _max_or_min(name: str, input: Any, args: tuple, kwargs: dict) -> Any:
             raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
                                "reduction dim with the 'dim' argument.")
         return _extreme(f"a{name}", input, None, False)
-    found = _with_index(name, input, values["dim"], values.get("keepdim", False))
-    out = kwargs.get("out")
-    if out is not None:
-        return ValuesIndices(_store(found.values, out[0]), _store(found.indices, out[1]))
-    return found
+    return store(name, _with_index(name, input, values["dim"], values.get("keepdim", False)), kwargs.get("out"))
 
 
 @operator("max")
@@ -334,13 +309,13 @@ def _truth(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
 @operator("all")
 def all(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """Whether all elements are true (not zero)."""
-    return _store(_truth("all", input, dim, keepdim), out)
+    return store("all", _truth("all", input, dim, keepdim), out)
 
 
 @operator("any")
 def any(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """Whether some element is true (not zero)."""
-    return _store(_truth("any", input, dim, keepdim), out)
+    return store("any", _truth("any", input, dim, keepdim), out)
 
 
 @operator("count_nonzero")
@@ -377,7 +352,7 @@ def _spread_of(name: str, x: Any, args: tuple, kwargs: dict) -> Any:
             return spread(slope, dims, keepdim, shape) * centred
         attach(result, node_name(name), (x,), backward, saved)
         saved.add_output(result)
-    return _store(result, out)
+    return store(name, result, out)
 
 
 @operator("var")
@@ -397,8 +372,7 @@ def _with_mean(name: str, x: Any, args: tuple, kwargs: dict) -> tuple:
         args[0], bool) else args[0] if args else None))
     keepdim = kwargs.get("keepdim", args[2] if len(args) > 2 else False)
     out = kwargs.pop("out", None)
-    found = (_spread_of(name, x, args, kwargs), mean(x, dim, keepdim))
-    return found if out is None else tuple(_store(f, o) for f, o in zip(found, out, strict=True))
+    return store(f"{name}_mean", (_spread_of(name, x, args, kwargs), mean(x, dim, keepdim)), out)
 
 
 @operator("var_mean")
@@ -428,7 +402,7 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False, *, out: Any = None) -
             return spread(g, dims, keepdim, shape) * (values - spread(y, dims, keepdim, shape)).exp()
         attach(result, "Logsumexp", (x,), backward, saved)
         saved.add_output(result)
-    return _store(result, out)
+    return store("logsumexp", result, out)
 
 
 @operator("sum_to_size", function=False)
