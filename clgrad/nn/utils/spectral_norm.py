@@ -8,15 +8,16 @@ from clgrad.autograd import no_grad
 from clgrad.nn.parameter import Parameter
 
 
+def weight_matrix(weight: Any, dim: int) -> Any:
+    """The weight as a matrix, with a row for each index of ``dim``."""
+    return weight.movedim(dim, 0).flatten(1)
+
+
 class SpectralNorm:
     """The hook that computes the weight before each forward pass."""
 
     def __init__(self, name: str, n_power_iterations: int, dim: int, eps: float):
         self.name, self.n_power_iterations, self.dim, self.eps = name, n_power_iterations, dim, eps
-
-    def matrix(self, weight: Any) -> Any:
-        """The weight as a matrix, with a row for each index of ``dim``."""
-        return weight.transpose(0, self.dim).reshape(weight.shape[self.dim], -1)
 
     def unit(self, x: Any) -> Any:
         """A vector of length 1."""
@@ -26,7 +27,7 @@ class SpectralNorm:
         """weight / sigma, after power iterations if these are wanted."""
         weight = getattr(module, self.name + "_orig")
         u, v = getattr(module, self.name + "_u"), getattr(module, self.name + "_v")
-        matrix = self.matrix(weight)
+        matrix = weight_matrix(weight, self.dim)
         if iterate:
             with no_grad():
                 for _ in range(self.n_power_iterations):
@@ -61,7 +62,7 @@ def spectral_norm(module: Any, name: str = "weight", n_power_iterations: int = 1
         dim = int(type(module).__name__.startswith("ConvTranspose"))
     hook = SpectralNorm(name, n_power_iterations, dim, eps)
     weight = module._parameters[name]
-    rows, columns = hook.matrix(weight.detach()).shape
+    rows, columns = weight_matrix(weight.detach(), dim).shape
     del module._parameters[name]
     module.register_parameter(name + "_orig", weight)
     module.register_buffer(name + "_u", hook.unit(weight.detach().new_empty(rows).normal_()))
