@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +11,9 @@ from clgrad.autograd import Function
 from clgrad.autograd.graph import RemovableHandle
 from clgrad.tensor import Tensor
 
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks",
-         "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks")
+HOOKS = ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks",
+         "_forward_pre_hooks_with_kwargs", "_backward_hooks", "_backward_pre_hooks",
+         "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks")
 
 
 class _Pass(Function):
@@ -109,12 +111,69 @@ class BackwardHooks:
         return tuple(grad_input[n] for n in places) if changed else None
 
 
+def _mark(holder: Any, kind: str, handle: RemovableHandle, marks: dict[str, bool]) -> None:
+    """Notes how a hook is called, in dicts such as ``_forward_hooks_with_kwargs``."""
+    for name, wanted in marks.items():
+        if wanted:
+            getattr(holder, f"{kind}_{name}")[handle.id] = True
+
+
+def hooks_with_marks(module: Any, kind: str, *marks: str) -> list[tuple]:
+    """The hooks of one kind, those of all modules first, each with whether it has been marked."""
+    return [(hook, *(key in getattr(holder, f"{kind}_{mark}") for mark in marks))
+            for holder in (EVERYWHERE, module) for key, hook in getattr(holder, kind).items()]
+
+
+class _GlobalHooks:
+    """The hooks that every module calls."""
+
+    def __init__(self) -> None:
+        self.active = False  # whether there has ever been one
+        for name in HOOKS:
+            setattr(self, name, OrderedDict())
+
+    def add(self, kind: str, hook: Any, **marks: bool) -> RemovableHandle:
+        """Registers a hook."""
+        handle = RemovableHandle(getattr(self, kind), hook)
+        _mark(self, kind, handle, marks)
+        self.active = True
+        return handle
+
+
+EVERYWHERE = _GlobalHooks()
+
+
+def register_module_forward_pre_hook(hook: Callable) -> RemovableHandle:
+    """:meth:`Module.register_forward_pre_hook` for every module there is or will be."""
+    return EVERYWHERE.add("_forward_pre_hooks", hook)
+
+
+def register_module_forward_hook(hook: Callable, *, with_kwargs: bool = False,
+                                 always_call: bool = False) -> RemovableHandle:
+    """:meth:`Module.register_forward_hook` for every module there is or will be."""
+    return EVERYWHERE.add("_forward_hooks", hook, with_kwargs=with_kwargs, always_called=always_call)
+
+
+def register_module_full_backward_pre_hook(hook: Callable) -> RemovableHandle:
+    """:meth:`Module.register_full_backward_pre_hook` for every module there is or will be."""
+    return EVERYWHERE.add("_backward_pre_hooks", hook)
+
+
+def register_module_full_backward_hook(hook: Callable) -> RemovableHandle:
+    """:meth:`Module.register_full_backward_hook` for every module there is or will be."""
+    return EVERYWHERE.add("_backward_hooks", hook)
+
+
+register_module_backward_hook = register_module_full_backward_hook
+
+
 class Hookable:
     """The part of a Module that registers hooks."""
 
-    def _add_hook(self, kind: str, hook: Any, prepend: bool = False) -> RemovableHandle:
+    def _add_hook(self, kind: str, hook: Any, prepend: bool = False, **marks: bool) -> RemovableHandle:
         hooks = getattr(self, kind)
         handle = RemovableHandle(hooks, hook)
+        _mark(self, kind, handle, marks)
         if prepend:
             hooks.move_to_end(handle.id, last=False)
         if not kind.startswith(("_state", "_load")):
@@ -124,12 +183,12 @@ class Hookable:
     def register_forward_pre_hook(self, hook: Callable, *, prepend: bool = False,
                                   with_kwargs: bool = False) -> RemovableHandle:
         """Calls ``hook(module, args)`` before ``forward``; what it returns replaces the arguments."""
-        return self._add_hook("_forward_pre_hooks", (hook, with_kwargs, False), prepend)
+        return self._add_hook("_forward_pre_hooks", hook, prepend, with_kwargs=with_kwargs)
 
     def register_forward_hook(self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False,
                               always_call: bool = False) -> RemovableHandle:
         """Calls ``hook(module, args, output)`` after ``forward``; what it returns replaces the output."""
-        return self._add_hook("_forward_hooks", (hook, with_kwargs, always_call), prepend)
+        return self._add_hook("_forward_hooks", hook, prepend, with_kwargs=with_kwargs, always_called=always_call)
 
     def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
         """Calls ``hook(module, grad_input, grad_output)`` in the backward pass; the result replaces ``grad_input``."""

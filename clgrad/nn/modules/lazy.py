@@ -37,7 +37,7 @@ class LazyModuleMixin:
 
     def _become(self) -> None:
         hooks = self._forward_pre_hooks  # type: ignore[attr-defined]
-        for number in [number for number, (hook, *_) in hooks.items() if hook is _infer]:
+        for number in [number for number, hook in hooks.items() if hook is _infer]:
             del hooks[number]
         if self.cls_to_become is not None:
             self.__class__ = self.cls_to_become  # type: ignore[assignment]

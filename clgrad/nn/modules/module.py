@@ -6,11 +6,25 @@ from collections import OrderedDict
 from typing import Any
 
 from clgrad.nn.modules.conversion import Convertible
-from clgrad.nn.modules.hooks import HOOKS, BackwardHooks, Hookable
+from clgrad.nn.modules.hooks import (
+    EVERYWHERE,
+    HOOKS,
+    BackwardHooks,
+    Hookable,
+    hooks_with_marks,
+    register_module_backward_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+)
 from clgrad.nn.modules.state import Stateful
 from clgrad.nn.modules.text import indented, type_text
 from clgrad.nn.parameter import Buffer, Parameter
 from clgrad.tensor import Tensor
+
+__all__ = ["Module", "register_module_backward_hook", "register_module_forward_hook", "register_module_forward_pre_hook",
+           "register_module_full_backward_hook", "register_module_full_backward_pre_hook"]
 
 _LISTS = ("_parameters", "_buffers", "_modules")
 
@@ -64,7 +78,7 @@ class Module(Hookable, Stateful, Convertible):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            hooked = self._hooked
+            hooked = self._hooked or EVERYWHERE.active
         except AttributeError:
             raise AttributeError(f"{type(self).__name__}: cannot be called before Module.__init__() call") from None
         return self._call_with_hooks(args, kwargs) if hooked else self.forward(*args, **kwargs)
@@ -74,7 +88,7 @@ class Module(Hookable, Stateful, Convertible):
         return Module.__call__(self, *args, **kwargs)
 
     def _call_with_hooks(self, args: tuple, kwargs: dict) -> Any:
-        for hook, with_kwargs, _ in list(self._forward_pre_hooks.values()):
+        for hook, with_kwargs in hooks_with_marks(self, "_forward_pre_hooks", "with_kwargs"):
             found = hook(self, args, kwargs) if with_kwargs else hook(self, args)
             if found is None:
                 continue
@@ -86,8 +100,10 @@ class Module(Hookable, Stateful, Convertible):
             else:
                 args = found if isinstance(found, tuple) else (found,)
         around = None
-        if self._backward_hooks or self._backward_pre_hooks:
-            around = BackwardHooks(self, list(self._backward_hooks.values()), list(self._backward_pre_hooks.values()))
+        after, before = ([hook for hook, in hooks_with_marks(self, kind)]
+                         for kind in ("_backward_hooks", "_backward_pre_hooks"))
+        if after or before:
+            around = BackwardHooks(self, after, before)
             args = around.inputs(args)
         done = False
         result = None
@@ -95,7 +111,7 @@ class Module(Hookable, Stateful, Convertible):
             result = self.forward(*args, **kwargs)
             done = True
         finally:
-            for hook, with_kwargs, always in list(self._forward_hooks.values()):
+            for hook, with_kwargs, always in hooks_with_marks(self, "_forward_hooks", "with_kwargs", "always_called"):
                 if done or always:
                     found = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
                     result = result if found is None else found

@@ -114,7 +114,7 @@ class ParametrizationList(ModuleList):
         _replace(original, value)
         _register(self, "original", original)
 
-    def _hold_several(self, original: Any, values: Sequence) -> None:
+    def _hold_several(self, original: Any, values: Any) -> None:
         for number, value in enumerate(values):
             if not isinstance(value, Tensor):
                 raise ValueError("'right_inverse' must return a Tensor or a Sequence of tensors (list, tuple...). "

@@ -40,8 +40,7 @@ def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
     Raises:
         RuntimeError: the parameter has been replaced already.
     """
-    hooks = [entry[0] for entry in module._forward_pre_hooks.values()]
-    if any(isinstance(hook, WeightNorm) and hook.name == name for hook in hooks):
+    if any(isinstance(hook, WeightNorm) and hook.name == name for hook in module._forward_pre_hooks.values()):
         raise RuntimeError(f"Cannot register two weight_norm hooks on the same parameter {name}")
     hook = WeightNorm(name, dim)
     weight = getattr(module, name)
@@ -59,7 +58,7 @@ def remove_weight_norm(module: Any, name: str = "weight") -> Any:
     Raises:
         ValueError: there is no such weight.
     """
-    for key, (hook, *_) in module._forward_pre_hooks.items():
+    for key, hook in module._forward_pre_hooks.items():
         if isinstance(hook, WeightNorm) and hook.name == name:
             weight = hook.compute_weight(module)
             delattr(module, name)
