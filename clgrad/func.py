@@ -10,6 +10,7 @@ from clgrad import autograd
 from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled
 from clgrad.autograd.graph import AccumulateGrad, TensorBase, edge_of
 from clgrad.nn import Module
+from clgrad.nn.utils.stateless import replaced_call
 from clgrad.ops.random import default_generator
 from clgrad.ops.registry import FUNCTIONS
 
@@ -362,35 +363,7 @@ def functional_call(module: Module, parameter_and_buffer_dicts: Any, args: Any =
             if name in given:
                 raise ValueError(f"{name!r} appears in multiple dictionaries")
             given[name] = value
-    places = _places(module)
-    missing, unknown = [n for n in places if n not in given], [n for n in given if n not in places]
-    if strict and (missing or unknown):
-        raise RuntimeError(f"functional_call(): Error(s) in state: missing keys {missing}, unexpected keys {unknown}")
-    if unknown:
-        raise KeyError(f"functional_call(): the module has no parameter or buffer called {unknown[0]!r}")
-    replaced: list[tuple[dict, str, Any]] = []
-    try:
-        for name, value in given.items():
-            old = places[name][0][places[name][1]]
-            for other, (holder, key) in places.items():
-                if other == name or tie_weights and other not in given and holder[key] is old and old is not None:
-                    replaced.append((holder, key, holder[key]))
-                    holder[key] = value
-        arguments = () if args is None else args if isinstance(args, tuple) else (args,)
-        return module(*arguments, **(kwargs or {}))
-    finally:
-        for holder, key, value in reversed(replaced):
-            holder[key] = value
-
-
-def _places(module: Module) -> dict[str, tuple[dict, str]]:
-    """Where each parameter and buffer of a module is kept: a dictionary and a key."""
-    found = {}
-    for prefix, part in module.named_modules(remove_duplicate=False):
-        for holder in (part._parameters, part._buffers):
-            for key in holder:
-                found[f"{prefix}.{key}" if prefix else key] = (holder, key)
-    return found
+    return replaced_call(module, given, args, kwargs, tie_weights, strict)
 
 
 def stack_module_state(models: Sequence[Module]) -> tuple[dict, dict]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
+from types import GeneratorType
 from typing import Any
 
 from clgrad.autograd import no_grad
 from clgrad.creation import tensor
+from clgrad.ops.norms import vector_norm
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.tensor import Tensor
 
@@ -29,14 +32,7 @@ def get_total_norm(tensors: Iterable[Any], norm_type: float = 2.0, error_if_nonf
     with no_grad():
         if not listed:
             return tensor(0.0)
-        if norm_type == 2.0:
-            total = FUNCTIONS["stack"]([(t * t).sum() for t in listed]).sum().sqrt()
-        elif norm_type == math.inf:
-            total = FUNCTIONS["stack"]([t.abs().amax() for t in listed]).amax()
-        elif norm_type == -math.inf:
-            total = FUNCTIONS["stack"]([t.abs().amin() for t in listed]).amin()
-        else:
-            total = FUNCTIONS["stack"]([t.abs().pow(norm_type).sum() for t in listed]).sum().pow(1.0 / norm_type)
+        total = vector_norm(FUNCTIONS["stack"]([vector_norm(t, norm_type).to(listed[0].device) for t in listed]), norm_type)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it "
                            "cannot be clipped. To disable this error and scale the gradients by the non-finite norm "
@@ -60,9 +56,19 @@ def clip_grad_norm_(parameters: Any, max_norm: float, norm_type: float = 2.0, er
         The norm that they had, a 0-d tensor.
     """
     listed = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if not listed and isinstance(parameters, GeneratorType):
+        warnings.warn("`parameters` is an empty generator, no gradient clipping will occur.", stacklevel=2)
     total = get_total_norm(_gradients(listed), norm_type, error_if_nonfinite)
     clip_grads_with_norm_(listed, max_norm, total)
     return total
+
+
+def clip_grad_norm(parameters: Any, max_norm: float, norm_type: float = 2.0, error_if_nonfinite: bool = False,
+                   foreach: bool | None = None) -> Any:
+    """The deprecated name of :func:`clip_grad_norm_`; warns."""
+    warnings.warn("`torch.nn.utils.clip_grad_norm` is now deprecated in favor of `torch.nn.utils.clip_grad_norm_`.",
+                  FutureWarning, stacklevel=2)
+    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
 
 
 def clip_grad_value_(parameters: Any, clip_value: float, foreach: bool | None = None) -> None:
