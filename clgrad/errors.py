@@ -28,9 +28,9 @@ class OutOfMemoryError(DeviceError):
 class ForkedProcessError(DeviceError):
     """A forked child used OpenCL. Drivers do not survive a fork: use ``spawn`` or ``forkserver``."""
 
-    def __init__(self) -> None:
-        super().__init__("this process was forked after OpenCL was used, and drivers do not survive a fork; start "
-                         "processes with multiprocessing's 'spawn' or 'forkserver' method")
+    def __init__(self, message: str = "this process was forked after OpenCL was used, and drivers do not survive a fork; "
+                                      "start processes with multiprocessing's 'spawn' or 'forkserver' method"):
+        super().__init__(message)
 
 
 class LinAlgError(RuntimeError):

@@ -45,7 +45,7 @@ def test_state_of_generators():
     assert isinstance(g.seed(), int)
     with pytest.raises(RuntimeError):
         g.set_state(state[:3])
-    with pytest.raises(TypeError):
+    with pytest.raises(RuntimeError, match="expected a long"):
         g.manual_seed("x")
     g.manual_seed(-1)
     g.manual_seed(2**63)
