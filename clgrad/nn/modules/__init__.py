@@ -37,6 +37,8 @@ from clgrad.nn.modules.batchnorm import (
     BatchNorm2d,
     BatchNorm3d,
     SyncBatchNorm,
+    _BatchNorm,
+    _NormBase,
 )
 from clgrad.nn.modules.container import (
     ModuleDict,
@@ -52,6 +54,7 @@ from clgrad.nn.modules.conv import (
     ConvTranspose1d,
     ConvTranspose2d,
     ConvTranspose3d,
+    _ConvNd,
 )
 from clgrad.nn.modules.distance import CosineSimilarity, PairwiseDistance
 from clgrad.nn.modules.dropout import (
@@ -61,6 +64,7 @@ from clgrad.nn.modules.dropout import (
     Dropout2d,
     Dropout3d,
     FeatureAlphaDropout,
+    _DropoutNd,
 )
 from clgrad.nn.modules.flatten import Flatten, Unflatten
 from clgrad.nn.modules.image import (
@@ -73,7 +77,7 @@ from clgrad.nn.modules.image import (
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
 )
-from clgrad.nn.modules.instancenorm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
+from clgrad.nn.modules.instancenorm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, _InstanceNorm
 from clgrad.nn.modules.lazy import (
     LazyBatchNorm1d,
     LazyBatchNorm2d,
@@ -107,6 +111,8 @@ from clgrad.nn.modules.loss import (
     PoissonNLLLoss,
     SmoothL1Loss,
     SoftMarginLoss,
+    _Loss,
+    _WeightedLoss,
 )
 from clgrad.nn.modules.margin_loss import (
     CosineEmbeddingLoss,
@@ -186,6 +192,8 @@ from clgrad.nn.modules.transformer import (
 )
 
 __all__ = [
+    # Bases that programs derive from or ask for.
+    "_BatchNorm", "_ConvNd", "_DropoutNd", "_InstanceNorm", "_Loss", "_NormBase", "_WeightedLoss",
     "AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "AdaptiveLogSoftmaxWithLoss", "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d", "AdaptiveMaxPool3d", "AlphaDropout", "AvgPool1d", "AvgPool2d", "AvgPool3d", "BCELoss",
     "BCEWithLogitsLoss", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "Bilinear", "CELU", "CTCLoss", "ChannelShuffle",
