@@ -33,5 +33,7 @@ def plan(device: Device, kind: dtype, out: dtype, rows: int, n: int, m: int, sha
                                                    "INDEX": "long" if wide else "int"}, "PPP" + letter * 8)
     chunk, local = (CHUNK, 1) if device.is_cpu else (1, GROUP)
     items = -(-total // chunk)
-    bound = Bound(kernel, (-(-items // local) * local,), (local,), 3, letter * 3, (total, chunk, n, m, 0 if shared else n))
-    return Plan(device, bound, (total * max(n, 1).bit_length(), total * (kind.itemsize + out.itemsize)))
+    cost = (16 * total * max(n, 1).bit_length(), total * (kind.itemsize + out.itemsize))
+    bound = Bound(kernel, (-(-items // local) * local,), (local,), 3, letter * 3,
+                  (total, chunk, n, m, 0 if shared else n), cost)
+    return Plan(device, bound, cost)

@@ -34,8 +34,10 @@ class Plan:
 class _Programs:
     """The macros of one dtype, order and index width, and launches of their kernels."""
 
-    def __init__(self, device: Device, file: str, kind: dtype, descending: bool, wide: bool):
+    def __init__(self, device: Device, file: str, kind: dtype, descending: bool, elements: int):
+        wide = 2 * elements >= 1 << 31
         self.device, self.file, self.index = device, file, "l" if wide else "i"
+        self.cost = (256 * elements, elements * (2 * kind.itemsize + 8))  # of a launch; most are shares of a sort
         self.pair_bytes = 16 if kind.itemsize == 8 else 8
         self.macros = {
             "RAW": _RAW[kind.itemsize], "BITS": 8 * kind.itemsize, "KEY": "ulong" if kind.itemsize == 8 else "uint",
@@ -48,9 +50,9 @@ class _Programs:
         varying, constants = varying.replace("N", self.index), constants.replace("N", self.index)
         kernel = self.device.kernel(self.file, name, self.macros, "P" * buffers + varying + constants)
         if self.device.is_cpu:
-            return Bound(kernel, work, (1,) * len(work), buffers, varying, values)
+            return Bound(kernel, work, (1,) * len(work), buffers, varying, values, self.cost)
         rounded = (-(-work[0] // LOCAL) * LOCAL, *work[1:])
-        return Bound(kernel, rounded, (LOCAL, *(1 for _ in work[1:])), buffers, varying, values)
+        return Bound(kernel, rounded, (LOCAL, *(1 for _ in work[1:])), buffers, varying, values, self.cost)
 
 
 def plan(device: Device, kind: dtype, outer: int, n: int, inner: int, descending: bool) -> Plan:
@@ -58,7 +60,7 @@ def plan(device: Device, kind: dtype, outer: int, n: int, inner: int, descending
     if n >= 1 << 32:
         raise RuntimeError(f"sort: a dimension of {n} elements is too large; at most 2^32 - 1 can be sorted")
     rows = outer * inner
-    programs = _Programs(device, "sort.cl", kind, descending, 2 * rows * n >= 1 << 31)
+    programs = _Programs(device, "sort.cl", kind, descending, rows * n)
     cost = (rows * n, rows * n * (2 * kind.itemsize + 8))
     if not device.is_cpu:
         return _merge_plan(programs, rows, n, inner, cost)
@@ -125,7 +127,7 @@ def topk_plan(device: Device, kind: dtype, outer: int, n: int, inner: int, k: in
     if n >= 1 << 32:
         raise RuntimeError(f"topk: a dimension of {n} elements is too large; at most 2^32 - 1 can be searched")
     rows = outer * inner
-    programs = _Programs(device, "topk.cl", kind, largest, 2 * rows * n >= 1 << 31)
+    programs = _Programs(device, "topk.cl", kind, largest, rows * n)
     cost = (rows * n, rows * n * kind.itemsize)
     if not device.is_cpu:
         return _topk_blocks_plan(programs, rows, n, inner, k, cost)

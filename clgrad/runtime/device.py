@@ -75,21 +75,8 @@ class Device:
             found = self._kernels.setdefault(key, Kernel(file, name, macros, signature, prelude))
         return found
 
-    def launch(self, kernel: Kernel, global_size: tuple[int, ...], local_size: tuple[int, ...], args: tuple) -> None:
-        """Enqueues a kernel and returns at once. Every computation of clgrad passes here or through :meth:`run`."""
-        handle = kernel.on(self.lane)
-        try:
-            with self.lock:
-                handle.set_args(*args)
-                event = self._latest = self.lane.enqueue(handle, global_size, local_size)
-                self.clock.submitted += 1
-        except cl.Error as error:
-            raise self.explain(error, f"launching {kernel.name} over {global_size} in {local_size}") from error
-        if self.recorder is not None:
-            self.recorder(kernel, event)
-
     def run(self, bound: Bound, buffers: tuple, varying: tuple) -> None:
-        """Like :meth:`launch`, for a bound kernel: the way of the operators that run most often."""
+        """Enqueues a launch and returns at once, a small one when it is over. Every computation of clgrad passes here."""
         try:
             with self.lock:
                 here = bound.small and self.here is not None and (self._latest is None or self._finished())

@@ -67,20 +67,10 @@ class Lane:
 class Kernel:
     """A kernel of a source file with its macros. It is built for a lane when it is first launched there."""
 
-    __slots__ = ("file", "name", "macros", "prelude", "signature", "_made")
+    __slots__ = ("file", "name", "macros", "prelude", "signature")
 
     def __init__(self, file: str, name: str, macros: Mapping[str, object], signature: str, prelude: str):
         self.file, self.name, self.macros, self.signature, self.prelude = file, name, dict(macros), signature, prelude
-        self._made: dict[Lane, Any] = {}
-
-    def on(self, lane: Lane) -> Any:
-        """The OpenCL kernel for a lane; ``set_args`` takes all arguments."""
-        found = self._made.get(lane)
-        if found is None:
-            found = self.make(lane)
-            found.set_scalar_arg_dtypes([SCALARS[letter] for letter in self.signature])
-            self._made[lane] = found
-        return found
 
     def make(self, lane: Lane) -> Any:
         """A new OpenCL kernel, whose arguments nobody else sets; BuildError where the source does not compile."""
@@ -95,19 +85,19 @@ class Bound:
 
     The arguments are buffers first, then the *varying* scalars (offsets, then numbers; ``varying`` gives their
     signature letters), then the constants. ``cost`` is (floating-point operations, bytes moved): what a core does
-    sooner than a thread wakes up is *small* and may run in the caller's thread. Without it a launch is large.
+    sooner than a thread wakes up is *small* and may run in the caller's thread.
     """
 
     __slots__ = ("kernel", "global_size", "local_size", "buffers", "packers", "floats", "constants", "small", "_lanes")
 
     def __init__(self, kernel: Kernel, global_size: tuple[int, ...], local_size: tuple[int, ...], buffers: int,
-                 varying: str, constants: tuple, cost: tuple[int, int] | None = None):
+                 varying: str, constants: tuple, cost: tuple[int, int]):
         self.kernel, self.global_size, self.local_size, self.buffers = kernel, global_size, local_size, buffers
         # Where the floating-point numbers begin: a zero among them is always set again, as -0.0 equals 0.0.
         self.floats = next((n for n, letter in enumerate(varying) if letter in "fd"), None)
         self.packers = [_PACKERS[letter] for letter in varying]
         self.constants = constants
-        self.small = cost is not None and cost[0] / FLOPS_PER_NS + cost[1] / BYTES_PER_NS < SMALL_NS
+        self.small = cost[0] / FLOPS_PER_NS + cost[1] / BYTES_PER_NS < SMALL_NS
         self._lanes: dict[Lane, Arguments] = {}
 
     def on(self, lane: Lane) -> Arguments:

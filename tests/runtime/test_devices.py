@@ -11,6 +11,7 @@ import pytest
 
 import clgrad
 from clgrad.errors import BuildError, NoDeviceError
+from clgrad.runtime import Bound
 from tests.runtime.scripts import run
 
 # ``clgrad.runtime.devices`` is also a function's name.
@@ -186,18 +187,21 @@ def test_a_child_of_a_process_that_only_listed_devices_gets_an_error():
     assert done.stdout.strip() == "7"
 
 
+def run_once(device, kernel):
+    device.run(Bound(kernel, (1,), (1,), 1, "", (), (0, 0)), (device.allocate(4).buffer,), ())
+
+
 def test_a_build_error_shows_file_macros_and_log():
     device = clgrad.device("cpu").compute
     with pytest.raises(BuildError) as caught:
-        device.launch(device.kernel("elementwise.cl", "nothing", {"ODD_MACRO": 17}, "P", prelude="this is not C;"),
-                      (1,), (1,), ())
+        run_once(device, device.kernel("elementwise.cl", "nothing", {"ODD_MACRO": 17}, "P", prelude="this is not C;"))
     text = str(caught.value)
     assert "elementwise.cl does not compile" in text
     assert "ODD_MACRO=17" in text
     assert "this is not C;" in text
     assert "error" in text.lower().split("log:")[1]
     with pytest.raises(BuildError, match="not found"):
-        device.launch(device.kernel("no_such_file.cl", "f", {}, "P"), (1,), (1,), ())
+        run_once(device, device.kernel("no_such_file.cl", "f", {}, "P"))
     assert (clgrad.ones(2) + 1).tolist() == [2, 2]
 
 
