@@ -63,12 +63,11 @@ def test_layouts(name, layout, rng):
     assert [t.tolist() for t in tensors] == before, "an input was changed"
 
 
-@pytest.mark.parametrize("name", FLOATING)
+# The next number depends on the dtype: test_next_after.
+@pytest.mark.parametrize("name", [name for name in FLOATING if name != "nextafter"])
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_floating_dtypes(name, dtype, rng):
     tensors = [clgrad.tensor(draw(rng, i, SHAPE)).to(getattr(clgrad, dtype)) for i in FLOATING[name][1]]
-    if name == "nextafter":
-        pytest.skip("the next number depends on the dtype: test_next_after")
     result = call(name, tensors)
     expected = reference(name, [np.array(t.tolist()) for t in tensors])
     kind = "bool" if ROWS[name].kind == "bool" else dtype
@@ -113,13 +112,11 @@ def test_first_derivative(name, rng):
     assert gradcheck(lambda *t: call(name, t), operands(name, rng, (2, 4)), eps=1e-6, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", DIFFERENTIABLE)
+# Where the derivative is zero everywhere there is no second one to compare.
+@pytest.mark.parametrize("name", [name for name in DIFFERENTIABLE if any(
+    formula.text != "zeros_like(g)" for formula in ROWS[name].derivatives.values())])
 def test_second_derivative(name, rng):
-    row = ROWS[name]
-    inputs = operands(name, rng, (8,))
-    if all(formula.text == "zeros_like(g)" for formula in row.derivatives.values()):
-        pytest.skip("the derivative is zero everywhere: there is no second one to compare")
-    assert gradgradcheck(lambda *t: call(name, t), inputs, eps=1e-6, atol=1e-4)
+    assert gradgradcheck(lambda *t: call(name, t), operands(name, rng, (8,)), eps=1e-6, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", [n for n, r in ROWS.items() if r.in_place and r.public and n in FLOATING
