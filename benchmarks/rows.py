@@ -1,4 +1,4 @@
-"""The work that is measured: pointwise, sums, softmax, products, convolutions, pooling, training steps."""
+"""The work that is measured: pointwise, sums, softmax, products, pooling, training steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import norms, places, sequences
+from benchmarks import convolutions, norms, places, sequences
 from benchmarks.measure import Row, tensors, values
 
 
@@ -95,38 +95,6 @@ def _product(library: Any, left: tuple, right: tuple, flip: bool = False) -> Cal
     return (lambda: a.t() @ b) if flip else (lambda: a @ b)
 
 
-# (input channels, output channels, kernel, size of the image, stride, padding)
-LENET = [(1, 6, 5, 32, 1, 0), (6, 16, 5, 14, 1, 0)]
-RESNET20 = [(3, 16, 3, 32, 1, 1), (16, 16, 3, 32, 1, 1), (16, 32, 3, 32, 2, 1), (32, 32, 3, 16, 1, 1),
-            (32, 64, 3, 16, 2, 1), (64, 64, 3, 8, 1, 1)]
-
-
-def convolutions() -> Iterator[Row]:
-    """Forward and backward of LeNet's and ResNet-20's layers."""
-    for network, layers, batches in (("LeNet", LENET, (4, 128)), ("ResNet-20", RESNET20, (32,))):
-        for inputs, outputs, kernel, size, stride, padding in layers:
-            side = (size + 2 * padding - kernel) // stride + 1
-            for batch in batches:
-                flops = 2.0 * batch * outputs * side * side * inputs * kernel * kernel
-                shapes = ((batch, inputs, size, size), (outputs, inputs, kernel, kernel), (outputs,))
-                label = f"{network} {inputs}->{outputs} {kernel}x{kernel} at {size}x{size}/{stride} batch {batch}"
-                yield Row("conv2d", f"forward {label}", _convolution(shapes, stride, padding, False), flops=flops)
-                yield Row("conv2d", f"backward {label}", _convolution(shapes, stride, padding, True), flops=2 * flops,
-                          tolerance=1e-3)
-
-
-def _convolution(shapes: tuple, stride: int, padding: int, backward: bool) -> Callable:
-    def build(library: Any) -> Callable:
-        x, w, bias = tensors(library, *shapes, requires_grad=backward)
-        convolve = library.nn.functional.conv2d
-        if not backward:
-            return lambda: convolve(x, w, bias, stride, padding)
-        y = convolve(x, w, bias, stride, padding)
-        seed = library.tensor(values(*y.shape))
-        return lambda: library.autograd.grad(y, (x, w, bias), seed, retain_graph=True)
-    return build
-
-
 def pools() -> Iterator[Row]:
     """LeNet's pooling and a larger one, with gradients."""
     for shape in ((4, 6, 28, 28), (128, 6, 28, 28), (32, 64, 56, 56)):
@@ -149,6 +117,34 @@ def lenet(library: Any) -> Any:
     return nn.Sequential(nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(),
                          nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(),
                          nn.Linear(84, 10))
+
+
+def resnet20(library: Any) -> Any:
+    """The residual network of 20 layers for CIFAR-10 (He et al. 2015, 4.2), with 1x1 convolutions as shortcuts."""
+    nn = library.nn
+
+    class Block(nn.Module):
+        """Two 3x3 convolutions and the shortcut around them."""
+
+        def __init__(self, inputs: int, outputs: int, stride: int):
+            super().__init__()
+            self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+            self.norm1 = nn.BatchNorm2d(outputs)
+            self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+            self.norm2 = nn.BatchNorm2d(outputs)
+            same = inputs == outputs
+            self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.relu = nn.ReLU()
+
+        def forward(self, x: Any) -> Any:
+            """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+            y = self.relu(self.norm1(self.conv1(x)))
+            return self.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
+
+    blocks = [Block(inputs if first else outputs, outputs, stride if first else 1)
+              for inputs, outputs, stride in ((16, 16, 1), (16, 32, 2), (32, 64, 2)) for first in (True, False, False)]
+    return nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), *blocks,
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
 def mlp(library: Any) -> Any:
@@ -184,6 +180,7 @@ def training() -> Iterator[Row]:
     """Whole steps: zero_grad, forward, loss, backward, SGD with momentum."""
     for batch in (4, 32, 128):
         yield Row("training", f"LeNet step batch {batch}", _training(lenet, (batch, 1, 32, 32)))
+    yield Row("training", "ResNet-20 step batch 32", _training(resnet20, (32, 3, 32, 32)), flops=6.0 * 32 * 40.8e6)
     yield Row("training", "MLP 784-1024-1024-10 step batch 128", _training(mlp, (128, 784)),
               flops=6.0 * 128 * (784 * 1024 + 1024 * 1024 + 1024 * 10))
 
@@ -242,7 +239,6 @@ def sorts() -> Iterator[Row]:
 
 
 GROUPS = {"pointwise": pointwise, "sum": reductions, "sort": sorts, "softmax": softmaxes, "gemm": products,
-          "conv2d": convolutions,
           "pool": pools, "training": training, "optimizer": optimizers,
           "loading": loading,
-          **norms.GROUPS, **places.GROUPS, **sequences.GROUPS}
+          **convolutions.GROUPS, **norms.GROUPS, **places.GROUPS, **sequences.GROUPS}
