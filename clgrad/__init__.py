@@ -130,7 +130,7 @@ _ABSENT = {
 
 # What an operator does not need is imported when it is first asked for: ``import clgrad`` stays fast.
 _LATER = frozenset({
-    "accelerator", "amp", "backends", "compiler", "cpu", "distributions", "func", "hub", "jit", "linalg", "mps",
+    "_C", "accelerator", "amp", "backends", "compiler", "cpu", "distributions", "func", "hub", "jit", "linalg", "mps",
     "multiprocessing", "nn", "optim", "overrides", "profiler", "safetensors", "signal", "special", "testing", "types",
     "utils", "vision", "xpu",
 })

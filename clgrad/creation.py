@@ -27,7 +27,8 @@ from clgrad.from_data import (
     to_dlpack,
 )
 from clgrad.ops import copying
-from clgrad.ops.registry import FUNCTIONS, METHODS, operator
+from clgrad.ops.interception import intercepted
+from clgrad.ops.registry import FUNCTIONS, operator, publish
 from clgrad.shapes import Shape, as_shape
 
 
@@ -191,7 +192,7 @@ def _new(make: Any) -> Any:
 
 for _name, _make in {"new_empty": empty, "new_zeros": zeros, "new_ones": ones, "new_full": full,
                      "new_empty_strided": empty_strided}.items():
-    METHODS[_name] = _new(_make)
+    publish(_new(_make), _name, function=False)
 
 
 @operator("new_tensor", function=False)
@@ -248,7 +249,7 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, **
     """Like :func:`arange` with the end included. Deprecated, as in PyTorch."""
     warnings.warn("torch.range is deprecated and will be removed in a future release because its behavior is "
                   "inconsistent with Python's range builtin. Instead, use torch.arange, which produces values in "
-                  "[start, end).", UserWarning, stacklevel=2)
+                  "[start, end).", UserWarning, stacklevel=3)
     if end is None:
         raise TypeError("range() missing required argument 'end'")
     options = _options(kwargs)
@@ -313,6 +314,6 @@ def scalar_tensor(s: Any, **kwargs: Any) -> Any:
 
 
 FUNCTIONS.update(arange=arange, zeros=zeros)
-CREATORS = {f.__name__: f for f in (tensor, as_tensor, asarray, from_numpy, frombuffer, from_file, from_dlpack, to_dlpack,
-                                    empty, zeros, ones, full, empty_strided, empty_permuted, arange, range, linspace,
-                                    logspace, eye, scalar_tensor)}
+CREATORS = {f.__name__: intercepted(f, f.__name__) for f in (
+    tensor, as_tensor, asarray, from_numpy, frombuffer, from_file, from_dlpack, to_dlpack, empty, zeros, ones, full,
+    empty_strided, empty_permuted, arange, range, linspace, logspace, eye, scalar_tensor)}

@@ -140,7 +140,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     if isinstance(data, TensorBase):
         warnings.warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
                       "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
-                      UserWarning, stacklevel=2)
+                      UserWarning, stacklevel=3)
         return checked(copying.to(data.detach(), place, kind, copy=True), requires_grad)
     if not isinstance(data, (np.ndarray, np.generic)):
         check_range(array, kind)
@@ -202,7 +202,7 @@ def from_numpy(ndarray: np.ndarray) -> Any:
     if not ndarray.flags.writeable:
         warnings.warn("The given NumPy array is not writable, and tensors do not support non-writable memory: it is "
                       "copied. Copy the array or make it writable before converting it to a tensor.", UserWarning,
-                      stacklevel=2)
+                      stacklevel=3)
         ndarray = ndarray.copy()
     return _over_array(ndarray, dtypes.from_numpy(ndarray.dtype))
 
@@ -252,7 +252,7 @@ def frombuffer(buffer: Any, *, dtype: Dtype, count: int = -1, offset: int = 0, r
     array = np.frombuffer(buffer, dtype.numpy, count, offset)
     if not array.flags.writeable:
         warnings.warn("The given buffer is not writable, and tensors do not support non-writable memory: it is copied.",
-                      UserWarning, stacklevel=2)
+                      UserWarning, stacklevel=3)
         array = array.copy()
     return checked(_over_array(array, dtype), requires_grad)
 

@@ -9,6 +9,7 @@ from typing import Any
 from clgrad.autograd import engine
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Node, RemovableHandle, TensorBase, current_node, edge_of, wrap
+from clgrad.ops.registry import FUNCTIONS
 
 
 def _is_leaf(tensor: Any) -> bool:
@@ -181,7 +182,7 @@ class History(TensorBase):
         """The same memory and history as an instance of a subclass of Tensor."""
         if not (isinstance(cls, type) and issubclass(cls, TensorBase)):
             raise TypeError(f"as_subclass(): argument 'cls' must be a subclass of Tensor, got {cls!r}")
-        alias = self.view_as(self)
+        alias = FUNCTIONS["alias"](self)
         made: Any = object.__new__(cls)
         made.__dict__.update(alias.__dict__)
         return made

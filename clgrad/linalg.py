@@ -20,6 +20,7 @@ from clgrad.ops.factorization import (
 from clgrad.ops.factorization import linalg_cholesky as cholesky
 from clgrad.ops.factorization import linalg_lu as lu
 from clgrad.ops.factorization import linalg_qr as qr
+from clgrad.ops.interception import intercepted
 from clgrad.ops.linalg import matmul
 from clgrad.ops.norms import cond, matrix_norm, vector_norm
 from clgrad.ops.norms import linalg_norm as norm
@@ -51,3 +52,7 @@ def vander(x: Any, *, N: int | None = None) -> Any:
         raise RuntimeError("N must be greater than 1.")
     vector = x if x.ndim else x.reshape(1)
     return vandermonde(vector, vector.shape[-1] if N is None else N)
+
+
+for _name in __all__[1:]:
+    globals()[_name] = intercepted(globals()[_name], f"linalg_{_name}")

@@ -93,9 +93,14 @@ def _rows(values: np.ndarray, indent: int, format: _Format, shorten: bool) -> st
     return "[" + ("," + "\n" * (values.ndim - 1) + " " * (indent + 1)).join(parts) + "]"
 
 
+_PLAIN = ("Tensor", "Buffer")  # the classes whose text begins with ``tensor``
+
+
 def tensor_text(x: Any) -> str:
     """The text of ``repr``."""
-    own, prefix = x.layout, "Parameter containing:\ntensor(" if type(x).__name__ == "Parameter" else "tensor("
+    own, name = x.layout, type(x).__name__
+    prefix = "Parameter containing:\ntensor(" if name == "Parameter" else "tensor(" if name in _PLAIN else f"{name}("
+    indent = len(prefix.rpartition("\n")[2])
     suffixes = []
     if own.device.type != "cpu":
         suffixes.append(f"device='{own.device}'")
@@ -110,7 +115,7 @@ def tensor_text(x: Any) -> str:
         if own.dtype is dtypes.bfloat16:
             values = dtypes.bfloat16_to_float32(values)
         shorten = own.numel > options["threshold"]
-        body = _rows(values, 7, _Format(_shown(values) if shorten else values), shorten)
+        body = _rows(values, indent, _Format(_shown(values) if shorten else values), shorten)
         if own.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool):
             suffixes.append(f"dtype={own.dtype}")
     node = x.grad_fn
@@ -122,8 +127,8 @@ def tensor_text(x: Any) -> str:
     last = len(text) - text.rfind("\n") - 1
     for suffix in suffixes:
         if last + len(suffix) + 2 > options["linewidth"]:
-            text += ",\n" + " " * 7 + suffix
-            last = 7 + len(suffix)
+            text += ",\n" + " " * indent + suffix
+            last = indent + len(suffix)
         else:
             text += ", " + suffix
             last += len(suffix) + 2

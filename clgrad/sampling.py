@@ -7,6 +7,7 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.creation import empty, place_of
 from clgrad.ops import random
+from clgrad.ops.interception import intercepted
 from clgrad.ops.registry import FUNCTIONS, operator
 
 
@@ -97,4 +98,4 @@ def _like(input: Any, kwargs: dict) -> dict:
     return kwargs
 
 
-CREATORS = {f.__name__: f for f in (rand, randn, randint, randperm)}
+CREATORS = {f.__name__: intercepted(f, f.__name__) for f in (rand, randn, randint, randperm)}

@@ -8,6 +8,7 @@ tensor([0., 0.])
 from collections.abc import Callable as _Callable
 from typing import Any as _Any
 
+from clgrad.ops.interception import intercepted as _intercepted
 from clgrad.ops.registry import FUNCTIONS as _FUNCTIONS
 
 
@@ -29,5 +30,5 @@ _RENAMED = {"expit": "sigmoid", "gammainc": "igamma", "gammaincc": "igammac", "g
             "ndtr": "_ndtr", "ndtri": "_ndtri", "zeta": "_zeta"}
 __all__ = sorted([*_SAME, *_RENAMED])
 
-globals().update({name: _named(name, name) for name in _SAME})
-globals().update({name: _named(name, existing) for name, existing in _RENAMED.items()})
+globals().update({name: _intercepted(_named(name, existing), f"special_{name}")
+                  for name, existing in {**{name: name for name in _SAME}, **_RENAMED}.items()})

@@ -10,6 +10,7 @@ import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
+from clgrad.autograd.listening import switch, without_classes
 from clgrad.conversion import TYPE_NAMES as TYPE_NAMES
 from clgrad.conversion import Conversion
 from clgrad.creation import place_of
@@ -18,6 +19,7 @@ from clgrad.formats import contiguous_format, has_format, preserve_format
 from clgrad.history import History
 from clgrad.host import HostAccess
 from clgrad.ops import copying, indexing
+from clgrad.ops.interception import dispatch, intercepted, overrides, watch_class
 from clgrad.ops.registry import FUNCTIONS, METHODS
 from clgrad.printing import tensor_text
 from clgrad.runtime import device
@@ -35,9 +37,10 @@ def _operator_method(name: str) -> Callable:
 
     def method(self: Any, other: Any) -> Any:
         if not isinstance(other, (TensorBase, int, float, np.generic)):
-            if not isinstance(other, np.ndarray):
+            if isinstance(other, np.ndarray):
+                other = FUNCTIONS["tensor"](other, device=self.device)
+            elif not overrides(type(other)):
                 return NotImplemented
-            other = FUNCTIONS["tensor"](other, device=self.device)
         return function(self, other)
     return method
 
@@ -61,11 +64,34 @@ def _in_place_method(name: str) -> Callable:
     return method
 
 
+# Methods and properties that no operator of the registry is behind, and whose calls can be listened to all the same.
+_LISTENED = ("__getitem__", "__setitem__", "__len__", "__bool__", "__float__", "__int__", "__contains__", "__repr__",
+             "__deepcopy__", "item", "tolist", "numpy", "size", "stride", "dim", "ndimension", "numel", "nelement",
+             "element_size", "is_contiguous", "is_floating_point", "cpu", "cuda", "type", "type_as", "set_", "new",
+             "backward", "requires_grad_", "retain_grad", "register_hook", "detach_", "as_subclass", "share_memory_",
+             "apply_", "map_", "float", "double", "half", "bfloat16", "int", "long", "short", "char", "byte", "bool")
+_LISTENED_PROPERTIES = ("T", "mT", "H", "mH", "data")
+
+
+def _listened_property(cls: type, name: str) -> property:
+    plain = getattr(cls, name)
+
+    def read(self: Any) -> Any:
+        return dispatch(made.__get__, name, plain.fget, (self,), {}) if switch.on else plain.fget(self)
+    read.operator_name = name  # type: ignore[attr-defined]
+    made = property(read, plain.fset, plain.fdel, plain.__doc__)
+    return made
+
+
 def with_operators(cls: type) -> type:
     """Gives the class a method for each operator of the registry, and Python's operators."""
     for name, function in METHODS.items():
         if not hasattr(cls, name):
             setattr(cls, name, function)
+    for name in _LISTENED:
+        setattr(cls, name, intercepted(getattr(cls, name), name))
+    for name in _LISTENED_PROPERTIES:
+        setattr(cls, name, _listened_property(cls, name))
     for dunder, name in _OPERATORS.items():
         if name in FUNCTIONS:
             setattr(cls, f"__{dunder}__", _operator_method(name))
@@ -91,6 +117,19 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
             plain, made = made, object.__new__(cls)
             made.__dict__.update(plain.__dict__)
         return made
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        watch_class(cls)
+
+    @classmethod
+    def __torch_function__(cls, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        """Calls ``func`` and gives its tensors this subclass; NotImplemented where an argument has a class beside it."""
+        if not all(issubclass(cls, kind) for kind in types):
+            return NotImplemented
+        with without_classes():
+            result = func(*args, **(kwargs or {}))
+            return _as_class(result, cls)
 
     @staticmethod
     def _from_arguments(args: tuple, kind: dtype, place: Any) -> Any:
@@ -301,6 +340,18 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         extra = {n: v for n, v in self.__dict__.items() if n not in _OWN}
         return _unpickled, (type(self), data, own.dtype.name, str(self.device), self._requires_grad, extra,
                             tuple(own.shape), strides)
+
+
+def _as_class(result: Any, cls: type) -> Any:
+    """The tensors of a result, also in tuples and lists, as instances of a subclass."""
+    if cls is Tensor:
+        return result
+    if isinstance(result, Tensor):
+        return result if isinstance(result, cls) else result.as_subclass(cls)
+    if isinstance(result, (tuple, list)):
+        parts = [_as_class(part, cls) for part in result]
+        return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
+    return result
 
 
 _OWN = frozenset({"memory", "offset", "layout", "_requires_grad", "_grad_fn", "_output_nr", "_grad", "_hooks", "_view",

@@ -9,6 +9,7 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.creation import arange, empty, ones
 from clgrad.from_data import checked, kind_of
+from clgrad.ops.interception import intercepted
 from clgrad.ops.registry import FUNCTIONS
 
 
@@ -80,7 +81,7 @@ def _hann(n: Any, length: int) -> Any:
     return cosine_sum(n, length, (0.5, 0.5))
 
 
-CREATORS = {name: _window(name, shape, **defaults) for name, shape, defaults in (
+CREATORS = {name: intercepted(_window(name, shape, **defaults), name) for name, shape, defaults in (
     ("bartlett_window", bartlett_shape, {}),
     ("blackman_window", _blackman, {}),
     ("hamming_window", _hamming, {"alpha": 0.54, "beta": 0.46}),

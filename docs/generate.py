@@ -39,7 +39,9 @@ Forms: **f** a function `clgrad.<name>`, **m** a method of Tensor, **i** in plac
 * `tensor.layout` is equal to `clgrad.strided`, but is an object of its own: compare with `==`.
 * `as_strided_scatter` has zero as the gradient of the elements that were replaced; PyTorch lets it pass through there.
 * Where an operator is composed of others its node in the graph may have the name of the last of them; gradients are
-  PyTorch's. Results of operators on subclasses of Tensor are plain tensors: `__torch_function__` is not looked for.
+  PyTorch's.
+* `__torch_function__` is told of properties only where they give tensors (`T`, `data`, ...), and of functions and methods of
+  one name as one object: `clgrad.add` is `clgrad.Tensor.add`.
 * `clgrad.func.vmap` calls the function for each entry and stacks what it returns; `jacfwd` and `jvp` use backward passes.
 * `set_num_threads`, `use_deterministic_algorithms`, `backends.cudnn.*` and similar switches are kept and have no effect:
   results are deterministic always, and threads are the OpenCL driver's.

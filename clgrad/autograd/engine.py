@@ -14,6 +14,7 @@ from typing import Any
 
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import AccumulateGrad, GradientEdge, Node, TensorBase, edge_of
+from clgrad.autograd.listening import unseen
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
@@ -117,6 +118,7 @@ def _batched(outputs: Any, inputs: list, grad_outputs: Any, retain: bool | None,
     return tuple(stacked)
 
 
+@unseen
 def _roots(tensors: Any, grads: Any) -> tuple[list, list]:
     tensors = list(tensors) if isinstance(tensors, (tuple, list)) and not isinstance(tensors, GradientEdge) else [tensors]
     grads = list(grads) if isinstance(grads, (tuple, list)) else [grads] * len(tensors) if grads is None else [grads]
@@ -169,6 +171,7 @@ def _needed(starts: Sequence[Node], targets: set[Node]) -> set[Node]:
     return needed
 
 
+@unseen
 def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | None) -> list:
     """Runs the nodes. Where ``inputs`` are given their gradients are returned, and no leaf's is touched."""
     captured: dict[tuple[Node, int], list[int]] = {}

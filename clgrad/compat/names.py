@@ -46,7 +46,6 @@ MISSING = {
     "torch.fx": "clgrad has no torch.fx: programs are run as they are, there is no tracer of graphs",
     "torch.export": "clgrad has no torch.export: there is no tracer of graphs",
     "torch._inductor": "clgrad has no torch._inductor: kernels are compiled from OpenCL C as they are needed",
-    "torch._C": "clgrad has no torch._C: there is no C++ library underneath",
     "torch.ao": "clgrad has no torch.ao: there is no quantization",
     "torch.quantization": "clgrad has no torch.quantization",
     "torch.sparse": "clgrad has no torch.sparse: tensors are strided",

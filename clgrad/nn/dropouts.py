@@ -51,7 +51,7 @@ def _channels(rank: int) -> Any:
                                    "dropout1d exists to provide channel-wise dropout on inputs with 1 spatial "
                                    "dimension, a channel dimension, and an optional batch dimension.")
             warnings.warn(f"{name}: Received a {input.ndim}-D input to {name}, which is deprecated and will result in "
-                          f"an error in a future release; expected {unbatched} or {batched} dimensions.", stacklevel=2)
+                          f"an error in a future release; expected {unbatched} or {batched} dimensions.", stacklevel=3)
         # A plane set without its batch (c, h, w) is taken for a batch of lines, as PyTorch takes it.
         lead = 1 if input.ndim == unbatched and rank != 2 else 2
         return feature_dropout(input, p, training, inplace, lead)

@@ -115,12 +115,12 @@ from clgrad.nn.pools import (
     max_unpool3d,
 )
 from clgrad.ops.attention import scaled_dot_product_attention
-from clgrad.ops.autocast import NAMES, autocasting
 from clgrad.ops.convolution import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from clgrad.ops.convolution3d import conv3d, conv_tbc, conv_transpose3d
 from clgrad.ops.distances import cosine_similarity, length, pairwise_distance, pdist
 from clgrad.ops.embedding import embedding, embedding_bag, one_hot
 from clgrad.ops.grid_sampling import affine_grid, grid_sample
+from clgrad.ops.interception import intercepted
 from clgrad.ops.interpolation import interpolate, upsample, upsample_bilinear, upsample_nearest
 from clgrad.ops.normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from clgrad.ops.padding import pad
@@ -193,5 +193,6 @@ def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float 
     return input / (mean * alpha + k).pow(beta)
 
 
-# Functions that are no operators and have a place on autocast's lists.
-globals().update({name: autocasting(name, globals()[name]) for name in __all__ if name in NAMES})
+# Calls of functions that are written in terms of operators are listened to as calls of one operator.
+for _name in __all__:
+    globals()[_name] = intercepted(globals()[_name], _name, __name__)

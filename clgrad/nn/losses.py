@@ -19,7 +19,7 @@ def reduction_of(size_average: bool | None, reduce: bool | None, reduction: str)
         return reduction
     found = "none" if reduce is False else "sum" if size_average is False else "mean"
     warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{found}' instead.",
-                  stacklevel=3)
+                  stacklevel=4)
     return found
 
 
@@ -40,7 +40,7 @@ def _paired(name: str, input: Any, target: Any, weight: Any = None) -> None:
     if input.layout.shape != target.layout.shape:
         warnings.warn(f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) in "
                       f"{name}. This will likely lead to incorrect results due to broadcasting. Please ensure they "
-                      "have the same size.", stacklevel=3)
+                      "have the same size.", stacklevel=4)
 
 
 def _weighted(values: Any, weight: Any, reduction: str) -> Any:
@@ -155,7 +155,7 @@ def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bo
         warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the support size."
                       "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
                       "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
-                      stacklevel=2)
+                      stacklevel=3)
     return reduced(values, reduction)
 
 

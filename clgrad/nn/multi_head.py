@@ -23,7 +23,7 @@ def float_mask(mask: Any, name: str, kind: Any, other: Any = None, other_name: s
         raise AssertionError(f"only bool and floating types of {name} are supported, got {mask.dtype}")
     if other is not None and other.dtype is not mask.dtype:
         warnings.warn(f"Support for mismatched {name} and {other_name} is deprecated. Use same type for both instead.",
-                      stacklevel=3)
+                      stacklevel=4)
     if floating:
         return mask
     return FUNCTIONS["where"](mask, mask.new_tensor(-math.inf, dtype=kind), mask.new_tensor(0.0, dtype=kind))

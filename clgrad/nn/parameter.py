@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad.creation import empty
+from clgrad.ops.interception import disabled_torch_function
 from clgrad.tensor import Tensor
 
 
@@ -32,6 +33,8 @@ class Parameter(Tensor):
     tensor([1., 1.], requires_grad=True)
     """
 
+    __torch_function__ = staticmethod(disabled_torch_function)  # type: ignore[assignment]
+
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
         if data is None:
             data = empty(0)
@@ -51,6 +54,7 @@ class Buffer(Tensor):
     """
 
     persistent = True
+    __torch_function__ = staticmethod(disabled_torch_function)  # type: ignore[assignment]
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
         if data is None:
@@ -65,6 +69,7 @@ class _Uninitialized(Tensor):
     """A tensor whose shape is not known yet: it has a dtype and a device, and waits for :meth:`materialize`."""
 
     cls_to_become: type
+    __torch_function__ = staticmethod(disabled_torch_function)  # type: ignore[assignment]
 
     @property
     def shape(self) -> Any:

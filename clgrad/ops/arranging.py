@@ -11,7 +11,7 @@ from clgrad.formats import contiguous_format
 from clgrad.ops.composed import alias_view
 from clgrad.ops.copying import cat, empty, flip, stack
 from clgrad.ops.output import store
-from clgrad.ops.registry import FUNCTIONS, METHODS, operator
+from clgrad.ops.registry import FUNCTIONS, METHODS, operator, publish
 from clgrad.ops.views import chunk, expand, reshape, split, tensor_split, transpose
 from clgrad.shapes import normalize_dim
 
@@ -300,7 +300,7 @@ def _view_in_place(name: str) -> None:
         return _become(x, view(x, *args, **kwargs))
     form.__name__ = form.__qualname__ = f"{name}_"
     form.__doc__ = f":func:`{name}` of this very tensor: its shape changes, its memory does not."
-    METHODS[f"{name}_"] = form
+    publish(form, f"{name}_", function=False)
 
 
 for _name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims", "as_strided"):

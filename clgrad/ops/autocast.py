@@ -7,13 +7,12 @@ take float32. float64 operands stay as they are, and so do operands on other typ
 
 from __future__ import annotations
 
-import functools
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
+from clgrad.autograd.listening import switch
 
 LOWER = frozenset((
     "matmul", "mm", "bmm", "mv", "addmm", "addmv", "addr", "addbmm", "baddbmm", "chain_matmul", "linear", "bilinear",
@@ -62,6 +61,7 @@ def set_enabled(device_type: str, enabled: bool) -> None:
     """Switches autocast on or off for a type of device."""
     state.enabled[kind_of_device(device_type)] = enabled
     state.active = any(state.enabled.values())
+    switch.set(("autocast", threading.get_ident()), state.active)
 
 
 def _converted(value: Any, kind: str, wanted: Any) -> Any:
@@ -82,15 +82,9 @@ def converted(args: tuple, kwargs: dict, kind: str, wanted: Any) -> tuple[tuple,
             {name: _converted(v, kind, wanted) for name, v in kwargs.items()})
 
 
-def autocasting(name: str, function: Callable) -> Callable:
-    """The function with its operands converted while autocast is on; itself where no list has its name."""
-    if name not in NAMES or hasattr(function, "autocasts"):
-        return function
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if not state.active:
-            return function(*args, **kwargs)
+def cast(name: str, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    """The arguments of an operator as autocast wants them; as they are where no list has its name."""
+    if name in NAMES:
         for kind, enabled in state.enabled.items():
             if not enabled:
                 continue
@@ -98,6 +92,4 @@ def autocasting(name: str, function: Callable) -> Callable:
                 args, kwargs = converted(args, kwargs, kind, state.dtypes[kind])
             elif name in FLOAT32[kind]:
                 args, kwargs = converted(args, kwargs, kind, dtypes.float32)
-        return function(*args, **kwargs)
-    wrapper.autocasts = True  # type: ignore[attr-defined]
-    return wrapper
+    return args, kwargs

@@ -10,7 +10,7 @@ from clgrad.autograd.graph import TensorBase, check_in_place, mark_changed, need
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, full
 from clgrad.ops.output import add_in_place, store
-from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, alias, operator
+from clgrad.ops.registry import FUNCTIONS, REGISTRY, alias, operator, publish
 from clgrad.ops.views import make_view
 from clgrad.shapes import Size, is_dense
 from clgrad.shapes import broadcast_shapes as _broadcast_shapes
@@ -39,7 +39,7 @@ def _refuse_masks(other: Any) -> None:
 
 def _scaled(name: str, sign: int) -> None:
     """add and sub with PyTorch's ``alpha``: input + alpha * other."""
-    plain, plain_in_place = FUNCTIONS[name], FUNCTIONS[f"{name}_"]
+    plain, plain_in_place = FUNCTIONS[name].__wrapped__, FUNCTIONS[f"{name}_"].__wrapped__  # type: ignore[attr-defined]
     row = ROWS["_add_scaled"]
 
     def function(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
@@ -55,7 +55,7 @@ def _scaled(name: str, sign: int) -> None:
         return pointwise.call_in_place(row, (input, other), (sign * alpha,))
     for made, made_name in ((function, name), (in_place, f"{name}_")):
         made.__name__, made.__doc__ = made_name, FUNCTIONS[made_name].__doc__
-        FUNCTIONS[made_name] = METHODS[made_name] = made
+        publish(made, made_name)
 
 
 _scaled("add", 1)
@@ -219,7 +219,12 @@ def polygamma(n: int, input: Any, *, out: Any = None) -> Any:
     return pointwise.call(ROWS["_polygamma"], (input,), (n,), out)
 
 
-METHODS["polygamma"] = lambda x, n: polygamma(n, x)
+def _polygamma_method(x: Any, n: int) -> Any:
+    """The ``n``-th derivative of the digamma function."""
+    return polygamma(n, x)
+
+
+publish(_polygamma_method, "polygamma", function=False)
 add_in_place("logit", "nan_to_num", "polygamma")
 
 

@@ -12,7 +12,7 @@ from clgrad.dtypes import dtype
 from clgrad.formats import contiguous_format, format_strides, has_format, preserve_format
 from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops import pointwise
-from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, operator
+from clgrad.ops.registry import FUNCTIONS, REGISTRY, operator, publish
 from clgrad.runtime import canonical, device, filled_storage, host_storage, new_storage, result_storage
 from clgrad.shapes import Shape, broadcast_shapes, contiguous_strides, extent, is_dense, normalize_dim
 
@@ -211,7 +211,7 @@ def is_dtype(value: Any) -> bool:
     return isinstance(value, dtype) or value in (float, int, bool)
 
 
-METHODS["to"] = to
+publish(to, "to", function=False)
 
 
 @operator("cat", "concat", "concatenate", method=False)

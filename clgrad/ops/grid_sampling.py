@@ -171,7 +171,7 @@ def grid_sample(input: Any, grid: Any, mode: str = "bilinear", padding_mode: str
 def _explicit(name: str, align_corners: bool | None) -> bool:
     if align_corners is None:
         warnings.warn(f"{name}: align_corners is False by default since 1.3.0. Please specify align_corners=True if the old "
-                      "behavior is desired.", stacklevel=3)
+                      "behavior is desired.", stacklevel=4)
     return bool(align_corners)
 
 

@@ -20,7 +20,7 @@ from clgrad.layout import Layout
 from clgrad.ops.copying import cast, full
 from clgrad.ops.masks import Marked, masked_fill_, selected
 from clgrad.ops.places import Places, add, check_range, put, read, spread
-from clgrad.ops.registry import FUNCTIONS, METHODS
+from clgrad.ops.registry import FUNCTIONS
 from clgrad.ops.registry import operator as register
 from clgrad.ops.views import select, slice_view, unsqueeze
 from clgrad.shapes import Shape, broadcast_shapes
@@ -308,9 +308,9 @@ def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool 
     return _index_put(input, indices, values, accumulate, False)
 
 
+@register("index_put_")
 def index_put_(input: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:
     """:func:`index_put` in place."""
     return _index_put(input, indices, values, accumulate, True)
 
 
-METHODS["index_put_"] = FUNCTIONS["index_put_"] = index_put_

@@ -13,7 +13,7 @@ from clgrad.ops.copying import empty, full
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.output import store
 from clgrad.ops.places import Places, put, sums
-from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, operator
+from clgrad.ops.registry import FUNCTIONS, REGISTRY, operator, publish
 from clgrad.ops.scattering import in_place_form
 from clgrad.shapes import broadcast_shapes
 
@@ -153,7 +153,7 @@ def _where_method(self: Any, condition: Any, other: Any) -> Any:
     return where(condition, self, other)
 
 
-METHODS["where"] = _where_method
+publish(_where_method, "where", function=False)
 
 
 @operator("masked_select")
@@ -184,6 +184,7 @@ def _flat_places(name: str, index: Any) -> Places:
     return Places(name, index.layout.shape, (None,), (0,), (index,), unique=True)
 
 
+@operator("masked_fill_")
 def masked_fill_(x: Any, mask: Any, value: Any) -> Any:
     """The elements where the mask, broadcast to ``x``, holds replaced by a number or a 0-d tensor."""
     return pointwise.call_in_place(REGISTRY.pointwise["_masked_fill"], (x, mask, _filling(x, mask, value)))
@@ -203,7 +204,6 @@ def _filling(x: Any, mask: Any, value: Any) -> Any:
     return value if kind.is_floating_point else bool(value) if kind is dtypes.bool else int(value)
 
 
-METHODS["masked_fill_"] = FUNCTIONS["masked_fill_"] = masked_fill_
 
 
 @operator("masked_fill")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import needs_graph
-from clgrad.ops.registry import METHODS
+from clgrad.ops.registry import METHODS, publish
 
 
 def store(name: str, result: Any, out: Any) -> Any:
@@ -43,7 +43,7 @@ def check_cast(name: str, result: dtypes.dtype, target: dtypes.dtype) -> None:
 def add_in_place(*names: str) -> None:
     """Gives compositions their in-place methods: ``x.name_(...)`` becomes ``x.copy_(name(x, ...))``."""
     for name in names:
-        METHODS[f"{name}_"] = _in_place(name, METHODS[name])
+        publish(_in_place(name, METHODS[name]), f"{name}_", function=False)
 
 
 def _in_place(name: str, function: Callable) -> Callable:

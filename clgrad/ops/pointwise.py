@@ -14,8 +14,7 @@ from clgrad.dtypes import dtype
 from clgrad.kernels import elementwise
 from clgrad.layout import Layout, layout
 from clgrad.ops import table  # noqa: F401  (fills the registry)
-from clgrad.ops.autocast import autocasting
-from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, Pointwise
+from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise, publish
 from clgrad.runtime import Device, result_storage, settle
 from clgrad.shapes import Shape, broadcast_shapes, broadcast_strides, is_dense
 
@@ -475,10 +474,9 @@ def _publish(op: Pointwise) -> None:
         forms[f"{op.name}_"] = _make_in_place(op)
     for name, form in forms.items():
         form.__name__ = form.__qualname__ = name
+        form.__module__ = "clgrad"  # where pickle finds it
         form.__doc__ = describe(op, name)
-        form = FUNCTIONS[name] = autocasting(name, form)
-        if op.public:
-            METHODS[name] = form
+        publish(form, name, method=op.public)
 
 
 def describe(op: Pointwise, name: str) -> str:

@@ -23,7 +23,7 @@ from clgrad.kernels import recurrent as kernels
 from clgrad.ops.copying import empty, from_array, full
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.linalg import linear
-from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.ops.registry import FUNCTIONS, operator, publish
 
 State = tuple  # (hidden,) or, of an LSTM, (hidden, cell)
 
@@ -284,7 +284,7 @@ def _plain(kind: str, name: str) -> None:
         return output, last[0]
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"(output, hidden) of recurrent layers of kind {kind}; arguments as those of ``lstm``."
-    FUNCTIONS[name] = function
+    publish(function, name, method=False)
 
 
 for _kind, _name in {"GRU": "gru", "RNN_TANH": "rnn_tanh", "RNN_RELU": "rnn_relu"}.items():
@@ -320,7 +320,7 @@ def _plain_cell(kind: str, name: str) -> None:
         return _cell(kind, input, (hx,), Weights(w_ih, w_hh, b_ih, b_hh))[0]
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"The hidden state (n, hidden) after one step of kind {kind}: input (n, features)."
-    FUNCTIONS[name] = function
+    publish(function, name, method=False)
 
 
 for _kind, _name in {"GRU": "gru_cell", "RNN_TANH": "rnn_tanh_cell", "RNN_RELU": "rnn_relu_cell"}.items():

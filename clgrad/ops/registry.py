@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from clgrad.ops.autocast import autocasting
+from clgrad.ops.autocast import NAMES
 from clgrad.ops.formula import Formula
+from clgrad.ops.interception import intercepted
 
 NONDIFF = "not differentiable"
 
@@ -54,18 +55,25 @@ def register(row: Pointwise) -> None:
 
 
 def operator(*names: str, method: bool = True, function: bool = True) -> Callable[[F], F]:
-    """Registers a function under its own name and the given ones, as ``clgrad.<name>`` and as a method of Tensor."""
+    """Registers a function under its own name and the given ones, as ``clgrad.<name>`` and as a method of Tensor.
+
+    What is registered, and returned, is the form whose calls can be listened to: see :mod:`clgrad.ops.interception`.
+    """
     def decorate(f: F) -> F:
         given = names or (f.__name__.rstrip("_"),)
-        for name in given:
-            f = autocasting(name, f)  # type: ignore[assignment]
+        made: F = intercepted(f, next((name for name in given if name in NAMES), given[0]))  # type: ignore[assignment]
         for name in given:
             if function:
-                FUNCTIONS[name] = f
+                FUNCTIONS[name] = made
             if method:
-                METHODS[name] = f
-        return f
+                METHODS[name] = made
+        return made
     return decorate
+
+
+def publish(made: Callable, name: str, *, method: bool = True, function: bool = True) -> None:
+    """Registers a function that was made for a name; see :func:`operator`."""
+    operator(name, method=method, function=function)(made)
 
 
 def alias(new: str, existing: str, *, method: bool = True) -> None:

@@ -13,7 +13,7 @@ from clgrad.ops.copying import full
 from clgrad.ops.gathering import check_gather, check_vector, taken
 from clgrad.ops.output import store
 from clgrad.ops.places import Places, add, as_index, changed, check_range, combine, out_of_range, put, read
-from clgrad.ops.registry import FUNCTIONS, METHODS, operator
+from clgrad.ops.registry import FUNCTIONS, operator, publish
 from clgrad.ops.views import diagonal, select, slice_view
 from clgrad.shapes import normalize_dim
 
@@ -34,8 +34,8 @@ def in_place_form(name: str) -> Callable[[Callable], Callable]:
         listed = [p for p in shown.parameters.values() if p.name != "in_place"]
         plain.__signature__ = shown.replace(parameters=[  # type: ignore[attr-defined]
             *listed, Parameter("out", Parameter.KEYWORD_ONLY, default=None, annotation="Any")])
-        FUNCTIONS[name] = METHODS[name] = plain
-        FUNCTIONS[f"{name}_"] = METHODS[f"{name}_"] = method
+        publish(plain, name)
+        publish(method, f"{name}_")
         return function
     return decorate
 

@@ -1,0 +1,105 @@
+"""Whether anybody wants to know of calls of operators, and what a thread has said about it.
+
+What listens is told of calls in :mod:`clgrad.ops.interception`.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable)
+
+
+class Switch:
+    """``on`` while there is a reason to look at calls more closely: a mode, autocast, a class that overrides, a profiler.
+
+    It is the one flag that every call of a public operator tests.
+    """
+
+    __slots__ = ("on", "_reasons", "_lock")
+
+    def __init__(self) -> None:
+        self.on = False
+        self._reasons: set[Hashable] = set()
+        self._lock = threading.Lock()
+
+    def set(self, reason: Hashable, wanted: bool) -> None:
+        """Adds a reason, or takes it away."""
+        with self._lock:
+            (self._reasons.add if wanted else self._reasons.discard)(reason)
+            self.on = bool(self._reasons)
+
+    def has(self, reason: Hashable) -> bool:
+        """Whether a reason is there."""
+        return reason in self._reasons
+
+
+class Thread(threading.local):
+    """What a thread has said: its modes, the innermost last, and whom not to ask at the moment."""
+
+    def __init__(self) -> None:
+        self.modes: list[Any] = []
+        self.disabled = False  # neither modes nor classes are asked
+        self.classes_disabled = False  # classes are not asked
+
+
+switch = Switch()
+thread = Thread()
+
+
+def push_mode(mode: Any) -> None:
+    """Makes a mode the innermost one of this thread."""
+    thread.modes.append(mode)
+    switch.set(("mode", threading.get_ident()), True)
+
+
+def pop_mode() -> Any:
+    """Takes away the innermost mode of this thread."""
+    found = thread.modes.pop()
+    switch.set(("mode", threading.get_ident()), bool(thread.modes))
+    return found
+
+
+@contextmanager
+def without_innermost_mode() -> Iterator[Any]:
+    """A region in which the innermost mode is not asked; gives that mode."""
+    mode = thread.modes.pop()
+    try:
+        yield mode
+    finally:
+        thread.modes.append(mode)
+
+
+@contextmanager
+def without_classes() -> Iterator[None]:
+    """A region in which classes with a ``__torch_function__`` are not asked."""
+    before, thread.classes_disabled = thread.classes_disabled, True
+    try:
+        yield
+    finally:
+        thread.classes_disabled = before
+
+
+@contextmanager
+def without_overrides() -> Iterator[None]:
+    """A region in which neither modes nor classes are asked."""
+    before, thread.disabled = thread.disabled, True
+    try:
+        yield
+    finally:
+        thread.disabled = before
+
+
+def unseen(function: F) -> F:
+    """The function, whose own calls of operators modes and classes are not asked about."""
+    @functools.wraps(function)
+    def inside(*args: Any, **kwargs: Any) -> Any:
+        if not switch.on:
+            return function(*args, **kwargs)
+        with without_overrides():
+            return function(*args, **kwargs)
+    return inside  # type: ignore[return-value]
