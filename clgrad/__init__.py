@@ -150,6 +150,8 @@ def __getattr__(name: str) -> _Any:
         return _import_module(f"clgrad.{name}")
     if name in _LATER_NAMES:
         return getattr(_import_module(f"clgrad.{_LATER_NAMES[name]}"), name)
+    if name in _FUNCTIONS:  # operators that PyTorch has under a private name, such as ``_foreach_add``
+        return _FUNCTIONS[name]
     if name in _ABSENT:
         raise AttributeError(f"module 'clgrad' has no attribute '{name}': {_ABSENT[name]}")
     raise AttributeError(f"module 'clgrad' has no attribute '{name}'")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.autograd.graph import attach, needs_graph, wrap
+from clgrad.autograd.graph import TensorBase, attach, check_in_place, needs_graph, wrap
 from clgrad.layout import layout
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, full
 from clgrad.ops.output import add_in_place, store
 from clgrad.ops.registry import FUNCTIONS, operator
-from clgrad.ops.views import diagonal
+from clgrad.ops.views import as_strided, diagonal
 from clgrad.shapes import normalize_dim
 
 
@@ -100,6 +100,30 @@ def trace(input: Any) -> Any:
     if input.layout.ndim != 2:
         raise RuntimeError("trace: expected a matrix")
     return input.diagonal().sum()
+
+
+@operator("fill_diagonal_", function=False)
+def fill_diagonal_(x: Any, fill_value: Any, wrap: bool = False) -> Any:
+    """The main diagonal replaced by one number; ``wrap`` begins it anew below the square of a tall matrix.
+
+    Raises:
+        RuntimeError: less than two dimensions, or more than two that differ in size.
+    """
+    shape = x.layout.shape
+    if len(shape) < 2:
+        raise RuntimeError("fill_diagonal_: dimensions must be larger than 1")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise RuntimeError(f"fill_diagonal_: all dimensions of input must be of equal length, got {list(shape)}")
+    if isinstance(fill_value, TensorBase) and fill_value.layout.ndim:
+        raise TypeError("fill_diagonal_(): argument 'fill_value' must be Number, not Tensor")
+    check_in_place(x, needs_graph(x))
+    rows, columns = shape[0], shape[-1]
+    if not rows or not columns:
+        return x
+    for start in range(0, rows if wrap and len(shape) == 2 else 1, columns + 1):
+        block = x.narrow(0, start, rows - start)
+        as_strided(block, (min(rows - start, columns),), (sum(x.layout.strides),), block.offset).fill_(fill_value)
+    return x
 
 
 @operator("block_diag", method=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,9 @@ from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, cur
 from clgrad.dtypes import dtype
 from clgrad.kernels import elementwise
 from clgrad.layout import Layout, layout
-from clgrad.ops import table  # noqa: F401  (fills the registry)
+from clgrad.ops.node_names import OVERLOADS, node_name
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise, publish
+from clgrad.ops.table import TENSOR_FIRST, TENSORS_ONLY
 from clgrad.runtime import Device, result_storage, settle
 from clgrad.shapes import Shape, broadcast_shapes, broadcast_strides, is_dense
 
@@ -227,7 +229,7 @@ class _Rule:
                 # Functions take tensors, and comparisons of numbers would give no mask: 2 ** x, x ** 4.
                 operands.update({n: values["g"].new_tensor(operands[n]) for n in op.tensors
                                  if n in operands and not isinstance(operands[n], TensorBase)})
-            return formula.evaluate(FUNCTIONS, operands)
+            return formula.evaluate(_FORMULA_FUNCTIONS, operands)
         row = self.row
         return run(row, tuple([values[n] for n in row.tensors]),
                    tuple([values[n] for n in row.parameters]) if row.parameters else ())
@@ -251,7 +253,7 @@ class _Recipe:
         for name, need in zip(names, needed, strict=True):
             if need and name not in op.derivatives:
                 raise NotImplementedError(f"the derivative for '{name}' of '{op.name}' is not implemented")
-        self.name = _OVERLOADS.get((op.name, tensors)) or node_name(op.name)
+        self.name = OVERLOADS.get((op.name, tensors)) or node_name(op.name)
         self.rules = [_rule(op, name) if need else None for name, need in zip(names, needed, strict=True)]
         wanted = {n for rule in self.rules if rule for n in rule.formula.names}
         self.kept = [n for n, name in enumerate(names) if tensors[n] and name in wanted]
@@ -297,21 +299,6 @@ def _before_change(x: Any) -> Any:
     if x._requires_grad:
         copy._requires_grad, copy._grad_fn, copy._output_nr = True, current_node(x), x._output_nr
     return copy
-
-
-_NODES = {"square": "Pow", "_cube": "Pow", "_add_scaled": "Add", "_div_floor": "Div", "_div_trunc": "Div",
-          "_clamp": "ClampBackward1"}
-# Of operators whose overloads have names of their own: which operands are tensors.
-_OVERLOADS: dict[tuple[str, tuple[bool, ...]], str] = {
-    ("pow", (True, True)): "PowBackward1", ("pow", (False, True)): "PowBackward2",
-              ("sub", (False, True)): "RsubBackward1", ("div", (False, True)): "MulBackward0"}
-
-
-def node_name(name: str) -> str:
-    """PyTorch's spelling of an operator in its node's name: ``leaky_relu`` is ``LeakyRelu``."""
-    if name in _NODES:
-        return _NODES[name]
-    return "".join(part.capitalize() for part in name.strip("_").split("_"))
 
 
 # The functions.
@@ -423,12 +410,15 @@ def _make_unary(op: Pointwise) -> Callable:
     return unary
 
 
-def _make_binary(op: Pointwise) -> Callable:
+def _make_binary(op: Pointwise, tensor_first: bool, tensors_only: bool) -> Callable:
     plans = op.plans
     differentiable = bool(op.derivatives)
 
     def binary(input: Any, other: Any, *, out: Any = None) -> Any:
         left, right = isinstance(input, TensorBase), isinstance(other, TensorBase)
+        if (tensor_first and not left) or (tensors_only and not right):
+            name, wrong = ("other", other) if left else ("input", input)
+            raise TypeError(f"{op.name}(): argument '{name}' must be Tensor, not {type(wrong).__name__}")
         prepared = None
         if out is None and (left or right):
             # A plan is there only for operands that passed the checks of the general call.
@@ -462,11 +452,18 @@ def _make_in_place(op: Pointwise) -> Callable:
     return in_place
 
 
+# The functions that formulas call: as the public ones, but every operand may be a number.
+_LENIENT: dict[str, Callable] = {}
+_FORMULA_FUNCTIONS = ChainMap(_LENIENT, FUNCTIONS)
+
+
 def _publish(op: Pointwise) -> None:
     if not op.parameters and len(op.tensors) == 1:
         function = _make_unary(op)
     elif not op.parameters and len(op.tensors) == 2:
-        function = _make_binary(op)
+        function = _make_binary(op, op.name in TENSOR_FIRST, op.name in TENSORS_ONLY)
+        if op.name in TENSOR_FIRST:
+            _LENIENT[op.name] = _make_binary(op, False, False)
     else:
         function = _make_general(op)
     forms = {op.name: function}

@@ -12,8 +12,8 @@ from clgrad.dtypes import dtype
 from clgrad.kernels import reduce
 from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops.copying import blank, cast, empty
+from clgrad.ops.node_names import node_name
 from clgrad.ops.output import named_result, store
-from clgrad.ops.pointwise import node_name
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.runtime import settle
 from clgrad.shapes import Shape, normalize_dim, normalize_dims

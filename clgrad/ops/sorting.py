@@ -10,8 +10,8 @@ from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
 from clgrad.kernels import sort as kernels
 from clgrad.ops.copying import empty
 from clgrad.ops.execute import check_device, execute
+from clgrad.ops.node_names import node_name
 from clgrad.ops.output import named_result, store
-from clgrad.ops.pointwise import node_name
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import normalize_dim
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from clgrad.autograd.graph import TensorBase
 from clgrad.dtypes import dtype as Dtype
-from clgrad.dtypes import get_default_dtype
+from clgrad.dtypes import get_default_dtype, uint8
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import normalize_dim
@@ -54,6 +54,65 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
         ahead, behind = x.narrow(axis, min(1, size), size), x.narrow(axis, 0, size)
         x = ahead.logical_xor(behind) if x.layout.dtype.category == 0 else ahead - behind
     return store("diff", x, out)
+
+
+@operator("gradient", method=False)
+def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> tuple:
+    """The slopes of samples along each dimension, by central differences inside and one-sided ones at the ends.
+
+    Args:
+        spacing: the step, one for each dimension of ``dim``, or a list of vectors with the samples' places.
+        dim: a dimension or several; all by default.
+        edge_order: 1 or 2, the order of the differences at the ends.
+
+    >>> import clgrad
+    >>> clgrad.gradient(clgrad.tensor([1., 2., 4., 8.]))
+    (tensor([1.0000, 1.5000, 3.0000, 4.0000]),)
+    """
+    own = input.layout
+    if own.dtype is uint8:
+        raise RuntimeError("torch.gradient: uint8 dtype is not supported")
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    spacing = 1 if spacing is None else spacing
+    listed = isinstance(spacing, (list, tuple))
+    dims = list(range(own.ndim)) if dim is None else [dim] if isinstance(dim, int) else list(dim)
+    if dim is None and listed and len(spacing) == 1 and own.ndim != 1 and not isinstance(spacing[0], TensorBase):
+        raise RuntimeError(f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length {own.ndim}, "
+                           "but got a list of length 1")
+    axes = [normalize_dim(d, own.ndim) for d in dims]
+    steps = list(spacing) if listed else [spacing] * len(axes)
+    if len(steps) != len(axes):
+        raise RuntimeError(f"torch.gradient expected spacing to be unspecified, a scalar, or a list with an element for each "
+                           f"of the {len(axes)} dimensions, but got a list of length {len(steps)}")
+    for axis, step in zip(axes, steps, strict=True):
+        if own.shape[axis] <= edge_order:
+            raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
+        if isinstance(step, TensorBase) and step.layout.shape != (own.shape[axis],):
+            raise RuntimeError("torch.gradient expected each element of spacing to have one place for each of the "
+                               f"{own.shape[axis]} samples of dimension {axis}, but got shape {list(step.layout.shape)}")
+    return tuple([_slopes(input, axis, step, edge_order) for axis, step in zip(axes, steps, strict=True)])
+
+
+def _slopes(x: Any, axis: int, step: Any, edge_order: int) -> Any:
+    """The slopes along one dimension, whose samples are ``step`` apart or at the places ``step``."""
+    size = x.layout.shape[axis]
+    shape = [-1 if a == axis else 1 for a in range(x.layout.ndim)]
+    gaps = diff(step).view(shape) if isinstance(step, TensorBase) else step
+    slopes = diff(x, dim=axis) / gaps
+
+    def at(values: Any, start: int, count: int) -> Any:
+        return values.narrow(axis, start, count) if isinstance(values, TensorBase) else values
+    behind, ahead = at(slopes, 0, size - 2), at(slopes, 1, size - 2)
+    left, right = at(gaps, 0, size - 2), at(gaps, 1, size - 2)
+    # Each of the two slopes weighs as much as the other one's interval is long.
+    inside = (behind * right + ahead * left) / (left + right)
+    first, last = at(slopes, 0, 1), at(slopes, size - 2, 1)
+    if edge_order == 2:
+        first = first + (first - at(slopes, 1, 1)) * (at(gaps, 0, 1) / (at(gaps, 0, 1) + at(gaps, 1, 1)))
+        near, beyond = at(gaps, size - 2, 1), at(gaps, size - 3, 1)
+        last = last + (last - at(slopes, size - 3, 1)) * (near / (near + beyond))
+    return FUNCTIONS["cat"]([first, inside, last], axis)
 
 
 def _panels(name: str, y: Any, x: Any, dx: Any, dim: int) -> tuple[Any, int]:

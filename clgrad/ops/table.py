@@ -19,6 +19,12 @@ _ROOT_HALF = 0.7071067811865476
 _LN2 = 0.6931471805599453
 _LN10 = 2.302585092994046
 
+# Operators whose operands have to be tensors; those whose first has to be one. (Formulas may use numbers everywhere.)
+TENSORS_ONLY = frozenset({"atan2", "fmax", "fmin", "gcd", "heaviside", "hypot", "igamma", "igammac", "lcm", "ldexp",
+                           "logaddexp", "logaddexp2", "logical_and", "logical_or", "logical_xor", "maximum", "minimum",
+                           "nextafter"})
+TENSOR_FIRST = TENSORS_ONLY | {"clamp_max", "clamp_min", "copysign", "eq", "fmod", "ge", "gt", "le", "lt", "ne"}
+
 
 def row(name: str, operands: str, value: str, nondiff: str | None = None, *, kind: str = "same",
         integers: str | None = None, in_place: bool = True, **derivatives: str) -> None:
