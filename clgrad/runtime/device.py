@@ -55,6 +55,7 @@ class Device:
         self.recorder: Callable[[Kernel, Any], None] | None = None
         self._kernels: dict[tuple, Kernel] = {}
         self._faults: dict[str, tuple[Block, np.ndarray]] = {}
+        self._suspects: set[str] = set()  # faults that launches since the last look may have set
         self._retired: list[Any] = []
         self._retired_bytes = 0
         _open.add(self)
@@ -128,6 +129,7 @@ class Device:
             if block.host is None:
                 self.upload(block, word)
             found = self._faults[message] = (block, word)
+        self._suspects.add(message)
         return found[0].buffer
 
     def idle(self) -> bool:
@@ -142,9 +144,11 @@ class Device:
             self._raise_faults()
 
     def _raise_faults(self) -> None:
-        for message, (block, word) in list(self._faults.items()):
+        for message in list(self._faults if self.shared_memory else self._suspects):
+            self._suspects.discard(message)
+            block, word = self._faults[message]
             if block.host is None:
-                self.download(block, word)
+                self._copy_back(block, word, 0)
             if word[0]:
                 word[0] = 0
                 if block.host is None:
@@ -166,7 +170,12 @@ class Device:
             cl.enqueue_copy(self.lane.queue, block.buffer, host, is_blocking=True)
 
     def download(self, block: Block, host: np.ndarray, byte_offset: int = 0) -> None:
-        """Copies bytes of a block to the host, after everything that was enqueued before."""
+        """Copies bytes of a block to the host, after everything that was enqueued before; IndexError as of a wait."""
+        self._copy_back(block, host, byte_offset)
+        if self._suspects:
+            self._raise_faults()
+
+    def _copy_back(self, block: Block, host: np.ndarray, byte_offset: int) -> None:
         with self.lock:
             cl.enqueue_copy(self.lane.queue, host, block.buffer, src_offset=byte_offset, is_blocking=True)
             self.clock.completed = self.clock.submitted

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from clgrad.runtime import Device
+from clgrad.runtime import Device, default_device
 from clgrad.runtime.devices import _discover
 
 _opened: dict[bool, Device] = {}
@@ -12,8 +12,9 @@ _opened: dict[bool, Device] = {}
 
 def _device(is_cpu: bool) -> Device:
     if is_cpu not in _opened:
-        handle, limits, companion = _discover()[0]
-        _opened[is_cpu] = Device(handle, 0, replace(limits, is_cpu=is_cpu, unified=is_cpu), companion)
+        number = default_device().compute.index
+        handle, limits, companion = _discover()[number]
+        _opened[is_cpu] = Device(handle, number, replace(limits, is_cpu=is_cpu, unified=is_cpu), companion)
     return _opened[is_cpu]
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import clgrad
 from clgrad.autograd import gradcheck, gradgradcheck
 from tests.compare import assert_same, assert_same_error
+from tests.runtime.scripts import run
 
 SHAPE = (3, 4, 5)
 
@@ -235,3 +236,18 @@ def test_assigning_to_a_leaf_is_refused():
     x = clgrad.zeros(3, requires_grad=True)
     with pytest.raises(RuntimeError, match="leaf"):
         x[[0]] = 1.0
+
+
+def test_reading_a_value_from_memory_of_its_own_tells_of_a_wrong_index():
+    run("""
+    import clgrad
+    x, far = clgrad.ones(4, device="cuda"), clgrad.tensor([9], device="cuda")
+    for read in (lambda y: y.item(), lambda y: y.tolist(), lambda y: y.cpu().numpy()):
+        try:
+            read(x[far + 0] + 1)
+        except IndexError as error:
+            assert "out of bounds" in str(error)
+        else:
+            raise SystemExit("no error")
+    assert (x[far - 8] + 1).item() == 2
+    """, CLGRAD_DISCRETE="1")
