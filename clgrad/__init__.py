@@ -131,7 +131,7 @@ _ABSENT = {
 # What an operator does not need is imported when it is first asked for: ``import clgrad`` stays fast.
 _LATER = frozenset({
     "_C", "accelerator", "amp", "backends", "compiler", "cpu", "distributions", "func", "hub", "jit", "linalg", "mps",
-    "multiprocessing", "nn", "optim", "overrides", "profiler", "safetensors", "signal", "special", "testing", "types",
+    "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "safetensors", "signal", "special", "testing", "types",
     "utils", "vision", "xpu",
 })
 _LATER_NAMES = {

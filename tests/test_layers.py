@@ -26,7 +26,7 @@ FLOORS = [
     ["nn", "optim", "utils", "serialization", "pickles", "cuda", "vision", "multiprocessing",
      "autograd.functional", "func", "random", "settings", "backends", "accelerator", "mps", "xpu", "cpu", "signal",
      "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "objects",
-     "safetensors", "profiler", "_C", "linalg", "special", "amp", "distributions"],
+     "safetensors", "profiler", "_C", "linalg", "special", "amp", "distributions", "onnx"],
     ["", "__main__", "compat"],
 ]
 # Libraries stand side by side: of each other they see the public names only.
