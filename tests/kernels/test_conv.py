@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
 from clgrad import dtypes
-from clgrad.kernels import conv
+from clgrad.kernels import conv, conv_geometry, conv_panels, conv_weights
 
 from .operands import Operand, random_values, tolerance
 
@@ -42,6 +44,15 @@ def reference(x, w, gy, stride, padding, dilation, groups):
     return y, dx, dw
 
 
+def paths(device):
+    """A CPU has two ways of computing any convolution; every shape takes both, whichever is the faster."""
+    for panels in (False, True) if device.is_cpu else (False,):
+        with (mock.patch.object(conv, "many_channels", lambda *_, choice=panels: choice),
+              mock.patch.object(conv_weights, "many_outputs", lambda *_, choice=panels: choice),
+              mock.patch.object(conv_panels, "PANEL_DEPTH", 24)):
+            yield
+
+
 def check(device, dtype, x_shape, w_shape, stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1, activation=None):
     y_size = tuple(conv.output_size(x_shape[2 + a], w_shape[2 + a], stride[a], padding[a], dilation[a]) for a in (0, 1))
     y_shape = (x_shape[0], w_shape[0], *y_size)
@@ -58,20 +69,21 @@ def check(device, dtype, x_shape, w_shape, stride=(1, 1), padding=(0, 0), dilati
             assert result.gaps_untouched()
 
     terms = int(np.prod(w_shape[1:]))
-    compare(conv.forward_plan(device, dtype, *settings), (x, w), [y_shape], [y], [bound_y], terms)
     with_bias = y + bias.values.reshape(1, -1, 1, 1)
     if activation == "relu":
         with_bias = np.maximum(with_bias, 0)
-    compare(conv.forward_plan(device, dtype, *settings, bias=True, activation=activation), (x, w, bias), [y_shape],
-            [with_bias], [bound_y + np.abs(bias.values).reshape(1, -1, 1, 1)], terms)
-    compare(conv.input_gradient_plan(device, dtype, *settings), (gy, w), [x_shape], [dx], [bound_dx], terms)
     x_bias = Operand(device, dtype, x_shape[1:2])
-    compare(conv.input_gradient_plan(device, dtype, *settings, bias=True), (gy, w, x_bias), [x_shape],
-            [dx + x_bias.values.reshape(1, -1, 1, 1)], [bound_dx + 3], terms)
     positions = x_shape[0] * int(np.prod(y_size))
-    compare(conv.weight_gradient_plan(device, dtype, *settings), (x, gy), [w_shape], [dw], [bound_dw], positions)
-    compare(conv.weight_gradient_plan(device, dtype, *settings, bias=True), (x, gy), [w_shape, w_shape[:1]],
-            [dw, gy.values.sum((0, 2, 3))], [bound_dw, np.abs(gy.values).sum((0, 2, 3))], positions)
+    for _ in paths(device):
+        compare(conv.forward_plan(device, dtype, *settings), (x, w), [y_shape], [y], [bound_y], terms)
+        compare(conv.forward_plan(device, dtype, *settings, bias=True, activation=activation), (x, w, bias), [y_shape],
+                [with_bias], [bound_y + np.abs(bias.values).reshape(1, -1, 1, 1)], terms)
+        compare(conv.input_gradient_plan(device, dtype, *settings), (gy, w), [x_shape], [dx], [bound_dx], terms)
+        compare(conv.input_gradient_plan(device, dtype, *settings, bias=True), (gy, w, x_bias), [x_shape],
+                [dx + x_bias.values.reshape(1, -1, 1, 1)], [bound_dx + 3], terms)
+        compare(conv.weight_gradient_plan(device, dtype, *settings), (x, gy), [w_shape], [dw], [bound_dw], positions)
+        compare(conv.weight_gradient_plan(device, dtype, *settings, bias=True), (x, gy), [w_shape, w_shape[:1]],
+                [dw, gy.values.sum((0, 2, 3))], [bound_dw, np.abs(gy.values).sum((0, 2, 3))], positions)
 
 
 CASES = [
@@ -102,6 +114,11 @@ CASES = [
     ((20, 2, 4, 10), (3, 2, 3, 3), (1, 1), (1, 1), (1, 1), 1),
     ((2, 3, 5, 5), (4, 3, 2, 2), (3, 3), (0, 0), (1, 1), 1),
     ((1, 2, 6, 6), (2, 2, 3, 3), (4, 4), (0, 0), (1, 1), 1),
+    ((5, 6, 7, 7), (33, 6, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((2, 20, 9, 9), (28, 20, 2, 2), (2, 2), (0, 0), (1, 1), 1),
+    ((3, 30, 11, 5), (26, 30, 1, 1), (1, 1), (0, 0), (1, 1), 1),
+    ((1, 8, 6, 6), (10, 4, 3, 3), (1, 1), (2, 2), (1, 1), 2),
+    ((1, 3, 9, 10), (4, 3, 3, 5), (1, 1), (3, 4), (2, 1), 1),
 ]
 
 
@@ -132,7 +149,7 @@ def test_empty(device, x_shape, w_shape):
 
 
 def test_wide_indices(device, monkeypatch):
-    monkeypatch.setattr(conv, "WIDE", 0)
+    monkeypatch.setattr(conv_geometry, "WIDE", 0)
     check(device, dtypes.float32, *CASES[0])
     check(device, dtypes.float32, *CASES[5])
 

@@ -1,0 +1,189 @@
+/* Gradients of a convolution's weights and bias as a matrix product, for many outputs; CPUs only.
+ *
+ *                             outputs, NR at a time
+ *                             +--------+--------+----+
+ *   positions of a unit       | panel  | panel  |    |   the gradient of y, transposed: [position][NR]
+ *                             +--------+--------+----+
+ *   +-----------------------+ +--------+--------+----+
+ *   | planes, shifted       | | sums   |        |    |   channel * tap, MR at a time
+ *   +-----------------------+ +--------+--------+----+
+ *
+ * A unit is a block of images by a band of rows. The input of a (channel, tap) pair lies at a constant offset from that
+ * of the position (conv_planes.clh): single elements of it are broadcast, so it needs no copy but the planes'. Each
+ * panel stays in the first-level cache while all pairs pass it. There is nothing to sum over lanes.
+ *
+ * Work-items share the channels, or the units, or both: item = unit range * parts + channel range. With one range of
+ * units the results are finished; else they are partial, and conv_sum of conv_weights.cl adds them up.
+ *
+ * Kernel: conv_weight_panels
+ */
+#include "conv_planes.clh"
+
+#ifndef NV
+#define NV 3 /* vectors in a row of a register tile: MR x NV accumulators fill the registers */
+#endif
+#define NR (NV * VW)
+
+#define STEPS const __global int *positions
+#define STEP(q) ((long)positions[q])
+#define VECTORS 3
+#include "conv_panel_tile.clh"
+#define VECTORS 2
+#include "conv_panel_tile.clh"
+#define VECTORS 1
+#include "conv_panel_tile.clh"
+
+/* Operands and division of labour. A work-item has `channels` of a group from first_channel on. */
+typedef struct {
+  const __global T *x, *y;
+  int bands, band_rows, block_images, first_channel, channels, has_bias;
+  __global int *offsets, *positions; /* of the (channel, tap) pairs, of the unit's positions; in the planes */
+  __global REAL *planes, *panel;
+  __global REAL *sums, *bias_sums; /* [group][panel of outputs][tile of pairs][MR][NR]; [group][panel of outputs][NR] */
+} Summation;
+
+#if VW == 8
+/* VW x VW elements of `from`, whose rows lie `row` apart, as columns of `to`: two rounds of interleaving. */
+static OUTLINED void transpose_block(const __global T *from, int row, __global REAL *to) {
+  V r0 = VLOAD_T(from, 0), r1 = VLOAD_T(from, row), r2 = VLOAD_T(from, 2 * row), r3 = VLOAD_T(from, 3 * row);
+  V r4 = VLOAD_T(from, 4 * row), r5 = VLOAD_T(from, 5 * row), r6 = VLOAD_T(from, 6 * row), r7 = VLOAD_T(from, 7 * row);
+#define HALVES(h, x, y) (V)(x.h, y.h)
+#define LOW_PAIRS(x, y) (V)(x.s0, y.s0, x.s1, y.s1, x.s4, y.s4, x.s5, y.s5)
+#define HIGH_PAIRS(x, y) (V)(x.s2, y.s2, x.s3, y.s3, x.s6, y.s6, x.s7, y.s7)
+#define FIRST(x, y) (V)(x.s01, y.s01, x.s45, y.s45)
+#define SECOND(x, y) (V)(x.s23, y.s23, x.s67, y.s67)
+#define FOUR_COLUMNS(h, at)                                                                             \
+  {                                                                                                     \
+    V t0 = HALVES(h, r0, r4), t1 = HALVES(h, r1, r5), t2 = HALVES(h, r2, r6), t3 = HALVES(h, r3, r7);   \
+    V u0 = LOW_PAIRS(t0, t1), u1 = LOW_PAIRS(t2, t3), u2 = HIGH_PAIRS(t0, t1), u3 = HIGH_PAIRS(t2, t3); \
+    VSTORE(to, (at + 0) * NR, FIRST(u0, u1));                                                           \
+    VSTORE(to, (at + 1) * NR, SECOND(u0, u1));                                                          \
+    VSTORE(to, (at + 2) * NR, FIRST(u2, u3));                                                           \
+    VSTORE(to, (at + 3) * NR, SECOND(u2, u3));                                                          \
+  }
+  FOUR_COLUMNS(lo, 0)
+  FOUR_COLUMNS(hi, 4)
+}
+#endif
+
+/* `count` neighbouring positions of `outputs` channels, a plane apart, as lines of a panel. */
+static OUTLINED void transpose(const __global T *from, int plane, int outputs, int count, __global REAL *to) {
+  int o = 0;
+#if VW == 8
+  for (; o + VW <= outputs; o += VW) {
+    const __global T *rows = from + o * plane;
+    int p = 0;
+    for (; p + VW <= count; p += VW) transpose_block(rows + p, plane, to + p * NR + o);
+    for (; p < count; p++)
+      UNROLL for (int l = 0; l < VW; l++) to[p * NR + o + l] = LOAD_T(rows, l * plane + p);
+  }
+#endif
+  for (; o < NR; o++)
+    for (int p = 0; p < count; p++) to[p * NR + o] = o < outputs ? LOAD_T(from, o * plane + p) : 0;
+}
+
+/* The first output of a panel. The last two share their outputs as two and two vectors, not as three and one. */
+static inline int panel_begin(int panel, int outputs) {
+  int panels = (outputs + NR - 1) / NR, even = panels > 1 && outputs <= (panels - 1) * NR + VW;
+  return panel * NR - (even && panel == panels - 1 ? VW : 0);
+}
+
+/* Adds the product of a panel with all pairs to their sums. */
+static OUTLINED void multiply(const Summation *job, const __global REAL *source, int pairs, int depth, int vectors,
+                              __global REAL *sums, int first) {
+  for (int j = 0; j < pairs; j += MR, sums += MR * NR) {
+    const __global REAL *rows[MR];
+    for (int r = 0; r < MR; r++) rows[r] = source + job->offsets[min(j + r, pairs - 1)];
+    if (vectors == 3) tile_3(rows, job->positions, job->panel, depth, sums, first);
+    else if (vectors == 2) tile_2(rows, job->positions, job->panel, depth, sums, first);
+    else tile_1(rows, job->positions, job->panel, depth, sums, first);
+  }
+}
+
+/* Adds a unit's sums to those of the work-item, or sets them with the `first` unit. */
+static OUTLINED void sum_unit(const Geometry *g, const Summation *job, int unit, int first) {
+  int first_row = unit % job->bands * job->band_rows, height = min(job->band_rows, g->to_h - first_row);
+  int first_image = unit / job->bands * job->block_images, images = min(job->block_images, g->images - first_image);
+  int pairs = job->channels * g->kernel_h * g->kernel_w, tiles = (pairs + MR - 1) / MR;
+  int from_plane = g->from_h * g->from_w, to_plane = g->to_h * g->to_w, panels = (g->outputs + NR - 1) / NR;
+  int x_image = g->in_place ? g->groups * g->channels * from_plane
+                            : job->channels * g->from_step_h * g->from_step_w * g->plane_step;
+  int length = 0;
+  for (int i = 0; i < images; i++)
+    for (int row = 0; row < height; row++)
+      for (int column = 0; column < g->to_w; column++)
+        job->positions[length++] = i * x_image + row * g->row_step + column;
+  for (int group = 0; group < g->groups; group++) {
+    INDEX first_plane = (INDEX)first_image * g->groups + group;
+    const __global T *x = job->x + (first_plane * g->channels + job->first_channel) * from_plane;
+    const __global T *y = job->y + first_plane * g->outputs * to_plane + first_row * g->to_w;
+    const __global REAL *source = job->planes;
+    if (g->in_place) source = (const __global REAL *)(x + first_row * g->from_w);
+    else
+      for (int i = 0; i < images; i++)
+        copy_planes(g, x + (INDEX)i * g->groups * g->channels * from_plane, job->channels, first_row + g->low_h,
+                    job->bands > 1, job->planes + (INDEX)i * x_image);
+    for (int panel = 0; panel < panels; panel++) {
+      int o = panel_begin(panel, g->outputs), index = group * panels + panel;
+      int outputs = panel + 1 < panels ? panel_begin(panel + 1, g->outputs) - o : g->outputs - o;
+      for (int i = 0; i < images; i++)
+        transpose(y + (INDEX)(i * g->groups * g->outputs + o) * to_plane, to_plane, outputs, height * g->to_w,
+                  job->panel + i * height * g->to_w * NR);
+      multiply(job, source, pairs, length, (outputs + VW - 1) / VW, job->sums + (INDEX)index * tiles * MR * NR, first);
+      for (int v = 0; job->has_bias && v < NR; v += VW) {
+        V sum = first ? (V)(0) : VLOAD(job->bias_sums, index * NR + v);
+        for (int q = 0; q < length; q++) sum += VLOAD(job->panel, q * NR + v);
+        VSTORE(job->bias_sums, index * NR + v, sum);
+      }
+    }
+  }
+}
+
+/* The sums in the order of the weights, `row` of them an output; those of the bias behind them. */
+#define FINISH(name, type, store)                                                                                   \
+  static OUTLINED void name(const Geometry *g, const Summation *job, __global type *dw, int row, __global type *db) { \
+    int pairs = job->channels * g->kernel_h * g->kernel_w, tiles = (pairs + MR - 1) / MR;                           \
+    int panels = (g->outputs + NR - 1) / NR;                                                                        \
+    for (int o = 0; o < g->groups * g->outputs; o++) {                                                              \
+      int group = o / g->outputs, output = o % g->outputs, panel = output / NR;                                     \
+      if (panel + 1 < panels && output >= panel_begin(panel + 1, g->outputs)) panel++;                              \
+      int index = group * panels + panel, lane = output - panel_begin(panel, g->outputs);                           \
+      const __global REAL *sums = job->sums + (INDEX)index * tiles * MR * NR + lane;                                \
+      for (int j = 0; j < pairs; j++) store(dw, (INDEX)o * row + j, sums[j * NR]);                                  \
+      if (job->has_bias) store(db, o, job->bias_sums[index * NR + lane]);                                           \
+    }                                                                                                               \
+  }
+#define STORE_REAL(p, i, v) ((p)[i] = (v))
+FINISH(finish, T, STORE_T)
+FINISH(finish_partial, REAL, STORE_REAL)
+
+/* scratch: a slice for each work-item: tables, planes, panel, sums; behind the slices the partial results, for each
+ * range of units the weights and then the biases. */
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv_weight_panels(
+    const __global T *x, const __global T *y, __global T *dw, __global T *db, __global REAL *scratch, INDEX x_offset,
+    INDEX y_offset, INDEX dw_offset, INDEX db_offset, GEOMETRY, PLANES, int units, int units_per_item, INDEX slice,
+    int positions, int planes, int panel, INDEX bias_at, INDEX partial, int bands, int band_rows, int block_images,
+    int parts, int part_channels, int has_bias, int finished) {
+  Geometry g = GATHER_GEOMETRY;
+  int part = get_global_id(0) % parts, range = get_global_id(0) / parts, taps = kernel_h * kernel_w;
+  int first_channel = part * part_channels;
+  INDEX weights = (INDEX)groups * outputs * channels * taps;
+  __global REAL *mine = scratch + (INDEX)get_global_id(0) * slice;
+  Summation job = {x + x_offset, y + y_offset, bands, band_rows, block_images, first_channel,
+                   min(part_channels, channels - first_channel), has_bias && part == 0, (__global int *)mine,
+                   (__global int *)(mine + positions), mine + planes, mine + panel, mine + bias_at, 0};
+  job.bias_sums = job.sums;
+  job.sums += (INDEX)groups * ((outputs + NR - 1) / NR) * NR;
+  for (int j = 0; j < job.channels * taps; j++) job.offsets[j] = step_offset(&g, 0, 0, j / taps, j % taps);
+  for (int j = planes; j < panel; j++) mine[j] = 0;
+  int first_unit = range * units_per_item;
+  for (int unit = first_unit; unit < min(units, first_unit + units_per_item); unit++)
+    sum_unit(&g, &job, unit, unit == first_unit);
+  INDEX at = (INDEX)first_channel * taps;
+  if (finished) {
+    finish(&g, &job, dw + dw_offset + at, channels * taps, db + db_offset);
+    return;
+  }
+  __global REAL *sums = scratch + partial + range * (weights + groups * outputs);
+  finish_partial(&g, &job, sums + at, channels * taps, sums + weights);
+}
