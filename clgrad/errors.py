@@ -25,6 +25,10 @@ class OutOfMemoryError(DeviceError):
     """The device's memory is full, or one allocation is larger than the device allows."""
 
 
+class DeviceLostError(DeviceError):
+    """A device stopped working: a kernel crashed it, it was unplugged, its driver was reset. Its tensors are gone."""
+
+
 class ForkedProcessError(DeviceError):
     """A forked child used OpenCL. Drivers do not survive a fork: use ``spawn`` or ``forkserver``."""
 

@@ -303,7 +303,33 @@ def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
 def mem_get_info(device: Any = None) -> tuple[int, int]:
     """(bytes that the pool may still ask the device for, bytes that the device has)."""
     opened = _compute(device)
-    return opened.limits.memory - opened.pool.in_use, opened.limits.memory
+    return opened.pool.capacity - opened.pool.in_use, opened.limits.memory
+
+
+def set_per_process_memory_fraction(fraction: float, device: Any = None) -> None:
+    """Limits what tensors may hold to a part of a device's memory; beyond it OutOfMemoryError is raised.
+
+    Args:
+        fraction: from 0 to 1.
+        device: a GPU; here ``cpu`` and ``cl:N`` can be limited, too.
+
+    Raises:
+        ValueError: the fraction is not between 0 and 1.
+    """
+    if not isinstance(fraction, (int, float)):
+        raise TypeError("Invalid type for fraction argument, must be `float`")
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"Invalid fraction value: {fraction}. Allowed range: 0~1")
+    _pool(device).fraction = float(fraction)
+
+
+def get_per_process_memory_fraction(device: Any = None) -> float:
+    """The part that :func:`set_per_process_memory_fraction` set; 1 where it was not called."""
+    return _pool(device).fraction
+
+
+def _pool(device: Any) -> Any:
+    return (_Device(device).compute if device is not None else _compute(None)).pool
 
 
 def empty_cache() -> None:

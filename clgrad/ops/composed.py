@@ -37,6 +37,13 @@ def _refuse_masks(other: Any) -> None:
                            "`logical_xor()` operator instead.")
 
 
+def _check_alpha(a: Any, b: Any, alpha: Any) -> None:
+    """RuntimeError for a floating-point factor of integers: it would be cut off."""
+    if isinstance(alpha, float) and not any(
+            t.layout.dtype.is_floating_point if isinstance(t, TensorBase) else isinstance(t, float) for t in (a, b)):
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+
+
 def _scaled(name: str, sign: int) -> None:
     """add and sub with PyTorch's ``alpha``: input + alpha * other."""
     plain, plain_in_place = FUNCTIONS[name].__wrapped__, FUNCTIONS[f"{name}_"].__wrapped__  # type: ignore[attr-defined]
@@ -47,11 +54,13 @@ def _scaled(name: str, sign: int) -> None:
             _refuse_masks(other)
         if alpha == 1:
             return plain(input, other, out=out)
+        _check_alpha(input, other, alpha)
         return pointwise.call(row, (input, other), (sign * alpha,), out)
 
     def in_place(input: Any, other: Any, *, alpha: Any = 1) -> Any:
         if alpha == 1:
             return plain_in_place(input, other)
+        _check_alpha(input, other, alpha)
         return pointwise.call_in_place(row, (input, other), (sign * alpha,))
     for made, made_name in ((function, name), (in_place, f"{name}_")):
         made.__name__, made.__doc__ = made_name, FUNCTIONS[made_name].__doc__
@@ -60,6 +69,13 @@ def _scaled(name: str, sign: int) -> None:
 
 _scaled("add", 1)
 _scaled("sub", -1)
+_bitwise_not, _bitwise_not_in_place = FUNCTIONS["bitwise_not"], FUNCTIONS["bitwise_not_"]
+
+
+def _is_mask(x: Any) -> bool:
+    return isinstance(x, TensorBase) and x.layout.dtype is dtypes.bool
+
+
 _POWERS = {0.5: "sqrt", 1.0: "_copy", 2.0: "square", 3.0: "_cube", -1.0: "reciprocal", -0.5: "rsqrt"}
 _pow = FUNCTIONS["pow"]
 
@@ -68,12 +84,34 @@ _pow = FUNCTIONS["pow"]
 def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     """``input ** exponent``; common exponents have kernels of their own."""
     if (out is None and isinstance(exponent, (int, float)) and isinstance(input, TensorBase)
-            and (name := _POWERS.get(exponent)) and (exponent in (1, 2, 3) or input.layout.dtype.is_floating_point)):
+            and (name := _POWERS.get(exponent)) and not _is_mask(input)
+            and (exponent in (1, 2, 3) or input.layout.dtype.is_floating_point)):
         return pointwise.call(ROWS[name], (input,))
     if isinstance(exponent, int) and exponent < 0 and isinstance(input, TensorBase) and (
             not input.layout.dtype.is_floating_point):
         raise RuntimeError("Integers to negative integer powers are not allowed.")
     return _pow(input, exponent, out=out)
+
+
+_square = FUNCTIONS["square"]
+
+
+@operator("square")
+def square(input: Any, *, out: Any = None) -> Any:
+    """``input * input``; of bool as integers."""
+    return _pow(input, 2, out=out) if _is_mask(input) else _square(input, out=out)
+
+
+@operator("bitwise_not")
+def bitwise_not(input: Any, *, out: Any = None) -> Any:
+    """Every bit the other way round; of bool, not."""
+    return (FUNCTIONS["logical_not"] if _is_mask(input) else _bitwise_not)(input, out=out)
+
+
+@operator("bitwise_not_")
+def bitwise_not_(input: Any) -> Any:
+    """:func:`bitwise_not` in place."""
+    return (FUNCTIONS["logical_not_"] if _is_mask(input) else _bitwise_not_in_place)(input)
 
 
 _div = FUNCTIONS["div"]
@@ -241,6 +279,8 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
         raise RuntimeError(f"{input.layout.dtype.name} did not match {other.layout.dtype.name}")
     with no_grad():
         same = input.eq(other)
+        if input.layout.dtype is dtypes.bool:
+            return same
         if not input.layout.dtype.is_floating_point:
             return same | ((input - other).abs() <= atol + (other * rtol).abs())
         near = (input - other).abs() <= (other.abs() * rtol + atol)

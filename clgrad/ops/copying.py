@@ -282,6 +282,8 @@ def flip(input: Any, *axes_: Any, dims: Any = None) -> Any:
     axes = {normalize_dim(d, rank) for d in listed}
     if len(axes) != len(tuple(listed)):
         raise RuntimeError(f"dim appears multiple times in the list of dims {list(listed)}")
+    if not rank:
+        return clone(input)
     own = input.layout
     strides = tuple(-s if axis in axes else s for axis, s in enumerate(own.strides))
     start = input.offset + sum((own.shape[a] - 1) * own.strides[a] for a in axes if own.shape[a])

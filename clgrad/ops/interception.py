@@ -13,6 +13,7 @@ While somebody does, :func:`dispatch` asks in this order, as PyTorch does:
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable
 from types import FrameType, FunctionType
@@ -129,7 +130,7 @@ def intercepted(function: Callable, name: str, module: str | None = None) -> Cal
     """
     if hasattr(function, "operator_name"):
         return function
-    made = _wrapper(function, name, switch, dispatch, _foreign)
+    made = _wrapper(function, name, switch, dispatch, _foreign, _name_misfit)
     # Doctest and others look at a function's module through its globals; the wrapper's own names are all in its closure.
     wrapper: Any = FunctionType(made.__code__, getattr(function, "__globals__", globals()), name, None, made.__closure__)
     functools.update_wrapper(wrapper, function)
@@ -139,7 +140,8 @@ def intercepted(function: Callable, name: str, module: str | None = None) -> Cal
     return wrapper
 
 
-def _wrapper(function: Callable, name: str, switch: Any, dispatch: Callable, foreign: Callable) -> Callable:
+def _wrapper(function: Callable, name: str, switch: Any, dispatch: Callable, foreign: Callable,
+             misfit: Callable) -> Callable:
     public: list[Callable] = []
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -147,13 +149,30 @@ def _wrapper(function: Callable, name: str, switch: Any, dispatch: Callable, for
             return dispatch(public[0], name, function, args, kwargs)
         try:
             return function(*args, **kwargs)
-        except Exception:
+        except Exception as error:
             result = foreign(public[0], name, function, args, kwargs)
             if result is NotImplemented:
+                if isinstance(error, AttributeError):
+                    misfit(error, name, function, args, kwargs)
                 raise
             return result
     wrapper.public = public  # type: ignore[attr-defined]
     return wrapper
 
 
-_WRAPPER = _wrapper(intercepted, "", switch, dispatch, _foreign).__code__
+def _name_misfit(error: AttributeError, name: str, function: Callable, args: tuple, kwargs: dict) -> None:
+    """TypeError where an argument is no tensor, and lacked what tensors have.
+
+    Nothing is checked before a call: that would cost every one of them. The error is told anew, with the argument's name.
+    """
+    misfit = getattr(error, "obj", None)
+    if isinstance(misfit, TensorBase):
+        return
+    names = list(inspect.signature(function).parameters)
+    places = [(names[min(n, len(names) - 1)], given) for n, given in enumerate(args)]
+    for place, given in [*places, *kwargs.items()]:
+        if given is misfit or isinstance(given, (list, tuple)) and any(item is misfit for item in given):
+            raise TypeError(f"{name}(): argument '{place}' must be Tensor, not {type(misfit).__name__}") from error
+
+
+_WRAPPER = _wrapper(intercepted, "", switch, dispatch, _foreign, _name_misfit).__code__

@@ -321,7 +321,8 @@ def any(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) 
 @operator("count_nonzero")
 def count_nonzero(input: Any, dim: Any = None) -> Any:
     """How many elements are not zero, as int64."""
-    return run(input, "count_nonzero", normalize_dims(dim, input.layout.ndim), False, dtypes.int64)[0]
+    dims = normalize_dims(None if dim == () or dim == [] else dim, input.layout.ndim)
+    return run(input, "count_nonzero", dims, False, dtypes.int64)[0]
 
 
 def _correction(unbiased: Any, correction: Any) -> float:

@@ -231,8 +231,8 @@ row("hardsigmoid", "x", "minimum(maximum(x / 6 + 0.5, 0), 1)", in_place=False,
     x="where((x > -3) & (x < 3), g / 6, 0)")
 row("hardswish", "x", "x * minimum(maximum(x / 6 + 0.5, 0), 1)", in_place=False,
     x="where(x <= -3, 0, where(x >= 3, g, g * (x / 3 + 0.5)))")
-row("softsign", "x", "x / (1 + abs(x))", in_place=False, x="g / square(1 + abs(x))")
-row("tanhshrink", "x", "x - tanh(x)", in_place=False, x="g * square(tanh(x))")
+row("softsign", "x", "x / (1 + abs(x))", kind="float", in_place=False, x="g / square(1 + abs(x))")
+row("tanhshrink", "x", "x - tanh(x)", kind="float", in_place=False, x="g * square(tanh(x))")
 row("softshrink", "x lambd=0.5", "where(x > lambd, x - lambd, where(x < -lambd, x + lambd, where(isnan(x), x, 0)))",
     in_place=False, x="where((x > lambd) | (x < -lambd), g, 0)")
 row("hardshrink", "x lambd=0.5", "where((x >= -lambd) & (x <= lambd), 0, x)", in_place=False,

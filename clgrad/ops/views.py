@@ -176,7 +176,7 @@ def t(input: Any) -> Any:
 @operator("movedim", "moveaxis")
 def movedim(input: Any, source: Any, destination: Any) -> Any:
     """Dimensions moved to other places, the others kept in order."""
-    rank = input.layout.ndim
+    rank = max(input.layout.ndim, 1)  # a number counts as having one dimension
     source = source if isinstance(source, (tuple, list)) else (source,)
     destination = destination if isinstance(destination, (tuple, list)) else (destination,)
     if len(source) != len(destination):
@@ -186,7 +186,7 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
     order = [axis for axis in range(rank) if axis not in from_]
     for place, axis in sorted(zip(to, from_, strict=True)):
         order.insert(place, axis)
-    return permute(input, order)
+    return permute(input, order) if input.layout.ndim else view(input, ())
 
 
 @operator("expand", function=False)
@@ -225,7 +225,7 @@ def expand_as(x: Any, other: Any) -> Any:
 @operator("broadcast_to")
 def broadcast_to(input: Any, size: Any) -> Any:
     """The tensor as if it had a larger shape."""
-    return expand(input, as_shape(size))
+    return expand(input, size)
 
 
 @operator("broadcast_tensors", method=False)
@@ -294,6 +294,9 @@ def squeeze(input: Any, dim: Any = None) -> Any:
     rank = len(shape)
     named = range(rank) if dim is None else [normalize_dim(d, rank) for d in (
         dim if isinstance(dim, (tuple, list)) else (dim,))]
+    for axis in named:
+        if dim is not None and list(named).count(axis) > 1:
+            raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")
     keep = [axis for axis in range(rank) if axis not in named or shape[axis] != 1]
     return make_view(input, input.offset, tuple(shape[a] for a in keep), tuple(strides[a] for a in keep),
                      lambda b: b.squeeze(dim), "Squeeze", lambda g: g.reshape(shape))
@@ -327,6 +330,8 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
     """A dimension split into several; one of ``sizes`` may be -1."""
     dim = normalize_dim(dim, input.layout.ndim)
     shape = input.layout.shape
+    if not len(sizes_of((sizes,))):
+        raise RuntimeError("unflatten: sizes must be non-empty")
     return view(input, (*shape[:dim], *infer_shape(sizes_of((sizes,)), shape[dim]), *shape[dim + 1:]))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from clgrad.errors import DeviceError, ForkedProcessError
+from clgrad.errors import DeviceError, DeviceLostError, ForkedProcessError, OutOfMemoryError
 from clgrad.runtime.kernel import Bound, Kernel, Lane
 from clgrad.runtime.limits import Limits
 from clgrad.runtime.memory import Block, Clock, Pool
@@ -21,11 +21,22 @@ from clgrad.runtime.opencl import cl
 SMALL_FILL = 1 << 18  # bytes that the caller's thread fills sooner than another wakes up
 
 
-class _ForkedLock:
-    """Stands for a device's lock in a forked child, where drivers hang: whoever takes it gets an error."""
+# What drivers answer when a device is gone; -9999 is NVIDIA's for a kernel that left its memory.
+_LOST = (-2, -14, -33, -34, -36, -9999)
+_FULL = (-4,)  # MEM_OBJECT_ALLOCATION_FAILURE: some drivers take memory only when a kernel is launched
+
+
+class _Refusal:
+    """Stands for a device's lock where the device must not be used any more: whoever takes it gets an error.
+
+    So a forked child, where drivers hang, and a device that is lost cost working devices nothing.
+    """
+
+    def __init__(self, kind: type[DeviceError], *message: str):
+        self.kind, self.message = kind, message
 
     def __enter__(self) -> None:
-        raise ForkedProcessError()
+        raise self.kind(*self.message)
 
     def __exit__(self, *exception: object) -> None:
         """Never reached: entering raises."""
@@ -161,13 +172,19 @@ class Device:
             if self.here is not None and nbytes <= SMALL_FILL and (self._latest is None or self._finished()):
                 block.host[:nbytes].view(pattern.dtype)[:] = pattern  # type: ignore[index]
                 return
-            self._latest = cl.enqueue_fill_buffer(self.lane.queue, block.buffer, pattern, 0, nbytes)
+            try:
+                self._latest = cl.enqueue_fill_buffer(self.lane.queue, block.buffer, pattern, 0, nbytes)
+            except cl.Error as error:
+                raise self.explain(error, f"filling {nbytes:,} bytes") from error
             self.clock.submitted += 1
 
     def upload(self, block: Block, host: np.ndarray) -> None:
         """Copies host bytes into a block; returns when they may be changed again."""
         with self.lock:
-            cl.enqueue_copy(self.lane.queue, block.buffer, host, is_blocking=True)
+            try:
+                cl.enqueue_copy(self.lane.queue, block.buffer, host, is_blocking=True)
+            except cl.Error as error:
+                raise self.explain(error, f"moving {host.nbytes:,} bytes to the device") from error
 
     def download(self, block: Block, host: np.ndarray, byte_offset: int = 0) -> None:
         """Copies bytes of a block to the host, after everything that was enqueued before; IndexError as of a wait."""
@@ -177,7 +194,10 @@ class Device:
 
     def _copy_back(self, block: Block, host: np.ndarray, byte_offset: int) -> None:
         with self.lock:
-            cl.enqueue_copy(self.lane.queue, host, block.buffer, src_offset=byte_offset, is_blocking=True)
+            try:
+                cl.enqueue_copy(self.lane.queue, host, block.buffer, src_offset=byte_offset, is_blocking=True)
+            except cl.Error as error:
+                raise self.explain(error, f"moving {host.nbytes:,} bytes from the device") from error
             self.clock.completed = self.clock.submitted
 
     def wrap(self, host: np.ndarray) -> Any:
@@ -192,8 +212,16 @@ class Device:
             self.synchronize()
 
     def explain(self, error: Exception, doing: str) -> DeviceError:
-        """A driver's error code as a sentence."""
-        return DeviceError(f"{self.limits.name} ({self.limits.platform}): {doing} failed: {error}")
+        """A driver's error code as a sentence. Where it says that the device is gone, nobody uses it from now on."""
+        message = f"{self.limits.name} ({self.limits.platform}): {doing} failed: {error}"
+        code = getattr(error, "code", None)
+        if code in _FULL:
+            return OutOfMemoryError(f"{message}. {self.pool.figures()}")
+        if code not in _LOST:
+            return DeviceError(message)
+        message = f"{message}. This device is lost, with the tensors on it; other devices can still be used"
+        self.lock = _Refusal(DeviceLostError, message)
+        return DeviceLostError(message)
 
     def _shares_memory(self) -> bool:
         """Whether buffers over host memory really are that memory: tried once with a few bytes each way."""
@@ -214,13 +242,13 @@ _open: weakref.WeakSet[Device] = weakref.WeakSet()
 
 def _refuse_in_child() -> None:
     for device in _open:
-        device.lock = _ForkedLock()
+        device.lock = _Refusal(ForkedProcessError)
 
 
 def _finish_all() -> None:
     """Before the interpreter takes memory apart, kernels that use it have to end."""
     for device in list(_open):
-        if not isinstance(device.lock, _ForkedLock):
+        if not isinstance(device.lock, _Refusal):
             with contextlib.suppress(IndexError, DeviceError):  # nobody is left to tell
                 device.synchronize()
 

@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 from clgrad.errors import ForkedProcessError, NoDeviceError
+from clgrad.runtime import cache
 from clgrad.runtime.device import Device
 from clgrad.runtime.limits import Limits, read_limits
 from clgrad.runtime.opencl import cl
@@ -233,6 +234,8 @@ def _ask_drivers() -> list[tuple[Any, Limits, Any]]:
     if _ships_with_pip():
         # Before PoCL looks: both of its drivers for the CPU. What a user chose stays.
         os.environ.setdefault("POCL_DEVICES", "pthread basic")
+    if importlib.util.find_spec("pocl_binary_distribution") is not None or glob.glob("/etc/OpenCL/vendors/*pocl*"):
+        cache.prepare()
     try:
         platforms = cl.get_platforms()
     except cl.Error:

@@ -66,6 +66,7 @@ class Pool:
     def __init__(self, context: Any, limits: Limits, clock: Clock, shared: bool):
         self.context, self.limits, self.clock, self.shared = context, limits, clock, shared
         self.free: dict[int, list[Block]] = defaultdict(list)
+        self.fraction = 1.0  # of the device's memory that may be used
         self.in_use = 0
         self.peak = 0
         self.reserved = 0
@@ -119,20 +120,25 @@ class Pool:
             try:
                 with self._growing:
                     return self._new_block(size)
-            except (cl.MemoryError, MemoryError, OSError) as error:
+            except (cl.Error, MemoryError, OSError) as error:
                 if attempt:
                     raise OutOfMemoryError(self._story(size, str(error))) from error
             self.empty_cache()
         raise AssertionError("unreachable")
 
+    @property
+    def capacity(self) -> int:
+        """How many bytes may be held."""
+        return int(self.limits.memory * self.fraction)
+
     def _new_block(self, size: int) -> Block:
+        if self.reserved + size > self.capacity:
+            raise MemoryError(f"{self.capacity:,} bytes may be held")
         if self.shared:
             host = self._host_memory(size)
             flags = cl.mem_flags.READ_WRITE | cl.mem_flags.USE_HOST_PTR
             block = Block(cl.Buffer(self.context, flags, hostbuf=host), host, size, self)
         else:
-            if self.reserved + size > self.limits.memory:
-                raise MemoryError(f"the device has {self.limits.memory:,} bytes")
             block = Block(cl.Buffer(self.context, cl.mem_flags.READ_WRITE, size), None, size, self)
         self.reserved += size
         self._made.add(block)
@@ -158,5 +164,9 @@ class Pool:
         return slab[used:used + size]
 
     def _story(self, size: int, reason: str) -> str:
-        return (f"out of memory on {self.limits.name}: tried to allocate {size:,} bytes with {self.in_use:,} bytes in "
-                f"use by tensors and {self.reserved - self.in_use:,} bytes cached (peak {self.peak:,}): {reason}")
+        return f"out of memory on {self.limits.name}: tried to allocate {size:,} bytes. {self.figures()}: {reason}"
+
+    def figures(self) -> str:
+        """What is held, in words."""
+        return (f"{self.in_use:,} bytes are in use by tensors and {self.reserved - self.in_use:,} bytes cached, of "
+                f"{self.capacity:,}; the most in use was {self.peak:,}")

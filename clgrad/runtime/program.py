@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -56,11 +58,31 @@ def build(context: Any, device: Any, file: str, macros: Mapping[str, object], pr
     """A built ``pyopencl.Program``; BuildError with file, macros and the compiler's log where it fails."""
     text = assemble(file, macros, prelude, limits)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # compilers' remarks on correct code are not the user's business
-            # The drivers that compile slowly keep caches of their own: PoCL, NVIDIA, Intel, Mesa.
-            return cl.Program(context, text).build(options=["-w"], devices=[device], cache_dir=False)
+        return _compiled(context, device, text)
     except cl.Error as error:
+        if limits.is_pocl:
+            # The entry of PoCL's cache may be damaged. Another text has another entry.
+            with contextlib.suppress(cl.Error):
+                built = _compiled(context, device, f"{text}typedef int compiled_again_by_{os.getpid()};\n")
+                _warn_of_damage()
+                return built
         listing = ", ".join(f"{name}={value}" for name, value in macros.items()) or "none"
         raise BuildError(f"{file} does not compile on {limits.name} ({limits.platform}, driver {limits.driver}).\n"
                          f"macros: {listing}\n{prelude}\nlog:\n{error}") from error
+
+
+def _compiled(context: Any, device: Any, text: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # compilers' remarks on correct code are not the user's business
+        # The drivers that compile slowly keep caches of their own: PoCL, NVIDIA, Intel, Mesa.
+        built = cl.Program(context, text).build(options=["-w"], devices=[device], cache_dir=False)
+    if not built.kernel_names:
+        raise cl.RuntimeError("the compiled program holds no kernels")
+    return built
+
+
+@cache
+def _warn_of_damage() -> None:
+    """Once in a process."""
+    warnings.warn("PoCL's folder of compiled kernels is damaged: kernels that it could not read were compiled again. Delete "
+                  "the folder (~/.cache/pocl, or what POCL_CACHE_DIR names)", RuntimeWarning, stacklevel=2)

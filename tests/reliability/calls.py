@@ -1,0 +1,193 @@
+"""One random call of a public function: made in clgrad and in PyTorch, and what came of it compared."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+import clgrad
+from clgrad.ops.registry import REGISTRY
+from tests.reliability.arguments import FLOATS, WRONG, Draw, Values, chance
+from tests.reliability.functions import kinds, required
+
+# What a function may raise; OutOfMemoryError, LinAlgError and NotImplementedError are RuntimeErrors.
+DOCUMENTED = (RuntimeError, TypeError, ValueError, IndexError)
+TOLERANCE = {"float64": (1e-6, 1e-7), "float32": (2e-4, 2e-4), "float16": (1e-2, 1e-2), "bfloat16": (6e-2, 6e-2)}
+
+# What PyTorch refuses and clgrad computes: dtypes for which PyTorch's kernels were not written, numbers where only tensors
+# are taken, masks of uint8. Recognised by PyTorch's messages. Everything else that PyTorch refuses has to be refused.
+MORE_THAN_PYTORCH = ("not implemented for", "not supported", "unsupported", "only supports", "Could not run", "scalar type",
+                     "same dtype", "dtype", "Complex", "overload", "not yet implemented", "must be Tensor",
+                     "invalid combination of arguments", "Float", "Half", "type", "ZeroDivisionError",
+                     "does not support bool", "expected BoolTensor", "boolean tensor", "must be tuple of ints",
+                     "has no dimensions", "unexpected keyword argument", "missing")
+
+
+class Difference(AssertionError):
+    """The two libraries disagree."""
+
+
+@dataclass
+class Call:
+    """A function's name and its arguments, as they can be made in either library."""
+
+    name: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    wrong: bool = False  # whether one argument is of a type that does not belong there
+
+    def make(self, library: Any) -> tuple[list, dict[str, Any]]:
+        """Positional and named arguments."""
+        row = REGISTRY.pointwise.get(self.name)
+        made = {name: _made(library, value) for name, value in self.arguments.items()}
+        if row is not None:
+            return list(made.values()), {}
+        first = next(iter(made))
+        if first in ("tensors", "matrices") and self.name in SPREAD:
+            return list(made.pop(first)), made
+        return [made.pop(first)], made
+
+
+SPREAD = {"atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod", "meshgrid"}
+
+
+def _made(library: Any, value: Any) -> Any:
+    if isinstance(value, Values):
+        return value.make(library)
+    if isinstance(value, (list, tuple)):
+        return type(value)(_made(library, item) for item in value)
+    if isinstance(value, str) and value in clgrad.dtypes.__dict__:
+        return getattr(library, value)
+    return value
+
+
+def drawn(draw: Draw, name: str) -> Call:
+    """A call of a function with random arguments."""
+    known: dict[str, Any] = {}
+    needed = required(name)
+    for parameter, kind in kinds(name).items():
+        if parameter in needed or chance(draw, 40):
+            known[parameter] = kind(draw, known)
+    hidden = ("first", "letters")
+    arguments = {key: value for key, value in known.items() if key not in hidden}
+    call = Call(name, arguments)
+    if chance(draw, 3):
+        place = list(arguments)[draw_index(draw, len(arguments))]
+        arguments[place] = WRONG[draw_index(draw, len(WRONG))]
+        call.wrong = True
+    return call
+
+
+def draw_index(draw: Draw, count: int) -> int:
+    """A number below ``count``."""
+    return draw(st.integers(0, count - 1))
+
+
+# What comes of it.
+
+RANDOM = {"bernoulli", "dropout", "multinomial", "poisson"}
+# Where several answers are right: places of equal elements, signs and bases of decompositions.
+PLACES = {"sort", "topk", "kthvalue", "mode", "median", "nanmedian", "argsort", "msort"}
+BASES = {"svd", "qr", "lu"}
+
+
+def functions_of(torch: Any, name: str) -> tuple[Any, Any] | None:
+    """(clgrad's function, PyTorch's), from the same place; None where PyTorch has none."""
+    for path in ("nn.functional", "", "special", "linalg"):
+        theirs, ours = torch, clgrad
+        for part in path.split(".") if path else ():
+            theirs, ours = getattr(theirs, part), getattr(ours, part)
+        if hasattr(theirs, name):
+            return getattr(ours, name), getattr(theirs, name)
+    return None
+
+
+def _attempt(library: Any, function: Any, call: Call) -> Any:
+    arguments, named = call.make(library)
+    try:
+        return function(*arguments, **named)
+    except Exception as error:  # what may be raised is checked by the caller
+        return error
+
+
+def _flat(result: Any) -> list:
+    if isinstance(result, (tuple, list)):
+        return [leaf for item in result for leaf in _flat(item)]
+    return [result]
+
+
+def _array(result: Any) -> np.ndarray:
+    """The values of either library's tensor."""
+    return np.array(result.detach().tolist(), object if str(result.dtype) == "torch.int64" else None).reshape(
+        tuple(result.shape))
+
+
+def compare(name: str, found: Any, expected: Any) -> None:
+    """Raises Difference where two results differ in number, shape, dtype or values."""
+    ours, theirs = _flat(found), _flat(expected)
+    if len(ours) != len(theirs):
+        raise Difference(f"{len(ours)} results, not {len(theirs)}")
+    for number, (mine, reference) in enumerate(zip(ours, theirs, strict=True)):
+        if not hasattr(reference, "stride"):
+            if type(mine) is not type(reference) and not hasattr(reference, "is_floating_point"):
+                raise Difference(f"{mine!r} instead of {reference!r}")
+            continue
+        if not isinstance(mine, clgrad.Tensor):
+            raise Difference(f"{type(mine).__name__} instead of a tensor")
+        if tuple(mine.shape) != tuple(reference.shape):
+            raise Difference(f"shape {tuple(mine.shape)} instead of {tuple(reference.shape)}")
+        if str(mine.dtype) != str(reference.dtype):
+            raise Difference(f"{mine.dtype} instead of {reference.dtype}")
+        if name in RANDOM or name in BASES or (name in PLACES and (number or name == "argsort")):
+            continue
+        _compare_values(mine, reference)
+
+
+def _compare_values(mine: Any, reference: Any) -> None:
+    kind = str(reference.dtype).removeprefix("torch.")
+    a, b = _array(mine), _array(reference)
+    if kind not in FLOATS:
+        if (a != b).any():
+            raise Difference(f"{mine.tolist()} instead of {reference.tolist()}")
+        return
+    relative, absolute = TOLERANCE[kind]
+    if not np.allclose(a.astype(float), b.astype(float), relative, absolute, equal_nan=True):
+        raise Difference(f"{mine.tolist()} instead of {reference.tolist()}")
+
+
+def check(torch: Any, call: Call) -> str:
+    """Makes the call in both libraries; says what came of it in a word, and raises Difference where they disagree."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        ours, theirs = functions_of(torch, call.name) or (None, None)
+        expected, found = _attempt(torch, theirs, call), _attempt(clgrad, ours, call)
+        if isinstance(found, Exception):
+            if not isinstance(found, DOCUMENTED):
+                raise Difference(f"undocumented {type(found).__name__}: {found}") from found
+            if not isinstance(expected, Exception) and not _is_empty(expected):
+                raise Difference(f"refuses: {type(found).__name__}: {found}") from found
+            return "error"
+        _look(found)
+        if isinstance(expected, Exception):
+            if not (call.wrong or _is_empty(found) or any(words in str(expected) for words in MORE_THAN_PYTORCH)):
+                raise Difference(f"accepts what raises {type(expected).__name__}: {expected}") from expected
+            return "more"
+        if any(str(getattr(leaf, "dtype", "")).startswith("torch.complex") for leaf in _flat(expected)):
+            return "complex"
+        compare(call.name, found, expected)
+        return "value"
+
+
+def _is_empty(result: Any) -> bool:
+    """Whether a result has no elements: PyTorch checks arguments for these sometimes more and sometimes less."""
+    return any(hasattr(leaf, "numel") and not leaf.numel() for leaf in _flat(result))
+
+
+def _look(result: Any) -> None:
+    """Looks at values, so that a kernel's fault is seen here."""
+    for leaf in _flat(result):
+        if isinstance(leaf, clgrad.Tensor):
+            leaf.tolist()

@@ -1,0 +1,65 @@
+"""Random calls of all public functions: results are PyTorch's, and what fails fails with a documented class of error.
+
+A long run: ``CLGRAD_EXAMPLES=100000 python -m pytest -n 0 tests/reliability/test_bad_input.py``.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+import clgrad
+from tests.reliability.calls import Difference, check, drawn, functions_of
+from tests.reliability.functions import driven
+
+EXAMPLES = int(os.environ.get("CLGRAD_EXAMPLES", "2000"))
+NAMES = driven()
+EACH = -(-EXAMPLES // len(NAMES))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_calls(torch, name):
+    if functions_of(torch, name) is None:
+        pytest.skip("PyTorch has no such function")
+
+    @settings(max_examples=EACH, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck),
+              phases=[Phase.generate, Phase.shrink] if EXAMPLES > 2000 else [Phase.generate])
+    @given(st.data())
+    def calls(data):
+        call = drawn(data.draw, name)
+        try:
+            check(torch, call)
+        except Difference as difference:
+            raise AssertionError(f"{call}: {difference}") from difference
+    calls()
+
+
+@pytest.mark.parametrize("program", [
+    lambda t: t.bitwise_not(t.tensor([True, False])), lambda t: t.tensor([True, False]).bitwise_not_(),
+    lambda t: t.square(t.tensor([True, False])), lambda t: t.tensor([True, False]) ** 3,
+    lambda t: t.tensor([True]).pow(2.0), lambda t: t.broadcast_to(t.ones(2, 1), (3, -1, 4)).shape,
+    lambda t: t.count_nonzero(t.ones(2, 3), ()), lambda t: t.tensor(3.0).flip(-1), lambda t: t.tensor(3.0).movedim(0, -1),
+    lambda t: t.isclose(t.tensor([True]), t.tensor([True])), lambda t: t.allclose(t.tensor([True]), t.tensor([False])),
+    lambda t: t.nn.functional.softsign(t.tensor([1, -3])), lambda t: t.nn.functional.tanhshrink(t.tensor([1, -3])),
+    lambda t: t.sub(t.tensor([1]), 3, alpha=1.5), lambda t: t.tensor([1]).add_(3, alpha=1.5),
+    lambda t: t.squeeze(t.ones(1, 2), (0, -2)), lambda t: t.unflatten(t.ones(2), 0, ()),
+    lambda t: t.cummax(1.5, 0), lambda t: t.ones(2).index_add_(0, t.tensor([0]), 5), lambda t: t.kron(t.ones(2), 3),
+    lambda t: t.equal(t.ones(2), True), lambda t: t.cross(t.ones(3), None), lambda t: t.matrix_exp([]),
+])
+def test_findings(torch, program):
+    outcomes = []
+    for library in (clgrad, torch):
+        try:
+            made = program(library)
+            outcomes.append((made.tolist(), str(made.dtype)) if hasattr(made, "tolist") else made)
+        except Exception as error:
+            outcomes.append(type(error))
+    assert outcomes[0] == outcomes[1]
+
+
+def test_an_error_names_the_argument():
+    with pytest.raises(TypeError, match=r"kron\(\): argument 'other' must be Tensor, not int"):
+        clgrad.kron(clgrad.ones(2), 3)
