@@ -59,7 +59,7 @@ class Measured:
 def arrays_of(result: Any) -> list[np.ndarray]:
     """Tensors of either library as arrays."""
     results = result if isinstance(result, (tuple, list)) else (result,)
-    return [np.asarray(r.detach().numpy(), np.float64) for r in results]
+    return [r.detach().clone().numpy().astype(np.float64) for r in results]
 
 
 def check(row: Row, expected: Any, found: Any) -> None:

@@ -1,4 +1,4 @@
-"""The work that is measured: pointwise, sums, softmax, products, pooling, training steps."""
+"""The work that is measured: pointwise, sums, softmax, pooling, training steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import convolutions, norms, places, sequences
+from benchmarks import convolutions, norms, places, products, sequences
 from benchmarks.measure import Row, tensors, values
 
 
@@ -70,29 +70,6 @@ def softmaxes() -> Iterator[Row]:
                 return value.detach(), x.grad
             return work
         yield Row("softmax", f"cross entropy and gradient {rows}x{columns}", loss, bytes=12.0 * rows * columns)
-
-
-def products() -> Iterator[Row]:
-    """Square matrices, a linear layer's shape in its three directions."""
-    for n in (64, 128, 256, 512, 1024, 2048):
-        def build(library: Any, n: int = n) -> Callable:
-            a, b = tensors(library, (n, n), (n, n))
-            return lambda: a @ b
-        yield Row("gemm", f"{n}x{n}x{n}", build, flops=2.0 * n**3)
-    m, k, n = 128, 784, 1024
-    flops = 2.0 * m * k * n
-
-    def linear(library: Any) -> Callable:
-        x, w, bias = tensors(library, (m, k), (n, k), (n,))
-        return lambda: library.nn.functional.linear(x, w, bias)
-    yield Row("gemm", f"{m}x{k}x{n}", lambda lib: _product(lib, (m, k), (k, n)), flops=flops)
-    yield Row("gemm", f"linear {m}x{k} by {n}x{k}", linear, flops=flops)
-    yield Row("gemm", f"weight gradient {n}x{m}x{k}", lambda lib: _product(lib, (m, n), (m, k), True), flops=flops)
-
-
-def _product(library: Any, left: tuple, right: tuple, flip: bool = False) -> Callable:
-    a, b = tensors(library, left, right)
-    return (lambda: a.t() @ b) if flip else (lambda: a @ b)
 
 
 def pools() -> Iterator[Row]:
@@ -238,7 +215,7 @@ def sorts() -> Iterator[Row]:
             yield Row("sort", f"{name} {label}", build, bytes=4.0 * float(np.prod(shape)))
 
 
-GROUPS = {"pointwise": pointwise, "sum": reductions, "sort": sorts, "softmax": softmaxes, "gemm": products,
+GROUPS = {"pointwise": pointwise, "sum": reductions, "sort": sorts, "softmax": softmaxes, **products.GROUPS,
           "pool": pools, "training": training, "optimizer": optimizers,
           "loading": loading,
           **convolutions.GROUPS, **norms.GROUPS, **places.GROUPS, **sequences.GROUPS}

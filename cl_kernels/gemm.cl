@@ -112,8 +112,11 @@ static OUTLINED void finish_one(REAL sum, int row, int column, __global T *c, co
 #if DEVICE_CPU
 
 #define NR (NV * VW)
-/* A panel's length is kept off multiples of a page, which would all fall into the same sets of the cache. */
-#define A_PANEL(depth) ((depth) * MR + 16)
+/* Elements from row to row of a copy of A, and from column to column of a copy of B. Copies' distances are kept off
+ * multiples of a page, which would all fall into the same sets of the cache. */
+#define A_STEP(depth) ((depth) + 16)
+#define B_STEP(depth) ((depth) + 1)
+#define COPIED 16
 
 #if VW == 8 && FLOATING
 /* Columns 0..7 of eight rows, transposed: two rounds of interleaving, all in registers. */
@@ -142,44 +145,72 @@ static OUTLINED void transpose_8x8(const __global T *p, INDEX row, __global REAL
 #define HAVE_TRANSPOSE 0
 #endif
 
-/* depth x NR elements of B as [depth][NR], zeros beyond `columns`. */
-static OUTLINED void copy_b(const __global T *b, INDEX b_row, INDEX b_column, int depth, int columns,
-                          __global REAL *panel) {
-  if (columns >= NR && b_column == 1) {
-    for (int q = 0; q < depth; q++)
-      UNROLL for (int v = 0; v < NV; v++) VSTORE(panel, q * NR + v * VW, VLOAD_T(b, q * b_row + v * VW));
-    return;
-  }
-  int q = 0;
-#if HAVE_TRANSPOSE
-  if (columns >= NR && b_row == 1)
-    for (; q + 8 <= depth; q += 8)
-      for (int v = 0; v < NV; v++) transpose_8x8(b + q + v * VW * b_column, b_column, panel + q * NR + v * VW, NR);
+/* How many columns the next tile takes of those that are left: full tiles, but rather 2 + 2 vectors than 3 + 1, which
+ * have too few accumulators to hide an addition's latency. */
+static inline int tile_columns(int left) {
+#if NV == 3
+  return left <= NR ? left : left <= 4 * VW ? 2 * VW : NR;
+#else
+  return left >= NR ? NR : min(3 * VW, left);
 #endif
-  for (; q < depth; q++)
-    for (int j = 0; j < NR; j++) panel[q * NR + j] = j < columns ? LOAD_T(b, q * b_row + j * b_column) : 0;
+}
+#define FULL_VECTORS(columns) (((columns) + VW - 1) / VW * VW)
+
+/* depth x columns of B as one panel [depth][columns, rounded up to whole vectors], zeros beyond `columns`. */
+static OUTLINED void copy_b_tile(const __global T *b, INDEX b_row, INDEX b_column, int depth, int columns,
+                                 __global REAL *panel) {
+  int step = FULL_VECTORS(columns), whole = columns / VW * VW, q = 0;
+  if (b_column == 1) {
+    for (int v = 0; v < whole; v += VW)
+      for (q = 0; q < depth; q++) VSTORE(panel, q * step + v, VLOAD_T(b, q * b_row + v));
+#if HAVE_TRANSPOSE
+  } else if (b_row == 1) {
+    for (; q + 8 <= depth; q += 8)
+      for (int v = 0; v < whole; v += VW) transpose_8x8(b + q + v * b_column, b_column, panel + q * step + v, step);
+    for (; q < depth; q++)
+      for (int j = 0; j < whole; j++) panel[q * step + j] = LOAD_T(b, q * b_row + j * b_column);
+#endif
+  } else {
+    whole = 0;
+  }
+  if (whole < step)
+    for (q = 0; q < depth; q++)
+      for (int j = whole; j < step; j++) panel[q * step + j] = j < columns ? LOAD_T(b, q * b_row + j * b_column) : 0;
 }
 
-/* rows x depth elements of A as panels [depth][MR], zeros beyond `rows`. */
-static OUTLINED void copy_a(const __global T *a, INDEX a_row, INDEX a_column, int rows, int depth,
-                          __global REAL *panels) {
-  int i = 0;
+/* depth x columns of B as panels, that of the tile beginning at column j at j * B_STEP(depth). COPIED rows at a time, so
+ * that whole cache lines are read, and written. */
+static void copy_b(const __global T *b, INDEX b_row, INDEX b_column, int depth, int columns, __global REAL *panels) {
+  for (int q = 0; q < depth; q += COPIED)
+    for (int j = 0, width; j < columns; j += width) {
+      width = tile_columns(columns - j);
+      copy_b_tile(b + q * b_row + j * b_column, b_row, b_column, min(COPIED, depth - q), width,
+                  panels + (INDEX)j * B_STEP(depth) + q * FULL_VECTORS(width));
+    }
+}
+
+/* rows x depth elements of A: as rows A_STEP(depth) apart, or, where A's columns are dense (`by_column`), as panels
+ * [depth][MR] of MR rows each. */
+static OUTLINED void copy_a(const __global T *a, INDEX a_row, INDEX a_column, int rows, int depth, int by_column,
+                            __global REAL *copy) {
 #if !WIDEN && MR > 1
-  if (a_row == 1) { /* dense along the rows: whole lines are read, MR elements go to each panel */
-    for (int q = 0; q < depth; q++)
-      for (i = 0; i + MR <= rows; i += MR)
-        PASTE(vstore, MR)(PASTE(vload, MR)(0, a + i + q * a_column), 0, panels + (i / MR) * A_PANEL(depth) + q * MR);
+  if (by_column) {
+    int whole = rows / MR * MR;
+    for (int q = 0; q < depth; q++) {
+      const __global REAL *from = (const __global REAL *)(a + q * a_column);
+      for (int i = 0; i < whole; i += MR) PASTE(vstore, MR)(PASTE(vload, MR)(0, from + i), 0, copy + i * A_STEP(depth) + q * MR);
+      for (int i = whole; i < rows; i++) copy[whole * A_STEP(depth) + q * MR + i - whole] = from[i];
+    }
+    return;
   }
 #endif
-  for (; i < rows; i += MR) {
-    __global REAL *panel = panels + (INDEX)(i / MR) * A_PANEL(depth);
-    if (i + MR > rows)
-      for (int q = 0; q < depth; q++)
-        for (int r = 0; r < MR; r++)
-          panel[q * MR + r] = i + r < rows ? LOAD_T(a, (i + r) * a_row + q * a_column) : 0;
-    else
-      for (int q = 0; q < depth; q++)
-        UNROLL for (int r = 0; r < MR; r++) panel[q * MR + r] = LOAD_T(a, (i + r) * a_row + q * a_column);
+  for (int i = 0; i < rows; i++) {
+    const __global T *from = a + i * a_row;
+    __global REAL *to = copy + i * A_STEP(depth);
+    int q = 0;
+    if (a_column == 1)
+      for (; q + VW <= depth; q += VW) VSTORE(to, q, VLOAD_T(from, q));
+    for (; q < depth; q++) to[q] = LOAD_T(from, q * a_column);
   }
 }
 
@@ -217,14 +248,16 @@ static OUTLINED void finish_tile(const V *sums, int vectors, __global T *c, cons
 #include "gemm_tile.clh"
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
-    OPERANDS, int item_rows, int item_columns, int block_depth, int panel_a, int panel_b) {
+    OPERANDS, int item_rows, int item_columns, int block_rows, int block_columns, int block_depth, int panel_a,
+    int panel_b) {
   ENTER_BATCH(get_global_id(2))
   int first_row = get_global_id(1) * item_rows, first_column = get_global_id(0) * item_columns;
   int rows = min(item_rows, m - first_row), columns = min(item_columns, n - first_column);
   INDEX item = get_global_id(0) + get_global_size(0) * (get_global_id(1) + get_global_size(1) * get_global_id(2));
-  INDEX a_panels = panel_a ? (INDEX)((item_rows + MR - 1) / MR) * A_PANEL(block_depth) : 0;
-  __global REAL *b_panel = scratch + item * (a_panels + (INDEX)block_depth * NR);
-  __global REAL *a_panel = b_panel + (INDEX)block_depth * NR;
+  INDEX a_copy_size = panel_a ? (INDEX)block_rows * A_STEP(block_depth) : 0;
+  __global REAL *b_copy = scratch + item * (a_copy_size + (INDEX)block_columns * B_STEP(block_depth));
+  __global REAL *a_copy = b_copy + (INDEX)block_columns * B_STEP(block_depth);
+  int by_column = !WIDEN && MR > 1 && a_row == 1 && a_column != 1;
   a += first_row * a_row;
   b += first_column * b_column;
   c += first_row * c_row + first_column * c_column;
@@ -239,35 +272,46 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
     finish.add = begin > 0 || accumulate;
     finish.relu = relu && last;
     finish.plain = c_column == 1 && !(last && (relu || bias_kind));
-    if (panel_a) copy_a(a + begin * a_column, a_row, a_column, rows, depth, a_panel);
-    for (int j = 0, width; j < columns; j += width) {
-      width = columns - j >= NR ? NR : min(3 * VW, columns - j);
-      const __global REAL *b_tile = (const __global REAL *)(b + begin * b_row + j * b_column);
-      INDEX b_step = b_row;
-      /* Columns that do not fill their last vector pass through a panel too: nothing beyond B may be read. */
-      if (panel_b || width % VW) {
-        copy_b(b + begin * b_row + j * b_column, b_row, b_column, depth, width, b_panel);
-        b_tile = b_panel;
-        b_step = NR;
-      }
-      finish.columns = width;
-      finish.bias_column = last && bias_kind == BIAS_COLUMN ? bias + first_column + j : 0;
-      for (int i = 0; i < rows; i += MR) {
-        finish.rows = min(MR, rows - i);
-        finish.bias_row = last && bias_kind == BIAS_ROW ? bias + first_row + i : 0;
-        const __global REAL *a_tile = panel_a ? a_panel + (INDEX)(i / MR) * A_PANEL(depth)
-                                              : (const __global REAL *)(a + i * a_row + begin * a_column);
-        INDEX a_rows[MR];
-        UNROLL for (int r = 0; r < MR; r++) a_rows[r] = panel_a ? r : min(r, finish.rows - 1) * a_row;
-        INDEX a_step = panel_a ? MR : a_column;
-        __global T *c_tile = c + i * c_row + j * c_column;
+    for (int column = 0; column < columns; column += block_columns) {
+      int width = min(block_columns, columns - column);
+      const __global T *b_block = b + begin * b_row + column * b_column;
+      if (panel_b) copy_b(b_block, b_row, b_column, depth, width, b_copy);
+      for (int row = 0; row < rows; row += block_rows) {
+        int height = min(block_rows, rows - row);
+        const __global T *a_block = a + row * a_row + begin * a_column;
+        if (panel_a && (column == 0 || rows > block_rows))
+          copy_a(a_block, a_row, a_column, height, depth, by_column, a_copy);
+        for (int j = 0, tile; j < width; j += tile) {
+          tile = tile_columns(width - j);
+          const __global REAL *b_tile = (const __global REAL *)(b_block + j * b_column);
+          INDEX b_step = b_row;
+          if (panel_b) {
+            b_tile = b_copy + (INDEX)j * B_STEP(depth);
+            b_step = FULL_VECTORS(tile);
+          } else if (tile % VW) { /* nothing beyond B may be read */
+            copy_b_tile(b_block + j * b_column, b_row, b_column, depth, tile, b_copy);
+            b_tile = b_copy;
+            b_step = FULL_VECTORS(tile);
+          }
+          finish.columns = tile;
+          finish.bias_column = last && bias_kind == BIAS_COLUMN ? bias + first_column + column + j : 0;
+          for (int i = 0; i < height; i += MR) {
+            finish.rows = min(MR, height - i);
+            finish.bias_row = last && bias_kind == BIAS_ROW ? bias + first_row + row + i : 0;
+            const __global REAL *a_tile = panel_a ? a_copy + i * A_STEP(depth) : (const __global REAL *)(a_block + i * a_row);
+            INDEX a_rows[MR], a_next = panel_a ? (by_column ? 1 : A_STEP(depth)) : a_row;
+            UNROLL for (int r = 0; r < MR; r++) a_rows[r] = min(r, finish.rows - 1) * a_next;
+            INDEX a_step = panel_a ? (by_column ? MR : 1) : a_column;
+            __global T *c_tile = c + (row + i) * c_row + (column + j) * c_column;
 #if NV > 3
-        if (width == NR) PASTE(tile_, NV)(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
-        else
+            if (tile == NR) PASTE(tile_, NV)(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
+            else
 #endif
-        if (width > 2 * VW) tile_3(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
-        else if (width > VW) tile_2(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
-        else tile_1(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
+            if (tile > 2 * VW) tile_3(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
+            else if (tile > VW) tile_2(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
+            else tile_1(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
+          }
+        }
       }
     }
     begin += depth;

@@ -200,12 +200,14 @@ def _tiles(s: _Shape, varying: str, constants: tuple, split: int) -> tuple[Bound
     panel_a = s.widen or (s.a[2] != 1 and (s.a[1] != 1 or s.m >= 512) and depth >= 32 and columns >= 64)
     panel_b = s.widen or s.b[2] != 1 or (rows >= 32 and s.n * s.k >= 1 << 16)
     grid = (divide_up(s.n, columns), divide_up(s.m, rows), s.batch)
+    block_rows = min(rows, BLOCK_ROWS)
+    block_columns = s.columns if s.widen else columns
     scratch = 0
     if panel_a or panel_b or s.n % s.lanes:
-        panels = divide_up(rows, s.rows) * (depth * s.rows + 16) if panel_a else 0
-        scratch = grid[0] * grid[1] * grid[2] * (depth * s.columns + panels) * s.dtype.compute.itemsize
-    extra = (rows, columns, depth, int(panel_a), int(panel_b))
-    return Bound(s.kernel("gemm_tiles", "iiiii"), grid, (1, 1, 1), 5, varying, (*constants, *extra), s.cost), scratch
+        copies = block_columns * (depth + 1) + (block_rows * (depth + 16) if panel_a else 0)
+        scratch = grid[0] * grid[1] * grid[2] * copies * s.dtype.compute.itemsize
+    extra = (rows, columns, block_rows, block_columns, depth, int(panel_a), int(panel_b))
+    return Bound(s.kernel("gemm_tiles", "i" * 7), grid, (1, 1, 1), 5, varying, (*constants, *extra), s.cost), scratch
 
 
 def _wanted_items(s: _Shape) -> int:
@@ -217,16 +219,13 @@ def _wanted_items(s: _Shape) -> int:
 
 
 def _item_block(s: _Shape) -> tuple[int, int]:
-    """Rows and columns of C of a work-item, in whole tiles. B is copied once per block of rows, so rows come first."""
-    row_blocks = divide_up(s.m, BLOCK_ROWS)
+    """Rows and columns of C of a work-item, in whole tiles. Each item copies its columns of B, so these are split first."""
     wanted = divide_up(_wanted_items(s), s.batch)
-    column_tiles = divide_up(s.n, s.columns)
-    column_blocks = min(column_tiles, divide_up(wanted, row_blocks))
-    if column_blocks * row_blocks < wanted:
-        row_blocks = min(divide_up(s.m, s.rows), divide_up(wanted, column_blocks))
-    rows = round_up(divide_up(s.m, row_blocks), s.rows)
-    columns = divide_up(column_tiles, column_blocks) * s.columns
-    return rows, columns
+    column_tiles, row_tiles = divide_up(s.n, s.columns), divide_up(s.m, s.rows)
+    column_blocks = min(divide_up(column_tiles, 4), wanted)
+    row_blocks = min(row_tiles, divide_up(wanted, column_blocks))
+    rows = divide_up(row_tiles, row_blocks) * s.rows
+    return (BLOCK_ROWS if s.widen and rows > BLOCK_ROWS else rows), divide_up(column_tiles, column_blocks) * s.columns
 
 
 def _group(device: Device) -> int:
