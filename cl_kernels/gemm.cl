@@ -5,13 +5,13 @@
  *   k |     B      |          elements, so a transposed operand is a matter of strides, and batch stride 0 repeats one.
  *     +------------+
  *   k                         CPU form: work-group = work-item = a block of ITEM_ROWS x ITEM_COLUMNS of C, walked in
- *  +---+------------+         register tiles of MR x (NV * VW), in slices of BLOCK_DEPTH along k:
+ *  +---+------------+         register tiles of MR x (NV * VW), in slices of block_depth along k:
  *  |   | item | item|
- * m| A |------+-----|           for each slice: copy A's rows to panels [row / MR][depth][MR]         (if panel_a)
- *  |   |    C       |             for each NV * VW columns: copy B's columns to a panel [depth][NR]   (if panel_b)
- *  +---+------------+               for each MR rows: multiply, add to C
+ * m| A |------+-----|           for each slice, for each block_columns: copy B's columns to panels   (if b_copied)
+ *  |   |    C       |             for each block_rows: copy A's rows                               (if a_copied)
+ *  +---+------------+               for each NV * VW columns, for each MR rows: multiply, add to C
  *
- * A panel of B stays in L1 while all rows of A pass it, a slice of A stays in L2. Rows of A that are dense along k are
+ * A panel of B stays in L1 while the rows of A pass it, a slice of A stays in L2. Rows of A that are dense along k are
  * read where they are: a broadcast load does not care, and the copy costs more than it gains.
  *
  * Kernels (CPU): gemm_tiles  all products
@@ -112,107 +112,8 @@ static OUTLINED void finish_one(REAL sum, int row, int column, __global T *c, co
 #if DEVICE_CPU
 
 #define NR (NV * VW)
-/* Elements from row to row of a copy of A, and from column to column of a copy of B. Copies' distances are kept off
- * multiples of a page, which would all fall into the same sets of the cache. */
-#define A_STEP(depth) ((depth) + 16)
-#define B_STEP(depth) ((depth) + 1)
-#define COPIED 16
 
-#if VW == 8 && FLOATING
-/* Columns 0..7 of eight rows, transposed: two rounds of interleaving, all in registers. */
-static OUTLINED void transpose_8x8(const __global T *p, INDEX row, __global REAL *to, int step) {
-  V r0 = VLOAD_T(p, 0), r1 = VLOAD_T(p, row), r2 = VLOAD_T(p, 2 * row), r3 = VLOAD_T(p, 3 * row);
-  V r4 = VLOAD_T(p, 4 * row), r5 = VLOAD_T(p, 5 * row), r6 = VLOAD_T(p, 6 * row), r7 = VLOAD_T(p, 7 * row);
-#define HALVES(h, x, y) (V)(x.h, y.h)
-#define LOW_PAIRS(x, y) (V)(x.s0, y.s0, x.s1, y.s1, x.s4, y.s4, x.s5, y.s5)
-#define HIGH_PAIRS(x, y) (V)(x.s2, y.s2, x.s3, y.s3, x.s6, y.s6, x.s7, y.s7)
-#define FIRST(x, y) (V)(x.s01, y.s01, x.s45, y.s45)
-#define SECOND(x, y) (V)(x.s23, y.s23, x.s67, y.s67)
-#define FOUR_COLUMNS(h, at)                                                          \
-  {                                                                                  \
-    V t0 = HALVES(h, r0, r4), t1 = HALVES(h, r1, r5), t2 = HALVES(h, r2, r6), t3 = HALVES(h, r3, r7); \
-    V u0 = LOW_PAIRS(t0, t1), u1 = LOW_PAIRS(t2, t3), u2 = HIGH_PAIRS(t0, t1), u3 = HIGH_PAIRS(t2, t3); \
-    VSTORE(to, (at + 0) * step, FIRST(u0, u1));                                      \
-    VSTORE(to, (at + 1) * step, SECOND(u0, u1));                                     \
-    VSTORE(to, (at + 2) * step, FIRST(u2, u3));                                      \
-    VSTORE(to, (at + 3) * step, SECOND(u2, u3));                                     \
-  }
-  FOUR_COLUMNS(lo, 0)
-  FOUR_COLUMNS(hi, 4)
-}
-#define HAVE_TRANSPOSE 1
-#else
-#define HAVE_TRANSPOSE 0
-#endif
-
-/* How many columns the next tile takes of those that are left: full tiles, but rather 2 + 2 vectors than 3 + 1, which
- * have too few accumulators to hide an addition's latency. */
-static inline int tile_columns(int left) {
-#if NV == 3
-  return left <= NR ? left : left <= 4 * VW ? 2 * VW : NR;
-#else
-  return left >= NR ? NR : min(3 * VW, left);
-#endif
-}
-#define FULL_VECTORS(columns) (((columns) + VW - 1) / VW * VW)
-
-/* depth x columns of B as one panel [depth][columns, rounded up to whole vectors], zeros beyond `columns`. */
-static OUTLINED void copy_b_tile(const __global T *b, INDEX b_row, INDEX b_column, int depth, int columns,
-                                 __global REAL *panel) {
-  int step = FULL_VECTORS(columns), whole = columns / VW * VW, q = 0;
-  if (b_column == 1) {
-    for (int v = 0; v < whole; v += VW)
-      for (q = 0; q < depth; q++) VSTORE(panel, q * step + v, VLOAD_T(b, q * b_row + v));
-#if HAVE_TRANSPOSE
-  } else if (b_row == 1) {
-    for (; q + 8 <= depth; q += 8)
-      for (int v = 0; v < whole; v += VW) transpose_8x8(b + q + v * b_column, b_column, panel + q * step + v, step);
-    for (; q < depth; q++)
-      for (int j = 0; j < whole; j++) panel[q * step + j] = LOAD_T(b, q * b_row + j * b_column);
-#endif
-  } else {
-    whole = 0;
-  }
-  if (whole < step)
-    for (q = 0; q < depth; q++)
-      for (int j = whole; j < step; j++) panel[q * step + j] = j < columns ? LOAD_T(b, q * b_row + j * b_column) : 0;
-}
-
-/* depth x columns of B as panels, that of the tile beginning at column j at j * B_STEP(depth). COPIED rows at a time, so
- * that whole cache lines are read, and written. */
-static void copy_b(const __global T *b, INDEX b_row, INDEX b_column, int depth, int columns, __global REAL *panels) {
-  for (int q = 0; q < depth; q += COPIED)
-    for (int j = 0, width; j < columns; j += width) {
-      width = tile_columns(columns - j);
-      copy_b_tile(b + q * b_row + j * b_column, b_row, b_column, min(COPIED, depth - q), width,
-                  panels + (INDEX)j * B_STEP(depth) + q * FULL_VECTORS(width));
-    }
-}
-
-/* rows x depth elements of A: as rows A_STEP(depth) apart, or, where A's columns are dense (`by_column`), as panels
- * [depth][MR] of MR rows each. */
-static OUTLINED void copy_a(const __global T *a, INDEX a_row, INDEX a_column, int rows, int depth, int by_column,
-                            __global REAL *copy) {
-#if !WIDEN && MR > 1
-  if (by_column) {
-    int whole = rows / MR * MR;
-    for (int q = 0; q < depth; q++) {
-      const __global REAL *from = (const __global REAL *)(a + q * a_column);
-      for (int i = 0; i < whole; i += MR) PASTE(vstore, MR)(PASTE(vload, MR)(0, from + i), 0, copy + i * A_STEP(depth) + q * MR);
-      for (int i = whole; i < rows; i++) copy[whole * A_STEP(depth) + q * MR + i - whole] = from[i];
-    }
-    return;
-  }
-#endif
-  for (int i = 0; i < rows; i++) {
-    const __global T *from = a + i * a_row;
-    __global REAL *to = copy + i * A_STEP(depth);
-    int q = 0;
-    if (a_column == 1)
-      for (; q + VW <= depth; q += VW) VSTORE(to, q, VLOAD_T(from, q));
-    for (; q < depth; q++) to[q] = LOAD_T(from, q * a_column);
-  }
-}
+#include "gemm_copy.clh"
 
 /* Stores the sums of a tile, `vectors` in each row. */
 static OUTLINED void finish_tile(const V *sums, int vectors, __global T *c, const Finish *finish) {
@@ -247,71 +148,100 @@ static OUTLINED void finish_tile(const V *sums, int vectors, __global T *c, cons
 #define VECTORS 1
 #include "gemm_tile.clh"
 
+/* A slice of A and one of B as they lie in memory or in copies, and the block of C that their product is added to. */
+typedef struct {
+  int rows, columns, depth, b_copied;
+  const __global REAL *a;
+  INDEX a_row, a_step; /* from row to row, from column to column; in panels of MR rows a_row is 1 and a_step MR */
+  INDEX a_tile;        /* from the first row of a tile to that of the next */
+  const __global T *b;
+  INDEX b_row, b_column;
+  __global REAL *b_copy;
+  const __global T *bias_row, *bias_column;
+} Block;
+
+/* One panel of B stays in L1 while all rows of A's slice, which stays in L2, pass it. */
+static OUTLINED void multiply_block(const Block *block, __global T *c, Finish *finish) {
+  int depth = block->depth;
+  for (int j = 0, width; j < block->columns; j += width) {
+    width = tile_columns(block->columns - j);
+    const __global T *b = block->b + j * block->b_column;
+    const __global REAL *b_tile = (const __global REAL *)b;
+    INDEX b_step = block->b_row;
+    if (block->b_copied) {
+      b_tile = block->b_copy + (INDEX)j * B_STEP(depth);
+      b_step = WHOLE_VECTORS(width);
+    } else if (width % VW) { /* nothing beyond B may be read */
+      copy_b_tile(b, block->b_row, block->b_column, depth, width, block->b_copy);
+      b_tile = block->b_copy;
+      b_step = WHOLE_VECTORS(width);
+    }
+    finish->columns = width;
+    finish->bias_column = block->bias_column ? block->bias_column + j : 0;
+    for (int i = 0; i < block->rows; i += MR) {
+      finish->rows = min(MR, block->rows - i);
+      finish->bias_row = block->bias_row ? block->bias_row + i : 0;
+      const __global REAL *a_tile = block->a + i / MR * block->a_tile;
+      INDEX a_rows[MR], a_step = block->a_step;
+      UNROLL for (int r = 0; r < MR; r++) a_rows[r] = min(r, finish->rows - 1) * block->a_row;
+      __global T *c_tile = c + i * finish->c_row + j * finish->c_column;
+#if NV > 3
+      if (width == NR) PASTE(tile_, NV)(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, finish);
+      else
+#endif
+      if (width > 2 * VW) tile_3(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, finish);
+      else if (width > VW) tile_2(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, finish);
+      else tile_1(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, finish);
+    }
+  }
+}
+
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
-    OPERANDS, int item_rows, int item_columns, int block_rows, int block_columns, int block_depth, int panel_a,
-    int panel_b) {
+    OPERANDS, int item_rows, int item_columns, int block_rows, int block_columns, int block_depth, int a_copied,
+    int b_copied) {
   ENTER_BATCH(get_global_id(2))
   int first_row = get_global_id(1) * item_rows, first_column = get_global_id(0) * item_columns;
   int rows = min(item_rows, m - first_row), columns = min(item_columns, n - first_column);
   INDEX item = get_global_id(0) + get_global_size(0) * (get_global_id(1) + get_global_size(1) * get_global_id(2));
-  INDEX a_copy_size = panel_a ? (INDEX)block_rows * A_STEP(block_depth) : 0;
-  __global REAL *b_copy = scratch + item * (a_copy_size + (INDEX)block_columns * B_STEP(block_depth));
-  __global REAL *a_copy = b_copy + (INDEX)block_columns * B_STEP(block_depth);
+  INDEX a_size = a_copied ? (INDEX)block_rows * A_STEP(block_depth) : 0;
+  INDEX b_size = (INDEX)(b_copied ? block_columns : NR) * B_STEP(block_depth); /* not copied: but a ragged tile is */
+  __global REAL *b_copy = scratch + item * (a_size + b_size), *a_copy = b_copy + b_size;
   int by_column = !WIDEN && MR > 1 && a_row == 1 && a_column != 1;
   a += first_row * a_row;
   b += first_column * b_column;
   c += first_row * c_row + first_column * c_column;
+  Block block;
+  block.b_row = b_row;
+  block.b_column = b_column;
+  block.b_copied = b_copied;
+  block.b_copy = b_copy;
   Finish finish;
   finish.c_row = c_row;
   finish.c_column = c_column;
   finish.alpha = (REAL)alpha;
   int begin = 0;
   do { /* once even where k is 0: C becomes the bias */
-    int depth = min(block_depth, k - begin);
+    int depth = block.depth = min(block_depth, k - begin);
     int last = begin + depth >= k;
     finish.add = begin > 0 || accumulate;
     finish.relu = relu && last;
     finish.plain = c_column == 1 && !(last && (relu || bias_kind));
+    block.a_row = a_copied ? (by_column ? 1 : A_STEP(depth)) : a_row;
+    block.a_step = a_copied ? (by_column ? MR : 1) : a_column;
+    block.a_tile = MR * (a_copied ? A_STEP(depth) : a_row);
     for (int column = 0; column < columns; column += block_columns) {
-      int width = min(block_columns, columns - column);
-      const __global T *b_block = b + begin * b_row + column * b_column;
-      if (panel_b) copy_b(b_block, b_row, b_column, depth, width, b_copy);
+      block.columns = min(block_columns, columns - column);
+      block.b = b + begin * b_row + column * b_column;
+      block.bias_column = last && bias_kind == BIAS_COLUMN ? bias + first_column + column : 0;
+      if (b_copied) copy_b(block.b, b_row, b_column, depth, block.columns, b_copy);
       for (int row = 0; row < rows; row += block_rows) {
-        int height = min(block_rows, rows - row);
-        const __global T *a_block = a + row * a_row + begin * a_column;
-        if (panel_a && (column == 0 || rows > block_rows))
-          copy_a(a_block, a_row, a_column, height, depth, by_column, a_copy);
-        for (int j = 0, tile; j < width; j += tile) {
-          tile = tile_columns(width - j);
-          const __global REAL *b_tile = (const __global REAL *)(b_block + j * b_column);
-          INDEX b_step = b_row;
-          if (panel_b) {
-            b_tile = b_copy + (INDEX)j * B_STEP(depth);
-            b_step = FULL_VECTORS(tile);
-          } else if (tile % VW) { /* nothing beyond B may be read */
-            copy_b_tile(b_block + j * b_column, b_row, b_column, depth, tile, b_copy);
-            b_tile = b_copy;
-            b_step = FULL_VECTORS(tile);
-          }
-          finish.columns = tile;
-          finish.bias_column = last && bias_kind == BIAS_COLUMN ? bias + first_column + column + j : 0;
-          for (int i = 0; i < height; i += MR) {
-            finish.rows = min(MR, height - i);
-            finish.bias_row = last && bias_kind == BIAS_ROW ? bias + first_row + row + i : 0;
-            const __global REAL *a_tile = panel_a ? a_copy + i * A_STEP(depth) : (const __global REAL *)(a_block + i * a_row);
-            INDEX a_rows[MR], a_next = panel_a ? (by_column ? 1 : A_STEP(depth)) : a_row;
-            UNROLL for (int r = 0; r < MR; r++) a_rows[r] = min(r, finish.rows - 1) * a_next;
-            INDEX a_step = panel_a ? (by_column ? MR : 1) : a_column;
-            __global T *c_tile = c + (row + i) * c_row + (column + j) * c_column;
-#if NV > 3
-            if (tile == NR) PASTE(tile_, NV)(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
-            else
-#endif
-            if (tile > 2 * VW) tile_3(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
-            else if (tile > VW) tile_2(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
-            else tile_1(a_tile, a_rows, a_step, b_tile, b_step, depth, c_tile, &finish);
-          }
-        }
+        block.rows = min(block_rows, rows - row);
+        block.bias_row = last && bias_kind == BIAS_ROW ? bias + first_row + row : 0;
+        const __global T *slice = a + row * a_row + begin * a_column;
+        if (a_copied && (column == 0 || rows > block_rows))
+          copy_a(slice, a_row, a_column, block.rows, depth, by_column, a_copy);
+        block.a = a_copied ? a_copy : (const __global REAL *)slice;
+        multiply_block(&block, c + row * c_row + column * c_column, &finish);
       }
     }
     begin += depth;

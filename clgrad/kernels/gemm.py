@@ -14,7 +14,7 @@ ACTIVATIONS = {None: 0, "relu": 1}
 BIASES = {None: 0, "row": 1, "column": 2}
 
 BLOCK_DEPTH = 256  # of k in one slice: a panel of 24 columns of B is then 24 KiB and stays in L1
-BLOCK_ROWS = 256  # of A in one slice: 256 KiB, which stay in L2 while the panels of B pass
+BLOCK_ROWS = 256  # of A in one block: 256 KiB, which stay in L2 while the panels of B pass
 FEW_ROWS = 16  # up to here dot products beat copying B into panels, whose cost is shared by the rows
 ONE_ROW = 1 << 18  # a vector times a matrix of this size is worth a program of its own, with tiles of one row
 SPLIT_DEPTH = 2048  # a product is split along k where its parts are at least this deep
@@ -197,16 +197,16 @@ def _tiles(s: _Shape, varying: str, constants: tuple, split: int) -> tuple[Bound
         depth = min(BLOCK_DEPTH, depth)
     rows, columns = _item_block(s)
     # Measured: copying A pays where its rows are strided and long, copying B where it does not fit in L2.
-    panel_a = s.widen or (s.a[2] != 1 and (s.a[1] != 1 or s.m >= 512) and depth >= 32 and columns >= 64)
-    panel_b = s.widen or s.b[2] != 1 or (rows >= 32 and s.n * s.k >= 1 << 16)
+    copy_a = s.widen or (s.a[2] != 1 and (s.a[1] != 1 or s.m >= 512) and depth >= 32 and columns >= 64)
+    copy_b = s.widen or s.b[2] != 1 or (rows >= 32 and s.n * s.k >= 1 << 16)
     grid = (divide_up(s.n, columns), divide_up(s.m, rows), s.batch)
     block_rows = min(rows, BLOCK_ROWS)
     block_columns = s.columns if s.widen else columns
     scratch = 0
-    if panel_a or panel_b or s.n % s.lanes:
-        copies = block_columns * (depth + 1) + (block_rows * (depth + 16) if panel_a else 0)
+    if copy_a or copy_b or s.n % s.lanes:
+        copies = (block_columns if copy_b else s.columns) * (depth + 1) + (block_rows * (depth + 16) if copy_a else 0)
         scratch = grid[0] * grid[1] * grid[2] * copies * s.dtype.compute.itemsize
-    extra = (rows, columns, block_rows, block_columns, depth, int(panel_a), int(panel_b))
+    extra = (rows, columns, block_rows, block_columns, depth, int(copy_a), int(copy_b))
     return Bound(s.kernel("gemm_tiles", "i" * 7), grid, (1, 1, 1), 5, varying, (*constants, *extra), s.cost), scratch
 
 
