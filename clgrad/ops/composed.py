@@ -7,8 +7,10 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import TensorBase, check_in_place, mark_changed, needs_graph
+from clgrad.autograd.listening import switch
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, full
+from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.output import add_in_place, store
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, alias, operator, publish
 from clgrad.ops.views import make_view
@@ -44,18 +46,31 @@ def _check_alpha(a: Any, b: Any, alpha: Any) -> None:
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
 
 
+_DEFAULTS = {"alpha": 1, "out": None}
+
+
 def _scaled(name: str, sign: int) -> None:
     """add and sub with PyTorch's ``alpha``: input + alpha * other."""
-    plain, plain_in_place = FUNCTIONS[name].__wrapped__, FUNCTIONS[f"{name}_"].__wrapped__  # type: ignore[attr-defined]
+    plain, plain_in_place = FUNCTIONS[name], FUNCTIONS[f"{name}_"].__wrapped__  # type: ignore[attr-defined]
     row = ROWS["_add_scaled"]
 
-    def function(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
+    def general(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
         if sign < 0 and isinstance(input, TensorBase) and input.layout.dtype is dtypes.bool:
             _refuse_masks(other)
         if alpha == 1:
             return plain(input, other, out=out)
         _check_alpha(input, other, alpha)
         return pointwise.call(row, (input, other), (sign * alpha,), out)
+    told = intercepted(general, name)
+
+    def function(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
+        if out is None and alpha == 1 and not switch.on and (
+                sign > 0 or not isinstance(input, TensorBase) or input.layout.dtype is not dtypes.bool):
+            return plain(input, other)
+        given = {"alpha": alpha, "out": out}
+        return told(input, other, **{option: given[option] for option in given if given[option] is not _DEFAULTS[option]})
+    quick_form(function, told)
+    plain.told.public[:] = [function]  # type: ignore[attr-defined]
 
     def in_place(input: Any, other: Any, *, alpha: Any = 1) -> Any:
         if alpha == 1:

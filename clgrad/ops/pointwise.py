@@ -11,9 +11,11 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, current_node, mark_changed, rebase, wrap
+from clgrad.autograd.listening import switch
 from clgrad.dtypes import dtype
 from clgrad.kernels import elementwise
 from clgrad.layout import Layout, layout
+from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.node_names import OVERLOADS, node_name
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise, publish
 from clgrad.ops.table import TENSOR_FIRST, TENSORS_ONLY
@@ -387,17 +389,16 @@ def _bind(op: Pointwise, args: tuple, kwargs: dict) -> tuple[tuple, tuple, Any]:
     return tuple([values[n] for n in op.tensors]), parameters, out
 
 
-def _make_unary(op: Pointwise) -> Callable:
+def _make_unary(op: Pointwise, told: Callable) -> Callable:
     plans = op.plans
     differentiable = bool(op.derivatives)
 
     def unary(input: Any, *, out: Any = None) -> Any:
-        if out is not None or not isinstance(input, TensorBase):
-            return call(op, (input,), (), out)
-        key = (input.layout,)
-        prepared = plans.get(key)
+        prepared = None
+        if out is None and not switch.on and isinstance(input, TensorBase):
+            prepared = plans.get((input.layout,))
         if prepared is None:
-            prepared = _plan(op, key, [input.layout], None)
+            return told(input) if out is None else told(input, out=out)
         buffer = input.memory.buffer
         result = wrap(result_storage(prepared.device, prepared.nbytes), 0, prepared.layout)
         if buffer is None:
@@ -407,24 +408,21 @@ def _make_unary(op: Pointwise) -> Callable:
         if mode.enabled and differentiable and input._requires_grad and prepared.layout.dtype.is_floating_point:
             record(op, (input,), (), result)
         return result
-    return unary
+    return quick_form(unary, told)
 
 
-def _make_binary(op: Pointwise, tensor_first: bool, tensors_only: bool) -> Callable:
+def _make_binary(op: Pointwise, told: Callable, tensor_first: bool, tensors_only: bool) -> Callable:
     plans = op.plans
     differentiable = bool(op.derivatives)
 
     def binary(input: Any, other: Any, *, out: Any = None) -> Any:
         left, right = isinstance(input, TensorBase), isinstance(other, TensorBase)
-        if (tensor_first and not left) or (tensors_only and not right):
-            name, wrong = ("other", other) if left else ("input", input)
-            raise TypeError(f"{op.name}(): argument '{name}' must be Tensor, not {type(wrong).__name__}")
         prepared = None
-        if out is None and (left or right):
+        if out is None and not switch.on and (left or (right and not tensor_first)) and (right or not tensors_only):
             # A plan is there only for operands that passed the checks of the general call.
             prepared = plans.get((input.layout if left else type(input), other.layout if right else type(other)))
         if prepared is None:
-            return call(op, (input, other), (), out)
+            return told(input, other) if out is None else told(input, other, out=out)
         result = wrap(result_storage(prepared.device, prepared.nbytes), 0, prepared.layout)
         if left and right and input.memory.buffer is not None and other.memory.buffer is not None:
             prepared.plan((input.memory.buffer, other.memory.buffer, result.memory.buffer),
@@ -435,12 +433,16 @@ def _make_binary(op: Pointwise, tensor_first: bool, tensors_only: bool) -> Calla
                 (left and input._requires_grad) or (right and other._requires_grad)):
             record(op, (input, other), (), result)
         return result
-    return binary
+    return quick_form(binary, told)
 
 
-def _make_general(op: Pointwise) -> Callable:
+def _make_general(op: Pointwise, tensor_first: bool, tensors_only: bool) -> Callable:
     def general(*args: Any, **kwargs: Any) -> Any:
         operands, parameters, out = _bind(op, args, kwargs)
+        if tensor_first:
+            for name, operand in zip(("input", "other"), operands if tensors_only else operands[:1], strict=False):
+                if not isinstance(operand, TensorBase):
+                    raise TypeError(f"{op.name}(): argument '{name}' must be Tensor, not {type(operand).__name__}")
         return call(op, operands, parameters, out)
     return general
 
@@ -458,14 +460,14 @@ _FORMULA_FUNCTIONS = ChainMap(_LENIENT, FUNCTIONS)
 
 
 def _publish(op: Pointwise) -> None:
+    strict = (op.name in TENSOR_FIRST, op.name in TENSORS_ONLY)
+    function = _make_general(op, *strict)
     if not op.parameters and len(op.tensors) == 1:
-        function = _make_unary(op)
+        function = _make_unary(op, intercepted(function, op.name))
     elif not op.parameters and len(op.tensors) == 2:
-        function = _make_binary(op, op.name in TENSOR_FIRST, op.name in TENSORS_ONLY)
-        if op.name in TENSOR_FIRST:
-            _LENIENT[op.name] = _make_binary(op, False, False)
-    else:
-        function = _make_general(op)
+        function = _make_binary(op, intercepted(function, op.name), *strict)
+    if op.name in TENSOR_FIRST:
+        _LENIENT[op.name] = _make_general(op, False, False)
     forms = {op.name: function}
     if op.in_place:
         forms[f"{op.name}_"] = _make_in_place(op)
