@@ -1,5 +1,8 @@
 """Automatic differentiation: the backward walk, modes, hooks, users' functions, gradient checks."""
 
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
 from clgrad.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from clgrad.autograd.engine import backward, grad
 from clgrad.autograd.function import Function, FunctionCtx, once_differentiable
@@ -52,3 +55,9 @@ def _multithreading(wanted: bool) -> bool:
 def is_multithreading_enabled() -> bool:
     """What :func:`set_multithreading_enabled` was told last."""
     return mode.multithreading
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "profiler":  # stands on tensors, and is imported when a program names it
+        return _import_module("clgrad.autograd.profiler")
+    raise AttributeError(f"module 'clgrad.autograd' has no attribute '{name}'")

@@ -14,7 +14,7 @@ from typing import Any
 
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import AccumulateGrad, GradientEdge, Node, TensorBase, edge_of
-from clgrad.autograd.listening import unseen
+from clgrad.autograd.listening import observed, switch, unseen
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
@@ -217,7 +217,7 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
                 continue
             if needed is not None and not any(e is not None and e[0] in needed for e in node.edges):
                 continue
-            results = _run(node, values) if mode.anomaly or node.hooks else node.run(values)
+            results = _run(node, values) if mode.anomaly or node.hooks or switch.observers else node.run(values)
             del values
             if not retain and node.saved is not None:
                 node.saved.clear()
@@ -278,7 +278,8 @@ def _finish_leaf(node: AccumulateGrad, values: list, create: bool) -> None:
 
 def _run(node: Node, values: list) -> tuple:
     try:
-        results = node.run(values)
+        with observed(node.name(), tuple(values)):
+            results = node.run(values)
     except Exception as error:
         if node.trace and hasattr(error, "add_note"):
             error.add_note(f"{node.name()} failed. Its forward call was:\n{node.trace}")

@@ -20,10 +20,11 @@ class Switch:
     It is the one flag that every call of a public operator tests.
     """
 
-    __slots__ = ("on", "_reasons", "_lock")
+    __slots__ = ("on", "observers", "_reasons", "_lock")
 
     def __init__(self) -> None:
         self.on = False
+        self.observers: tuple[Any, ...] = ()  # see :func:`observed`
         self._reasons: set[Hashable] = set()
         self._lock = threading.Lock()
 
@@ -92,6 +93,31 @@ def without_overrides() -> Iterator[None]:
         yield
     finally:
         thread.disabled = before
+
+
+def observe(observer: Any, wanted: bool) -> None:
+    """Adds somebody who is told when an operator, or a node of the backward walk, begins and ends; or takes them away.
+
+    ``observer.begin(name, args)`` gives a token, with which ``observer.end(token)`` is called.
+    """
+    switch.observers = tuple([other for other in switch.observers if other is not observer] + ([observer] if wanted else []))
+    switch.set("observers", bool(switch.observers))
+
+
+class observed:
+    """A region of which the observers are told."""
+
+    __slots__ = ("_name", "_args", "_tokens")
+
+    def __init__(self, name: str, args: tuple = ()):
+        self._name, self._args = name, args
+
+    def __enter__(self) -> None:
+        self._tokens = [(observer, observer.begin(self._name, self._args)) for observer in switch.observers]
+
+    def __exit__(self, *exception: object) -> None:
+        for observer, token in reversed(self._tokens):
+            observer.end(token)
 
 
 def unseen(function: F) -> F:

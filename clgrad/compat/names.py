@@ -12,7 +12,7 @@ RENAMED = {
     "torch.version": f"{_STANDINS}.version",
     "torch.distributed": f"{_STANDINS}.distributed",
     "torch._dynamo": f"{_STANDINS}.dynamo",
-    "torch.autograd.profiler": "clgrad.profiler",
+    "torch.autograd.profiler_util": "clgrad.profiler",
     "torch.nn.modules.utils": f"{_STANDINS}.ntuple",
     "torch.autograd.variable": "clgrad.autograd",
     "torch.utils.model_zoo": "clgrad.hub",

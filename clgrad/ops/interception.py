@@ -7,7 +7,8 @@ While somebody does, :func:`dispatch` asks in this order, as PyTorch does:
 1. the innermost mode of the thread (``with SomeTorchFunctionMode():``), which is not asked again while its handler runs:
    it sees the calls that a program makes, and none that operators make of each other;
 2. the classes of the arguments that have a ``__torch_function__``, subclasses before their bases, else from left to right;
-3. then the operator itself runs, its operands converted as autocast wants them.
+3. then the operator itself runs, its operands converted as autocast wants them, and profilers are told when it begins and
+   ends.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from types import FrameType, FunctionType
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
-from clgrad.autograd.listening import switch, thread, without_innermost_mode
+from clgrad.autograd.listening import observed, switch, thread, without_innermost_mode
 from clgrad.ops import autocast
 
 _CLASSES = "classes that override"
@@ -83,6 +84,9 @@ def dispatch(public: Callable, name: str, function: Callable, args: tuple, kwarg
             return handle(public, found, args, kwargs)
     if autocast.state.active:
         args, kwargs = autocast.cast(name, args, kwargs)
+    if switch.observers:
+        with observed(name, args):
+            return function(*args, **kwargs)
     return function(*args, **kwargs)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from copy import deepcopy
 from functools import wraps
 from typing import Any
 
 from clgrad.autograd import enable_grad, set_grad_enabled
 from clgrad.autograd.graph import RemovableHandle
+from clgrad.autograd.listening import observed, switch
 from clgrad.tensor import Tensor
 
 
@@ -278,7 +280,8 @@ def _with_hooks(step: Callable) -> Callable:
                     raise RuntimeError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got "
                                        f"{changed}.")
                 args, kwargs = changed
-        result = step(*args, **kwargs)
+        with observed(f"Optimizer.step#{type(self).__name__}.step") if switch.observers else nullcontext():
+            result = step(*args, **kwargs)
         if "_opt_called" in self.__dict__:
             self._opt_called = True
         for hook in (*self._optimizer_step_post_hooks.values(), *_global_post_hooks.values()):

@@ -63,7 +63,7 @@ class Device:
         self.pool = Pool(self.context, limits, self.clock, self.shared_memory)
         self.pool.finish = self.synchronize
         self.allocate = self.pool.allocate
-        self.recorder: Callable[[Kernel, Any], None] | None = None
+        self.recorder: Callable[[Bound, Any], None] | None = None
         self._kernels: dict[tuple, Kernel] = {}
         self._faults: dict[str, tuple[Block, np.ndarray]] = {}
         self._suspects: set[str] = set()  # faults that launches since the last look may have set
@@ -102,7 +102,7 @@ class Device:
         except cl.Error as error:
             raise self.explain(error, f"launching {bound.kernel.name} over {bound.global_size}") from error
         if self.recorder is not None:
-            self.recorder(bound.kernel, event)
+            self.recorder(bound, event)
 
     def _finished(self) -> bool:
         """Whether all launches have finished, as the driver says without waiting; the caller holds the lock."""

@@ -88,7 +88,8 @@ class Bound:
     sooner than a thread wakes up is *small* and may run in the caller's thread.
     """
 
-    __slots__ = ("kernel", "global_size", "local_size", "buffers", "packers", "floats", "constants", "small", "_lanes")
+    __slots__ = ("kernel", "global_size", "local_size", "buffers", "packers", "floats", "constants", "cost", "small",
+                 "_lanes")
 
     def __init__(self, kernel: Kernel, global_size: tuple[int, ...], local_size: tuple[int, ...], buffers: int,
                  varying: str, constants: tuple, cost: tuple[int, int]):
@@ -97,6 +98,7 @@ class Bound:
         self.floats = next((n for n, letter in enumerate(varying) if letter in "fd"), None)
         self.packers = [_PACKERS[letter] for letter in varying]
         self.constants = constants
+        self.cost = cost
         self.small = cost[0] / FLOPS_PER_NS + cost[1] / BYTES_PER_NS < SMALL_NS
         self._lanes: dict[Lane, Arguments] = {}
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from clgrad.runtime.device import Device, Kernel
+from clgrad.runtime.device import Device
+from clgrad.runtime.kernel import Bound
 from clgrad.runtime.opencl import cl
 
 
@@ -19,15 +21,24 @@ class KernelTime(NamedTuple):
 
 
 class Span(NamedTuple):
-    """One launch on the host's clock (``time.perf_counter``): when the device began with it, and for how many seconds."""
+    """One launch on the host's clock (``time.perf_counter``): when the device began with it, and for how many seconds.
+
+    ``flops`` and ``bytes`` are what it computes and moves, as the launch states them; ``note`` what was said of it.
+    """
 
     name: str
     start: float
     seconds: float
+    flops: int
+    bytes: int
+    note: Any
 
 
 class Profile:
     """Records every launch on a device inside a ``with`` block, on a queue that keeps times.
+
+    ``note`` is called at each launch, by the thread that launches; its answer stands in the launch's :class:`Span`.
+    ``wait``: a launch is over when the call that makes it returns, so that its time is part of that call's.
 
     >>> import clgrad
     >>> device = clgrad.device("cpu").compute
@@ -40,9 +51,9 @@ class Profile:
     ['pointwise_exp']
     """
 
-    def __init__(self, device: Device):
-        self.device = device
-        self._events: list[tuple[str, Any]] = []
+    def __init__(self, device: Device, note: Callable[[], Any] | None = None, wait: bool = False):
+        self.device, self._note, self._wait = device, note, wait
+        self._events: list[tuple[Bound, Any, Any]] = []
         self._enqueued: list[float] = []
         self._submitted = 0
 
@@ -64,24 +75,26 @@ class Profile:
         for lane, queue in queues:
             lane.queue = queue
 
-    def _record(self, kernel: Kernel, event: Any) -> None:
-        self._events.append((kernel.name, event))
+    def _record(self, bound: Bound, event: Any) -> None:
         self._enqueued.append(time.perf_counter())
+        self._events.append((bound, event, None if self._note is None else self._note()))
+        if self._wait:
+            event.wait()
 
     def spans(self) -> list[Span]:
         """Every launch, on the host's clock."""
-        times = [event.profile for _, event in self._events]
+        times = [event.profile for _, event, _ in self._events]
         # The device's clock begins somewhere else: a launch is queued just before it is noted here.
         offsets = sorted(host - t.queued * 1e-9 for host, t in zip(self._enqueued, times, strict=True))
         offset = offsets[0] if offsets else 0.0
-        return [Span(name, t.start * 1e-9 + offset, (t.end - t.start) * 1e-9)
-                for (name, _), t in zip(self._events, times, strict=True)]
+        return [Span(bound.kernel.name, t.start * 1e-9 + offset, (t.end - t.start) * 1e-9, *bound.cost, note)
+                for (bound, _, note), t in zip(self._events, times, strict=True)]
 
     def kernels(self) -> list[KernelTime]:
         """The kernels that ran, the most expensive first."""
         spent: dict[str, list[float]] = defaultdict(list)
-        for name, event in self._events:
-            spent[name].append((event.profile.end - event.profile.start) * 1e-9)
+        for bound, event, _ in self._events:
+            spent[bound.kernel.name].append((event.profile.end - event.profile.start) * 1e-9)
         return sorted((KernelTime(name, len(times), sum(times)) for name, times in spent.items()),
                       key=lambda k: -k.seconds)
 
