@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from clgrad.dtypes import dtype
+from clgrad.kernels.conv_depthwise import depthwise_plan, depthwise_weights_plan, suits
 from clgrad.kernels.conv_geometry import (
     GEOMETRY,
     GPU_TILE,
@@ -57,6 +58,8 @@ def weight_gradient_plan(device: Device, dtype: dtype, x_shape: Shape, w_shape: 
     if weights == 0 and not (bias and g.outputs):
         return Plan(device, (), 0, cost)
     kernels = Kernels(device, dtype, g)
+    if device.is_cpu and g.images and suits(kernels, g):
+        return depthwise_weights_plan(kernels, g, bias, cost)
     if device.is_cpu:
         return cpu_weights(kernels, g, bias, cost)
     return gpu_weights(kernels, g, bias, cost)
@@ -78,6 +81,8 @@ def _correlation(device: Device, dtype: dtype, g: Geometry, weight_strides: Pair
         bound = Bound(kernel, size, (group, group, 1), 4, kernels.index * 4,
                       (*g.arguments(), *weight_strides, *ending), cost)
         return Plan(device, ((bound, order),), 0, cost)
+    if suits(kernels, g):
+        return depthwise_plan(kernels, g, order, ending, cost)
     if many_channels(g, kernels.lanes):
         return panels_plan(kernels, g, weight_strides, order, ending, cost)
     bound, scratch = _planes(kernels, folded(device, g), weight_strides, ending, cost)

@@ -118,6 +118,12 @@ CASES = [
     ((2, 20, 9, 9), (28, 20, 2, 2), (2, 2), (0, 0), (1, 1), 1),
     ((3, 30, 11, 5), (26, 30, 1, 1), (1, 1), (0, 0), (1, 1), 1),
     ((1, 8, 6, 6), (10, 4, 3, 3), (1, 1), (2, 2), (1, 1), 2),
+    ((3, 6, 7, 7), (6, 1, 3, 3), (1, 1), (1, 1), (1, 1), 6),
+    ((2, 3, 14, 15), (3, 1, 3, 3), (2, 2), (1, 1), (1, 1), 3),
+    ((2, 3, 33, 18), (3, 1, 5, 4), (1, 2), (2, 1), (2, 1), 3),
+    ((2, 3, 5, 40), (3, 1, 3, 3), (3, 3), (0, 0), (1, 1), 3),
+    ((2, 2, 3, 2), (2, 1, 1, 1), (1, 1), (2, 1), (1, 1), 2),
+    ((2, 4, 9, 20), (4, 1, 3, 3), (1, 1), (2, 2), (1, 1), 4),
     ((1, 3, 9, 10), (4, 3, 3, 5), (1, 1), (3, 4), (2, 1), 1),
 ]
 
@@ -128,7 +134,7 @@ def test_float32(device, x_shape, w_shape, stride, padding, dilation, groups):
 
 
 @pytest.mark.parametrize("dtype", [dtypes.float64, dtypes.float16, dtypes.bfloat16], ids=str)
-@pytest.mark.parametrize("case", [0, 3, 4, 6, 9, 11, 12, 14, 19])
+@pytest.mark.parametrize("case", [0, 3, 4, 6, 9, 11, 12, 14, 19, 31, 32])
 def test_other_dtypes(device, dtype, case):
     if dtype is dtypes.float64 and not device.limits.fp64:
         pytest.skip("no float64 on this device")
