@@ -9,7 +9,7 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.dtypes import dtype
-from clgrad.ops import pointwise
+from clgrad.ops import rows
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.storage import TypedStorage, UntypedStorage
 
@@ -95,7 +95,7 @@ def result_type(tensor1: Any, tensor2: Any) -> dtype:
 def set_default_dtype(d: dtype) -> None:
     """Makes a floating-point dtype that of tensors made from Python floats."""
     dtypes.set_default_dtype(d)
-    pointwise.clear_plans()
+    rows.clear_plans()
 
 
 FUNCTIONS.update(finfo=finfo, iinfo=iinfo)

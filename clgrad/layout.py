@@ -22,7 +22,7 @@ class Layout(formats.layout):
     """
 
     __slots__ = ("shape", "strides", "dtype", "device", "numel", "ndim", "contiguous", "extent", "nbytes",
-                 "size")
+                 "span", "size")
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
@@ -33,6 +33,7 @@ class Layout(formats.layout):
         self.contiguous = is_contiguous(shape, strides)
         self.extent = extent(shape, strides)
         self.nbytes = self.numel * dtype.itemsize
+        self.span = self.extent * dtype.itemsize  # bytes of memory from the first to the last element
         self.size = Size(shape)  # what users see; a plain tuple is read faster
 
 

@@ -6,10 +6,10 @@ each node's gradient is complete when its turn comes. The walk is a loop: graphs
 
 from __future__ import annotations
 
-import heapq
 import sys
 import warnings
 from collections.abc import Sequence
+from heapq import heappop, heappush
 from typing import Any
 
 from clgrad.autograd.grad_mode import mode
@@ -176,6 +176,7 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
     """Runs the nodes. Where ``inputs`` are given their gradients are returned, and no leaf's is touched."""
     captured: dict[tuple[Node, int], list[int]] = {}
     found: list[Any] = [None] * len(inputs or ())
+    edges = tuple([_edge(tensor) for tensor in roots])
     needed: set[Node] | None = None
     if inputs is not None:
         for number, tensor in enumerate(inputs):
@@ -183,59 +184,67 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
             if edge is None:
                 raise RuntimeError("One of the differentiated Tensors does not require grad")
             captured.setdefault(edge, []).append(number)
-        needed = _needed([_edge(t)[0] for t in roots], {edge[0] for edge in captured})  # type: ignore[index]
-    waiting: dict[Node, list] = {}
-    heap: list[tuple[int, int, Node]] = []
-
-    def arrive(node: Node, number: int, value: Any) -> None:
-        slots = waiting.get(node)
-        if slots is None:
-            slots = waiting[node] = [None] * node.outputs
-            heapq.heappush(heap, (-node.sequence, id(node), node))
-        slots[number] = value if slots[number] is None else slots[number] + value
-
+        needed = _needed([edge[0] for edge in edges if edge is not None], {edge[0] for edge in captured})
+    results: tuple | None = tuple(grads)
+    grads.clear()
+    waiting: dict[Node, list] = {}  # what has arrived at nodes that have not run
+    heap: list[tuple[int, Node]] = []  # those of them that are not leaves, the youngest first
     before, mode.enabled = mode.enabled, create
     try:
-        for tensor, value in zip(roots, grads, strict=True):
-            node, number = _edge(tensor)  # type: ignore[misc]
-            arrive(node, number, value)
-        del tensor, value
-        grads.clear()
-        while heap:
-            node = heapq.heappop(heap)[2]
+        while results is not None:
+            for edge, result in zip(edges, results, strict=True):
+                if edge is None or result is None or (needed is not None and edge[0] not in needed):
+                    continue
+                node, number = edge
+                values = waiting.get(node)
+                if values is None:
+                    values = waiting[node] = [None] * node.outputs
+                    if node.sequence >= 0:
+                        heappush(heap, (-node.sequence, node))
+                values[number] = result if values[number] is None else values[number] + result
+            results = result = values = None  # gradients are freed, and handed over, as soon as nobody needs them
+            while heap and results is None:
+                node = heappop(heap)[1]
+                values = waiting.pop(node)
+                if node.pre_hooks or node.capture:
+                    _before_node(node, values)
+                if captured:
+                    _note(captured, node, values, found)
+                edges = node.edges
+                if needed is not None and not any(e is not None and e[0] in needed for e in edges):
+                    continue
+                results = _run(node, values) if mode.anomaly or node.hooks or switch.observers else node.run(values)
+                if not retain and node.saved is not None:
+                    node.saved.clear()
+        for node in list(waiting):
             values = waiting.pop(node)
-            leaf = node.sequence < 0
-            if leaf or node.pre_hooks or node.capture:
-                _before_node(node, values)
-            if captured:
-                for number in range(node.outputs):
-                    for position in captured.get((node, number), ()):
-                        found[position] = values[number]
-            if leaf:
-                if inputs is None and values[0] is not None:
-                    _finish_leaf(node, values, create)  # type: ignore[arg-type]
-                continue
-            if needed is not None and not any(e is not None and e[0] in needed for e in node.edges):
-                continue
-            results = _run(node, values) if mode.anomaly or node.hooks or switch.observers else node.run(values)
-            del values
-            if not retain and node.saved is not None:
-                node.saved.clear()
-            for edge, result in zip(node.edges, results, strict=True):
-                if edge is not None and result is not None and (needed is None or edge[0] in needed):
-                    arrive(edge[0], edge[1], result)
-            result = None
-            del results
+            _before_leaf(node, values)  # type: ignore[arg-type]
+            _note(captured, node, values, found)
+            if inputs is None and values[0] is not None:
+                _finish_leaf(node, values, create)  # type: ignore[arg-type]
     finally:
         mode.enabled = before
     return found
 
 
-def _before_node(node: Node, values: list) -> None:
-    """Hooks on the tensors that a node made, and ``retain_grad``."""
-    if isinstance(node, AccumulateGrad) and node.variable._hooks is not None:
+def _note(captured: dict[tuple[Node, int], list[int]], node: Node, values: list, found: list) -> None:
+    """Keeps the gradients that were asked for."""
+    for number, value in enumerate(values):
+        for position in captured.get((node, number), ()):
+            found[position] = value
+
+
+def _before_leaf(node: AccumulateGrad, values: list) -> None:
+    """The hooks of a leaf and of its end of the graph."""
+    if node.variable._hooks is not None:
         for hook in list(node.variable._hooks.values()):
             values[0] = _replaced(hook, values[0])
+    if node.pre_hooks or node.capture:
+        _before_node(node, values)
+
+
+def _before_node(node: Node, values: list) -> None:
+    """Hooks on the tensors that a node made, and ``retain_grad``."""
     if node.pre_hooks:
         for number, hook in list(node.pre_hooks.values()):
             if number < 0:
@@ -322,7 +331,7 @@ def accumulate(leaf: Any, value: Any, create: bool, alone: bool = False) -> None
     existing = leaf._grad
     if existing is None:
         if not create:
-            value = value if alone and value.is_contiguous() else value.detach().clone()
+            value = value if alone and value.layout.contiguous else value.detach().clone()
             value._grad_fn, value._requires_grad = None, False
         # Recorded, it is copied too: another leaf, or the caller, may hold the same tensor.
         leaf._grad = value.clone() if create else value

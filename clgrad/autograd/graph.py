@@ -131,7 +131,7 @@ class Node:
         if not isinstance(results, tuple):
             results = (results,)
         for g, edge, layout in zip(results, self.edges, self.layouts, strict=True):
-            if edge is None or g is None or g.layout is not layout:
+            if g is not None and (edge is None or g.layout is not layout):
                 return self._fitted(results)
         return results
 
@@ -168,9 +168,13 @@ def node_class(name: str | type[Node]) -> type[Node]:
 class AccumulateGrad(Node):
     """The end of a path: adds what arrives to the ``grad`` of a leaf."""
 
+    sequence = -1  # older than every other node: its turn comes when its gradient is complete
+    edges: tuple = ()
+    layouts: tuple = ()
+    backward = saved = None
+    outputs = 1
+
     def __init__(self, variable: Any):
-        super().__init__((), (), None, None)
-        self.sequence = -1  # older than every other node: its turn comes when its gradient is complete
         self.variable = variable
 
     def name(self) -> str:
@@ -210,14 +214,19 @@ class Saved:
 
     def __init__(self, name: str, tensors: Sequence[Any]):
         self.name = name
-        self.entries: list | None = [
-            None if t is None else (t.memory, t.offset, t.layout, t.memory.version, edge_of(t), t) for t in tensors]
+        entries: list[Any] = []
         for t in tensors:
-            if t is not None and t._inference and not mode.inference:
+            if t is None:
+                entries.append(None)
+                continue
+            if t._inference and not mode.inference:
                 raise RuntimeError("Inference tensors cannot be saved for backward. To work around you can make a clone to "
                                    "get a normal tensor and use it in autograd.")
+            memory = t.memory
+            entries.append((memory, t.offset, t.layout, memory.version, edge_of(t), t))
         if mode.saved_hooks:
-            self.entries = [None if entry is None else _Packed(entry) for entry in self.entries]
+            entries = [None if entry is None else _Packed(entry) for entry in entries]
+        self.entries: list | None = entries
 
     def add_output(self, tensor: Any, changes: int = 0) -> None:
         """Saves a result of the operation itself, after :func:`attach`; its node is held weakly: no circle.
@@ -240,10 +249,11 @@ class Saved:
                 "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
                 "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
                 "if you need to access saved tensors after calling backward.")
-        return [None if entry is None else self._unpack(entry) for entry in self.entries]
+        unpack = self._unpack
+        return [None if entry is None else unpack(entry) for entry in self.entries]
 
     def _unpack(self, entry: Any) -> Any:
-        if isinstance(entry, _Packed):
+        if type(entry) is _Packed:
             return _placed(entry.tensor(), entry.edge)
         storage, offset, layout, version, edge, tensor = entry
         if storage.version != version:
@@ -252,10 +262,11 @@ class Saved:
                 f"[{layout.dtype} {list(layout.shape)}], saved by {self.name}, is at version {storage.version}; "
                 f"expected version {version} instead. Hint: enable anomaly detection to find the operation that "
                 "failed to compute its gradient, with autograd.set_detect_anomaly(True).")
-        if not mode.enabled and tensor is not None and tensor.memory is storage and tensor.layout is layout and (
-                tensor.offset == offset):
+        if mode.enabled:
+            return _placed(wrap(storage, offset, layout), edge)
+        if tensor is not None and tensor.memory is storage and tensor.layout is layout and tensor.offset == offset:
             return tensor  # as it was saved, and nobody asks for its place
-        return _placed(wrap(storage, offset, layout), edge)
+        return wrap(storage, offset, layout)
 
 
 class _Packed:
@@ -342,15 +353,17 @@ def attach(output: Any, name: str | type[Node], inputs: Sequence[Any], backward:
     tensors except through ``saved``. Integer outputs are marked as not differentiable.
     """
     edges: list[tuple[Node, int] | None] = []
+    layouts: list[Layout | None] = []
     for t in inputs:
         if t is None or not t._requires_grad:
             edges.append(None)
-        else:
-            above = t._grad_fn if t._view is None else None
-            edges.append(edge_of(t) if above is None else (above, t._output_nr))
+            layouts.append(None)
+            continue
+        above = t._grad_fn if t._view is None else None
+        edges.append(edge_of(t) if above is None else (above, t._output_nr))
+        layouts.append(t.layout)
     outputs = output if isinstance(output, tuple) else (output,)
-    node = node_class(name)(tuple(edges), tuple([None if t is None else t.layout for t in inputs]), backward, saved,
-                            len(outputs))
+    node = (_node_classes.get(name) or node_class(name))(tuple(edges), tuple(layouts), backward, saved, len(outputs))
     if mode.anomaly:
         node.trace = _stack_text()
     for number, tensor in enumerate(outputs):

@@ -48,10 +48,14 @@ def output_size(x: Shape, w: Shape, g: Geometry) -> Shape:
                  in zip(x[2:], g.padding, g.dilation, w[2:], g.stride, strict=True))
 
 
+def _dense(x: Any) -> Any:
+    """The tensor itself where it is contiguous, as it nearly always is, or None; else a copy."""
+    return x if x is None or x.layout.contiguous else x.contiguous()
+
+
 def forward(x: Any, w: Any, bias: Any, g: Geometry) -> Any:
     """The convolution of (N, Ci, H, W) with (Co, Ci/groups, KH, KW)."""
-    x, w = x.contiguous(), w.contiguous()
-    bias = None if bias is None else bias.contiguous()
+    x, w, bias = _dense(x), _dense(w), _dense(bias)
     key = ("forward", x.layout, w.layout, g, bias is None)
     found = _plans.get(key)
     if found is None:
@@ -86,8 +90,7 @@ def _record(out: Any, x: Any, w: Any, bias: Any, g: Geometry) -> None:
 
 def input_gradient(dy: Any, w: Any, bias: Any, x_shape: Shape, g: Geometry) -> Any:
     """The gradient of a convolution's input of shape ``x_shape``, or a transposed convolution with its bias."""
-    dy, w = dy.contiguous(), w.contiguous()
-    bias = None if bias is None else bias.contiguous()
+    dy, w, bias = _dense(dy), _dense(w), _dense(bias)
     w_shape = w.layout.shape
     key = ("input", dy.layout, w.layout, x_shape, g, bias is None)
     found = _plans.get(key)
@@ -114,7 +117,7 @@ def input_gradient(dy: Any, w: Any, bias: Any, x_shape: Shape, g: Geometry) -> A
 
 def weight_gradient(x: Any, dy: Any, w_shape: Shape, g: Geometry) -> Any:
     """The gradient of a convolution's weight."""
-    x, dy = x.contiguous(), dy.contiguous()
+    x, dy = _dense(x), _dense(dy)
     plan, made = _weight_plan(x, dy, w_shape, g, False)
     out = blank(made)
     if plan is not None:
@@ -134,7 +137,7 @@ def weight_gradient(x: Any, dy: Any, w_shape: Shape, g: Geometry) -> Any:
 
 def weight_and_bias_gradient(x: Any, dy: Any, w_shape: Shape, g: Geometry) -> tuple[Any, Any]:
     """Both in one launch. Not recorded."""
-    x, dy = x.contiguous(), dy.contiguous()
+    x, dy = _dense(x), _dense(dy)
     plan, made = _weight_plan(x, dy, w_shape, g, True)
     dw = blank(made)
     if plan is None:
@@ -215,22 +218,26 @@ def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilati
     return steps, spread
 
 
-_known: dict[tuple, tuple] = {}
+_known: dict[tuple, Geometry] = {}
 
 
 def _convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
               groups: int) -> Any:
-    if isinstance(padding, str):
-        steps, spread = checked(name, x, w, bias, rank, stride, dilation, groups, False)
-        x, padding = padded(name, x, padding, w.layout.shape[2:], steps, spread)
     # The checks of one set of layouts and arguments are done once.
-    key = tuple([getattr(t, "layout", None) for t in (x, w, bias)]
-                + [tuple(a) if isinstance(a, list) else a for a in (stride, padding, dilation, groups)])
-    found = _known.get(key)
-    if found is None:
-        found = _known[key] = geometry(name, rank, x, w, bias, stride, padding, dilation, groups)
-    return _in_two_dimensions(x, w, rank, lambda a, b, g: forward(a, b, bias, g), found[0], found[1],
-                              found[2], groups)
+    try:
+        g = _known.get((x.layout, w.layout, bias if bias is None else bias.layout, stride, padding, dilation, groups))
+    except (AttributeError, TypeError):  # not a tensor; lists
+        g = None
+    if g is None:
+        if isinstance(padding, str):
+            steps, spread = checked(name, x, w, bias, rank, stride, dilation, groups, False)
+            x, padding = padded(name, x, padding, w.layout.shape[2:], steps, spread)
+        stride, padding, dilation = (tuple(a) if isinstance(a, list) else a for a in (stride, padding, dilation))
+        g = Geometry(*geometry(name, rank, x, w, bias, stride, padding, dilation, groups), groups)
+        _known[x.layout, w.layout, bias if bias is None else bias.layout, stride, padding, dilation, groups] = g
+    if x.layout.ndim == 4 and rank == 2:
+        return forward(x, w, bias, g)
+    return _in_two_dimensions(x, w, rank, lambda a, b, g: forward(a, b, bias, g), *g)
 
 
 def geometry(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any,

@@ -11,9 +11,10 @@ from clgrad.autograd.graph import TensorBase, attach, check_in_place, ends_in, m
 from clgrad.dtypes import dtype
 from clgrad.formats import contiguous_format, format_strides, has_format, preserve_format
 from clgrad.layout import Layout, contiguous_layout, layout
-from clgrad.ops import pointwise
+from clgrad.ops import pointwise, rows
+from clgrad.ops.execute import blank
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, operator, publish
-from clgrad.runtime import canonical, device, filled_storage, host_storage, new_storage, result_storage
+from clgrad.runtime import canonical, device, filled_storage, host_storage, new_storage
 from clgrad.shapes import Shape, broadcast_shapes, contiguous_strides, extent, is_dense, normalize_dim
 
 COPY = REGISTRY.pointwise["_copy"]
@@ -23,11 +24,6 @@ def empty(shape: Shape, dtype: dtype, place: device, strides: Shape | None = Non
     """An uninitialised tensor for a result, row-major where no strides are given."""
     return blank(contiguous_layout(shape, dtype, place) if strides is None else
                  layout(tuple(shape), tuple(strides), dtype, place))
-
-
-def blank(made: Layout) -> Any:
-    """An uninitialised tensor of a layout, for a result."""
-    return wrap(result_storage(made.device.compute, made.extent * made.dtype.itemsize), 0, made)  # type: ignore[attr-defined]
 
 
 def unwritten(shape: Shape, dtype: dtype, place: device, strides: Shape | None = None) -> Any:
@@ -72,7 +68,7 @@ def shared_array(x: Any) -> np.ndarray:
 def empty_as(own: Layout, dtype: dtype, place: device, memory_format: Any = None) -> Any:
     """An uninitialised tensor of a layout's shape, its dimensions in memory as there or as a format says."""
     if memory_format is None or memory_format is preserve_format:
-        strides = pointwise.result_strides(own.shape, [own])
+        strides = rows.result_strides(own.shape, [own])
     else:
         strides = format_strides(own.shape, memory_format)
     return unwritten(own.shape, dtype, place, strides)
@@ -329,7 +325,7 @@ def resize_(x: Any, *sizes: Any, memory_format: Any = contiguous_format) -> Any:
     if x._requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
     old = x.layout
-    strides = (pointwise.result_strides(shape, [old]) if memory_format is preserve_format
+    strides = (rows.result_strides(shape, [old]) if memory_format is preserve_format
                else format_strides(shape, memory_format))
     need = (x.offset + extent(shape, strides)) * old.dtype.itemsize
     if need > x.memory.nbytes:
@@ -343,7 +339,7 @@ def resize_as_(input: Any, the_template: Any, *, memory_format: Any = contiguous
     """``input.resize_(the_template.shape)``; with ``preserve_format`` its order of dimensions as well."""
     resize_(input, the_template.layout.shape)
     if memory_format is preserve_format:
-        input.layout = layout(input.layout.shape, pointwise.result_strides(input.layout.shape, [the_template.layout]),
+        input.layout = layout(input.layout.shape, rows.result_strides(input.layout.shape, [the_template.layout]),
                               input.layout.dtype, input.layout.device)
     elif memory_format is not contiguous_format:
         resize_(input, input.layout.shape, memory_format=memory_format)

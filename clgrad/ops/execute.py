@@ -1,4 +1,4 @@
-"""Calling a kernel's plan with tensors: their buffers and offsets in, and exported memory settled afterwards."""
+"""Making results, and calling a kernel's plan with tensors: their buffers and offsets in, exported memory settled."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.runtime import settle
+from clgrad.autograd.graph import wrap
+from clgrad.layout import Layout
+from clgrad.runtime import result_storage, settle
+
+
+def blank(made: Layout) -> Any:
+    """An uninitialised tensor of a layout, for a result."""
+    return wrap(result_storage(made.device.compute, made.span), 0, made)  # type: ignore[attr-defined]
 
 
 def execute(plan: Callable[..., None], reads: tuple, writes: tuple) -> None:
@@ -33,7 +40,12 @@ def execute(plan: Callable[..., None], reads: tuple, writes: tuple) -> None:
 
 def check_device(name: str, *tensors: Any) -> Any:
     """The one device that computes on all tensors; RuntimeError where there are two, or where it lacks float64."""
-    known = [t.layout for t in tensors if t is not None]
+    return check_layouts(name, *[t.layout for t in tensors if t is not None])
+
+
+def check_layouts(name: str, *layouts: Layout | None) -> Any:
+    """:func:`check_device` of tensors of these layouts."""
+    known: list[Any] = [own for own in layouts if own is not None]
     device = known[0].device.compute
     for own in known[1:]:
         if own.device.compute is not device:

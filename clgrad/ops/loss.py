@@ -9,12 +9,12 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd import engine
 from clgrad.autograd.grad_mode import enable_grad, mode
-from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.autograd.graph import Saved, attach
 from clgrad.kernels import cross_entropy as loss_kernels
 from clgrad.kernels import softmax as softmax_kernels
-from clgrad.layout import contiguous_layout
-from clgrad.ops.copying import blank, cast, empty
-from clgrad.ops.execute import check_device, execute
+from clgrad.layout import Layout, contiguous_layout
+from clgrad.ops.copying import cast
+from clgrad.ops.execute import blank, check_device, check_layouts, execute
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import normalize_dim
 
@@ -109,47 +109,73 @@ def _old_reduction(size_average: bool | None, reduce: bool | None, reduction: st
     return reduction
 
 
+class _ClassLoss:
+    """What is known of a loss with class indices before its data: plans for both directions, layouts of what they write."""
+
+    __slots__ = ("plan", "backward", "loss", "scores", "total", "device", "fault")
+
+    def __init__(self, name: str, own: Layout, target: Layout, weight: Layout | None, ignore_index: int, reduction: str,
+                 smoothing: float, logits: bool):
+        shape = target.shape
+        batched = own.ndim > 1
+        if own.ndim == 0 or (own.shape[0], *own.shape[2:])[:len(shape) + 1] != shape and batched or (
+                not batched and shape not in ((), (1,))):
+            raise ValueError(f"{name}: expected target size {[own.shape[0], *own.shape[2:]] if batched else []}, got "
+                             f"{list(shape)} for input of size {list(own.shape)}")
+        if target.dtype not in (dtypes.int64, dtypes.uint8):
+            raise RuntimeError(f"{name}: expected target of dtype Long, got {target.dtype.name}")
+        samples, classes, inner = (own.shape[0], own.shape[1], prod(own.shape[2:])) if batched else (1, own.shape[0], 1)
+        if weight is not None and weight.shape != (classes,):
+            raise RuntimeError(f"{name}: weight tensor should be defined either for all {classes} classes or no classes "
+                               f"but got weight tensor of shape: {list(weight.shape)}")
+        self.device = check_layouts(name, own, target, weight)
+        self.loss = contiguous_layout(shape if reduction == "none" else (), own.dtype, own.device)
+        self.fault = f"{name}: a target is out of bounds: it must be in [0, {classes}) or ignore_index"
+        if target.numel == 0:
+            self.plan = None
+            return
+        options = dict(logits=logits, weighted=weight is not None, reduction=reduction, ignore_index=ignore_index,
+                       smoothing=smoothing)
+        self.plan = loss_kernels.plan(self.device, own.dtype, samples, classes, inner, **options)  # type: ignore[arg-type]
+        self.backward = loss_kernels.backward_plan(self.device, own.dtype, samples, classes, inner,
+                                                   **options)  # type: ignore[arg-type]
+        self.scores = contiguous_layout((self.plan.lse_elements,), own.dtype.compute, own.device)
+        self.total = contiguous_layout((1,), own.dtype.compute, own.device)
+
+
+_class_losses: dict[tuple, _ClassLoss] = {}
+
+
 def _class_loss(name: str, x: Any, target: Any, weight: Any, ignore_index: int, reduction: str, smoothing: float,
                 logits: bool) -> Any:
-    own, shape = x.layout, target.layout.shape
-    batched = own.ndim > 1
-    if own.ndim == 0 or (own.shape[0], *own.shape[2:])[:len(shape) + 1] != shape and batched or (
-            not batched and shape not in ((), (1,))):
-        raise ValueError(f"{name}: expected target size {[own.shape[0], *own.shape[2:]] if batched else []}, got "
-                         f"{list(shape)} for input of size {list(own.shape)}")
-    if target.layout.dtype not in (dtypes.int64, dtypes.uint8):
-        raise RuntimeError(f"{name}: expected target of dtype Long, got {target.layout.dtype.name}")
-    samples, classes, inner = (own.shape[0], own.shape[1], prod(own.shape[2:])) if batched else (1, own.shape[0], 1)
-    if weight is not None and weight.layout.shape != (classes,):
-        raise RuntimeError(f"{name}: weight tensor should be defined either for all {classes} classes or no classes but "
-                           f"got weight tensor of shape: {list(weight.layout.shape)}")
-    target = cast(target, dtypes.int64).contiguous()
-    x = x.contiguous()
+    key = (name, x.layout, target.layout, None if weight is None else weight.layout, ignore_index, reduction, smoothing,
+           logits)
+    ready = _class_losses.get(key)
+    if ready is None:
+        ready = _class_losses[key] = _ClassLoss(*key)
+    plan: Any = ready.plan
+    if plan is None:
+        return ((x.sum() * 0 / 0) if reduction == "mean" else x.sum() * 0 if reduction == "sum" else
+                blank(ready.loss))
+    if target.layout.dtype is not dtypes.int64 or not target.layout.contiguous:
+        target = cast(target, dtypes.int64).contiguous()
+    x = x if x.layout.contiguous else x.contiguous()
     weight = None if weight is None else weight.detach().contiguous()
-    device = check_device(name, x, target, weight)
-    out = empty(shape if reduction == "none" else (), own.dtype, own.device)
-    if target.layout.numel == 0:
-        return (x.sum() * 0 / 0) if reduction == "mean" else x.sum() * 0 if reduction == "sum" else out
-    options = dict(logits=logits, weighted=weight is not None, reduction=reduction, ignore_index=ignore_index,
-                   smoothing=smoothing)
-    plan = _cached(loss_kernels.plan, device, own.dtype, samples, classes, inner, **options)
-    scores = empty((plan.lse_elements,), own.dtype.compute, own.device)
-    total = empty((1,), own.dtype.compute, own.device)
-    status = device.fault_word(f"{name}: a target is out of bounds: it must be in [0, {classes}) or ignore_index")
+    out, scores, total = blank(ready.loss), blank(ready.scores), blank(ready.total)
+    status = ready.device.fault_word(ready.fault)
 
     def launch(*operands: Any) -> None:
         plan(*operands[:8], operands[8], operands[10], status)
     execute(launch, (x, target, weight), (out, scores, total))
-    if needs_graph(x):
+    if mode.enabled and x._requires_grad:
         saved = Saved(name, [x, target, weight, scores, total])
 
         def backward(g: Any) -> Any:
             x, target, weight, scores, total = saved.unpack()
             if mode.enabled:
                 return _recorded_gradient(x, target, weight, ignore_index, reduction, smoothing, logits, g)
-            dx = empty(x.layout.shape, x.layout.dtype, x.layout.device)
-            back = _cached(loss_kernels.backward_plan, device, x.layout.dtype, samples, classes, inner, **options)
-            execute(back, (g.contiguous(), x, target, weight, scores, total), (dx,))
+            dx = blank(contiguous_layout(x.layout.shape, x.layout.dtype, x.layout.device))
+            execute(ready.backward, (g.contiguous(), x, target, weight, scores, total), (dx,))
             return dx
         attach(out, "NllLoss", (x,), backward, saved)
     return out

@@ -8,7 +8,7 @@ from clgrad import dtypes
 from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
 from clgrad.dtypes import dtype
 from clgrad.kernels import compact
-from clgrad.ops import pointwise
+from clgrad.ops import pointwise, rows
 from clgrad.ops.copying import empty, full
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.output import store
@@ -199,7 +199,7 @@ def _filling(x: Any, mask: Any, value: Any) -> Any:
             raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                                f"{value.layout.ndim} dimension(s).")
         return value.to(x.layout.device, kind)
-    if not pointwise.is_number(value):
+    if not rows.is_number(value):
         raise TypeError(f"masked_fill(): argument 'value' must be Number or a 0-d Tensor, not {type(value).__name__}")
     return value if kind.is_floating_point else bool(value) if kind is dtypes.bool else int(value)
 

@@ -64,17 +64,6 @@ class _ConvNd(Module):
             bound = 1 / math.sqrt(fan_in)
             init.uniform_(self.bias, -bound, bound)
 
-    def _check(self, input: Any) -> None:
-        shape = input.shape
-        batched = len(shape) == self.dims + 2
-        if not batched and len(shape) != self.dims + 1:
-            raise RuntimeError(f"Expected {self.dims + 1}D (unbatched) or {self.dims + 2}D (batched) input to "
-                               f"{type(self).__name__.lower()}, but got input of size: {list(shape)}")
-        if shape[1 if batched else 0] != self.in_channels:
-            raise RuntimeError(f"Given groups={self.groups}, weight of size {list(self.weight.shape)}, expected "
-                               f"input{list(shape)} to have {self.in_channels} channels, but got "
-                               f"{shape[1 if batched else 0]} channels instead. The layer is {self!r}")
-
     def _padded(self, input: Any) -> tuple[Any, Any]:
         """The input padded by ``padding_mode``, and the padding that is left for the convolution."""
         if self.padding_mode == "zeros" and not isinstance(self.padding, str):
@@ -121,7 +110,6 @@ class Conv1d(_ConvNd):
 
     def forward(self, input: Any) -> Any:
         """(n, in_channels, l) or (in_channels, l) to the same with out_channels."""
-        self._check(input)
         input, padding = self._padded(input)
         return F.conv1d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
@@ -156,7 +144,6 @@ class Conv2d(_ConvNd):
 
     def forward(self, input: Any) -> Any:
         """(n, in_channels, h, w) or (in_channels, h, w) to the same with out_channels."""
-        self._check(input)
         input, padding = self._padded(input)
         return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
@@ -174,7 +161,6 @@ class Conv3d(_ConvNd):
 
     def forward(self, input: Any) -> Any:
         """(n, in_channels, d, h, w) or (in_channels, d, h, w) to the same with out_channels."""
-        self._check(input)
         input, padding = self._padded(input)
         return F.conv3d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
@@ -198,6 +184,17 @@ class _ConvTransposeNd(_ConvNd):
             raise ValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, output_padding, groups,
                          bias, padding_mode, device, dtype)
+
+    def _check(self, input: Any) -> None:
+        shape = input.shape
+        batched = len(shape) == self.dims + 2
+        if not batched and len(shape) != self.dims + 1:
+            raise RuntimeError(f"Expected {self.dims + 1}D (unbatched) or {self.dims + 2}D (batched) input to "
+                               f"{type(self).__name__.lower()}, but got input of size: {list(shape)}")
+        if shape[1 if batched else 0] != self.in_channels:
+            raise RuntimeError(f"Given groups={self.groups}, weight of size {list(self.weight.shape)}, expected "
+                               f"input{list(shape)} to have {self.in_channels} channels, but got "
+                               f"{shape[1 if batched else 0]} channels instead. The layer is {self!r}")
 
     def forward(self, input: Any, output_size: Any = None) -> Any:
         """(n, in_channels, ...) to (n, out_channels, ...); ``output_size`` chooses among the possible ones."""

@@ -56,12 +56,6 @@ class Linear(Module):
 
     def forward(self, input: Any) -> Any:
         """(*, in_features) to (*, out_features); RuntimeError for another last size."""
-        shape = input.shape
-        if not shape or shape[-1] != self.in_features:
-            rows = math.prod(shape[:-1]) if shape else 1
-            raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{shape[-1] if shape else 1} and "
-                               f"{self.in_features}x{self.out_features}): {self!r} expected an input of shape "
-                               f"(*, {self.in_features}), got {tuple(shape)}")
         return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:

@@ -1,0 +1,193 @@
+"""Running the rows of the pointwise table over tensors and numbers: promotion, broadcasting, plans. Not recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from clgrad import dtypes
+from clgrad.autograd.graph import TensorBase, mark_changed
+from clgrad.dtypes import dtype
+from clgrad.kernels import elementwise
+from clgrad.layout import Layout, layout
+from clgrad.ops.execute import blank
+from clgrad.ops.registry import FUNCTIONS, Pointwise
+from clgrad.runtime import Device, settle
+from clgrad.shapes import Shape, broadcast_shapes, broadcast_strides, is_dense
+
+NUMBERS = (int, float, np.number, np.bool_)
+_plan_caches: list[dict] = []
+
+
+class Prepared:
+    """What is known of a call before its data: the plan and the result's layout."""
+
+    __slots__ = ("plan", "layout", "reads", "numbers", "convert")
+
+    def __init__(self, plan: elementwise.Plan, result: Layout, calc: str, reads: list[int], numbers: list[int]):
+        self.plan, self.layout = plan, result
+        # Positions of the operands that the kernel reads, and of those that are numbers, converted by ``convert``.
+        self.reads, self.numbers = reads, numbers
+        self.convert: Callable = int if calc in ("int", "long") else float
+
+
+def clear_plans() -> None:
+    """Forgets all plans: the default dtype, on which some depend, has changed."""
+    for cache in _plan_caches:
+        cache.clear()
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value can be an operand without being a tensor."""
+    return isinstance(value, NUMBERS)
+
+
+# Types and layouts.
+
+def result_dtype(op: Pointwise, layouts: list[Layout | None], numbers: list[dtype]) -> tuple[dtype, dtype]:
+    """(dtype of the common operands, dtype of the result)."""
+    known = [a for a in layouts if a is not None]
+    common = dtypes.result_type([a.dtype for a in known if a.ndim], [a.dtype for a in known if not a.ndim], numbers)
+    if op.kind == "float" and not common.is_floating_point:
+        common = dtypes.get_default_dtype()
+    if op.kind == "integer" and common.is_floating_point:
+        raise NotImplementedError(f"\"{op.name}\" not implemented for '{dtypes.type_name(common)}'")
+    return common, dtypes.bool if op.kind == "bool" else common
+
+
+def result_strides(shape: Shape, layouts: list[Layout]) -> Shape:
+    """Strides of a new result: dense, with its dimensions in the order of the first full operand's (as PyTorch)."""
+    for candidate in layouts:
+        if candidate.shape == shape and is_dense(shape, candidate.strides):
+            return candidate.strides
+    full = next((a for a in layouts if a.shape == shape), None)
+    steps = full.strides if full is not None else ()
+    order = sorted(range(len(shape)), key=lambda axis: (-steps[axis], axis)) if full is not None and all(
+        step > 0 for step in steps) else range(len(shape))
+    strides = [0] * len(shape)
+    step = 1
+    for axis in reversed(list(order)):
+        strides[axis] = step
+        step *= max(shape[axis], 1)
+    return tuple(strides)
+
+
+def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -> Prepared:
+    """Plans a call with operands of these layouts (a type stands for a Python number)."""
+    layouts = [a if isinstance(a, Layout) else None for a in operands]
+    known = [a for a in layouts if a is not None]
+    device = known[0].device.compute  # type: ignore[attr-defined]
+    for a in known:
+        if a.device.compute is not device:  # type: ignore[attr-defined]
+            raise RuntimeError(f"{op.name}: expected all tensors to be on the same device, but found at least two "
+                               f"devices, {known[0].device} and {a.device}!")
+    conditions = [name == "condition" for name in op.tensors]
+    numbers = [dtypes.of_number(a(0)) for a in operands if isinstance(a, type)]
+    typed = [a for a, skip in zip(layouts, conditions, strict=True) if not skip]
+    common, result = result_dtype(op, typed, numbers)
+    shape: Shape = broadcast_shapes(*(a.shape for a in known))
+    if out is None:
+        out = layout(shape, result_strides(shape, known), result, known[0].device)
+    elif broadcast_shapes(shape, out.shape) != out.shape:
+        raise RuntimeError(f"{op.name}: output with shape {list(out.shape)} doesn't match the broadcast shape "
+                           f"{list(shape)}")
+    elif op.name != "_copy" and not dtypes.can_cast(result, out.dtype):
+        raise RuntimeError(f"{op.name}: result type {dtypes.type_name(result)} can't be cast to the desired output "
+                           f"type {dtypes.type_name(out.dtype)}")
+    shape = out.shape
+    _check_fp64(device, op.name, [*(a.dtype for a in known), common])
+    calc = elementwise.calc_type(common)
+    formula = op.integers if op.integers is not None and not common.is_floating_point else op.value
+    reads = [n for n, name in enumerate(op.tensors) if layouts[n] is not None and name in formula.names]
+    numbered = [n for n, a in enumerate(layouts) if a is None]
+    inputs = [elementwise.Operand(op.tensors[n], a.dtype, broadcast_strides(a.shape, a.strides, shape))
+              for n in reads if (a := layouts[n]) is not None]  # type: ignore[assignment]
+    scalars = [*(op.tensors[n] for n in numbered), *op.parameters]
+    plan = elementwise.plan(device, op.name.lstrip("_"), calc, [formula.c], inputs,
+                            [elementwise.Operand("out", out.dtype, out.strides)], scalars, shape)
+    return Prepared(plan, out, calc, reads, numbered)
+
+
+def plan_for(op: Pointwise, key: tuple, operands: list[Layout | type], out: Layout | None) -> Prepared:
+    """Plans a call and keeps the plan under ``key``."""
+    prepared = _prepare(op, operands, out)
+    if not op.plans:
+        _plan_caches.append(op.plans)
+    op.plans[key] = prepared
+    return prepared
+
+
+def _check_fp64(device: Device, name: str, used: list[dtype]) -> None:
+    if dtypes.float64 in used and not device.limits.fp64:
+        raise RuntimeError(f"{name}: {device.limits.name} has no float64; convert to float32 first")
+
+
+# Calls.
+
+def launch(prepared: Prepared, operands: tuple, parameters: tuple, out: Any, write: bool) -> None:
+    """Enqueues the kernel; waits where memory is exported."""
+    exported = False
+    buffers, offsets = [], []
+    for position in prepared.reads:
+        t = operands[position]
+        buffer = t.memory.buffer
+        if buffer is None:
+            buffer = t.memory.acquire()
+            exported = True
+        buffers.append(buffer)
+        offsets.append(t.offset)
+    buffer = out.memory.buffer
+    if buffer is None:
+        buffer = out.memory.acquire(write)
+        exported = True
+    buffers.append(buffer)
+    offsets.append(out.offset)
+    scalars: tuple = ()
+    if prepared.numbers or parameters:
+        convert = prepared.convert
+        scalars = tuple([convert(operands[n]) for n in prepared.numbers] + [convert(v) for v in parameters])
+    prepared.plan(tuple(buffers), tuple(offsets), scalars)
+    if exported:
+        settle()
+
+
+def run(op: Pointwise, operands: tuple, parameters: tuple = ()) -> Any:
+    """The result of a row over tensors and numbers, not recorded."""
+    key = tuple([t.layout if isinstance(t, TensorBase) else type(t) for t in operands])
+    prepared = op.plans.get(key)
+    if prepared is None:
+        prepared = plan_for(op, key, list(key), None)
+    out = blank(prepared.layout)
+    launch(prepared, operands, parameters, out, False)
+    return out
+
+
+def run_into(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> None:
+    """Like :func:`run`, into an existing tensor, which may be one of the operands."""
+    operands = tuple([_apart(op, t, out) for t in operands])
+    key = (*[t.layout if isinstance(t, TensorBase) else type(t) for t in operands], "into", out.layout)
+    prepared = op.plans.get(key)
+    if prepared is None:
+        prepared = plan_for(op, key, list(key[:-2]), out.layout)
+    mark_changed(out)
+    launch(prepared, operands, parameters, out, True)
+
+
+def _apart(op: Pointwise, operand: Any, out: Any) -> Any:
+    """The operand, copied where writing ``out`` would change elements of it that are still to be read."""
+    if not isinstance(operand, TensorBase) or operand.memory is not out.memory:
+        return operand
+    a, b = operand.layout, out.layout
+    if operand.offset == out.offset and broadcast_strides(a.shape, a.strides, b.shape) == b.strides:
+        return operand
+    size_a, size_b = a.dtype.itemsize, b.dtype.itemsize
+    if (operand.offset * size_a >= (out.offset + b.extent) * size_b
+            or out.offset * size_b >= (operand.offset + a.extent) * size_a):
+        return operand
+    if is_dense(a.shape, a.strides) and is_dense(b.shape, b.strides):
+        raise RuntimeError(f"{op.name}: unsupported operation: some elements of the input tensor and the written-to "
+                           "tensor refer to a single memory location. Please clone() the tensor before performing the "
+                           "operation.")
+    return FUNCTIONS["clone"](operand)
