@@ -195,9 +195,9 @@ def _tiles(s: _Shape, varying: str, constants: tuple, split: int) -> tuple[Bound
     depth = split or s.k
     if not s.widen:  # 16-bit floats have no partial sums in C, so their slices are as deep as k
         depth = min(BLOCK_DEPTH, depth)
-    rows, columns = _item_block(s)
     # Measured: copying A pays where its rows are strided and long, copying B where it does not fit in L2.
-    copy_a = s.widen or (s.a[2] != 1 and (s.a[1] != 1 or s.m >= 512) and depth >= 32 and columns >= 64)
+    copy_a = s.widen or (s.a[2] != 1 and (s.a[1] != 1 or s.m >= 512) and depth >= 32 and s.n >= 64)
+    rows, columns = _item_block(s, copy_a)
     copy_b = s.widen or s.b[2] != 1 or (rows >= 32 and s.n * s.k >= 1 << 16)
     grid = (divide_up(s.n, columns), divide_up(s.m, rows), s.batch)
     block_rows = min(rows, BLOCK_ROWS)
@@ -218,11 +218,19 @@ def _wanted_items(s: _Shape) -> int:
     return s.device.limits.compute_units * (1 if work < 1 << 22 else 4)
 
 
-def _item_block(s: _Shape) -> tuple[int, int]:
-    """Rows and columns of C of a work-item, in whole tiles. Each item copies its columns of B, so these are split first."""
+def _item_block(s: _Shape, copy_a: bool) -> tuple[int, int]:
+    """Rows and columns of C of a work-item, in whole tiles: the division whose items copy least.
+
+    Every item of a row of items copies the same rows of A, every one of a column the same columns of B.
+    """
     wanted = divide_up(_wanted_items(s), s.batch)
     column_tiles, row_tiles = divide_up(s.n, s.columns), divide_up(s.m, s.rows)
-    column_blocks = min(divide_up(column_tiles, 4), wanted)
+
+    def copied(column_blocks: int) -> tuple[int, int]:
+        row_blocks = min(row_tiles, divide_up(wanted, column_blocks))
+        missing = max(0, wanted - row_blocks * column_blocks)
+        return missing, s.n * row_blocks * (2 if s.b[2] != 1 else 1) + s.m * column_blocks * (2 if copy_a else 0)
+    column_blocks = min(range(1, min(column_tiles, wanted) + 1), key=copied)
     row_blocks = min(row_tiles, divide_up(wanted, column_blocks))
     rows = divide_up(row_tiles, row_blocks) * s.rows
     return (BLOCK_ROWS if s.widen and rows > BLOCK_ROWS else rows), divide_up(column_tiles, column_blocks) * s.columns
