@@ -13,6 +13,7 @@ import numpy as np
 import clgrad as _clgrad
 from clgrad.errors import DeviceError
 from clgrad.runtime import Limits, default_device, device, devices, gpus
+from clgrad.tune import tune
 
 clgrad: Any = _clgrad  # its functions are put together at run time
 STEPS, TOLERANCE = 20, 1e-4
@@ -85,9 +86,25 @@ def _gradient(x: np.ndarray, w: np.ndarray, v: np.ndarray, targets: np.ndarray) 
     return ((shares / len(targets)) @ v * (1 - hidden**2)).T @ x
 
 
+def tune_devices(places: Sequence[device]) -> int:
+    """Tunes each device; returns how many could not be tuned."""
+    failed = 0
+    for place in places:
+        try:
+            print(f"{place}: {place.compute.limits.name}")
+            tune(place.compute)
+        except (DeviceError, OSError) as error:
+            failed += 1
+            print(f"  FAILED: {error}")
+    return failed
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the report; the exit status is the number of devices that failed (1 where there is none)."""
     parser = argparse.ArgumentParser(prog="python -m clgrad", description=__doc__)
+    parser.add_argument("command", nargs="?", choices=["tune"],
+                        help="tune: measure which numbers suit the kernels best, and keep them for later runs")
+    parser.add_argument("--device", help="tune: only this device (cpu, cuda:N, cl:N)")
     parser.add_argument("--no-test", action="store_true", help="list the devices without testing them")
     options = parser.parse_args(arguments)
     print(f"clgrad {clgrad.__version__}")
@@ -96,6 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("no OpenCL device found. On Linux x86-64 'pip install pocl-binary-distribution' makes the CPU one; for a "
               "GPU install its vendor's OpenCL driver.")
         return 1
+    if options.command == "tune":
+        return tune_devices([clgrad.device("cl", number) for number in range(len(found))] if options.device is None
+                            else [clgrad.device(options.device)])
     failed = 0
     for number, limits in enumerate(found):
         print(describe(number, limits))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from clgrad.dtypes import dtype
-from clgrad.runtime import Bound, Device, Kernel
+from clgrad.runtime import Bound, Device, Kernel, Limits
+from clgrad.runtime.tuning import tuned
 from clgrad.shapes import divide_up, round_up
 
 Strides = tuple[int, int, int]  # of batch, row and column, in elements
@@ -13,15 +16,45 @@ Strides = tuple[int, int, int]  # of batch, row and column, in elements
 ACTIVATIONS = {None: 0, "relu": 1}
 BIASES = {None: 0, "row": 1, "column": 2}
 
-BLOCK_DEPTH = 256  # of k in one slice: a panel of 24 columns of B is then 24 KiB and stays in L1
-BLOCK_ROWS = 256  # of A in one block: 256 KiB, which stay in L2 while the panels of B pass
-FEW_ROWS = 16  # up to here dot products beat copying B into panels, whose cost is shared by the rows
 ONE_ROW = 1 << 18  # a vector times a matrix of this size is worth a program of its own, with tiles of one row
-SPLIT_DEPTH = 2048  # a product is split along k where its parts are at least this deep
 MOST_PARTS = 64
 WIDE = 2**31 - 2**16  # from here on indices are 64 bits wide; below, a tile may step over the end
 OPERANDS = "PPPPP" + "{i}{i}{i}{i}" + "iii" + "{i}{i}{i}" * 3 + "i{s}iii"
 SCALARS = {"float": "f", "double": "d", "long": "l"}
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The numbers that suit one device better than another. On a CPU those of the first group count, else the others."""
+
+    block_depth: int = 256  # of k in one slice: a panel of 24 columns of B is then 24 KiB and stays in L1
+    block_rows: int = 256  # of A in one block: 256 KiB, which stay in L2 while the panels of B pass
+    few_rows: int = 16  # up to here dot products beat copying B into panels, whose cost is shared by the rows
+    copied_rows: int = 32  # from here on copying B pays where it is too large for the first-level cache
+    split_depth: int = 2048  # a product is split along k where its parts are at least this deep
+
+    per_item: int = 4  # a work-item computes per_item x per_item elements
+    slice_depth: int = 16  # how much of k lies in local memory at a time
+    gpu_split_depth: int = 256  # as split_depth
+
+
+_CANDIDATES: dict[bool, dict[str, tuple[int, ...]]] = {
+    True: {"block_depth": (128, 192, 256, 384, 512), "block_rows": (64, 128, 256, 512), "few_rows": (4, 8, 16, 32),
+           "copied_rows": (16, 32, 64, 128), "split_depth": (512, 1024, 2048, 4096)},
+    False: {"per_item": (2, 4, 8), "slice_depth": (8, 16, 32), "gpu_split_depth": (128, 256, 1024)},
+}
+
+
+def candidates(device: Device) -> dict[str, tuple[int, ...]]:
+    """The numbers that count on a device, with the values that are worth trying."""
+    return _CANDIDATES[device.is_cpu]
+
+
+@cache
+def _tuning(limits: Limits) -> Tuning:
+    """The numbers for a device: measured ones where there are any. What no candidate could be is left out."""
+    allowed = _CANDIDATES[limits.is_cpu]
+    return Tuning(**{name: value for name, value in tuned(limits, "gemm").items() if value in allowed.get(name, ())})
 
 
 class Plan:
@@ -70,15 +103,15 @@ class Plan:
 
 def plan(device: Device, dtype: dtype, batch: int, m: int, n: int, k: int, a_strides: Strides, b_strides: Strides,
          c_strides: Strides, *, bias: str | None = None, activation: str | None = None, accumulate: bool = False,
-         alpha: float = 1) -> Plan:
+         alpha: float = 1, tuning: Tuning | None = None) -> Plan:
     """Plans ``C[z] = activation(alpha * A[z] @ B[z] + bias)`` with A m x k, B k x n and C m x n.
 
     Strides are those of (batch, row, column) in elements: a transposed operand has them swapped, a batch stride of 0
     uses one matrix for all. ``bias`` is None, "row" (m values, one a row of C) or "column" (n values). With
     ``accumulate`` the product is added to C before the activation (None or "relu"). k may be 0: C becomes the bias.
-    The matrices of C must not overlap each other or the operands.
+    The matrices of C must not overlap each other or the operands. ``tuning`` stands for the device's own.
     """
-    shape = _Shape(device, dtype, batch, m, n, k, a_strides, b_strides, c_strides)
+    shape = _Shape(device, dtype, batch, m, n, k, a_strides, b_strides, c_strides, tuning or _tuning(device.limits))
     cost = shape.cost
     if batch * m * n == 0:
         return Plan(device, None, False, 0, cost)
@@ -99,7 +132,8 @@ class _Shape:
     """Sizes and strides of a product, and the macros that follow from device and dtype."""
 
     def __init__(self, device: Device, dtype: dtype, batch: int, m: int, n: int, k: int, a: Strides, b: Strides,
-                 c: Strides):
+                 c: Strides, tuning: Tuning):
+        self.tuning = tuning
         self.device, self.dtype, self.batch, self.m, self.n, self.k = device, dtype, batch, m, n, k
         self.a, self.b, self.c = a, b, c
         self.widen = dtype.compute is not dtype
@@ -120,7 +154,7 @@ class _Shape:
         def flip(strides: Strides) -> Strides:
             return strides[0], strides[2], strides[1]
         return _Shape(self.device, self.dtype, self.batch, self.n, self.m, self.k, flip(self.b), flip(self.a),
-                      flip(self.c))
+                      flip(self.c), self.tuning)
 
     def kernel(self, name: str, extra: str = "") -> Kernel:
         scalar = self.dtype.compute.cl if self.dtype.compute.cl in SCALARS else "int"
@@ -130,7 +164,8 @@ class _Shape:
         if self.device.is_cpu:
             macros |= {"VW": self.lanes, "MR": self.rows, "NV": self.vectors}
         else:
-            macros |= {"VW": 1, "GROUP": _group(self.device)}
+            macros |= {"VW": 1, "GROUP": _group(self.device), "PER_ITEM": self.tuning.per_item,
+                       "DEPTH": self.tuning.slice_depth}
         letters = {"i": self.index, "s": SCALARS.get(scalar, "i")}
         if name == "gemm_sum":
             return self.device.kernel("gemm.cl", name, macros, "PPP{i}{i}iii{i}{i}{s}iii".format(**letters))
@@ -141,7 +176,7 @@ def _better_transposed(s: _Shape) -> bool:
     """Whether C^T = B^T A^T suits the kernels better: they like dense rows of C, and rather few rows than columns."""
     if (s.c[1] == 1) != (s.c[2] == 1) and s.m > 1 and s.n > 1:
         return s.c[1] == 1
-    return s.n < s.m and s.n <= FEW_ROWS and (s.n == 1 or (s.a[2] == 1 and s.b[1] == 1))
+    return s.n < s.m and s.n <= s.tuning.few_rows and (s.n == 1 or (s.a[2] == 1 and s.b[1] == 1))
 
 
 def _parts(s: _Shape) -> int:
@@ -151,7 +186,7 @@ def _parts(s: _Shape) -> int:
     tile = 64 if not s.device.is_cpu else 4 * s.columns
     tiles = divide_up(s.m, tile) * divide_up(s.n, tile)
     wanted = s.device.limits.compute_units * (1 if s.device.is_cpu else 2)
-    depth = SPLIT_DEPTH if s.device.is_cpu else 256
+    depth = s.tuning.split_depth if s.device.is_cpu else s.tuning.gpu_split_depth
     return max(1, min(wanted // tiles, s.k // depth, MOST_PARTS))
 
 
@@ -160,7 +195,7 @@ def _split_plan(s: _Shape, parts: int, swapped: bool, ending: tuple, cost: tuple
     depth = round_up(divide_up(s.k, parts), 64)
     parts = divide_up(s.k, depth)
     first = _Shape(s.device, s.dtype, parts, s.m, s.n, s.k, (depth * s.a[2], *s.a[1:]), (depth * s.b[1], *s.b[1:]),
-                   (s.m * s.n, s.n, 1))
+                   (s.m * s.n, s.n, 1), s.tuning)
     first.index = s.index
     bound, scratch = _product(first, depth, (1, 0, 0, 0))
     local = 1 if s.device.is_cpu else 64
@@ -176,10 +211,10 @@ def _product(s: _Shape, split: int, ending: tuple) -> tuple[Bound, int]:
     varying = s.index * 4
     if not s.device.is_cpu:
         group = _group(s.device)
-        tile = 4 * group
+        tile = s.tuning.per_item * group
         size = (divide_up(s.n, tile) * group, divide_up(s.m, tile) * group, s.batch)
         return Bound(s.kernel("gemm_blocks"), size, (group, group, 1), 5, varying, constants, s.cost), 0
-    if s.m <= FEW_ROWS and s.a[2] == 1 and s.b[1] == 1 and s.b[2] != 1:
+    if s.m <= s.tuning.few_rows and s.a[2] == 1 and s.b[1] == 1 and s.b[2] != 1:
         return _dots(s, varying, constants), 0
     return _tiles(s, varying, constants, split)
 
@@ -194,13 +229,13 @@ def _dots(s: _Shape, varying: str, constants: tuple) -> Bound:
 def _tiles(s: _Shape, varying: str, constants: tuple, split: int) -> tuple[Bound, int]:
     depth = split or s.k
     if not s.widen:  # 16-bit floats have no partial sums in C, so their slices are as deep as k
-        depth = min(BLOCK_DEPTH, depth)
+        depth = min(s.tuning.block_depth, depth)
     # Measured: copying A pays where its rows are strided and long, copying B where it does not fit in L2.
     copy_a = s.widen or (s.a[2] != 1 and (s.a[1] != 1 or s.m >= 512) and depth >= 32 and s.n >= 64)
     rows, columns = _item_block(s, copy_a)
-    copy_b = s.widen or s.b[2] != 1 or (rows >= 32 and s.n * s.k >= 1 << 16)
+    copy_b = s.widen or s.b[2] != 1 or (rows >= s.tuning.copied_rows and s.n * s.k >= 1 << 16)
     grid = (divide_up(s.n, columns), divide_up(s.m, rows), s.batch)
-    block_rows = min(rows, BLOCK_ROWS)
+    block_rows = min(rows, s.tuning.block_rows)
     block_columns = s.columns if s.widen else columns
     scratch = 0
     if copy_a or copy_b or s.n % s.lanes:
@@ -233,7 +268,7 @@ def _item_block(s: _Shape, copy_a: bool) -> tuple[int, int]:
     column_blocks = min(range(1, min(column_tiles, wanted) + 1), key=copied)
     row_blocks = min(row_tiles, divide_up(wanted, column_blocks))
     rows = divide_up(row_tiles, row_blocks) * s.rows
-    return (BLOCK_ROWS if s.widen and rows > BLOCK_ROWS else rows), divide_up(column_tiles, column_blocks) * s.columns
+    return (min(rows, s.tuning.block_rows) if s.widen else rows), divide_up(column_tiles, column_blocks) * s.columns
 
 
 def _group(device: Device) -> int:
