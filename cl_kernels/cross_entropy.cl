@@ -31,7 +31,9 @@
 #define VW 16       // lanes of the vectors that a CPU uses
 #endif
 #include "types.clh"
+#ifndef LOCAL
 #define LOCAL 256   // GPU: work-items a group
+#endif
 #define RUN 64      // rows whose losses are summed directly; the runs' sums are summed then
 
 #define T PASTE(T_, IN)

@@ -71,7 +71,9 @@
 #define ROW_BLOCK 16 // rows that reduce_columns reads side by side: as many streams as prefetchers follow
 #define SHORT 32     // below this many elements a row does not fill vectors of its own
 #define TILES 32     // vectors of columns a work-item
+#ifndef LOCAL
 #define LOCAL 256    // GPU: work-items a group
+#endif
 
 #define LOAD_IN PASTE(LOAD_, IN)
 #define VLOAD_IN PASTE(VLOAD_, IN)

@@ -30,7 +30,9 @@
 #endif
 #include "types.clh"
 #define STRIP 64
+#ifndef LOCAL
 #define LOCAL 256
+#endif
 
 #define T_IN PASTE(T_, IN)
 #define T_OUT PASTE(T_, OUT)

@@ -28,7 +28,9 @@
 #define VW 16       // lanes of the vectors that a CPU uses
 #endif
 #include "types.clh"
+#ifndef LOCAL
 #define LOCAL 256   // GPU: work-items a group
+#endif
 #define SHORT 32    // elements up to which rows are short
 
 #define T PASTE(T_, IN)

@@ -1,4 +1,7 @@
-"""``python -m clgrad``: which OpenCL devices there are, which is the default and why, and whether each computes right."""
+"""``python -m clgrad``: which OpenCL devices there are, which is the default and why, and whether each computes right.
+
+``python -m clgrad doctor`` says what is installed, what of it works, and what to do about the rest.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import clgrad as _clgrad
+from clgrad import doctor
 from clgrad.errors import DeviceError
 from clgrad.runtime import Limits, default_device, device, devices, gpus
 from clgrad.tune import tune
@@ -37,7 +41,7 @@ def default_reason() -> str:
     chosen = default_device()
     if os.environ.get("CLGRAD_DEVICE"):
         why = f"CLGRAD_DEVICE={os.environ['CLGRAD_DEVICE']}"
-    elif chosen.compute.is_cpu:
+    elif chosen.compute.limits.is_cpu:
         why = "tensors live on the CPU unless another device is named, as in PyTorch"
     else:
         why = "there is no CPU device, so tensors of the CPU are computed on the first device"
@@ -102,16 +106,20 @@ def tune_devices(places: Sequence[device]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the report; the exit status is the number of devices that failed (1 where there is none)."""
     parser = argparse.ArgumentParser(prog="python -m clgrad", description=__doc__)
-    parser.add_argument("command", nargs="?", choices=["tune"],
-                        help="tune: measure which numbers suit the kernels best, and keep them for later runs")
+    parser.add_argument("command", nargs="?", choices=["doctor", "tune"],
+                        help="doctor: examine the installation and its drivers; tune: measure which numbers suit the "
+                             "kernels best, and keep them for later runs")
     parser.add_argument("--device", help="tune: only this device (cpu, cuda:N, cl:N)")
     parser.add_argument("--no-test", action="store_true", help="list the devices without testing them")
+    parser.add_argument("--timeout", type=float, default=30.0, help="seconds that doctor gives a driver to answer (30)")
     options = parser.parse_args(arguments)
+    if options.command == "doctor":
+        return doctor.main(options.timeout)
     print(f"clgrad {clgrad.__version__}")
     found = devices()
     if not found:
-        print("no OpenCL device found. On Linux x86-64 'pip install pocl-binary-distribution' makes the CPU one; for a "
-              "GPU install its vendor's OpenCL driver.")
+        print("no OpenCL device found: 'python -m clgrad doctor' looks for the reason. On Linux x86-64 'pip install "
+              "pocl-binary-distribution' makes the CPU one; for a GPU install its vendor's OpenCL driver.")
         return 1
     if options.command == "tune":
         return tune_devices([clgrad.device("cl", number) for number in range(len(found))] if options.device is None

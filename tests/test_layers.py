@@ -28,7 +28,7 @@ FLOORS = [
      "signal",
      "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "objects",
      "safetensors", "profiler", "_C", "linalg", "special", "amp", "distributions", "onnx"],
-    ["", "__main__", "compat", "tune"],
+    ["", "__main__", "compat", "doctor", "tune"],
 ]
 # Libraries stand side by side: of each other they see the public names only.
 PUBLIC = {"nn": {"nn", "nn.functional", "nn.init", "nn.parameter", "nn.modules", "nn.utils"}, "optim": {"optim"},

@@ -6,9 +6,9 @@ from typing import Any
 
 from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device
-from clgrad.shapes import divide_up
+from clgrad.shapes import divide_up, round_up
 
-GROUP = 64      # work-items of a group on GPUs
+GROUP = 64      # work-items of a group on GPUs, where they allow as many
 MOST_SIZE = 256  # of queries, keys and values: what a work-item keeps of them is private
 BLOCK = 64      # keys of a block
 STRIPS = 2      # strips of queries of a block
@@ -70,8 +70,9 @@ class Problem:
             macros |= {"VW": _lanes(self.device, self.kind), "TILES": STRIPS, "BLOCK": BLOCK}
         else:
             macros["VW"] = 1
-            local = (GROUP, *local[1:])
-            grid = (divide_up(grid[0], GROUP) * GROUP, *grid[1:])
+            group = self.device.limits.group(GROUP)
+            local = (group, *local[1:])
+            grid = (round_up(grid[0], group), *grid[1:])
         real = "f" if self.kind.cl == "float" else "d"
         signature = "P" * buffers + self.index * (buffers + len(self.constants) - 2) + "i" + real
         kernel = self.device.kernel("attention.cl", name, macros, signature)

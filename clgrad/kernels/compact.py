@@ -41,7 +41,7 @@ def _plan(device: Device, name: str, macros: dict[str, object], buffers: int, n:
     letter = "l" if wide else "i"
     macros.update(CHUNK=_chunk(device), INDEX="long" if wide else "int")
     kernel = device.kernel("compact.cl", name, macros, "P" * buffers + letter * (buffers + 1 + len(constants)))
-    local = 1 if device.is_cpu else min(GROUP, device.limits.max_work_group)
+    local = 1 if device.is_cpu else device.limits.group(GROUP)
     work = (round_up(chunks(device, n), local),)
     return Plan(device, Bound(kernel, work, (local,), buffers, letter * buffers, (n, *constants), cost), cost)
 

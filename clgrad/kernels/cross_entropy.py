@@ -7,6 +7,7 @@ from typing import Any
 from clgrad.dtypes import dtype
 from clgrad.kernels.softmax import GROUP, rows_ndrange
 from clgrad.runtime import Bound, Device
+from clgrad.shapes import round_up
 
 REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 
@@ -108,4 +109,5 @@ def _macros(kind: dtype, numel: int, logits: bool) -> tuple[dict[str, object], s
 def _ndrange(device: Device, rows: int, classes: int, inner: int) -> tuple[int, int, tuple, tuple]:
     if inner == 1 or device.is_cpu:
         return rows_ndrange(device, rows, classes)
-    return 1, 1, (-(-rows // GROUP) * GROUP,), (GROUP,)
+    group = device.limits.group(GROUP)
+    return 1, 1, (round_up(rows, group),), (group,)

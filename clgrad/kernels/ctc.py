@@ -34,7 +34,7 @@ def plan(device: Device, kind: dtype, times: int, samples: int, classes: int, pl
     name, count = ("ctc", 5) if zero_infinity is None else ("ctc_backward", 8)
     more = () if zero_infinity is None else (int(zero_infinity),)
     kernel = device.kernel("ctc.cl", name, macros, "P" * (count + 1) + letter * (count + 4) + "i" * (1 + len(more)))
-    local = 1 if device.is_cpu else min(32, device.limits.max_work_group)
+    local = 1 if device.is_cpu else device.limits.group(32)
     cost = samples * times * places * 64, times * samples * classes * kind.itemsize
     bound = Bound(kernel, (-(-samples // local) * local,), (local,), count + 1, letter * count,
                   (times, samples, classes, places, blank, *more), cost)

@@ -120,7 +120,7 @@ def _ndrange(device: Device, sizes: Shape, lanes: int, tile: int) -> tuple[int, 
         rows = min(second, max(1, work // min(chunk, inner)))
         return chunk, rows, (-(-inner // chunk), -(-second // rows), outer), (1, 1, 1)
     items = -(-inner // lanes)
-    group = min(GPU_GROUP, device.limits.max_work_group)
+    group = device.limits.group(GPU_GROUP)
     local0 = 1
     while local0 < min(items, group):
         local0 *= 2

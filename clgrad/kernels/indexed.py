@@ -123,7 +123,7 @@ def _ndrange(device: Device, walk: _Walk) -> tuple[int, int, tuple, tuple]:
             chunk = min(walk.length, round_up(max(1, work // walk.ordered_count), LINE))
         free_chunk = min(walk.free_count, max(1, work // line))
         return chunk, free_chunk, (-(-walk.length // chunk), -(-walk.free_count // free_chunk)), (1, 1)
-    group = min(GROUP, device.limits.max_work_group)
+    group = device.limits.group(GROUP)
     if walk.splits:
         return 1, 1, (round_up(walk.length, group), walk.free_count), (group, 1)
     return walk.length, 1, (1, round_up(walk.free_count, group)), (1, group)

@@ -68,7 +68,7 @@ def plan(device: Device, body: Body, kind: dtype, sizes: Sequence[int], *, offse
     signature = ("P" * (len(names) * len(sizes)) + varying + "i" + ("i" + index) * len(sizes))
     kernel = device.kernel("optimizer.cl", "optimizer_step", macros, signature,
                            prelude=_prelude(body, names, len(sizes), kind.code, offsets))
-    group = 1 if device.is_cpu else min(GPU_GROUP, device.limits.max_work_group)
+    group = 1 if device.is_cpu else device.limits.group(GPU_GROUP)
     elements = sum(sizes)
     cost = (elements * body.cost, elements * kind.itemsize * (len(body.loaded) + len(body.written)))
     bound = Bound(kernel, (-(-total // group) * group,), (group,), len(names) * len(sizes), varying,

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from clgrad import dtypes
 from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device
+from clgrad.shapes import round_up
 
-GROUP = 256   # work-items a group on GPUs
+GROUP = 256   # work-items a group on GPUs, where they allow as many
 GRAIN = 2048  # outputs (or inputs) that are worth a work-item of their own on a CPU
 
 
@@ -88,7 +89,8 @@ def backward_plan(device: Device, kind: dtype, planes: int, windows: Windows, *,
     """The gradient of :func:`plan`, for the same arguments. Writes every input's gradient, zeros too."""
     inputs = prod(windows.input)
     scatter = device.is_cpu and kind is kind.compute
-    per_item, work = _ndrange(device, planes, inputs) if scatter else (1, -(-planes * inputs // GROUP) * GROUP)
+    work = round_up(planes * inputs, device.limits.group(GROUP))
+    per_item, work = _ndrange(device, planes, inputs) if scatter else (1, work)
     return _plan(device, "pool_backward", kind, planes, windows, max_pool, index_dtype, (int(include_pad), divisor),
                  per_item, work, planes * inputs, scatter)
 
@@ -108,7 +110,7 @@ def _plan(device: Device, name: str, kind: dtype, planes: int, windows: Windows,
     kernel = device.kernel("pool.cl", name, macros, "PPP" + index * 5 + "i" * 20)
     sizes = tuple(size for field, fill in zip(windows[:6], (1, 1, 1, 1, 0, 1), strict=True)
                   for size in (fill,) * (3 - len(field)) + field)
-    local = (1,) if is_serial else (GROUP,)
+    local = (1,) if is_serial else (device.limits.group(GROUP),)
     return Plan(device, Bound(kernel, (work,), local, 3, index * 3, (planes, per_item, *sizes, *averaging), cost),
                 cost)
 
@@ -116,6 +118,6 @@ def _plan(device: Device, name: str, kind: dtype, planes: int, windows: Windows,
 def _ndrange(device: Device, rows: int, width: int) -> tuple[int, int]:
     """Rows a work-item and the global size; on GPUs one work-item an element."""
     if not device.is_cpu:
-        return 1, -(-rows * width // GROUP) * GROUP
+        return 1, round_up(rows * width, device.limits.group(GROUP))
     per_item = max(1, min(rows, GRAIN // max(width, 1)), -(-rows // (device.limits.compute_units * 8)))
     return per_item, -(-rows // per_item)

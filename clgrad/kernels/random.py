@@ -53,7 +53,7 @@ def plan(device: Device, kind: str, out: dtype, n: int) -> Plan:
         share = -(-counters // (2 * device.limits.compute_units))
         group, chunk = 1, -(-min(max(share, CPU_CHUNK), 16384) // lanes) * lanes
     else:
-        group, chunk = min(GPU_GROUP, device.limits.max_work_group), 1
+        group, chunk = device.limits.group(GPU_GROUP), 1
     items = -(-counters // chunk)
     cost = (40 * n, n * out.itemsize)
     bound = Bound(kernel, (-(-items // group) * group,), (group,), buffers, varying, (), cost)

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 from clgrad import dtypes
 from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device
-from clgrad.shapes import collapse, extent
+from clgrad.shapes import collapse, extent, round_up
 
 SIMPLE, EXTREME, MOMENTS, LOGSUMEXP = range(4)
 TILE = 512      # columns a work-item, 16 * TILES of reduce.cl
-GROUP = 256     # work-items a group on GPUs, LOCAL of reduce.cl
+GROUP = 256     # work-items a group on GPUs, where they allow as many
 GRAIN = 16384   # elements that are worth a work-item of their own on a CPU
 
 
@@ -204,8 +204,8 @@ def _bind(device: Device, layout: Split, outputs: int, macros: dict[str, object]
     (r0, s0), (_, s1) = (*layout.runs, (1, 0), (1, 0))[:2]
     (k0, t0), (k1, t1), (_, t2) = (*layout.kept, (1, 0), (1, 0), (1, 0))[:3]
     runs, n, cpu = prod(size for size, _ in layout.runs), layout.n, device.is_cpu
-    units, letter = device.limits.compute_units, _LETTERS[str(macros["ACC"])]
-    tiles = -(-layout.inner // (TILE if cpu else GROUP))
+    group, units, letter = device.limits.group(GROUP), device.limits.compute_units, _LETTERS[str(macros["ACC"])]
+    tiles = -(-layout.inner // (TILE if cpu else group))
     items = (outputs // layout.inner) * tiles if layout.columns else outputs
     per_output = runs * n * (min(layout.inner, TILE) if layout.columns and cpu else 1)
     runs_per_part, n_per_part, parts = _parts(items, per_output, runs, n, units, cpu, layout.columns)
@@ -213,31 +213,31 @@ def _bind(device: Device, layout: Split, outputs: int, macros: dict[str, object]
 
     def bound(name: str, buffers: int, work: tuple[int, ...], head: tuple[float, ...], kinds: str) -> Bound:
         kernel = device.kernel("reduce.cl", name, macros, "P" * buffers + index * (buffers - 1) + kinds)
-        local = (1,) * len(work) if cpu else (GROUP, 1, 1)[:len(work)]
+        local = (1,) * len(work) if cpu else (group, 1, 1)[:len(work)]
         return Bound(kernel, work, local, buffers, index * (buffers - 1), head, cost)
 
     if layout.columns:
-        work = (tiles if cpu else tiles * GROUP, parts, outputs // layout.inner)
+        work = (tiles if cpu else tiles * group, parts, outputs // layout.inner)
         first = bound("reduce_columns", 4, work, (layout.inner, *sizes, parameter), index * 14 + letter)
     else:
-        per_item, width, groups = _rows(outputs, runs * n // parts, n_per_part, units, cpu)
+        per_item, width, groups = _rows(outputs, runs * n // parts, n_per_part, units, 1 if cpu else group)
         first = bound("reduce_rows", 4, (groups, parts), (outputs, per_item, *sizes, width, parameter),
                       index * 15 + "i" + letter)
     if parts == 1:
         return first, None, 0
-    per_item, width, groups = _rows(outputs, parts, parts, units, cpu)
+    per_item, width, groups = _rows(outputs, parts, parts, units, 1 if cpu else group)
     second = bound("reduce_merge", 3, (groups,), (parts, outputs, per_item, width, parameter),
                    "i" + index * 2 + "i" + letter)
     return first, second, parts * outputs * 24
 
 
-def _rows(outputs: int, per_output: int, n: int, units: int, cpu: bool) -> tuple[int, int, int]:
+def _rows(outputs: int, per_output: int, n: int, units: int, group: int) -> tuple[int, int, int]:
     """Outputs a work-item, work-items an output, and the global size: a CPU's items are large, a GPU's many."""
-    if cpu:
+    if group == 1:
         per_item = max(1, min(outputs, max(GRAIN // max(per_output, 1), -(-outputs // (units * 16)))))
         return per_item, 1, -(-outputs // per_item)
-    width = min(GROUP, 1 << (max(n, 1) - 1).bit_length())
-    return 1, width, -(-outputs * width // GROUP) * GROUP
+    width = min(group, 1 << (max(n, 1) - 1).bit_length())
+    return 1, width, round_up(outputs * width, group)
 
 
 def _parts(items: int, per_item: int, runs: int, n: int, units: int, cpu: bool, columns: bool) -> tuple[int, int, int]:

@@ -46,7 +46,7 @@ def plan(device: Device, kind: dtype, outer: int, n: int, m: int, inner: int, ta
         chunk, local = max(1, min(CHUNK // inner, -(-lines // (device.limits.compute_units * 4)))), 1
         items = -(-lines // chunk)
     else:
-        chunk, local, items = 1, min(GROUP, device.limits.max_work_group), lines * inner
+        chunk, local, items = 1, device.limits.group(GROUP), lines * inner
     kernel = device.kernel("resample.cl", "resample", _macros(kind, wide), "PPPPP" + letter * 10)
     bound = Bound(kernel, (-(-items // local) * local,), (local,), 5, letter * 5, (lines, chunk, n, m, inner), cost)
     return Plan(device, bound, cost)

@@ -6,8 +6,9 @@ from typing import Any
 
 from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device
+from clgrad.shapes import round_up
 
-STRIP, GROUP = 64, 256  # STRIP and LOCAL of scan.cl
+STRIP, GROUP = 64, 256  # STRIP of scan.cl; work-items a group on GPUs, where they allow as many
 GRAIN = 4096            # elements that are worth a work-item of their own on a CPU
 KINDS = {"cumsum": 0, "cumprod": 1, "cummax": 2, "cummin": 2, "logcumsumexp": 3}
 
@@ -51,5 +52,6 @@ def plan(device: Device, op: str, in_dtype: dtype, out_dtype: dtype, outer: int,
     if device.is_cpu:
         work, local = (-(-inner // STRIP), -(-outer // per_item)), (1, 1)
     else:
-        work, local = (-(-inner // GROUP) * GROUP, outer), (GROUP, 1)
+        group = device.limits.group(GROUP)
+        work, local = (round_up(inner, group), outer), (group, 1)
     return Plan(device, Bound(kernel, work, local, 3, index * 3, (outer, per_item, n, inner), cost), cost)

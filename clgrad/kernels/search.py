@@ -31,7 +31,7 @@ def plan(device: Device, kind: dtype, out: dtype, rows: int, n: int, m: int, sha
     letter = "l" if wide else "i"
     kernel = device.kernel("search.cl", "search", {"CODE": kind.code, "OUT": out.code, "RIGHT": int(right),
                                                    "INDEX": "long" if wide else "int"}, "PPP" + letter * 8)
-    chunk, local = (CHUNK, 1) if device.is_cpu else (1, GROUP)
+    chunk, local = (CHUNK, 1) if device.is_cpu else (1, device.limits.group(GROUP))
     items = -(-total // chunk)
     cost = (16 * total * max(n, 1).bit_length(), total * (kind.itemsize + out.itemsize))
     bound = Bound(kernel, (-(-items // local) * local,), (local,), 3, letter * 3,

@@ -6,8 +6,9 @@ from typing import Any
 
 from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device
+from clgrad.shapes import round_up
 
-GROUP = 256   # work-items a group on GPUs, LOCAL of softmax.cl
+GROUP = 256   # work-items a group on GPUs, where they allow as many
 SHORT = 32    # elements up to which rows are lanes, SHORT of softmax.cl
 SHORT_ROWS = 4  # rows from which that is faster
 GRAIN = 2048  # elements that are worth a work-item of their own on a CPU
@@ -43,8 +44,9 @@ def rows_ndrange(device: Device, rows: int, n: int) -> tuple[int, int, tuple[int
         share = -(-rows // (device.limits.compute_units * 4))
         per_item = max(1, share if rows * n > 2 * GRAIN else rows, min(rows, GRAIN // max(n, 1)))
         return per_item, 1, (-(-rows // per_item),), (1,)
-    width = min(GROUP, 1 << (max(n, 1) - 1).bit_length())
-    return 1, width, (-(-rows * width // GROUP) * GROUP,), (GROUP,)
+    group = device.limits.group(GROUP)
+    width = min(group, 1 << (max(n, 1) - 1).bit_length())
+    return 1, width, (round_up(rows * width, group),), (group,)
 
 
 def plan(device: Device, kind: dtype, outer: int, n: int, inner: int, *, log: bool) -> Plan:
@@ -79,7 +81,8 @@ def _bound(device: Device, kind: dtype, outer: int, n: int, inner: int, log: boo
         kernel = device.kernel("softmax.cl", "softmax_rows" + suffix, macros, lead + index * 3 + "i")
         return Bound(kernel, work, local, buffers, index * buffers, (outer, per_item, n, width), cost)
     strip = max(16, -(-inner // 16) * 16 if numel < 2 * GRAIN else min(256, -(-inner // 32) * 16))
-    across = -(-inner // strip) if device.is_cpu else -(-inner // GROUP) * GROUP
+    group = 1 if device.is_cpu else device.limits.group(GROUP)
+    across = -(-inner // strip) if device.is_cpu else round_up(inner, group)
     kernel = device.kernel("softmax.cl", "softmax_columns" + suffix, macros, lead + index * 3)
-    return Bound(kernel, (across, outer), (1, 1) if device.is_cpu else (GROUP, 1), buffers, index * buffers,
+    return Bound(kernel, (across, outer), (group, 1), buffers, index * buffers,
                  (n, inner, strip), cost)

@@ -7,8 +7,9 @@ from typing import Any
 
 from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device
+from clgrad.shapes import round_up
 
-LOCAL, BLOCK = 256, 1024  # of keys.clh
+GROUP, BLOCK = 256, 1024  # work-items a group on GPUs, where they allow as many; BLOCK of keys.clh
 SMALL = 32                # up to which pairs are sorted by insertion
 LONG_ROW = 32768          # elements of a row that are worth several CPU work-items
 _INFINITY = {"f16": 0x7C00, "bf16": 0x7F80, "f32": 0x7F800000, "f64": 0x7FF0000000000000}
@@ -37,6 +38,7 @@ class _Programs:
     def __init__(self, device: Device, file: str, kind: dtype, descending: bool, elements: int):
         wide = 2 * elements >= 1 << 31
         self.device, self.file, self.index = device, file, "l" if wide else "i"
+        self.group = device.limits.group(GROUP)
         self.cost = (256 * elements, elements * (2 * kind.itemsize + 8))  # of a launch; most are shares of a sort
         self.pair_bytes = 16 if kind.itemsize == 8 else 8
         self.macros = {
@@ -51,8 +53,8 @@ class _Programs:
         kernel = self.device.kernel(self.file, name, self.macros, "P" * buffers + varying + constants)
         if self.device.is_cpu:
             return Bound(kernel, work, (1,) * len(work), buffers, varying, values, self.cost)
-        rounded = (-(-work[0] // LOCAL) * LOCAL, *work[1:])
-        return Bound(kernel, rounded, (LOCAL, *(1 for _ in work[1:])), buffers, varying, values, self.cost)
+        rounded = (round_up(work[0], self.group), *work[1:])
+        return Bound(kernel, rounded, (self.group, *(1 for _ in work[1:])), buffers, varying, values, self.cost)
 
 
 def plan(device: Device, kind: dtype, outer: int, n: int, inner: int, descending: bool) -> Plan:
@@ -100,7 +102,7 @@ def _radix_plan(programs: _Programs, kind: dtype, rows: int, n: int, inner: int,
 
 def _merge_plan(programs: _Programs, rows: int, n: int, inner: int, cost: tuple[int, int]) -> Plan:
     run = programs.device.run
-    blocks = programs.bound("sort_blocks", (-(-n // BLOCK) * LOCAL, rows), 2, "N", "NN", (n, inner))
+    blocks = programs.bound("sort_blocks", (-(-n // BLOCK) * programs.group, rows), 2, "N", "NN", (n, inner))
     store = programs.bound("store_pairs", (n, rows), 4, "iNNN", "NN", (n, inner))
     merge = programs.bound("merge_runs", (n, rows), 1, "iN", "N", (n,))
 
@@ -155,7 +157,7 @@ def _topk_blocks_plan(programs: _Programs, rows: int, n: int, inner: int, k: int
     rounds: list[tuple[Bound, int]] = []
     while not rounds or count > k:
         blocks = -(-count // BLOCK)
-        bound = programs.bound("topk_blocks", (blocks * LOCAL, rows), 3, "NiN", "NNi", (n, inner, k))
+        bound = programs.bound("topk_blocks", (blocks * programs.group, rows), 3, "NiN", "NNi", (n, inner, k))
         rounds.append((bound, count))
         count = blocks * k
     store = programs.bound("topk_store", (k, rows), 4, "NNN", "NNi", (n, inner, k))

@@ -43,7 +43,8 @@ class Recording:
         self._threads = _Open()
         _ = device("cpu").compute  # so that a program's first launches are recorded too
         self._devices = open_devices()
-        self._profiles = [(opened, Profile(opened, self._threads.innermost, opened.is_cpu)) for opened in self._devices]
+        self._profiles = [(opened, Profile(opened, self._threads.innermost, opened.limits.is_cpu))
+                          for opened in self._devices]
         for _, profile in self._profiles:
             profile.__enter__()
         self._origin = time.perf_counter()
@@ -89,7 +90,7 @@ class Recording:
     def _in_use(self) -> tuple[int, int]:
         used = [0, 0]
         for opened in self._devices:
-            used[not opened.is_cpu] += opened.pool.in_use
+            used[not opened.limits.is_cpu] += opened.pool.in_use
         return used[0], used[1]
 
     def finish(self) -> list[FunctionEvent]:
@@ -97,7 +98,7 @@ class Recording:
         observe(self, False)
         for _, profile in self._profiles:
             profile.__exit__()
-        launches = [self._launch(span, "cpu" if opened.is_cpu else opened.limits.name)
+        launches = [self._launch(span, "cpu" if opened.limits.is_cpu else opened.limits.name)
                     for opened, profile in self._profiles for span in profile.spans()]
         return sorted([*self._events, *launches], key=lambda event: event.start)
 

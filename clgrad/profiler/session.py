@@ -107,7 +107,7 @@ class profile:
     def _measured_peaks(self) -> dict[str, Peak]:
         places = {event.place for event in self._recorded if event.kind == KERNEL}
         known = [device("cpu"), *[device("cuda", number) for number in range(len(gpus()))]]
-        named = {"cpu" if place.compute.is_cpu else place.compute.limits.name: place for place in known}
+        named = {"cpu" if place.compute.limits.is_cpu else place.compute.limits.name: place for place in known}
         return {name: peak_of(place) for name, place in named.items() if name in places}
 
     # What was recorded.

@@ -52,7 +52,7 @@ class Device:
 
     def __init__(self, handle: Any, index: int, limits: Limits, companion: Any = None):
         self.index, self.limits = index, limits
-        self.is_cpu = limits.is_cpu
+        self.is_cpu = limits.items_are_threads
         self.context = cl.Context([handle] if companion is None else [handle, companion])
         self.lane = Lane(self.context, handle, limits)
         self.lock: Any = threading.Lock()
@@ -95,7 +95,7 @@ class Device:
                 lane = self.here if here else self.lane
                 arguments = bound.on(lane)  # type: ignore[arg-type]
                 arguments.set(buffers, varying)
-                event = lane.enqueue(arguments.handle, bound.global_size, bound.local_size)  # type: ignore[union-attr]
+                event = lane.enqueue(arguments.handle, bound.global_size, arguments.local_size)  # type: ignore[union-attr]
                 self.clock.submitted += 1
                 if not here:
                     self._latest = event

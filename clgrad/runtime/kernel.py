@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -110,13 +111,33 @@ class Bound:
         return found
 
 
+def fitting(handle: Any, lane: Lane, wanted: tuple[int, ...]) -> tuple[int, ...]:
+    """The local size of a kernel's launches: ``wanted``, or smaller where the compiled kernel does not allow as many.
+
+    A kernel that uses many registers may allow fewer work-items a group than its device does.
+    """
+    if prod(wanted) == 1:
+        return wanted
+    allowed = handle.get_work_group_info(cl.kernel_work_group_info.WORK_GROUP_SIZE, lane.handle)
+    if prod(wanted) <= allowed:
+        return wanted
+    if any(handle.get_work_group_info(cl.kernel_work_group_info.COMPILE_WORK_GROUP_SIZE, lane.handle)):
+        raise DeviceError(f"{lane.limits.name} ({lane.limits.platform}): kernel {handle.function_name} is written for "
+                          f"work-groups of {prod(wanted)} work-items; this device allows {allowed} for it")
+    sizes = list(wanted)
+    while prod(sizes) > allowed:
+        sizes[sizes.index(max(sizes))] //= 2  # sizes of groups are powers of two, and global sizes multiples of them
+    return tuple(sizes)
+
+
 class Arguments:
     """The arguments of one OpenCL kernel. Only what differs from the call before is set again."""
 
-    __slots__ = ("handle", "_bound", "_current", "_set_bytes")
+    __slots__ = ("handle", "local_size", "_bound", "_current", "_set_bytes")
 
     def __init__(self, bound: Bound, lane: Lane):
         self.handle, self._bound = bound.kernel.make(lane), bound
+        self.local_size = fitting(self.handle, lane, bound.local_size)
         self._current: tuple | None = None
         # An argument given as packed bytes takes half a microsecond; given as a NumPy number, twenty: pyopencl then
         # tries in turn what else it could be.

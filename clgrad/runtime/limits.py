@@ -8,6 +8,8 @@ from typing import Any
 
 from clgrad.runtime.opencl import cl
 
+SMALLEST_GROUP = 64  # work-items of a group that the kernels' GPU forms need: tiles of 8 x 8
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -33,6 +35,20 @@ class Limits:
     unified: bool
     is_pocl: bool
     target: str
+
+    @property
+    def items_are_threads(self) -> bool:
+        """Whether a work-item is like a thread, so that kernels take their CPU form: large items and no barriers.
+
+        A CPU that emulates a GPU (llvmpipe) has local memory apart from the global one, and runs neighbouring
+        work-items as lanes of a vector. Devices whose groups are tiny have no use for the GPU form.
+        """
+        return (self.is_cpu and self.local_is_global) or self.max_work_group < SMALLEST_GROUP
+
+    def group(self, most: int) -> int:
+        """Work-items of a group: ``most``, a power of two, or fewer where the device does not allow as many."""
+        allowed = min(self.max_work_group, self.max_work_item_sizes[0])
+        return min(most, 1 << (allowed.bit_length() - 1))
 
     @property
     def work_group_multiple(self) -> int:

@@ -19,6 +19,8 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 # An installed clgrad carries the sources as the package data of clgrad._cl; a checkout has them next to clgrad/.
 SOURCES = _PACKAGE / "_cl" if (_PACKAGE / "_cl").is_dir() else _PACKAGE.parent / "cl_kernels"
 
+LARGEST_GROUP = 256  # LOCAL of the kernels' GPU forms, on devices that allow as many
+
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]+"([^"]+)"[ \t]*$', re.MULTILINE)
 
 
@@ -33,7 +35,8 @@ def source_text(file: str) -> str:
 
 def assemble(file: str, macros: Mapping[str, object], prelude: str, limits: Limits) -> str:
     """The whole source of a program: macros, prelude (generated code), file; with the device's quirks around it."""
-    defines = {"DEVICE_CPU": int(limits.is_cpu), **({"FP64": 1} if limits.fp64 else {}), **macros}
+    defines = {"DEVICE_CPU": int(limits.items_are_threads), **({"FP64": 1} if limits.fp64 else {}),
+               **({} if limits.items_are_threads else {"LOCAL": limits.group(LARGEST_GROUP)}), **macros}
     lines = [f"#define {name} {value}" for name, value in defines.items()]
     if limits.fp64:
         lines.insert(0, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable")
