@@ -7,6 +7,7 @@ import os
 import pickletools
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pickle import UnpicklingError
 from typing import Any
@@ -18,6 +19,16 @@ from clgrad.pickles import Reader
 _MAGIC = 0x1950A86A20F9469CFC6C
 # Checksums of larger records are not looked at, as in PyTorch: that would take longer than reading them.
 CHECKED = 1 << 20
+
+
+def read_record(archive: zipfile.ZipFile, name: str) -> bytes:
+    """The bytes of a record; BadZipFile, before memory is taken for it, where it claims more than the file has."""
+    info, file = archive.getinfo(name), archive.fp
+    assert file is not None
+    end = file.seek(0, io.SEEK_END)
+    if info.compress_size > end or (info.compress_type == zipfile.ZIP_STORED and info.file_size > end):
+        raise zipfile.BadZipFile(f"{name} claims {info.file_size} bytes in a file of {end}")
+    return archive.read(name)
 
 
 class Archive:
@@ -50,8 +61,9 @@ class Archive:
     def read(self, record: str) -> bytes:
         """The bytes of a record."""
         try:
-            return self._zip.read(self._root + record)
-        except (KeyError, zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError) as error:
+            return read_record(self._zip, self._root + record)
+        except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError,
+                RuntimeError) as error:
             raise RuntimeError(f"load(): the file is damaged: cannot read its record {record!r} ({error})") from error
 
     def structure(self) -> bytes:

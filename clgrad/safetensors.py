@@ -13,15 +13,20 @@ begin and end), and the bytes. Nothing of it is ever run.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
+import struct
+import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from clgrad import dtypes
+from clgrad.archives import read_record
 from clgrad.ops import copying
 from clgrad.runtime import device as Device
 from clgrad.tensor import Tensor
@@ -99,8 +104,8 @@ def load(data: bytes, device: Any = "cpu") -> dict[str, Any]:
     if len(data) < 8 or not 2 <= size <= min(MAX_HEADER, len(data) - 8):
         raise SafetensorError(f"safetensors: a header of {size} bytes in a file of {len(data)}: it is damaged")
     try:
-        header = json.loads(data[8:8 + size])
-    except ValueError as error:
+        header = json.loads(data[8:8 + size].decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise SafetensorError(f"safetensors: the header is damaged: {error}") from error
     if not isinstance(header, dict):
         raise SafetensorError("safetensors: the header is damaged: it is no dict")
@@ -161,7 +166,36 @@ def save_npz(tensors: Mapping[str, Any], filename: str | os.PathLike, compressed
 
 
 def load_npz(filename: str | os.PathLike, device: Any = "cpu") -> dict[str, Any]:
-    """The arrays of NumPy's ``.npz`` as tensors; arrays of Python objects are refused."""
-    with np.load(filename, allow_pickle=False) as found:
-        return {name: copying.from_array(np.array(found[name]), dtypes.from_numpy(found[name].dtype), Device("cpu"))
-                .to(device) for name in found.files}
+    """The arrays of NumPy's ``.npz`` as tensors.
+
+    Raises:
+        ValueError: an array holds Python objects, or is of a dtype that clgrad lacks.
+        RuntimeError: the file is damaged.
+    """
+    try:
+        with zipfile.ZipFile(filename) as archive:
+            arrays = {name.removesuffix(".npy"): _array(read_record(archive, name)) for name in archive.namelist()}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, NotImplementedError, SyntaxError, TypeError,
+            UnicodeError, OverflowError, RuntimeError, struct.error) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise RuntimeError(f"{os.fspath(filename)} is damaged: {error}") from error
+    return {name: copying.from_array(array, dtypes.from_numpy(array.dtype), Device("cpu")).to(device)
+            for name, array in arrays.items()}
+
+
+def _array(data: bytes) -> np.ndarray:
+    """The array of an ``.npy`` file, of which the header is not believed before the bytes are there."""
+    stream = io.BytesIO(data)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    version = np.lib.format.read_magic(stream)
+    if version not in readers:
+        raise RuntimeError(f"version {version} of its format")
+    shape, by_columns, kind = readers[version](stream)
+    if kind.hasobject:
+        raise ValueError("it holds Python objects, which only numpy.load(allow_pickle=True) reads, and runs their code")
+    values = stream.read()
+    if any(n < 0 for n in shape) or math.prod(shape) * kind.itemsize != len(values):
+        raise RuntimeError(f"an array of shape {shape} and dtype {kind} in {len(values)} bytes")
+    array = np.frombuffer(bytearray(values), kind)
+    return np.ascontiguousarray(array.reshape(shape, order="F" if by_columns else "C"))

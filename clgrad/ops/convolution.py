@@ -191,6 +191,8 @@ def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilati
     if w.layout.ndim != rank + 2:
         raise RuntimeError(f"{name}: expected weight of {rank + 2} dimensions, got {list(w.layout.shape)}")
     channels, w_shape = x.layout.shape[-rank - 1], w.layout.shape
+    if min(w_shape[2:]) <= 0:
+        raise RuntimeError(f"kernel size should be greater than zero, but got weight of size {list(w_shape)}")
     expected = w_shape[0] if transposed else w_shape[1] * groups
     if groups <= 0 or w_shape[0] % groups:
         raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight "

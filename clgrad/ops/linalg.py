@@ -15,8 +15,10 @@ from clgrad.shapes import Shape, broadcast_shapes
 
 
 def check_operands(name: str, *tensors: Any) -> None:
-    """RuntimeError where operands differ in dtype or device."""
+    """RuntimeError where operands differ in dtype or device, or are masks."""
     first = tensors[0].layout
+    if first.dtype is dtypes.bool:
+        raise NotImplementedError(f"\"{name}\" not implemented for 'Bool'")
     for t in tensors[1:]:
         if t.layout.dtype is not first.dtype:
             raise RuntimeError(f"{name}: expected m1 and m2 to have the same dtype, but got: {first.dtype.name} != "
@@ -156,7 +158,7 @@ def _combine(x: Any, value: Any, beta: Any, alpha: Any) -> Any:
     if broadcast_shapes(x.layout.shape, value.layout.shape) != value.layout.shape:
         raise RuntimeError(f"The expanded size of the tensor ({list(value.layout.shape)}) must match the existing size "
                            f"({list(x.layout.shape)})")
-    if not value.layout.dtype.is_floating_point:
+    if not (value.layout.dtype.is_floating_point or x.layout.dtype.is_floating_point):
         beta, alpha = int(beta), int(alpha)
     if alpha != 1:
         value = value * alpha
@@ -183,7 +185,8 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out:
 @operator("addr")
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * outer(vec1, vec2)."""
-    if not vec1.layout.dtype.is_floating_point:
+    kind = dtypes.result_type([t.layout.dtype for t in (input, vec1, vec2)])
+    if not kind.is_floating_point and kind is not dtypes.bool:
         for name, factor in (("beta", beta), ("alpha", alpha)):
             if isinstance(factor, float):
                 raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")

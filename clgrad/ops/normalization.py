@@ -121,6 +121,8 @@ def _batch_norm(x: Any, weight: Any, bias: Any, running_mean: Any, running_var: 
     count = x.numel() // channels
     if not training and (running_mean is None or running_var is None):
         raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("running_mean and running_var must either both be None or neither be None")
     if training and count == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {x.shape}")
     dims = [d for d in range(x.ndim) if d != 1]

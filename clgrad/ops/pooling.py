@@ -92,6 +92,10 @@ def _average_gradient(g: Any, shape: tuple, windows: Windows, include_pad: bool,
     return dx
 
 
+# PyTorch pools integers with these: here they are computed in float64, and what is not whole is cut off.
+_OF_INTEGERS = frozenset({"max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d"})
+
+
 def _checked(name: str, x: Any, rank: int) -> None:
     if not isinstance(x, TensorBase):
         raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
@@ -101,7 +105,8 @@ def _checked(name: str, x: Any, rank: int) -> None:
     if 0 in x.layout.shape[-rank:]:
         raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got "
                            f"{list(x.layout.shape)}")
-    if not x.layout.dtype.is_floating_point:
+    if not x.layout.dtype.is_floating_point and (x.layout.dtype is dtypes.bool or name not in _OF_INTEGERS
+                                                 or name.startswith("avg") and x.layout.dtype is not dtypes.int64):
         raise NotImplementedError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
     check_device(name, x)
 
@@ -148,7 +153,10 @@ def _max_pool(rank: int) -> Any:
     def max_pool(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
                  ceil_mode: bool = False, return_indices: bool = False) -> Any:
         windows = _windows(name, input, rank, kernel_size, stride, padding, dilation, ceil_mode)
-        values, where = _max(input, windows, dtypes.int64 if return_indices else dtypes.int32)
+        kind = input.layout.dtype
+        values, where = _max(input if kind.is_floating_point else input.double(), windows,
+                             dtypes.int64 if return_indices else dtypes.int32)
+        values = values if kind.is_floating_point else values.to(kind)
         return (values, where) if return_indices else values
     max_pool.__name__ = name
     max_pool.__doc__ = (f"The largest value of each window over the last {rank} dimension(s); NaN wins. ``stride`` is the "
@@ -164,6 +172,8 @@ def _avg_pool(rank: int) -> Any:
         windows = _windows(name, input, rank, kernel_size, stride, padding, 1, ceil_mode)
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")
+        if not input.layout.dtype.is_floating_point:
+            return _average(input.double(), windows, count_include_pad, divisor_override or 0).to(input.layout.dtype)
         return _average(input, windows, count_include_pad, divisor_override or 0)
     avg_pool.__name__ = name
     avg_pool.__doc__ = (f"The mean of each window over the last {rank} dimension(s). ``count_include_pad``: padding counts "

@@ -30,7 +30,9 @@ def _packer(letter: str, code: str) -> Callable[[Any], bytes]:
     def pack(value: Any) -> bytes:
         try:
             return quick(value)
-        except (struct.error, OverflowError):  # what is too large for a float becomes infinite
+        except (struct.error, OverflowError) as error:  # what is too large for a float becomes infinite
+            if letter in "il" and not -1 << 63 <= value < 1 << 63:
+                raise RuntimeError(f"value cannot be converted to type int64_t without overflow: {value}") from error
             return thorough(value).tobytes()  # type: ignore[misc]
     return pack
 

@@ -61,6 +61,16 @@ def discrete_forced() -> bool:
     return os.environ.get("CLGRAD_DISCRETE", "0") not in ("", "0")
 
 
+def _units(handle: Any, is_pocl: bool) -> int:
+    """Into how many shares work is cut: one for each core. How sums are cut decides their last bits.
+
+    So it does not follow ``POCL_MAX_PTHREAD_COUNT``, by which a user chooses how many threads share the work.
+    """
+    if is_pocl and "POCL_MAX_PTHREAD_COUNT" in os.environ:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return handle.max_compute_units
+
+
 def read_limits(handle: Any) -> Limits:
     """Asks the driver; ``handle`` is a ``pyopencl.Device``."""
     platform = handle.platform
@@ -72,7 +82,7 @@ def read_limits(handle: Any) -> Limits:
         driver=handle.driver_version.strip(),
         version=handle.version.strip(),
         is_cpu=bool(handle.type & cl.device_type.CPU) and not discrete_forced(),
-        compute_units=max(1, handle.max_compute_units),
+        compute_units=max(1, _units(handle, is_pocl)),
         max_work_group=handle.max_work_group_size,
         max_work_item_sizes=tuple(handle.max_work_item_sizes),
         vector_width=min(16, max(1, handle.native_vector_width_float)),

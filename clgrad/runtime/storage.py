@@ -67,6 +67,7 @@ class Storage:
     _fill: np.generic | None = None
     _foreign = False
     _export: weakref.ref[_Export] | None = None
+    _block: Block | None = None  # also of a storage whose making was interrupted
 
     def __init__(self, device: Device, nbytes: int, block: Block | None = None):
         self.device, self.nbytes, self._block = device, nbytes, block

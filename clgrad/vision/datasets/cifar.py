@@ -11,30 +11,42 @@ import numpy as np
 
 from clgrad.downloads import check_integrity, download_and_extract_archive
 from clgrad.optional import pillow
+from clgrad.pickles import Allowed, Reader
 from clgrad.vision.datasets.dataset import VisionDataset
 
+
+def _array(kind: type, shape: tuple, code: Any) -> np.ndarray:
+    """The empty array to which a pickle then gives its shape, dtype and bytes."""
+    return np.ndarray((0,), np.uint8)
+
+
+def _dtype(name: str, *flags: Any) -> np.dtype:
+    found = np.dtype(name)
+    if found.kind not in "biu":
+        raise ValueError(f"an array of {found}, where pixels or labels are expected")
+    return found
+
+
 # All that these pickles need; whatever else a file names is refused.
-_ALLOWED = {("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct"), ("numpy", "ndarray"),
-            ("numpy", "dtype"), ("_codecs", "encode")}
+_ALLOWED: dict[tuple[str, str], Any] = {
+    **dict.fromkeys((("numpy.core.multiarray", "_reconstruct"), ("numpy._core.multiarray", "_reconstruct")), Allowed(_array)),
+    ("numpy", "ndarray"): Allowed(_array, np.ndarray), ("numpy", "dtype"): Allowed(_dtype, np.dtype),
+    # The classes of dtypes themselves, whose objects are given their byte order.
+    **{("numpy.dtypes", type(np.dtype(code)).__name__): Allowed(_dtype, type(np.dtype(code))) for code in "bBhHiIlLqQ?"},
+    ("_codecs", "encode"): Allowed(lambda text, encoding: text.encode("latin-1"))}
 
 
-class _Unpickler(pickle.Unpickler):
-    """Reads dicts, lists, text, numbers and arrays, and nothing else."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """One of the few functions that make arrays."""
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"the file refers to {module}.{name}, which no file of this data set does")
-        return super().find_class(module, name)
+def _no_storage(id: Any) -> Any:
+    raise pickle.UnpicklingError("it refers to what is not in the file")
 
 
 def read_pickle(path: str) -> dict:
-    """The dict of one file; RuntimeError where it is damaged."""
+    """The dict of one file; RuntimeError where it is damaged. Nothing that the file names is run."""
+    with open(path, "rb") as file:
+        data = file.read()
     try:
-        with open(path, "rb") as file:
-            found = _Unpickler(file, encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError,
-            ImportError) as error:
+        found = Reader(data, _ALLOWED, _no_storage).load()
+    except pickle.UnpicklingError as error:
         raise RuntimeError(f"{path} is damaged: {error}") from error
     if not isinstance(found, dict):
         raise RuntimeError(f"{path} is damaged: it holds no dict")

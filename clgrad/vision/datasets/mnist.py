@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -37,7 +38,7 @@ def read_idx(path: str) -> np.ndarray:
             raise ValueError("it does not begin as an IDX file does")
         values = np.frombuffer(data, _TYPES[kind], offset=4 + 4 * rank)
         return values.reshape(shape).astype(values.dtype.newbyteorder("="))
-    except (ValueError, struct.error, EOFError, OSError) as error:
+    except (ValueError, struct.error, zlib.error, EOFError, OSError) as error:
         raise RuntimeError(f"{path} is damaged: {error}") from error
 
 
