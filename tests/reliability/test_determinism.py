@@ -60,7 +60,8 @@ STREAMS = """
 import clgrad
 def draws(place):
     clgrad.manual_seed(11)
-    return [clgrad.rand(1000, device=place), clgrad.randn(777, device=place), clgrad.randint(0, 1 << 40, (333,), device=place),
+    return [clgrad.rand(1000, device=place), clgrad.randn(777, device=place),
+            clgrad.randint(0, 1 << 40, (333,), device=place),
             clgrad.randperm(257, device=place), clgrad.empty(500, device=place).exponential_(),
             clgrad.bernoulli(clgrad.full((300,), 0.3, device=place)),
             clgrad.rand(5, dtype=clgrad.float64, device=place),
