@@ -12,6 +12,8 @@ def prelu(input: Any, weight: Any) -> Any:
     """x where x > 0, else weight * x; one weight, or one a channel (dimension 1)."""
     if weight.layout.dtype is not input.layout.dtype:
         raise RuntimeError(f"prelu: Type promoting not supported. Got {input.dtype} and {weight.dtype}")
+    if weight.ndim > 1:
+        raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")
     if weight.numel() != 1:
         channels = input.shape[1] if input.ndim > 1 else 1
         if not input.ndim:

@@ -151,6 +151,8 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     axes = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
     if len(steps) != len(axes):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(axes)}")
+    if not input.layout.ndim:
+        raise IndexError(f"Dimension specified as {axes[0]} but tensor has no dimensions")
     axes = tuple([normalize_dim(axis, input.layout.ndim) for axis in axes])
     result = input.detach() if input.layout.ndim else input.detach().clone()
     for step, axis in zip(steps, axes, strict=True):

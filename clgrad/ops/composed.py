@@ -290,6 +290,12 @@ def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, e
 @operator("isclose")
 def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
     """For each pair whether abs(input - other) <= atol + rtol * abs(other); equal infinities are close."""
+    for name, tensor in (("input", input), ("other", other)):
+        if not isinstance(tensor, TensorBase):
+            raise TypeError(f"isclose(): argument '{name}' must be Tensor, not {type(tensor).__name__}")
+    for name, bound in (("rtol", rtol), ("atol", atol)):
+        if bound < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {bound}")
     if input.layout.dtype is not other.layout.dtype:
         raise RuntimeError(f"{input.layout.dtype.name} did not match {other.layout.dtype.name}")
     with no_grad():

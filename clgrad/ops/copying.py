@@ -213,6 +213,8 @@ publish(to, "to", function=False)
 @operator("cat", "concat", "concatenate", method=False)
 def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     """Tensors one after the other along a dimension; their other sizes agree. Dtypes are promoted."""
+    if isinstance(tensors, TensorBase):
+        raise TypeError("cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
     tensors = list(tensors)
     if not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
@@ -21,6 +22,8 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if not own.dtype.is_floating_point:
         raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {own.dtype.name}")
+    if out is not None and out.layout.dtype is not dtypes.int64:
+        raise RuntimeError(f"multinomial expects Long tensor out, got: {out.layout.dtype.name}")
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     if not replacement and num_samples > own.shape[-1]:

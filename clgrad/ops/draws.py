@@ -16,41 +16,6 @@ from clgrad.ops.registry import FUNCTIONS, operator
 _ROUNDS = 8  # of rejection: fewer than one number in 10^10 is still rejected after so many
 
 
-@operator("multinomial")
-def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Generator | None = None,
-                out: Any = None) -> Any:
-    """Indices drawn with probabilities proportional to ``input`` (k,) or (n, k): (num_samples,) or (n, num_samples).
-
-    The largest of log p + Gumbel noise is such an index, and the ``num_samples`` largest are draws without
-    replacement (Vieira 2014).
-
-    Raises:
-        RuntimeError: no vector or matrix, negative or infinite weights, more draws than there are categories.
-    """
-    own = input.layout
-    if own.ndim not in (1, 2):
-        raise RuntimeError("prob_dist must be 1 or 2 dim")
-    if not own.dtype.is_floating_point:
-        raise RuntimeError("multinomial only supports floating-point dtypes for input, got: " + own.dtype.name)
-    if num_samples <= 0:
-        raise RuntimeError("cannot sample n_sample <= 0 samples")
-    if not replacement and num_samples > own.shape[-1]:
-        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
-    with no_grad():
-        weights = input.detach() if own.dtype is dtypes.float64 else input.detach().float()
-        if not bool(((weights >= 0) & weights.isfinite()).all()):
-            raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-        if not bool((weights.sum(-1) > 0).all()):
-            raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-        logits = weights.log().unsqueeze(-2)
-        count = num_samples if replacement else 1
-        noise = unwritten((*own.shape[:-1], count, own.shape[-1]), logits.layout.dtype, own.device)
-        scores = logits - (1 - fill_random(noise, "UNIFORM", 0, 1, generator)).log().neg().log()
-        found = (scores.argmax(-1) if replacement or num_samples == 1
-                 else scores.squeeze(-2).argsort(-1, descending=True)[..., :num_samples])
-    return found if out is None else out.resize_(found.shape).copy_(found)
-
-
 def _uniform(like: Any, generator: Generator | None) -> Any:
     return fill_random(unwritten(like.layout.shape, like.layout.dtype, like.layout.device), "UNIFORM", 0, 1, generator)
 

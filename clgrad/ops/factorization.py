@@ -341,6 +341,8 @@ def geqrf(input: Any, *, out: Any = None) -> Any:
 @operator("ormqr")
 def ormqr(input: Any, tau: Any, other: Any, left: bool = True, transpose: bool = False, *, out: Any = None) -> Any:
     """Q @ other, other @ Q, or with Q transposed, for the square Q that :func:`geqrf`'s reflections make."""
+    if input.layout.ndim < 2:
+        raise RuntimeError("torch.ormqr: input must have at least 2 dimensions.")
     m, n = input.layout.shape[-2:]
     padded = cat([input, input.new_zeros((*input.layout.shape[:-1], m - n))], -1) if m > n else input
     Q = householder_product(padded, tau)

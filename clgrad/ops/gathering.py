@@ -52,8 +52,9 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: 
     places = as_index("gather", index)
     if not index.layout.numel:
         shape = index.layout.shape
-        return store("gather", read(input, Places("gather", shape, (None,) * len(shape), (), ()), "Gather"), out)
-    return store("gather", _gathered(input, axis, index, places, negative=False), out)
+        return store("gather", read(input, Places("gather", shape, (None,) * len(shape), (), ()), "Gather"), out,
+                     exact=True)
+    return store("gather", _gathered(input, axis, index, places, negative=False), out, input, index, exact=True)
 
 
 def _gathered(input: Any, axis: int, index: Any, places: Any, *, negative: bool) -> Any:
@@ -87,14 +88,15 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
         return store("index_select", index_select(input.reshape(1), 0, places).view(()), out)
     size = input.layout.shape[axis]
     check_range(places, size, out_of_range("index_select", axis, size))
-    return store("index_select", read(input, Places.slices("index_select", input, axis, places), "IndexSelect"), out)
+    return store("index_select", read(input, Places.slices("index_select", input, axis, places), "IndexSelect"), out, input,
+                 index)
 
 
 @operator("take")
 def take(input: Any, index: Any, *, out: Any = None) -> Any:
     """The elements of the flattened ``input`` at the indices; the result has the shape of ``index``."""
     flat, places = taken("take", input, index)
-    return store("take", read(flat, places, "Take"), out)
+    return store("take", read(flat, places, "Take"), out, input, index)
 
 
 def taken(name: str, x: Any, index: Any) -> tuple[Any, Places]:

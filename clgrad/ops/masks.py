@@ -160,7 +160,7 @@ publish(_where_method, "where", function=False)
 def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
     """The elements where the mask, broadcast with ``input``, holds, as a vector."""
     _check_mask("masked_select", mask, dtypes.bool, dtypes.uint8)
-    return store("masked_select", selected(input, mask), out)
+    return store("masked_select", selected(input, mask), out, input, mask)
 
 
 def selected(x: Any, mask: Any) -> Any:
@@ -199,6 +199,8 @@ def _filling(x: Any, mask: Any, value: Any) -> Any:
             raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                                f"{value.layout.ndim} dimension(s).")
         return value.to(x.layout.device, kind)
+    if isinstance(value, complex):
+        raise RuntimeError(f"masked_fill(): value cannot be converted to type {kind.name} without overflow")
     if not rows.is_number(value):
         raise TypeError(f"masked_fill(): argument 'value' must be Number or a 0-d Tensor, not {type(value).__name__}")
     return value if kind.is_floating_point else bool(value) if kind is dtypes.bool else int(value)

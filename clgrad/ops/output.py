@@ -11,26 +11,47 @@ from clgrad.autograd.graph import needs_graph
 from clgrad.ops.registry import METHODS, publish
 
 
-def store(name: str, result: Any, out: Any) -> Any:
+def store(name: str, result: Any, out: Any, *inputs: Any, exact: bool = False) -> Any:
     """``out=`` of a composition: where ``out`` is None the result itself, else ``out``, resized and filled.
 
-    A tuple of results takes a tuple of tensors.
+    A tuple of results takes a tuple of tensors. ``inputs`` must not share memory with ``out``; with ``exact`` its dtype
+    has to be the result's.
     """
     if out is None:
         return result
     if isinstance(result, tuple):
         if not isinstance(out, (tuple, list)) or len(out) != len(result):
             raise TypeError(f"{name}(): argument 'out' must be tuple of {len(result)} Tensors")
-        stored = [store(name, one, target) for one, target in zip(result, out, strict=True)]
+        stored = [store(name, one, target, *inputs, exact=exact) for one, target in zip(result, out, strict=True)]
         return type(result)(*stored) if hasattr(result, "_fields") else tuple(stored)
     own, target = result.layout, out.layout
     if mode.enabled and (result._requires_grad or out._requires_grad):
         raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic differentiation, but "
                            "one of the arguments requires grad.")
+    if exact and own.dtype is not target.dtype:
+        raise RuntimeError(f"{name}(): Expected out tensor to have dtype {own.dtype.name}, but got {target.dtype.name} "
+                           "instead")
     check_cast(name, own.dtype, target.dtype)
+    check_apart(name, out, *inputs)
     if target.shape != own.shape:
         out.resize_(own.shape)
     return out.copy_(result)
+
+
+def check_apart(name: str, out: Any, *inputs: Any) -> None:
+    """RuntimeError where a tensor that is to be written repeats elements, or shares memory with an input."""
+    own = out.layout
+    if any(size > 1 and not step for size, step in zip(own.shape, own.strides, strict=True)):
+        raise RuntimeError(f"{name}(): unsupported operation: more than one element of the written-to tensor refers to a "
+                           "single memory location. Please clone() the tensor before performing the operation.")
+    begin, end = (out.offset + at for at in (0, own.extent))
+    for x in inputs:
+        if x.memory is out.memory and own.numel and x.layout.numel and (
+                x.offset * x.layout.dtype.itemsize < end * own.dtype.itemsize
+                and begin * own.dtype.itemsize < (x.offset + x.layout.extent) * x.layout.dtype.itemsize):
+            raise RuntimeError(f"{name}(): unsupported operation: some elements of the input tensor and the written-to "
+                               "tensor refer to a single memory location. Please clone() the tensor before performing the "
+                               "operation.")
 
 
 def check_cast(name: str, result: dtypes.dtype, target: dtypes.dtype) -> None:

@@ -128,6 +128,9 @@ def _windows(name: str, x: Any, *arguments: Any) -> Windows:
 def _check_windows(name: str, x: Any, rank: int, kernel: Any, stride: Any, padding: Any, dilation: Any,
                    ceil_mode: bool) -> Windows:
     _checked(name, x, rank)
+    if not x.layout.shape[-rank - 1]:
+        raise RuntimeError(f"{name}(): Expected {rank + 1}D or {rank + 2}D (batch mode) tensor with optional 0 dim batch "
+                           f"size for input, but got: {list(x.layout.shape)}")
     size = tuple_of("kernel_size", kernel, rank)
     step = size if stride is None or stride == () or stride == [] else tuple_of("stride", stride, rank)
     around, spread = tuple_of("padding", padding, rank), tuple_of("dilation", dilation, rank)
@@ -182,8 +185,12 @@ def _avg_pool(rank: int) -> Any:
 
 
 def _adaptive_windows(name: str, x: Any, output_size: Any, rank: int) -> Windows:
+    if rank > 1 and x.layout.ndim <= rank:
+        raise ValueError(f"Input dimension should be at least {rank + 1}")
     _checked(name, x, rank)
     wanted = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * rank
+    if len(wanted) != rank:
+        raise RuntimeError(f"{name}(): argument 'output_size' must be {rank} number(s), got {list(wanted)}")
     sizes = tuple(x.layout.shape[-rank:])
     output = tuple(n if o is None else int(o) for o, n in zip(wanted, sizes, strict=True))
     if min(output) < 0:

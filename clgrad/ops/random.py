@@ -14,6 +14,7 @@ from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, mar
 from clgrad.kernels import random
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, empty, from_array
+from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.sorting import sorted_pairs
 from clgrad.runtime import device as Device
@@ -202,13 +203,14 @@ def bernoulli_(x: Any, p: Any = 0.5, *, generator: Generator | None = None) -> A
 
 
 @operator("bernoulli")
-def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None) -> Any:
-    """1 with the probability that each element of ``input`` states, else 0."""
+def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None, out: Any = None) -> Any:
+    """1 with the probability that each element of ``input`` states, or ``p`` for all, else 0."""
     if p is not None:
-        return bernoulli_(empty(input.layout.shape, input.layout.dtype, input.layout.device), p, generator=generator)
+        made = bernoulli_(empty(input.layout.shape, input.layout.dtype, input.layout.device), p, generator=generator)
+        return store("bernoulli", made, out)
     _floating("bernoulli", input)
     uniform = fill_random(empty(input.layout.shape, input.layout.dtype, input.layout.device), "UNIFORM", 0, 1, generator)
-    return uniform.lt(input.detach()).to(input.layout.dtype)
+    return store("bernoulli", uniform.lt(input.detach()).to(input.layout.dtype), out)
 
 
 @operator("exponential_", function=False)

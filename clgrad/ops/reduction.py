@@ -7,7 +7,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
+from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph, wrap
 from clgrad.dtypes import dtype
 from clgrad.kernels import reduce
 from clgrad.layout import Layout, contiguous_layout, layout
@@ -216,7 +216,7 @@ def amin(input: Any, dim: Any = (), keepdim: bool = False, *, out: Any = None) -
 def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False, out: Any = None) -> Any:
     """The smallest and the largest values, as ``(min, max)``."""
     dims = () if dim is None else dim
-    return store("aminmax", _AMINMAX(amin(input, dims, keepdim), amax(input, dims, keepdim)), out)
+    return store("aminmax", _AMINMAX(amin(input, dims, keepdim), amax(input, dims, keepdim)), out, exact=True)
 
 
 _AMINMAX = named_result("aminmax", "min max")
@@ -247,6 +247,8 @@ def _with_index(name: str, x: Any, dim: int, keepdim: bool) -> Any:
 
 
 def _max_or_min(name: str, input: Any, args: tuple, kwargs: dict) -> Any:
+    if not isinstance(input, TensorBase):
+        raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
     other = kwargs.get("other", args[0] if args else None)
     if hasattr(other, "layout"):
         return FUNCTIONS[f"{name}imum"](input, other, out=kwargs.get("out"))

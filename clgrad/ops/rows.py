@@ -46,13 +46,16 @@ def is_number(value: Any) -> bool:
 
 # Types and layouts.
 
+# The categories of dtypes (0 bool, 1 integer, 2 floating point) that kinds of rows take, where not all.
+_CATEGORIES = {"integer": (0, 1), "whole": (1,), "number": (1, 2), "real": (2,)}
+
 def result_dtype(op: Pointwise, layouts: list[Layout | None], numbers: list[dtype]) -> tuple[dtype, dtype]:
     """(dtype of the common operands, dtype of the result)."""
     known = [a for a in layouts if a is not None]
     common = dtypes.result_type([a.dtype for a in known if a.ndim], [a.dtype for a in known if not a.ndim], numbers)
     if op.kind == "float" and not common.is_floating_point:
         common = dtypes.get_default_dtype()
-    if op.kind == "integer" and common.is_floating_point:
+    if common.category not in _CATEGORIES.get(op.kind, (0, 1, 2)):
         raise NotImplementedError(f"\"{op.name}\" not implemented for '{dtypes.type_name(common)}'")
     return common, dtypes.bool if op.kind == "bool" else common
 

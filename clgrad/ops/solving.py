@@ -344,6 +344,10 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     if A.layout.dtype is not B.layout.dtype:
         raise RuntimeError(f"{name}: Expected input and other to have the same dtype, but got {A.layout.dtype.name} and "
                            f"{B.layout.dtype.name}")
+    if A.layout.ndim < 2:
+        raise RuntimeError(f"{name}: input must have at least 2 dimensions.")
+    if not B.layout.ndim:
+        raise RuntimeError(f"{name}: other must have at least 1 dimension.")
     vector = _is_vector(A, B) and A.layout.ndim - 1 == B.layout.ndim
     right = B.unsqueeze(-1) if vector else B
     m, n = A.layout.shape[-2:]

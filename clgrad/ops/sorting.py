@@ -143,7 +143,8 @@ def kthvalue(input: Any, k: int, dim: int | None = -1, keepdim: bool = False, *,
     axis = _nonempty_axis("kthvalue", input, -1 if dim is None else dim)
     if not 1 <= k <= (input.layout.shape or (1,))[axis]:
         raise RuntimeError("kthvalue(): selected number k out of range for dimension " + str(axis))
-    return store("kthvalue", _pick("kthvalue", KTHVALUE, input, axis, keepdim, sorted_pairs(input, axis), k - 1), out)
+    return store("kthvalue", _pick("kthvalue", KTHVALUE, input, axis, keepdim, sorted_pairs(input, axis), k - 1), out,
+                 input)
 
 
 def _median(name: str, kind: Any, x: Any, dim: Any, keepdim: bool, out: Any, skip: bool) -> Any:

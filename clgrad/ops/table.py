@@ -5,7 +5,9 @@ A row holds the operator's name, its operands, its value and, for each operand, 
 not differentiable, or its derivative is zero wherever it exists).
 
 Operands are tensors or numbers; one written ``name=default`` is a parameter, always a number. ``kind`` says what the
-result's dtype is: ``same`` as the operands' promoted one, ``float`` (integers become the default dtype), ``bool``.
+result's dtype is: ``same`` as the operands' promoted one, ``float`` (integers become the default dtype), ``bool``; or the
+promoted one out of fewer: ``number`` (not bool), ``integer`` (or bool), ``whole`` (not bool either), ``real`` (floating
+point).
 """
 
 from __future__ import annotations
@@ -47,26 +49,26 @@ row("sub", "a b", "a - b", a="g", b="-g")
 row("_add_scaled", "a b alpha=1", "a + alpha * b", a="g", b="g * alpha", in_place=False)
 row("mul", "a b", "a * b", a="g * b", b="g * a")
 row("div", "a b", "a / b", kind="float", a="g / b", b="-g * (a / b) / b")
-row("floor_divide", "a b", "floor_divide(a, b)", NONDIFF)
+row("floor_divide", "a b", "floor_divide(a, b)", NONDIFF, kind="number")
 row("_div_floor", "a b", "floor_divide(a, b)", in_place=False, a="zeros_like(g)", b="zeros_like(g)")
 row("_div_trunc", "a b", "trunc_divide(a, b)", in_place=False, a="zeros_like(g)", b="zeros_like(g)")
 row("_trunc_divide", "a b", "trunc_divide(a, b)", NONDIFF)
-row("remainder", "a b", "remainder(a, b)", a="g", b="-g * _div_floor(a, b)")
-row("fmod", "a b", "fmod(a, b)", a="g", b="-g * _div_trunc(a, b)")
-row("pow", "a b", "pow(a, b)",
+row("remainder", "a b", "remainder(a, b)", kind="number", a="g", b="-g * _div_floor(a, b)")
+row("fmod", "a b", "fmod(a, b)", kind="number", a="g", b="-g * _div_trunc(a, b)")
+row("pow", "a b", "pow(a, b)", kind="number",
     a="where(b == 0, 0, g * b * pow(a, b - 1))",
     b="where((a == 0) & (b >= 0), 0, g * y * log(a))")
-row("neg", "x", "-x", x="-g")
-row("abs", "x", "abs(x)", x="g * sign(x)")
+row("neg", "x", "-x", kind="number", x="-g")
+row("abs", "x", "abs(x)", kind="number", x="g * sign(x)")
 row("sign", "x", "sign(x)", x="zeros_like(g)")
 row("square", "x", "x * x", x="g * 2 * x")
 row("_cube", "x", "x * x * x", x="g * 3 * (x * x)", in_place=False)
 row("reciprocal", "x", "1 / x", kind="float", x="-g * (y * y)")
 row("sqrt", "x", "sqrt(x)", kind="float", x="g / (2 * y)")
 row("rsqrt", "x", "rsqrt(x)", kind="float", x="-0.5 * g * (y * y * y)")
-row("addcmul", "x a b value=1", "x + value * a * b", x="g", a="g * value * b", b="g * value * a")
-row("addcdiv", "x a b value=1", "x + value * a / b", x="g", a="g * value / b", b="-g * value * (a / b) / b")
-row("lerp", "a b weight", "where(abs(weight) < 0.5, a + weight * (b - a), b - (b - a) * (1 - weight))",
+row("addcmul", "x a b value=1", "x + value * a * b", kind="number", x="g", a="g * value * b", b="g * value * a")
+row("addcdiv", "x a b value=1", "x + value * a / b", kind="real", x="g", a="g * value / b", b="-g * value * (a / b) / b")
+row("lerp", "a b weight", "where(abs(weight) < 0.5, a + weight * (b - a), b - (b - a) * (1 - weight))", kind="real",
     a="g * (1 - weight)", b="g * weight", weight="g * (b - a)")
 
 row("_copy", "x", "x", x="g")
@@ -88,9 +90,9 @@ row("fmax", "a b", "fmax(a, b)", in_place=False,
     a="where((a >= b) | isnan(b), g, 0)", b="where((a >= b) | isnan(b), 0, g)")
 row("fmin", "a b", "fmin(a, b)", in_place=False,
     a="where((a <= b) | isnan(b), g, 0)", b="where((a <= b) | isnan(b), 0, g)")
-row("clamp_min", "x low", "maximum(x, low)", x="where(x >= low, g, 0)", low="where(x < low, g, 0)")
-row("clamp_max", "x high", "minimum(x, high)", x="where(x <= high, g, 0)", high="where(x > high, g, 0)")
-row("_clamp", "x low high", "minimum(maximum(x, low), high)", in_place=False,
+row("clamp_min", "x low", "maximum(x, low)", kind="number", x="where(x >= low, g, 0)", low="where(x < low, g, 0)")
+row("clamp_max", "x high", "minimum(x, high)", kind="number", x="where(x <= high, g, 0)", high="where(x > high, g, 0)")
+row("_clamp", "x low high", "minimum(maximum(x, low), high)", kind="number", in_place=False,
     x="where((x >= low) & (x <= high), g, 0)",
     low="where((x < low) & (low < high), g, 0)", high="where((x > high) | (low > high), g, 0)")
 row("isnan", "x", "isnan(x)", NONDIFF, kind="bool", in_place=False)
@@ -116,10 +118,10 @@ row("bitwise_and", "a b", "bitwise_and(a, b)", NONDIFF, kind="integer")
 row("bitwise_or", "a b", "bitwise_or(a, b)", NONDIFF, kind="integer")
 row("bitwise_xor", "a b", "bitwise_xor(a, b)", NONDIFF, kind="integer")
 row("bitwise_not", "x", "bitwise_not(x)", NONDIFF, kind="integer")
-row("bitwise_left_shift", "a b", "bitwise_left_shift(a, b)", NONDIFF, kind="integer")
-row("bitwise_right_shift", "a b", "bitwise_right_shift(a, b)", NONDIFF, kind="integer")
-row("gcd", "a b", "gcd(a, b)", NONDIFF, kind="integer")
-row("lcm", "a b", "lcm(a, b)", NONDIFF, kind="integer")
+row("bitwise_left_shift", "a b", "bitwise_left_shift(a, b)", NONDIFF, kind="whole")
+row("bitwise_right_shift", "a b", "bitwise_right_shift(a, b)", NONDIFF, kind="whole")
+row("gcd", "a b", "gcd(a, b)", NONDIFF, kind="whole")
+row("lcm", "a b", "lcm(a, b)", NONDIFF, kind="whole")
 
 # Exponentials and logarithms.
 row("exp", "x", "exp(x)", kind="float", x="g * y")
@@ -129,10 +131,10 @@ row("log", "x", "log(x)", kind="float", x="g / x")
 row("log2", "x", "log2(x)", kind="float", x=f"g / (x * {_LN2})")
 row("log10", "x", "log10(x)", kind="float", x=f"g / (x * {_LN10})")
 row("log1p", "x", "log1p(x)", kind="float", x="g / (x + 1)")
-row("logaddexp", "a b", "logaddexp(a, b)", kind="float", in_place=False,
+row("logaddexp", "a b", "logaddexp(a, b)", kind="real", in_place=False,
     a="where(a == y, where(b == y, g * 0.5, g), g * exp(a - y))",
     b="where(b == y, where(a == y, g * 0.5, g), g * exp(b - y))")
-row("logaddexp2", "a b", "logaddexp2(a, b)", kind="float", in_place=False,
+row("logaddexp2", "a b", "logaddexp2(a, b)", kind="real", in_place=False,
     a="g * exp2(a - y)", b="g * exp2(b - y)")
 row("xlogy", "a b", "xlogy(a, b)", kind="float", a="g * where((a == 0) & (b <= 0), 0, log(b))", b="g * a / b")
 row("xlog1py", "a b", "xlog1py(a, b)", kind="float", in_place=False,
@@ -155,21 +157,21 @@ row("atanh", "x", "atanh(x)", kind="float", x="g / (1 - x * x)")
 row("atan2", "a b", "atan2(a, b)", kind="float",
     a="where((a == 0) & (b == 0), 0, g * b / (a * a + b * b))",
     b="where((a == 0) & (b == 0), 0, -g * a / (a * a + b * b))")
-row("hypot", "a b", "hypot(a, b)", a="where(y == 0, 0, g * a / y)", b="where(y == 0, 0, g * b / y)")
+row("hypot", "a b", "hypot(a, b)", kind="real", a="where(y == 0, 0, g * a / y)", b="where(y == 0, 0, g * b / y)")
 row("sinc", "x", "sinc(x)", kind="float",
     x="where(x == 0, 0, g * (cos(pi * x) * (pi * x) - sin(pi * x)) / (pi * x * x))")
 row("deg2rad", "x", "x * 0.017453292519943295", kind="float", x="g * 0.017453292519943295")
 row("rad2deg", "x", "x * 57.29577951308232", kind="float", x="g * 57.29577951308232")
 
 # Rounding, parts of numbers.
-row("floor", "x", "floor(x)", x="zeros_like(g)")
-row("ceil", "x", "ceil(x)", x="zeros_like(g)")
-row("trunc", "x", "trunc(x)", x="zeros_like(g)")
-row("round", "x", "round(x)", x="zeros_like(g)")
-row("frac", "x", "frac(x)", x="g")
+row("floor", "x", "floor(x)", kind="number", x="zeros_like(g)")
+row("ceil", "x", "ceil(x)", kind="number", x="zeros_like(g)")
+row("trunc", "x", "trunc(x)", kind="number", x="zeros_like(g)")
+row("round", "x", "round(x)", kind="number", x="zeros_like(g)")
+row("frac", "x", "frac(x)", kind="real", x="g")
 row("copysign", "a b", "copysign(a, b)", kind="float",
     a="where(a == 0, 0, g * (y / a))", b="zeros_like(g)")
-row("nextafter", "a b", "nextafter(a, b)", NONDIFF)
+row("nextafter", "a b", "nextafter(a, b)", NONDIFF, kind="real")
 row("heaviside", "a b", "where(a == 0, b, where(a > 0, 1, 0))", NONDIFF)
 
 # Special functions.
@@ -179,9 +181,9 @@ row("erfinv", "x", "erfinv(x)", kind="float", x="g * 0.886226925452758 * exp(y *
 row("lgamma", "x", "lgamma(x)", kind="float", x="g * digamma(x)")
 row("digamma", "x", "digamma(x)", kind="float", x="g * _polygamma(x, 1)")
 row("_polygamma", "x n=1", "polygamma(x, n)", kind="float", in_place=False, x="g * _polygamma(x, n + 1)")
-row("igamma", "a b", "igamma(a, b)", kind="float", a="_not_implemented(g)",
+row("igamma", "a b", "igamma(a, b)", kind="real", a="_not_implemented(g)",
     b="g * exp(log(b) * (a - 1) - b - lgamma(a))")
-row("igammac", "a b", "igammac(a, b)", kind="float", a="_not_implemented(g)",
+row("igammac", "a b", "igammac(a, b)", kind="real", a="_not_implemented(g)",
     b="-g * exp(log(b) * (a - 1) - b - lgamma(a))")
 row("i0", "x", "i0(x)", kind="float", x="g * i1(x)")
 row("i0e", "x", "i0e(x)", kind="float", in_place=False, x="g * (i1e(x) - sign(x) * y)")
@@ -204,40 +206,40 @@ row("_logit", "x", "log(x / (1 - x))", kind="float", in_place=False,
     x="where((x < 0) | (x > 1), nan, g / (x * (1 - x)))")
 
 # Activations.
-row("relu", "x", "where(x < 0, 0, x)", x="where(y <= 0, 0, g)")
-row("relu6", "x", "minimum(where(x < 0, 0, x), 6)", in_place=False, x="where((x > 0) & (x < 6), g, 0)")
+row("relu", "x", "where(x < 0, 0, x)", kind="number", x="where(y <= 0, 0, g)")
+row("relu6", "x", "minimum(where(x < 0, 0, x), 6)", kind="number", in_place=False, x="where((x > 0) & (x < 6), g, 0)")
 row("sigmoid", "x", "sigmoid(x)", kind="float", x="g * (y * (1 - y))")
-row("logsigmoid", "x", "logsigmoid(x)", in_place=False, x="g * sigmoid(-x)")
+row("logsigmoid", "x", "logsigmoid(x)", kind="real", in_place=False, x="g * sigmoid(-x)")
 row("softplus", "x beta=1 threshold=20",
-    "where(beta * x > threshold, x, log1p(exp(-abs(beta * x))) / beta + where(x < 0, 0, x))", in_place=False,
+    "where(beta * x > threshold, x, log1p(exp(-abs(beta * x))) / beta + where(x < 0, 0, x))", kind="real", in_place=False,
     x="where(beta * x > threshold, g, g * sigmoid(beta * x))")
-row("silu", "x", "x * sigmoid(x)", in_place=False, x="g * sigmoid(x) * (1 + x * (1 - sigmoid(x)))")
-row("mish", "x", "x * tanh(logaddexp(x, 0))", in_place=False,
+row("silu", "x", "x * sigmoid(x)", kind="real", in_place=False, x="g * sigmoid(x) * (1 + x * (1 - sigmoid(x)))")
+row("mish", "x", "x * tanh(logaddexp(x, 0))", kind="real", in_place=False,
     x="g * (tanh(logaddexp(x, 0)) + x * sigmoid(x) * (1 - square(tanh(logaddexp(x, 0)))))")
-row("_gelu", "x", f"0.5 * x * (1 + erf(x * {_ROOT_HALF}))", in_place=False,
+row("_gelu", "x", f"0.5 * x * (1 + erf(x * {_ROOT_HALF}))", kind="real", in_place=False,
     x=f"g * (0.5 * (1 + erf(x * {_ROOT_HALF})) + x * {_GELU_SLOPE} * exp(-0.5 * (x * x)))")
-row("_gelu_tanh", "x", "0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))", in_place=False,
+row("_gelu_tanh", "x", "0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))", kind="real", in_place=False,
     x="g * (0.5 * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x))) + 0.5 * x * "
       "(1 - square(tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))) * "
       "0.7978845608028654 * (1 + 0.134145 * x * x))")
-row("leaky_relu", "x negative_slope=0.01", "where(x > 0, x, x * negative_slope)",
+row("leaky_relu", "x negative_slope=0.01", "where(x > 0, x, x * negative_slope)", kind="real",
     x="where(x > 0, g, g * negative_slope)")
 row("_elu", "x alpha=1 scale=1 input_scale=1",
-    "where(x > 0, scale * x, scale * alpha * expm1(x * input_scale))", in_place=False,
+    "where(x > 0, scale * x, scale * alpha * expm1(x * input_scale))", kind="real", in_place=False,
     x="where(x > 0, g * scale, g * scale * alpha * input_scale * exp(x * input_scale))")
-row("hardtanh", "x min_val=-1 max_val=1", "minimum(maximum(x, min_val), max_val)",
+row("hardtanh", "x min_val=-1 max_val=1", "minimum(maximum(x, min_val), max_val)", kind="number",
     x="where((x > min_val) & (x < max_val), g, 0)", in_place=False)
-row("hardsigmoid", "x", "minimum(maximum(x / 6 + 0.5, 0), 1)", in_place=False,
+row("hardsigmoid", "x", "minimum(maximum(x / 6 + 0.5, 0), 1)", kind="real", in_place=False,
     x="where((x > -3) & (x < 3), g / 6, 0)")
-row("hardswish", "x", "x * minimum(maximum(x / 6 + 0.5, 0), 1)", in_place=False,
+row("hardswish", "x", "x * minimum(maximum(x / 6 + 0.5, 0), 1)", kind="real", in_place=False,
     x="where(x <= -3, 0, where(x >= 3, g, g * (x / 3 + 0.5)))")
 row("softsign", "x", "x / (1 + abs(x))", kind="float", in_place=False, x="g / square(1 + abs(x))")
 row("tanhshrink", "x", "x - tanh(x)", kind="float", in_place=False, x="g * square(tanh(x))")
 row("softshrink", "x lambd=0.5", "where(x > lambd, x - lambd, where(x < -lambd, x + lambd, where(isnan(x), x, 0)))",
-    in_place=False, x="where((x > lambd) | (x < -lambd), g, 0)")
-row("hardshrink", "x lambd=0.5", "where((x >= -lambd) & (x <= lambd), 0, x)", in_place=False,
+    kind="real", in_place=False, x="where((x > lambd) | (x < -lambd), g, 0)")
+row("hardshrink", "x lambd=0.5", "where((x >= -lambd) & (x <= lambd), 0, x)", kind="real", in_place=False,
     x="where((x >= -lambd) & (x <= lambd), 0, g)")
-row("threshold", "x threshold=0 value=0", "where(x <= threshold, value, x)", in_place=False,
+row("threshold", "x threshold=0 value=0", "where(x <= threshold, value, x)", kind="number", in_place=False,
     x="where(x <= threshold, 0, g)")
 
 # Losses: x is what was predicted, t what should have been.
@@ -251,9 +253,9 @@ row("_huber", "x t delta=1",
     "where(abs(x - t) <= delta, 0.5 * (x - t) * (x - t), delta * (abs(x - t) - 0.5 * delta))", in_place=False,
     x="where(abs(x - t) <= delta, g * (x - t), g * delta * sign(x - t))",
     t="where(abs(x - t) <= delta, -g * (x - t), -g * delta * sign(x - t))")
-row("_binary_cross_entropy", "x t", "-(t * maximum(log(x), -100) + (1 - t) * maximum(log1p(-x), -100))", kind="float",
+row("_binary_cross_entropy", "x t", "-(t * maximum(log(x), -100) + (1 - t) * maximum(log1p(-x), -100))", kind="real",
     in_place=False,
     x="g * (x - t) / maximum(x * (1 - x), 1e-12)", t="g * (maximum(log1p(-x), -100) - maximum(log(x), -100))")
 row("_is_probability", "x", "(x >= 0) & (x <= 1)", NONDIFF, kind="bool", in_place=False)
-row("_logits_cross_entropy", "x t", "where(x < 0, 0, x) - x * t + log1p(exp(-abs(x)))", kind="float", in_place=False,
+row("_logits_cross_entropy", "x t", "where(x < 0, 0, x) - x * t + log1p(exp(-abs(x)))", kind="real", in_place=False,
     x="g * (sigmoid(x) - t)", t="-g * x")

@@ -6,7 +6,7 @@ import operator as op
 from collections.abc import Callable
 from typing import Any
 
-from clgrad.autograd.graph import as_view, attach, needs_graph, wrap
+from clgrad.autograd.graph import TensorBase, as_view, attach, needs_graph, wrap
 from clgrad.layout import Layout, layout
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import (
@@ -183,6 +183,9 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
         raise RuntimeError("movedim: Invalid source or destination dims: source "
                            f"({list(source)} dims) should contain the same number of dims as destination")
     from_, to = [normalize_dim(d, rank) for d in source], [normalize_dim(d, rank) for d in destination]
+    for label, axes, given in (("source", from_, source), ("destination", to, destination)):
+        if len(set(axes)) < len(axes):
+            raise RuntimeError(f"movedim: repeated dim in `{label}` ({list(given)})")
     order = [axis for axis in range(rank) if axis not in from_]
     for place, axis in sorted(zip(to, from_, strict=True)):
         order.insert(place, axis)
@@ -241,6 +244,10 @@ def broadcast_tensors(*tensors: Any) -> tuple:
 @operator("narrow")
 def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     """``length`` elements from ``start`` on along a dimension."""
+    if not input.layout.ndim:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    if isinstance(start, TensorBase) and (start.layout.ndim or start.layout.dtype.category != 1):
+        raise RuntimeError("narrow(): start must be an 0-dim integral Tensor.")
     dim = normalize_dim(dim, input.layout.ndim)
     size, start = input.layout.shape[dim], op.index(start)
     if length < 0:
