@@ -1,4 +1,4 @@
-"""Random draws with parameters of their own for each element: categories, gamma, Poisson and binomial numbers."""
+"""Random draws with parameters of their own for each element: gamma, Poisson and binomial numbers."""
 
 from __future__ import annotations
 
