@@ -18,6 +18,10 @@ BIASES = {None: 0, "row": 1, "column": 2}
 
 ONE_ROW = 1 << 18  # a vector times a matrix of this size is worth a program of its own, with tiles of one row
 MOST_PARTS = 64
+# What a core needs, about, to multiply and add once, and to copy an element or to fetch it again from beyond L2.
+MULTIPLIED_NS, COPIED_NS, FETCHED_NS = 0.02, 0.5, 0.05
+FAR = 1 << 16  # elements of an operand that stay in L2 beside the others
+LATE = 0.3  # of an item: what is lost where a thread begins late
 WIDE = 2**31 - 2**16  # from here on indices are 64 bits wide; below, a tile may step over the end
 OPERANDS = "PPPPP" + "{i}{i}{i}{i}" + "iii" + "{i}{i}{i}" * 3 + "i{s}iii"
 SCALARS = {"float": "f", "double": "d", "long": "l"}
@@ -233,7 +237,7 @@ def _tiles(s: _Shape, varying: str, constants: tuple, split: int) -> tuple[Bound
     # Measured: copying A pays where its rows are strided and long, copying B where it does not fit in L2.
     copy_a = s.widen or (s.a[2] != 1 and (s.a[1] != 1 or s.m >= 512) and depth >= 32 and s.n >= 64)
     rows, columns = _item_block(s, copy_a)
-    copy_b = s.widen or s.b[2] != 1 or (rows >= s.tuning.copied_rows and s.n * s.k >= 1 << 16)
+    copy_b = s.widen or s.b[2] != 1 or (rows >= s.tuning.copied_rows and s.n * s.k >= FAR)
     grid = (divide_up(s.n, columns), divide_up(s.m, rows), s.batch)
     block_rows = min(rows, s.tuning.block_rows)
     block_columns = s.columns if s.widen else columns
@@ -254,21 +258,29 @@ def _wanted_items(s: _Shape) -> int:
 
 
 def _item_block(s: _Shape, copy_a: bool) -> tuple[int, int]:
-    """Rows and columns of C of a work-item, in whole tiles: the division whose items copy least.
+    """Rows and columns of C of a work-item, in whole tiles: the division that is expected to be done first.
 
     Every item of a row of items copies the same rows of A, every one of a column the same columns of B.
     """
-    wanted = divide_up(_wanted_items(s), s.batch)
+    wanted, units = divide_up(_wanted_items(s), s.batch), s.device.limits.compute_units
     column_tiles, row_tiles = divide_up(s.n, s.columns), divide_up(s.m, s.rows)
+    copied_b = 1.5 * COPIED_NS if s.b[2] != 1 else COPIED_NS if s.n * s.k >= FAR else 0
+    copied_a = COPIED_NS if copy_a else FETCHED_NS if s.m * s.k > FAR else 0
 
-    def copied(column_blocks: int) -> tuple[int, int]:
-        row_blocks = min(row_tiles, divide_up(wanted, column_blocks))
-        missing = max(0, wanted - row_blocks * column_blocks)
-        return missing, s.n * row_blocks * (2 if s.b[2] != 1 else 1) + s.m * column_blocks * (2 if copy_a else 0)
-    column_blocks = min(range(1, min(column_tiles, wanted) + 1), key=copied)
-    row_blocks = min(row_tiles, divide_up(wanted, column_blocks))
-    rows = divide_up(row_tiles, row_blocks) * s.rows
-    return (min(rows, s.tuning.block_rows) if s.widen else rows), divide_up(column_tiles, column_blocks) * s.columns
+    def expected(blocks: tuple[int, int]) -> float:
+        """Nanoseconds, over k, until the last unit is done."""
+        rows, columns = sizes(*blocks)
+        items = divide_up(s.m, rows) * divide_up(s.n, columns) * s.batch
+        rows, columns = min(rows, s.m), min(columns, s.n)
+        item = rows * columns * MULTIPLIED_NS + rows * copied_a + columns * copied_b
+        return (divide_up(items, min(units, wanted)) + LATE) * item
+
+    def sizes(row_blocks: int, column_blocks: int) -> tuple[int, int]:
+        return divide_up(row_tiles, row_blocks) * s.rows, divide_up(column_tiles, column_blocks) * s.columns
+    options = [(min(row_tiles, divide_up(share, column_blocks)), column_blocks) for share in {divide_up(wanted, 2), wanted}
+               for column_blocks in range(1, min(column_tiles, 2 * wanted) + 1)]
+    rows, columns = sizes(*min(options, key=expected))
+    return (min(rows, s.tuning.block_rows) if s.widen else rows), columns
 
 
 def _group(device: Device) -> int:

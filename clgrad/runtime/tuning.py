@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
 
 from clgrad.runtime.limits import Limits
+from clgrad.runtime.probe import cache_folder
 
 VERSION = 1
 
@@ -32,12 +32,7 @@ _read: dict[Path, dict[str, Any]] = {}
 
 def table_path() -> Path:
     """Where the numbers of this machine are kept."""
-    chosen = os.environ.get("CLGRAD_TUNING")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "clgrad" / "tuning.json"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clgrad" / "tuning.json"
+    return Path(os.environ.get("CLGRAD_TUNING") or cache_folder() / "tuning.json")
 
 
 def tuned(limits: Limits, kernel: str) -> dict[str, int]:
