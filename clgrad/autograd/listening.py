@@ -72,7 +72,7 @@ def without_innermost_mode() -> Iterator[Any]:
     try:
         yield mode
     finally:
-        thread.modes.append(mode)
+        push_mode(mode)  # a handler that entered a mode, and left it, has switched the listening off
 
 
 @contextmanager
