@@ -165,15 +165,28 @@ static OUTLINED void finish_tile(const __global REAL *sums, int rows, const Colu
   }
 }
 
+/* Where a panel's results go: those of output o at y + o * plane. */
+typedef struct {
+  const Columns *columns;
+  const __global T *bias; /* of the first output, or 0 */
+  __global T *y;
+  int plane, relu;
+} Ending;
+
+/* Multiplies a panel with the weights of all outputs. Sums of an only slice pass through the place of one tile. */
 static OUTLINED void multiply(const Product *job, const __global REAL *weights, INDEX w_row, int outputs, int depth,
-                              int vectors, __global REAL *sums, int first) {
-  for (int o = 0; o < outputs; o += MR, sums += MR * NR) {
+                              __global REAL *sums, int first, int last, const Ending *ending) {
+  int vectors = (ending->columns->count + VW - 1) / VW;
+  for (int o = 0; o < outputs; o += MR, sums += first && last ? 0 : MR * NR) {
     const __global REAL *rows[MR];
     for (int r = 0; r < MR; r++) rows[r] = weights + (job->packed ? o * w_row + r : min(o + r, outputs - 1) * w_row);
     INDEX step = job->packed ? MR : 1;
     if (vectors == 3) tile_3(rows, step, job->panel, depth, sums, first);
     else if (vectors == 2) tile_2(rows, step, job->panel, depth, sums, first);
     else tile_1(rows, step, job->panel, depth, sums, first);
+    if (last)
+      finish_tile(sums, min(MR, outputs - o), ending->columns, ending->bias ? ending->bias + o : 0, ending->relu,
+                  ending->y + (INDEX)o * ending->plane, ending->plane);
   }
 }
 
@@ -196,14 +209,12 @@ static OUTLINED void sum_phase(const Geometry *g, const Product *job, const Part
                     part->first_row + g->low_h, job->bands > 1, job->planes + (INDEX)i * part->x_image);
     __global REAL *sums = job->sums;
     Columns columns;
+    Ending ending = {&columns, bias, y, g->to_h * g->to_w, job->relu};
     for (int p = 0; p < positions; p += columns.count, sums += tiles * MR * NR) {
       describe_columns(g, part, p, &columns);
       fill_panel(g, source, channels, job->taps, present, &columns, job->panel);
       multiply(job, weights + (INDEX)c * present * (job->packed ? MR : 1), w_row, outputs, channels * present,
-               (columns.count + VW - 1) / VW, sums, c == 0);
-      for (int o = 0; last && o < outputs; o += MR)
-        finish_tile(sums + o * NR, min(MR, outputs - o), &columns, bias ? bias + o : 0, job->relu,
-                    y + (INDEX)o * g->to_h * g->to_w, g->to_h * g->to_w);
+               sums, c == 0, last, &ending);
     }
     c += job->slice_channels;
   } while (c < g->channels);

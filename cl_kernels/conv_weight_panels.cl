@@ -43,26 +43,33 @@ typedef struct {
 } Summation;
 
 #if VW == 8
-/* VW x VW elements of `from`, whose rows lie `row` apart, as columns of `to`: two rounds of interleaving. */
-static OUTLINED void transpose_block(const __global T *from, int row, __global REAL *to) {
-  V r0 = VLOAD_T(from, 0), r1 = VLOAD_T(from, row), r2 = VLOAD_T(from, 2 * row), r3 = VLOAD_T(from, 3 * row);
-  V r4 = VLOAD_T(from, 4 * row), r5 = VLOAD_T(from, 5 * row), r6 = VLOAD_T(from, 6 * row), r7 = VLOAD_T(from, 7 * row);
+/* VW x VW elements whose rows lie `row` apart, as rows that lie `step` apart: two rounds of interleaving. */
+#define TRANSPOSED(load, from, row, to, step)                                                           \
+  {                                                                                                     \
+    V r0 = load(from, 0), r1 = load(from, row), r2 = load(from, 2 * row), r3 = load(from, 3 * row);     \
+    V r4 = load(from, 4 * row), r5 = load(from, 5 * row), r6 = load(from, 6 * row), r7 = load(from, 7 * row); \
+    FOUR_COLUMNS(lo, to, 0, step)                                                                       \
+    FOUR_COLUMNS(hi, to, 4, step)                                                                       \
+  }
 #define HALVES(h, x, y) (V)(x.h, y.h)
 #define LOW_PAIRS(x, y) (V)(x.s0, y.s0, x.s1, y.s1, x.s4, y.s4, x.s5, y.s5)
 #define HIGH_PAIRS(x, y) (V)(x.s2, y.s2, x.s3, y.s3, x.s6, y.s6, x.s7, y.s7)
 #define FIRST(x, y) (V)(x.s01, y.s01, x.s45, y.s45)
 #define SECOND(x, y) (V)(x.s23, y.s23, x.s67, y.s67)
-#define FOUR_COLUMNS(h, at)                                                                             \
+#define FOUR_COLUMNS(h, to, at, step)                                                                   \
   {                                                                                                     \
     V t0 = HALVES(h, r0, r4), t1 = HALVES(h, r1, r5), t2 = HALVES(h, r2, r6), t3 = HALVES(h, r3, r7);   \
     V u0 = LOW_PAIRS(t0, t1), u1 = LOW_PAIRS(t2, t3), u2 = HIGH_PAIRS(t0, t1), u3 = HIGH_PAIRS(t2, t3); \
-    VSTORE(to, (at + 0) * NR, FIRST(u0, u1));                                                           \
-    VSTORE(to, (at + 1) * NR, SECOND(u0, u1));                                                          \
-    VSTORE(to, (at + 2) * NR, FIRST(u2, u3));                                                           \
-    VSTORE(to, (at + 3) * NR, SECOND(u2, u3));                                                          \
+    VSTORE(to, (at + 0) * (step), FIRST(u0, u1));                                                       \
+    VSTORE(to, (at + 1) * (step), SECOND(u0, u1));                                                      \
+    VSTORE(to, (at + 2) * (step), FIRST(u2, u3));                                                       \
+    VSTORE(to, (at + 3) * (step), SECOND(u2, u3));                                                      \
   }
-  FOUR_COLUMNS(lo, 0)
-  FOUR_COLUMNS(hi, 4)
+static OUTLINED void transpose_block(const __global T *from, int row, __global REAL *to) {
+  TRANSPOSED(VLOAD_T, from, row, to, NR)
+}
+static OUTLINED void transpose_sums(const __global REAL *sums, __global REAL *to, INDEX step) {
+  TRANSPOSED(VLOAD, sums, NR, to, step)
 }
 #endif
 
@@ -139,23 +146,29 @@ static OUTLINED void sum_unit(const Geometry *g, const Summation *job, int unit,
   }
 }
 
-/* The sums in the order of the weights, `row` of them an output; those of the bias behind them. */
+/* The sums of `outputs` lanes of a panel in the order of the weights, `row` of them an output. */
 #define FINISH(name, type, store)                                                                                   \
-  static OUTLINED void name(const Geometry *g, const Summation *job, __global type *dw, int row, __global type *db) { \
-    int pairs = job->channels * g->kernel_h * g->kernel_w, tiles = (pairs + MR - 1) / MR;                           \
-    int panels = (g->outputs + NR - 1) / NR;                                                                        \
-    for (int o = 0; o < g->groups * g->outputs; o++) {                                                              \
-      int group = o / g->outputs, output = o % g->outputs, panel = output / NR;                                     \
-      if (panel + 1 < panels && output >= panel_begin(panel + 1, g->outputs)) panel++;                              \
-      int index = group * panels + panel, lane = output - panel_begin(panel, g->outputs);                           \
-      const __global REAL *sums = job->sums + (INDEX)index * tiles * MR * NR + lane;                                \
-      for (int j = 0; j < pairs; j++) store(dw, (INDEX)o * row + j, sums[j * NR]);                                  \
-      if (job->has_bias) store(db, o, job->bias_sums[index * NR + lane]);                                           \
-    }                                                                                                               \
+  static OUTLINED void name(const __global REAL *sums, int outputs, int pairs, __global type *dw, INDEX row) {      \
+    for (int o = 0; o < outputs; o++)                                                                               \
+      for (int j = 0; j < pairs; j++) store(dw, o * row + j, sums[j * NR + o]);                                     \
   }
 #define STORE_REAL(p, i, v) ((p)[i] = (v))
-FINISH(finish, T, STORE_T)
-FINISH(finish_partial, REAL, STORE_REAL)
+#if WIDEN
+FINISH(finish_widened, T, STORE_T)
+#endif
+FINISH(finish_rest, REAL, STORE_REAL)
+
+static OUTLINED void finish(const __global REAL *sums, int outputs, int pairs, __global REAL *dw, INDEX row) {
+  int o = 0;
+#if VW == 8
+  for (; o + VW <= outputs; o += VW) {
+    int j = 0;
+    for (; j + VW <= pairs; j += VW) transpose_sums(sums + j * NR + o, dw + o * row + j, row);
+    finish_rest(sums + j * NR + o, VW, pairs - j, dw + o * row + j, row);
+  }
+#endif
+  finish_rest(sums + o, outputs - o, pairs, dw + o * row, row);
+}
 
 /* scratch: a slice for each work-item: tables, planes, panel, sums; behind the slices the partial results, for each
  * range of units the weights and then the biases. */
@@ -179,11 +192,23 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv_weight_panels(
   int first_unit = range * units_per_item;
   for (int unit = first_unit; unit < min(units, first_unit + units_per_item); unit++)
     sum_unit(&g, &job, unit, unit == first_unit);
-  INDEX at = (INDEX)first_channel * taps;
-  if (finished) {
-    finish(&g, &job, dw + dw_offset + at, channels * taps, db + db_offset);
-    return;
+  int panels = (outputs + NR - 1) / NR, pairs = job.channels * taps, tiles = (pairs + MR - 1) / MR;
+  INDEX row = (INDEX)channels * taps;
+  __global REAL *partial_w = scratch + partial + range * (weights + groups * outputs);
+  for (int index = 0; index < groups * panels; index++) {
+    int begin = panel_begin(index % panels, outputs), first_output = index / panels * outputs + begin;
+    int count = index % panels + 1 < panels ? panel_begin(index % panels + 1, outputs) - begin : outputs - begin;
+    INDEX at = first_output * row + (INDEX)first_channel * taps;
+    const __global REAL *sums = job.sums + (INDEX)index * tiles * MR * NR, *biases = job.bias_sums + index * NR;
+#if WIDEN
+    if (finished) finish_widened(sums, count, pairs, dw + dw_offset + at, row);
+#else
+    if (finished) finish(sums, count, pairs, (__global REAL *)(dw + dw_offset) + at, row);
+#endif
+    else finish(sums, count, pairs, partial_w + at, row);
+    for (int o = 0; job.has_bias && o < count; o++) {
+      if (finished) STORE_T(db, db_offset + first_output + o, biases[o]);
+      else partial_w[weights + first_output + o] = biases[o];
+    }
   }
-  __global REAL *sums = scratch + partial + range * (weights + groups * outputs);
-  finish_partial(&g, &job, sums + at, channels * taps, sums + weights);
 }
