@@ -43,31 +43,51 @@ static inline int has_tap(int phase, int tap, int dilation, int padding, int to_
   (has_tap((phase) / to_step_w, (t) / kernel_w, dilation_h, padding_h, to_step_h, sign) &&                          \
    has_tap((phase) % to_step_w, (t) % kernel_w, dilation_w, padding_w, to_step_w, sign))
 
+#define TAPS_AT_ONCE 32
+#define TILES_AT_ONCE 8
+
+/* Weights of one channel and some taps, of `rows` outputs, as lines of MR. */
+static inline void pack_taps(const __global T *w, int w_row, int rows, const int *taps, int count, __global REAL *to) {
+  for (int n = 0; n < count; n++, to += MR) {
+    const __global T *tap = w + taps[n];
+#if !WIDEN && MR > 1
+    if (rows == MR && w_row == 1) {
+      PASTE(vstore, MR)(PASTE(vload, MR)(0, tap), 0, to);
+      continue;
+    }
+#endif
+    if (rows == MR) UNROLL for (int r = 0; r < MR; r++) to[r] = LOAD_T(tap, r * w_row);
+    else for (int r = 0; r < MR; r++) to[r] = r < rows ? LOAD_T(tap, r * w_row) : 0;
+  }
+}
+
+/* A work-item packs TILES_AT_ONCE tiles of outputs at a time: for a gradient of the input a channel's weights of all of
+ * them are neighbours, and each tile's panel grows from channel to channel. */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv_pack_weights(
     const __global T *w, __global REAL *packed, INDEX w_offset, GEOMETRY, int w_row, int w_channel) {
-  int taps = kernel_h * kernel_w, tiles = (outputs + MR - 1) / MR;
-  for (int unit = get_global_id(0); unit < groups * tiles; unit += get_global_size(0)) {
-    int group = unit / tiles, tile = unit % tiles, rows = min(MR, outputs - tile * MR);
-    const __global T *from = w + w_offset + (INDEX)group * outputs * channels * taps + (INDEX)tile * MR * w_row;
+  int taps = kernel_h * kernel_w, tiles = (outputs + MR - 1) / MR, blocks = (tiles + TILES_AT_ONCE - 1) / TILES_AT_ONCE;
+  for (int unit = get_global_id(0); unit < groups * blocks; unit += get_global_size(0)) {
+    int group = unit / blocks, first_tile = unit % blocks * TILES_AT_ONCE;
+    int last_tile = min(tiles, first_tile + TILES_AT_ONCE);
+    const __global T *from = w + w_offset + (INDEX)group * outputs * channels * taps;
     __global REAL *to = packed + (INDEX)group * tiles * MR * channels * taps;
     for (int phase = 0; phase < to_step_h * to_step_w; phase++) {
-      int present = 0, tap = 0;
+      int present = 0;
       for (int t = 0; t < taps; t++) present += HAS_TAP(phase, t);
-      __global REAL *panel = to + (INDEX)tile * channels * present * MR;
-      for (int t = 0; t < taps; t++) {
-        if (!HAS_TAP(phase, t)) continue;
-        for (int c = 0; c < channels; c++) {
-          const __global T *column = from + (INDEX)c * w_channel + t;
-          __global REAL *line = panel + (INDEX)(c * present + tap) * MR;
-#if !WIDEN && MR > 1
-          if (w_row == 1 && rows == MR) {
-            PASTE(vstore, MR)(PASTE(vload, MR)(0, column), 0, line);
-            continue;
-          }
-#endif
-          UNROLL for (int r = 0; r < MR; r++) line[r] = r < rows ? LOAD_T(column, r * w_row) : 0;
-        }
-        tap++;
+      for (int t = 0, done = 0; done < present;) {
+        int listed[TAPS_AT_ONCE], count = 0;
+        for (; t < taps && count < TAPS_AT_ONCE; t++)
+          if (HAS_TAP(phase, t)) listed[count++] = t;
+#define PACK(c, tile)                                                                                             \
+  pack_taps(from + (INDEX)(c) * w_channel + (INDEX)(tile) * MR * w_row, w_row, min(MR, outputs - (tile) * MR), listed, \
+            count, to + ((INDEX)((tile) * channels + (c)) * present + done) * MR)
+        if (present == 1) /* lines are too short for several panels at a time */
+          for (int tile = first_tile; tile < last_tile; tile++)
+            for (int c = 0; c < channels; c++) PACK(c, tile);
+        else
+          for (int c = 0; c < channels; c++)
+            for (int tile = first_tile; tile < last_tile; tile++) PACK(c, tile);
+        done += count;
       }
       to += (INDEX)tiles * MR * channels * present;
     }

@@ -25,6 +25,8 @@ from clgrad.runtime import Bound, Device
 from clgrad.shapes import Shape, divide_up, round_up
 
 RELU = {None: 0, "relu": 1}
+LONG_SUM = 4096  # (channel, tap) pairs: their weights of a few outputs, and their planes, leave the first-level cache
+LONG_ROWS = 1 << 14  # elements of a row of all channels, which a band of planes cannot be less than
 
 __all__ = ["Plan", "forward_plan", "input_gradient_plan", "output_size", "weight_gradient_plan"]
 
@@ -93,14 +95,15 @@ def many_channels(g: Geometry, lanes: int) -> bool:
     """Whether a product of panels is faster than sums of shifted planes, as measured for the layers of benchmarks/.
 
     Panels cost a copy of the input for each tap, which many outputs share. They gain where rows are not whole vectors,
-    where results lie apart, and where the weights of a few outputs, or the planes, leave the first-level cache.
+    where results lie apart, and where the sums or the rows are long.
     """
+    if g.taps == 1 and g.result_step == (1, 1):
+        return g.channels >= 64 and g.outputs >= 32
     if g.outputs < 64 or g.channels < 64:
         return False
-    if g.taps == 1:
-        return g.channels >= 128
     columns = g.phase_size(1)
-    return g.result_step != (1, 1) or columns < 0.9 * round_up(columns, lanes) or g.channels * g.taps >= 4096
+    return (g.result_step != (1, 1) or columns < 0.9 * round_up(columns, lanes) or g.channels * g.taps >= LONG_SUM
+            or g.channels * columns >= LONG_ROWS)
 
 
 def _planes(kernels: Kernels, g: Geometry, weight_strides: Pair, ending: Pair,

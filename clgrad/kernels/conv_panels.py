@@ -8,6 +8,7 @@ from clgrad.shapes import divide_up, round_up
 
 ROWS = 4  # output channels of a register tile
 VECTORS = 3  # vectors of positions of a register tile
+PACKED_TILES = 8  # that a work-item packs at a time
 PANEL_DEPTH = 256  # (channel, tap) pairs of a slice: a panel of 24 positions is then 24 KiB and stays in L1
 UNIT_POSITIONS = (96, 288)  # of a unit: enough to use a slice of the weights often, few enough to share the work
 LEAST_OUTPUTS = 64  # of a unit: each panel is filled again for every part of the outputs
@@ -56,7 +57,7 @@ def panels_plan(kernels: Kernels, g: Geometry, weight_strides: Pair, order: tupl
 
 def _packing(kernels: Kernels, g: Geometry, weight_strides: Pair) -> Bound:
     weights = g.groups * g.outputs * g.channels * g.taps
-    items = max(1, min(g.groups * divide_up(g.outputs, ROWS), wanted_items(kernels.device, 8 * weights)))
+    items = max(1, min(g.groups * divide_up(g.outputs, ROWS * PACKED_TILES), wanted_items(kernels.device, 8 * weights)))
     kernel = kernels.get("conv_panels.cl", "conv_pack_weights", "PP{i}" + GEOMETRY + "ii")
     return Bound(kernel, (items,), (1,), 2, kernels.index, (*g.arguments(), *weight_strides),
                  (weights, 2 * weights * kernels.itemsize))
