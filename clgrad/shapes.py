@@ -168,6 +168,8 @@ def normalize_dim(dim: int, rank: int) -> int:
 
 def normalize_dims(dims: int | Iterable[int] | None, rank: int) -> Shape:
     """One, several or (None) all dimensions, each once, as sorted numbers in [0, rank)."""
+    if type(dims) is int and -rank <= dims < rank:
+        return (dims % rank,)
     if dims is None:
         return tuple(range(rank))
     if not isinstance(dims, (tuple, list)):

@@ -15,6 +15,7 @@ from clgrad.layout import Layout, contiguous_layout
 from clgrad.ops.copying import blank, empty
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.padding import constant_pad_nd
+from clgrad.ops.pointwise import activation_gradient
 from clgrad.ops.registry import operator
 from clgrad.shapes import Shape
 
@@ -34,11 +35,11 @@ _plans: dict[tuple, tuple[conv.Plan | None, Layout]] = {}
 
 
 def _planned(make: Any, a: Layout, b: Layout, shapes: tuple[Shape, Shape], result: Shape, g: Geometry,
-             bias: bool) -> tuple[conv.Plan | None, Layout]:
+             bias: bool, **options: Any) -> tuple[conv.Plan | None, Layout]:
     """The plan that ``make`` makes of the shapes of x and w, None for an empty result, and the result's layout."""
     out = contiguous_layout(tuple(result), a.dtype, a.device)
     plan = make(a.device.compute, a.dtype, *shapes, g.stride, g.padding, g.dilation,  # type: ignore[attr-defined]
-                g.groups, bias=bias) if out.numel else None
+                g.groups, bias=bias, **options) if out.numel else None
     return plan, out
 
 
@@ -53,39 +54,43 @@ def _dense(x: Any) -> Any:
     return x if x is None or x.layout.contiguous else x.contiguous()
 
 
-def forward(x: Any, w: Any, bias: Any, g: Geometry) -> Any:
-    """The convolution of (N, Ci, H, W) with (Co, Ci/groups, KH, KW)."""
+def forward(x: Any, w: Any, bias: Any, g: Geometry, activation: str | None = None) -> Any:
+    """The convolution of (N, Ci, H, W) with (Co, Ci/groups, KH, KW), or an activation of it (None or "relu")."""
     x, w, bias = _dense(x), _dense(w), _dense(bias)
-    key = ("forward", x.layout, w.layout, g, bias is None)
+    key = ("forward", x.layout, w.layout, g, bias is None, activation)
     found = _plans.get(key)
     if found is None:
         x_shape, w_shape = x.layout.shape, w.layout.shape
         result = (x_shape[0], w_shape[0], *output_size(x_shape, w_shape, g))
         found = _plans[key] = _planned(conv.forward_plan, x.layout, w.layout, (x_shape, w_shape), result, g,
-                                       bias is not None)
+                                       bias is not None, activation=activation)
     plan, made = found
     out = blank(made)
     if plan is not None:
         execute(plan, (x, w) if bias is None else (x, w, bias), (out,))
     if needs_graph(x, w, bias):
-        _record(out, x, w, bias, g)
+        _record(out, x, w, bias, g, activation)
     return out
 
 
-def _record(out: Any, x: Any, w: Any, bias: Any, g: Geometry) -> None:
+def _record(out: Any, x: Any, w: Any, bias: Any, g: Geometry, activation: str | None) -> None:
     x_shape, w_shape = x.layout.shape, w.layout.shape
     need_x, need_w = x._requires_grad, w._requires_grad
     need_bias = bias is not None and bias._requires_grad
     saved = Saved("convolution", [x if need_w else None, w if need_x else None])
 
     def backward(dy: Any) -> tuple:
-        inputs, weights = saved.unpack()
+        inputs, weights, *value = saved.unpack()
+        if activation is not None:
+            dy = activation_gradient(activation, dy, value[0])
         dx = input_gradient(dy, weights, None, x_shape, g) if need_x else None
         if need_w and need_bias and not mode.enabled:
             return (dx, *weight_and_bias_gradient(inputs, dy, w_shape, g))
         dw = weight_gradient(inputs, dy, w_shape, g) if need_w else None
         return dx, dw, dy.sum((0, 2, 3)) if need_bias else None
     attach(out, "Convolution", (x, w, bias), backward, saved)
+    if activation is not None:
+        saved.add_output(out)
 
 
 def input_gradient(dy: Any, w: Any, bias: Any, x_shape: Shape, g: Geometry) -> Any:
@@ -223,8 +228,9 @@ def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilati
 _known: dict[tuple, Geometry] = {}
 
 
-def _convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
-              groups: int) -> Any:
+def convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int,
+             activation: str | None = None) -> Any:
+    """A convolution over ``rank`` dimensions, or an activation of it (None or "relu") in the same launch."""
     # The checks of one set of layouts and arguments are done once.
     try:
         g = _known.get((x.layout, w.layout, bias if bias is None else bias.layout, stride, padding, dilation, groups))
@@ -238,8 +244,8 @@ def _convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padd
         g = Geometry(*geometry(name, rank, x, w, bias, stride, padding, dilation, groups), groups)
         _known[x.layout, w.layout, bias if bias is None else bias.layout, stride, padding, dilation, groups] = g
     if x.layout.ndim == 4 and rank == 2:
-        return forward(x, w, bias, g)
-    return _in_two_dimensions(x, w, rank, lambda a, b, g: forward(a, b, bias, g), *g)
+        return forward(x, w, bias, g, activation)
+    return _in_two_dimensions(x, w, rank, lambda a, b, g: forward(a, b, bias, g, activation), *g)
 
 
 def geometry(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
@@ -297,14 +303,14 @@ def conv2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: 
         bias: (Co) or None.
         padding: zeros on each side; numbers, "valid" or "same".
     """
-    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+    return convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
 @operator("conv1d", method=False)
 def conv1d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
            groups: int = 1) -> Any:
     """Cross-correlates signals (N, Ci, L) with filters (Co, Ci / groups, K)."""
-    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+    return convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
 def transposed_sizes(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, output_padding: Any,

@@ -11,7 +11,8 @@ from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, needs_grap
 from clgrad.layout import Layout
 from clgrad.ops.matrices import of_batches, of_rows
 from clgrad.ops.output import add_in_place, store
-from clgrad.ops.registry import operator
+from clgrad.ops.pointwise import activation_gradient
+from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import Shape, broadcast_shapes
 
 
@@ -218,24 +219,30 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         weight: (out_features, in_features).
         bias: (out_features) or None.
     """
+    return activated_linear(input, weight, bias, None)
+
+
+def activated_linear(input: Any, weight: Any, bias: Any, activation: str | None) -> Any:
+    """An activation of :func:`linear`, None or "relu", in the same launch and as one node."""
     key = (input.layout, weight.layout, None if bias is None else bias.layout)
     if key not in _linear_checked:
         _check_linear(input, weight, bias)
-        if weight.layout.ndim == 1:
-            return matmul(input, weight) if bias is None else matmul(input, weight) + bias
-        if bias is not None and bias.layout.shape != weight.layout.shape[:1]:
-            plain = linear(input, weight)
-            return plain + bias.expand(plain.layout.shape)
+        if weight.layout.ndim == 1 or (bias is not None and bias.layout.shape != weight.layout.shape[:1]):
+            result = matmul(input, weight.t())
+            result = result if bias is None else result + bias.expand(result.layout.shape)
+            return result if activation is None else FUNCTIONS[activation](result)
         if bias is not None and not bias.layout.contiguous:
-            return linear(input, weight, bias.contiguous())
+            return activated_linear(input, weight, bias.contiguous(), activation)
         _linear_checked.add(key)
-    out = of_rows(input, weight, bias, flip_b=True)
+    out = of_rows(input, weight, bias, activation, flip_b=True)
     if needs_graph(input, weight, bias):
         saved = Saved("linear", [input if weight._requires_grad else None, weight if input._requires_grad else None])
         bias_needed = bias is not None and bias._requires_grad
 
         def backward(g: Any) -> tuple:
-            inputs, weights = saved.unpack()
+            inputs, weights, *value = saved.unpack()
+            if activation is not None:
+                g = activation_gradient(activation, g, value[0])
             bias_gradient = _as_rows(g).sum(0) if bias_needed else None
             if mode.enabled:
                 return (None if weights is None else matmul(g, weights),
@@ -243,6 +250,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
             return (None if weights is None else of_rows(g, weights),
                     None if inputs is None else of_rows(g, inputs, flip_a=True), bias_gradient)
         attach(out, "Mm" if bias is None else "Addmm", (input, weight, bias), backward, saved)
+        if activation is not None:
+            saved.add_output(out)
     return out
 
 

@@ -49,21 +49,21 @@ class Product(NamedTuple):
 _rows: dict[tuple, Product] = {}
 
 
-def of_rows(a: Any, b: Any, bias: Any = None, *, flip_a: bool = False, flip_b: bool = False) -> Any:
-    """``a @ b + bias``, where an operand of more than two dimensions is a matrix of as many rows as it has vectors.
+def of_rows(a: Any, b: Any, bias: Any = None, activation: str | None = None, *, flip_a: bool = False,
+            flip_b: bool = False) -> Any:
+    """``activation(a @ b + bias)``; an operand of more than two dimensions is a matrix of as many rows as it has vectors.
 
     ``flip_a`` and ``flip_b``: the transposed matrix is meant. ``bias`` has an element a column, densely. The result of
     an ``a`` that is not flipped has its leading dimensions.
     """
-    bias_layout = None if bias is None else bias.layout
-    product = _rows.get((a.layout, b.layout, bias_layout, flip_a, flip_b))
+    key = (a.layout, b.layout, None if bias is None else bias.layout, activation, flip_a, flip_b)
+    product = _rows.get(key)
     if product is None:
         if not _is_matrix(a.layout):
-            return of_rows(a.contiguous(), b, bias, flip_a=flip_a, flip_b=flip_b)
+            return of_rows(a.contiguous(), b, bias, activation, flip_a=flip_a, flip_b=flip_b)
         if not _is_matrix(b.layout):
-            return of_rows(a, b.contiguous(), bias, flip_a=flip_a, flip_b=flip_b)
-        product = _plan_rows(a.layout, b.layout, bias is not None, flip_a, flip_b)
-        _rows[a.layout, b.layout, bias_layout, flip_a, flip_b] = product
+            return of_rows(a, b.contiguous(), bias, activation, flip_a=flip_a, flip_b=flip_b)
+        product = _rows[key] = _plan_rows(a.layout, b.layout, None if bias is None else "column", activation, flip_a, flip_b)
     return product(a, b, bias)
 
 
@@ -71,12 +71,13 @@ def _is_matrix(own: Layout) -> bool:
     return own.ndim == 2 or own.contiguous
 
 
-def _plan_rows(a: Layout, b: Layout, bias: bool, flip_a: bool, flip_b: bool) -> Product:
+def _plan_rows(a: Layout, b: Layout, bias: str | None, activation: str | None, flip_a: bool,
+               flip_b: bool) -> Product:
     left, right = _rows_and_columns(a, flip_a), _rows_and_columns(b, flip_b)
     rows, columns = left[0], right[1]
     shape = (rows, columns) if flip_a or a.ndim == 2 else (*a.shape[:-1], columns)
     out = contiguous_layout(shape, a.dtype, a.device)
-    plan = _plan(out, 1, rows, columns, left[1], (0, *left[2:]), (0, *right[2:]), (0, columns, 1), "column" if bias else None)
+    plan = _plan(out, 1, rows, columns, left[1], (0, *left[2:]), (0, *right[2:]), (0, columns, 1), bias, activation)
     return Product(plan, out)
 
 
@@ -107,7 +108,7 @@ def _plan_batches(a: Layout, b: Layout) -> Product:
     out = contiguous_layout((*batch, m, n), a.dtype, a.device)
     strides_a, dense_a = _batch_strides(a, batch)
     strides_b, dense_b = _batch_strides(b, batch)
-    plan = _plan(out, prod(batch), m, n, k, strides_a, strides_b, (m * n, n, 1), None)
+    plan = _plan(out, prod(batch), m, n, k, strides_a, strides_b, (m * n, n, 1))
     return Product(plan, out, dense_a, dense_b)
 
 
@@ -124,8 +125,8 @@ def _batch_strides(own: Layout, batch: Shape) -> tuple[Strides, Shape | None]:
 
 
 def _plan(out: Layout, batch: int, m: int, n: int, k: int, a: Strides, b: Strides, c: Strides,
-          bias: str | None) -> gemm.Plan:
+          bias: str | None = None, activation: str | None = None) -> gemm.Plan:
     device = out.device.compute  # type: ignore[attr-defined]
     if out.dtype is dtypes.float64 and not device.limits.fp64:
         raise RuntimeError(f"matmul: {device.limits.name} has no float64; convert to float32 first")
-    return gemm.plan(device, out.dtype, batch, m, n, k, a, b, c, bias=bias)
+    return gemm.plan(device, out.dtype, batch, m, n, k, a, b, c, bias=bias, activation=activation)

@@ -30,15 +30,12 @@ class _Launch:
         if plan is None:
             plan = self._plans[moved] = self._make(moved)
         exported = False
-        buffers = []
-        width = len(written)
-        for place, t in enumerate(chosen):
-            storage = t.memory
-            buffer = storage.buffer
+        buffers = [t.memory.buffer for t in chosen]
+        for place, buffer in enumerate(buffers):
             if buffer is None:
-                buffer = storage.acquire(written[place % width])
+                storage = chosen[place].memory
+                buffers[place] = storage.acquire(written[place % len(written)])
                 exported = exported or storage.buffer is None
-            buffers.append(buffer)
         plan(tuple(buffers), numbers + offsets if moved else numbers)
         if exported:
             settle()
@@ -80,9 +77,10 @@ def step(rule: UpdateRule, rows: Sequence[tuple], numbers: dict[str, float]) -> 
     for n, original in originals:
         if written[n % width]:
             pointwise.run_into(copying.COPY, (tensors[n],), (), original)
-    for place, t in enumerate(tensors):
-        if written[place % width]:
-            t.memory.wrote(not t._untracked)
+    for place in range(width):
+        if written[place]:
+            for t in tensors[place::width]:
+                t.memory.wrote(not t._untracked)
 
 
 def state_like(parameter: Any, value: float) -> Any:

@@ -115,6 +115,16 @@ def record(op: Pointwise, operands: tuple, parameters: tuple, out: Any, changes:
     return node
 
 
+def activation_gradient(name: str, g: Any, y: Any) -> Any:
+    """The gradient of an activation's operand, from its result ``y``: for rows whose derivative asks for no more."""
+    return _activation_gradient(name)([g, y])
+
+
+@cache
+def _activation_gradient(name: str) -> _Gradient:
+    return _Gradient(REGISTRY.pointwise[name], "x", ["g", "y"])
+
+
 def _before_change(x: Any) -> Any:
     """A copy of an operand that is about to change in place, at its place in the graph."""
     copy = run(REGISTRY.pointwise["_copy"], (x,))
