@@ -65,7 +65,6 @@ from clgrad.info import (
     result_type,
     set_default_dtype,
 )
-from clgrad.nn.top_level import NAMES as _NN_NAMES
 from clgrad.ops.random import Generator, default_generator, manual_seed
 from clgrad.ops.registry import FUNCTIONS as _FUNCTIONS
 from clgrad.printing import get_printoptions, set_printoptions
@@ -106,12 +105,34 @@ half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 newaxis = None
 
+# What an operator does not need is imported when it is first asked for: ``import clgrad`` stays fast.
+_LATER = frozenset({
+    "_C", "accelerator", "amp", "backends", "compiler", "cpu", "distributions", "func", "hub", "jit", "linalg", "mps",
+    "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "safetensors", "signal", "special", "testing", "types",
+    "utils", "vision", "xpu",
+})
+_LATER_NAMES = {
+    **dict.fromkeys((
+        "autocast", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_autocast_gpu_dtype",
+        "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "is_autocast_enabled", "set_autocast_cache_enabled",
+        "set_autocast_cpu_dtype", "set_autocast_cpu_enabled", "set_autocast_dtype", "set_autocast_enabled",
+        "set_autocast_gpu_dtype"), "amp"),
+    **dict.fromkeys(("vmap",), "func"),
+    **dict.fromkeys(("load", "save"), "serialization"),
+    **dict.fromkeys((
+        "alpha_dropout", "alpha_dropout_", "bilinear", "binary_cross_entropy_with_logits", "celu", "celu_",
+        "cosine_embedding_loss", "ctc_loss", "dropout_", "feature_alpha_dropout", "feature_alpha_dropout_",
+        "feature_dropout", "feature_dropout_", "hinge_embedding_loss", "kl_div", "margin_ranking_loss",
+        "max_pool1d_with_indices", "native_channel_shuffle", "poisson_nll_loss", "rrelu", "rrelu_", "selu", "selu_",
+        "threshold_", "triplet_margin_loss"), "nn.top_level"),
+}
+
 # Every operator of the registry, every constructor: ``clgrad.exp``, ``clgrad.zeros``, ``clgrad.FloatTensor``.
-globals().update({name: function for name, function in _FUNCTIONS.items() if not name.startswith("_")})
+globals().update({name: function for name, function in _FUNCTIONS.items()
+                  if not name.startswith("_") and name not in _LATER_NAMES})
 globals().update(_creation.CREATORS)
 globals().update(_sampling.CREATORS)
 globals().update(_windows.CREATORS)
-globals().update(_NN_NAMES)
 globals().update(_CLASSES)
 globals().update(_STORAGE_CLASSES)
 
@@ -128,28 +149,12 @@ _ABSENT = {
 }
 
 
-# What an operator does not need is imported when it is first asked for: ``import clgrad`` stays fast.
-_LATER = frozenset({
-    "_C", "accelerator", "amp", "backends", "compiler", "cpu", "distributions", "func", "hub", "jit", "linalg", "mps",
-    "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "safetensors", "signal", "special", "testing", "types",
-    "utils", "vision", "xpu",
-})
-_LATER_NAMES = {
-    **dict.fromkeys((
-        "autocast", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_autocast_gpu_dtype",
-        "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "is_autocast_enabled", "set_autocast_cache_enabled",
-        "set_autocast_cpu_dtype", "set_autocast_cpu_enabled", "set_autocast_dtype", "set_autocast_enabled",
-        "set_autocast_gpu_dtype"), "amp"),
-    **dict.fromkeys(("vmap",), "func"),
-    **dict.fromkeys(("load", "save"), "serialization"),
-}
-
-
 def __getattr__(name: str) -> _Any:
     if name in _LATER:
         return _import_module(f"clgrad.{name}")
     if name in _LATER_NAMES:
-        return getattr(_import_module(f"clgrad.{_LATER_NAMES[name]}"), name)
+        found = globals()[name] = getattr(_import_module(f"clgrad.{_LATER_NAMES[name]}"), name)
+        return found
     if name in _FUNCTIONS:  # operators that PyTorch has under a private name, such as ``_foreach_add``
         return _FUNCTIONS[name]
     if name in _ABSENT:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 import clgrad
+from clgrad.nn import top_level
 from tests.compare import assert_same_outcome
 
 
@@ -528,3 +531,15 @@ def test_print_options(data, options, torch):
 )
 def test_functions_of_users(program, torch):
     assert_same_outcome(torch, program)
+
+
+def test_import_loads_no_library_that_an_operator_does_not_need():
+    program = "import sys, clgrad; print([m for m in sys.modules if m.startswith(('clgrad.nn', 'clgrad.optim'))])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_functions_of_nn_among_the_top_names():
+    later = {name for name, place in clgrad._LATER_NAMES.items() if place == "nn.top_level"}
+    assert later == set(top_level.NAMES)
+    assert all(getattr(clgrad, name) is top_level.NAMES[name] for name in later)

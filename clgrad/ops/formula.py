@@ -20,7 +20,7 @@ _CONSTANT_VALUES = {"inf": float("inf"), "nan": float("nan"), "pi": 3.1415926535
 
 
 class Formula:
-    """A parsed expression.
+    """An expression.
 
     >>> Formula("g * (1 - y * y)").c
     '(g * (K(1) - (y * y)))'
@@ -30,12 +30,25 @@ class Formula:
 
     def __init__(self, text: str):
         self.text = text
-        self.tree = ast.parse(text, mode="eval").body
+
+    # Parsed when it is first used: few of the table's formulas are in one program.
+    @cached_property
+    def tree(self) -> ast.expr:
+        """The expression's syntax."""
+        return ast.parse(self.text, mode="eval").body
+
+    @cached_property
+    def names(self) -> set[str]:
+        """The operands that it reads."""
         called = {id(node.func) for node in ast.walk(self.tree) if isinstance(node, ast.Call)}
-        self.names = {node.id for node in ast.walk(self.tree)
-                      if isinstance(node, ast.Name) and id(node) not in called and node.id not in _CONSTANTS}
-        self.functions = {node.func.id for node in ast.walk(self.tree)
-                          if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+        return {node.id for node in ast.walk(self.tree)
+                if isinstance(node, ast.Name) and id(node) not in called and node.id not in _CONSTANTS}
+
+    @cached_property
+    def functions(self) -> set[str]:
+        """The functions that it calls."""
+        return {node.func.id for node in ast.walk(self.tree)
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
 
     def __repr__(self) -> str:
         return f"Formula({self.text!r})"
