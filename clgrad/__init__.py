@@ -104,10 +104,11 @@ from clgrad.version import __version__
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 newaxis = None
+_assert = _FUNCTIONS["_assert"]
 
 # What an operator does not need is imported when it is first asked for: ``import clgrad`` stays fast.
 _LATER = frozenset({
-    "_C", "accelerator", "amp", "backends", "compiler", "cpu", "distributions", "func", "hub", "jit", "linalg", "mps",
+    "_C", "accelerator", "amp", "backends", "compiler", "cpu", "distributions", "func", "fx", "hub", "jit", "linalg", "mps",
     "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "safetensors", "signal", "special", "testing", "types",
     "utils", "vision", "xpu",
 })
@@ -145,7 +146,7 @@ _ABSENT = {
     **dict.fromkeys(("qint8", "quint8", "qint32", "quantize_per_tensor", "quantize_per_channel", "quantization"),
                     "clgrad has no quantised tensors"),
     **dict.fromkeys(("float8_e4m3fn", "float8_e5m2"), "of the small floating-point types clgrad has float16 and bfloat16"),
-    **dict.fromkeys(("fx", "export"), "clgrad has no tracer of graphs"),
+    **dict.fromkeys(("export",), "clgrad has no tracer of graphs"),
 }
 
 

@@ -152,7 +152,7 @@ def _creators() -> dict[str, Callable]:
 
 def _places() -> list[tuple[str, Any, dict[str, Any]]]:
     """(prefix, namespace, its functions), those first whose name a function has that stands in several."""
-    top = {name: f for name, f in {**FUNCTIONS, **_creators()}.items() if not name.startswith("_")}
+    top = {name: f for name, f in {**FUNCTIONS, **_creators()}.items() if not name.startswith("_") or name == "_assert"}
     modules: list[ModuleType] = [linalg, special]
     listed = {name: getattr(functional, name) for name in functional.__all__}
     return [("torch.nn.functional", functional, listed), ("torch", None, top),

@@ -27,7 +27,7 @@ FLOORS = [
      "autograd.functional", "autograd.profiler", "func", "random", "settings", "backends", "accelerator", "mps", "xpu", "cpu",
      "signal",
      "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "objects",
-     "safetensors", "profiler", "_C", "linalg", "special", "amp", "distributions", "onnx"],
+     "safetensors", "profiler", "_C", "fx", "linalg", "special", "amp", "distributions", "onnx"],
     ["", "__main__", "compat", "doctor", "tune"],
 ]
 # Libraries stand side by side: of each other they see the public names only.

@@ -22,6 +22,7 @@ RENAMED = {
     "torch.utils.data._utils.collate": "clgrad.utils.data.collate",
     "torch.optim._functional": "clgrad.optim",
     "torch._utils": "clgrad.serialization",
+    "torch.fx._symbolic_trace": "clgrad.fx.tracer",
     "torch._six": f"{_STANDINS}.six",
     **{f"torch.nn.modules.{name}": "clgrad.nn.modules" for name in (
         "activation", "adaptive", "batchnorm", "channelshuffle", "container", "conv", "distance", "dropout", "flatten",
@@ -43,7 +44,6 @@ BELOW_MODULES = {"torch.cuda.amp.grad_scaler": "clgrad.amp.grad_scaler",
 
 # What clgrad has nothing for, with the reason.
 MISSING = {
-    "torch.fx": "clgrad has no torch.fx: programs are run as they are, there is no tracer of graphs",
     "torch.export": "clgrad has no torch.export: there is no tracer of graphs",
     "torch._inductor": "clgrad has no torch._inductor: kernels are compiled from OpenCL C as they are needed",
     "torch.ao": "clgrad has no torch.ao: there is no quantization",

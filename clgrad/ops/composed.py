@@ -78,6 +78,7 @@ def _scaled(name: str, sign: int) -> None:
         _check_alpha(input, other, alpha)
         return pointwise.call_in_place(row, (input, other), (sign * alpha,))
     for made, made_name in ((function, name), (in_place, f"{name}_")):
+        made.__module__, made.__qualname__ = "clgrad", made_name  # where pickle finds it
         made.__name__, made.__doc__ = made_name, FUNCTIONS[made_name].__doc__
         publish(made, made_name)
 

@@ -109,6 +109,13 @@ def fill(input: Any, value: Any) -> Any:
     return clone(input).fill_(value)
 
 
+@operator("_assert", method=False)
+def check(condition: Any, message: Any) -> None:
+    """AssertionError with ``message`` where ``condition`` does not hold; a tracer records it as a call."""
+    if not condition:
+        raise AssertionError(message)
+
+
 FUNCTIONS.update(fill_=METHODS["fill_"], zero_=METHODS["zero_"])
 
 

@@ -140,7 +140,8 @@ def intercepted(function: Callable, name: str, module: str | None = None) -> Cal
     functools.update_wrapper(wrapper, function)
     wrapper.__name__, wrapper.operator_name = name, name
     wrapper.public = made.public  # type: ignore[attr-defined]
-    wrapper.__module__ = module or wrapper.__module__
+    if module is not None:
+        wrapper.__module__, wrapper.__qualname__ = module, name
     wrapper.public.append(wrapper)
     return wrapper
 

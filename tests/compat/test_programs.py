@@ -73,12 +73,12 @@ def test_what_is_missing_says_so_and_never_reaches_pytorch(tmp_path):
     done = run(tmp_path, """
         import importlib.util, sys
         import torch
-        for name in ("torch.fx", "torch._inductor.config", "torch.nowhere", "torch.nn.modules.nowhere"):
+        for name in ("torch.export", "torch._inductor.config", "torch.nowhere", "torch.nn.modules.nowhere"):
             try:
                 __import__(name)
             except ModuleNotFoundError as error:
                 print(error)
-        for get in (lambda: torch.fx.symbolic_trace, lambda: torch.nowhere, lambda: torch.distributed.new_group):
+        for get in (lambda: torch.export.export, lambda: torch.nowhere, lambda: torch.distributed.new_group):
             try:
                 get()
             except AttributeError as error:
@@ -92,8 +92,8 @@ def test_what_is_missing_says_so_and_never_reaches_pytorch(tmp_path):
         """)
     assert done.returncode == 0, done.stderr
     assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
-        "clgrad has no torch.fx", "clgrad has no torch._inductor", "clgrad has no torch.nowhere",
-        "clgrad has no torch.nn.modules.nowhere", "clgrad has no torch.fx", "clgrad has no torch.nowhere",
+        "clgrad has no torch.export", "clgrad has no torch._inductor", "clgrad has no torch.nowhere",
+        "clgrad has no torch.nn.modules.nowhere", "clgrad has no torch.export", "clgrad has no torch.nowhere",
         "torch.distributed.new_group"]
 
 

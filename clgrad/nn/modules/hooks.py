@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from clgrad.autograd import Function
@@ -141,6 +143,31 @@ class _GlobalHooks:
 
 
 EVERYWHERE = _GlobalHooks()
+
+
+class _Callers(threading.local):
+    def __init__(self) -> None:
+        self.innermost: Callable | None = None
+
+
+_callers = _Callers()
+
+
+def innermost_caller() -> Callable | None:
+    """Who answers calls of modules in this thread; see :func:`calling_modules`."""
+    return _callers.innermost
+
+
+@contextmanager
+def calling_modules(caller: Callable) -> Iterator[None]:
+    """A block in which a call of a module is ``caller(module, args, kwargs)``; ``module._call_hooks`` makes the real one."""
+    before, _callers.innermost = _callers.innermost, caller
+    active, EVERYWHERE.active = EVERYWHERE.active, True
+    try:
+        yield
+    finally:
+        _callers.innermost = before
+        EVERYWHERE.active = active or any(getattr(EVERYWHERE, name) for name in HOOKS)
 
 
 def register_module_forward_pre_hook(hook: Callable) -> RemovableHandle:

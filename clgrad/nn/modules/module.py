@@ -12,6 +12,7 @@ from clgrad.nn.modules.hooks import (
     BackwardHooks,
     Hookable,
     hooks_with_marks,
+    innermost_caller,
     register_module_backward_hook,
     register_module_forward_hook,
     register_module_forward_pre_hook,
@@ -88,6 +89,10 @@ class Module(Hookable, Stateful, Convertible):
         return Module.__call__(self, *args, **kwargs)
 
     def _call_with_hooks(self, args: tuple, kwargs: dict) -> Any:
+        caller = innermost_caller()
+        return self._call_hooks(args, kwargs) if caller is None else caller(self, args, kwargs)
+
+    def _call_hooks(self, args: tuple, kwargs: dict) -> Any:
         for hook, with_kwargs in hooks_with_marks(self, "_forward_pre_hooks", "with_kwargs"):
             found = hook(self, args, kwargs) if with_kwargs else hook(self, args)
             if found is None:

@@ -102,10 +102,11 @@ class VisionTransformer(nn.Module):
         nn.init.zeros_(self.heads.head.bias)
 
     def forward(self, x: Any) -> Any:
-        if x.shape[-2:] != (self.image_size, self.image_size):
-            raise AssertionError(f"Wrong image size! Expected {self.image_size} but got {tuple(x.shape[-2:])}!")
+        n, _, height, width = x.shape
+        FUNCTIONS["_assert"](height == self.image_size, f"Wrong image height! Expected {self.image_size} but got {height}!")
+        FUNCTIONS["_assert"](width == self.image_size, f"Wrong image width! Expected {self.image_size} but got {width}!")
         x = self.conv_proj(x).flatten(2).permute(0, 2, 1)
-        token = self.class_token.expand(x.shape[0], -1, -1)
+        token = self.class_token.expand(n, -1, -1)
         x = self.encoder(FUNCTIONS["cat"]([token, x], 1))
         return self.heads(x[:, 0])
 

@@ -1,0 +1,308 @@
+"""Tracing: a program is run with proxies for its arguments, and what it does with them becomes a graph."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import itertools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FunctionType, MethodType
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.formats import layout, memory_format
+from clgrad.fx.graph import Graph
+from clgrad.fx.graph_module import GraphModule
+from clgrad.fx.node import Node, map_aggregate
+from clgrad.fx.proxy import Proxy, TraceError
+from clgrad.nn.modules import Module, Sequential
+from clgrad.nn.modules.hooks import calling_modules
+from clgrad.nn.parameter import Parameter
+from clgrad.ops.registry import FUNCTIONS
+from clgrad.overrides import TorchFunctionMode
+from clgrad.runtime import device
+from clgrad.shapes import Size
+from clgrad.tensor import Tensor
+
+__all__ = ["Tracer", "TracerBase", "symbolic_trace", "wrap"]
+
+_CONSTANTS = (str, int, float, bool, complex, bytes, type(None), type(Ellipsis), dtypes.dtype, device, memory_format, layout,
+              range)
+# What a program may know of a parameter while it is traced.
+_FACTS = frozenset({"size", "stride", "dim", "ndimension", "numel", "nelement", "element_size", "is_contiguous",
+                    "is_floating_point", "__len__", "__repr__", "requires_grad_", "data"})
+
+
+class TracerBase:
+    """Makes nodes, and proxies for them."""
+
+    graph: Graph
+    record_stack_traces = False
+
+    def create_node(self, kind: str, target: Any, args: tuple, kwargs: dict, name: str | None = None,
+                    type_expr: Any = None) -> Node:
+        """A new node of the graph."""
+        return self.graph.create_node(kind, target, args, kwargs, name, type_expr)
+
+    def proxy(self, node: Node) -> Proxy:
+        """A proxy for a node."""
+        return Proxy(node, self)
+
+    def create_proxy(self, kind: str, target: Any, args: tuple, kwargs: dict, name: str | None = None, type_expr: Any = None,
+                     proxy_factory_fn: Callable | None = None) -> Any:
+        """A new node whose arguments are what proxies stand for, and the proxy for it."""
+        node = self.create_node(kind, target, self.create_arg(args), self.create_arg(kwargs), name, type_expr)
+        return self.proxy(node) if proxy_factory_fn is None else proxy_factory_fn(node)
+
+    def record(self, function: Any, args: tuple, kwargs: dict) -> Any:
+        """A node for a call of a public operator: of the function, or of the method that only Tensor has."""
+        name = function.__name__
+        if name == "__get__":
+            return self.create_proxy("call_function", getattr, (args[0], function.__self__.fget.operator_name), {})
+        if getattr(Tensor, name, None) is function and FUNCTIONS.get(name) is not function:
+            return self.create_proxy("call_method", name, args, kwargs)
+        return self.create_proxy("call_function", function, args, kwargs)
+
+    def create_arg(self, a: Any) -> Any:
+        """A value as an argument of a node.
+
+        Raises:
+            NotImplementedError: a value of a class that graphs do not hold.
+        """
+        if isinstance(a, Proxy):
+            return a.node
+        if isinstance(a, (tuple, list)) and not isinstance(a, Size):
+            parts = [self.create_arg(part) for part in a]
+            return type(a)(*parts) if hasattr(a, "_fields") else type(a)(parts)
+        if isinstance(a, dict):
+            return {key: self.create_arg(part) for key, part in a.items()}
+        if isinstance(a, slice):
+            return slice(self.create_arg(a.start), self.create_arg(a.stop), self.create_arg(a.step))
+        if isinstance(a, (*_CONSTANTS, Size, type)) or callable(a):
+            return a
+        raise NotImplementedError(f"argument of type: {type(a)}")
+
+    def to_bool(self, obj: Proxy) -> bool:
+        """TraceError: which way the program goes is not known."""
+        raise TraceError("symbolically traced variables cannot be used as inputs to control flow")
+
+    def iter(self, obj: Proxy) -> Iterator:
+        """TraceError: how often the program loops is not known."""
+        raise TraceError("Proxy object cannot be iterated. This can be attempted when the Proxy is used in a loop or as a "
+                         "*args or **kwargs function argument. See the torch.fx docs on pytorch.org for a more detailed "
+                         "explanation of what types of control flow can be traced, and check out the Proxy docstring for "
+                         "help troubleshooting Proxy iteration errors")
+
+    def keys(self, obj: Proxy) -> Any:
+        """The keys of a proxy, as a node."""
+        return self.create_proxy("call_method", "keys", (obj,), {})
+
+
+# The order in which Python's functions keep their arguments.
+_ORDER = ("POSITIONAL_ONLY", "POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY", "VAR_POSITIONAL", "VAR_KEYWORD")
+_STARS = {"VAR_POSITIONAL": "*", "VAR_KEYWORD": "**"}
+
+
+def _by_position(function: Callable, count: int) -> Callable:
+    """The function with all arguments by position, where it has others; ``*args`` is then one proxy."""
+    own = getattr(function, "__func__", function)
+    if not inspect.isfunction(own):
+        return function
+    code, bound = own.__code__, inspect.ismethod(function)
+    stars = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+    if not (code.co_flags & stars or code.co_kwonlyargcount):
+        return function
+    plain = code.replace(co_flags=code.co_flags & ~stars, co_argcount=count + bound, co_posonlyargcount=0,
+                         co_kwonlyargcount=0)
+    made = FunctionType(plain, own.__globals__, own.__name__, None, own.__closure__)
+    return MethodType(made, function.__self__) if bound else made  # type: ignore[attr-defined]
+
+
+class Tracer(TracerBase):
+    """Traces modules and functions. Subclasses say what is a leaf (:meth:`is_leaf_module`) and how calls become nodes.
+
+    Args:
+        autowrap_modules: accepted.
+        autowrap_functions: functions that are recorded as a whole wherever the program calls them by a global name.
+        param_shapes_constant: accepted; shapes of parameters are always known.
+    """
+
+    def __init__(self, autowrap_modules: tuple = (), autowrap_functions: tuple = (), param_shapes_constant: bool = False):
+        self._functions = tuple(autowrap_functions)
+        self.root: Module = Module()
+        self._paths: dict[Any, str] = {}
+        self._attributes: dict[str, Node] = {}
+
+    def is_leaf_module(self, m: Module, module_qualified_name: str) -> bool:
+        """Whether a module is recorded as a whole: the layers of ``nn`` are, but for ``Sequential``."""
+        return type(m).__module__.startswith(("clgrad.nn", "torch.nn")) and not isinstance(m, Sequential)
+
+    def path_of_module(self, mod: Module) -> str:
+        """Where a submodule stands, ``layer.0.conv``.
+
+        Raises:
+            NameError: it is no part of the root.
+        """
+        found = next((name for name, module in self.root.named_modules() if module is mod), None)
+        if found is None:
+            raise NameError("module is not installed as a submodule")
+        return found
+
+    def call_module(self, m: Module, forward: Callable, args: tuple, kwargs: dict) -> Any:
+        """What a call of a submodule gives: a node for a leaf, else what its ``forward`` gives."""
+        path = self.path_of_module(m)
+        if self.is_leaf_module(m, path):
+            return self.create_proxy("call_module", path, args, kwargs)
+        return forward(*args, **kwargs)
+
+    def create_arg(self, a: Any) -> Any:
+        """As :meth:`TracerBase.create_arg`; tensors become attributes of the root, and so do modules."""
+        if isinstance(a, Tensor):
+            return self._attribute(a)
+        if isinstance(a, Module):
+            return self.create_node("get_attr", self.path_of_module(a), (), {})
+        return super().create_arg(a)
+
+    def _attribute(self, tensor: Tensor) -> Node:
+        named = itertools.chain(self.root.named_parameters(), self.root.named_buffers())
+        path = next((name for name, own in named if own is tensor), None)
+        if path is None:
+            path = next((name for name, value in vars(self.root).items() if value is tensor), None)
+        if path is None:
+            path = next(name for name in (f"_tensor_constant{n}" for n in itertools.count())
+                        if not hasattr(self.root, name))
+            setattr(self.root, path, tensor)
+        if path not in self._attributes:
+            self._attributes[path] = self.create_node("get_attr", path, (), {})
+        return self._attributes[path]
+
+    def create_args_for_root(self, root_fn: Callable, is_module: bool, concrete_args: dict | None = None) -> tuple:
+        """The function and the values to call it with, by position: proxies, but for what ``concrete_args`` gives."""
+        plain = inspect.unwrap(root_fn)
+        parameters = sorted(inspect.signature(plain).parameters.values(), key=lambda p: _ORDER.index(p.kind.name))
+        values = []
+        for parameter in parameters:
+            star = _STARS.get(parameter.kind.name, "")
+            default = () if parameter.default is parameter.empty else (parameter.default,)
+            proxy = self.create_proxy("placeholder", star + parameter.name, default, {})
+            values.append((concrete_args or {}).get(parameter.name, proxy))
+        return _by_position(plain, len(values)), values
+
+    def trace(self, root: Module | Callable, concrete_args: dict | None = None) -> Graph:
+        """The graph of a module's ``forward``, or of a function.
+
+        Raises:
+            TraceError: the program does something that depends on values.
+        """
+        is_module = isinstance(root, Module)
+        self.root = root if is_module else Module()  # type: ignore[assignment]
+        self._attributes = {}
+        self.graph = Graph(tracer_cls=type(self))
+        function = root.forward if is_module else root  # type: ignore[union-attr]
+        called, args = self.create_args_for_root(function, is_module, concrete_args)
+        with ExitStack() as around:
+            around.enter_context(_Parameters(self))
+            around.enter_context(calling_modules(self._called))
+            around.enter_context(_wrapped(self._functions, inspect.unwrap(function)))
+            result = called(*args)
+        self.create_node("output", "output", (self.create_arg(result),), {})
+        return self.graph
+
+    def _called(self, module: Module, args: tuple, kwargs: dict) -> Any:
+        return self.call_module(module, lambda *a, **k: module._call_hooks(a, k), args, kwargs)
+
+
+class _Parameters(TorchFunctionMode):
+    """Records what a program does with parameters alone: their values are not those of the trace."""
+
+    def __init__(self, tracer: Tracer):
+        self._tracer = tracer
+
+    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if any(issubclass(kind, Proxy) for kind in types):
+            return NotImplemented
+        found: list[Any] = []
+        map_aggregate((args, kwargs), lambda v: found.append(v) if isinstance(v, Parameter) else None)
+        own = {id(p) for p in self._tracer.root.parameters()}
+        if not types and any(id(p) in own for p in found) and func.__name__ not in _FACTS:
+            return self._tracer.record(func, args, kwargs)
+        return func(*args, **kwargs)
+
+
+# Functions that are recorded as a whole.
+
+_by_name: list[tuple[dict, str]] = []
+
+
+def wrap(fn_or_name: str | Callable) -> Any:
+    """Says, where a module is defined, that calls of a function are recorded as a whole.
+
+    Args:
+        fn_or_name: the function (so it can be a decorator), or the name of a function of this module or of Python's.
+
+    Raises:
+        RuntimeError: it is neither.
+    """
+    name = fn_or_name if isinstance(fn_or_name, str) else getattr(fn_or_name, "__name__", None)
+    if not isinstance(name, str) or not (isinstance(fn_or_name, str) or callable(fn_or_name)):
+        raise RuntimeError("Unsupported type for global function! Must be either a callable or string name")
+    frame = sys._getframe(1)
+    if frame.f_code.co_name != "<module>":
+        raise NotImplementedError("wrap must be called at the top level of a module")
+    _by_name.append((frame.f_globals, name))
+    return fn_or_name
+
+
+def _recording(function: Callable) -> Callable:
+    @functools.wraps(function)
+    def recording(*args: Any, **kwargs: Any) -> Any:
+        found: list[Proxy] = []
+        map_aggregate((args, kwargs), lambda v: found.append(v) if isinstance(v, Proxy) else None)
+        if not found:
+            return function(*args, **kwargs)
+        return found[0].tracer.create_proxy("call_function", function, args, kwargs)
+    return recording
+
+
+@contextmanager
+def _wrapped(functions: tuple, traced: Callable) -> Iterator[None]:
+    """A block in which the functions that are to be recorded as a whole are so, under their global names."""
+    own = getattr(traced, "__globals__", {})
+    places = [*_by_name, *[(own, name) for name, value in own.items() if any(value is f for f in functions)]]
+    missing, changed = object(), []
+    for names, name in places:
+        before = names.get(name, missing)
+        builtin = names["__builtins__"]
+        builtin = builtin if isinstance(builtin, dict) else vars(builtin)
+        function = builtin.get(name) if before is missing else before
+        if function is not None:
+            changed.append((names, name, before))
+            names[name] = _recording(function)
+    try:
+        yield
+    finally:
+        for names, name, before in reversed(changed):
+            if before is missing:
+                del names[name]
+            else:
+                names[name] = before
+
+
+def symbolic_trace(root: Module | Callable, concrete_args: dict | None = None) -> GraphModule:
+    """Runs a module or function with proxies, and returns a module of what it did.
+
+    >>> import clgrad
+    >>> traced = symbolic_trace(lambda x: clgrad.relu(x + 1))
+    >>> print(traced.code.strip())
+    def forward(self, x):
+        add = x + 1;  x = None
+        relu = torch.relu(add);  add = None
+        return relu
+    """
+    tracer = Tracer()
+    graph = tracer.trace(root, concrete_args)
+    name = type(root).__name__ if isinstance(root, Module) else getattr(root, "__name__", type(root).__name__)
+    return GraphModule(tracer.root, graph, name)

@@ -1,0 +1,73 @@
+"""Models that return what their inner layers compute."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+import clgrad
+from clgrad import nn
+from clgrad.vision.models import resnet18, vit_b_32
+from clgrad.vision.models.feature_extraction import create_feature_extractor, get_graph_node_names
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU())
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(2, 3)
+
+    def forward(self, x):
+        x = self.stem(x)
+        x = clgrad.nn.functional.relu(x + x)
+        pooled = clgrad.flatten(nn.functional.adaptive_avg_pool2d(x, 1), 1)
+        if self.training:
+            pooled = self.drop(pooled) * 2
+        return self.head(pooled)
+
+
+def test_names_of_nodes():
+    with pytest.warns(UserWarning, match="training mode differ"):
+        train, evaluation = get_graph_node_names(Small())
+    assert evaluation == ["x", "stem.0", "stem.1", "add", "relu", "adaptive_avg_pool2d", "flatten", "head"]
+    assert train == [*evaluation[:-1], "drop", "mul", "head"]
+    names = get_graph_node_names(resnet18())[1]
+    assert names[:6] == ["x", "conv1", "bn1", "relu", "maxpool", "layer1.0.conv1"]
+    assert {"layer1.0.relu_1", "layer2.0.downsample.1", "layer4.1.add", "avgpool", "flatten", "fc"} <= set(names)
+
+
+def test_what_the_extractor_returns():
+    model = Small().eval()
+    x = clgrad.rand(2, 1, 5, 5)
+    extractor = create_feature_extractor(model, {"stem": "low", "flatten": "high"}, suppress_diff_warning=True)
+    found = extractor(x)
+    assert list(found) == ["low", "high"]
+    assert found["low"].tolist() == model.stem(x).tolist()
+    assert found["high"].shape == (2, 2)
+    assert not hasattr(extractor, "head")
+    assert getattr(extractor.stem, "0").weight is model.stem[0].weight
+    both = create_feature_extractor(model, train_return_nodes=["mul"], eval_return_nodes=["head"])
+    assert list(both(x)) == ["head"]
+    assert both(x)["head"].tolist() == model(x).tolist()
+    assert list(both.train()(x)) == ["mul"]
+    for again in (copy.deepcopy(both), pickle.loads(pickle.dumps(both))):
+        assert list(again(x)) == ["mul"]
+        assert again.eval()(x)["head"].tolist() == model(x).tolist()
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="is not present in model"):
+        create_feature_extractor(Small(), ["nowhere"], suppress_diff_warning=True)
+    with pytest.raises(ValueError, match="should be specified"):
+        create_feature_extractor(Small())
+    with pytest.raises(ValueError, match="should not be specified"):
+        create_feature_extractor(Small(), ["stem"], ["stem"], ["stem"])
+
+
+def test_a_transformer():
+    names = get_graph_node_names(vit_b_32(), suppress_diff_warning=True)[1]
+    assert "encoder.layers.encoder_layer_11.mlp.0" in names or any("encoder_layer_11" in name for name in names)
+    assert names[-1] == "heads.head"
