@@ -50,7 +50,10 @@ class dtype:
         if self is bfloat16:
             return float32_to_bfloat16(np.asarray(value, np.float32))[()]
         if not self.is_floating_point and self is not bool and not isinstance(value, np.bool_):
-            return np.asarray(int(value)).astype(self.numpy)[()]  # type: ignore[call-overload]
+            try:
+                return np.asarray(int(value)).astype(self.numpy)[()]  # type: ignore[call-overload]
+            except OverflowError as error:
+                raise RuntimeError(f"value cannot be converted to type {self.name} without overflow: {value}") from error
         return np.asarray(value).astype(self.numpy)[()]
 
     def __repr__(self) -> str:

@@ -200,6 +200,8 @@ def _group_norm(x: Any, num_groups: int, weight: Any, bias: Any, eps: float) -> 
             raise RuntimeError(f"Expected {label} to be a vector of size equal to the number of channels in input, but got "
                                f"{label} of shape {list(values.shape)} and input of shape {list(x.shape)}")
     each, spatial = channels // num_groups, prod(x.shape[2:])
+    if count * each * spatial == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(x.shape)}")
 
     def composed(x: Any, weight: Any, bias: Any = None) -> Any:
         flat = x.reshape(count, num_groups, each * spatial)

@@ -26,7 +26,7 @@ MORE_THAN_PYTORCH = ("not implemented for", "not supported", "unsupported", "onl
                      "invalid combination of arguments", "Float", "Half", "type", "ZeroDivisionError",
                      "does not support bool", "expected BoolTensor", "boolean tensor", "must be tuple of ints",
                      "has no dimensions", "unexpected keyword argument", "missing",
-                     "p_in >= 0")
+                     "p_in >= 0", "must be float")
 
 
 class Difference(AssertionError):
