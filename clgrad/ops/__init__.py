@@ -28,6 +28,7 @@ from clgrad.ops import (  # noqa: F401
     interpolation,
     linalg,
     loss,
+    lower,
     masks,
     native,
     norms,

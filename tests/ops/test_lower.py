@@ -1,0 +1,69 @@
+"""Operators that programs reach by PyTorch's lower-level names: against PyTorch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import clgrad
+from clgrad.autograd import gradcheck
+from tests.compare import assert_same, assert_same_error, pair
+
+
+@pytest.mark.parametrize("call", [
+    lambda t, x: t.norm_except_dim(x, 2, 1),
+    lambda t, x: t._weight_norm(x, x[:, :1], 0), lambda t, x: t._softmax(x, 1, False),
+    lambda t, x: t._log_softmax(x, 0, False), lambda t, x: t._shape_as_tensor(x), lambda t, x: t._stack([x, x], 1),
+    lambda t, x: t._chunk_cat([x, x[:, :2]], 1, 3), lambda t, x: t.slice_copy(x, 1, 1, 4, 2),
+    lambda t, x: t._int_mm(x.to(t.int8), x.t().to(t.int8)), lambda t, x: t._addmm_activation(x[:, :4], x, x.t())])
+def test_functions(call, torch, rng):
+    x, y = pair(torch, rng.normal(size=(4, 5)) * 5, "float64")
+    assert_same(call(clgrad, x), call(torch, y))
+
+
+def test_norms_under_their_old_names(rng):
+    x = clgrad.tensor(rng.normal(size=(3, 4)))
+    assert_same(clgrad.frobenius_norm(x, [1]).tolist(), clgrad.linalg.vector_norm(x, dim=1).tolist())
+    assert clgrad.nuclear_norm(x).item() == pytest.approx(np.linalg.norm(x.numpy(), "nuc"))
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max", "min", "prod"])
+@pytest.mark.parametrize("initial", [None, 2.0])
+def test_segments(reduce, initial, torch, rng):
+    x, y = pair(torch, rng.normal(size=(6, 3)), "float64")
+    lengths, other = pair(torch, [2, 0, 3, 1])
+    assert_same(clgrad.segment_reduce(x, reduce, lengths=lengths, initial=initial),
+                torch.segment_reduce(y, reduce, lengths=other, initial=initial))
+    offsets, other = pair(torch, [0, 2, 2, 5, 6])
+    assert_same(clgrad.segment_reduce(x, reduce, offsets=offsets, initial=initial),
+                torch.segment_reduce(y, reduce, offsets=other, initial=initial))
+
+
+def test_segments_of_rows_and_their_gradients(torch, rng):
+    x, y = pair(torch, rng.normal(size=(2, 4, 3)), "float64")
+    lengths, other = pair(torch, [[1, 3], [2, 2]])
+    assert_same(clgrad.segment_reduce(x, "sum", lengths=lengths, axis=1),
+                torch.segment_reduce(y, "sum", lengths=other, axis=1))
+    for reduce in ("mean", "max", "prod"):
+        assert gradcheck(lambda t, kind=reduce: clgrad.segment_reduce(t, kind, lengths=lengths, axis=1),
+                         x.clone().requires_grad_())
+
+
+def test_masked_places(torch, rng):
+    x, y = pair(torch, rng.normal(size=(4, 5)), "float64")
+    mask, other = pair(torch, rng.random((3, 2)) > 0.5)
+    rows = np.where(np.array(mask.tolist()), 1, 99)
+    for t, base, held in ((clgrad, x, mask), (torch, y, other)):
+        places = [t.tensor(rows), t.tensor([[0, 4]])]
+        found = t._unsafe_masked_index(base, held, places, 3.0)
+        summed = t._unsafe_masked_index_put_accumulate(base, held, places, found)
+        if t is clgrad:
+            own = found, summed
+    assert_same(own, (found, summed))
+
+
+@pytest.mark.parametrize("call", [
+    lambda t: t.segment_reduce(t.ones(3), "sum"), lambda t: t.segment_reduce(t.ones(3), "any", lengths=t.tensor([3])),
+    lambda t: t._int_mm(t.ones(2, 2), t.ones(2, 2))])
+def test_errors(call, torch):
+    assert_same_error(torch, call)
