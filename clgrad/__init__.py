@@ -27,6 +27,7 @@ from clgrad.autograd import (
 )
 from clgrad.autograd import functional as _autograd_functional
 from clgrad.cuda import Event, Stream, synchronize
+from clgrad.dtypes import NAMES_ONLY as _NAMES_ONLY
 from clgrad.dtypes import (
     bfloat16,
     bool,
@@ -42,6 +43,9 @@ from clgrad.dtypes import (
     int64,
     promote_types,
     uint8,
+    uint16,
+    uint32,
+    uint64,
 )
 from clgrad.errors import OutOfMemoryError
 from clgrad.formats import (
@@ -76,6 +80,7 @@ from clgrad.settings import (
     compile,
     cond,
     get_deterministic_debug_mode,
+    get_device_module,
     get_float32_matmul_precision,
     get_num_interop_threads,
     get_num_threads,
@@ -104,13 +109,14 @@ from clgrad.version import __version__
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 newaxis = None
+globals().update({name: kind for kind in _NAMES_ONLY for name in (kind.name, *kind.aliases)})
 _assert = _FUNCTIONS["_assert"]
 
 # What an operator does not need is imported when it is first asked for: ``import clgrad`` stays fast.
 _LATER = frozenset({
-    "_C", "accelerator", "amp", "backends", "compiler", "cpu", "distributions", "func", "fx", "hub", "jit", "linalg", "mps",
-    "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler", "safetensors", "signal", "special", "testing", "types",
-    "utils", "vision", "xpu",
+    "_C", "accelerator", "amp", "backends", "compiler", "cpu", "distributed", "distributions", "func", "futures", "fx",
+    "hub", "jit", "linalg", "mps", "mtia", "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler",
+    "quasirandom", "return_types", "safetensors", "signal", "special", "testing", "types", "utils", "vision", "xpu",
 })
 _LATER_NAMES = {
     **dict.fromkeys((
@@ -118,6 +124,11 @@ _LATER_NAMES = {
         "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "is_autocast_enabled", "set_autocast_cache_enabled",
         "set_autocast_cpu_dtype", "set_autocast_cpu_enabled", "set_autocast_dtype", "set_autocast_enabled",
         "set_autocast_gpu_dtype"), "amp"),
+    **dict.fromkeys((
+        "_check", "_check_index", "_check_is_size", "_check_not_implemented", "_check_tensor_all", "_check_type",
+        "_check_value", "_check_with"), "checks"),
+    **dict.fromkeys(("SymBool", "SymFloat", "SymInt"), "types"),
+    **dict.fromkeys(("Future",), "futures"),
     **dict.fromkeys(("vmap",), "func"),
     **dict.fromkeys(("load", "save"), "serialization"),
     **dict.fromkeys((
@@ -138,14 +149,11 @@ globals().update(_CLASSES)
 globals().update(_STORAGE_CLASSES)
 
 _ABSENT = {
-    **dict.fromkeys(("complex32", "complex64", "complex128", "chalf", "cfloat", "cdouble", "complex", "polar",
-                     "view_as_real", "view_as_complex"), "clgrad has no complex tensors"),
+    **dict.fromkeys(("complex", "polar", "view_as_real", "view_as_complex"), "clgrad has no complex tensors"),
     **dict.fromkeys(("sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "sparse_coo_tensor",
                      "sparse_csr_tensor", "sparse"), "clgrad has no sparse tensors"),
-    **dict.fromkeys(("uint16", "uint32", "uint64"), "of the unsigned integers clgrad has uint8"),
     **dict.fromkeys(("qint8", "quint8", "qint32", "quantize_per_tensor", "quantize_per_channel", "quantization"),
                     "clgrad has no quantised tensors"),
-    **dict.fromkeys(("float8_e4m3fn", "float8_e5m2"), "of the small floating-point types clgrad has float16 and bfloat16"),
     **dict.fromkeys(("export",), "clgrad has no tracer of graphs"),
 }
 

@@ -27,18 +27,18 @@ class dtype:
     name: str
     compute: dtype
 
-    def __init__(self, name: str, code: str, cl: str, numpy: type, rank: int, aliases: tuple[str, ...] = ()):
+    def __init__(self, name: str, code: str, cl: str, numpy: Any, rank: int, aliases: tuple[str, ...] = ()):
         self.name, self.code, self.cl, self.rank, self.aliases = name, code, cl, rank, aliases
         self.numpy = np.dtype(numpy)
         self.itemsize = self.numpy.itemsize
         self.is_floating_point = code.startswith(("f", "bf"))
-        self.is_signed = code[0] in "fi" or code == "bf16"
+        self.is_signed = code[0] in "fic" or code == "bf16"
         self.compute = self
 
     @property
     def is_complex(self) -> builtins.bool:
-        """Always False: clgrad has no complex numbers."""
-        return False
+        """Whether its elements are complex numbers; tensors have none such."""
+        return self.code.startswith("c")
 
     @property
     def category(self) -> int:
@@ -64,7 +64,7 @@ class dtype:
 
 
 def _by_name(name: str) -> dtype:
-    return BY_NAME[name]
+    return next(d for d in (*BY_NAME.values(), *NAMES_ONLY) if d.name == name)
 
 
 bool = dtype("bool", "b8", "uchar", np.bool_, 0)
@@ -78,12 +78,27 @@ bfloat16 = dtype("bfloat16", "bf16", "ushort", np.uint16, 7)
 float32 = dtype("float32", "f32", "float", np.float32, 8, ("float",))
 float64 = dtype("float64", "f64", "double", np.float64, 9, ("double",))
 float16.compute = bfloat16.compute = float32
+# Known to storage, conversions, views, comparisons and arithmetic among themselves, as in PyTorch.
+uint16 = dtype("uint16", "u16", "ushort", np.uint16, 1)
+uint32 = dtype("uint32", "u32", "uint", np.uint32, 1)
+uint64 = dtype("uint64", "u64", "ulong", np.uint64, 1)
+
+# Known by name, so that programs can ask whether a tensor has them. No tensor has: cl is empty.
+complex32 = dtype("complex32", "c32", "", np.uint32, 10, ("chalf",))
+complex64 = dtype("complex64", "c64", "", np.complex64, 11, ("cfloat",))
+complex128 = dtype("complex128", "c128", "", np.complex128, 12, ("cdouble",))
+float8_e4m3fn = dtype("float8_e4m3fn", "f8", "", np.uint8, 5)
+float8_e5m2 = dtype("float8_e5m2", "f8", "", np.uint8, 5)
+float8_e4m3fnuz = dtype("float8_e4m3fnuz", "f8", "", np.uint8, 5)
+float8_e5m2fnuz = dtype("float8_e5m2fnuz", "f8", "", np.uint8, 5)
 
 ALL = (bool, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
+UNSIGNED = (uint16, uint32, uint64)
+NAMES_ONLY = (complex32, complex64, complex128, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz)
 FLOATING = tuple(d for d in ALL if d.is_floating_point)
 INTEGRAL = tuple(d for d in ALL if not d.is_floating_point and d is not bool)
-BY_NAME = {d.name: d for d in ALL}
-_FROM_NUMPY = {d.numpy: d for d in ALL if d is not bfloat16}
+BY_NAME = {d.name: d for d in ALL + UNSIGNED}
+_FROM_NUMPY = {d.numpy: d for d in BY_NAME.values() if d is not bfloat16}
 
 
 def from_numpy(numpy_dtype: np.dtype) -> dtype:
@@ -96,7 +111,8 @@ def from_numpy(numpy_dtype: np.dtype) -> dtype:
 
 
 _TYPE_NAMES = {"uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "float16": "Half",
-               "bfloat16": "BFloat16", "float32": "Float", "float64": "Double", "bool": "Bool"}
+               "bfloat16": "BFloat16", "float32": "Float", "float64": "Double", "bool": "Bool", "uint16": "UInt16",
+               "uint32": "UInt32", "uint64": "UInt64"}
 
 
 def type_name(d: dtype) -> str:
@@ -125,7 +141,13 @@ def promote_types(a: dtype, b: dtype) -> dtype:
     """
     if a is b:
         return a
-    if a.category != b.category:
+    if a.category == 2 or b.category == 2:
+        if a.category != b.category:
+            return a if a.category > b.category else b
+    elif a in UNSIGNED or b in UNSIGNED:
+        raise RuntimeError("Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
+                           f"{type_name(a)} and {type_name(b)}")
+    elif a.category != b.category:
         return a if a.category > b.category else b
     if {a, b} == {float16, bfloat16}:
         return float32

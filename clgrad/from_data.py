@@ -54,7 +54,7 @@ def _to_numpy(data: Any) -> tuple[np.ndarray, Dtype]:
         array = np.array(data)
     except ValueError:
         raise _ragged(data) from None
-    if array.dtype == np.uint64 or array.dtype == object and all(isinstance(v, int) for v in array.flat):
+    if array.dtype == object and all(isinstance(v, int) for v in array.flat):
         raise ValueError("Overflow when unpacking long long")
     if array.dtype == object or array.dtype.kind in "US":
         first = data
@@ -137,6 +137,8 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     place = place_of(device)
     array, found = _to_numpy(data)
     kind = kind_of(dtype, found)
+    if found is dtypes.uint64 and dtype is None and not hasattr(data, "__array__"):
+        raise ValueError("Overflow when unpacking long long")
     if isinstance(data, TensorBase):
         warnings.warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
                       "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",

@@ -13,35 +13,10 @@ from clgrad.nn import Module
 from clgrad.nn.utils.stateless import replaced_call
 from clgrad.ops.random import default_generator
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.utils._pytree import tree_leaves, tree_map, tree_structure, tree_unflatten
 
 __all__ = ["functional_call", "functionalize", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize",
            "stack_module_state", "vjp", "vmap"]
-
-
-# Nested containers of tensors.
-
-def _leaves_of(tree: Any) -> list:
-    """The leaves of nested tuples, lists and dictionaries, in order."""
-    if isinstance(tree, (tuple, list)):
-        return [leaf for item in tree for leaf in _leaves_of(item)]
-    if isinstance(tree, dict):
-        return [leaf for item in tree.values() for leaf in _leaves_of(item)]
-    return [tree]
-
-
-def _rebuilt(tree: Any, leaves: Any) -> Any:
-    """The same containers around the next leaves of an iterator."""
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*[_rebuilt(item, leaves) for item in tree])
-    if isinstance(tree, (tuple, list)):
-        return type(tree)([_rebuilt(item, leaves) for item in tree])
-    if isinstance(tree, dict):
-        return type(tree)((key, _rebuilt(item, leaves)) for key, item in tree.items())
-    return next(leaves)
-
-
-def _map(function: Callable, tree: Any) -> Any:
-    return _rebuilt(tree, iter([function(leaf) for leaf in _leaves_of(tree)]))
 
 
 # Levels of differentiation.
@@ -78,7 +53,7 @@ class _Level:
             made.append(leaf.view_as(leaf) if leaf.requires_grad else leaf.detach().requires_grad_())
             made[-1]._func_depth = self.depth
             return made[-1]
-        return _map(renew, tree), made
+        return tree_map(renew, tree), made
 
     def settled(self, tree: Any) -> Any:
         """The results, outside of the graph where it leads to nothing but what this level and inner ones made."""
@@ -86,7 +61,7 @@ class _Level:
             if not isinstance(leaf, TensorBase) or not leaf.requires_grad:
                 return leaf
             return leaf if self.recording and self._leads_elsewhere(leaf) else leaf.detach()
-        return _map(settle, tree)
+        return tree_map(settle, tree)
 
     def _leads_elsewhere(self, tensor: Any) -> bool:
         edge = edge_of(tensor)
@@ -135,9 +110,8 @@ def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: 
             found = (autograd.grad(value, own, create_graph=True, allow_unused=True) if value.requires_grad
                      else (None,) * len(own))
             filled = iter([FUNCTIONS["zeros_like"](x) if g is None else g for g, x in zip(found, own, strict=True)])
-        gradients = _rebuilt(values, iter([next(filled) if isinstance(leaf, TensorBase)
-                                           and leaf.layout.dtype.is_floating_point else None
-                                           for leaf in _leaves_of(values)]))
+        gradients = tree_map(lambda leaf: next(filled) if isinstance(leaf, TensorBase)
+                             and leaf.layout.dtype.is_floating_point else None, values)
         return level.settled((gradients, (value, aux) if has_aux else value))
     return wrapped
 
@@ -168,7 +142,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         output, aux = result if has_aux else (result, None)
 
     def product(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> tuple:
-        outputs, seeds = _leaves_of(output), _leaves_of(cotangents)
+        outputs, seeds = tree_leaves(output), tree_leaves(cotangents)
         if len(outputs) != len(seeds):
             raise RuntimeError(f"vjp: expected {len(outputs)} cotangents, got {len(seeds)}")
         pairs = [(o, s) for o, s in zip(outputs, seeds, strict=True) if o.requires_grad]
@@ -176,7 +150,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
             found = autograd.grad([o for o, _ in pairs], own, [s for _, s in pairs], True, True,
                                   allow_unused=True) if pairs else (None,) * len(own)
             filled = [FUNCTIONS["zeros_like"](x) if g is None else g for g, x in zip(found, own, strict=True)]
-        return level.settled(_rebuilt(values, iter(filled)))
+        return level.settled(tree_unflatten(filled, tree_structure(values)))
     settled = level.settled(output)
     return (settled, product, aux) if has_aux else (settled, product)
 
@@ -191,16 +165,16 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         values, own = level.fresh(primals)
         result = func(*values)
         output, aux = result if has_aux else (result, None)
-        outputs = _leaves_of(output)
+        outputs = tree_leaves(output)
         seeds = level.fresh([FUNCTIONS["zeros_like"](o.detach()) for o in outputs])[1]
         pairs = [(o, s) for o, s in zip(outputs, seeds, strict=True) if o.requires_grad]
         rows = autograd.grad([o for o, _ in pairs], own, [s for _, s in pairs], True, True,
                              allow_unused=True) if pairs else (None,) * len(own)
-        used = [(r, t) for r, t in zip(rows, _leaves_of(tangents), strict=True) if r is not None and r.requires_grad]
+        used = [(r, t) for r, t in zip(rows, tree_leaves(tangents), strict=True) if r is not None and r.requires_grad]
         found = autograd.grad([r for r, _ in used], seeds, [t for _, t in used], True, True,
                               allow_unused=True) if used else (None,) * len(seeds)
         filled = [FUNCTIONS["zeros_like"](o) if g is None else g for g, o in zip(found, outputs, strict=True)]
-    settled = level.settled((output, _rebuilt(output, iter(filled))))
+    settled = level.settled((output, tree_unflatten(filled, tree_structure(output))))
     return (*settled, aux) if has_aux else settled
 
 
@@ -224,7 +198,7 @@ def jacrev(func: Callable, argnums: int | tuple[int, ...] = 0, *, has_aux: bool 
             values, own = level.fresh(picked)
             result = func(*replaced(values), **kwargs)
             output, aux = result if has_aux else (result, None)
-            found = _map(lambda o: _rebuilt(values, iter(_rows(o, own))), output)
+            found = tree_map(lambda o: tree_unflatten(_rows(o, own), tree_structure(values)), output)
         found = level.settled(found)
         return (found, level.settled(aux)) if has_aux else found
     return wrapped
@@ -280,7 +254,7 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = 
         raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        leaves = _leaves_of(args)
+        leaves = tree_leaves(args)
         dims = _dims_of(in_dims, args)
         sizes = {leaf.shape[dim] for leaf, dim in zip(leaves, dims, strict=True) if dim is not None}
         if not sizes:
@@ -297,7 +271,7 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = 
             if state is not None:
                 default_generator.set_state(state)
             entry = [leaf if dim is None else leaf.select(dim, number) for leaf, dim in zip(leaves, dims, strict=True)]
-            results.append(func(*_rebuilt(args, iter(entry)), **kwargs))
+            results.append(func(*tree_unflatten(entry, tree_structure(args)), **kwargs))
         return _stacked(results, out_dims)
     return wrapped
 
@@ -333,16 +307,16 @@ def _dims_of(in_dims: Any, args: tuple) -> list:
 def _stacked(results: list, out_dims: Any) -> Any:
     """The results of the calls, leaf by leaf one above the other."""
     first = results[0]
-    columns = list(zip(*[_leaves_of(r) for r in results], strict=True))
-    for leaf in _leaves_of(first):
+    columns = list(zip(*[tree_leaves(r) for r in results], strict=True))
+    for leaf in tree_leaves(first):
         if not isinstance(leaf, TensorBase):
             raise ValueError(f"vmap: the function must only return Tensors, got type {type(leaf)}.")
     if isinstance(first, (tuple, list)) and isinstance(out_dims, (tuple, list)):
-        dims = [d for one, item in zip(out_dims, first, strict=True) for d in [one] * len(_leaves_of(item))]
+        dims = [d for one, item in zip(out_dims, first, strict=True) for d in [one] * len(tree_leaves(item))]
     else:
         dims = [out_dims if isinstance(out_dims, int) or out_dims is None else out_dims[0]] * len(columns)
-    return _rebuilt(first, iter([column[0] if dim is None else FUNCTIONS["stack"](list(column), dim)
-                                 for column, dim in zip(columns, dims, strict=True)]))
+    return tree_unflatten([column[0] if dim is None else FUNCTIONS["stack"](list(column), dim)
+                           for column, dim in zip(columns, dims, strict=True)], tree_structure(first))
 
 
 # Modules as functions.

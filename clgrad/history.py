@@ -8,7 +8,8 @@ from typing import Any
 
 from clgrad.autograd import engine
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Node, RemovableHandle, TensorBase, current_node, edge_of, wrap
+from clgrad.autograd.graph import Node, TensorBase, current_node, edge_of, wrap
+from clgrad.autograd.handles import RemovableHandle, add_hook
 from clgrad.ops.registry import FUNCTIONS
 
 
@@ -143,10 +144,10 @@ class History(TensorBase):
         if _is_leaf(self):
             if self._hooks is None:
                 self._hooks = {}
-            return RemovableHandle(self._hooks, hook)
+            return add_hook(self._hooks, hook)
         if node.pre_hooks is None:
             node.pre_hooks = {}
-        return RemovableHandle(node.pre_hooks, (number, hook))
+        return add_hook(node.pre_hooks, (number, hook))
 
     def register_post_accumulate_grad_hook(self, hook: Callable) -> RemovableHandle:
         """Calls ``hook(tensor)`` each time after a gradient was added to this leaf's ``grad``."""
@@ -156,7 +157,7 @@ class History(TensorBase):
             raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
         if self._post_hooks is None:
             self._post_hooks = {}
-        return RemovableHandle(self._post_hooks, hook)
+        return add_hook(self._post_hooks, hook)
 
     def retain_grad(self) -> None:
         """Keeps the gradient of a tensor that is not a leaf in its ``grad``."""

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from clgrad.downloads import download_url
 from clgrad.serialization import load as _load
 
+HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")  # the sum in the name of a file
 _state: dict[str, str | None] = {"folder": None}
 
 
@@ -18,9 +19,14 @@ def get_dir() -> str:
     """Where weights are kept: what :func:`set_dir` said, else ``$TORCH_HOME/hub``, else ``~/.cache/torch/hub``."""
     if _state["folder"] is not None:
         return _state["folder"]
+    return os.path.join(_get_torch_home(), "hub")
+
+
+def _get_torch_home() -> str:
+    """``$TORCH_HOME``, else ``torch`` in ``$XDG_CACHE_HOME``, else ``~/.cache/torch``."""
     home = os.environ.get("TORCH_HOME") or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache"), "torch")
-    return os.path.join(os.path.expanduser(home), "hub")
+    return os.path.expanduser(home)
 
 
 def set_dir(d: str | os.PathLike) -> None:
@@ -58,7 +64,7 @@ def load_state_dict_from_url(url: str, model_dir: str | None = None, map_locatio
     """
     folder = model_dir or os.path.join(get_dir(), "checkpoints")
     name = file_name or url.rpartition("/")[2]
-    found = re.search(r"-([a-f0-9]{8,})\.", name) if check_hash else None
+    found = HASH_REGEX.search(name) if check_hash else None
     path = os.path.join(folder, name)
     if not os.path.exists(path):
         download_url_to_file(url, path, found.group(1) if found else None, progress)

@@ -70,8 +70,8 @@ def is_floating_point(input: Any) -> bool:
 
 
 def is_complex(input: Any) -> bool:
-    """False: there are no complex tensors."""
-    return False
+    """Whether a tensor's dtype is complex: False, there are no such tensors."""
+    return input.layout.dtype.is_complex
 
 
 def is_nonzero(input: Any) -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from contextlib import nullcontext
+from typing import Any, Final, NoReturn
 
+from clgrad.futures import Future
 from clgrad.nn import Module as ScriptModule
 
 
@@ -50,7 +52,34 @@ def _refuse(what: str) -> Callable[..., NoReturn]:
     return refuse
 
 
-save, load, freeze = _refuse("save"), _refuse("load"), _refuse("freeze")
+save, load = _refuse("save"), _refuse("load")
+freeze = optimize_for_inference = trace_module = script
+Attribute, ScriptFunction, Error, TracerWarning = annotate, ScriptModule, RuntimeError, UserWarning
 
-__all__ = ["ScriptModule", "annotate", "export", "freeze", "ignore", "interface", "is_scripting", "is_tracing",
-           "isinstance", "load", "save", "script", "script_if_tracing", "script_method", "trace", "unused"]
+
+def fork(func: Callable, *args: Any, **kwargs: Any) -> Future:
+    """The future of a call, which has been made when it is returned."""
+    future = Future()
+    future.set_result(func(*args, **kwargs))
+    return future
+
+
+def wait(future: Future) -> Any:
+    """The value of a future."""
+    return future.wait()
+
+
+def optimized_execution(should_optimize: bool) -> Any:
+    """A context that changes nothing."""
+    return nullcontext()
+
+
+def set_fusion_strategy(strategy: list) -> list:
+    """Nothing to set."""
+    return strategy
+
+
+__all__ = ["Attribute", "Error", "Final", "Future", "ScriptFunction", "ScriptModule", "TracerWarning", "annotate", "export",
+           "fork", "freeze", "ignore", "interface", "is_scripting", "is_tracing", "isinstance", "load",
+           "optimize_for_inference", "optimized_execution", "save", "script", "script_if_tracing", "script_method",
+           "set_fusion_strategy", "trace", "trace_module", "unused", "wait"]

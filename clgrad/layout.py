@@ -27,6 +27,9 @@ class Layout(formats.layout):
     __hash__ = object.__hash__
 
     def __init__(self, shape: Shape, strides: Shape, dtype: dtype, device: Hashable):
+        if not dtype.cl:
+            raise NotImplementedError(f"clgrad has no tensors of {dtype}: there are the floating-point types float16, "
+                                      "bfloat16, float32 and float64, the integers and bool")
         self.shape, self.strides, self.dtype, self.device = shape, strides, dtype, device
         self.numel = prod(shape)
         self.ndim = len(shape)

@@ -1,17 +1,10 @@
 """``torch.mps``: there is no such device here; OpenCL GPUs, whoever made them, are ``cuda``."""
 
-from __future__ import annotations
+from clgrad.absent_device import *  # noqa: F403
+from clgrad.absent_device import memory_allocated
 
-from clgrad.cuda import empty_cache, manual_seed, seed, synchronize
-
-__all__ = ["device_count", "empty_cache", "is_available", "manual_seed", "seed", "synchronize"]
-
-
-def is_available() -> bool:
-    """False."""
-    return False
+current_allocated_memory = driver_allocated_memory = recommended_max_memory = memory_allocated
 
 
-def device_count() -> int:
-    """0."""
-    return 0
+def set_per_process_memory_fraction(fraction: float) -> None:
+    """Nothing to limit."""

@@ -106,7 +106,10 @@ class NotPlain(PicklingError):
     """An object that only a pickle of whole objects can hold."""
 
 
-def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2,
+DEFAULT_PROTOCOL = 2  # of pickles
+
+
+def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = DEFAULT_PROTOCOL,
          _use_new_zipfile_serialization: bool = True) -> None:
     """Writes tensors, and objects that hold them, to a file.
 
@@ -386,7 +389,7 @@ _GLOBALS: dict[tuple[str, str], Any] = {
     ("torch.nn.parameter", "Parameter"): Allowed(_rebuild_parameter),
     ("clgrad.serialization", "_rebuild_tensor"): Allowed(_rebuild_tensor),
     ("clgrad.serialization", "_rebuild_parameter"): Allowed(_rebuild_parameter),
-    **{("torch", kind.name): kind for kind in dtypes.ALL},
+    **{("torch", name): kind for name, kind in dtypes.BY_NAME.items()},
     **{(module, "set"): Allowed(lambda items=(): set(items)) for module in ("__builtin__", "builtins")},
     **{(module, "frozenset"): Allowed(lambda items=(): frozenset(items)) for module in ("__builtin__", "builtins")},
     **{(module, "complex"): Allowed(lambda real, imag=0.0: complex(float(real), float(imag)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 from typing import Any
 
 from clgrad.conversion import parse_type
 from clgrad.info import set_default_dtype
+from clgrad.runtime import device as as_device
 from clgrad.runtime import set_default_device
 
 _threads: dict[str, int] = {}
@@ -27,6 +29,18 @@ def set_default_tensor_type(t: Any) -> None:
             raise TypeError(f"invalid type object: {t!r}")
     set_default_dtype(kind)
     set_default_device("cuda" if on_gpu else "cpu")
+
+
+def get_device_module(device: Any = None) -> Any:
+    """The module of functions for a type of device: ``clgrad.cuda``, ``clgrad.cpu`` ...; by default an accelerator's.
+
+    Raises:
+        RuntimeError: there is none of that name.
+    """
+    kind = as_device("cuda" if device is None else device).type
+    if kind not in ("cpu", "cuda"):
+        raise RuntimeError(f"Invalid device module '{kind}': there are clgrad.cpu and clgrad.cuda")
+    return importlib.import_module(f"clgrad.{kind}")
 
 
 def get_num_threads() -> int:

@@ -18,3 +18,15 @@ _int, _float, _bool, _dtype, _device = int, float, bool, dtype, device
 TensorOrTensors = Tensor | Sequence[Tensor]
 _TensorOrTensors = TensorOrTensors
 Storage = Any
+
+
+class SymInt:
+    """A size that is not known yet, of which clgrad has none: for ``isinstance``."""
+
+
+class SymFloat:
+    """A number that is not known yet, of which clgrad has none: for ``isinstance``."""
+
+
+class SymBool:
+    """A truth that is not known yet, of which clgrad has none: for ``isinstance``."""

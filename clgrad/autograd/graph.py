@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from clgrad.autograd.grad_mode import mode
+from clgrad.autograd.handles import RemovableHandle, add_hook
 from clgrad.autograd.multi_grad import register_multi_grad_hook
 from clgrad.autograd.saved_hooks import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
 from clgrad.layout import Layout
 from clgrad.runtime import Storage
 
-__all__ = ["AccumulateGrad", "GradientEdge", "Node", "RemovableHandle", "Saved", "TensorBase", "View", "as_view", "attach",
+__all__ = ["AccumulateGrad", "GradientEdge", "Node", "Saved", "TensorBase", "View", "as_view", "attach",
            "check_in_place", "current_node", "disable_saved_tensors_hooks", "edge_of", "ends_in",
            "fit", "get_gradient_edge",
            "increment_version", "mark_changed", "needs_graph", "node_class", "rebase", "register_multi_grad_hook",
@@ -116,13 +117,13 @@ class Node:
         """Calls ``hook(grad_inputs, grad_outputs)`` after this node ran; what it returns replaces ``grad_inputs``."""
         if self.hooks is None:
             self.hooks = {}
-        return RemovableHandle(self.hooks, hook)
+        return add_hook(self.hooks, hook)
 
     def register_prehook(self, hook: Callable) -> RemovableHandle:
         """Calls ``hook(grad_outputs)`` before this node runs; what it returns replaces them."""
         if self.pre_hooks is None:
             self.pre_hooks = {}
-        return RemovableHandle(self.pre_hooks, (-1, hook))
+        return add_hook(self.pre_hooks, (-1, hook))
 
     def run(self, grads: list) -> tuple:
         """The gradients of the inputs, each of its input's shape and dtype, or None."""
@@ -182,29 +183,6 @@ class AccumulateGrad(Node):
 
     def __repr__(self) -> str:
         return f"<AccumulateGrad object at {hex(id(self))}>"
-
-
-class RemovableHandle:
-    """What registering a hook returns: ``remove()`` takes the hook away."""
-
-    _ids = itertools.count()
-
-    def __init__(self, hooks: dict, hook: Any):
-        self.id = next(self._ids)
-        self._hooks = weakref.ref(hooks) if not isinstance(hooks, dict) else (lambda: hooks)
-        hooks[self.id] = hook
-
-    def remove(self) -> None:
-        """Takes the hook away; a second call does nothing."""
-        hooks = self._hooks()
-        if hooks is not None:
-            hooks.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
 
 
 class Saved:

@@ -16,7 +16,6 @@ ModuleNotFoundError or AttributeError with its name: nothing falls through to an
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -25,7 +24,7 @@ import clgrad
 from clgrad import vision
 from clgrad.compat.facade import Facade
 from clgrad.compat.finder import Finder
-from clgrad.compat.names import BELOW_MODULES
+from clgrad.compat.names import BELOW_MODULES, RENAMED, ROOTS
 from clgrad.compat.standins import version
 
 __all__ = ["install", "installed"]
@@ -39,6 +38,16 @@ _ROOT = str(Path(clgrad.__file__).parent.parent)
 def installed() -> bool:
     """Whether ``import torch`` means clgrad in this process."""
     return _FINDER in sys.meta_path
+
+
+def _give_to_parent(name: str) -> None:
+    """Makes a module an attribute of the one above it, as it is once PyTorch has been imported."""
+    above, _, own = name.rpartition(".")
+    if above in ROOTS or not above.startswith(tuple(f"{root}." for root in ROOTS)):
+        return
+    parent = importlib.import_module(above)
+    if not hasattr(parent, own):
+        setattr(parent, own, importlib.import_module(name))
 
 
 def install() -> None:
@@ -57,8 +66,9 @@ def install() -> None:
     sys.modules["torch"] = Facade("torch", clgrad, version.__version__)
     sys.modules["torchvision"] = Facade("torchvision", vision, version.VISION)
     for name, target in BELOW_MODULES.items():
-        if importlib.util.find_spec(target) is not None:
-            sys.modules[name] = importlib.import_module(target)
+        sys.modules[name] = importlib.import_module(target)
+    for name in RENAMED:
+        _give_to_parent(name)
     if _PATH not in sys.path:
         sys.path.append(_PATH)
     known = os.environ.get("PYTHONPATH", "")

@@ -10,12 +10,13 @@ _STANDINS = "clgrad.compat.standins"
 # Modules whose names differ; all others have PyTorch's.
 RENAMED = {
     "torch.version": f"{_STANDINS}.version",
-    "torch.distributed": f"{_STANDINS}.distributed",
+    "torch.distributed.distributed_c10d": "clgrad.distributed",
     "torch._dynamo": f"{_STANDINS}.dynamo",
     "torch.autograd.profiler_util": "clgrad.profiler",
     "torch.nn.modules.utils": f"{_STANDINS}.ntuple",
     "torch.autograd.variable": "clgrad.autograd",
     "torch.utils.model_zoo": "clgrad.hub",
+    "torch.__config__": f"{_STANDINS}.config",
     "torchvision.transforms.v2.functional": "clgrad.vision.transforms.functional",
     "torch.utils.data.dataloader": "clgrad.utils.data.loader",
     "torch.utils.data._utils": "clgrad.utils.data",
@@ -24,6 +25,14 @@ RENAMED = {
     "torch._utils": "clgrad.serialization",
     "torch.fx._symbolic_trace": "clgrad.fx.tracer",
     "torch._six": f"{_STANDINS}.six",
+    "torch.nn.modules.module": f"{_STANDINS}.module",
+    **{f"torch.distributions.{name}": "clgrad.distributions" for name in (
+        "bernoulli", "beta", "binomial", "categorical", "cauchy", "chi2", "dirichlet", "exponential", "fishersnedecor",
+        "geometric", "gumbel", "half_cauchy", "half_normal", "independent", "inverse_gamma", "kumaraswamy", "laplace",
+        "log_normal", "logistic_normal", "lowrank_multivariate_normal", "mixture_same_family", "multinomial",
+        "multivariate_normal", "negative_binomial", "normal", "one_hot_categorical", "pareto", "poisson",
+        "relaxed_bernoulli", "relaxed_categorical", "studentT", "transformed_distribution", "uniform", "von_mises",
+        "weibull", "constraint_registry", "continuous_bernoulli", "wishart", "exp_family", "lkj_cholesky")},
     **{f"torch.nn.modules.{name}": "clgrad.nn.modules" for name in (
         "activation", "adaptive", "batchnorm", "channelshuffle", "container", "conv", "distance", "dropout", "flatten",
         "fold", "instancenorm", "linear", "loss", "normalization", "padding", "pixelshuffle", "pooling", "rnn", "sparse",

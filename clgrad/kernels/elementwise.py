@@ -32,7 +32,7 @@ def calc_type(d: dtype) -> str:
     """The C type in which values of a dtype are computed."""
     if d.is_floating_point:
         return d.compute.cl
-    return "long" if d.code == "i64" else "int"
+    return {"i64": "long", "u32": "long", "u64": "ulong"}.get(d.code, "int")
 
 
 class Plan:

@@ -11,6 +11,9 @@ from clgrad.autograd.graph import needs_graph
 from clgrad.ops.registry import METHODS, publish
 
 
+NAMED_RESULTS: dict[str, Any] = {}  # the classes that named_result made
+
+
 def store(name: str, result: Any, out: Any, *inputs: Any, exact: bool = False) -> Any:
     """``out=`` of a composition: where ``out`` is None the result itself, else ``out``, resized and filled.
 
@@ -90,4 +93,5 @@ def named_result(name: str, fields: str) -> Any:
         return f"torch.return_types.{name}(\n" + ",\n".join(
             f"{field}={value!r}" for field, value in zip(self._fields, self, strict=True)) + ")"
     made.__repr__ = text  # type: ignore[method-assign,assignment]
+    NAMED_RESULTS[name] = made
     return made

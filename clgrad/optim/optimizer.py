@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any
 
 from clgrad.autograd import enable_grad, set_grad_enabled
-from clgrad.autograd.graph import RemovableHandle
+from clgrad.autograd.handles import RemovableHandle, add_hook
 from clgrad.autograd.listening import observed, switch
 from clgrad.tensor import Tensor
 
@@ -295,7 +295,7 @@ Optimizer.step = _with_hooks(Optimizer.step)  # type: ignore[method-assign]
 
 
 def _registered(hooks: OrderedDict, hook: Callable, prepend: bool = False) -> RemovableHandle:
-    handle = RemovableHandle(hooks, hook)
+    handle = add_hook(hooks, hook)
     if prepend:
         hooks.move_to_end(handle.id, last=False)
     return handle

@@ -1,6 +1,7 @@
 """Helpers around training."""
 
-from clgrad.utils import benchmark, checkpoint, data, dlpack, tensorboard
+from clgrad.utils import _pytree, benchmark, checkpoint, data, dlpack, hooks, tensorboard
+from clgrad.utils.exchange import swap_tensors
 from clgrad.utils.summary import summary
 
-__all__ = ["benchmark", "checkpoint", "data", "dlpack", "summary", "tensorboard"]
+__all__ = ["_pytree", "benchmark", "checkpoint", "data", "dlpack", "hooks", "summary", "swap_tensors", "tensorboard"]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from clgrad.autograd import Function
-from clgrad.autograd.graph import RemovableHandle
+from clgrad.autograd.handles import RemovableHandle, add_hook
 from clgrad.tensor import Tensor
 
 HOOKS = ("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called", "_forward_pre_hooks",
@@ -136,7 +136,7 @@ class _GlobalHooks:
 
     def add(self, kind: str, hook: Any, **marks: bool) -> RemovableHandle:
         """Registers a hook."""
-        handle = RemovableHandle(getattr(self, kind), hook)
+        handle = add_hook(getattr(self, kind), hook)
         _mark(self, kind, handle, marks)
         self.active = True
         return handle
@@ -199,7 +199,7 @@ class Hookable:
 
     def _add_hook(self, kind: str, hook: Any, prepend: bool = False, **marks: bool) -> RemovableHandle:
         hooks = getattr(self, kind)
-        handle = RemovableHandle(hooks, hook)
+        handle = add_hook(hooks, hook)
         _mark(self, kind, handle, marks)
         if prepend:
             hooks.move_to_end(handle.id, last=False)

@@ -14,10 +14,10 @@ from clgrad.nn.modules.members import Members
 from clgrad.nn.parameter import Parameter, is_uninitialized
 from clgrad.tensor import Tensor
 
-EXTRA_STATE = "_extra_state"
+_EXTRA_STATE_KEY_SUFFIX = "_extra_state"
 
 
-class IncompatibleKeys(NamedTuple):
+class _IncompatibleKeys(NamedTuple):
     """What ``load_state_dict`` returns: names that the state lacks, and names that the module lacks."""
 
     missing_keys: list[str]
@@ -60,7 +60,7 @@ class Stateful(Members):
         for name, value in self._own_state():
             destination[prefix + name] = value if keep_vars or is_uninitialized(value) else value.detach()
         if self._has_extra_state():
-            destination[prefix + EXTRA_STATE] = self.get_extra_state()
+            destination[prefix + _EXTRA_STATE_KEY_SUFFIX] = self.get_extra_state()
 
     def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
         """An ordered dict of dotted names and tensors: parameters and persistent buffers, sharing their memory."""
@@ -108,7 +108,7 @@ class Stateful(Members):
         loading = _Loading(OrderedDict(state_dict), getattr(state_dict, "_metadata", None) or {}, assign)
         loading.run(self, "", loading.state)
         loading.raise_errors(self, strict)
-        return IncompatibleKeys(loading.missing, loading.unexpected)
+        return _IncompatibleKeys(loading.missing, loading.unexpected)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, strict: bool,
                               missing_keys: list, unexpected_keys: list, error_msgs: list) -> None:
@@ -125,7 +125,7 @@ class Stateful(Members):
                     error_msgs.append(problem)
             elif strict:
                 missing_keys.append(key)
-        extra = prefix + EXTRA_STATE
+        extra = prefix + _EXTRA_STATE_KEY_SUFFIX
         has_extra = self._has_extra_state()
         if has_extra:
             if extra in state_dict:
@@ -138,7 +138,7 @@ class Stateful(Members):
     def _unexpected(self, state: Mapping, prefix: str, own: set[str], has_extra: bool) -> list[str]:
         found = []
         for key in state:
-            if not key.startswith(prefix) or (key == prefix + EXTRA_STATE and has_extra):
+            if not key.startswith(prefix) or (key == prefix + _EXTRA_STATE_KEY_SUFFIX and has_extra):
                 continue
             first, dot, _ = key[len(prefix):].partition(".")
             if dot and self._modules.get(first) is not None:
@@ -167,7 +167,7 @@ class _Loading:
             if child is not None:
                 below = f"{prefix}{name}."
                 self.run(child, below, {key: value for key, value in state.items() if key.startswith(below)})
-        incompatible = IncompatibleKeys(self.missing, self.unexpected)
+        incompatible = _IncompatibleKeys(self.missing, self.unexpected)
         for hook in list(module._load_state_dict_post_hooks.values()):
             if hook(module, incompatible) is not None:
                 raise RuntimeError("Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return "

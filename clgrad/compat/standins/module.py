@@ -1,0 +1,15 @@
+"""``torch.nn.modules.module`` with the private name that programs import from it."""
+
+from clgrad.nn.modules.module import (
+    Module,
+    register_module_backward_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+)
+from clgrad.nn.modules.state import _EXTRA_STATE_KEY_SUFFIX, _IncompatibleKeys
+
+__all__ = ["_EXTRA_STATE_KEY_SUFFIX", "Module", "_IncompatibleKeys", "register_module_backward_hook",
+           "register_module_forward_hook", "register_module_forward_pre_hook", "register_module_full_backward_hook",
+           "register_module_full_backward_pre_hook"]

@@ -1,0 +1,3 @@
+"""``torch.mtia``: there is no such device here; OpenCL GPUs, whoever made them, are ``cuda``."""
+
+from clgrad.absent_device import *  # noqa: F403

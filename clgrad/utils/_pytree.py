@@ -1,0 +1,272 @@
+"""Nested containers as trees: their leaves in order, and the same containers around other leaves.
+
+Tuples, lists, dictionaries, named tuples and deques are nodes, and the classes that :func:`register_pytree_node` adds;
+everything else, None too, is a leaf.
+
+>>> from clgrad.utils._pytree import tree_flatten, tree_map, tree_unflatten
+>>> leaves, spec = tree_flatten({"a": 1, "b": (2, [3])})
+>>> leaves, tree_unflatten([10, 20, 30], spec)
+([1, 2, 3], {'a': 10, 'b': (20, [30])})
+>>> tree_map(lambda x: x + 1, (1, [2]))
+(2, [3])
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+__all__ = ["SUPPORTED_NODES", "LeafSpec", "PyTree", "TreeSpec", "register_pytree_node", "tree_all", "tree_all_only",
+           "tree_any", "tree_any_only", "tree_flatten", "tree_iter", "tree_leaves", "tree_map", "tree_map_",
+           "tree_map_only", "tree_map_only_", "tree_structure", "tree_unflatten"]
+
+PyTree = Any
+Context = Any  # what besides its children a container consists of
+
+
+class NodeDef(NamedTuple):
+    """How containers of a class are taken apart and put together."""
+
+    type: type
+    flatten_fn: Callable[[Any], tuple[list, Context]]
+    unflatten_fn: Callable[[Iterable, Context], Any]
+
+
+SUPPORTED_NODES: dict[Any, NodeDef] = {}
+
+
+def register_pytree_node(cls: type, flatten_fn: Callable, unflatten_fn: Callable, **details: Any) -> None:
+    """Makes a class of containers known.
+
+    Args:
+        flatten_fn: gives a container's children, and a context: all else that it consists of.
+        unflatten_fn: makes a container of children and a context.
+        details: accepted and not used: what PyTorch needs to write trees into files.
+
+    Raises:
+        ValueError: the class is known already.
+    """
+    if cls in SUPPORTED_NODES:
+        raise ValueError(f"{cls} is already registered as pytree node.")
+    SUPPORTED_NODES[cls] = NodeDef(cls, flatten_fn, unflatten_fn)
+
+
+_register_pytree_node = register_pytree_node
+
+
+def _dict_flatten(d: dict) -> tuple[list, Context]:
+    return list(d.values()), list(d)
+
+
+def _dict_unflatten(values: Iterable, keys: Context) -> dict:
+    return dict(zip(keys, values, strict=True))
+
+
+def _list_flatten(items: list) -> tuple[list, Context]:
+    return items, None
+
+
+def _list_unflatten(values: Iterable, context: Context) -> list:
+    return list(values)
+
+
+register_pytree_node(list, _list_flatten, _list_unflatten)
+register_pytree_node(tuple, lambda items: (list(items), None), lambda values, _: tuple(values))
+register_pytree_node(dict, _dict_flatten, _dict_unflatten)
+register_pytree_node(OrderedDict, _dict_flatten, lambda values, keys: OrderedDict(zip(keys, values, strict=True)))
+register_pytree_node(defaultdict, lambda d: (list(d.values()), (d.default_factory, list(d))),
+                     lambda values, context: defaultdict(context[0], zip(context[1], values, strict=True)))
+register_pytree_node(deque, lambda d: (list(d), d.maxlen), lambda values, maxlen: deque(values, maxlen=maxlen))
+_NAMED_TUPLE = NodeDef(tuple, lambda items: (list(items), type(items)), lambda values, made: made(*values))
+
+
+def _node(tree: Any) -> NodeDef | None:
+    """How ``tree`` is taken apart; None for a leaf."""
+    found = SUPPORTED_NODES.get(type(tree))
+    if found is None and isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return _NAMED_TUPLE
+    return found
+
+
+@dataclass(frozen=True)
+class TreeSpec:
+    """A tree without its leaves: the class of its root, its context, and the specs of its children."""
+
+    type: Any
+    context: Context
+    children_specs: list[TreeSpec]
+
+    @property
+    def num_leaves(self) -> int:
+        """How many leaves there are."""
+        return sum(child.num_leaves for child in self.children_specs)
+
+    @property
+    def num_children(self) -> int:
+        """How many children the root has."""
+        return len(self.children_specs)
+
+    def is_leaf(self) -> bool:
+        """Whether the tree is one leaf."""
+        return False
+
+    def unflatten(self, leaves: Iterable) -> PyTree:
+        """The tree with these leaves.
+
+        Raises:
+            ValueError: there are more leaves or fewer.
+        """
+        leaves = list(leaves)
+        if len(leaves) != self.num_leaves:
+            raise ValueError(f"treespec.unflatten(leaves): `leaves` has length {len(leaves)} but the spec refers to a pytree "
+                             f"that holds {self.num_leaves} items ({self}).")
+        return self._around(iter(leaves))
+
+    def _around(self, leaves: Iterator) -> PyTree:
+        node = _NAMED_TUPLE if self.type is tuple and self.context is not None else SUPPORTED_NODES[self.type]
+        return node.unflatten_fn([child._around(leaves) for child in self.children_specs], self.context)
+
+    def _split(self, tree: PyTree) -> list:
+        """The parts of a tree of at least this shape that stand where the leaves are."""
+        node = _node(tree)
+        if node is None or node.type is not self.type:
+            raise ValueError(f"Node type mismatch; expected {self.type}, but got {type(tree)}.")
+        children, context = node.flatten_fn(tree)
+        if len(children) != len(self.children_specs) or context != self.context:
+            raise ValueError(f"Node arity mismatch; expected {self}, but got {tree_structure(tree)}.")
+        return [part for spec, child in zip(self.children_specs, children, strict=True) for part in spec._split(child)]
+
+    flatten_up_to = _split
+
+
+class LeafSpec(TreeSpec):
+    """The spec of one leaf."""
+
+    def __init__(self) -> None:
+        super().__init__(None, None, [])
+
+    @property
+    def num_leaves(self) -> int:
+        """1."""
+        return 1
+
+    def is_leaf(self) -> bool:
+        """True."""
+        return True
+
+    def _around(self, leaves: Iterator) -> PyTree:
+        return next(leaves)
+
+    def _split(self, tree: PyTree) -> list:
+        return [tree]
+
+    flatten_up_to = _split
+
+    def __repr__(self) -> str:
+        return "*"
+
+
+_LEAF = LeafSpec()
+
+
+def _flatten(tree: PyTree, leaves: list, is_leaf: Callable | None) -> TreeSpec:
+    node = None if is_leaf is not None and is_leaf(tree) else _node(tree)
+    if node is None:
+        leaves.append(tree)
+        return _LEAF
+    children, context = node.flatten_fn(tree)
+    return TreeSpec(node.type, context, [_flatten(child, leaves, is_leaf) for child in children])
+
+
+def tree_flatten(tree: PyTree, is_leaf: Callable[[PyTree], bool] | None = None) -> tuple[list, TreeSpec]:
+    """A tree's leaves in order, and the tree without them; ``is_leaf`` makes containers leaves."""
+    leaves: list = []
+    return leaves, _flatten(tree, leaves, is_leaf)
+
+
+def tree_unflatten(leaves: Iterable, treespec: TreeSpec) -> PyTree:
+    """The tree of :func:`tree_flatten` with other leaves.
+
+    Raises:
+        TypeError: ``treespec`` is none.
+        ValueError: the number of leaves is another one.
+    """
+    if not isinstance(treespec, TreeSpec):
+        raise TypeError(f"tree_unflatten(leaves, treespec): Expected `treespec` to be instance of TreeSpec but got item of "
+                        f"type {type(treespec)}.")
+    return treespec.unflatten(leaves)
+
+
+def tree_leaves(tree: PyTree, is_leaf: Callable[[PyTree], bool] | None = None) -> list:
+    """A tree's leaves in order."""
+    return tree_flatten(tree, is_leaf)[0]
+
+
+def tree_iter(tree: PyTree, is_leaf: Callable[[PyTree], bool] | None = None) -> Iterator:
+    """An iterator over a tree's leaves."""
+    return iter(tree_leaves(tree, is_leaf))
+
+
+def tree_structure(tree: PyTree, is_leaf: Callable[[PyTree], bool] | None = None) -> TreeSpec:
+    """A tree without its leaves."""
+    return tree_flatten(tree, is_leaf)[1]
+
+
+def tree_map(func: Callable, tree: PyTree, *rests: PyTree, is_leaf: Callable[[PyTree], bool] | None = None) -> PyTree:
+    """The tree with ``func`` of each leaf, and of what stands at its place in the other trees."""
+    leaves, spec = tree_flatten(tree, is_leaf)
+    columns = [leaves, *(spec._split(rest) for rest in rests)]
+    return spec._around(iter([func(*row) for row in zip(*columns, strict=True)]))
+
+
+def tree_map_(func: Callable, tree: PyTree, *rests: PyTree, is_leaf: Callable[[PyTree], bool] | None = None) -> PyTree:
+    """Calls ``func`` as :func:`tree_map` does, and gives back the tree itself."""
+    tree_map(func, tree, *rests, is_leaf=is_leaf)
+    return tree
+
+
+def _chosen(wanted: Any) -> Callable[[Any], bool]:
+    """Whether a leaf is of a class, of one of several, or one that a predicate holds for."""
+    if isinstance(wanted, (type, tuple)):
+        return lambda leaf: isinstance(leaf, wanted)
+    return wanted
+
+
+def tree_map_only(type_or_types_or_pred: Any, func: Callable, tree: PyTree,
+                  is_leaf: Callable[[PyTree], bool] | None = None) -> PyTree:
+    """:func:`tree_map` for the leaves of some classes, or those that a predicate holds for; others stay."""
+    chosen = _chosen(type_or_types_or_pred)
+    return tree_map(lambda leaf: func(leaf) if chosen(leaf) else leaf, tree, is_leaf=is_leaf)
+
+
+def tree_map_only_(type_or_types_or_pred: Any, func: Callable, tree: PyTree,
+                   is_leaf: Callable[[PyTree], bool] | None = None) -> PyTree:
+    """Calls ``func`` as :func:`tree_map_only` does, and gives back the tree itself."""
+    tree_map_only(type_or_types_or_pred, func, tree, is_leaf)
+    return tree
+
+
+def tree_all(pred: Callable, tree: PyTree, is_leaf: Callable[[PyTree], bool] | None = None) -> bool:
+    """Whether ``pred`` holds for all leaves."""
+    return all(map(pred, tree_iter(tree, is_leaf)))
+
+
+def tree_any(pred: Callable, tree: PyTree, is_leaf: Callable[[PyTree], bool] | None = None) -> bool:
+    """Whether ``pred`` holds for a leaf."""
+    return any(map(pred, tree_iter(tree, is_leaf)))
+
+
+def tree_all_only(type_or_types: Any, pred: Callable, tree: PyTree,
+                  is_leaf: Callable[[PyTree], bool] | None = None) -> bool:
+    """Whether ``pred`` holds for all leaves of some classes."""
+    chosen = _chosen(type_or_types)
+    return all(pred(leaf) for leaf in tree_iter(tree, is_leaf) if chosen(leaf))
+
+
+def tree_any_only(type_or_types: Any, pred: Callable, tree: PyTree,
+                  is_leaf: Callable[[PyTree], bool] | None = None) -> bool:
+    """Whether ``pred`` holds for a leaf of some classes."""
+    chosen = _chosen(type_or_types)
+    return any(pred(leaf) for leaf in tree_iter(tree, is_leaf) if chosen(leaf))
