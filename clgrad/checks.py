@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 
 from clgrad.autograd.graph import TensorBase
 
-__all__ = ["_assert", "_check", "_check_index", "_check_is_size", "_check_not_implemented", "_check_tensor_all",
-           "_check_type", "_check_value", "_check_with"]
+__all__ = ["_check", "_check_index", "_check_is_size", "_check_not_implemented", "_check_tensor_all", "_check_type",
+           "_check_value", "_check_with"]
 
 
 def _fail(error: type[Exception], message: Callable[[], str] | None) -> NoReturn:
@@ -64,9 +64,3 @@ def _check_tensor_all(cond: Any, message: Callable[[], str] | None = None) -> No
         raise TypeError(f"cond must be a tensor, but got {type(cond)}")
     if not cond.all().item():  # type: ignore[attr-defined]
         _fail(RuntimeError, message)
-
-
-def _assert(condition: Any, message: str) -> None:
-    """AssertionError with ``message`` unless the condition, a bool or a tensor, holds."""
-    if not condition:
-        raise AssertionError(message)

@@ -33,8 +33,11 @@ def kind_of(dtype: Any, default: Dtype | None = None) -> Dtype:
     return (default or dtypes.get_default_dtype()) if dtype is None else dtypes.as_dtype(dtype)
 
 
-def _to_numpy(data: Any) -> tuple[np.ndarray, Dtype]:
-    """Nested lists, numbers, arrays or tensors as an array and the dtype that PyTorch would give them."""
+def _to_numpy(data: Any, wanted: Any = None) -> tuple[np.ndarray, Dtype]:
+    """Nested lists, numbers, arrays or tensors as an array and the dtype that PyTorch would give them.
+
+    ``wanted``: the dtype that the program names; NumPy must know of uint64 to read such numbers without rounding.
+    """
     if isinstance(data, TensorBase):
         return copying.to_array(data), data.layout.dtype
     if isinstance(data, (np.ndarray, np.generic)):
@@ -51,7 +54,7 @@ def _to_numpy(data: Any) -> tuple[np.ndarray, Dtype]:
             raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
         data = _plain(list(data), kinds)
     try:
-        array = np.array(data)
+        array = np.array(data, np.uint64 if wanted is dtypes.uint64 else None)
     except ValueError:
         raise _ragged(data) from None
     if array.dtype == object and all(isinstance(v, int) for v in array.flat):
@@ -135,7 +138,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
             [3, 4]])
     """
     place = place_of(device)
-    array, found = _to_numpy(data)
+    array, found = _to_numpy(data, dtype)
     kind = kind_of(dtype, found)
     if found is dtypes.uint64 and dtype is None and not hasattr(data, "__array__"):
         raise ValueError("Overflow when unpacking long long")

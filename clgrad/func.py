@@ -13,7 +13,7 @@ from clgrad.nn import Module
 from clgrad.nn.utils.stateless import replaced_call
 from clgrad.ops.random import default_generator
 from clgrad.ops.registry import FUNCTIONS
-from clgrad.utils._pytree import tree_leaves, tree_map, tree_structure, tree_unflatten
+from clgrad.trees import tree_leaves, tree_map, tree_structure, tree_unflatten
 
 __all__ = ["functional_call", "functionalize", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize",
            "stack_module_state", "vjp", "vmap"]

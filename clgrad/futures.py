@@ -69,7 +69,7 @@ class Future(Generic[T]):
 
     def then(self, callback: Callable[[Future], Any]) -> Future:
         """The future of ``callback(self)``, which runs when this one is done."""
-        following = Future()
+        following: Future = Future()
 
         def go_on(_: Any) -> None:
             try:
@@ -86,7 +86,7 @@ class Future(Generic[T]):
 
 def collect_all(futures: list[Future]) -> Future:
     """A future whose value is the list of futures, when all of them are done."""
-    together = Future()
+    together: Future = Future()
     left = [len(futures)]
 
     def count(_: Future) -> None:

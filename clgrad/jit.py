@@ -59,7 +59,7 @@ Attribute, ScriptFunction, Error, TracerWarning = annotate, ScriptModule, Runtim
 
 def fork(func: Callable, *args: Any, **kwargs: Any) -> Future:
     """The future of a call, which has been made when it is returned."""
-    future = Future()
+    future: Future = Future()
     future.set_result(func(*args, **kwargs))
     return future
 

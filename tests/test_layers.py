@@ -16,7 +16,7 @@ FILES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob("
 
 # From the ground up. A module may import its own floor and those below; the longest matching name counts.
 FLOORS = [
-    ["errors", "dtypes", "shapes", "formats", "layout", "dlpack", "version", "optional"],
+    ["errors", "dtypes", "shapes", "formats", "layout", "dlpack", "version", "optional", "trees"],
     ["runtime"],
     ["kernels"],
     ["autograd"],
@@ -27,13 +27,14 @@ FLOORS = [
      "autograd.functional", "autograd.profiler", "func", "random", "settings", "backends", "accelerator", "mps", "xpu", "cpu",
      "signal",
      "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "objects",
-     "safetensors", "profiler", "_C", "fx", "linalg", "special", "amp", "distributions", "onnx"],
+     "safetensors", "profiler", "_C", "fx", "linalg", "special", "amp", "distributions", "onnx", "distributed",
+     "absent_device", "mtia", "checks", "futures", "quasirandom", "return_types"],
     ["", "__main__", "compat", "doctor", "tune"],
 ]
 # Libraries stand side by side: of each other they see the public names only.
 PUBLIC = {"nn": {"nn", "nn.functional", "nn.init", "nn.parameter", "nn.modules", "nn.utils"}, "optim": {"optim"},
           "utils": {"utils", "utils.data"}, "serialization": {"serialization"}, "cuda": {"cuda"},
-          "vision": {"vision"}, "amp": {"amp"}}
+          "vision": {"vision"}, "amp": {"amp"}, "distributed": {"distributed"}}
 # (file, module): imports inside functions, each with its reason in the file.
 LATE_IMPORTS: set[tuple[str, str]] = set()
 LONGEST = 500

@@ -25,11 +25,12 @@ class Facade(ModuleType):
         self.__file__ = target.__file__
         self.__spec__ = ModuleSpec(name, None, is_package=True)  # importlib.util.find_spec asks for it
         self._target = target
+        self.__dict__[name] = self  # PyTorch's own module holds itself by name
 
     def __getattr__(self, name: str) -> Any:
         target = self.__dict__.get("_target")
         full = f"{self.__name__}.{name}"
-        if name.startswith("__") or target is None:
+        if full not in RENAMED and (name.startswith("__") or target is None):
             raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")
         if full not in RENAMED and hasattr(target, name):
             return getattr(target, name)

@@ -15,6 +15,7 @@ RENAMED = {
     "torch.autograd.profiler_util": "clgrad.profiler",
     "torch.nn.modules.utils": f"{_STANDINS}.ntuple",
     "torch.autograd.variable": "clgrad.autograd",
+    "torch.utils._pytree": "clgrad.trees",
     "torch.utils.model_zoo": "clgrad.hub",
     "torch.__config__": f"{_STANDINS}.config",
     "torchvision.transforms.v2.functional": "clgrad.vision.transforms.functional",
@@ -48,8 +49,7 @@ RENAMED = {
 
 # Modules below ones that are no packages in clgrad: they are put in place when the mapping is installed.
 BELOW_MODULES = {"torch.cuda.amp.grad_scaler": "clgrad.amp.grad_scaler",
-                 "torch.cuda.amp.autocast_mode": "clgrad.cuda.amp", "torch.nn.parallel.data_parallel": "clgrad.nn.parallel",
-                 "torch.nn.parallel.distributed": "clgrad.nn.parallel"}
+                 "torch.cuda.amp.autocast_mode": "clgrad.cuda.amp", "torch.nn.parallel.data_parallel": "clgrad.nn.parallel"}
 
 # What clgrad has nothing for, with the reason.
 MISSING = {

@@ -15,8 +15,8 @@ CPU_CHUNK_MOST = 131072
 PAGE = 4096
 GPU_GROUP = 256
 
-_LETTER = {"float": "f", "double": "d", "int": "i", "long": "l"}
-_MASK = {"float": "int", "double": "long", "int": "int", "long": "long"}
+_LETTER = {"float": "f", "double": "d", "int": "i", "long": "l", "ulong": "l"}
+_MASK = {"float": "int", "double": "long", "int": "int", "long": "long", "ulong": "long"}
 
 
 @dataclass(frozen=True)

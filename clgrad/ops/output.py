@@ -10,7 +10,6 @@ from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import needs_graph
 from clgrad.ops.registry import METHODS, publish
 
-
 NAMED_RESULTS: dict[str, Any] = {}  # the classes that named_result made
 
 

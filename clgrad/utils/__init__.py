@@ -1,6 +1,7 @@
 """Helpers around training."""
 
-from clgrad.utils import _pytree, benchmark, checkpoint, data, dlpack, hooks, tensorboard
+from clgrad import trees as _pytree
+from clgrad.utils import benchmark, checkpoint, data, dlpack, hooks, tensorboard
 from clgrad.utils.exchange import swap_tensors
 from clgrad.utils.summary import summary
 

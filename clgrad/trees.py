@@ -3,7 +3,7 @@
 Tuples, lists, dictionaries, named tuples and deques are nodes, and the classes that :func:`register_pytree_node` adds;
 everything else, None too, is a leaf.
 
->>> from clgrad.utils._pytree import tree_flatten, tree_map, tree_unflatten
+>>> from clgrad.trees import tree_flatten, tree_map, tree_unflatten
 >>> leaves, spec = tree_flatten({"a": 1, "b": (2, [3])})
 >>> leaves, tree_unflatten([10, 20, 30], spec)
 ([1, 2, 3], {'a': 10, 'b': (20, [30])})

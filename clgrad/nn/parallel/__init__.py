@@ -1,0 +1,7 @@
+"""Wrappers of programs for several devices or processes, on one device and in one process."""
+
+from clgrad.nn.parallel.distributed import DistributedDataParallel
+from clgrad.nn.parallel.scatter_gather import gather, scatter, scatter_kwargs
+from clgrad.nn.parallel.wrapper import DataParallel, data_parallel
+
+__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel", "gather", "scatter", "scatter_kwargs"]

@@ -1,0 +1,77 @@
+"""Groups of one process: every operation has its result at hand; more members are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+import clgrad
+import clgrad.distributed as dist
+from clgrad.nn.parallel import DistributedDataParallel, gather, scatter, scatter_kwargs
+
+
+@pytest.fixture
+def world():
+    dist.init_process_group("gloo", rank=0, world_size=1)
+    yield
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def test_a_group_of_one(world):
+    assert (dist.get_rank(), dist.get_world_size(), dist.get_backend()) == (0, 1, "gloo")
+    assert dist.group.WORLD.size() == 1 and dist.get_process_group_ranks(dist.group.WORLD) == [0]
+    x, y = clgrad.tensor([1.0, 2.0]), clgrad.zeros(2)
+    assert dist.all_reduce(x, op=dist.ReduceOp.MAX) is None and x.tolist() == [1, 2]
+    assert dist.all_reduce(x, async_op=True).wait()
+    dist.all_gather([y], x)
+    assert y.tolist() == [1, 2]
+    for copy in (dist.all_gather_into_tensor, dist.reduce_scatter_tensor, dist.all_to_all_single):
+        target = clgrad.zeros(2)
+        copy(target, x)
+        assert target.tolist() == [1, 2]
+    objects = [None]
+    dist.all_gather_object(objects, {"a": 1})
+    assert objects == [{"a": 1}]
+    dist.barrier()
+
+
+def test_what_a_group_of_one_refuses(world):
+    with pytest.raises(ValueError, match="twice"):
+        dist.init_process_group("gloo", rank=0, world_size=1)
+    with pytest.raises(ValueError, match="one tensor"):
+        dist.all_gather([clgrad.zeros(1), clgrad.zeros(1)], clgrad.zeros(1))
+    with pytest.raises(ValueError, match="destination rank"):
+        dist.send(clgrad.zeros(1), dst=0)
+    with pytest.raises(ValueError, match="world_size"):
+        dist.new_group([0, 1])
+
+
+def test_without_a_group(monkeypatch):
+    assert not dist.is_available() and not dist.is_initialized()
+    for call in (dist.get_rank, dist.barrier, dist.destroy_process_group):
+        with pytest.raises(ValueError, match="not been initialized"):
+            call()
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(RuntimeError, match="one process"):
+        dist.init_process_group("nccl")
+    with pytest.raises(ValueError, match="not been initialized"):
+        DistributedDataParallel(clgrad.nn.Linear(1, 1))
+
+
+def test_the_wrapper_trains_the_module(world):
+    net = DistributedDataParallel(clgrad.nn.Linear(2, 1))
+    with net.no_sync():
+        net(clgrad.ones(3, 2)).sum().backward()
+    assert net.module.weight.grad.tolist() == [[3, 3]]
+    assert list(net.state_dict()) == ["module.weight", "module.bias"]
+    with pytest.raises(RuntimeError, match="requires a gradient"):
+        DistributedDataParallel(clgrad.nn.ReLU())
+
+
+def test_batches_are_split_and_put_together():
+    batch = {"x": clgrad.arange(6).view(3, 2), "name": "n"}
+    parts = scatter(batch, ["cpu", "cpu"])
+    assert [part["x"].tolist() for part in parts] == [[[0, 1], [2, 3]], [[4, 5]]] and parts[1]["name"] == "n"
+    assert gather(parts, "cpu")["x"].tolist() == batch["x"].tolist()
+    args, kwargs = scatter_kwargs((clgrad.arange(2),), {"y": clgrad.arange(2)}, ["cpu", "cpu"])
+    assert args[1][0].tolist() == [1] and kwargs[0]["y"].tolist() == [0]

@@ -1,0 +1,121 @@
+"""Small helpers that programs and libraries take from PyTorch: trees, futures, checks, Sobol's points, unsigned integers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict, deque, namedtuple
+
+import numpy as np
+import pytest
+
+import clgrad
+from clgrad.futures import Future, collect_all, wait_all
+from clgrad.utils import _pytree as trees
+
+Pair = namedtuple("Pair", "a b")
+
+
+@pytest.mark.parametrize("tree", [
+    1, (), [1, (2, 3)], {"b": 1, "a": [2]}, OrderedDict(x=1), Pair(1, [2]), deque([1, 2], maxlen=3),
+    defaultdict(list, k=(1,)), [None, {"a": None}]], ids=repr)
+def test_trees_as_pytorch_has_them(tree):
+    reference = pytest.importorskip("torch").utils._pytree
+    leaves, spec = trees.tree_flatten(tree)
+    assert leaves == reference.tree_flatten(tree)[0] and spec.num_leaves == len(leaves)
+    assert trees.tree_unflatten(leaves, spec) == tree
+    assert trees.tree_map(lambda x: (x, x), tree) == reference.tree_map(lambda x: (x, x), tree)
+    assert trees.tree_map(lambda x, y: x == y, tree, tree) == trees.tree_map(lambda _: True, tree)
+
+
+def test_trees_of_classes_and_errors():
+    class Box:
+        def __init__(self, held):
+            self.held = held
+    trees.register_pytree_node(Box, lambda box: ([box.held], None), lambda parts, _: Box(*parts))
+    assert trees.tree_leaves([Box([1, 2]), 3]) == [1, 2, 3]
+    assert trees.tree_map_only(int, lambda x: -x, [1, "a", Box(2)])[:2] == [-1, "a"]
+    assert trees.tree_any_only(str, str.isupper, ["A", 1]) and not trees.tree_all(lambda x: x > 1, [1, 2])
+    with pytest.raises(ValueError, match="already registered"):
+        trees.register_pytree_node(Box, None, None)
+    with pytest.raises(ValueError, match="3 items"):
+        trees.tree_unflatten([1], trees.tree_structure([1, 2, 3]))
+    with pytest.raises(ValueError, match="mismatch"):
+        trees.tree_map(max, [1, 2], (1, 2))
+
+
+def test_futures():
+    future = Future()
+    following = future.then(lambda f: f.wait() + 1)
+    assert not future.done()
+    with pytest.raises(RuntimeError, match="not completed"):
+        future.value()
+    future.set_result(1)
+    assert following.wait() == 2 and wait_all([future, following]) == [1, 2] and collect_all([]).wait() == []
+    with pytest.raises(RuntimeError, match="once"):
+        future.set_result(2)
+    failed = future.then(lambda f: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        failed.wait()
+
+
+def test_checks():
+    clgrad._check(True)
+    clgrad._assert(clgrad.tensor(1.0), "there")
+    for check, error in ((clgrad._check, RuntimeError), (clgrad._check_value, ValueError),
+                         (clgrad._check_index, IndexError), (clgrad._check_type, TypeError)):
+        with pytest.raises(error, match="what is wrong"):
+            check(False, lambda: "what is wrong")
+    with pytest.raises(AssertionError, match="gone"):
+        clgrad._assert(False, "gone")
+    with pytest.raises(RuntimeError):
+        clgrad._check_tensor_all(clgrad.tensor([True, False]))
+
+
+def test_sobol_points():
+    qmc = pytest.importorskip("scipy.stats.qmc")
+    engine = clgrad.quasirandom.SobolEngine(4)
+    expected = qmc.Sobol(4, scramble=False).random_base2(4)
+    np.testing.assert_array_equal(engine.draw(16).numpy(), expected.astype(np.float32))
+    assert engine.reset().fast_forward(5).draw(2).tolist() == expected[5:7].tolist()
+    with pytest.raises(ValueError, match="power of 2"):
+        engine.draw_base2(2)
+    torch = pytest.importorskip("torch")
+    np.testing.assert_array_equal(clgrad.quasirandom.SobolEngine(9).draw(50).numpy(),
+                                  torch.quasirandom.SobolEngine(9).draw(50).numpy())
+
+
+@pytest.mark.parametrize("name", ["uint16", "uint32", "uint64"])
+def test_unsigned_integers(name):
+    kind, own = getattr(clgrad, name), np.dtype(name)
+    highest = np.iinfo(own).max
+    values = np.array([0, 1, highest], own)
+    x = clgrad.from_numpy(values.copy())
+    assert x.dtype is kind and (clgrad.iinfo(kind).max, kind.is_signed) == (highest, False)
+    assert x.tolist() == values.tolist() == clgrad.tensor(values.tolist(), dtype=kind).tolist()
+    np.testing.assert_array_equal((x + x).numpy(), values + values)
+    np.testing.assert_array_equal((x // 2).numpy(), values // 2)
+    np.testing.assert_array_equal((x > 1).numpy(), values > 1)
+    np.testing.assert_array_equal(x.double().numpy(), values.astype(np.float64))
+    np.testing.assert_array_equal(clgrad.cat([x, x.flip(0)]).sort()[0].numpy(), np.sort(np.concatenate([values, values])))
+    assert clgrad.promote_types(kind, clgrad.float16) is clgrad.float16
+    with pytest.raises(RuntimeError, match="Promotion for uint16, uint32, uint64"):
+        x + clgrad.tensor([1])
+
+
+@pytest.mark.parametrize("name", ["complex64", "cdouble", "float8_e4m3fn"])
+def test_dtypes_that_no_tensor_has(name):
+    kind = getattr(clgrad, name)
+    assert clgrad.zeros(1).dtype != kind and kind.is_complex == name.startswith("c")
+    with pytest.raises(NotImplementedError, match="clgrad has no tensors of"):
+        clgrad.zeros(2, dtype=kind)
+    with pytest.raises(NotImplementedError, match="clgrad has no tensors of"):
+        clgrad.ones(2).to(kind)
+
+
+def test_handles_of_hooks():
+    hooks, more = {}, {}
+    handle = clgrad.utils.hooks.RemovableHandle(hooks, extra_dict=more)
+    hooks[handle.id] = more[handle.id] = print
+    handle.remove()
+    handle.remove()
+    assert not hooks and not more
+    assert clgrad.get_device_module("cpu") is clgrad.cpu and clgrad.return_types.max is type(clgrad.ones(1, 2).max(1))
