@@ -1,0 +1,45 @@
+"""``torchvision.ops``: boxes, their losses, pooling of regions, building blocks of networks.
+
+>>> import clgrad
+>>> from clgrad.vision.ops import box_iou
+>>> box_iou(clgrad.tensor([[0., 0., 2., 2.]]), clgrad.tensor([[1., 0., 3., 2.]]))
+tensor([[0.3333]])
+"""
+
+from clgrad.vision.ops.boxes import (
+    batched_nms,
+    box_area,
+    box_convert,
+    box_iou,
+    clip_boxes_to_image,
+    complete_box_iou,
+    distance_box_iou,
+    generalized_box_iou,
+    masks_to_boxes,
+    nms,
+    remove_small_boxes,
+)
+from clgrad.vision.ops.drop import DropBlock2d, DropBlock3d, StochasticDepth, drop_block2d, drop_block3d, stochastic_depth
+from clgrad.vision.ops.losses import (
+    complete_box_iou_loss,
+    distance_box_iou_loss,
+    generalized_box_iou_loss,
+    sigmoid_focal_loss,
+)
+from clgrad.vision.ops.misc import (
+    MLP,
+    Conv2dNormActivation,
+    Conv3dNormActivation,
+    FrozenBatchNorm2d,
+    Permute,
+    SqueezeExcitation,
+)
+from clgrad.vision.ops.regions import RoIAlign, RoIPool, roi_align, roi_pool
+
+__all__ = [
+    "MLP", "Conv2dNormActivation", "Conv3dNormActivation", "DropBlock2d", "DropBlock3d", "FrozenBatchNorm2d", "Permute",
+    "RoIAlign", "RoIPool", "SqueezeExcitation", "StochasticDepth", "batched_nms", "box_area", "box_convert", "box_iou",
+    "clip_boxes_to_image", "complete_box_iou", "complete_box_iou_loss", "distance_box_iou", "distance_box_iou_loss",
+    "drop_block2d", "drop_block3d", "generalized_box_iou", "generalized_box_iou_loss", "masks_to_boxes", "nms",
+    "remove_small_boxes", "roi_align", "roi_pool", "sigmoid_focal_loss", "stochastic_depth",
+]

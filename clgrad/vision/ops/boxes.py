@@ -1,0 +1,165 @@
+"""Boxes: rows (x1, y1, x2, y2) with x1 < x2 and y1 < y2, in pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from clgrad import dtypes
+from clgrad.creation import arange, empty, from_numpy, zeros
+from clgrad.ops.registry import FUNCTIONS
+
+_stack, _where = FUNCTIONS["stack"], FUNCTIONS["where"]
+
+
+def _wide(t: Any) -> Any:
+    """A dtype in which areas do not overflow: float32 or float64, or int32 or int64."""
+    if t.is_floating_point():
+        return t if t.dtype in (dtypes.float32, dtypes.float64) else t.float()
+    return t if t.dtype in (dtypes.int32, dtypes.int64) else t.int()
+
+
+def box_area(boxes: Any) -> Any:
+    """The areas (n,) of boxes (n, 4)."""
+    boxes = _wide(boxes)
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+
+
+def _box_inter_union(boxes1: Any, boxes2: Any) -> tuple[Any, Any]:
+    """The areas (n, m) that pairs of boxes share, and those that they cover together."""
+    area1, area2 = box_area(boxes1), box_area(boxes2)
+    low = FUNCTIONS["max"](boxes1[..., :, None, :2], boxes2[..., None, :, :2])
+    high = FUNCTIONS["min"](boxes1[..., :, None, 2:], boxes2[..., None, :, 2:])
+    sides = _wide(high - low).clamp(min=0)
+    shared = sides[..., 0] * sides[..., 1]
+    return shared, area1[..., :, None] + area2[..., None, :] - shared
+
+
+def box_iou(boxes1: Any, boxes2: Any) -> Any:
+    """What pairs of boxes share over what they cover: (n, 4) and (m, 4) give (n, m)."""
+    shared, union = _box_inter_union(boxes1, boxes2)
+    return shared / union
+
+
+def _hull(boxes1: Any, boxes2: Any) -> Any:
+    """Width and height (n, m, 2) of the smallest boxes around pairs."""
+    low = FUNCTIONS["min"](boxes1[:, None, :2], boxes2[:, :2])
+    high = FUNCTIONS["max"](boxes1[:, None, 2:], boxes2[:, 2:])
+    return _wide(high - low).clamp(min=0)
+
+
+def generalized_box_iou(boxes1: Any, boxes2: Any) -> Any:
+    """:func:`box_iou` less the empty part of the smallest box around a pair (Rezatofighi et al. 2019)."""
+    shared, union = _box_inter_union(boxes1, boxes2)
+    sides = _hull(boxes1, boxes2)
+    area = sides[..., 0] * sides[..., 1]
+    return shared / union - (area - union) / area
+
+
+def distance_box_iou(boxes1: Any, boxes2: Any, eps: float = 1e-7) -> Any:
+    """:func:`box_iou` less the centres' squared distance over the squared diagonal around them (Zheng et al. 2020)."""
+    boxes1, boxes2 = _wide(boxes1), _wide(boxes2)
+    sides = _hull(boxes1, boxes2)
+    diagonal = sides[..., 0] ** 2 + sides[..., 1] ** 2 + eps
+    between = (boxes1[:, None, :2] + boxes1[:, None, 2:] - boxes2[None, :, :2] - boxes2[None, :, 2:]) / 2
+    return box_iou(boxes1, boxes2) - (between**2).sum(-1) / diagonal
+
+
+def complete_box_iou(boxes1: Any, boxes2: Any, eps: float = 1e-7) -> Any:
+    """:func:`distance_box_iou` less a term for unequal proportions (Zheng et al. 2020)."""
+    boxes1, boxes2 = _wide(boxes1), _wide(boxes2)
+    iou, distance = box_iou(boxes1, boxes2), distance_box_iou(boxes1, boxes2, eps)
+    shape1, shape2 = boxes1[:, None, 2:] - boxes1[:, None, :2], boxes2[None, :, 2:] - boxes2[None, :, :2]
+    angle = (shape1[..., 0] / shape1[..., 1]).atan() - (shape2[..., 0] / shape2[..., 1]).atan()
+    unlike = 4 / math.pi**2 * angle**2
+    weight = (unlike / (1 - iou + unlike + eps)).detach()
+    return distance - weight * unlike
+
+
+def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
+    """Boxes (n, 4) in another form: ``xyxy``, ``xywh`` (corner and sides) or ``cxcywh`` (centre and sides).
+
+    Raises:
+        ValueError: another form.
+    """
+    forms = ("xyxy", "xywh", "cxcywh")
+    if in_fmt not in forms or out_fmt not in forms:
+        raise ValueError(f"Unsupported Bounding Box Conversions for given in_fmt and out_fmt: {in_fmt!r} to {out_fmt!r}; "
+                         f"there are {', '.join(forms)}")
+    if in_fmt == out_fmt:
+        return boxes.clone()
+    a, b, c, d = boxes.unbind(-1)
+    if in_fmt == "xywh":
+        a, b, c, d = a, b, a + c, b + d
+    elif in_fmt == "cxcywh":
+        a, b, c, d = a - 0.5 * c, b - 0.5 * d, a + 0.5 * c, b + 0.5 * d
+    if out_fmt == "xywh":
+        a, b, c, d = a, b, c - a, d - b
+    elif out_fmt == "cxcywh":
+        a, b, c, d = (a + c) / 2, (b + d) / 2, c - a, d - b
+    return _stack((a, b, c, d), -1).to(boxes.dtype)
+
+
+def clip_boxes_to_image(boxes: Any, size: tuple[int, int]) -> Any:
+    """Boxes cut at the edges of a picture of ``size`` (height, width)."""
+    height, width = size
+    xs, ys = boxes[..., 0::2].clamp(0, width), boxes[..., 1::2].clamp(0, height)
+    return _stack((xs, ys), boxes.ndim).reshape(boxes.shape)
+
+
+def remove_small_boxes(boxes: Any, min_size: float) -> Any:
+    """The numbers of the boxes whose sides are at least ``min_size``."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return FUNCTIONS["nonzero"]((sides >= min_size).all(1)).squeeze(1)
+
+
+def masks_to_boxes(masks: Any) -> Any:
+    """The boxes (n, 4) around what is not zero in each of n masks (n, height, width); 0 for an empty one."""
+    if not masks.numel():
+        return zeros((0, 4), device=masks.device)
+    found = []
+    for dim, size in ((1, masks.shape[2]), (2, masks.shape[1])):
+        filled = (masks != 0).any(dim)
+        places = arange(size, device=masks.device)
+        found.append((_where(filled, places, size).amin(1), _where(filled, places, -1).amax(1)))
+    boxes = _stack((found[0][0], found[1][0], found[0][1], found[1][1]), 1).float()
+    return boxes * (masks != 0).flatten(1).any(1, keepdim=True)
+
+
+def nms(boxes: Any, scores: Any, iou_threshold: float) -> Any:
+    """The numbers of the boxes that stay, the best first: each box drops those worse ones that overlap it by more.
+
+    The overlaps of all pairs are computed on the device; the choice, which goes from box to box, is made on the host.
+
+    Args:
+        boxes: (n, 4).
+        scores: (n,).
+        iou_threshold: a box is dropped where its :func:`box_iou` with a better one is larger.
+
+    Raises:
+        RuntimeError: the shapes do not fit.
+    """
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise RuntimeError(f"nms: boxes should be a 2d tensor of 4 columns, got shape {list(boxes.shape)}")
+    if scores.ndim != 1 or len(scores) != len(boxes):
+        raise RuntimeError(f"nms: boxes and scores should have same number of elements in dimension 0, got {len(boxes)} "
+                           f"and shape {list(scores.shape)}")
+    order = scores.detach().sort(descending=True, stable=True)[1]
+    chosen = boxes.detach()[order]
+    overlapping = (box_iou(chosen, chosen) > iou_threshold).cpu().numpy()
+    dropped = np.zeros(len(chosen), bool)
+    for place in range(len(chosen)):
+        if not dropped[place]:
+            dropped[place + 1:] |= overlapping[place, place + 1:]
+    return order[from_numpy(~dropped).to(order.device)]
+
+
+def batched_nms(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any:
+    """:func:`nms` among the boxes of each class; ``idxs`` (n,) holds the classes."""
+    if not boxes.numel():
+        return empty((0,), dtype=dtypes.int64, device=boxes.device)
+    # Boxes of different classes are moved apart.
+    apart = idxs.to(boxes) * (boxes.amax() + 1)
+    return nms(boxes + apart[:, None], scores, iou_threshold)
