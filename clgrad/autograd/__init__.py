@@ -58,6 +58,6 @@ def is_multithreading_enabled() -> bool:
 
 
 def __getattr__(name: str) -> _Any:
-    if name == "profiler":  # stands on tensors, and is imported when a program names it
-        return _import_module("clgrad.autograd.profiler")
+    if name in ("forward_ad", "profiler"):  # they stand on tensors, and are imported when a program names them
+        return _import_module(f"clgrad.autograd.{name}")
     raise AttributeError(f"module 'clgrad.autograd' has no attribute '{name}'")

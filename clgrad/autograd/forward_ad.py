@@ -1,0 +1,157 @@
+"""``torch.autograd.forward_ad``: tangents that travel with values, forwards.
+
+There is one rule a operator, for backward passes; a tangent is computed from it when it is asked for, as PyTorch's users did
+before there were forward rules: the gradient of ``sum(J^T v * t)`` with respect to ``v`` is ``J t`` (J. Townsend, "A new
+trick for calculating Jacobian vector products", 2017). So dual tensors are recorded like tensors that require gradients,
+and :func:`unpack_dual` costs two backward passes.
+
+>>> import clgrad
+>>> with dual_level():
+...     x = make_dual(clgrad.tensor([1., 2.]), clgrad.tensor([1., 10.]))
+...     print(unpack_dual(x * x).tangent)
+tensor([ 2., 40.])
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+from clgrad.autograd.engine import grad
+from clgrad.autograd.grad_mode import enable_grad
+from clgrad.autograd.graph import AccumulateGrad
+from clgrad.tensor import Tensor
+
+__all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
+
+
+class _Dual(NamedTuple):
+    """A dual tensor, its tangent, and the leaf that was made for it where the primal required no gradient."""
+
+    dual: Any
+    tangent: Any
+    leaf: Any
+
+
+_levels: list[list[_Dual]] = []  # the dual tensors of each level
+
+
+class UnpackedDualTensor(NamedTuple):
+    """A value and its tangent; None where nothing travels with it."""
+
+    primal: Any
+    tangent: Any
+
+
+def enter_dual_level() -> int:
+    """Begins a level, in which dual tensors can be made; returns its number.
+
+    Raises:
+        RuntimeError: one has begun: levels cannot be nested, as in PyTorch.
+    """
+    if _levels:
+        raise RuntimeError("Nested forward mode AD is not supported at the moment")
+    _levels.append([])
+    return 0
+
+
+def exit_dual_level(*, level: int | None = None) -> None:
+    """Ends the level; its tangents are forgotten.
+
+    Raises:
+        RuntimeError: it is not the level that began last.
+    """
+    if not _levels or (level is not None and level != len(_levels) - 1):
+        raise RuntimeError("Trying to exit a forward AD level that was not the last one that was created. This is not "
+                           "supported.")
+    _levels.pop()
+
+
+class dual_level(AbstractContextManager):
+    """A block in which dual tensors can be made."""
+
+    def __enter__(self) -> int:
+        return enter_dual_level()
+
+    def __exit__(self, *exception: object) -> None:
+        exit_dual_level()
+
+
+def _level(number: int | None) -> list[_Dual] | None:
+    number = len(_levels) - 1 if number is None else number
+    return _levels[number] if 0 <= number < len(_levels) else None
+
+
+def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
+    """``tensor`` with a tangent of its shape: a view of it, on which what is computed is recorded.
+
+    Raises:
+        RuntimeError: no level has begun; shapes or dtypes differ.
+        ValueError: one of them is not floating point.
+    """
+    found = _level(level)
+    if found is None:
+        raise RuntimeError("Trying to create a dual Tensor for forward AD but no level exists, make sure to "
+                           "enter_dual_level() first.")
+    for name, given in (("primal", tensor), ("tangent", tangent)):
+        if not isinstance(given, Tensor):
+            raise TypeError(f"make_dual(): argument '{name}' must be Tensor, not {type(given).__name__}")
+        if not given.is_floating_point():
+            raise ValueError(f"Expected {name} to be floating point, got: {given.dtype}")
+    if tensor.shape != tangent.shape or tensor.dtype is not tangent.dtype:
+        raise RuntimeError(f"Expected tangent to have the shape and dtype of the primal, {tuple(tensor.shape)} and "
+                           f"{tensor.dtype}, but got {tuple(tangent.shape)} and {tangent.dtype}")
+    with enable_grad():
+        leaf = None if tensor.requires_grad else tensor.detach().requires_grad_()
+        dual = (tensor if leaf is None else leaf).view_as(tensor)
+    found.append(_Dual(dual, tangent, leaf))
+    return dual
+
+
+def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
+    """The value and the tangent of a tensor that dual tensors led to; both can be differentiated backwards."""
+    found = _level(level)
+    if found is None:
+        return UnpackedDualTensor(tensor, None)
+    own = next((entry.tangent for entry in found if entry.dual is tensor), None)
+    tangent = own if own is not None and tensor._rebased == 0 else _tangent(tensor, found)
+    return UnpackedDualTensor(_settled(tensor.view_as(tensor), [entry.leaf for entry in found]), tangent)
+
+
+def _tangent(tensor: Any, duals: list[_Dual]) -> Any:
+    if not duals or not tensor.requires_grad:
+        return None
+    with enable_grad():
+        direction = tensor.detach().new_zeros(tensor.shape, requires_grad=True)
+        rows = grad([tensor], [entry.dual for entry in duals], [direction], True, True, allow_unused=True)
+        used = [(row, entry.tangent) for row, entry in zip(rows, duals, strict=True) if row is not None]
+        if not used:
+            return None
+        linear = [(row, tangent) for row, tangent in used if row.requires_grad]
+        result = None
+        if linear:
+            (result,) = grad([row for row, _ in linear], [direction], [tangent for _, tangent in linear], True, True,
+                             allow_unused=True)
+    if result is None:
+        return tensor.detach().new_zeros(tensor.shape)
+    return _settled(result, [direction, *[entry.leaf for entry in duals]])
+
+
+def _settled(tensor: Any, made_here: list[Any]) -> Any:
+    """The tensor; outside of the graph, where that leads to nothing but leaves that were made here."""
+    foreign = any(all(leaf is not own for own in made_here) for leaf in _leaves(tensor))
+    return tensor if foreign else tensor.detach()
+
+
+def _leaves(tensor: Any) -> list[Any]:
+    """The leaves that a tensor's gradient reaches."""
+    found, seen, waiting = [], set(), [tensor.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if isinstance(node, AccumulateGrad):
+            found.append(node.variable)
+        waiting += [above for above, _ in node.next_functions]
+    return found
