@@ -12,7 +12,7 @@ from .operands import Operand, download, random_values, tolerance
 
 
 def check(device, dtype, m, n, k, *, batch=1, a_layout="row", b_layout="row", c_layout="row", shared=(), bias=None,
-          activation=None, accumulate=False, alpha=1):
+          activation=None, accumulate=False, alpha=1, tuning=None):
     """Plans, runs and compares one product whose operands have offsets and gaps, and whose result starts as NaN."""
     a = Operand(device, dtype, (batch, m, k), a_layout, shared="a" in shared)
     b = Operand(device, dtype, (batch, k, n), b_layout, shared="b" in shared)
@@ -27,7 +27,7 @@ def check(device, dtype, m, n, k, *, batch=1, a_layout="row", b_layout="row", c_
     if activation == "relu":
         expected = np.maximum(expected, 0)
     plan = gemm.plan(device, dtype, batch, m, n, k, a.strides, b.strides, c.strides, bias=bias, activation=activation,
-                     accumulate=accumulate, alpha=alpha)
+                     accumulate=accumulate, alpha=alpha, tuning=tuning)
     plan(a.buffer, a.offset, b.buffer, b.offset, c.buffer, c.offset, added.buffer, added.offset)
     result = c.read()
     if dtype.is_floating_point:
@@ -40,7 +40,8 @@ def check(device, dtype, m, n, k, *, batch=1, a_layout="row", b_layout="row", c_
 
 SIZES = [(1, 1, 1), (1, 7, 5), (5, 1, 9), (3, 4, 300), (4, 10, 84), (17, 33, 29), (64, 64, 64), (65, 130, 70),
          (40, 257, 600), (300, 50, 20), (1, 100, 400), (100, 1, 400), (2, 3, 5000),
-         (1, 601, 500), (601, 1, 500)]
+         (1, 601, 500), (601, 1, 500),
+         (33, 32, 257), (36, 49, 65), (64, 300, 270), (130, 96, 513)]  # two tiles for 32, ragged ends, B copied or not
 
 
 @pytest.mark.parametrize("a_layout", ["row", "column"])
@@ -89,6 +90,41 @@ def test_empty(device, m, n, k, batch):
     for b_layout in ("row", "column"):
         check(device, dtypes.float32, m, n, k, batch=batch, b_layout=b_layout, bias="row")
         check(device, dtypes.float32, m, n, k, batch=batch, b_layout=b_layout)
+
+
+BLOCKS = [{"block_rows": 8, "block_depth": 24}, {"block_rows": 64, "block_depth": 100}]
+TILES = [{"per_item": 2, "slice_depth": 8}]
+
+
+@pytest.mark.parametrize("a_layout", ["row", "column", "strided"])
+@pytest.mark.parametrize("b_layout", ["row", "column", "strided"])
+def test_blocks(device, a_layout, b_layout):
+    """Several blocks of rows, slices of k and work-items in one product."""
+    for numbers in BLOCKS if device.is_cpu else TILES:
+        check(device, dtypes.float32, 67, 270, 301, a_layout=a_layout, b_layout=b_layout, bias="column",
+              activation="relu", tuning=gemm.Tuning(copied_rows=1, **numbers))
+        if device.is_cpu:
+            check(device, dtypes.bfloat16, 67, 270, 301, a_layout=a_layout, b_layout=b_layout,
+                  tuning=gemm.Tuning(**numbers))
+
+
+@pytest.mark.parametrize("dtype", [dtypes.float64, dtypes.float16, dtypes.int32, dtypes.int64], ids=str)
+def test_blocks_of_other_dtypes(device, dtype):
+    if dtype is dtypes.float64 and not device.limits.fp64:
+        pytest.skip("no float64 on this device")
+    for layouts in ({}, {"a_layout": "column"}, {"b_layout": "column"}):
+        check(device, dtype, 70, 129, 260, batch=2, bias="row", tuning=gemm.Tuning(block_rows=16, block_depth=64), **layouts)
+
+
+def test_rows_far_apart(device):
+    """Strides of megabytes between rows."""
+    a = Operand(device, dtypes.float32, (1, 5, 40), "row")
+    far = Operand(device, dtypes.float32, (1, 40, 1 << 18), "row")
+    c = Operand(device, dtypes.float32, (1, 5, 30), "row", poison=True)
+    plan = gemm.plan(device, dtypes.float32, 1, 5, 30, 40, a.strides, far.strides, c.strides)
+    plan(a.buffer, a.offset, far.buffer, far.offset, c.buffer, c.offset)
+    assert np.allclose(c.read(), a.values @ far.values[:, :, :30], rtol=1e-4, atol=1e-4)
+    assert c.gaps_untouched()
 
 
 def test_nan_and_infinity_reach_only_their_rows_and_columns(device):
