@@ -19,9 +19,9 @@ BIASES = {None: 0, "row": 1, "column": 2}
 ONE_ROW = 1 << 18  # a vector times a matrix of this size is worth a program of its own, with tiles of one row
 MOST_PARTS = 64
 # What a core needs, about, to multiply and add once, and to copy an element or to fetch it again from beyond L2.
-MULTIPLIED_NS, COPIED_NS, FETCHED_NS = 0.02, 0.5, 0.05
+MULTIPLIED_NS, COPIED_NS, FETCHED_NS = 0.02, 0.5, 0.15
 FAR = 1 << 16  # elements of an operand that stay in L2 beside the others
-LATE = 0.3  # of an item: what is lost where a thread begins late
+LATE = 0.1  # of an item: what is lost where a thread begins late
 WIDE = 2**31 - 2**16  # from here on indices are 64 bits wide; below, a tile may step over the end
 OPERANDS = "PPPPP" + "{i}{i}{i}{i}" + "iii" + "{i}{i}{i}" * 3 + "i{s}iii"
 SCALARS = {"float": "f", "double": "d", "long": "l"}
