@@ -12,8 +12,8 @@ from clgrad.onnx.protobuf import onnx, to_tensor
 from clgrad.tensor import Tensor
 
 _DEFAULT_DOMAINS = ("", "ai.onnx")
-# Attributes of early operator sets that said where memory may be used again.
-_WITHOUT_MEANING = frozenset({"consumed_inputs"})
+# Attributes of early operator sets that said where memory may be used again, and that a model does not learn.
+_WITHOUT_MEANING = frozenset({"consumed_inputs", "is_test"})
 
 
 class Scope(dict):

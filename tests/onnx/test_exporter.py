@@ -174,6 +174,12 @@ OPERATIONS = {
     "sorting": lambda x: (x.sort(1)[0], x.topk(2)[0], x.argmax(1), x.cumsum(1)),
     "products": lambda x: (x @ x.transpose(1, 2), clgrad.einsum("abc,adc->abd", x, x), F.normalize(x, dim=-1)),
     "attention": lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True),
+    "operators taken apart": lambda x: (F.mse_loss(x, x * 2), clgrad.heaviside(x, x * 0), clgrad.hstack([x, x]),
+                                        F.smooth_l1_loss(x, x * 2)),
+    "lists and tensors": lambda x: (x[:, [0, 2]], x[clgrad.tensor([0, 1]), clgrad.tensor([2, 3])], x[clgrad.tensor([1])]),
+    "windows": lambda x: (x.unfold(1, 2, 1), F.unfold(x[:, None], 2, padding=1), x.repeat_interleave(2, 1)),
+    "norms": lambda x: (clgrad.linalg.norm(x, dim=1), clgrad.std_mean(x, 1), clgrad.linalg.vector_norm(x, 1)),
+    "losses": lambda x: (F.cross_entropy(x, clgrad.ones(2, 3, dtype=clgrad.int64)), clgrad.lerp(x, x * 2, 0.3)),
     "padding": lambda x: (F.pad(x, (1, 2)), F.pad(x, (1, 1), mode="replicate"), x.roll(1, 1), x.tril()),
 }
 
@@ -286,6 +292,8 @@ def test_what_cannot_be_written():
         clgrad.onnx.export(Operation(clgrad.inverse), x)
     with pytest.raises(UnsupportedOperatorError, match="set 11 has no Einsum: opset_version must be at least 12"):
         clgrad.onnx.export(Operation(lambda x: clgrad.einsum("ab->ba", x)), x, opset_version=11)
+    with pytest.raises(UnsupportedOperatorError, match="index_fill"):  # writes to a copy that it makes itself
+        clgrad.onnx.export(Operation(lambda x: x.index_fill(1, clgrad.tensor([0]), 3.0)), x)
     with pytest.raises(OnnxExporterError, match="different results|different calls"):
         clgrad.onnx.export(Operation(lambda x: sum(row for row in x)), x, dynamic_axes={"x": [0]})
     with pytest.raises(ValueError, match="opset_version"):

@@ -154,6 +154,14 @@ def test_recurrent_layers_with_lengths_and_in_both_directions(torch, op, directi
         np.testing.assert_allclose(last.detach().numpy(), state.detach().numpy(), atol=1e-5)
 
 
+def test_operator_sets_before_7_say_where_axes_lie():
+    a, b = floats(2, 3, 4), floats(3)
+    for op, expected in (("Add", a + b[:, None]), ("Mul", a * b[:, None]), ("PRelu", np.where(a < 0, a * b[:, None], a))):
+        attributes = {} if op == "PRelu" else {"broadcast": 1, "axis": 1}
+        found = clgrad.onnx.load(model_of(op, [a, b], 6, **attributes))(clgrad.tensor(a), clgrad.tensor(b))
+        cases.check(found, expected, 1e-6, 1e-6)
+
+
 def test_an_unknown_operator_is_named():
     with pytest.raises(OnnxError, match=r"node 'the_node' \(Unheard\): clgrad has no operator Unheard of operator set 13"):
         clgrad.onnx.load(model_of("Unheard", [floats(1)], 13))

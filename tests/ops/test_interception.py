@@ -129,6 +129,24 @@ def test_calls_inside_a_handler_go_outwards():
     assert found.tolist() == (X.exp() * 2).tolist()
 
 
+def test_a_mode_that_is_entered_in_its_own_handler_goes_on_listening():
+    class Looks(TorchFunctionMode):
+        def __init__(self):
+            self.names = []
+
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            self.names.append(func.__name__)
+            if func.__name__ == "exp":
+                with self:
+                    return X * 2
+            return func(*args, **(kwargs or {}))
+
+    with Looks() as mode:
+        X.exp()
+        X.sin()
+    assert mode.names == ["exp", "mul", "sin"]
+
+
 def test_a_mode_may_answer_itself_or_not_at_all():
     class Refuses(TorchFunctionMode):
         def __torch_function__(self, func, types, args=(), kwargs=None):

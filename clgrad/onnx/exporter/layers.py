@@ -55,6 +55,12 @@ def _rank_of(g: Builder) -> int:
     return int(next(letter for letter in g.call_name if letter.isdigit()))
 
 
+def _ceil(g: Builder, ceil_mode: bool) -> int | None:
+    if ceil_mode and g.opset < 10:
+        raise UnsupportedOperatorError(f"export: {g.call_name} with ceil_mode needs opset_version 10")
+    return 1 if ceil_mode else None
+
+
 @translates("max_pool1d", "max_pool2d", "max_pool3d")
 def max_pool(g: Builder, input: Value, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
              ceil_mode: bool = False, return_indices: bool = False) -> Any:
@@ -63,8 +69,9 @@ def max_pool(g: Builder, input: Value, kernel_size: Any, stride: Any = None, pad
     if return_indices:
         raise UnsupportedOperatorError(f"export: {g.call_name} with return_indices counts places differently from ONNX")
     kernel = many(kernel_size, rank)
+    gaps = many(dilation, rank)
     made = g.op("MaxPool", _batched(g, input, rank), kernel_shape=kernel, strides=many(stride or kernel, rank),
-                pads=many(padding, rank) * 2, dilations=many(dilation, rank), ceil_mode=int(ceil_mode))
+                pads=many(padding, rank) * 2, dilations=None if set(gaps) == {1} else gaps, ceil_mode=_ceil(g, ceil_mode))
     return _unbatched(g, made, input, rank)
 
 
@@ -77,7 +84,8 @@ def avg_pool(g: Builder, input: Value, kernel_size: Any, stride: Any = None, pad
     if divisor_override is not None and (any(many(padding, rank)) or ceil_mode):
         raise UnsupportedOperatorError(f"export: {g.call_name} with divisor_override and padding has no counterpart in ONNX")
     made = g.op("AveragePool", _batched(g, input, rank), kernel_shape=kernel, strides=many(stride or kernel, rank),
-                pads=many(padding, rank) * 2, ceil_mode=int(ceil_mode), count_include_pad=int(count_include_pad))
+                pads=many(padding, rank) * 2, ceil_mode=_ceil(g, ceil_mode),
+                count_include_pad=int(count_include_pad))
     if divisor_override is not None:
         made = g.op("Mul", made, g.scalar(math.prod(kernel) / divisor_override, input))
     return _unbatched(g, made, input, rank)
@@ -340,6 +348,16 @@ def _causal(g: Builder, steps: Any, keys: Any) -> str:
     if isinstance(steps, Dimension) or isinstance(keys, Dimension):
         raise UnsupportedOperatorError("export: a causal mask of a size that varies needs opset_version 14")
     return g.constant([[key <= step for key in range(keys)] for step in range(steps)], dtypes.bool)
+
+
+@translates("cross_entropy", "nll_loss")
+def class_loss(g: Builder, input: Value, target: Value, weight: Any = None, size_average: Any = None,
+               ignore_index: int = -100, reduce: Any = None, reduction: str = "mean", label_smoothing: float = 0.0) -> str:
+    """The loss of scores, or of logarithms of probabilities, and classes."""
+    if target.dtype.is_floating_point or label_smoothing or input.rank < 2:
+        raise UnsupportedOperatorError(f"export: {g.call_name} is translated for batches with whole numbers as targets")
+    kind = "SoftmaxCrossEntropyLoss" if g.call_name == "cross_entropy" else "NegativeLogLikelihoodLoss"
+    return g.op(kind, input, target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
 @translates("cosine_similarity")

@@ -228,10 +228,43 @@ def minimum(g: Builder, input: Any, other: Any) -> str:
     return _arithmetic(g, "Min", input, other)
 
 
+@translates("addcmul", "addcdiv")
+def add_product(g: Builder, input: Value, tensor1: Value, tensor2: Value, *, value: Any = 1) -> str:
+    """A tensor and a scaled product or quotient."""
+    product = _arithmetic(g, "Mul" if g.call_name == "addcmul" else "Div", tensor1, tensor2)
+    scaled = product if value == 1 else g.op("Mul", product, g.constant(value, g.result.dtype))
+    return g.op("Add", as_dtype(g, input, g.result.dtype), scaled)
+
+
+@translates("lerp")
+def lerp(g: Builder, input: Value, end: Value, weight: Any) -> str:
+    """A tensor on the way to another one."""
+    return g.op("Add", input, g.op("Mul", g.op("Sub", end, input), as_dtype(g, weight, input.dtype)))
+
+
+@translates("logit")
+def logit(g: Builder, input: Value, eps: Any = None) -> str:
+    """The inverse of the sigmoid."""
+    x = input if eps is None else g.clip(input, eps, 1 - eps, input)
+    return g.op("Log", g.op("Div", x, g.op("Sub", g.scalar(1, input), x)))
+
+
+@translates("exp2")
+def exp2(g: Builder, input: Value) -> str:
+    """A power of 2."""
+    return g.op("Pow", g.scalar(2, input), input)
+
+
 @translates("isnan")
 def isnan(g: Builder, input: Value) -> str:
     """Whether values are no numbers."""
     return g.op("IsNaN", input)
+
+
+@translates("isfinite")
+def isfinite(g: Builder, input: Value) -> str:
+    """Whether values are neither infinite nor no numbers."""
+    return g.op("Not", g.op("Or", g.op("IsNaN", input), g.op("IsInf", input)))
 
 
 @translates("isinf")
@@ -420,49 +453,3 @@ def glu(g: Builder, input: Value, dim: int = -1) -> str:
     half = input.shape[dim] // 2
     first, second = g.split(input, [half, half], dim % input.rank)
     return g.op("Mul", first, g.op("Sigmoid", second))
-
-
-# What leaves values as they are, and dtypes.
-
-@translates("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
-def dropout(g: Builder, input: Value, p: float = 0.5, training: bool = True, inplace: bool = False) -> str:
-    """Nothing, outside training."""
-    if not training or p == 0:
-        return g.name_of(input)
-    if g.call_name != "dropout":
-        raise UnsupportedOperatorError(f"export: {g.call_name} in training has no counterpart in ONNX")
-    if g.opset < 12:
-        return g.op("Dropout", input, ratio=float(p))
-    return g.op("Dropout", input, g.constant(p, dtypes.float32), g.constant(True, dtypes.bool))
-
-
-@translates("contiguous", "detach", "clone", "alias", "positive", "data.__get__", "view_as_self", "cpu", "cuda")
-def unchanged(g: Builder, input: Value, *args: Any, **kwargs: Any) -> str:
-    """The same values."""
-    return g.name_of(input)
-
-
-@translates("to", "float", "double", "half", "bfloat16", "long", "int", "short", "char", "byte", "bool", "type_as", "cast")
-def cast(g: Builder, input: Value, *args: Any, **kwargs: Any) -> str:
-    """Another dtype, or another device, which a graph does not know."""
-    return as_dtype(g, input, g.result.dtype)
-
-
-@translates("copy")
-def copy(g: Builder, input: Value, src: Any, non_blocking: bool = False) -> str:
-    """Other values in a tensor's shape and dtype."""
-    name = as_dtype(g, src, input.dtype)
-    given = src.shape if isinstance(src, Value) else []
-    return name if given == input.shape else g.expand(name, given, input.shape)
-
-
-@translates("fill")
-def fill(g: Builder, input: Value, value: Any) -> str:
-    """One number everywhere."""
-    return g.expand(as_dtype(g, value, input.dtype), [], input.shape)
-
-
-@translates("zero")
-def zero(g: Builder, input: Value) -> str:
-    """Zero everywhere."""
-    return fill(g, input, 0)

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from clgrad.autograd.listening import without_overrides
 from clgrad.onnx.errors import UnsupportedOperatorError
+from clgrad.ops.registry import FUNCTIONS, REGISTRY
 from clgrad.overrides import TorchFunctionMode
 from clgrad.tensor import Tensor
 
@@ -47,12 +49,13 @@ class Recorded:
     ``depends`` says whether it was made from the model's inputs, or at least by a recorded call.
     """
 
-    __slots__ = ("shape", "dtype", "depends", "value", "tensor", "getitem")
+    __slots__ = ("shape", "dtype", "depends", "value", "tensor", "getitem", "snapshot")
 
     def __init__(self, tensor: Tensor, depends: bool):
         self.shape, self.dtype, self.depends = tuple(tensor.shape), tensor.dtype, depends
         self.tensor = tensor  # kept, so that its id is not given to another one
         self.value = tensor
+        self.snapshot: Any = None  # a copy, while an operator is looked into
         self.getitem: Any = None  # (id of the base, index) of a view by basic indexing
 
 
@@ -70,6 +73,7 @@ class Recorder(TorchFunctionMode):
         self.values: list[Recorded] = []
         self._numbers: dict[int, int] = {}  # by the id of a tensor, its current number
         self._warned: set[str] = set()
+        self._inside: list[str] = []  # the operators that are looked into
 
     # Values.
 
@@ -78,12 +82,23 @@ class Recorder(TorchFunctionMode):
         return id(tensor) in self._numbers
 
     def number(self, tensor: Tensor, depends: bool = False) -> int:
-        """The number of a tensor; one that was not met before is a constant."""
+        """The number of a tensor; one that was not met before is a constant.
+
+        Raises:
+            UnsupportedOperatorError: it was changed by an operator that is not recorded.
+        """
         found = self._numbers.get(id(tensor))
-        return self._new(tensor, depends) if found is None else found
+        if found is None:
+            return self._new(tensor, depends)
+        snapshot = self.values[found].snapshot
+        if snapshot is not None and not bool(((tensor == snapshot) | ((tensor != tensor) & (snapshot != snapshot))).all()):
+            raise UnsupportedOperatorError(f"export: there is no translation to ONNX for the operator {self._inside[-1]}")
+        return found
 
     def _new(self, tensor: Tensor, depends: bool) -> int:
         self.values.append(Recorded(tensor, depends))
+        if self._inside and depends:  # an operator may write to what it made, without a call
+            self.values[-1].snapshot = tensor.detach().clone()
         self._numbers[id(tensor)] = len(self.values) - 1
         return len(self.values) - 1
 
@@ -196,14 +211,47 @@ class Recorder(TorchFunctionMode):
             UnsupportedOperatorError: its result depends on the inputs, but not by calls that were recorded.
         """
         count = len(self.values)
-        with self:  # what the operator's own function calls
-            result = getattr(func, "__wrapped__", func)(*args, **kwargs)
+        self._inside.append(name)
+        try:
+            with self:
+                result = _consisting_of(name, func, args)(*args, **kwargs)
+            self._check_results(name, args, kwargs, result, count)
+        finally:
+            self._inside.pop()
+            if not self._inside:
+                for value in self.values[count:]:
+                    value.snapshot = None
+        return result
+
+    def _check_results(self, name: str, args: tuple, kwargs: dict, result: Any, count: int) -> None:
         if self._depends((args, kwargs)):
             for tensor in tensors_in(result):
-                found = self._numbers.get(id(tensor))
-                if found is None or (found >= count and not self.values[found].depends):
+                known = self.knows(tensor)
+                found = self.number(tensor)
+                if not known or (found >= count and not self.values[found].depends):
                     raise UnsupportedOperatorError(f"export: there is no translation to ONNX for the operator {name}")
-        return result
+
+
+def _consisting_of(name: str, func: Callable, args: tuple) -> Callable:
+    """A function that does what an operator does, and in doing so calls the operators that it consists of.
+
+    That is the operator's own function, without the form that tells of its calls; of a pointwise operator its formula.
+    """
+    row = REGISTRY.pointwise.get(name)
+    if row is not None and name not in row.value.functions and len(args) >= len(row.tensors):
+        names = [*row.tensors, *row.parameters]
+
+        def by_formula(*args: Any, **kwargs: Any) -> Any:
+            return row.value.evaluate(FUNCTIONS, {**row.parameters, **dict(zip(names, args, strict=False)), **kwargs})
+        return by_formula
+    found = getattr(getattr(func, "told", func), "__wrapped__", None)
+    if found is not None:
+        return found
+
+    def as_it_is(*args: Any, **kwargs: Any) -> Any:
+        with without_overrides():
+            return func(*args, **kwargs)
+    return as_it_is
 
 
 def tensors_in(tree: Any) -> list[Tensor]:

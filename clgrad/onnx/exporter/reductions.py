@@ -105,11 +105,28 @@ def _count(g: Builder, input: Value, axes: list[int], less: int) -> str:
     return g.cast(scalar, input.dtype)
 
 
-@translates("norm", "vector_norm")
-def norm(g: Builder, input: Value, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None,
-         ord: Any = None) -> str:
+@translates("var_mean", "std_mean")
+def var_mean(g: Builder, input: Value, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
+             correction: Any = None) -> tuple:
+    """The variance or its root, and the mean."""
+    spread = var(g, input, dim, unbiased, keepdim, correction=correction)
+    spread = g.op("Sqrt", spread) if g.call_name == "std_mean" else spread
+    return spread, _reduced(g, "ReduceMean", input, None if isinstance(dim, bool) else dim, keepdim, input.rank)
+
+
+@translates("linalg_vector_norm", "linalg_norm")
+def vector_norm(g: Builder, x: Value, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> str:
     """A norm of vectors."""
-    power = ord if ord is not None else p
+    if g.call_name == "linalg_norm" and ord is not None and (
+            len(dim) == 2 if isinstance(dim, (tuple, list)) else dim is None and x.rank == 2):
+        raise UnsupportedOperatorError("export: norms of matrices have no counterpart in ONNX")
+    return norm(g, x, 2 if ord is None else ord, dim, keepdim)
+
+
+@translates("norm")
+def norm(g: Builder, input: Value, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> str:
+    """A norm of vectors."""
+    power = p
     kinds = {2: "ReduceL2", "fro": "ReduceL2", 1: "ReduceL1", None: "ReduceL2"}
     if power in kinds:
         return _reduced(g, kinds[power], input, dim, keepdim, input.rank)

@@ -1,8 +1,7 @@
-"""How operators are written that arrange elements anew, pick them and make tensors."""
+"""How operators are written that arrange elements anew, and those that make tensors."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,9 @@ from clgrad import dtypes
 from clgrad.from_data import tensor
 from clgrad.onnx.errors import UnsupportedOperatorError
 from clgrad.onnx.exporter.builder import Builder
+from clgrad.onnx.exporter.picking import LAST, picked
 from clgrad.onnx.exporter.sizes import Dimension, Value
 from clgrad.onnx.exporter.table import as_dtype, front, many, translates
-
-_LAST = 2**31 - 1  # an end that no axis reaches
-
 
 # Shapes.
 
@@ -125,190 +122,17 @@ def unbind(g: Builder, input: Value, dim: int = 0) -> Any:
     axis = front(dim, input.rank)
     if isinstance(input.shape[axis], Dimension):
         raise UnsupportedOperatorError("export: unbind along an axis whose size varies has no counterpart in ONNX")
-    return tuple([_picked(g, input, axis, place) for place in range(input.shape[axis])])
+    return tuple([picked(g, input, axis, place) for place in range(input.shape[axis])])
 
 
-# Picking.
-
-def _picked(g: Builder, x: Any, axis: int, place: int) -> str:
-    return g.op("Gather", x, g.constant(place, dtypes.int64), axis=axis)
-
-
-@translates("select")
-def select(g: Builder, input: Value, dim: int, index: int) -> str:
-    """One slice."""
-    return _picked(g, input, front(dim, input.rank), index)
-
-
-@translates("narrow")
-def narrow(g: Builder, input: Value, dim: int, start: int, length: Any) -> str:
-    """A range of an axis."""
-    axis = front(dim, input.rank)
-    if isinstance(length, Dimension):
-        if length == input.shape[axis] and start == 0:
-            return g.name_of(input)
-        end: Any = g.op("Add", g.size(length), [start])
-        return g.op("Slice", input, [start], end, [axis])
-    start = start + input.shape[axis] if start < 0 and not isinstance(input.shape[axis], Dimension) else start
-    return g.slice(input, [start], [start + length], [axis])
-
-
-def whole_index(index: Any, rank: int) -> list[Any]:
-    """An index of a tensor with every axis named: its ellipsis written out."""
-    parts = list(index) if isinstance(index, tuple) else [index]
-    takes = sum(part.rank if isinstance(part, Value) and part.dtype is dtypes.bool else part is not None
-                for part in parts if part is not Ellipsis)
-    missing = [slice(None)] * (rank - takes)
-    at = next((n for n, part in enumerate(parts) if part is Ellipsis), len(parts))
-    return parts[:at] + missing + parts[at + 1:]
-
-
-@translates("__getitem__")
-def getitem(g: Builder, input: Value, index: Any) -> str:
-    """Indexing by numbers, slices, None, and one tensor."""
-    parts = whole_index(index, input.rank)
-    found: Any = input
-    tensors = [part for part in parts if isinstance(part, Value)]
-    if len(tensors) > 1 or any(isinstance(part, (list, bool)) for part in parts):
-        raise UnsupportedOperatorError("export: an index of several tensors or of lists is not translated")
-    axis, starts, ends, steps, axes = 0, [], [], [], []
-    for part in parts:
-        if isinstance(part, slice) and part != slice(None):
-            starts.append(0 if part.start is None else part.start)
-            ends.append(_LAST if part.stop is None else part.stop)
-            steps.append(1 if part.step is None else part.step)
-            axes.append(axis)
-        axis += part.rank if isinstance(part, Value) and part.dtype is dtypes.bool else part is not None
-    if axes:
-        found = g.slice(found, starts, ends, axes, None if set(steps) == {1} else steps)
-    axis = 0
-    for part in parts:
-        if part is None:
-            found = g.with_axes("Unsqueeze", found, [axis])
-        elif isinstance(part, Dimension):
-            found = g.with_axes("Squeeze", g.op("Gather", found, g.size(part), axis=axis), [axis])
-            continue
-        elif isinstance(part, int):
-            found = _picked(g, found, axis, part)
-            continue
-        elif isinstance(part, Value):
-            found, axis = _by_tensor(g, found, part, axis), axis + part.rank
-            continue
-        axis += 1
-    return g.name_of(found)
-
-
-def _by_tensor(g: Builder, x: Any, index: Value, axis: int) -> str:
-    if index.dtype is not dtypes.bool:
-        return g.op("Gather", x, index, axis=axis)
-    if axis:
-        raise UnsupportedOperatorError("export: a mask is translated where it is the first index")
-    return g.op("GatherND", x, g.op("Transpose", g.op("NonZero", index)))
-
-
-@translates("__setitem__")
-def setitem(g: Builder, input: Value, index: Any, value: Any) -> str:
-    """A copy in which the elements at a basic index, or those of a mask, are others.
-
-    Each axis tells for each of its places which place of the new values belongs there, or none; then one ``Where``.
-    """
-    if isinstance(index, Value) and index.dtype is dtypes.bool and not (isinstance(value, Value) and value.rank):
-        mask = index
-        for _ in range(input.rank - mask.rank):
-            return g.op("Where", g.with_axes("Unsqueeze", mask, list(range(mask.rank, input.rank))),
-                        as_dtype(g, value, input.dtype), input)
-        return g.op("Where", mask, as_dtype(g, value, input.dtype), input)
-    parts = whole_index(index, input.rank)
-    if not all(part is None or isinstance(part, (int, slice)) and not isinstance(part, bool) for part in parts):
-        raise UnsupportedOperatorError("export: writing to an index of tensors is translated for a mask and one number")
-    given = value.rank if isinstance(value, Value) else 0
-    shape_rank = sum(not isinstance(part, int) for part in parts)
-    found: Any = as_dtype(g, value, input.dtype)
-    if given < shape_rank and given:
-        found = g.with_axes("Unsqueeze", found, list(range(shape_rank - given)))
-    if given:
-        new = [place for place, part in enumerate([p for p in parts if not isinstance(p, int)]) if part is None]
-        found = g.with_axes("Squeeze", found, new) if new else found
-        numbers = [axis for axis, part in enumerate([p for p in parts if p is not None]) if isinstance(part, int)]
-        found = g.with_axes("Unsqueeze", found, numbers) if numbers else found
-    mask_name: Any = None
-    sizes = [None] * (shape_rank - given) + list(value.shape) if given else []
-    for axis, part in enumerate(p for p in parts if p is not None):
-        if part == slice(None):
-            continue
-        if isinstance(input.shape[axis], Dimension):
-            raise UnsupportedOperatorError("export: writing to a part of an axis whose size varies is not translated")
-        places = np.arange(input.shape[axis])[part if isinstance(part, slice) else slice(part, part + 1 or None)]
-        member = np.zeros(input.shape[axis], bool)
-        member[places] = True
-        shaped = member.reshape([-1] + [1] * (input.rank - axis - 1))
-        own = g.constant(tensor(shaped))
-        mask_name = own if mask_name is None else g.op("And", mask_name, own)
-        if given and isinstance(part, slice) and _written_size(parts, sizes, part) != 1:
-            source = np.zeros(input.shape[axis], np.int64)
-            source[places] = np.arange(len(places))
-            found = g.op("Gather", found, g.constant(tensor(source)), axis=axis)
-    if mask_name is None:
-        return found if given and value.shape == input.shape else g.expand(found, [1] * input.rank, input.shape)
-    return g.op("Where", mask_name, found, input)
-
-
-def _written_size(parts: list[Any], sizes: list[Any], part: slice) -> Any:
-    """The size that the new values have along a slice's axis; 1 where they are broadcast."""
-    kept = [p for p in parts if not isinstance(p, int)]
-    size = sizes[next(place for place, p in enumerate(kept) if p is part)]
-    return 1 if size is None else size
-
-
-@translates("_overlaid")
-def overlaid(g: Builder, old: Value, new: Value, places: Any) -> str:
-    """A tensor of whose memory a part was written through another one: ``places`` in that, or -1."""
-    if places is None or not (old.static and new.static):
-        raise UnsupportedOperatorError("export: writing through a view of a tensor whose size varies is not translated")
-    whole = math.prod(old.shape)
-    index = np.where(places < 0, np.arange(whole).reshape(places.shape), whole + places)
-    flat = g.op("Concat", *(g.op("Reshape", v, [-1]) for v in (old, new)), axis=0)
-    return g.op("Gather", flat, g.constant(tensor(index)), axis=0)
-
-
-@translates("index_select")
-def index_select(g: Builder, input: Value, dim: int, index: Value) -> str:
-    """Slices."""
-    return g.op("Gather", input, index, axis=front(dim, input.rank))
-
-
-@translates("gather")
-def gather(g: Builder, input: Value, dim: int, index: Value, *, sparse_grad: bool = False) -> str:
-    """For each index one element."""
-    return g.op("GatherElements", input, index, axis=front(dim, input.rank))
-
-
-@translates("scatter")
-def scatter(g: Builder, input: Value, dim: int, index: Value, src: Any = None, *, value: Any = None,
-            reduce: Any = None) -> str:
-    """Elements written at places."""
-    if reduce is not None:
-        raise UnsupportedOperatorError("export: scatter with a reduction is translated as scatter_add only")
-    written = src if src is not None else value
-    if not isinstance(written, Value):
-        written = g.expand(as_dtype(g, written, input.dtype), [], index.shape)
-    return g.op("ScatterElements", input, index, written, axis=front(dim, input.rank))
-
-
-@translates("scatter_add")
-def scatter_add(g: Builder, input: Value, dim: int, index: Value, src: Value) -> str:
-    """Elements added at places."""
-    if g.opset < 16:
-        raise UnsupportedOperatorError("export: scatter_add needs opset_version 16")
-    return g.op("ScatterElements", input, index, src, axis=front(dim, input.rank), reduction="add")
-
+# Axes turned round, padding, triangles.
 
 @translates("flip")
 def flip(g: Builder, input: Value, *dims: Any, **kwargs: Any) -> str:
     """Axes in reverse."""
     given = kwargs.get("dims", dims[0] if dims and isinstance(dims[0], (tuple, list)) else dims)
     axes = [front(axis, input.rank) for axis in (many(given, 1) if isinstance(given, int) else given)]
-    return g.slice(input, [-1] * len(axes), [-_LAST] * len(axes), axes, [-1] * len(axes))
+    return g.slice(input, [-1] * len(axes), [-LAST] * len(axes), axes, [-1] * len(axes))
 
 
 @translates("roll")
@@ -321,7 +145,7 @@ def roll(g: Builder, input: Value, shifts: Any, dims: Any = None) -> str:
         axis = front(dim, input.rank)
         back = -shift if isinstance(input.shape[axis], Dimension) else -(shift % input.shape[axis])
         if back:
-            found = g.op("Concat", g.slice(found, [back], [_LAST], [axis]), g.slice(found, [0], [back], [axis]), axis=axis)
+            found = g.op("Concat", g.slice(found, [back], [LAST], [axis]), g.slice(found, [0], [back], [axis]), axis=axis)
     return g.name_of(found)
 
 
@@ -344,7 +168,7 @@ def _wrapped(g: Builder, input: Value, before: list[int], after: list[int]) -> s
     for axis, (first, last) in enumerate(zip(before, after, strict=True)):
         parts = [found]
         if first:
-            parts.insert(0, g.slice(found, [-first], [_LAST], [axis]))
+            parts.insert(0, g.slice(found, [-first], [LAST], [axis]))
         if last:
             parts.append(g.slice(found, [0], [last], [axis]))
         found = parts[0] if len(parts) == 1 else g.op("Concat", *parts, axis=axis)
@@ -365,7 +189,12 @@ def pixel_shuffle(g: Builder, input: Value, upscale_factor: int) -> str:
     """Channels become pixels."""
     if g.opset >= 11:
         return g.op("DepthToSpace", input, blocksize=upscale_factor, mode="CRD")
-    raise UnsupportedOperatorError("export: pixel_shuffle needs opset_version 11")
+    b = upscale_factor
+    c, h, w = input.shape[1:]
+    if any(isinstance(size, Dimension) for size in (h, w)):
+        raise UnsupportedOperatorError("export: pixel_shuffle of a size that varies needs opset_version 11")
+    parts = g.op("Reshape", input, [-1, c // (b * b), b, b, h, w])
+    return g.op("Reshape", g.op("Transpose", parts, perm=[0, 1, 4, 2, 5, 3]), [-1, c // (b * b), h * b, w * b])
 
 
 @translates("pixel_unshuffle")
@@ -396,6 +225,10 @@ def interpolate(g: Builder, input: Value, size: Any = None, scale_factor: Any = 
     rank = input.rank - 2
     kinds = {"nearest": "nearest", "nearest-exact": "nearest", "linear": "linear", "bilinear": "linear",
              "trilinear": "linear", "bicubic": "cubic"}
+    if g.opset < 11 and mode == "nearest" and scale_factor is not None:
+        factors = [float(f) for f in many(scale_factor, rank)] if isinstance(scale_factor, (tuple, list)) else [
+            float(scale_factor)] * rank
+        return g.op("Upsample" if g.opset < 10 else "Resize", input, g.constant([1.0, 1.0, *factors], dtypes.float32))
     if mode not in kinds or g.opset < 11:
         raise UnsupportedOperatorError(f"export: interpolate with mode='{mode}' is translated "
                                        + ("from opset_version 11 on" if mode in kinds else "for other modes only"))
@@ -410,11 +243,60 @@ def interpolate(g: Builder, input: Value, size: Any = None, scale_factor: Any = 
         settings["cubic_coeff_a"] = -0.5 if antialias else -0.75
     if antialias:
         settings.update(antialias=1, exclude_outside=1)
+    # Before operator set 13 what is left out is an empty tensor.
+    nothing = g.constant([], dtypes.float32) if g.opset < 13 else None
     if size is not None or recompute_scale_factor or align_corners:
         wanted = list(input.shape[:2]) + list(g.result.shape[2:])
-        return g.op("Resize", input, None, None, wanted, **settings)
+        return g.op("Resize", input, nothing, nothing, wanted, **settings)
     factors = [float(f) for f in (scale_factor if isinstance(scale_factor, (tuple, list)) else [scale_factor] * rank)]
-    return g.op("Resize", input, None, g.constant([1.0, 1.0, *factors], dtypes.float32), **settings)
+    return g.op("Resize", input, nothing, g.constant([1.0, 1.0, *factors], dtypes.float32), **settings)
+
+
+@translates("im2col")
+def im2col(g: Builder, input: Value, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> str:
+    """The windows of pictures as columns: for each place in the window a slice."""
+    kernel, gaps, edges, pace = (many(v, 2) for v in (kernel_size, dilation, padding, stride))
+    c, sizes = input.shape[1], input.shape[2:]
+    if input.rank != 4 or any(isinstance(size, Dimension) for size in sizes):
+        raise UnsupportedOperatorError("export: im2col is translated for batches of pictures of one size")
+    x: Any = g.pad(input, [0, 0, *edges] * 2, "constant", 0.0, input) if any(edges) else input
+    reach = [n + 2 * e - d * (k - 1) for n, e, d, k in zip(sizes, edges, gaps, kernel, strict=True)]
+    parts = []
+    for row in range(kernel[0]):
+        for column in range(kernel[1]):
+            first = [row * gaps[0], column * gaps[1]]
+            part = g.slice(x, first, [f + r for f, r in zip(first, reach, strict=True)], [2, 3], pace)
+            parts.append(g.op("Reshape", part, [0, c, 1, -1]))
+    return g.op("Reshape", g.op("Concat", *parts, axis=2), [0, c * kernel[0] * kernel[1], -1])
+
+
+@translates("unfold")
+def unfold(g: Builder, input: Value, dimension: int, size: int, step: int) -> str:
+    """Windows along an axis, whose elements become the last axis."""
+    axis = front(dimension, input.rank)
+    if isinstance(input.shape[axis], Dimension):
+        raise UnsupportedOperatorError("export: unfold along an axis whose size varies is not translated")
+    starts = np.arange(0, input.shape[axis] - size + 1, step)
+    found = g.op("Gather", input, g.constant(tensor(starts[:, None] + np.arange(size))), axis=axis)
+    order = [at for at in range(input.rank + 1) if at != axis + 1] + [axis + 1]
+    return g.op("Transpose", found, perm=order)
+
+
+@translates("nonzero")
+def nonzero(g: Builder, input: Value, *, as_tuple: bool = False) -> str:
+    """The coordinates of what is not zero."""
+    if as_tuple:
+        raise UnsupportedOperatorError("export: nonzero with as_tuple is not translated")
+    return g.op("Transpose", g.op("NonZero", input), perm=[1, 0])
+
+
+@translates("repeat_interleave")
+def repeat_interleave(g: Builder, input: Value, repeats: Any, dim: Any = None, *, output_size: Any = None) -> str:
+    """Each slice several times."""
+    if not isinstance(repeats, int) or dim is None or isinstance(input.shape[dim], Dimension):
+        raise UnsupportedOperatorError("export: repeat_interleave is translated for one number along an axis of known size")
+    places = np.repeat(np.arange(input.shape[dim]), repeats)
+    return g.op("Gather", input, g.constant(tensor(places)), axis=front(dim, input.rank))
 
 
 @translates("grid_sample", "grid_sampler")

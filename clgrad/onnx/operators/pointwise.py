@@ -9,7 +9,7 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.nn import functional as F
 from clgrad.onnx.errors import OnnxError
-from clgrad.onnx.operators.table import implements, number, ops
+from clgrad.onnx.operators.table import axis_of, implements, number, ops
 from clgrad.onnx.protobuf import dtype_of
 
 _UNARY = {
@@ -34,8 +34,19 @@ def _enter_unary(name: str, function: Any) -> None:
 
 
 def _enter_binary(name: str, function: Any) -> None:
-    @implements(name)
+    @implements(name, since=7)
     def apply(a: Any, b: Any) -> Any:
+        return function(a, b)
+
+    _enter_early(name, function)
+
+
+def _enter_early(name: str, function: Any) -> None:
+    """The form before operator set 7, in which ``axis`` says where the second operand's axes lie in the first."""
+    @implements(name)
+    def apply(a: Any, b: Any, *, broadcast: int = 0, axis: int | None = None) -> Any:
+        if broadcast and axis is not None:
+            b = b.reshape([*b.shape, *([1] * (a.dim() - axis_of(axis, a.dim()) - b.dim()))])
         return function(a, b)
 
 
@@ -45,7 +56,7 @@ for _name, _function in _BINARY.items():
     _enter_binary(_name, _function)
 
 
-@implements("Div")
+@implements("Div", since=7)
 def div(a: Any, b: Any) -> Any:
     """Division; of integers the quotient without its fraction."""
     return ops.div(a, b) if a.is_floating_point() else ops.div(a, b, rounding_mode="trunc")
@@ -57,7 +68,7 @@ def mod(a: Any, b: Any, *, fmod: int = 0) -> Any:
     return ops.fmod(a, b) if fmod else ops.remainder(a, b)
 
 
-@implements("Pow")
+@implements("Pow", since=7)
 def power(base: Any, exponent: Any) -> Any:
     """``base`` to the power of ``exponent``, in the base's dtype."""
     if base.is_floating_point():
@@ -65,6 +76,10 @@ def power(base: Any, exponent: Any) -> Any:
     if exponent.is_floating_point():
         return ops.pow(base.to(exponent.dtype), exponent).to(base.dtype)
     return ops.pow(base, exponent).to(base.dtype)
+
+
+_enter_early("Div", div)
+_enter_early("Pow", power)
 
 
 @implements("BitShift")
@@ -134,10 +149,16 @@ def leaky_relu(x: Any, *, alpha: float = 0.01) -> Any:
     return F.leaky_relu(x, alpha)
 
 
-@implements("PRelu")
+@implements("PRelu", since=7)
 def prelu(x: Any, slope: Any) -> Any:
     """``x``, below zero ``slope * x``; the slopes are broadcast to ``x``."""
     return ops.where(x < 0, x * slope, x)
+
+
+@implements("PRelu")
+def prelu_of_channels(x: Any, slope: Any) -> Any:
+    """``x``, below zero ``slope * x``, with a slope for each channel."""
+    return prelu(x, slope if slope.numel() == 1 or x.dim() < 3 else slope.reshape([-1] + [1] * (x.dim() - 2)))
 
 
 @implements("Elu")

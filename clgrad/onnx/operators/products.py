@@ -16,8 +16,8 @@ def matmul(a: Any, b: Any) -> Any:
 
 
 @implements("Gemm")
-def gemm(a: Any, b: Any, c: Any = None, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0,
-         transB: int = 0) -> Any:
+def gemm(a: Any, b: Any, c: Any = None, *, alpha: float = 1.0, beta: float = 1.0, transA: int = 0, transB: int = 0,
+         broadcast: int = 1) -> Any:
     """``alpha * a @ b + beta * c``, each matrix transposed if asked for."""
     left = a.t() if transA else a
     if alpha == 1 and beta == 1 and transB and c is not None and c.dim() == 1 and c.shape[0] == b.shape[0]:
