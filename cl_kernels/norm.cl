@@ -11,7 +11,7 @@
 //                   sums of g * z and of g that are the gradients of weight and bias
 //
 // Weights belong to (AFFINE) 1: the element of a chunk, 2: the chunk of a group, 3: the group. Their gradients are written
-// as parts[2][P][...]: P is 1 for 3, the samples for 2, the work-items for 1; who adds the parts adds them in one order.
+// in P parts each: P is 1 for 3, the samples for 2, the work-items for 1; who adds the parts adds them in one order.
 // A work-item takes groups [id * per_item, ...). Sums are taken over blocks of BLOCK elements in VW lanes, then over blocks.
 
 #ifndef CODE  // code of the dtype of x, y, g and dx
@@ -41,7 +41,7 @@
 #ifndef TRACK  // 1: the running ones move towards the batch's
 #define TRACK 0
 #endif
-#ifndef WANT_PARTS  // 1: norm_backward writes parts
+#ifndef WANT_PARTS  // 1: norm_backward writes the gradients of weight and bias
 #define WANT_PARTS 1
 #endif
 #ifndef VW
@@ -144,13 +144,14 @@ kernel void norm(global const T *x, global const W *weight, global const W *bias
 }
 
 kernel void norm_backward(global const T *g, global const T *x, global const W *weight, global const REAL *means,
-                          global const REAL *rstds, global T *dx, global REAL *parts, INDEX o_g, INDEX o_x,
-                          INDEX o_weight, INDEX o_means, INDEX o_rstds, INDEX o_dx, INDEX o_parts, SIZES,
-                          INDEX parts_size) {
+                          global const REAL *rstds, global T *dx, global REAL *dweight, global REAL *dbias,
+                          INDEX o_g, INDEX o_x, INDEX o_weight, INDEX o_means, INDEX o_rstds, INDEX o_dx,
+                          INDEX o_dweight, INDEX o_dbias, SIZES) {
     weight += o_weight;
+    dweight += o_dweight;
+    dbias += o_dbias;
     const INDEX first = get_global_id(0) * per_item, last = min(first + per_item, groups);
     const REAL count = (REAL)chunks * length;
-    global REAL *dweight = parts + o_parts, *dbias = dweight + parts_size;
 #if AFFINE == 1 && WANT_PARTS
     dweight += get_global_id(0) * length;
     dbias += get_global_id(0) * length;

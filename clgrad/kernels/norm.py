@@ -43,7 +43,7 @@ class Plan:
     """A launch bound to its shapes, and for the gradient how many parts of the weights' gradients it writes.
 
     Forward: ``plan(x, o, weight, o, bias, o, y, o, means, o, rstds, o, running_mean, o, running_var, o)``.
-    Backward: ``plan(g, o, x, o, weight, o, means, o, rstds, o, dx, o, parts, o)``.
+    Backward: ``plan(g, o, x, o, weight, o, means, o, rstds, o, dx, o, dweight, o, dbias, o)``.
     """
 
     __slots__ = ("device", "bound", "parts", "cost")
@@ -63,7 +63,7 @@ def plan(device: Device, kind: Kind, g: Groups, eps: float, momentum: float) -> 
 
 def backward_plan(device: Device, kind: Kind, g: Groups, want_parts: bool) -> Plan:
     """The gradients of :func:`plan`; with ``want_parts`` those of the weights, too."""
-    return _plan(device, "norm_backward", kind, g, 7, (), {"WANT_PARTS": int(want_parts)})
+    return _plan(device, "norm_backward", kind, g, 8, (), {"WANT_PARTS": int(want_parts)})
 
 
 def _plan(device: Device, name: str, kind: Kind, g: Groups, buffers: int, numbers: tuple, more: dict) -> Plan:
@@ -78,9 +78,8 @@ def _plan(device: Device, name: str, kind: Kind, g: Groups, buffers: int, number
               "GIVEN": int(kind.given), "TRACK": int(kind.track), "INDEX": "long" if wide else "int", "VW": 8, **more}
     parts = {1: items, 2: g.groups // g.per_sample, 3: 1}[g.affine]
     sizes = (g.groups, per_item, g.chunks, g.length, g.stride, g.pitch, g.per_sample)
-    last: tuple = numbers if numbers else (parts * g.weights,)
     kernel = device.kernel("norm.cl", name, macros,
-                           "P" * buffers + letter * (buffers + 7) + (number * 2 if numbers else letter))
+                           "P" * buffers + letter * (buffers + 7) + number * len(numbers))
     total = g.groups * size
     cost = 8 * total, (2 + len(more)) * total * kind.dtype.itemsize
-    return Plan(device, Bound(kernel, (items,), (1,), buffers, letter * buffers, (*sizes, *last), cost), parts, cost)
+    return Plan(device, Bound(kernel, (items,), (1,), buffers, letter * buffers, (*sizes, *numbers), cost), parts, cost)

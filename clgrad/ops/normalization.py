@@ -60,15 +60,17 @@ def _normalize(name: str, x: Any, weight: Any, bias: Any, g: Groups, kind: Kind,
                 return _recorded(dy, x, weight, needed, g, composed)
             plan = _backward_plan(device, kind, g, needed[1] or needed[2])
             dx = empty(own.shape, own.dtype, own.device)
-            parts = empty((2, plan.parts, g.weights), own.dtype.compute, own.device)
-            execute(plan, (dy.contiguous(), x, weight, means, rstds), (dx, parts))
             if not (needed[1] or needed[2]):
+                execute(plan, (dy.contiguous(), x, weight, means, rstds), (dx, dx, dx))
                 return dx, None, None
-            sums = parts.select(1, 0) if plan.parts == 1 else parts.sum(1)
-            shape = None if weight is None else weight.layout.shape
-            return (dx, sums.select(0, 0).view(shape) if needed[1] else None,
-                    sums.select(0, 1).view(bias_shape) if needed[2] else None)
-        bias_shape = None if bias is None else bias.layout.shape
+            # Two tensors with memory of their own: the engine keeps them as they are.
+            parts = [empty(shape if plan.parts == 1 and shape is not None else (plan.parts, g.weights),
+                           own.dtype.compute, own.device) for shape in shapes]
+            execute(plan, (dy.contiguous(), x, weight, means, rstds), (dx, *parts))
+            dw, db = (None if not need else t if plan.parts == 1 else t.sum(0).view(shape)
+                      for t, need, shape in zip(parts, needed[1:], shapes, strict=True))
+            return dx, dw, db
+        shapes = [None if t is None else t.layout.shape for t in (weight, bias)]
         attach(out, name, (x, weight, bias), backward, saved)
     return out, means, rstds
 
