@@ -22,7 +22,7 @@ class Layout(formats.layout):
     """
 
     __slots__ = ("shape", "strides", "dtype", "device", "numel", "ndim", "contiguous", "extent", "nbytes",
-                 "span", "size")
+                 "span", "repeats", "size")
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
@@ -37,6 +37,8 @@ class Layout(formats.layout):
         self.extent = extent(shape, strides)
         self.nbytes = self.numel * dtype.itemsize
         self.span = self.extent * dtype.itemsize  # bytes of memory from the first to the last element
+        # Whether several elements share a place in memory: such a tensor cannot be written.
+        self.repeats = self.numel > 0 and any(size > 1 and not step for size, step in zip(shape, strides, strict=True))
         self.size = Size(shape)  # what users see; a plain tuple is read faster
 
 

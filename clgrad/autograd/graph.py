@@ -388,9 +388,7 @@ def check_in_place(tensor: Any, recorded: bool) -> None:
     view = tensor._view
     if mode.enabled and view is not None and view.base._requires_grad and current_node(view.base) is None:
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-    layout = tensor.layout
-    repeated = any(size > 1 and stride == 0 for size, stride in zip(layout.shape, layout.strides, strict=True))
-    if repeated and layout.numel:
+    if tensor.layout.repeats:
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
                            "memory location. Please clone() the tensor before performing the operation.")
 

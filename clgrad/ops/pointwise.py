@@ -156,15 +156,17 @@ def call(op: Pointwise, operands: tuple, parameters: tuple = (), out: Any = None
 
 def _same_place(op: Pointwise, operands: tuple) -> tuple:
     """Checks the operands' types; 0-d tensors of the host meet tensors of another device as numbers."""
-    tensors = [t for t in operands if isinstance(t, TensorBase)]
+    devices = []
     for t in operands:
-        if not isinstance(t, (TensorBase, *NUMBERS)):
+        if isinstance(t, TensorBase):
+            if t.layout.device not in devices:
+                devices.append(t.layout.device)
+        elif not isinstance(t, NUMBERS):
             raise TypeError(f"{op.name}(): argument must be Tensor or Number, not {type(t).__name__}")
-    if not tensors:
+    if not devices:
         raise TypeError(f"{op.name}(): at least one argument must be a Tensor, got only numbers")
-    devices = {t.layout.device for t in tensors}
     if len(devices) > 1:
-        here = next((t.layout.device for t in tensors if t.layout.ndim), None)
+        here = next((t.layout.device for t in operands if isinstance(t, TensorBase) and t.layout.ndim), None)
         return tuple([t.to(here) if isinstance(t, TensorBase) and t.layout.device is not here and not t.layout.ndim
                       and here is not None else t for t in operands])
     return operands
@@ -278,7 +280,11 @@ def _make_general(op: Pointwise, tensor_first: bool, tensors_only: bool) -> Call
 
 
 def _make_in_place(op: Pointwise) -> Callable:
+    count, defaults = len(op.tensors), tuple(op.parameters.values())
+
     def in_place(*args: Any, **kwargs: Any) -> Any:
+        if len(args) == count and not kwargs:
+            return call_in_place(op, args, defaults)
         operands, parameters, _ = _bind(op, args, kwargs)
         return call_in_place(op, operands, parameters)
     return in_place

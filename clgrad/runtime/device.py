@@ -93,8 +93,12 @@ class Device:
             with self.lock:
                 here = bound.small and self.here is not None and (self._latest is None or self._finished())
                 lane = self.here if here else self.lane
-                arguments = bound.on(lane)  # type: ignore[arg-type]
-                arguments.set(buffers, varying)
+                arguments = bound.lanes.get(lane) or bound.on(lane)  # type: ignore[arg-type]
+                if varying != arguments.numbers or (bound.floats is not None and 0 in varying[bound.floats:]):
+                    arguments.set_numbers(varying)
+                set_buffer = arguments.set_buffer
+                for position, buffer in enumerate(buffers):
+                    set_buffer(position, buffer)
                 event = lane.enqueue(arguments.handle, bound.global_size, arguments.local_size)  # type: ignore[union-attr]
                 self.clock.submitted += 1
                 if not here:

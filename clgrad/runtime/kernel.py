@@ -92,7 +92,7 @@ class Bound:
     """
 
     __slots__ = ("kernel", "global_size", "local_size", "buffers", "packers", "floats", "constants", "cost", "small",
-                 "_lanes")
+                 "lanes")
 
     def __init__(self, kernel: Kernel, global_size: tuple[int, ...], local_size: tuple[int, ...], buffers: int,
                  varying: str, constants: tuple, cost: tuple[int, int]):
@@ -103,14 +103,11 @@ class Bound:
         self.constants = constants
         self.cost = cost
         self.small = cost[0] / FLOPS_PER_NS + cost[1] / BYTES_PER_NS < SMALL_NS
-        self._lanes: dict[Lane, Arguments] = {}
+        self.lanes: dict[Lane, Arguments] = {}  # made by `on`
 
     def on(self, lane: Lane) -> Arguments:
-        """The arguments of this launch on a lane."""
-        found = self._lanes.get(lane)
-        if found is None:
-            found = self._lanes.setdefault(lane, Arguments(self, lane))
-        return found
+        """The arguments of this launch on a lane where it has not run before."""
+        return self.lanes.setdefault(lane, Arguments(self, lane))
 
 
 def fitting(handle: Any, lane: Lane, wanted: tuple[int, ...]) -> tuple[int, ...]:
@@ -133,14 +130,18 @@ def fitting(handle: Any, lane: Lane, wanted: tuple[int, ...]) -> tuple[int, ...]
 
 
 class Arguments:
-    """The arguments of one OpenCL kernel. Only what differs from the call before is set again."""
+    """The arguments of one OpenCL kernel. Numbers are set again only where they differ from those of the call before.
 
-    __slots__ = ("handle", "local_size", "_bound", "_current", "_set_bytes")
+    The caller of its methods holds the device's lock.
+    """
+
+    __slots__ = ("handle", "local_size", "set_buffer", "numbers", "_bound", "_set_bytes")
 
     def __init__(self, bound: Bound, lane: Lane):
         self.handle, self._bound = bound.kernel.make(lane), bound
         self.local_size = fitting(self.handle, lane, bound.local_size)
-        self._current: tuple | None = None
+        self.set_buffer = self.handle.set_arg
+        self.numbers: tuple | None = None
         # An argument given as packed bytes takes half a microsecond; given as a NumPy number, twenty: pyopencl then
         # tries in turn what else it could be.
         self._set_bytes = getattr(self.handle, "_set_arg_buf", self.handle.set_arg)
@@ -148,15 +149,10 @@ class Arguments:
         for position, value in enumerate(bound.constants, bound.buffers + len(bound.packers)):
             self._set_bytes(position, _PACKERS[signature[position]](value))
 
-    def set(self, buffers: tuple, varying: tuple) -> None:
-        """Sets what varies; the caller holds the device's lock."""
-        bound = self._bound
-        if varying != self._current or (bound.floats is not None and 0 in varying[bound.floats:]):
-            set_bytes, position = self._set_bytes, bound.buffers
-            for pack, value in zip(bound.packers, varying, strict=True):
-                set_bytes(position, pack(value))
-                position += 1
-            self._current = varying
-        set_arg = self.handle.set_arg
-        for position, buffer in enumerate(buffers):
-            set_arg(position, buffer)
+    def set_numbers(self, varying: tuple) -> None:
+        """Sets the varying scalars."""
+        set_bytes, position = self._set_bytes, self._bound.buffers
+        for pack, value in zip(self._bound.packers, varying, strict=True):
+            set_bytes(position, pack(value))
+            position += 1
+        self.numbers = varying
