@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import clgrad
-from clgrad import nn
+from clgrad import fx, nn
 from clgrad.profiler import profile
 
 
@@ -104,3 +104,9 @@ def test_a_profiler_sees_both():
     with profile() as found:
         net(x)
     assert {"aten::linear", "aten::relu"} <= {event.name for event in found.events()}
+
+
+def test_a_tracer_sees_both():
+    layer, _ = build("linear")
+    graph = fx.symbolic_trace(nn.Sequential(layer, nn.ReLU())).graph
+    assert [node.target for node in graph.nodes if node.op == "call_module"] == ["0", "1"]
