@@ -142,6 +142,35 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float 
     return _pooled(rows, bags, count, mode)
 
 
+_BAG_MODES = ("sum", "mean", "max")
+
+
+@operator("embedding_bag", "_embedding_bag", method=False)
+def _embedding_bag(weight: Any, indices: Any, offsets: Any, scale_grad_by_freq: bool = False, mode: int = 0,
+                   sparse: bool = False, per_sample_weights: Any = None, include_last_offset: bool = False,
+                   padding_idx: int | None = None) -> tuple:
+    """(:func:`nn.functional.embedding_bag`, the bag of each index, the sizes of bags, the offsets).
+
+    ``mode``: 0 "sum", 1 "mean", 2 "max"; ``padding_idx``, if not negative, is the row that does not count.
+    """
+    if mode not in range(len(_BAG_MODES)):
+        raise RuntimeError(f"embedding_bag(): mode has to be 0 (sum), 1 (mean) or 2 (max), got {mode}")
+    padding = padding_idx if padding_idx is not None and padding_idx >= 0 else None
+    pooled = embedding_bag(indices, weight, offsets, None, 2, scale_grad_by_freq, _BAG_MODES[mode], sparse,
+                           per_sample_weights, include_last_offset, padding)
+    flat, bags, count = _bags(indices, offsets, include_last_offset)
+    counted = full(flat.layout.shape, 1, dtypes.int64, flat.layout.device) if padding is None else flat.ne(padding).long()
+    sizes = full((count,), 0, dtypes.int64, flat.layout.device).index_add_(0, bags, counted)
+    return pooled, bags, sizes, offsets
+
+
+@operator("embedding_renorm_", method=False)
+def embedding_renorm_(input: Any, indices: Any, max_norm: float, norm_type: float) -> Any:
+    """The rows of ``input`` that ``indices`` name scaled, in place, to norms of ``max_norm`` where they are larger."""
+    _renormalize(indices, input, max_norm, norm_type)
+    return input
+
+
 def _bags(input: Any, offsets: Any, include_last_offset: bool) -> tuple[Any, Any, int]:
     """The integers as a vector, the bag of each, and how many bags there are."""
     arange = FUNCTIONS["arange"]

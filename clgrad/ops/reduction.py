@@ -161,6 +161,8 @@ def prod_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | 
 
 def _product_of_others(x: Any, dims: Shape) -> Any:
     """For each element the product of the others that are multiplied with it; exact also where some are zero."""
+    if not x.layout.numel:
+        return FUNCTIONS["ones_like"](x)
     order = [a for a in range(x.layout.ndim) if a not in dims] + list(dims)
     moved = x.permute(order)
     flat = moved.reshape(-1, prod(x.layout.shape[d] for d in dims)) if dims else x.reshape(-1, 1)

@@ -1,0 +1,37 @@
+"""The bags of rows with what is known of them, and arithmetic of sizes: against PyTorch."""
+
+from __future__ import annotations
+
+import pytest
+
+import clgrad
+from tests.compare import assert_same, assert_same_outcome, pair
+
+
+@pytest.mark.parametrize("mode", [0, 1, 2])
+def test_bags(mode, torch, rng):
+    w, v = pair(torch, rng.normal(size=(6, 3)), "float64")
+    (i, j), (o, p) = pair(torch, [0, 2, 5, 2, 1]), pair(torch, [0, 2])
+    assert_same(clgrad.embedding_bag(w, i, o, False, mode)[:1], torch.embedding_bag(v, j, p, False, mode)[:1])
+    assert_same(clgrad.embedding_bag(w, i, o, False, 1)[1:3], torch.embedding_bag(v, j, p, False, 1)[1:3])
+
+
+def test_rows_scaled_in_place(torch, rng):
+    w, v = pair(torch, rng.normal(size=(6, 3)), "float64")
+    i, j = pair(torch, [0, 2])
+    assert clgrad.embedding_renorm_(w, i, 0.5, 2.0) is w
+    assert_same(w, torch.embedding_renorm_(v, j, 0.5, 2.0))
+
+
+@pytest.mark.parametrize("call", [
+    lambda t: t.sym_int(-2.5), lambda t: t.sym_float(3), lambda t: t.sym_not(True), lambda t: t.sym_max(1, 2.0),
+    lambda t: t.sym_min(3, 2), lambda t: t.sym_sum([1, 2]), lambda t: t.sym_ite(True, 1, 2),
+    lambda t: isinstance(t.zeros(2).shape[0], t.SymInt)])
+def test_sizes(call, torch):
+    assert_same_outcome(torch, call)
+
+
+def test_products_of_nothing():
+    x = clgrad.ones(3, 0, requires_grad=True)
+    g, = clgrad.autograd.grad(x.prod(1).sum(), x, create_graph=True)
+    assert tuple(g.shape) == (3, 0)
