@@ -130,8 +130,8 @@ _LATER_NAMES = {
     **dict.fromkeys(("SymBool", "SymFloat", "SymInt"), "types"),
     **dict.fromkeys(("Future",), "futures"),
     **dict.fromkeys(("vmap",), "func"),
-    **dict.fromkeys(("SymBool", "SymFloat", "SymInt", "sym_float", "sym_fresh_size", "sym_int", "sym_ite", "sym_max",
-                     "sym_min", "sym_not", "sym_sqrt", "sym_sum"), "symbolic"),
+    **dict.fromkeys(("sym_float", "sym_fresh_size", "sym_int", "sym_ite", "sym_max", "sym_min", "sym_not", "sym_sqrt",
+                     "sym_sum"), "symbolic"),
     **dict.fromkeys(("load", "save"), "serialization"),
     **dict.fromkeys((
         "alpha_dropout", "alpha_dropout_", "bilinear", "binary_cross_entropy_with_logits", "celu", "celu_",

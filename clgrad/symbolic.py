@@ -7,20 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["SymBool", "SymFloat", "SymInt", "sym_float", "sym_fresh_size", "sym_int", "sym_ite", "sym_max", "sym_min",
-           "sym_not", "sym_sqrt", "sym_sum"]
-
-
-class SymInt:
-    """The class of sizes that a tracer does not know yet; nothing is of it."""
-
-
-class SymFloat:
-    """The class of numbers computed from such sizes; nothing is of it."""
-
-
-class SymBool:
-    """The class of comparisons of such sizes; nothing is of it."""
+__all__ = ["sym_float", "sym_fresh_size", "sym_int", "sym_ite", "sym_max", "sym_min", "sym_not", "sym_sqrt", "sym_sum"]
 
 
 def sym_int(a: Any) -> int:
