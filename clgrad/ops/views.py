@@ -406,6 +406,9 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
             raise RuntimeError(f"split expects split_size be non-negative, but got split_size={sections}")
         full = sections or 1
         sections = [min(full, size - start) for start in range(0, size, full)] or [0]
+    if any(length < 0 for length in sections):
+        raise RuntimeError(f"split_with_sizes expects split_sizes have only non-negative entries, but got "
+                           f"split_sizes={list(sections)}")
     if sum(sections) != size:
         raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at "
                            f"dimension {dim}), but got split_sizes={list(sections)}")
