@@ -116,7 +116,8 @@ def pointwise_table() -> list[str]:
     lines = ["## Pointwise", "", "`a`, `b`, `x` are the operands, broadcast; `g` the incoming gradient, `y` the value. Every "
              "derivative can be differentiated again.", "", "| operator | forms | result | value | gradients |",
              "|---|---|---|---|---|"]
-    kinds = {"same": "promoted dtype", "float": "floating point", "bool": "bool", "integer": "integer or bool"}
+    kinds = {"same": "promoted dtype", "float": "floating point", "bool": "bool", "number": "not bool",
+             "real": "floating point alone", "integer": "integer or bool", "whole": "integer"}
     others = aliases()
     for row in sorted((r for r in REGISTRY.pointwise.values() if r.public), key=lambda r: r.name):
         value = _code(row.value.text)

@@ -16,6 +16,18 @@ def blank(made: Layout) -> Any:
     return wrap(result_storage(made.device.compute, made.span), 0, made)  # type: ignore[attr-defined]
 
 
+FAR = 1 << 31  # elements: a kernel for small operands counts them in 32 bits
+_START = 4096  # bytes: every device lets a part of a buffer begin at such places
+
+
+def within_reach(buffer: Any, t: Any) -> tuple[Any, int]:
+    """The part of a buffer that begins shortly before a tensor far behind its start, and the offset there."""
+    own = t.layout
+    lowest = t.offset + sum((n - 1) * s for n, s in zip(own.shape, own.strides, strict=True) if s < 0 < n)
+    start = lowest * own.dtype.itemsize // _START * _START
+    return buffer.get_sub_region(start, buffer.size - start), t.offset - start // own.dtype.itemsize
+
+
 def execute(plan: Callable[..., None], reads: tuple, writes: tuple) -> None:
     """``plan(buffer, offset, buffer, offset, ...)`` over the tensors of ``reads``, then those of ``writes``.
 
@@ -32,7 +44,7 @@ def execute(plan: Callable[..., None], reads: tuple, writes: tuple) -> None:
             if buffer is None:
                 buffer = t.memory.acquire(write)
                 exported = True
-            operands += (buffer, t.offset)
+            operands += (buffer, t.offset) if t.offset < FAR else within_reach(buffer, t)
     plan(*operands)
     if exported:
         settle()

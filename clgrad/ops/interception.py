@@ -192,6 +192,8 @@ def _name_misfit(error: AttributeError, name: str, function: Callable, args: tup
     for place, given in [*places, *kwargs.items()]:
         if given is misfit or isinstance(given, (list, tuple)) and any(item is misfit for item in given):
             raise TypeError(f"{name}(): argument '{place}' must be Tensor, not {type(misfit).__name__}") from error
+    if args and not any(isinstance(given, (TensorBase, list, tuple)) for _, given in [*places, *kwargs.items()]):
+        raise TypeError(f"{name}(): argument '{names[0]}' must be Tensor, not {type(args[0]).__name__}") from error
 
 
 _WRAPPER = _wrapper(intercepted, "", switch, dispatch, _foreign, _name_misfit).__code__

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 from clgrad import dtypes
 from clgrad.kernels import gemm
 from clgrad.layout import Layout, contiguous_layout
-from clgrad.ops.execute import blank
-from clgrad.runtime import settle
+from clgrad.ops.execute import blank, execute
 from clgrad.shapes import Shape, broadcast_shapes, broadcast_strides, collapse
 
 Strides = tuple[int, int, int]
@@ -31,18 +30,13 @@ class Product(NamedTuple):
             b = b.detach().expand(self.dense_b).contiguous()
         out = blank(self.result)
         left, right, target = a.memory.buffer, b.memory.buffer, out.memory.buffer
-        exported = left is None or right is None
-        if exported:
-            left, right = a.memory.acquire(), b.memory.acquire()
-        if bias is None:
+        added = bias.memory.buffer if bias is not None else target
+        if left is None or right is None or target is None or added is None:
+            execute(self.plan, (a, b, out) if bias is None else (a, b, out, bias), ())
+        elif bias is None:
             self.plan(left, a.offset, right, b.offset, target, 0)
         else:
-            added = bias.memory.buffer
-            if added is None:
-                added, exported = bias.memory.acquire(), True
             self.plan(left, a.offset, right, b.offset, target, 0, added, bias.offset)
-        if exported:
-            settle()
         return out
 
 

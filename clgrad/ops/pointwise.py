@@ -233,7 +233,7 @@ def _make_unary(op: Pointwise, told: Callable) -> Callable:
             return told(input) if out is None else told(input, out=out)
         buffer = input.memory.buffer
         result = blank(prepared.layout)
-        if buffer is None:
+        if buffer is None or result.memory.buffer is None:
             launch(prepared, (input,), (), result, False)
         else:
             prepared.plan((buffer, result.memory.buffer), (input.offset, 0))
@@ -256,7 +256,8 @@ def _make_binary(op: Pointwise, told: Callable, tensor_first: bool, tensors_only
         if prepared is None:
             return told(input, other) if out is None else told(input, other, out=out)
         result = blank(prepared.layout)
-        if left and right and input.memory.buffer is not None and other.memory.buffer is not None:
+        if left and right and input.memory.buffer is not None and other.memory.buffer is not None and (
+                result.memory.buffer is not None):
             prepared.plan((input.memory.buffer, other.memory.buffer, result.memory.buffer),
                           (input.offset, other.offset, 0))
         else:

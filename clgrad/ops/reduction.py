@@ -12,10 +12,10 @@ from clgrad.dtypes import dtype
 from clgrad.kernels import reduce
 from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops.copying import blank, cast, empty
+from clgrad.ops.execute import execute
 from clgrad.ops.node_names import node_name
 from clgrad.ops.output import named_result, store
 from clgrad.ops.registry import FUNCTIONS, operator
-from clgrad.runtime import settle
 from clgrad.shapes import Shape, normalize_dim, normalize_dims
 
 _plans: dict[tuple, tuple[reduce.Plan | None, Layout, Layout | None]] = {}
@@ -53,15 +53,12 @@ def run(x: Any, op: str, dims: Shape, keepdim: bool, result: dtype, *, aux: dtyp
         first, extra = run(flat, op, (1,), False, result, aux=aux, correction=correction, order=order)
         return first.view(made.shape), None if extra is None else extra.view(made.shape)
     source = x.memory.buffer
-    exported = source is None
-    if exported:
-        source = x.memory.acquire()
-    if second is None:
+    if source is None or out.memory.buffer is None:
+        execute(plan, (x, out) if second is None else (x, out, second), ())
+    elif second is None:
         plan(source, x.offset, out.memory.buffer, 0)
     else:
         plan(source, x.offset, out.memory.buffer, 0, second.memory.buffer, 0)
-    if exported:
-        settle()
     return out, second
 
 
@@ -396,7 +393,7 @@ def std_mean(input: Any, *args: Any, **kwargs: Any) -> tuple:
 def logsumexp(input: Any, dim: Any, keepdim: bool = False, *, out: Any = None) -> Any:
     """log(sum(exp(input))) over dimensions, without overflow."""
     x = input if input.layout.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
-    dims = normalize_dims(dim, x.layout.ndim)
+    dims = normalize_dims(None if dim == () or dim == [] else dim, x.layout.ndim)
     result, _ = run(x, "logsumexp", dims, keepdim, x.layout.dtype)
     if needs_graph(x):
         saved = Saved("logsumexp", [x])

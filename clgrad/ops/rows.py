@@ -12,7 +12,7 @@ from clgrad.autograd.graph import TensorBase, mark_changed
 from clgrad.dtypes import dtype
 from clgrad.kernels import elementwise
 from clgrad.layout import Layout, layout
-from clgrad.ops.execute import blank
+from clgrad.ops.execute import FAR, blank, within_reach
 from clgrad.ops.registry import FUNCTIONS, Pointwise
 from clgrad.runtime import Device, settle
 from clgrad.shapes import Shape, broadcast_shapes, broadcast_strides, is_dense
@@ -139,14 +139,20 @@ def launch(prepared: Prepared, operands: tuple, parameters: tuple, out: Any, wri
         if buffer is None:
             buffer = t.memory.acquire()
             exported = True
+        offset = t.offset
+        if offset >= FAR:
+            buffer, offset = within_reach(buffer, t)
         buffers.append(buffer)
-        offsets.append(t.offset)
+        offsets.append(offset)
     buffer = out.memory.buffer
     if buffer is None:
         buffer = out.memory.acquire(write)
         exported = True
+    offset = out.offset
+    if offset >= FAR:
+        buffer, offset = within_reach(buffer, out)
     buffers.append(buffer)
-    offsets.append(out.offset)
+    offsets.append(offset)
     scalars: tuple = ()
     if prepared.numbers or parameters:
         convert = prepared.convert

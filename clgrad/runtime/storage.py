@@ -20,6 +20,9 @@ import numpy as np
 from clgrad.runtime.device import Device
 from clgrad.runtime.memory import Block
 
+# Bytes from which on a storage's ``buffer`` is None, too: offsets into it may not fit the 32 bits with which kernels for
+# small operands count, and only those who ask by ``acquire`` look at them.
+LARGE = 1 << 31
 KNOWN_MOST = 1 << 16  # bytes of a fill value that are written out for a look
 
 
@@ -71,7 +74,7 @@ class Storage:
 
     def __init__(self, device: Device, nbytes: int, block: Block | None = None):
         self.device, self.nbytes, self._block = device, nbytes, block
-        self.buffer: Any = block.buffer if block is not None else None
+        self.buffer: Any = block.buffer if block is not None and nbytes < LARGE else None
 
     @property
     def exported(self) -> bool:
@@ -191,14 +194,14 @@ class SharedStorage(Storage):
             buffer = self._wrapped
         if self.exported:
             _touched.storages.append((self, write))
-        else:
+        elif self.nbytes < LARGE:
             self.buffer = buffer
         return buffer
 
     def read(self) -> np.ndarray:
         if self._block is None and self._host is None:
             block = self._block = self.device.pool.allocate_idle(self.nbytes)
-            self.buffer = block.buffer
+            self.buffer = block.buffer if self.nbytes < LARGE else None
             if self._fill is not None and block.host is not None:
                 block.host[:self.nbytes].view(self._fill.dtype)[:] = self._fill
                 self._fill = None
@@ -247,7 +250,7 @@ class DiscreteStorage(Storage):
         if self.exported:
             _touched.storages.append((self, write))
         else:
-            self._host, self.buffer = None, block.buffer
+            self._host, self.buffer = None, block.buffer if self.nbytes < LARGE else None
         return block.buffer
 
     def wrote(self, counted: bool = True) -> None:

@@ -124,7 +124,7 @@ assert resident_then <= resident + (8 << 10), found
 
 @pytest.mark.parametrize("discrete", ["0", "1"])
 def test_training_leaves_memory_where_it_was(discrete):
-    run(STEPS.replace("COUNT", "10000" if LONG else "300"), CLGRAD_DISCRETE=discrete)
+    run(STEPS.replace("COUNT", "10000" if LONG else "300"), timeout=1500 if LONG else 120, CLGRAD_DISCRETE=discrete)
 
 
 LARGE = """
