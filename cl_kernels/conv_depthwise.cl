@@ -177,8 +177,11 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv_depthwise(
   int columns = (to_w + to_step_w - 1) / to_step_w;
   list_copies(&g, pitch - max(0, VW - columns), &tables);
   list_lines(&g, &tables);
-  for (int j = planes_at; j < results_at; j++) mine[j] = 0;
-  int phases = to_step_h * to_step_w, from_plane = from_h * from_w, to_plane = to_h * to_w;
+  int phases = to_step_h * to_step_w;
+  /* Results too: vectors that put the phases in order read a little beyond a phase's last row. */
+  int zeroed = results_at + (INTERLEAVED(&g) ? phases * result_phase + VW : 0);
+  for (int j = planes_at; j < zeroed; j++) mine[j] = 0;
+  int from_plane = from_h * from_w, to_plane = to_h * to_w;
   REAL least = relu ? 0 : -INFINITY;
   int first_unit = get_global_id(0) * units_per_item;
   for (int unit = first_unit; unit < min(units, first_unit + units_per_item); unit++) {

@@ -9,7 +9,7 @@ from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device
 from clgrad.shapes import round_up
 
-GROUP, BLOCK = 256, 1024  # work-items a group on GPUs, where they allow as many; BLOCK of keys.clh
+GROUP = 256               # work-items a group on GPUs, where they allow as many
 SMALL = 32                # up to which pairs are sorted by insertion
 LONG_ROW = 32768          # elements of a row that are worth several CPU work-items
 _INFINITY = {"f16": 0x7C00, "bf16": 0x7F80, "f32": 0x7F800000, "f64": 0x7FF0000000000000}
@@ -39,6 +39,7 @@ class _Programs:
         wide = 2 * elements >= 1 << 31
         self.device, self.file, self.index = device, file, "l" if wide else "i"
         self.group = device.limits.group(GROUP)
+        self.block = 4 * self.group  # BLOCK of keys.clh
         self.cost = (256 * elements, elements * (2 * kind.itemsize + 8))  # of a launch; most are shares of a sort
         self.pair_bytes = 16 if kind.itemsize == 8 else 8
         self.macros = {
@@ -102,13 +103,13 @@ def _radix_plan(programs: _Programs, kind: dtype, rows: int, n: int, inner: int,
 
 def _merge_plan(programs: _Programs, rows: int, n: int, inner: int, cost: tuple[int, int]) -> Plan:
     run = programs.device.run
-    blocks = programs.bound("sort_blocks", (-(-n // BLOCK) * programs.group, rows), 2, "N", "NN", (n, inner))
+    blocks = programs.bound("sort_blocks", (-(-n // programs.block) * programs.group, rows), 2, "N", "NN", (n, inner))
     store = programs.bound("store_pairs", (n, rows), 4, "iNNN", "NN", (n, inner))
     merge = programs.bound("merge_runs", (n, rows), 1, "iN", "N", (n,))
 
     def steps(x: Any, values: Any, indices: Any, offsets: tuple, pairs: Any) -> None:
         run(blocks, (x, pairs), offsets[:1])
-        side, length = 0, BLOCK
+        side, length = 0, programs.block
         while length < n:
             run(merge, (pairs,), (side, length))
             side, length = 1 - side, 2 * length
@@ -118,7 +119,7 @@ def _merge_plan(programs: _Programs, rows: int, n: int, inner: int, cost: tuple[
 
 def topk_suits(device: Device, n: int, k: int) -> bool:
     """Whether :func:`topk_plan` is faster than sorting whole rows."""
-    return 0 < k <= (n // 8 if device.is_cpu else min(n // 4, BLOCK // 4))
+    return 0 < k <= (n // 8 if device.is_cpu else min(n // 4, device.limits.group(GROUP)))
 
 
 def topk_plan(device: Device, kind: dtype, outer: int, n: int, inner: int, k: int, largest: bool) -> Plan:
@@ -156,7 +157,7 @@ def _topk_blocks_plan(programs: _Programs, rows: int, n: int, inner: int, k: int
     run, count = programs.device.run, n
     rounds: list[tuple[Bound, int]] = []
     while not rounds or count > k:
-        blocks = -(-count // BLOCK)
+        blocks = -(-count // programs.block)
         bound = programs.bound("topk_blocks", (blocks * programs.group, rows), 3, "NiN", "NNi", (n, inner, k))
         rounds.append((bound, count))
         count = blocks * k
@@ -167,5 +168,5 @@ def _topk_blocks_plan(programs: _Programs, rows: int, n: int, inner: int, k: int
             run(bound, (x, two, one), (offsets[0], int(number == 0), count))
             one, two = two, one
         run(store, (x, values, indices, two), offsets)
-    size = -(-n // BLOCK) * k * rows * programs.pair_bytes
+    size = -(-n // programs.block) * k * rows * programs.pair_bytes
     return Plan(programs.device, steps, (size, size), cost)

@@ -1,0 +1,145 @@
+"""Runs the cases on Oclgrind in one form of the device code: ``python -m tests.oclgrind.harness cpu|gpu REPORT [FILE ...]``.
+
+Started by :mod:`tests.oclgrind.checks`, which sets the environment. Writes a line of JSON a case to REPORT: which kernels
+it launched, what Oclgrind found meanwhile, and the exception that ended it, if any.
+
+Memory is made so that nothing hides a fault: a block has exactly the size that was asked for, is used once, and the
+device never works in the host's memory, so a read of what nobody wrote and a step over the end are both seen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import clgrad
+from clgrad.kernels import (
+    conv,
+    conv_depthwise,
+    conv_panels,
+    conv_weight_panels,
+    conv_weights,
+    gemm,
+    reduce,
+    sort,
+)
+from clgrad.runtime import Block, Bound, Device, Limits, memory, program
+from tests.oclgrind import cases
+
+FORM = sys.argv[1] if __name__ == "__main__" else "cpu"
+
+
+def strict_memory(patch: Any = setattr) -> None:
+    """Exact blocks that are never used again, and no work in the host's memory."""
+    patch(memory, "bin_size", lambda nbytes: max(nbytes, 1))
+    patch(Block, "release", lambda self: None)
+    patch(Device, "_shares_memory", lambda self: False)
+    patch(Device, "fill", _fill)  # Oclgrind does not take clEnqueueFillBuffer for an initialisation
+
+
+def _fill(device: Device, block: Block, pattern: np.ndarray, nbytes: int) -> None:
+    device.upload(block, np.full(nbytes // pattern.itemsize, pattern, pattern.dtype).view(np.uint8))
+
+
+def force_form(is_cpu: bool) -> None:
+    """Runs one form of the device code, whatever the device would take."""
+    Limits.items_are_threads = property(lambda self: is_cpu)  # type: ignore[assignment, method-assign]
+
+
+def small_shares() -> None:
+    """Work that is shared among work-items and cut into parts at sizes that Oclgrind can run."""
+    gemm._wanted_items = lambda shape: 4
+    for module in (conv, conv_depthwise, conv_panels, conv_weight_panels, conv_weights):
+        module.wanted_items = lambda device, operations: 4
+    gemm.SPLIT_DEPTH, sort.LONG_ROW, reduce.GRAIN = 16, 64, 128
+
+
+# Oclgrind 21.10 takes element 11 of two operands that are shuffled into one vector for undefined, and crashes where an
+# element of the result really is (https://github.com/jrprice/Oclgrind, Uninitialized.cpp, ShuffleVector). These
+# expressions read the same memory and have the same value without a shuffle. It cannot follow frexp's second result.
+REPLACED = {
+    "reduce.cl": {"const PASTE(ACC, to) a = from.lo, b = from.hi;":
+                  "const PASTE(ACC, to) a = ((const PASTE(ACC, to) *)&from)[0], b = ((const PASTE(ACC, to) *)&from)[1];"},
+    "math.clh": {"frexp(x, &e)": "(e = ilogb(x) + 1, ldexp(x, -e))"},
+    "conv_planes.clh": {
+        "else VSTORE(to, at, (V)(VLOAD_T(p, 0).even, VLOAD_T(p, VW - 1).odd));":
+        "else { REAL near[VW], far[VW]; VSTORE(near, 0, VLOAD_T(p, 0)); VSTORE(far, 0, VLOAD_T(p, VW - 1)); "
+        "for (int l = 0; l < VW; l++) to[at + l] = l < VW / 2 ? near[2 * l] : far[2 * l + 1 - VW]; }"},
+    "conv_depthwise.cl": {
+        "V values = step == 1 ? VLOAD_T(p, 0) : (V)(VLOAD_T(p, 0).even, VLOAD_T(p, VW).even);":
+        "V values = VLOAD_T(p, 0); if (step != 1) { REAL pairs[2 * VW], evens[VW]; VSTORE(pairs, 0, values); "
+        "VSTORE(pairs, VW, VLOAD_T(p, VW)); for (int l = 0; l < VW; l++) evens[l] = pairs[2 * l]; "
+        "values = VLOAD(evens, 0); }",
+    },
+}
+
+
+def avoid_false_findings() -> None:
+    """Reads the sources with the expressions of ``REPLACED`` replaced."""
+    text = program.source_text
+
+    def replaced(file: str) -> str:
+        source = text.__wrapped__(file)
+        for expression, instead in REPLACED.get(file, {}).items():
+            if expression not in source:
+                raise ValueError(f"{file} has changed: {expression} is no longer there")
+            source = source.replace(expression, instead)
+        return source
+    program.source_text = cache(replaced)
+
+
+class Watch:
+    """Which kernels were launched, and what is new in Oclgrind's log, since it was last asked."""
+
+    def __init__(self, log: Path):
+        self.log, self.read, self.launched = log, 0, set[tuple[str, str]]()
+        run = Device.run
+
+        def watched(device: Device, bound: Bound, buffers: tuple, varying: tuple) -> None:
+            self.launched.add((bound.kernel.file, bound.kernel.name))
+            run(device, bound, buffers, varying)
+        Device.run = watched  # type: ignore[method-assign]
+
+    def news(self) -> str:
+        """What Oclgrind wrote since the last call."""
+        text = self.log.read_text(errors="replace")
+        fresh, self.read = text[self.read:], len(text)
+        return fresh.strip()
+
+
+def main(report: str, files: list[str]) -> None:
+    strict_memory()
+    force_form(FORM == "cpu")
+    small_shares()
+    avoid_false_findings()
+    watch = Watch(Path(os.environ["OCLGRIND_LOG"]))
+    clgrad.zeros(1).add_(1)  # whatever opening the device writes is no kernel's
+    clgrad.synchronize()
+    watch.news()
+    with open(report, "w", encoding="utf-8") as out:
+        for file, case in cases.of_form(FORM, files):
+            begun = time.process_time()
+            watch.launched.clear()
+            error = ""
+            try:
+                clgrad.manual_seed(0)
+                case()
+                clgrad.synchronize()
+            except Exception:
+                error = traceback.format_exc()
+            line = {"file": file, "case": case.__name__, "kernels": sorted(watch.launched), "findings": watch.news(),
+                    "error": error, "seconds": round(time.process_time() - begun, 1)}
+            out.write(json.dumps(line) + "\n")
+            out.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[2], sys.argv[3:])
