@@ -18,7 +18,7 @@ __all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass", "Generator", 
 
 DisableTorchFunction, DisableTorchFunctionSubclass = without_overrides, without_classes
 _disabled_torch_function_impl = disabled_torch_function
-_TensorBase = TensorBase
+_TensorBase, _TensorMeta = TensorBase, type(TensorBase)
 
 
 def _is_torch_function_enabled() -> bool:

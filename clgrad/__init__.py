@@ -52,9 +52,15 @@ from clgrad.formats import (
     channels_last,
     channels_last_3d,
     contiguous_format,
+    jagged,
     layout,
     memory_format,
     preserve_format,
+    sparse_bsc,
+    sparse_bsr,
+    sparse_coo,
+    sparse_csc,
+    sparse_csr,
     strided,
 )
 from clgrad.info import (
@@ -114,8 +120,8 @@ _assert = _FUNCTIONS["_assert"]
 
 # What an operator does not need is imported when it is first asked for: ``import clgrad`` stays fast.
 _LATER = frozenset({
-    "_C", "accelerator", "amp", "backends", "compiler", "cpu", "distributed", "distributions", "func", "futures", "fx",
-    "hub", "jit", "linalg", "mps", "mtia", "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler",
+    "_C", "accelerator", "amp", "backends", "compiler", "cpu", "distributed", "distributions", "fft", "func", "futures",
+    "fx", "hub", "jit", "linalg", "mps", "mtia", "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler",
     "quasirandom", "return_types", "safetensors", "signal", "special", "testing", "types", "utils", "vision", "xpu",
 })
 _LATER_NAMES = {
@@ -152,8 +158,7 @@ globals().update(_STORAGE_CLASSES)
 
 _ABSENT = {
     **dict.fromkeys(("complex", "polar", "view_as_real", "view_as_complex"), "clgrad has no complex tensors"),
-    **dict.fromkeys(("sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "sparse_coo_tensor",
-                     "sparse_csr_tensor", "sparse"), "clgrad has no sparse tensors"),
+    **dict.fromkeys(("sparse_coo_tensor", "sparse_csr_tensor", "sparse"), "clgrad has no sparse tensors"),
     **dict.fromkeys(("qint8", "quint8", "qint32", "quantize_per_tensor", "quantize_per_channel", "quantization"),
                     "clgrad has no quantised tensors"),
     **dict.fromkeys(("export",), "clgrad has no tracer of graphs"),

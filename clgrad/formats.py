@@ -11,7 +11,7 @@ class layout:
     __slots__ = ()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, layout)
+        return isinstance(other, layout) and not isinstance(other, absent_layout)
 
     def __hash__(self) -> int:
         return hash(layout)
@@ -21,6 +21,23 @@ class layout:
 
     def __reduce__(self) -> str:
         return "strided"
+
+
+class absent_layout(layout):
+    """A way to keep elements that PyTorch has and clgrad has not: known by name, so that programs can ask for it."""
+
+    __slots__ = ("name",)
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
 
 
 class memory_format:
@@ -39,6 +56,8 @@ class memory_format:
 
 
 strided = layout()
+sparse_coo, sparse_csr, sparse_csc, sparse_bsr, sparse_bsc, jagged = (absent_layout(name) for name in (
+    "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged"))
 contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last")
@@ -49,7 +68,7 @@ _RANKS = {channels_last: 4, channels_last_3d: 5}
 
 def check_layout(wanted: object) -> None:
     """RuntimeError for a layout that tensors cannot have here."""
-    if wanted is not None and not isinstance(wanted, layout):
+    if wanted is not None and (not isinstance(wanted, layout) or isinstance(wanted, absent_layout)):
         raise RuntimeError(f"layout {wanted} is not supported: tensors are dense (torch.strided)")
 
 

@@ -13,6 +13,11 @@ from clgrad.ops import rows
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.storage import TypedStorage, UntypedStorage
 
+# max, eps, tiny, resolution of the types that NumPy does not know.
+_LIMITS = {"bfloat16": (3.3895313892515355e38, 0.0078125, 1.1754943508222875e-38, 0.01),
+           "float8_e4m3fn": (448.0, 0.125, 0.015625, 1.0), "float8_e5m2": (57344.0, 0.25, 6.103515625e-05, 1.0),
+           "float8_e4m3fnuz": (240.0, 0.125, 0.0078125, 1.0), "float8_e5m2fnuz": (57344.0, 0.25, 3.0517578125e-05, 1.0)}
+
 
 class finfo:
     """Limits of a floating-point dtype: ``max``, ``min``, ``eps``, ``tiny``, ``bits``, ``resolution``.
@@ -28,8 +33,8 @@ class finfo:
             raise TypeError("torch.finfo() requires a floating point input type. Use torch.iinfo to handle "
                             "'torch.iinfo'")
         self.dtype, self.bits = kind.name, kind.itemsize * 8
-        if kind is dtypes.bfloat16:
-            self.max, self.eps, self.tiny, self.resolution = 3.3895313892515355e38, 0.0078125, 1.1754943508222875e-38, 0.01
+        if kind.name in _LIMITS:
+            self.max, self.eps, self.tiny, self.resolution = _LIMITS[kind.name]
         else:
             limits = np.finfo(kind.numpy)
             self.max, self.eps, self.tiny = float(limits.max), float(limits.eps), float(limits.tiny)

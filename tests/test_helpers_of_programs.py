@@ -119,3 +119,23 @@ def test_handles_of_hooks():
     handle.remove()
     assert not hooks and not more
     assert clgrad.get_device_module("cpu") is clgrad.cpu and clgrad.return_types.max is type(clgrad.ones(1, 2).max(1))
+
+
+@pytest.mark.parametrize("n", [1, 4, 5])
+def test_frequencies(n):
+    np.testing.assert_allclose(clgrad.fft.fftfreq(n, 0.5).numpy(), np.fft.fftfreq(n, 0.5))
+    np.testing.assert_allclose(clgrad.fft.rfftfreq(n, 0.5).numpy(), np.fft.rfftfreq(n, 0.5))
+    x = np.arange(3.0 * n).reshape(n, 3)
+    np.testing.assert_array_equal(clgrad.fft.fftshift(clgrad.tensor(x)).numpy(), np.fft.fftshift(x))
+    np.testing.assert_array_equal(clgrad.fft.ifftshift(clgrad.tensor(x), 0).numpy(), np.fft.ifftshift(x, 0))
+    with pytest.raises(NotImplementedError, match="complex"):
+        clgrad.fft.rfft(clgrad.ones(4))
+
+
+def test_layouts_that_no_tensor_has():
+    x = clgrad.ones(1)
+    assert x.layout == clgrad.strided and x.layout != clgrad.sparse_coo
+    assert clgrad.sparse_coo not in (clgrad.strided, x.layout)
+    with pytest.raises(RuntimeError, match="sparse_coo is not supported"):
+        clgrad.zeros(1, layout=clgrad.sparse_coo)
+    assert (clgrad.finfo(clgrad.float8_e4m3fn).max, clgrad.finfo(clgrad.float8_e5m2).max) == (448, 57344)

@@ -28,7 +28,7 @@ FLOORS = [
      "accelerator", "mps", "xpu", "cpu", "signal",
      "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "objects",
      "safetensors", "profiler", "_C", "fx", "linalg", "special", "amp", "distributions", "onnx", "distributed",
-     "absent_device", "mtia", "checks", "futures", "quasirandom", "return_types", "symbolic"],
+     "absent_device", "mtia", "checks", "futures", "quasirandom", "return_types", "fft", "symbolic"],
     ["", "__main__", "compat", "doctor", "tune"],
 ]
 # Libraries stand side by side: of each other they see the public names only.

@@ -18,6 +18,8 @@ RENAMED = {
     "torch.utils._pytree": "clgrad.trees",
     "torch.utils.model_zoo": "clgrad.hub",
     "torch.__config__": f"{_STANDINS}.config",
+    "torch.ops": f"{_STANDINS}.ops",
+    "torch._subclasses": f"{_STANDINS}.fake_tensor",
     "torchvision.transforms.v2.functional": "clgrad.vision.transforms.functional",
     "torch.utils.data.dataloader": "clgrad.utils.data.loader",
     "torch.utils.data._utils": "clgrad.utils.data",
@@ -48,7 +50,8 @@ RENAMED = {
 }
 
 # Modules below ones that are no packages in clgrad: they are put in place when the mapping is installed.
-BELOW_MODULES = {"torch.cuda.amp.grad_scaler": "clgrad.amp.grad_scaler",
+BELOW_MODULES = {"torch._subclasses.fake_tensor": f"{_STANDINS}.fake_tensor",
+                 "torch.cuda.amp.grad_scaler": "clgrad.amp.grad_scaler",
                  "torch.cuda.amp.autocast_mode": "clgrad.cuda.amp", "torch.nn.parallel.data_parallel": "clgrad.nn.parallel"}
 
 # What clgrad has nothing for, with the reason.

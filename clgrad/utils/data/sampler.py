@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from clgrad.ops.random import Generator, default_generator
 from clgrad.sampling import rand, randint, randperm
 
+T = TypeVar("T")
 
-class Sampler:
+
+class Sampler(Generic[T]):
     """Base class: ``__iter__`` gives numbers of samples, or lists of them."""
 
     def __init__(self, data_source: Any = None):
