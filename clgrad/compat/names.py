@@ -31,11 +31,11 @@ RENAMED = {
     "torch.nn.modules.module": f"{_STANDINS}.module",
     **{f"torch.distributions.{name}": "clgrad.distributions" for name in (
         "bernoulli", "beta", "binomial", "categorical", "cauchy", "chi2", "dirichlet", "exponential", "fishersnedecor",
-        "geometric", "gumbel", "half_cauchy", "half_normal", "independent", "inverse_gamma", "kumaraswamy", "laplace",
+        "geometric", "gumbel", "half_cauchy", "half_normal", "independent", "kumaraswamy", "laplace",
         "log_normal", "logistic_normal", "lowrank_multivariate_normal", "mixture_same_family", "multinomial",
         "multivariate_normal", "negative_binomial", "normal", "one_hot_categorical", "pareto", "poisson",
         "relaxed_bernoulli", "relaxed_categorical", "studentT", "transformed_distribution", "uniform", "von_mises",
-        "weibull", "constraint_registry", "continuous_bernoulli", "wishart", "exp_family", "lkj_cholesky")},
+        "weibull")},
     **{f"torch.nn.modules.{name}": "clgrad.nn.modules" for name in (
         "activation", "adaptive", "batchnorm", "channelshuffle", "container", "conv", "distance", "dropout", "flatten",
         "fold", "instancenorm", "linear", "loss", "normalization", "padding", "pixelshuffle", "pooling", "rnn", "sparse",

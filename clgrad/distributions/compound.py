@@ -24,9 +24,11 @@ from clgrad.distributions.transforms import (
     ExpTransform,
     PowerTransform,
     SigmoidTransform,
+    StickBreakingTransform,
     Transform,
 )
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.shapes import Size
 
 
 class Independent(Distribution):
@@ -82,11 +84,18 @@ class TransformedDistribution(Distribution):
         if not all(isinstance(t, Transform) for t in self.transforms):
             raise ValueError(f"transforms must be a Transform or list, but was {transforms}")
         whole = ComposeTransform(self.transforms)
-        event = max(len(base_distribution.event_shape), whole.domain.event_dim, whole.codomain.event_dim)
-        extra = event - len(base_distribution.event_shape)
-        self.base_dist = Independent(base_distribution, extra) if extra else base_distribution
-        shape = tuple(self.base_dist.batch_shape) + tuple(self.base_dist.event_shape)
-        split = len(shape) - event
+        base, own = base_distribution, len(base_distribution.event_shape)
+        given = tuple(base.batch_shape) + tuple(base.event_shape)
+        if len(given) < whole.domain.event_dim:
+            raise ValueError("base_distribution needs to have shape with size at least "
+                             f"{whole.domain.event_dim}, but got {Size(given)}.")
+        shape = tuple(whole.forward_shape(given))
+        needed = tuple(whole.inverse_shape(shape))
+        if needed != given:
+            base = base.expand(needed[:len(needed) - own])
+        extra = whole.domain.event_dim - own
+        self.base_dist = Independent(base, extra) if extra > 0 else base
+        split = len(shape) - whole.codomain.event_dim - max(-extra, 0)
         super().__init__(shape[:split], shape[split:], validate_args=validate_args)
 
     has_rsample = property(lambda self: self.base_dist.has_rsample)  # type: ignore[assignment]
@@ -94,7 +103,11 @@ class TransformedDistribution(Distribution):
     @constraints.dependent_property
     def support(self) -> Any:
         """Where the last transform leads."""
-        return self.transforms[-1].codomain if self.transforms else self.base_dist.support
+        if not self.transforms:
+            return self.base_dist.support
+        last = self.transforms[-1].codomain
+        extra = len(self._event_shape) - last.event_dim
+        return constraints.independent(last, extra) if extra > 0 else last
 
     def _forward(self, x: Any) -> Any:
         return ComposeTransform(self.transforms)(x)
@@ -111,25 +124,29 @@ class TransformedDistribution(Distribution):
         event, y = len(self._event_shape), value
         total: Any = 0.0
         for transform in reversed(self.transforms):
-            x = transform._inverse(y)
-            own = max(transform.domain.event_dim, transform.codomain.event_dim)
-            total = total - sum_rightmost(transform.log_abs_det_jacobian(x, y), event - own)
+            x = transform._inv_call(y)
+            event += transform.domain.event_dim - transform.codomain.event_dim
+            total = total - sum_rightmost(transform.log_abs_det_jacobian(x, y), event - transform.domain.event_dim)
             y = x
         return total + sum_rightmost(self.base_dist.log_prob(y), event - len(self.base_dist.event_shape))
 
-    def cdf(self, value: Any) -> Any:
-        y = value
-        for transform in reversed(self.transforms):
-            y = transform._inverse(y)
+    def _monotonize_cdf(self, value: Any) -> Any:
+        """``value``, or one minus it where the transforms fall."""
         sign = ComposeTransform(self.transforms).sign
-        return sign * (self.base_dist.cdf(y) - 0.5) + 0.5
+        return value if isinstance(sign, int) and sign == 1 else sign * (value - 0.5) + 0.5
+
+    def cdf(self, value: Any) -> Any:
+        self._validate_sample(value)
+        return self._monotonize_cdf(self.base_dist.cdf(ComposeTransform(self.transforms)._inv_call(value)))
 
     def icdf(self, value: Any) -> Any:
-        sign = ComposeTransform(self.transforms).sign
-        return self._forward(self.base_dist.icdf(sign * (value - 0.5) + 0.5))
+        return self._forward(self.base_dist.icdf(self._monotonize_cdf(value)))
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        return TransformedDistribution(self.base_dist.expand(batch_shape), self.transforms, validate_args=False)
+        made = super().expand(batch_shape, _instance)
+        inner = tuple(ComposeTransform(self.transforms).inverse_shape(tuple(batch_shape) + tuple(self._event_shape)))
+        made.base_dist = self.base_dist.expand(inner[:len(inner) - len(self.base_dist.event_shape)])
+        return made
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -174,8 +191,8 @@ class MixtureSameFamily(Distribution):
 
     @constraints.dependent_property
     def support(self) -> Any:
-        """The components'."""
-        return self.component_distribution.support
+        """What all components have in common."""
+        return constraints.MixtureSameFamilyConstraint(self.component_distribution.support)
 
     def _weights(self) -> Any:
         probs = self.mixture_distribution.probs
@@ -294,7 +311,7 @@ class LowRankMultivariateNormal(MultivariateNormal):
                          validate_args=validate_args)
 
 
-class LogisticNormal(Distribution):
+class LogisticNormal(TransformedDistribution):
     """Points of a simplex, whose stick-breaking log-odds are normal."""
 
     arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
@@ -302,27 +319,13 @@ class LogisticNormal(Distribution):
     has_rsample = True
 
     def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None):
-        self.loc, self.scale = broadcast_all(loc, scale)
-        shape = self.loc.shape
-        super().__init__(shape[:-1], (shape[-1] + 1,), validate_args=validate_args)
-        places = FUNCTIONS["ones_like"](self.loc).detach().cumsum(-1)
-        self._offset = (shape[-1] + 1 - places).log()
+        base = Normal(loc, scale, validate_args=validate_args)
+        if not base.batch_shape:
+            base = base.expand((1,))
+        super().__init__(base, StickBreakingTransform(), validate_args=validate_args)
 
-    def rsample(self, sample_shape: Any = ()) -> Any:
-        lead = tuple(sample_shape) + tuple(self.loc.shape)
-        share = (self.loc + self.scale * standard("randn", self.loc, lead) - self._offset).sigmoid()
-        left = (1 - share).cumprod(-1)
-        one = FUNCTIONS["ones_like"](share[..., :1])
-        return FUNCTIONS["cat"]([share, one], -1) * FUNCTIONS["cat"]([one, left], -1)
-
-    def log_prob(self, value: Any) -> Any:
-        self._validate_sample(value)
-        parts = value[..., :-1]
-        rest = 1 - parts.cumsum(-1)
-        x = parts.log() - rest.log() + self._offset
-        before = FUNCTIONS["cat"]([FUNCTIONS["ones_like"](rest[..., :1]), rest[..., :-1]], -1)
-        slope = (parts.log() + rest.log() - before.log()).sum(-1)
-        return Normal(self.loc, self.scale, validate_args=False).log_prob(x).sum(-1) - slope
+    loc = property(lambda self: self.base_dist.base_dist.loc)
+    scale = property(lambda self: self.base_dist.base_dist.scale)
 
 
 class LogitRelaxedBernoulli(Distribution):

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from clgrad.creation import full
+from clgrad.dtypes import bool as bool_
+from clgrad.info import finfo
+from clgrad.ops.factorization import cholesky_ex
+from clgrad.ops.registry import FUNCTIONS
+from clgrad.ops.spectral import eigvalsh
+
+__all__ = [
+    "Constraint", "MixtureSameFamilyConstraint", "boolean", "cat", "corr_cholesky", "dependent", "dependent_property",
+    "greater_than", "greater_than_eq", "half_open_interval", "independent", "integer_interval", "interval",
+    "is_dependent", "less_than", "lower_cholesky", "lower_triangular", "multinomial", "nonnegative",
+    "nonnegative_integer", "one_hot", "positive", "positive_definite", "positive_integer", "positive_semidefinite",
+    "real", "real_vector", "simplex", "square", "stack", "symmetric", "unit_interval",
+]
 
 
 class Constraint:
@@ -21,7 +37,7 @@ class Constraint:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        return type(self).__name__[1:] + "()"
+        return type(self).__name__.lstrip("_") + "()"
 
 
 class _Dependent(Constraint):
@@ -33,6 +49,11 @@ class _Dependent(Constraint):
     def check(self, value: Any) -> Any:
         raise ValueError("Cannot determine validity of dependent constraint")
 
+    def __call__(self, *, is_discrete: Any = None, event_dim: Any = None) -> _Dependent:
+        """The same with other properties; what is not given stays."""
+        return _Dependent(is_discrete=self.is_discrete if is_discrete is None else is_discrete,
+                          event_dim=self.event_dim if event_dim is None else event_dim)
+
 
 class dependent_property(property, _Dependent):
     """A property that is a constraint of an instance."""
@@ -41,7 +62,7 @@ class dependent_property(property, _Dependent):
         super().__init__(fn)
         self.is_discrete, self.event_dim = is_discrete, event_dim
 
-    def __call__(self, fn: Any) -> dependent_property:
+    def __call__(self, fn: Any) -> dependent_property:  # type: ignore[override]
         return dependent_property(fn, is_discrete=self.is_discrete, event_dim=self.event_dim)
 
 
@@ -55,12 +76,31 @@ class independent(Constraint):
 
     def check(self, value: Any) -> Any:
         found = self.base_constraint.check(value)
-        for _ in range(self.reinterpreted_batch_ndims):
-            found = found.all(-1)
-        return found
+        if found.dim() < self.reinterpreted_batch_ndims:
+            raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {value.dim()}")
+        return _all_rightmost(found, self.reinterpreted_batch_ndims)
 
     def __repr__(self) -> str:
-        return f"Independent({self.base_constraint!r}, {self.reinterpreted_batch_ndims})"
+        return f"IndependentConstraint({self.base_constraint!r}, {self.reinterpreted_batch_ndims})"
+
+
+class MixtureSameFamilyConstraint(Constraint):
+    """A value fits where it fits the constraint of every component of a mixture."""
+
+    def __init__(self, base_constraint: Constraint):
+        if not isinstance(base_constraint, Constraint):
+            raise ValueError(f"base_constraint must be a Constraint, got {type(base_constraint).__name__}")
+        self.base_constraint = base_constraint
+        self.is_discrete, self.event_dim = base_constraint.is_discrete, base_constraint.event_dim
+
+    def check(self, value: Any) -> Any:
+        if value.dim() < self.event_dim:
+            raise ValueError(f"Expected value.dim() >= {self.event_dim} but got {value.dim()}")
+        found = self.base_constraint.check(value.unsqueeze(-1 - self.event_dim))
+        return found.reshape((*found.shape[:value.dim() - self.event_dim], -1)).all(-1)
+
+    def __repr__(self) -> str:
+        return f"MixtureSameFamilyConstraint({self.base_constraint!r})"
 
 
 class _Boolean(Constraint):
@@ -146,7 +186,16 @@ class less_than(Constraint):
         return value < self.upper_bound
 
     def __repr__(self) -> str:
-        return f"LessThan(upper_bound={self.upper_bound})"
+        return f"{type(self).__name__.title().replace('_', '')}(upper_bound={self.upper_bound})"
+
+
+class integer_less_than(less_than):
+    """Whole numbers up to a bound."""
+
+    is_discrete = True
+
+    def check(self, value: Any) -> Any:
+        return (value % 1 == 0) & (value <= self.upper_bound)
 
 
 class multinomial(Constraint):
@@ -173,19 +222,105 @@ class _Simplex(Constraint):
         return (value >= 0).all(-1) & ((value.sum(-1) - 1).abs() < 1e-6)
 
 
-class _LowerCholesky(Constraint):
+class _LowerTriangular(Constraint):
     event_dim = 2
 
     def check(self, value: Any) -> Any:
-        return (value.tril() == value).all(-1).all(-1) & (value.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
+        return _all_rightmost(value.tril() == value, 2)
 
 
-class _PositiveDefinite(Constraint):
+class _LowerCholesky(_LowerTriangular):
+    def check(self, value: Any) -> Any:
+        return super().check(value) & (value.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
+
+
+class _CorrCholesky(_LowerCholesky):
+    def check(self, value: Any) -> Any:
+        tolerance = finfo(value.dtype).eps * value.shape[-1] * 10  # rounding of a row's sum of squares
+        unit = ((value.square().sum(-1) - 1).abs() <= tolerance).all(-1)
+        return super().check(value) & unit
+
+
+class _Square(Constraint):
     event_dim = 2
 
     def check(self, value: Any) -> Any:
-        near = (value - value.transpose(-2, -1)).abs() <= 1e-6 + 1e-6 * value.abs()
-        return near.all(-1).all(-1) & (value.diagonal(dim1=-2, dim2=-1) > 0).all(-1)
+        return full(tuple(value.shape[:-2]), value.shape[-2] == value.shape[-1], dtype=bool_,
+                                 device=value.device)
+
+
+class _Symmetric(_Square):
+    def check(self, value: Any) -> Any:
+        found = super().check(value)
+        if value.shape[-2] != value.shape[-1]:
+            return found
+        return _all_rightmost(FUNCTIONS["isclose"](value, value.mT, atol=1e-6), 2)
+
+
+class _PositiveSemidefinite(_Symmetric):
+    def check(self, value: Any) -> Any:
+        found = super().check(value)
+        if not bool(found.all()):
+            return found
+        return (eigvalsh(value) >= 0).all(-1)
+
+
+class _PositiveDefinite(_Symmetric):
+    def check(self, value: Any) -> Any:
+        found = super().check(value)
+        if not bool(found.all()):
+            return found
+        return cholesky_ex(value)[1] == 0
+
+
+class _Several(Constraint):
+    """Constraints for parts of a value along ``dim``."""
+
+    def __init__(self, cseq: Sequence[Constraint], dim: int = 0):
+        self.cseq, self.dim = list(cseq), dim
+        if not all(isinstance(c, Constraint) for c in self.cseq):
+            raise TypeError(f"cseq must hold Constraints, got {[type(c).__name__ for c in self.cseq]}")
+        self.is_discrete = any(c.is_discrete for c in self.cseq)
+        self.event_dim = max(c.event_dim for c in self.cseq)
+
+
+class cat(_Several):
+    """Constraints for the pieces of given ``lengths`` that follow each other along ``dim``."""
+
+    def __init__(self, cseq: Sequence[Constraint], dim: int = 0, lengths: Sequence[int] | None = None):
+        super().__init__(cseq, dim)
+        self.lengths = [1] * len(self.cseq) if lengths is None else list(lengths)
+        if len(self.lengths) != len(self.cseq):
+            raise ValueError(f"expected {len(self.cseq)} lengths, got {len(self.lengths)}")
+
+    def check(self, value: Any) -> Any:
+        _check_dim("cat", value, self.dim)
+        pieces = value.split(self.lengths, self.dim)
+        return FUNCTIONS["cat"]([c.check(piece) for c, piece in zip(self.cseq, pieces, strict=True)], self.dim)
+
+
+class stack(_Several):
+    """Constraints for the slices along ``dim``."""
+
+    def __init__(self, cseq: Sequence[Constraint], dim: int = 0):
+        super().__init__(cseq, dim)
+        self.event_dim += int(dim < 0 and self.event_dim + dim < 0)
+
+    def check(self, value: Any) -> Any:
+        _check_dim("stack", value, self.dim)
+        pieces = value.unbind(self.dim)
+        return FUNCTIONS["stack"]([c.check(piece) for c, piece in zip(self.cseq, pieces, strict=True)], self.dim)
+
+
+def _all_rightmost(found: Any, dims: int) -> Any:
+    for _ in range(dims):
+        found = found.all(-1)
+    return found
+
+
+def _check_dim(name: str, value: Any, dim: int) -> None:
+    if not -value.dim() <= dim < value.dim():
+        raise ValueError(f"constraints.{name}: dim {dim} does not exist in a value of {value.dim()} dimensions")
 
 
 dependent = _Dependent()
@@ -194,7 +329,9 @@ real_vector = independent(real, 1)
 positive, nonnegative = greater_than(0.0), greater_than_eq(0.0)
 unit_interval = interval(0.0, 1.0)
 positive_integer, nonnegative_integer = integer_greater_than(1), integer_greater_than(0)
-lower_cholesky, positive_definite = _LowerCholesky(), _PositiveDefinite()
+lower_triangular, lower_cholesky, corr_cholesky = _LowerTriangular(), _LowerCholesky(), _CorrCholesky()
+square, symmetric = _Square(), _Symmetric()
+positive_semidefinite, positive_definite = _PositiveSemidefinite(), _PositiveDefinite()
 
 
 def is_dependent(constraint: Any) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import update_wrapper
 from typing import Any
 
-from clgrad.autograd import no_grad
+from clgrad.autograd import enable_grad, no_grad
 from clgrad.creation import tensor
 from clgrad.distributions import constraints
 from clgrad.dtypes import get_default_dtype
@@ -83,6 +85,10 @@ class Distribution:
         """The root of the variance."""
         return self.variance.sqrt()
 
+    def sample_n(self, n: int) -> Any:
+        """``n`` samples; :meth:`sample` does the same."""
+        return self.sample((n,))
+
     def sample(self, sample_shape: Any = ()) -> Any:
         """Random values of shape sample_shape + batch_shape + event_shape, without gradient."""
         with no_grad():
@@ -130,6 +136,12 @@ class Distribution:
         made._batch_shape = batch_shape
         return made
 
+    def _get_checked_instance(self, cls: type, _instance: Any = None) -> Any:
+        if _instance is None and type(self).__init__ is not cls.__init__:  # type: ignore[misc]
+            raise NotImplementedError(f"Subclass {type(self).__name__} of {cls.__name__} that defines a custom "
+                                      "__init__ method must also define a custom .expand() method.")
+        return type(self).__new__(type(self)) if _instance is None else _instance
+
     def _extended_shape(self, sample_shape: Any = ()) -> Size:
         return Size(tuple(sample_shape) + tuple(self._batch_shape) + tuple(self._event_shape))
 
@@ -176,10 +188,21 @@ def logits_to_probs(logits: Any, is_binary: bool = False) -> Any:
     return logits.sigmoid() if is_binary else logits.softmax(-1)
 
 
+def clamp_probs(probs: Any) -> Any:
+    """Probabilities kept off 0 and 1 by their dtype's resolution."""
+    eps = finfo(probs.dtype).eps
+    return probs.clamp(min=eps, max=1 - eps)
+
+
+def clipped_sigmoid(x: Any) -> Any:
+    """The sigmoid, kept off 0 and 1."""
+    info = finfo(x.dtype)
+    return x.sigmoid().clamp(min=info.tiny, max=1 - info.eps)
+
+
 def probs_to_logits(probs: Any, is_binary: bool = False) -> Any:
     """Logarithms (binary: log-odds) of probabilities, which are first kept off 0 and 1."""
-    eps = finfo(probs.dtype).eps
-    clamped = probs.clamp(min=eps, max=1 - eps)
+    clamped = clamp_probs(probs)
     return clamped.log() - (-clamped).log1p() if is_binary else clamped.log()
 
 
@@ -198,3 +221,52 @@ def open_uniform(like: Any, shape: Any) -> Any:
 def sum_rightmost(value: Any, dims: int) -> Any:
     """The sum over the last ``dims`` dimensions."""
     return value.sum(tuple(range(-dims, 0))) if dims else value
+
+
+def vec_to_tril_matrix(vec: Any, diag: int = 0) -> Any:
+    """Square matrices (..., n, n) whose entries on and below the diagonal ``diag`` are ``vec``, row by row; else 0."""
+    n = (-(1 + 2 * diag) + ((1 + 2 * diag) ** 2 + 8 * vec.shape[-1] + 4 * abs(diag) * (diag + 1)) ** 0.5) / 2
+    if abs(round(n) - n) > finfo(vec.dtype).eps:
+        raise ValueError(f"The size of last dimension is {vec.shape[-1]} which cannot be expressed as the lower "
+                         "triangular part of a square D x D matrix.")
+    size = round(n)
+    flat = _lower_places(size, diag, vec)
+    zeros = vec.new_zeros((*vec.shape[:-1], size * size))
+    return zeros.scatter(-1, flat.expand(vec.shape), vec).reshape((*vec.shape[:-1], size, size))
+
+
+def tril_matrix_to_vec(mat: Any, diag: int = 0) -> Any:
+    """The entries of matrices (..., n, n) on and below the diagonal ``diag``, row by row."""
+    n = mat.shape[-1]
+    if not -n <= diag < n:
+        raise ValueError(f"diag ({diag}) provided is outside [{-n}, {n - 1}].")
+    return mat.reshape((*mat.shape[:-2], n * n)).index_select(-1, _lower_places(n, diag, mat))
+
+
+def _lower_places(n: int, diag: int, like: Any) -> Any:
+    rows, columns = FUNCTIONS["tril_indices"](n, n, diag, device=like.device)
+    return rows * n + columns
+
+
+class lazy_property:
+    """A method as an attribute, which is computed when it is first asked for, and kept."""
+
+    def __init__(self, wrapped: Callable[[Any], Any]):
+        self.wrapped = wrapped
+        update_wrapper(self, wrapped)  # type: ignore[arg-type]
+
+    def __get__(self, instance: Any, obj_type: Any = None) -> Any:
+        if instance is None:
+            return _LazyOfClass(self.wrapped)
+        with enable_grad():
+            value = self.wrapped(instance)
+        setattr(instance, self.wrapped.__name__, value)
+        return value
+
+
+class _LazyOfClass(lazy_property, property):
+    """What a class gives for a :class:`lazy_property`: for programs and documentation tools that expect a property."""
+
+    def __init__(self, wrapped: Callable[[Any], Any]):
+        property.__init__(self, wrapped)
+        self.wrapped = wrapped

@@ -3,121 +3,54 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from clgrad.distributions import constraints
-from clgrad.distributions.distribution import sum_rightmost
+from clgrad.distributions.distribution import broadcast_all, clipped_sigmoid, sum_rightmost
+from clgrad.distributions.matrix_transforms import (
+    CorrCholeskyTransform,
+    LowerCholeskyTransform,
+    PositiveDefiniteTransform,
+    SoftmaxTransform,
+    StickBreakingTransform,
+)
+from clgrad.distributions.transform import (
+    CatTransform,
+    ComposeTransform,
+    IndependentTransform,
+    ReshapeTransform,
+    StackTransform,
+    Transform,
+)
+from clgrad.info import finfo
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.tensor import Tensor
 
+__all__ = [
+    "AbsTransform", "AffineTransform", "CatTransform", "ComposeTransform", "CorrCholeskyTransform",
+    "CumulativeDistributionTransform", "ExpTransform", "IndependentTransform", "LowerCholeskyTransform",
+    "PositiveDefiniteTransform", "PowerTransform", "ReshapeTransform", "SigmoidTransform", "SoftmaxTransform",
+    "SoftplusTransform", "StackTransform", "StickBreakingTransform", "TanhTransform", "Transform",
+    "identity_transform",
+]
 
-class Transform:
-    """Base class: ``transform(x)``, ``transform.inv(y)``, and log abs det of the derivative.
 
-    Attributes:
-        domain, codomain: constraints of x and of y.
-        bijective: whether it can be inverted.
-        sign: of the derivative, where that is known.
-    """
+class _Increasing(Transform):
+    """An invertible function that grows everywhere."""
 
-    domain: Any = constraints.real
-    codomain: Any = constraints.real
     bijective = True
-    sign: Any = 1
-
-    def __init__(self, cache_size: int = 0):
-        self._cache_size = cache_size
 
     @property
-    def inv(self) -> Transform:
-        """The inverse transform."""
-        return _Inverse(self)
-
-    def __call__(self, x: Any) -> Any:
-        raise NotImplementedError
-
-    def _inverse(self, y: Any) -> Any:
-        raise NotImplementedError
-
-    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
-        """log abs(dy / dx), summed over the dimensions of an event."""
-        raise NotImplementedError
-
-    def forward_shape(self, shape: Any) -> Any:
-        """The shape of y for a shape of x."""
-        return shape
-
-    def inverse_shape(self, shape: Any) -> Any:
-        """The shape of x for a shape of y."""
-        return shape
-
-    def __repr__(self) -> str:
-        return type(self).__name__ + "()"
+    def sign(self) -> Any:
+        return 1
 
 
-class _Inverse(Transform):
-    def __init__(self, forward: Transform):
-        super().__init__()
-        self._forward, self.bijective, self.sign = forward, forward.bijective, forward.sign
-        self.domain, self.codomain = forward.codomain, forward.domain
-
-    @property
-    def inv(self) -> Transform:
-        return self._forward
-
-    def __call__(self, x: Any) -> Any:
-        return self._forward._inverse(x)
-
-    def _inverse(self, y: Any) -> Any:
-        return self._forward(y)
-
-    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
-        return -self._forward.log_abs_det_jacobian(y, x)
-
-    def __repr__(self) -> str:
-        return f"{self._forward!r}.inv"
-
-
-class ComposeTransform(Transform):
-    """Several transforms, the first one first."""
-
-    def __init__(self, parts: Sequence[Transform], cache_size: int = 0):
-        super().__init__(cache_size)
-        self.parts = list(parts)
-        self.bijective = all(part.bijective for part in self.parts)
-        self.sign = math.prod(part.sign for part in self.parts)
-        if self.parts:
-            self.domain, self.codomain = self.parts[0].domain, self.parts[-1].codomain
-
-    def __call__(self, x: Any) -> Any:
-        for part in self.parts:
-            x = part(x)
-        return x
-
-    def _inverse(self, y: Any) -> Any:
-        for part in reversed(self.parts):
-            y = part._inverse(y)
-        return y
-
-    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
-        total = FUNCTIONS["zeros_like"](x)
-        event = max(self.domain.event_dim, self.codomain.event_dim)
-        total = sum_rightmost(total, event)
-        for part in self.parts:
-            following = part(x)
-            own = max(part.domain.event_dim, part.codomain.event_dim)
-            total = total + sum_rightmost(part.log_abs_det_jacobian(x, following), event - own)
-            x = following
-        return total
-
-
-class ExpTransform(Transform):
+class ExpTransform(_Increasing):
     """y = exp(x)."""
 
     codomain = constraints.positive
 
-    def __call__(self, x: Any) -> Any:
+    def _call(self, x: Any) -> Any:
         return x.exp()
 
     def _inverse(self, y: Any) -> Any:
@@ -134,9 +67,26 @@ class PowerTransform(Transform):
 
     def __init__(self, exponent: Any, cache_size: int = 0):
         super().__init__(cache_size)
-        self.exponent = exponent
+        (self.exponent,) = broadcast_all(exponent)
 
-    def __call__(self, x: Any) -> Any:
+    bijective = True
+
+    @property
+    def sign(self) -> Any:
+        return self.exponent.sign()
+
+    def with_cache(self, cache_size: int = 1) -> Transform:
+        return self if self._cache_size == cache_size else PowerTransform(self.exponent, cache_size)
+
+    def _key(self) -> Any:
+        return self.exponent.tolist()
+
+    def forward_shape(self, shape: Any) -> Any:
+        return FUNCTIONS["broadcast_shapes"](tuple(shape), tuple(self.exponent.shape))
+
+    inverse_shape = forward_shape
+
+    def _call(self, x: Any) -> Any:
         return x**self.exponent
 
     def _inverse(self, y: Any) -> Any:
@@ -146,16 +96,17 @@ class PowerTransform(Transform):
         return (self.exponent * y / x).abs().log()
 
 
-class SigmoidTransform(Transform):
+class SigmoidTransform(_Increasing):
     """y = 1 / (1 + exp(-x))."""
 
     codomain = constraints.unit_interval
 
-    def __call__(self, x: Any) -> Any:
-        return x.sigmoid()
+    def _call(self, x: Any) -> Any:
+        return clipped_sigmoid(x)
 
     def _inverse(self, y: Any) -> Any:
-        y = y.clamp(min=1e-38, max=1 - 1e-7)
+        info = finfo(y.dtype)
+        y = y.clamp(min=info.tiny, max=1 - info.eps)
         return y.log() - (-y).log1p()
 
     def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
@@ -163,12 +114,12 @@ class SigmoidTransform(Transform):
         return -softplus(-x) - softplus(x)
 
 
-class TanhTransform(Transform):
+class TanhTransform(_Increasing):
     """y = tanh(x)."""
 
     codomain = constraints.interval(-1.0, 1.0)
 
-    def __call__(self, x: Any) -> Any:
+    def _call(self, x: Any) -> Any:
         return x.tanh()
 
     def _inverse(self, y: Any) -> Any:
@@ -178,12 +129,12 @@ class TanhTransform(Transform):
         return 2.0 * (math.log(2.0) - x - FUNCTIONS["softplus"](-2.0 * x))
 
 
-class SoftplusTransform(Transform):
+class SoftplusTransform(_Increasing):
     """y = log(1 + exp(x))."""
 
     codomain = constraints.positive
 
-    def __call__(self, x: Any) -> Any:
+    def _call(self, x: Any) -> Any:
         return FUNCTIONS["softplus"](x)
 
     def _inverse(self, y: Any) -> Any:
@@ -197,26 +148,12 @@ class AbsTransform(Transform):
     """y = abs(x), which has no inverse; the positive one is taken."""
 
     codomain = constraints.positive
-    bijective = False
 
-    def __call__(self, x: Any) -> Any:
+    def _call(self, x: Any) -> Any:
         return x.abs()
 
     def _inverse(self, y: Any) -> Any:
         return y
-
-
-class SoftmaxTransform(Transform):
-    """y = exp(x) normalised, which has no inverse; log(y) is taken."""
-
-    domain, codomain = constraints.real_vector, constraints.simplex
-    bijective = False
-
-    def __call__(self, x: Any) -> Any:
-        return x.softmax(-1)
-
-    def _inverse(self, y: Any) -> Any:
-        return y.log()
 
 
 class AffineTransform(Transform):
@@ -224,12 +161,41 @@ class AffineTransform(Transform):
 
     def __init__(self, loc: Any, scale: Any, event_dim: int = 0, cache_size: int = 0):
         super().__init__(cache_size)
-        self.loc, self.scale, self.event_dim = loc, scale, event_dim
-        if event_dim:
-            self.domain = self.codomain = constraints.independent(constraints.real, event_dim)
-        self.sign = scale.sign() if isinstance(scale, Tensor) else 1 if scale > 0 else -1
+        self.loc, self.scale, self._event_dim = loc, scale, event_dim
 
-    def __call__(self, x: Any) -> Any:
+    bijective = True
+
+    @property
+    def event_dim(self) -> int:
+        """How many last dimensions belong to one value."""
+        return self._event_dim
+
+    @property
+    def domain(self) -> Any:  # type: ignore[override]
+        """Real numbers."""
+        return constraints.independent(constraints.real, self._event_dim) if self._event_dim else constraints.real
+
+    codomain = domain  # type: ignore[assignment]
+
+    @property
+    def sign(self) -> Any:
+        return self.scale.sign() if isinstance(self.scale, Tensor) else (self.scale > 0) - (self.scale < 0)
+
+    def with_cache(self, cache_size: int = 1) -> Transform:
+        if self._cache_size == cache_size:
+            return self
+        return AffineTransform(self.loc, self.scale, self._event_dim, cache_size)
+
+    def _key(self) -> Any:
+        return [v.tolist() if isinstance(v, Tensor) else v for v in (self.loc, self.scale)]
+
+    def forward_shape(self, shape: Any) -> Any:
+        return FUNCTIONS["broadcast_shapes"](tuple(shape), *[
+            tuple(v.shape) for v in (self.loc, self.scale) if isinstance(v, Tensor)])
+
+    inverse_shape = forward_shape
+
+    def _call(self, x: Any) -> Any:
         return self.loc + self.scale * x
 
     def _inverse(self, y: Any) -> Any:
@@ -237,7 +203,33 @@ class AffineTransform(Transform):
 
     def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
         slope = self.scale.abs().log() if isinstance(self.scale, Tensor) else math.log(abs(self.scale))
-        return sum_rightmost(FUNCTIONS["zeros_like"](x) + slope, self.event_dim)
+        return sum_rightmost(FUNCTIONS["zeros_like"](x) + slope, self._event_dim)
+
+
+class CumulativeDistributionTransform(_Increasing):
+    """y = distribution.cdf(x)."""
+
+    codomain = constraints.unit_interval
+
+    def __init__(self, distribution: Any, cache_size: int = 0):
+        super().__init__(cache_size)
+        self.distribution = distribution
+
+    domain = property(lambda self: self.distribution.support)
+
+    def with_cache(self, cache_size: int = 1) -> Transform:
+        if self._cache_size == cache_size:
+            return self
+        return CumulativeDistributionTransform(self.distribution, cache_size)
+
+    def _call(self, x: Any) -> Any:
+        return self.distribution.cdf(x)
+
+    def _inverse(self, y: Any) -> Any:
+        return self.distribution.icdf(y)
+
+    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
+        return self.distribution.log_prob(x)
 
 
 identity_transform = ComposeTransform([])
