@@ -10,6 +10,7 @@ from typing import Any as _Any
 
 from clgrad.ops.interception import intercepted as _intercepted
 from clgrad.ops.registry import FUNCTIONS as _FUNCTIONS
+from clgrad.ops.table import POLYNOMIALS as _POLYNOMIALS
 
 
 def _named(name: str, existing: str) -> _Callable:
@@ -23,12 +24,31 @@ def _named(name: str, existing: str) -> _Callable:
     return special
 
 
+def _polynomial(name: str) -> _Callable:
+    """A family of polynomials, whose second operand is the degree ``n``."""
+    function = _FUNCTIONS[f"_{name}"]
+
+    def special(x: _Any, n: _Any, *, out: _Any = None) -> _Any:
+        return function(x, n, out=out)
+    special.__name__ = special.__qualname__ = name
+    family = name.replace("_polynomial", "").replace("_", " ").rpartition(" ")
+    special.__doc__ = (f"{name}(x, n): the {family[0].title()} polynomial {family[2].title()} of degree n at each "
+                       "element of x, operands broadcast; either may be a number, n is cut to an integer, and the "
+                       "value is 0 where it is negative. Not differentiable.")
+    return special
+
+
 _SAME = ("digamma", "erf", "erfc", "erfinv", "exp2", "expm1", "i0", "i0e", "i1", "i1e", "log1p", "log_softmax", "logit",
          "logsumexp", "polygamma", "round", "sinc", "softmax", "xlog1py", "xlogy")
 _RENAMED = {"expit": "sigmoid", "gammainc": "igamma", "gammaincc": "igammac", "gammaln": "lgamma",
             "multigammaln": "mvlgamma", "psi": "digamma", "entr": "_entr", "erfcx": "_erfcx", "log_ndtr": "_log_ndtr",
-            "ndtr": "_ndtr", "ndtri": "_ndtri", "zeta": "_zeta"}
-__all__ = sorted([*_SAME, *_RENAMED])
+            "ndtr": "_ndtr", "ndtri": "_ndtri", "zeta": "_zeta",
+            **{name: f"_{name}" for name in (
+                "airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "modified_bessel_i0", "modified_bessel_i1",
+                "modified_bessel_k0", "modified_bessel_k1", "scaled_modified_bessel_k0", "scaled_modified_bessel_k1",
+                "spherical_bessel_j0")}}
+__all__ = sorted([*_SAME, *_RENAMED, *_POLYNOMIALS])
 
 globals().update({name: _intercepted(_named(name, existing), f"special_{name}")
                   for name, existing in {**{name: name for name in _SAME}, **_RENAMED}.items()})
+globals().update({name: _intercepted(_polynomial(name), f"special_{name}") for name in _POLYNOMIALS})

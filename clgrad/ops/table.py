@@ -199,6 +199,16 @@ row("_ndtr", "x", "ndtr(x)", kind="float", in_place=False, x=f"g * {_GELU_SLOPE}
 row("_log_ndtr", "x", "log_ndtr(x)", kind="float", in_place=False,
     x=f"g * {2 * _GELU_SLOPE} / _erfcx(-x * {_ROOT_HALF})")
 row("_ndtri", "x", "ndtri(x)", kind="float", in_place=False, x=f"g / {_GELU_SLOPE} * exp(0.5 * (y * y))")
+# Bessel and Airy functions, and orthogonal polynomials of degree n: PyTorch has no derivatives of them.
+for _name in ("airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "modified_bessel_k0", "modified_bessel_k1",
+              "scaled_modified_bessel_k0", "scaled_modified_bessel_k1", "spherical_bessel_j0"):
+    row(f"_{_name}", "x", f"{_name}(x)", NONDIFF, kind="float", in_place=False)
+row("_modified_bessel_i0", "x", "i0(x)", NONDIFF, kind="float", in_place=False)
+row("_modified_bessel_i1", "x", "i1(x)", NONDIFF, kind="float", in_place=False)
+POLYNOMIALS = (*(f"{_shift}chebyshev_polynomial_{_kind}" for _shift in ("", "shifted_") for _kind in "tuvw"),
+               "hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p")
+for _name in POLYNOMIALS:
+    row(f"_{_name}", "x n", f"{_name}(x, n)", NONDIFF, kind="float", in_place=False)
 row("_exponent", "x", "exponent(x)", NONDIFF, in_place=False)
 row("_mantissa", "x", "mantissa(x)", in_place=False, x="g * where((x == 0) | ~isfinite(x), 0, exp2(-_exponent(x)))")
 row("angle", "x", "where(x < 0, pi, where(isnan(x), x, 0))", kind="float", in_place=False, x="zeros_like(g)")

@@ -26,6 +26,76 @@ def test_extreme_arguments(name):
     np.testing.assert_allclose(values(getattr(special, name)(x)), reference(np.array(points)), rtol=1e-12, atol=1e-16)
 
 
+BESSEL = {
+    "airy_ai": lambda x: sp.airy(x)[0], "bessel_j0": sp.j0, "bessel_j1": sp.j1, "bessel_y0": sp.y0, "bessel_y1": sp.y1,
+    "modified_bessel_i0": sp.i0, "modified_bessel_i1": sp.i1, "modified_bessel_k0": sp.k0, "modified_bessel_k1": sp.k1,
+    "scaled_modified_bessel_k0": sp.k0e, "scaled_modified_bessel_k1": sp.k1e,
+    "spherical_bessel_j0": lambda x: sp.spherical_jn(0, x),
+}
+POLYNOMIALS = {
+    "chebyshev_polynomial_t": sp.eval_chebyt, "chebyshev_polynomial_u": sp.eval_chebyu,
+    "chebyshev_polynomial_v": lambda n, x: sp.eval_chebyu(n, x) - sp.eval_chebyu(n - 1, x),
+    "chebyshev_polynomial_w": lambda n, x: sp.eval_chebyu(n, x) + sp.eval_chebyu(n - 1, x),
+    "hermite_polynomial_h": sp.eval_hermite, "hermite_polynomial_he": sp.eval_hermitenorm,
+    "laguerre_polynomial_l": sp.eval_laguerre, "legendre_polynomial_p": sp.eval_legendre,
+}
+POLYNOMIALS |= {f"shifted_{name}": lambda n, x, f=f: f(n, 2 * x - 1) for name, f in POLYNOMIALS.items()
+                if name.startswith("chebyshev")}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", BESSEL)
+def test_bessel_functions(name, dtype):
+    """On both sides of where a series ends, at tiny and large arguments, at signed zeros, infinities and NaN."""
+    x = np.concatenate([np.linspace(-25, 25, 203), np.logspace(-30, 3, 50),
+                        [0.0, -0.0, 1, -1, 2, -2, np.inf, -np.inf, np.nan]]).astype(dtype)
+    found = getattr(special, name)(clgrad.tensor(x))
+    assert found.dtype is getattr(clgrad, dtype)
+    with np.errstate(over="ignore"):
+        expected = BESSEL[name](x.astype(np.float64)).astype(dtype)
+    tolerance = dict(rtol=5e-5, atol=2e-5) if "_i" in name and dtype == "float32" else (
+        dict(rtol=2e-6, atol=3e-6) if dtype == "float32" else dict(rtol=3e-14, atol=1e-14))
+    np.testing.assert_allclose(values(found), expected, **tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", POLYNOMIALS)
+def test_polynomials(name, dtype):
+    """Degrees of the recurrence and of the closed form, inside, at the ends of and outside the interval."""
+    x = np.array([0.0, 0.3, -0.3, 0.999, -0.999, 1, -1, 1.25, -1.25, 0.5]).astype(dtype)
+    n = np.array([[0], [1], [2], [3], [5], [6], [7], [8], [11], [20]])
+    found = getattr(special, name)(clgrad.tensor(x), clgrad.tensor(n))
+    assert found.dtype is getattr(clgrad, dtype)
+    tolerance = dict(rtol=1e-3, atol=1e-3) if dtype == "float32" else dict(rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(values(found), POLYNOMIALS[name](n, x.astype(np.float64)), **tolerance)
+
+
+@pytest.mark.parametrize("name", POLYNOMIALS)
+def test_operands_of_polynomials(torch, name):
+    """Numbers on either side, integers, truncated and negative degrees, infinities, ``out=``, as PyTorch has them."""
+    home, there = getattr(special, name), getattr(torch.special, name)
+    for program in (lambda t, f: f(t.tensor([0.5, 2.0]), 3), lambda t, f: f(0.5, t.tensor([3, 7])),
+                    lambda t, f: f(t.tensor([1, 2]), t.tensor([3, 4])), lambda t, f: f(t.tensor([True]), n=2),
+                    lambda t, f: f(x=t.tensor([0.5]), n=t.tensor([[2.7], [-0.5], [-1.0]])),
+                    lambda t, f: f(t.tensor([0.5]).double(), t.tensor([3.0])),
+                    lambda t, f: f(t.tensor([float("inf")]), 1), lambda t, f: f(t.zeros(0, 2), 3),
+                    lambda t, f: f(t.tensor([0.25, 0.5]), 600), lambda t, f: f(t.arange(6.0).reshape(2, 3).t() / 6, 7),
+                    lambda t, f: f(t.tensor(0.5), t.tensor(4), out=t.zeros(()))):
+        assert_same(program(clgrad, home), program(torch, there), 1e-3, 1e-3)
+
+
+def test_no_derivatives_of_bessel_functions_and_polynomials(torch):
+    x = clgrad.tensor([0.5, 1.5], requires_grad=True)
+    assert not any(getattr(special, name)(x).requires_grad for name in BESSEL)
+    assert not any(getattr(special, name)(x, 2).requires_grad for name in POLYNOMIALS)
+    for program in (lambda t: t.special.bessel_j0(t.ones(1, requires_grad=True)).backward(),
+                    lambda t: t.special.legendre_polynomial_p(t.ones(1, requires_grad=True), 2).backward(),
+                    lambda t: t.special.airy_ai(2.0), lambda t: t.special.hermite_polynomial_h(2.0, 3),
+                    lambda t: t.special.bessel_y0(), lambda t: t.special.laguerre_polynomial_l(t.ones(1)),
+                    lambda t: t.special.bessel_j1(t.ones(1), out=t.zeros(1, dtype=t.int64))):
+        assert_same_error(torch, program)
+
+
 def test_polygamma_of_negative_arguments(torch):
     x, y = pair(torch, [-0.3, -1.7, -5.2, 0.4, 3.0], "float64")
     for n in (1, 2, 3):
