@@ -15,9 +15,9 @@ import pickle
 import tempfile
 import zipfile
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pickle import PicklingError, UnpicklingError
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from clgrad.pickles import Allowed, Call, Global, Persistent, Reader, Scanner, W
 from clgrad.runtime import canonical, device
 from clgrad.shapes import Size, extent
 from clgrad.tensor import TYPE_NAMES, Tensor
+
+# What load takes as map_location: for programs that annotate.
+MAP_LOCATION: TypeAlias = Callable[[Any, str], Any] | device | str | dict[str, str] | None
 
 _ALIGNMENT = 64
 _STORAGES = {name.replace("Tensor", "Storage"): kind for kind, name in TYPE_NAMES.items()}

@@ -6,7 +6,7 @@
 torch.Size([2, 3])
 """
 
-from clgrad.distributions import constraints, kl, transforms, utils
+from clgrad.distributions import constraints, kl, kl_across, transforms, utils
 from clgrad.distributions.compound import (
     Independent,
     Kumaraswamy,
@@ -88,6 +88,6 @@ __all__ = [
     "Pareto", "Poisson", "PositiveDefiniteTransform", "PowerTransform", "RelaxedBernoulli", "RelaxedOneHotCategorical",
     "ReshapeTransform", "SigmoidTransform", "SoftmaxTransform", "SoftplusTransform", "StackTransform",
     "StickBreakingTransform", "StudentT", "TanhTransform", "Transform", "TransformedDistribution", "Uniform",
-    "VonMises", "Weibull", "Wishart", "biject_to", "constraints", "identity_transform", "kl", "kl_divergence",
+    "VonMises", "Weibull", "Wishart", "biject_to", "constraints", "identity_transform", "kl", "kl_across", "kl_divergence",
     "register_kl", "transform_to", "transforms", "utils",
 ]

@@ -7,10 +7,11 @@ from typing import Any
 
 from clgrad.distributions import constraints
 from clgrad.distributions.distribution import Distribution, broadcast_all, open_uniform, standard
+from clgrad.distributions.exp_family import ExponentialFamily
 from clgrad.ops.registry import FUNCTIONS
 
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-_EULER = 0.57721566490153286060
+EULER = 0.57721566490153286060
 
 
 class _TwoParameters(Distribution):
@@ -52,7 +53,7 @@ class _LocationScale(_TwoParameters):
     scale: Any
 
 
-class Normal(_LocationScale):
+class Normal(_LocationScale, ExponentialFamily):
     """The normal distribution of mean ``loc`` and standard deviation ``scale``.
 
     >>> import clgrad
@@ -82,6 +83,16 @@ class Normal(_LocationScale):
 
     def entropy(self) -> Any:
         return 0.5 + _HALF_LOG_2PI + self.scale.log()
+
+    _mean_carrier_measure = 0
+
+    @property
+    def _natural_params(self) -> tuple[Any, ...]:
+        return self.loc / self.scale.square(), -0.5 / self.scale.square()
+
+    def _log_normalizer(self, *natural_params: Any) -> Any:
+        x, y = natural_params
+        return -0.25 * x.square() / y + 0.5 * (-math.pi / y).log()
 
 
 class Laplace(_LocationScale):
@@ -142,7 +153,7 @@ class Gumbel(_LocationScale):
 
     @property
     def mean(self) -> Any:
-        return self.loc + self.scale * _EULER
+        return self.loc + self.scale * EULER
 
     @property
     def variance(self) -> Any:
@@ -162,7 +173,7 @@ class Gumbel(_LocationScale):
         return self._located(-(-value.log()).log())
 
     def entropy(self) -> Any:
-        return self.scale.log() + (1 + _EULER)
+        return self.scale.log() + (1 + EULER)
 
 
 class Uniform(_TwoParameters):
@@ -214,7 +225,7 @@ class Uniform(_TwoParameters):
         return (self.high - self.low).log()
 
 
-class Exponential(Distribution):
+class Exponential(ExponentialFamily):
     """The exponential distribution of a rate."""
 
     arg_constraints = {"rate": constraints.positive}
@@ -253,6 +264,16 @@ class Exponential(Distribution):
 
     def entropy(self) -> Any:
         return 1.0 - self.rate.log()
+
+    _mean_carrier_measure = 0
+
+    @property
+    def _natural_params(self) -> tuple[Any, ...]:
+        return (-self.rate,)
+
+    def _log_normalizer(self, *natural_params: Any) -> Any:
+        (x,) = natural_params
+        return -(-x).log()
 
 
 class _Half(Distribution):
@@ -455,4 +476,4 @@ class Weibull(_TwoParameters):
 
     def entropy(self) -> Any:
         k = self.concentration.reciprocal()
-        return _EULER * (1 - k) + (self.scale * k).log() + 1
+        return EULER * (1 - k) + (self.scale * k).log() + 1

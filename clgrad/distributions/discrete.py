@@ -14,6 +14,7 @@ from clgrad.distributions.distribution import (
     open_uniform,
     probs_to_logits,
 )
+from clgrad.distributions.exp_family import ExponentialFamily
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.shapes import Size
 
@@ -67,7 +68,7 @@ class _Weighted(Distribution):
 _WEIGHTS = {"probs": constraints.unit_interval, "logits": constraints.real}
 
 
-class Bernoulli(_Weighted):
+class Bernoulli(_Weighted, ExponentialFamily):
     """1 with probability ``probs``, else 0; ``logits`` are log-odds."""
 
     arg_constraints = _WEIGHTS
@@ -104,6 +105,16 @@ class Bernoulli(_Weighted):
 
     def enumerate_support(self, expand: bool = True) -> Any:
         return self._counted_support(arange(2, dtype=self._param.dtype, device=self._param.device), expand)
+
+    _mean_carrier_measure = 0
+
+    @property
+    def _natural_params(self) -> tuple[Any, ...]:
+        return (self.logits,)
+
+    def _log_normalizer(self, *natural_params: Any) -> Any:
+        (x,) = natural_params
+        return FUNCTIONS["softplus"](x)
 
 
 class Geometric(_Weighted):
@@ -395,7 +406,7 @@ class Multinomial(_Categories):
         return (value.sum(-1) + 1).lgamma() - (value + 1).lgamma().sum(-1) + powers
 
 
-class Poisson(Distribution):
+class Poisson(ExponentialFamily):
     """The Poisson distribution of a rate."""
 
     arg_constraints = {"rate": constraints.nonnegative}
@@ -425,3 +436,11 @@ class Poisson(Distribution):
         self._validate_sample(value)
         rate, value = broadcast_all(self.rate, value)
         return FUNCTIONS["xlogy"](value, rate) - rate - (value + 1).lgamma()
+
+    @property
+    def _natural_params(self) -> tuple[Any, ...]:
+        return (self.rate.log(),)
+
+    def _log_normalizer(self, *natural_params: Any) -> Any:
+        (x,) = natural_params
+        return x.exp()

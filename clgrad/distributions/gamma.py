@@ -8,10 +8,11 @@ from typing import Any
 from clgrad.distributions import constraints
 from clgrad.distributions.continuous import _TwoParameters
 from clgrad.distributions.distribution import Distribution, broadcast_all, standard
+from clgrad.distributions.exp_family import ExponentialFamily
 from clgrad.ops.registry import FUNCTIONS
 
 
-class Gamma(_TwoParameters):
+class Gamma(_TwoParameters, ExponentialFamily):
     """The gamma distribution of shape ``concentration`` and ``rate``."""
 
     _names = ("concentration", "rate")
@@ -52,6 +53,16 @@ class Gamma(_TwoParameters):
         a = self.concentration
         return a - self.rate.log() + a.lgamma() + (1.0 - a) * a.digamma()
 
+    _mean_carrier_measure = 0
+
+    @property
+    def _natural_params(self) -> tuple[Any, ...]:
+        return self.concentration - 1, -self.rate
+
+    def _log_normalizer(self, *natural_params: Any) -> Any:
+        x, y = natural_params
+        return (x + 1).lgamma() - (x + 1) * (-y).log()
+
 
 class Chi2(Gamma):
     """The chi-squared distribution of ``df`` degrees of freedom."""
@@ -72,7 +83,7 @@ class Chi2(Gamma):
         return Chi2(self.df.expand(tuple(batch_shape)), validate_args=False)
 
 
-class Dirichlet(Distribution):
+class Dirichlet(ExponentialFamily):
     """The Dirichlet distribution over the simplex."""
 
     arg_constraints = {"concentration": constraints.independent(constraints.positive, 1)}
@@ -113,8 +124,20 @@ class Dirichlet(Distribution):
         total = a.sum(-1)
         return a.lgamma().sum(-1) - total.lgamma() - (k - total) * total.digamma() - ((a - 1.0) * a.digamma()).sum(-1)
 
+    @property
+    def _mean_carrier_measure(self) -> Any:
+        return -(self.concentration.digamma() - self.concentration.sum(-1, True).digamma()).sum(-1)
 
-class Beta(_TwoParameters):
+    @property
+    def _natural_params(self) -> tuple[Any, ...]:
+        return (self.concentration,)
+
+    def _log_normalizer(self, *natural_params: Any) -> Any:
+        (x,) = natural_params
+        return x.lgamma().sum(-1) - x.sum(-1).lgamma()
+
+
+class Beta(_TwoParameters, ExponentialFamily):
     """The beta distribution over [0, 1]."""
 
     _names = ("concentration1", "concentration0")
@@ -152,6 +175,18 @@ class Beta(_TwoParameters):
 
     def entropy(self) -> Any:
         return self._dirichlet.entropy()
+
+    @property
+    def _mean_carrier_measure(self) -> Any:
+        return self._dirichlet._mean_carrier_measure
+
+    @property
+    def _natural_params(self) -> tuple[Any, ...]:
+        return self.concentration1, self.concentration0
+
+    def _log_normalizer(self, *natural_params: Any) -> Any:
+        x, y = natural_params
+        return x.lgamma() + y.lgamma() - (x + y).lgamma()
 
 
 class StudentT(Distribution):

@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from clgrad.distributions.compound import Independent, MultivariateNormal
-from clgrad.distributions.continuous import Exponential, Gumbel, HalfNormal, Laplace, LogNormal, Normal, Uniform
+from clgrad.autograd import enable_grad, grad
+from clgrad.distributions.compound import Independent, MultivariateNormal, TransformedDistribution
+from clgrad.distributions.continuous import (
+    EULER,
+    Cauchy,
+    Exponential,
+    Gumbel,
+    HalfNormal,
+    Laplace,
+    LogNormal,
+    Normal,
+    Uniform,
+)
 from clgrad.distributions.discrete import Bernoulli, Binomial, Categorical, Geometric, OneHotCategorical, Poisson
 from clgrad.distributions.distribution import sum_rightmost
+from clgrad.distributions.exp_family import ExponentialFamily
 from clgrad.distributions.gamma import Beta, Dirichlet, Gamma
 from clgrad.ops.registry import FUNCTIONS
 
 _PAIRS: dict[tuple[type, type], Callable] = {}
-_EULER = 0.57721566490153286060
 
 
 def register_kl(type_p: type, type_q: type) -> Callable:
@@ -136,8 +147,8 @@ def _uniform(p: Any, q: Any) -> Any:
 @register_kl(Gumbel, Gumbel)
 def _gumbel(p: Any, q: Any) -> Any:
     ratio, first, second = p.scale / q.scale, q.loc / q.scale, p.loc / q.scale
-    return (-ratio.log() - first + second + ratio * _EULER + (first + (1 + ratio).lgamma() - second).exp()
-            - (1 + _EULER))
+    return (-ratio.log() - first + second + ratio * EULER + (first + (1 + ratio).lgamma() - second).exp()
+            - (1 + EULER))
 
 
 @register_kl(MultivariateNormal, MultivariateNormal)
@@ -153,3 +164,34 @@ def _independent(p: Any, q: Any) -> Any:
     if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
         raise NotImplementedError
     return sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
+
+
+@register_kl(Cauchy, Cauchy)
+def _cauchy(p: Any, q: Any) -> Any:
+    return ((p.scale + q.scale).square() + (p.loc - q.loc).square()).log() - (4 * p.scale * q.scale).log()
+
+
+@register_kl(TransformedDistribution, TransformedDistribution)
+def _transformed(p: Any, q: Any) -> Any:
+    if p.transforms != q.transforms or p.event_shape != q.event_shape:
+        raise NotImplementedError("No KL(p || q) is known for distributions of different transforms")
+    base = kl_divergence(p.base_dist, q.base_dist)
+    return sum_rightmost(base, len(p.event_shape) - len(p.base_dist.event_shape))
+
+
+@register_kl(ExponentialFamily, ExponentialFamily)
+def _exponential_family(p: Any, q: Any) -> Any:
+    """The Bregman divergence of the normalisers' logarithm (Nielsen and Nock 2010)."""
+    if type(p) is not type(q):
+        raise NotImplementedError(f"No KL(p || q) is implemented for the different exponential families "
+                                  f"{type(p).__name__} and {type(q).__name__}")
+    with enable_grad():
+        natural = [parameter.detach().requires_grad_() for parameter in p._natural_params]
+        normalizer = p._log_normalizer(*natural)
+        slopes = grad(normalizer.sum(), natural, create_graph=True)
+    others = q._natural_params
+    found = q._log_normalizer(*others) - normalizer
+    for own, other, slope in zip(natural, others, slopes, strict=True):
+        term = (other - own) * slope
+        found = found - sum_rightmost(term, term.dim() - found.dim())
+    return found
