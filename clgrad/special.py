@@ -24,6 +24,17 @@ def _named(name: str, existing: str) -> _Callable:
     return special
 
 
+def _of_x(name: str) -> _Callable:
+    """A function whose operand PyTorch calls ``x`` instead of ``input``."""
+    function = _FUNCTIONS[f"_{name}"]
+
+    def special(x: _Any, *, out: _Any = None) -> _Any:
+        return function(x, out=out)
+    special.__name__ = special.__qualname__ = name
+    special.__doc__ = function.__doc__
+    return special
+
+
 def _polynomial(name: str) -> _Callable:
     """A family of polynomials, whose second operand is the degree ``n``."""
     function = _FUNCTIONS[f"_{name}"]
@@ -44,11 +55,12 @@ _RENAMED = {"expit": "sigmoid", "gammainc": "igamma", "gammaincc": "igammac", "g
             "multigammaln": "mvlgamma", "psi": "digamma", "entr": "_entr", "erfcx": "_erfcx", "log_ndtr": "_log_ndtr",
             "ndtr": "_ndtr", "ndtri": "_ndtri", "zeta": "_zeta",
             **{name: f"_{name}" for name in (
-                "airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "modified_bessel_i0", "modified_bessel_i1",
-                "modified_bessel_k0", "modified_bessel_k1", "scaled_modified_bessel_k0", "scaled_modified_bessel_k1",
-                "spherical_bessel_j0")}}
-__all__ = sorted([*_SAME, *_RENAMED, *_POLYNOMIALS])
+                "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "modified_bessel_i0", "modified_bessel_i1",
+                "modified_bessel_k0", "modified_bessel_k1")}}
+_OF_X = ("airy_ai", "scaled_modified_bessel_k0", "scaled_modified_bessel_k1", "spherical_bessel_j0")
+__all__ = sorted([*_SAME, *_RENAMED, *_OF_X, *_POLYNOMIALS])
 
 globals().update({name: _intercepted(_named(name, existing), f"special_{name}")
                   for name, existing in {**{name: name for name in _SAME}, **_RENAMED}.items()})
+globals().update({name: _intercepted(_of_x(name), f"special_{name}") for name in _OF_X})
 globals().update({name: _intercepted(_polynomial(name), f"special_{name}") for name in _POLYNOMIALS})
