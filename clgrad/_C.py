@@ -31,3 +31,7 @@ def _is_torch_function_all_disabled() -> bool:
 
 def _is_torch_function_mode_enabled() -> bool:
     return bool(thread.modes) and not thread.disabled
+
+
+def _get_tracing_state() -> None:
+    """No tracing is ever going on."""

@@ -152,6 +152,36 @@ class TransformedDistribution(Distribution):
         return f"{type(self).__name__}()"
 
 
+class LogNormal(TransformedDistribution):
+    """exp(x) for normal x of mean ``loc`` and standard deviation ``scale``."""
+
+    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
+    support = constraints.positive
+    has_rsample = True
+
+    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None):
+        super().__init__(Normal(loc, scale, validate_args=validate_args), ExpTransform(), validate_args=validate_args)
+
+    loc = property(lambda self: self.base_dist.loc)
+    scale = property(lambda self: self.base_dist.scale)
+
+    @property
+    def mean(self) -> Any:
+        return (self.loc + self.scale.square() / 2).exp()
+
+    @property
+    def mode(self) -> Any:
+        return (self.loc - self.scale.square()).exp()
+
+    @property
+    def variance(self) -> Any:
+        square = self.scale.square()
+        return square.expm1() * (2 * self.loc + square).exp()
+
+    def entropy(self) -> Any:
+        return self.base_dist.entropy() + self.loc
+
+
 class Kumaraswamy(TransformedDistribution):
     """The Kumaraswamy distribution over (0, 1): (1 - (1 - u) ** (1 / b)) ** (1 / a) for uniform u."""
 

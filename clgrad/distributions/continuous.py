@@ -344,47 +344,6 @@ class HalfCauchy(_Half):
         return self.scale.detach() * math.inf
 
 
-class LogNormal(_LocationScale):
-    """exp(x) for normal x."""
-
-    support = constraints.positive
-
-    @property
-    def base_dist(self) -> Normal:
-        """The distribution of the logarithm."""
-        return Normal(self.loc, self.scale, validate_args=False)
-
-    @property
-    def mean(self) -> Any:
-        return (self.loc + self.scale.square() / 2).exp()
-
-    @property
-    def mode(self) -> Any:
-        return (self.loc - self.scale.square()).exp()
-
-    @property
-    def variance(self) -> Any:
-        square = self.scale.square()
-        return square.expm1() * (2 * self.loc + square).exp()
-
-    def rsample(self, sample_shape: Any = ()) -> Any:
-        return self.base_dist.rsample(sample_shape).exp()
-
-    def log_prob(self, value: Any) -> Any:
-        self._validate_sample(value)
-        return self.base_dist.log_prob(value.log()) - value.log()
-
-    def cdf(self, value: Any) -> Any:
-        self._validate_sample(value)
-        return self.base_dist.cdf(value.log())
-
-    def icdf(self, value: Any) -> Any:
-        return self.base_dist.icdf(value).exp()
-
-    def entropy(self) -> Any:
-        return self.base_dist.entropy() + self.loc
-
-
 class Pareto(_TwoParameters):
     """The Pareto distribution above ``scale`` with exponent ``alpha``."""
 

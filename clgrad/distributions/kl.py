@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd import enable_grad, grad
-from clgrad.distributions.compound import Independent, MultivariateNormal, TransformedDistribution
+from clgrad.distributions.compound import Independent, LogNormal, MultivariateNormal, TransformedDistribution
 from clgrad.distributions.continuous import (
     EULER,
     Cauchy,
@@ -14,7 +14,6 @@ from clgrad.distributions.continuous import (
     Gumbel,
     HalfNormal,
     Laplace,
-    LogNormal,
     Normal,
     Uniform,
 )
