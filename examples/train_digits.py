@@ -1,7 +1,9 @@
-"""Trains LeNet-5 on the 1,797 handwritten digits that scikit-learn carries.
+"""Trains LeNet-5 on the 1,797 handwritten digits that scikit-learn carries, or on the files of MNIST.
 
     python examples/train_digits.py [--device cpu] [--epochs 20] [--batch-size 64] [--seed 0] [--output digits]
-                                    [--resume digits/checkpoint.pth]
+                                    [--resume digits/checkpoint.pth] [--mnist data]
+
+``--mnist`` names the folder in which ``MNIST/raw`` holds the files; they are fetched where they are missing.
 
 Writes checkpoint.pth, curves.png and predictions.png into the folder --output, and prints the test accuracy.
 The network: LeCun et al. 1998, with ReLU and max pooling.
@@ -19,6 +21,7 @@ from tqdm import tqdm
 import clgrad as torch
 from clgrad import nn
 from clgrad.utils.data import DataLoader, TensorDataset
+from clgrad.vision.datasets import MNIST
 
 TEST_SHARE = 0.2
 SIDE = 32
@@ -44,6 +47,7 @@ def arguments():
     parser.add_argument("--epochs", type=positive, default=20, help="passes over the training images")
     parser.add_argument("--batch-size", type=positive, default=64, help="images of a step")
     parser.add_argument("--resume", type=Path, default=None, help="a checkpoint to go on from")
+    parser.add_argument("--mnist", type=Path, default=None, help="the folder of MNIST, in place of scikit-learn's digits")
     return parser.parse_args()
 
 
@@ -61,6 +65,15 @@ def digits():
     count = int(len(images) * TEST_SHARE)
     images, labels = torch.from_numpy(images[order][:, None].copy()), torch.from_numpy(data.target[order].copy())
     return (images[count:], labels[count:]), (images[:count], labels[:count])
+
+
+def mnist(folder):
+    """The images of MNIST, with a rim of 2 pixels that makes them 32x32, and the labels: for training, and for tests."""
+    try:
+        parts = [MNIST(folder, train=train, download=True) for train in (True, False)]
+    except (RuntimeError, OSError) as error:
+        fail(f"--mnist: {error}")
+    return [(nn.functional.pad(part.data.unsqueeze(1).float() / 255, (2, 2, 2, 2)), part.targets) for part in parts]
 
 
 def train_epoch(model, loader, criterion, optimizer, device, title):
@@ -140,7 +153,8 @@ def restore(path, model, optimizer):
 def main():
     options = arguments()
     device = prepare(options)
-    (train_images, train_labels), (test_images, test_labels) = digits()
+    data = digits() if options.mnist is None else mnist(options.mnist)
+    (train_images, train_labels), (test_images, test_labels) = data
     train_loader = DataLoader(TensorDataset(train_images, train_labels), batch_size=options.batch_size, shuffle=True)
     test_loader = DataLoader(TensorDataset(test_images, test_labels), batch_size=256)
 

@@ -17,8 +17,8 @@ SCHEDULES = {
     "linear": lambda s, o: s.LinearLR(o, 0.2, 0.9, 4),
     "constant": lambda s, o: s.ConstantLR(o, 0.5, 3),
     "polynomial": lambda s, o: s.PolynomialLR(o, 6, 2.0),
-    "onecycle": lambda s, o: s.OneCycleLR(o, [1.0, 0.5], total_steps=12),
-    "onecycle3": lambda s, o: s.OneCycleLR(o, 1.0, epochs=3, steps_per_epoch=4, three_phase=True,
+    "onecycle": lambda s, o: s.OneCycleLR(o, [1.0, 0.5], total_steps=100),
+    "onecycle3": lambda s, o: s.OneCycleLR(o, 1.0, epochs=25, steps_per_epoch=4, three_phase=True,
                                            anneal_strategy="linear"),
     "cyclic": lambda s, o: s.CyclicLR(o, 0.01, 0.2, 3, 4, mode="triangular2"),
     "cyclic gamma": lambda s, o: s.CyclicLR(o, [0.01, 0.02], 0.2, 3, mode="exp_range", gamma=0.9),
@@ -47,7 +47,7 @@ def test_rates(torch, name):
         optimizer = optimizer_of(lib)
         scheduler = SCHEDULES[name](lib.optim.lr_scheduler, optimizer)
         found = [scheduler.get_last_lr()]
-        for _ in range(10):
+        for _ in range(99):
             optimizer.step()
             scheduler.step()
             found.append([*scheduler.get_last_lr(), *[g["momentum"] for g in optimizer.param_groups]])
