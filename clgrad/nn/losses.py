@@ -12,11 +12,17 @@ from typing import Any
 from clgrad.autograd.graph import ends_in
 from clgrad.ops.registry import FUNCTIONS
 
+REDUCTIONS = ("none", "mean", "sum")
 
-def reduction_of(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """The reduction that old and new arguments together name."""
+
+def reduction_of(size_average: bool | None, reduce: bool | None, reduction: str, known: tuple = REDUCTIONS) -> str:
+    """The reduction that old and new arguments together name.
+
+    Raises:
+        ValueError: it is not one of ``known``.
+    """
     if size_average is None and reduce is None:
-        if reduction not in ("none", "mean", "sum"):
+        if reduction not in known:
             raise ValueError(f"{reduction} is not a valid value for reduction")
         return reduction
     found = "none" if reduce is False else "sum" if size_average is False else "mean"
@@ -146,7 +152,7 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
 def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
            reduction: str = "mean", log_target: bool = False) -> Any:
     """target * (log(target) - input); with ``log_target``, target is a logarithm too. "batchmean" divides by n."""
-    reduction = reduction_of(size_average, reduce, reduction)
+    reduction = reduction_of(size_average, reduce, reduction, (*REDUCTIONS, "batchmean"))
     if log_target:
         values = target.exp() * (target - input)
     else:

@@ -173,6 +173,7 @@ def cross_entropies() -> None:
             backward(F.cross_entropy(values(*shape, grad=True), targets, weight=weight, reduction=reduction,
                                      label_smoothing=0.1))
             backward(F.nll_loss(values(*shape, grad=True), targets, weight=weight, reduction=reduction))
+    backward(F.cross_entropy(values(700, 7, grad=True), positions(7, 700)))  # several work-items, whose sums are merged
     for kind in (torch.float64, torch.float16):
         backward(F.cross_entropy(values(5, 300, dtype=kind, grad=True), positions(300, 5)))
     try:
@@ -288,8 +289,7 @@ def products() -> None:
 
 @of("gemm.cl", "cpu")
 def products_split_along_k() -> None:
-    F.linear(values(5, 600), values(6, 600), values(6))
-    values(2, 530, dtype=torch.float64) @ values(530, 3, dtype=torch.float64)
+    F.linear(values(2, 4200), values(3, 4200), values(3))
 
 
 CONVOLUTIONS = (

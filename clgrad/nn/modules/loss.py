@@ -21,7 +21,7 @@ class _Loss(Module):
 
     def __init__(self, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"):
         super().__init__()
-        self.reduction = reduction_of(size_average, reduce, reduction)
+        self.reduction = reduction_of(size_average, reduce, reduction, (reduction,))  # the function looks at its value
 
 
 class _WeightedLoss(_Loss):
