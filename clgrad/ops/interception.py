@@ -84,10 +84,14 @@ def dispatch(public: Callable, name: str, function: Callable, args: tuple, kwarg
             return handle(public, found, args, kwargs)
     if autocast.state.active:
         args, kwargs = autocast.cast(name, args, kwargs)
-    if switch.observers:
-        with observed(name, args):
-            return function(*args, **kwargs)
-    return function(*args, **kwargs)
+    try:
+        if switch.observers:
+            with observed(name, args):
+                return function(*args, **kwargs)
+        return function(*args, **kwargs)
+    except AttributeError as error:
+        _name_misfit(error, name, function, args, kwargs)
+        raise
 
 
 def handle(public: Callable, found: list[Any], args: tuple, kwargs: dict) -> Any:
