@@ -40,7 +40,7 @@ def test_same_weights_same_results(torchvision, torch, rng, name):
     images = rng.normal(size=(2, 3, size, size)).astype(np.float32)
     ours.eval()
     theirs.eval()
-    if name == "resnet50":  # its untrained bottlenecks make rounding errors grow
+    if name in ("resnet50", "squeezenet1_0"):  # where untrained, rounding errors grow, or choose another of two maxima
         ours, theirs, images = ours.double(), theirs.double(), images.astype(np.float64)
     x, y = clgrad.tensor(images), torch.tensor(images)
     ours_out, theirs_out = ours(x), theirs(y)
