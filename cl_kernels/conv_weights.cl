@@ -13,15 +13,7 @@
 
 #if DEVICE_CPU
 
-#if VW == 16
-#define LANES_SUM(v) sum_8((v).lo + (v).hi)
-#elif VW == 8
-#define LANES_SUM(v) sum_8(v)
-#elif VW == 4
-#define LANES_SUM(v) sum_4(v)
-#endif
-static inline REAL sum_4(PASTE(REAL, 4) v) { return (v.s0 + v.s2) + (v.s1 + v.s3); }
-static inline REAL sum_8(PASTE(REAL, 8) v) { return sum_4(v.lo + v.hi); }
+#include "lanes.clh"
 
 #define TAPS 3 /* (channel, tap) pairs of a tile of conv_weights, whose other side are MR output channels */
 

@@ -248,15 +248,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
   } while (begin < k);
 }
 
-#if VW == 16
-#define LANES_SUM(v) sum_8((v).lo + (v).hi)
-#elif VW == 8
-#define LANES_SUM(v) sum_8(v)
-#elif VW == 4
-#define LANES_SUM(v) sum_4(v)
-#endif
-static inline REAL sum_4(PASTE(REAL, 4) v) { return (v.s0 + v.s2) + (v.s1 + v.s3); }
-static inline REAL sum_8(PASTE(REAL, 8) v) { return sum_4(v.lo + v.hi); }
+#include "lanes.clh"
 
 #if MR == 1
 #define DOT_ROWS 1

@@ -132,7 +132,7 @@ def _drivers() -> Iterator[str]:
         yield "no driver is registered"
     for driver in found:
         survey.probe(driver, _limit["seconds"])
-        yield f"{driver.registration} -> {driver.library or '?'}"
+        yield f"{driver.registration} -> {driver.shared_object or '?'}"
         yield from (f"    has {name}" for name in driver.devices)
         if driver.problem:
             yield f"    FAILS: {driver.problem}"
@@ -143,13 +143,13 @@ def _advise_on(driver: survey.Driver) -> None:
     problem, where = driver.problem, driver.registration
     if "cannot open shared object file" in problem or "No such file" in problem:
         missing = problem.split(":")[0]
-        if missing == driver.library:
+        if missing == driver.shared_object:
             advise(f"{where} names a library that is not there: install its package again, or remove the file")
         else:
             advise(f"{where}: its library needs {missing}, which is not found: install it, or add its folder to "
                    "LD_LIBRARY_PATH")
     elif "no device" in problem:
-        rusticl = "rusticl" in driver.library.lower()
+        rusticl = "rusticl" in driver.shared_object.lower()
         advise(f"{where} finds no hardware that it serves" + (
             ": Mesa's rusticl has to be told, for example RUSTICL_ENABLE=radeonsi (AMD), iris (Intel), llvmpipe (CPU)"
             if rusticl and not os.environ.get("RUSTICL_ENABLE") else "; that harms nothing where it is not meant to be used"))

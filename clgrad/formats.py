@@ -5,6 +5,21 @@ from __future__ import annotations
 from clgrad.shapes import Shape, contiguous_strides
 
 
+class _Named:
+    """One of a few objects that programs know by their names in PyTorch."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
 class layout:
     """How a tensor's elements are kept. There is one kind here, ``clgrad.strided``: every tensor's is equal to it."""
 
@@ -23,36 +38,18 @@ class layout:
         return "strided"
 
 
-class absent_layout(layout):
+class absent_layout(_Named, layout):
     """A way to keep elements that PyTorch has and clgrad has not: known by name, so that programs can ask for it."""
 
-    __slots__ = ("name",)
+    __slots__ = ()
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
-    def __init__(self, name: str):
-        self.name = name
 
-    def __repr__(self) -> str:
-        return f"torch.{self.name}"
-
-    def __reduce__(self) -> str:
-        return self.name
-
-
-class memory_format:
+class memory_format(_Named):
     """In which order the dimensions of a dense tensor lie in memory."""
 
-    __slots__ = ("name",)
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"torch.{self.name}"
-
-    def __reduce__(self) -> str:
-        return self.name
+    __slots__ = ()
 
 
 strided = layout()

@@ -77,3 +77,11 @@ def assert_same_outcome(torch: Any, program: Callable[[Any], Any]) -> None:
     """Fails unless a program returns the same in both libraries, or raises the same class of error."""
     found, expected = str(outcome(clgrad, program)), str(outcome(torch, program))
     assert found == expected
+
+
+class Programs(list[Callable[[Any], Any]]):
+    """Programs to be compared; the list is also the decorator that adds one."""
+
+    def __call__(self, program: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        self.append(program)
+        return program

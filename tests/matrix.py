@@ -48,8 +48,8 @@ def libraries(folders: Sequence[Path]) -> dict[str, str]:
     """The drivers' libraries, by a short name."""
     found = {}
     for driver in survey.registrations():
-        if ".libs" not in driver.registration and driver.library:
-            found[driver.library] = driver.library
+        if ".libs" not in driver.registration and driver.shared_object:
+            found[driver.shared_object] = driver.shared_object
     for folder in folders:
         for file in sorted(folder.rglob("*.icd")):
             library = file.read_text(encoding="utf-8").strip()

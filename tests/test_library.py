@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 import clgrad
 from clgrad.nn import top_level
-from tests.compare import assert_same_outcome
+from tests.compare import Programs, assert_same_outcome
 
 
 @pytest.fixture(autouse=True)
@@ -23,15 +22,10 @@ def _defaults(torch):
         library.set_printoptions(profile="default")
 
 
-PROGRAMS: list[Callable] = []
+programs = Programs()
 
 
-def program(function):
-    PROGRAMS.append(function)
-    return function
-
-
-@program
+@programs
 def default_types_and_switches(t):
     o = [t.get_default_dtype()]
     t.set_default_dtype(t.float64)
@@ -66,7 +60,7 @@ def default_types_and_switches(t):
     return o
 
 
-@program
+@programs
 def default_device(t):
     o = []
     with t.device("cpu"):
@@ -87,7 +81,7 @@ def default_device(t):
     return o
 
 
-@program
+@programs
 def random_state(t):
     g = t.Generator()
     g.manual_seed(3)
@@ -113,7 +107,7 @@ def random_state(t):
     return o
 
 
-@program
+@programs
 def storages(t):
     x = t.arange(6.0).reshape(2, 3)
     s = x.storage()
@@ -163,7 +157,7 @@ def storages(t):
     return o
 
 
-@program
+@programs
 def resizing(t):
     x = t.arange(4.0)
     y = x.view(2, 2)
@@ -173,7 +167,7 @@ def resizing(t):
     return (x.shape, x[:4], y, x.storage().size(), x.resize_as_(t.ones(2, 3)).shape)
 
 
-@program
+@programs
 def memory_formats(t):
     x = t.ones(2, 3, 4, 5).contiguous(memory_format=t.channels_last)
     return (
@@ -199,7 +193,7 @@ def memory_formats(t):
     )
 
 
-@program
+@programs
 def properties(t):
     x = t.ones(2, 3)
     return (
@@ -261,7 +255,7 @@ def properties(t):
     )
 
 
-@program
+@programs
 def shared_memory(t):
     a = np.arange(6, dtype=np.float32).reshape(2, 3)
     x = t.from_numpy(a)
@@ -433,7 +427,7 @@ PRINTING = [
 ]
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("program", programs, ids=lambda f: f.__name__)
 def test_programs(program, torch):
     assert_same_outcome(torch, program)
 

@@ -7,9 +7,14 @@ from contextlib import contextmanager
 from enum import Enum
 from typing import Any
 
+from clgrad.autograd import no_grad
 from clgrad.nn import Module
+from clgrad.onnx.errors import OnnxExporterError
 from clgrad.onnx.exporter.program import DEFAULT_OPSET, OPSETS, ONNXProgram, program
+from clgrad.onnx.exporter.recording import tensors_in
+from clgrad.onnx.importer import load
 from clgrad.onnx.protobuf import onnx
+from clgrad.ops.composed import allclose
 
 
 class TrainingMode(Enum):
@@ -52,6 +57,19 @@ def _arguments(args: Any, kwargs: Any) -> tuple[tuple, dict]:
     return given, dict(kwargs or {})
 
 
+def _verify(made: ONNXProgram, model: Any, args: tuple, kwargs: dict) -> None:
+    """OnnxExporterError where the graph gives something else than the model."""
+    graph = load(made.model_proto)
+    held = dict(model.named_parameters()) if isinstance(model, Module) else {}
+    parameters = {name: held[name] for name in graph.input_names if name in held}
+    with no_grad():
+        expected = tensors_in(model(*args, **kwargs))
+        found = tensors_in(graph(*tensors_in((args, kwargs)), **parameters))
+    for name, one, other in zip(graph.output_names, found, expected, strict=True):
+        if not allclose(one, other, rtol=1e-3, atol=1e-4, equal_nan=True):
+            raise OnnxExporterError(f"export: the graph's output '{name}' differs from the model's")
+
+
 def export(model: Any, args: Any = (), f: Any = None, *, kwargs: Mapping[str, Any] | None = None,
            verbose: bool | None = None, input_names: Sequence[str] | None = None,
            output_names: Sequence[str] | None = None, opset_version: int | None = None, dynamo: bool = True,
@@ -82,7 +100,7 @@ def export(model: Any, args: Any = (), f: Any = None, *, kwargs: Mapping[str, An
         dynamic_axes: for names of inputs the axes whose size may vary, with names: ``{"x": {0: "batch"}}`` or
             ``{"x": [0]}``.
         dynamic_shapes: the same by the parameters' names or in their order: ``{"x": {0: "batch"}}``.
-        verify: run the graph and compare.
+        verify: read the graph back, run it for these inputs, and compare with what the model gives.
         export_params: whether the graph holds the parameters; else they are inputs.
         keep_initializers_as_inputs: name what the graph holds among its inputs, too.
         training: the mode that the model is in meanwhile.
@@ -94,7 +112,7 @@ def export(model: Any, args: Any = (), f: Any = None, *, kwargs: Mapping[str, An
 
     Raises:
         UnsupportedOperatorError: an operator has no translation, or not for this operator set.
-        OnnxExporterError: the model cannot be written, see above.
+        OnnxExporterError: the model cannot be written, see above; or ``verify`` found a difference.
         ImportError: the package ``onnx`` is missing.
     """
     onnx()
@@ -106,6 +124,8 @@ def export(model: Any, args: Any = (), f: Any = None, *, kwargs: Mapping[str, An
         made = program(model, given, named, input_names=input_names, output_names=output_names, opset=version,
                        dynamic_axes=dynamic_axes, dynamic_shapes=dynamic_shapes, export_params=export_params,
                        initializers_as_inputs=keep_initializers_as_inputs)
+        if verify:
+            _verify(made, model, given, named)
     if verbose:
         print(made)
     if f is not None:

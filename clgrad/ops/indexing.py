@@ -28,6 +28,7 @@ from clgrad.shapes import Shape, broadcast_shapes
 _INDICES = (dtypes.int64, dtypes.int32)
 _MASKS = (dtypes.bool, dtypes.uint8)
 _MANY = 32  # a longer list is never taken for a tuple
+_LARGEST_STEP = (1 << 63) - 1
 
 
 def _is_integer(item: Any) -> bool:
@@ -73,7 +74,8 @@ def _slice(x: Any, dim: int, item: slice) -> Any:
     step = 1 if item.step is None else operator.index(item.step)
     if step <= 0:
         raise ValueError("step must be greater than zero")
-    start, stop, step = item.indices(size)
+    start, stop, _ = item.indices(size)
+    step = min(step, _LARGEST_STEP)
     return slice_view(x, dim, start if start < size else size, max(0, -(-(stop - start) // step)), step)
 
 

@@ -47,10 +47,10 @@ print(json.dumps("ok" if (host == 42).all() else "wrong"), flush=True)
 
 @dataclass
 class Driver:
-    """A registered driver: who registers it, the library's name, and what the probe found."""
+    """A registered driver: who registers it, its shared object, and what the probe found."""
 
     registration: str
-    library: str
+    shared_object: str
     devices: list[str] = field(default_factory=list)
     problem: str = ""
 
@@ -152,7 +152,7 @@ def probe(driver: Driver, seconds: float) -> Driver:
         return driver
     if driver.registration == "macOS":
         return driver  # a framework, not an installable driver: pyopencl's own trial tells
-    answer, driver.problem = ask([sys.executable, "-I", str(PROBE), driver.library], seconds)
+    answer, driver.problem = ask([sys.executable, "-I", str(PROBE), driver.shared_object], seconds)
     if isinstance(answer, list):
         driver.devices = [f"{device['name']} ({platform['name']}, driver {device['driver']})"
                           for platform in answer for device in platform["devices"]]

@@ -6,23 +6,17 @@ import copy
 import gc
 import pickle
 import weakref
-from collections.abc import Callable
 
 import pytest
 
 import clgrad
 from tests.autograd.programs import leaf, made
-from tests.compare import assert_same_outcome
+from tests.compare import Programs, assert_same_outcome
 
-PROGRAMS: list[Callable] = []
-
-
-def program(function):
-    PROGRAMS.append(function)
-    return function
+programs = Programs()
 
 
-@program
+@programs
 def function_node(t):
     a = made(t).apply(leaf(t))
     return (
@@ -35,7 +29,7 @@ def function_node(t):
     )
 
 
-@program
+@programs
 def function_setup_context(t):
 
     class F(t.autograd.Function):
@@ -61,7 +55,7 @@ def function_setup_context(t):
     return (x.grad, y.grad, a.grad_fn.o)
 
 
-@program
+@programs
 def function_non_differentiable(t):
 
     class F(t.autograd.Function):
@@ -81,7 +75,7 @@ def function_non_differentiable(t):
     return (x.grad, i, i.requires_grad)
 
 
-@program
+@programs
 def function_mark_dirty(t):
 
     class F(t.autograd.Function):
@@ -102,7 +96,7 @@ def function_mark_dirty(t):
     return (x.grad, z is y, z)
 
 
-@program
+@programs
 def function_once_differentiable(t):
     from_ = t.autograd.function.once_differentiable
 
@@ -121,7 +115,7 @@ def function_once_differentiable(t):
     g.sum().backward()
 
 
-@program
+@programs
 def function_that_saves_its_result(t):
 
     class F(t.autograd.Function):
@@ -142,28 +136,28 @@ def function_that_saves_its_result(t):
     return (g, h, t.autograd.gradcheck(F.apply, (t.ones(2, dtype=t.float64, requires_grad=True),)))
 
 
-@program
+@programs
 def function_saved_tensors_after_backward(t):
     y = made(t).apply(leaf(t))
     y.sum().backward()
     return y.grad_fn.saved_tensors
 
 
-@program
+@programs
 def anomaly_switches(t):
     with t.autograd.set_detect_anomaly(True):
         a = (t.is_anomaly_enabled(), t.is_anomaly_check_nan_enabled())
     return (a, t.is_anomaly_enabled())
 
 
-@program
+@programs
 def variable(t):
     V = t.autograd.Variable
     x = V(t.ones(2), requires_grad=True)
     return (isinstance(t.ones(1), V), x.requires_grad, V(t.ones(2), volatile=True), x.is_leaf)
 
 
-@program
+@programs
 def data_assignment(t):
     x = leaf(t)
     x.data = t.ones(2)
@@ -173,7 +167,7 @@ def data_assignment(t):
     return (x, x.grad)
 
 
-@program
+@programs
 def deepcopy(t):
     x = leaf(t)
     x.grad = t.ones(3)
@@ -183,7 +177,7 @@ def deepcopy(t):
     return (y, y.grad, type(q).__name__, q.requires_grad, copy.copy(x) is x)
 
 
-@program
+@programs
 def pickle_keeps_strides(t):
     x = leaf(t)
     y = pickle.loads(pickle.dumps(x))
@@ -191,7 +185,7 @@ def pickle_keeps_strides(t):
     return (y, y.is_leaf, z.stride(), z)
 
 
-@program
+@programs
 def parameters(t):
     p = t.nn.Parameter(t.ones(2))
     return (
@@ -206,12 +200,12 @@ def parameters(t):
     )
 
 
-@program
+@programs
 def parameter_of_integers(t):
     return t.nn.Parameter(t.ones(2, dtype=t.int))
 
 
-@program
+@programs
 def subclass(t):
 
     class M(t.Tensor):
@@ -222,7 +216,7 @@ def subclass(t):
     return (type(m).__name__, type(n).__name__, isinstance(n, t.Tensor), n.tolist(), m.shape)
 
 
-@program
+@programs
 def leaves(t):
     x = leaf(t)
     return (
@@ -238,7 +232,7 @@ def leaves(t):
     )
 
 
-@program
+@programs
 def functional(t):
     F = t.autograd.functional
     x = t.tensor([1.0, 2.0])
@@ -270,7 +264,7 @@ def functional(t):
     )
 
 
-@program
+@programs
 def func(t):
     F = t.func
     x = t.tensor([1.0, 2.0])
@@ -300,7 +294,7 @@ def func(t):
     )
 
 
-@program
+@programs
 def functional_call(t):
     m = t.nn.Linear(2, 1)
     p = {k: t.ones_like(v) for k, v in m.named_parameters()}
@@ -357,7 +351,7 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("program", programs, ids=lambda f: f.__name__)
 def test_programs(program, torch):
     assert_same_outcome(torch, program)
 

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from tests.autograd.programs import leaf
-from tests.compare import assert_same_outcome
+from tests.compare import Programs, assert_same_outcome
 
-PROGRAMS: list[Callable] = []
-
-
-def program(function):
-    PROGRAMS.append(function)
-    return function
+programs = Programs()
 
 
-@program
+@programs
 def retain_grad(t):
     x = leaf(t)
     y = x * 2
@@ -27,7 +20,7 @@ def retain_grad(t):
     return (y.grad, y.retains_grad, x.grad, x.retains_grad, y.is_leaf)
 
 
-@program
+@programs
 def node_repr(t):
     x = leaf(t)
     y = x + 1
@@ -43,7 +36,7 @@ def node_repr(t):
     )
 
 
-@program
+@programs
 def next_functions(t):
     x = leaf(t)
     y = x * t.ones(3)
@@ -51,7 +44,7 @@ def next_functions(t):
     return (len(a), a[0][0].name(), a[0][1], a[1], a[0][0].variable is x, a[0][0].next_functions)
 
 
-@program
+@programs
 def tensor_hooks(t):
     x = leaf(t)
     o = []
@@ -66,7 +59,7 @@ def tensor_hooks(t):
     return (o, x.grad)
 
 
-@program
+@programs
 def post_accumulate_hooks(t):
     x = leaf(t)
     o = []
@@ -78,7 +71,7 @@ def post_accumulate_hooks(t):
     return o
 
 
-@program
+@programs
 def node_hooks(t):
     x = leaf(t)
     y = x * 2
@@ -89,7 +82,7 @@ def node_hooks(t):
     return (o, x.grad)
 
 
-@program
+@programs
 def hooks_of_accumulation(t):
     x = leaf(t)
     acc = x.expand_as(x).grad_fn.next_functions[0][0]
@@ -100,7 +93,7 @@ def hooks_of_accumulation(t):
     return o
 
 
-@program
+@programs
 def multi_grad_hook(t):
     a, b = (leaf(t), leaf(t))
     o = []
@@ -111,7 +104,7 @@ def multi_grad_hook(t):
     return o
 
 
-@program
+@programs
 def save_on_cpu(t):
     x = leaf(t)
     with t.autograd.graph.save_on_cpu():
@@ -121,14 +114,14 @@ def save_on_cpu(t):
     return (g, x.grad)
 
 
-@program
+@programs
 def disabled_hooks(t):
     graph = t.autograd.graph
     with graph.disable_saved_tensors_hooks("nope"), graph.saved_tensors_hooks(lambda a: a, lambda a: a):
         pass
 
 
-@program
+@programs
 def unpack_hook_that_gives_no_tensor(t):
     x = leaf(t)
     with t.autograd.graph.saved_tensors_hooks(lambda a: 3, lambda a: a):
@@ -136,7 +129,7 @@ def unpack_hook_that_gives_no_tensor(t):
     y.sum().backward()
 
 
-@program
+@programs
 def unused_inputs(t):
     x = leaf(t)
     z = leaf(t)
@@ -149,19 +142,19 @@ def unused_inputs(t):
     )
 
 
-@program
+@programs
 def batched_gradients_of_a_wrong_shape(t):
     x = leaf(t)
     return t.autograd.grad(x * 2, x, t.ones(2, 2), is_grads_batched=True)
 
 
-@program
+@programs
 def materialize_without_allow_unused(t):
     x = leaf(t)
     return t.autograd.grad((x * 2).sum(), x, materialize_grads=True, allow_unused=False)
 
 
-@program
+@programs
 def gradient_edge(t):
     x = leaf(t)
     y = x * 2
@@ -170,12 +163,12 @@ def gradient_edge(t):
     return g
 
 
-@program
+@programs
 def gradient_edge_of_a_constant(t):
     return t.autograd.graph.get_gradient_edge(t.ones(2))
 
 
-@program
+@programs
 def backward_to_inputs(t):
     x, z = (leaf(t), leaf(t))
     y = x * 2
@@ -184,20 +177,20 @@ def backward_to_inputs(t):
     return (x.grad, y.grad, z.grad)
 
 
-@program
+@programs
 def backward_of_several(t):
     x = leaf(t)
     t.autograd.backward([x * 2, x * 3], [t.ones(3), t.ones(3)])
     return x.grad
 
 
-@program
+@programs
 def backward_with_too_few_gradients(t):
     x = leaf(t)
     t.autograd.backward([x * 2, x * 3], [t.ones(3)])
 
 
-@program
+@programs
 def backward_twice(t):
     x = leaf(t)
     y = (x * x).sum()
@@ -205,7 +198,7 @@ def backward_twice(t):
     y.backward()
 
 
-@program
+@programs
 def backward_twice_of_a_sum(t):
     x = leaf(t)
     y = x.sum()
@@ -214,7 +207,7 @@ def backward_twice_of_a_sum(t):
     return x.grad
 
 
-@program
+@programs
 def retain_graph(t):
     x = leaf(t)
     y = (x * x).sum()
@@ -223,7 +216,7 @@ def retain_graph(t):
     return x.grad
 
 
-@program
+@programs
 def saved_and_changed(t):
     x = leaf(t)
     a = x.exp()
@@ -232,7 +225,7 @@ def saved_and_changed(t):
     b.sum().backward()
 
 
-@program
+@programs
 def versions(t):
     x = t.ones(2)
     v = x._version
@@ -247,14 +240,14 @@ def versions(t):
     return (v, w, x._version, y._version, z._version)
 
 
-@program
+@programs
 def create_graph(t):
     x = leaf(t)
     (g,) = t.autograd.grad((x**3).sum(), x, create_graph=True)
     return (g, g.requires_grad, t.autograd.grad(g.sum(), x))
 
 
-@program
+@programs
 def gradient_argument(t):
     x = leaf(t)
     y = x * 2
@@ -262,7 +255,7 @@ def gradient_argument(t):
     return x.grad
 
 
-@program
+@programs
 def modes(t):
     x = leaf(t)
     o = []
@@ -308,7 +301,7 @@ def modes(t):
     return o
 
 
-@program
+@programs
 def generator_under_no_grad(t):
 
     @t.no_grad()
@@ -323,7 +316,7 @@ def generator_under_no_grad(t):
     return o
 
 
-@program
+@programs
 def generator_that_throws(t):
 
     @t.no_grad()
@@ -343,7 +336,7 @@ def generator_that_throws(t):
         return (a, s.value)
 
 
-@program
+@programs
 def inference_tensors(t):
     with t.inference_mode():
         x = t.ones(2)
@@ -366,13 +359,13 @@ def inference_tensors(t):
     )
 
 
-@program
+@programs
 def inference_mode_false(t):
     with t.no_grad(), t.inference_mode(False):
         return t.is_grad_enabled()
 
 
-@program
+@programs
 def change_within_inference_mode(t):
     z = t.ones(2)
     with t.inference_mode():
@@ -380,6 +373,6 @@ def change_within_inference_mode(t):
     return (z, z.is_inference(), z._version)
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("program", programs, ids=lambda f: f.__name__)
 def test_programs(program, torch):
     assert_same_outcome(torch, program)

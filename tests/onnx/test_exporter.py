@@ -99,6 +99,21 @@ def test_recurrent_layers(layer):
           reference=layer.num_layers == 1)
 
 
+def test_verify_compares_the_graph_with_the_model():
+    class Counts(nn.Module):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            return x * self.calls
+
+    x = tensors((2, 4))
+    for settings in ({}, {"export_params": False}):
+        clgrad.onnx.export(nn.Linear(4, 3), x, verify=True, **settings)
+    with pytest.raises(OnnxExporterError, match="the graph's output 'output' differs from the model's"):
+        clgrad.onnx.export(Counts(), x, verify=True)
+
+
 @pytest.mark.parametrize("cell", [nn.LSTMCell(4, 3), nn.GRUCell(4, 3), nn.RNNCell(4, 3)])
 def test_recurrent_steps(cell):
     check(cell, tensors((2, 4)), others=tensors((3, 4)), dynamic_axes={"input": {0: "batch"}})
