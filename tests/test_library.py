@@ -1,4 +1,4 @@
-"""Settings, random state, storages, memory formats, the bridge to NumPy, printing: the same programs in both libraries."""
+"""Settings, random state, storages, memory formats, the bridge to NumPy: the same programs in both libraries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ def _defaults(torch):
     yield
     for library in (clgrad, torch):
         library.set_default_dtype(library.float32)
-        library.set_printoptions(profile="default")
 
 
 programs = Programs()
@@ -406,25 +405,6 @@ NUMPY = [
     lambda t: t.tensor(np.array(3)),
     lambda t: t.tensor(np.array([1, 2], dtype=np.int16)),
 ]
-PRINTING = [
-    lambda t: repr(t.arange(2000.0)),
-    lambda t: repr(t.ones(50, 50)),
-    lambda t: repr(t.zeros(2, 0)),
-    lambda t: repr(t.ones(2, 2, 2, dtype=t.float64, requires_grad=True)),
-    lambda t: repr(t.arange(30)),
-    lambda t: repr(t.arange(30.0) / 7),
-    lambda t: repr(t.ones(2, dtype=t.bfloat16)),
-    lambda t: repr(t.tensor([-1.5, 2.25e-05])),
-    lambda t: repr(t.tensor([100000.0, 1.0])),
-    lambda t: repr(t.tensor([100000.0, 0.5])),
-    lambda t: repr(t.tensor(1e-10)),
-    lambda t: repr(t.tensor([[-1, 20], [300, 4]])),
-    lambda t: repr(t.ones(3, dtype=t.half) * 0.1),
-    lambda t: str(t.tensor(2)),
-    lambda t: repr(t.full((3,), float("nan"))),
-    lambda t: repr(t.tensor([0.0, -0.0])),
-    lambda t: repr(t.nn.Parameter(t.ones(2, 2)).exp()),
-]
 
 
 @pytest.mark.parametrize("program", programs, ids=lambda f: f.__name__)
@@ -473,44 +453,6 @@ def test_properties(program, torch):
 
 @pytest.mark.parametrize("program", NUMPY)
 def test_numpy(program, torch):
-    assert_same_outcome(torch, program)
-
-
-@pytest.mark.parametrize("program", PRINTING)
-def test_printing(program, torch):
-    assert_same_outcome(torch, program)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"precision": 2},
-        {"sci_mode": True},
-        {"sci_mode": False},
-        {"linewidth": 10},
-        {"profile": "full"},
-        {"profile": "short"},
-        {"threshold": 1, "edgeitems": 1},
-    ],
-)
-@pytest.mark.parametrize(
-    "data",
-    [
-        3.14159265,
-        [1.5, 2.5],
-        [1e-8, 1.0],
-        [1e10, 1.0],
-        [[1, 2], [3, 4]],
-        [True, False],
-        [float("nan"), 1.0, float("inf")],
-    ],
-)
-def test_print_options(data, options, torch):
-    def program(t):
-        t.set_printoptions(**options)
-        return repr(t.tensor(data))
-
     assert_same_outcome(torch, program)
 
 

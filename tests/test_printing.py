@@ -57,6 +57,11 @@ TABLE = {
     "wide_suffix": lambda t: t.arange(14.0, requires_grad=True) * 1.5,
     "transposed": lambda t: t.arange(6.0).reshape(2, 3).t(),
     "expanded": lambda t: t.ones(1).expand(3),
+    "one_over_seven": lambda t: t.arange(30.0) / 7,
+    "half_tenths": lambda t: t.ones(3, dtype=t.half) * 0.1,
+    "large_and_half": lambda t: t.tensor([100000.0, 0.5]),
+    "negative_and_tiny": lambda t: t.tensor([-1.5, 2.25e-05]),
+    "grad_fn_of_parameter": lambda t: t.nn.Parameter(t.ones(2, 2)).exp(),
     "big_int": lambda t: t.tensor([2**62, -1]),
 }
 
@@ -73,14 +78,16 @@ def test_parameters_say_so(torch):
 
 @pytest.mark.parametrize("given", [
     {"precision": 2}, {"threshold": 5}, {"threshold": 5, "edgeitems": 1}, {"linewidth": 30}, {"sci_mode": True},
-    {"sci_mode": False}, {"profile": "short"}, {"profile": "full"}, {"precision": 8}])
+    {"sci_mode": False}, {"profile": "short"}, {"profile": "full"}, {"precision": 8},
+    {"linewidth": 10}])
 def test_options(given, torch):
     data = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32) * 10
     before = clgrad.get_printoptions()
     try:
         for library in (clgrad, torch):
             library.set_printoptions(**given)
-        for array in (data, data[0], data.astype(np.int64), data * 1e-6):
+        for array in (data, data[0], data.astype(np.int64), data * 1e-6, data > 0, np.array(3.14159265),
+                      np.array([NAN, 1, INF]), np.array([1e10, 1.0])):
             assert repr(clgrad.tensor(array)) == repr(torch.tensor(array))
     finally:
         for library in (clgrad, torch):
