@@ -195,6 +195,15 @@ OPERATIONS = {
     "windows": lambda x: (x.unfold(1, 2, 1), F.unfold(x[:, None], 2, padding=1), x.repeat_interleave(2, 1)),
     "norms": lambda x: (clgrad.linalg.norm(x, dim=1), clgrad.std_mean(x, 1), clgrad.linalg.vector_norm(x, 1)),
     "losses": lambda x: (F.cross_entropy(x, clgrad.ones(2, 3, dtype=clgrad.int64)), clgrad.lerp(x, x * 2, 0.3)),
+    "other norms": lambda x: (x.norm(float("inf"), 1), x.norm(3, 1), clgrad.norm(x, dtype=clgrad.float64)),
+    "masks beside other indices": lambda x: (x[x[:, :, 0] > 0, 1], x[x[:, 0, 0] > -9, :, 1], x[x[:, 0, 0] > -9, 1:, None]),
+    "thresholds": lambda x: (F.softplus(x * 9, 1, 1.0), F.softplus(x * 9, 2.0, 1.0)),
+    "odd power means": lambda x: (F.lp_pool1d(x, 1, 2), F.lp_pool1d(x.abs(), 3, 2, ceil_mode=True)),
+    "floating results of integers": lambda x: [f((x * 9).long().abs() + 1) for f in (
+        clgrad.log1p, clgrad.log2, clgrad.log10, clgrad.exp2, clgrad.expm1, clgrad.erfc)],
+    "extremes of truths": lambda x: ((x > 0).amax(1), (x > 0).amin(1)),
+    "dropout that is off by default": lambda x: F.alpha_dropout(x) + F.dropout(x, training=False),
+    "writing by masks": lambda x: _written_by_masks(x),
     "padding": lambda x: (F.pad(x, (1, 2)), F.pad(x, (1, 1), mode="replicate"), x.roll(1, 1), x.tril()),
 }
 
@@ -208,6 +217,13 @@ def _in_place(x):
     masked = z.clone()
     masked[masked > 0] = 1
     return y, z, masked
+
+
+def _written_by_masks(x):
+    y = x.clone()
+    y[y > 0] = 0
+    y[x[:, 0, 0] > -9] = 7.0
+    return y
 
 
 class Operation(nn.Module):
@@ -228,6 +244,13 @@ def test_an_operation_without_a_layer(name):
                                   "padding"])
 def test_an_operation_on_a_batch_that_varies(name):
     check(Operation(OPERATIONS[name]), tensors((2, 4, 3)), others=tensors((5, 4, 3), seed=1), dynamic_axes={"x": {0: "n"}})
+
+
+def test_ranges_of_sizes_that_vary():
+    def ranges(x):
+        n = x.shape[0]
+        return clgrad.arange(n), clgrad.arange(1, n), clgrad.arange(end=n), clgrad.arange(0, end=n, step=2), x
+    check(Operation(ranges), tensors((2, 3)), others=tensors((5, 3)), dynamic_axes={"x": {0: "n"}})
 
 
 def test_writing_to_a_part_of_a_batch_that_varies():
@@ -311,6 +334,12 @@ def test_what_cannot_be_written():
         clgrad.onnx.export(Operation(lambda x: x.index_fill(1, clgrad.tensor([0]), 3.0)), x)
     with pytest.raises(OnnxExporterError, match="different results|different calls"):
         clgrad.onnx.export(Operation(lambda x: sum(row for row in x)), x, dynamic_axes={"x": [0]})
+    with pytest.raises(UnsupportedOperatorError, match="max_norm"):
+        clgrad.onnx.export(nn.Embedding(5, 4, max_norm=1.0), clgrad.tensor([1]))
+    with pytest.raises(UnsupportedOperatorError, match="size_average and reduce"), pytest.warns(UserWarning, match="none"):
+        clgrad.onnx.export(Operation(lambda x: F.cross_entropy(x, clgrad.zeros(4).long(), reduce=False)), x)
+    with pytest.raises(UnsupportedOperatorError, match="arange"):
+        clgrad.onnx.export(Operation(lambda x: x[:, 0] + clgrad.arange(0, len(x), 0.5)[::2]), x, dynamic_axes={"x": [0]})
     with pytest.raises(ValueError, match="opset_version"):
         clgrad.onnx.export(Operation(clgrad.relu), x, opset_version=99)
     with pytest.raises(ValueError, match="input_names"):

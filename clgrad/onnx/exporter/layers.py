@@ -91,16 +91,6 @@ def avg_pool(g: Builder, input: Value, kernel_size: Any, stride: Any = None, pad
     return _unbatched(g, made, input, rank)
 
 
-@translates("lp_pool1d", "lp_pool2d", "lp_pool3d")
-def lp_pool(g: Builder, input: Value, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> str:
-    """A power mean of each window."""
-    rank = _rank_of(g)
-    if ceil_mode or int(norm_type) != norm_type:
-        raise UnsupportedOperatorError(f"export: {g.call_name} with ceil_mode or a broken norm has no counterpart in ONNX")
-    kernel = many(kernel_size, rank)
-    return g.op("LpPool", input, kernel_shape=kernel, strides=many(stride or kernel, rank), p=int(norm_type))
-
-
 def _adaptive(g: Builder, input: Value, output_size: Any, kind: str) -> str:
     """A pool whose windows divide the input evenly."""
     rank = _rank_of(g)
@@ -300,10 +290,16 @@ def einsum(g: Builder, equation: Any, *operands: Any) -> str:
     return g.op("Einsum", *values, equation=equation)
 
 
+def _refuse_renorm(g: Builder, max_norm: Any) -> None:
+    if max_norm is not None:
+        raise UnsupportedOperatorError(f"export: {g.call_name} with max_norm changes its weights, which a graph cannot")
+
+
 @translates("embedding")
 def embedding(g: Builder, input: Value, weight: Value, padding_idx: Any = None, max_norm: Any = None,
               norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> str:
     """Rows of a table."""
+    _refuse_renorm(g, max_norm)
     return g.op("Gather", weight, input, axis=0)
 
 
@@ -312,6 +308,7 @@ def embedding_bag(g: Builder, input: Value, weight: Value, offsets: Any = None, 
                   norm_type: float = 2.0, scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
                   per_sample_weights: Any = None, include_last_offset: bool = False, padding_idx: Any = None) -> str:
     """Rows of a table, reduced over bags of one length."""
+    _refuse_renorm(g, max_norm)
     if input.rank != 2 or padding_idx is not None:
         raise UnsupportedOperatorError("export: embedding_bag is translated for bags of one length without padding")
     rows = g.op("Gather", weight, input, axis=0)
@@ -354,8 +351,9 @@ def _causal(g: Builder, steps: Any, keys: Any) -> str:
 def class_loss(g: Builder, input: Value, target: Value, weight: Any = None, size_average: Any = None,
                ignore_index: int = -100, reduce: Any = None, reduction: str = "mean", label_smoothing: float = 0.0) -> str:
     """The loss of scores, or of logarithms of probabilities, and classes."""
-    if target.dtype.is_floating_point or label_smoothing or input.rank < 2:
-        raise UnsupportedOperatorError(f"export: {g.call_name} is translated for batches with whole numbers as targets")
+    if target.dtype.is_floating_point or label_smoothing or input.rank < 2 or (size_average, reduce) != (None, None):
+        raise UnsupportedOperatorError(f"export: {g.call_name} is translated for batches with whole numbers as targets, "
+                                       "without label_smoothing, size_average and reduce")
     kind = "SoftmaxCrossEntropyLoss" if g.call_name == "cross_entropy" else "NegativeLogLikelihoodLoss"
     return g.op(kind, input, target, weight, ignore_index=ignore_index, reduction=reduction)
 

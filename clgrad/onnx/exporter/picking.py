@@ -82,7 +82,8 @@ def getitem(g: Builder, input: Value, index: Any) -> str:
             found = picked(g, found, axis, part)
             continue
         elif isinstance(part, Value):
-            found, axis = _by_tensor(g, found, part, axis), axis + part.rank
+            found = _by_tensor(g, found, part, axis)
+            axis += 1 if part.dtype is dtypes.bool else part.rank  # the axes of a mask become one
             continue
         axis += 1
     return g.name_of(found)
@@ -125,10 +126,8 @@ def setitem(g: Builder, input: Value, index: Any, value: Any) -> str:
     Each axis tells for each of its places which place of the new values belongs there, or none; then one ``Where``.
     """
     if isinstance(index, Value) and index.dtype is dtypes.bool and not (isinstance(value, Value) and value.rank):
-        mask = index
-        for _ in range(input.rank - mask.rank):
-            return g.op("Where", g.with_axes("Unsqueeze", mask, list(range(mask.rank, input.rank))),
-                        as_dtype(g, value, input.dtype), input)
+        behind = list(range(index.rank, input.rank))
+        mask = g.with_axes("Unsqueeze", index, behind) if behind else index
         return g.op("Where", mask, as_dtype(g, value, input.dtype), input)
     parts = whole_index(index, input.rank)
     if not all(part is None or isinstance(part, (int, slice)) and not isinstance(part, bool) for part in parts):

@@ -18,6 +18,7 @@ _UNARY = {
     "cosh": "Cosh", "tanh": "Tanh", "asinh": "Asinh", "acosh": "Acosh", "atanh": "Atanh", "sigmoid": "Sigmoid",
     "softsign": "Softsign",
 }
+_LINEAR = 20  # from here on Softplus is its argument in float32, and a threshold makes no difference
 _LOGARITHMS = {"log2": math.log(2), "log10": math.log(10)}
 _COMPARISONS = {"eq": "Equal", "gt": "Greater", "lt": "Less", "ge": "GreaterOrEqual", "le": "LessOrEqual"}
 _LOGIC = {"logical_and": "And", "logical_or": "Or", "logical_xor": "Xor"}
@@ -195,25 +196,26 @@ def rsqrt(g: Builder, input: Value) -> str:
 @translates("log1p")
 def log1p(g: Builder, input: Value) -> str:
     """The logarithm of one more."""
-    return g.op("Log", g.op("Add", input, g.scalar(1, input)))
+    x = as_dtype(g, input, g.result.dtype)
+    return g.op("Log", g.op("Add", x, g.scalar(1, g.result)))
 
 
 @translates("expm1")
 def expm1(g: Builder, input: Value) -> str:
     """The exponential less one."""
-    return g.op("Sub", g.op("Exp", input), g.scalar(1, input))
+    return g.op("Sub", g.op("Exp", as_dtype(g, input, g.result.dtype)), g.scalar(1, g.result))
 
 
 @translates("log2", "log10")
 def log_of_base(g: Builder, input: Value) -> str:
     """The logarithm to base 2 or 10."""
-    return g.op("Div", g.op("Log", input), g.scalar(_LOGARITHMS[g.call_name], input))
+    return g.op("Div", g.op("Log", as_dtype(g, input, g.result.dtype)), g.scalar(_LOGARITHMS[g.call_name], g.result))
 
 
 @translates("erfc")
 def erfc(g: Builder, input: Value) -> str:
     """One less the error function."""
-    return g.op("Sub", g.scalar(1, input), g.op("Erf", input))
+    return g.op("Sub", g.scalar(1, g.result), g.op("Erf", as_dtype(g, input, g.result.dtype)))
 
 
 @translates("maximum", "fmax")
@@ -252,7 +254,7 @@ def logit(g: Builder, input: Value, eps: Any = None) -> str:
 @translates("exp2")
 def exp2(g: Builder, input: Value) -> str:
     """A power of 2."""
-    return g.op("Pow", g.scalar(2, input), input)
+    return g.op("Pow", g.scalar(2, g.result), as_dtype(g, input, g.result.dtype))
 
 
 @translates("isnan")
@@ -410,11 +412,13 @@ def prelu(g: Builder, input: Value, weight: Value) -> str:
 
 @translates("softplus")
 def softplus(g: Builder, input: Value, beta: float = 1.0, threshold: float = 20.0) -> str:
-    """``log(1 + exp(beta * x)) / beta``."""
-    if beta == 1:
-        return g.op("Softplus", input)
-    scale = g.scalar(beta, input)
-    return g.op("Div", g.op("Softplus", g.op("Mul", input, scale)), scale)
+    """``log(1 + exp(beta * x)) / beta``; the argument where ``beta * x`` is above the threshold."""
+    scaled = g.name_of(input) if beta == 1 else g.op("Mul", input, g.scalar(beta, input))
+    found = g.op("Softplus", scaled)
+    found = found if beta == 1 else g.op("Div", found, g.scalar(beta, input))
+    if threshold >= _LINEAR:
+        return found
+    return g.op("Where", g.op("Greater", scaled, g.scalar(threshold, input)), input, found)
 
 
 @translates("logsigmoid")

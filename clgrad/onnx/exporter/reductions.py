@@ -19,6 +19,8 @@ def _reduced(g: Builder, kind: str, input: Any, dim: Any, keepdim: bool, rank: i
 def _simple(name: str, kind: str) -> None:
     @translates(name)
     def reduction(g: Builder, input: Value, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> str:
+        if input.dtype is dtypes.bool and g.result.dtype is dtypes.bool:  # amax, amin: ONNX compares numbers
+            return g.cast(_reduced(g, kind, g.cast(input, dtypes.int32), dim, keepdim, input.rank), dtypes.bool)
         return _reduced(g, kind, as_dtype(g, input, g.result.dtype), dim, keepdim, input.rank)
 
 
@@ -126,17 +128,16 @@ def vector_norm(g: Builder, x: Value, ord: Any = None, dim: Any = None, keepdim:
 @translates("norm")
 def norm(g: Builder, input: Value, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> str:
     """A norm of vectors."""
-    power = p
     kinds = {2: "ReduceL2", "fro": "ReduceL2", 1: "ReduceL1", None: "ReduceL2"}
-    if power in kinds:
-        return _reduced(g, kinds[power], input, dim, keepdim, input.rank)
-    size = g.op("Abs", input)
-    if power == float("inf"):
+    if p in kinds:
+        return _reduced(g, kinds[p], as_dtype(g, input, g.result.dtype), dim, keepdim, input.rank)
+    size = g.op("Abs", as_dtype(g, input, g.result.dtype))
+    if p == float("inf"):
         return _reduced(g, "ReduceMax", size, dim, keepdim, input.rank)
-    if isinstance(power, str) or power in (0, float("-inf")):
-        raise UnsupportedOperatorError(f"export: the norm {power} has no counterpart in ONNX")
-    total = _reduced(g, "ReduceSum", g.op("Pow", size, g.scalar(power, input)), dim, keepdim, input.rank)
-    return g.op("Pow", total, g.scalar(1 / power, input))
+    if isinstance(p, str) or p in (0, float("-inf")):
+        raise UnsupportedOperatorError(f"export: the norm {p} has no counterpart in ONNX")
+    total = _reduced(g, "ReduceSum", g.op("Pow", size, g.scalar(p, g.result)), dim, keepdim, input.rank)
+    return g.op("Pow", total, g.scalar(1 / p, g.result))
 
 
 @translates("normalize")

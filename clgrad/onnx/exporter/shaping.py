@@ -333,7 +333,11 @@ def full(g: Builder, first: Any, fill_value: Any, *args: Any, **kwargs: Any) -> 
 @translates("arange")
 def arange(g: Builder, *args: Any, **kwargs: Any) -> str:
     """Whole numbers from one to before another."""
-    start, end, step = [0, *args, 1] if len(args) == 1 else [*args, 1] if len(args) == 2 else list(args)
+    given = [0, *args] if len(args) == 1 and "end" not in kwargs else list(args)
+    start, end, step = [given[at] if at < len(given) else kwargs.get(name, default)
+                        for at, (name, default) in enumerate((("start", 0), ("end", None), ("step", 1)))]
+    if not all(isinstance(n, (int, Dimension)) for n in (start, end, step)):
+        raise UnsupportedOperatorError("export: arange of a size that varies is translated for whole numbers")
     names = [g.with_axes("Squeeze", g.size(n), [0]) if isinstance(n, Dimension) else g.constant(n, dtypes.int64)
              for n in (start, end, step)]
     found = g.op("Range", *names)

@@ -12,8 +12,9 @@ from clgrad.onnx.exporter.table import as_dtype, translates
 
 
 @translates("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout")
-def dropout(g: Builder, input: Value, p: float = 0.5, training: bool = True, inplace: bool = False) -> str:
+def dropout(g: Builder, input: Value, p: float = 0.5, training: bool | None = None, inplace: bool = False) -> str:
     """Nothing, outside training."""
+    training = not g.call_name.endswith("alpha_dropout") if training is None else training
     if not training or p == 0:
         return g.name_of(input)
     if g.call_name != "dropout":

@@ -64,7 +64,7 @@ def scatter_nd(x: Any, indices: Any, updates: Any, *, reduction: str = "none") -
     heads = list(x.shape[:depth])
     flat = indices.to(dtypes.int64).reshape(-1, depth)
     places = sum((_from_front(flat[:, axis], heads[axis]) * math.prod(heads[axis + 1:]) for axis in range(depth)),
-                 start=ops.mul(flat[:, 0], 0))
+                 start=ops.zeros_like(flat[:, 0]))
     rows = x.reshape(math.prod(heads), -1)
     values = updates.reshape(flat.shape[0], -1)
     if reduction == "none":

@@ -200,8 +200,7 @@ def thresholded_relu(x: Any, *, alpha: float = 1.0) -> Any:
 @implements("Shrink")
 def shrink(x: Any, *, bias: float = 0.0, lambd: float = 0.5) -> Any:
     """Values nearer to zero than ``lambd`` are zero, others come nearer by ``bias``."""
-    zero = ops.mul(x, 0)
-    return ops.where(x < -lambd, (x + bias).to(x.dtype), ops.where(x > lambd, (x - bias).to(x.dtype), zero))
+    return ops.where(x < -lambd, (x + bias).to(x.dtype), ops.where(x > lambd, (x - bias).to(x.dtype), ops.zeros_like(x)))
 
 
 @implements("Gelu")
@@ -246,6 +245,6 @@ def dropout(x: Any, ratio: Any = 0.5, training_mode: Any = None, *, seed: int | 
     """The values as they are, unless the node says that it is training; and which of them were kept."""
     share = 0.5 if ratio is None else number(ratio)
     if training_mode is None or not number(training_mode) or math.isclose(share, 0):
-        return x if outputs == 1 else (x, ops.eq(ops.mul(x, 0), 0) | ops.isnan(x))
+        return x if outputs == 1 else (x, ops.ones_like(x, dtype=dtypes.bool))
     kept = ops.rand_like(x) >= share
     return (x * kept / (1 - share), kept)[:outputs] if outputs > 1 else x * kept / (1 - share)

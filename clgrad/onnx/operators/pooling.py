@@ -85,7 +85,7 @@ def _in_whole(places: Any, padded: list[int], window: _Window, storage_order: in
         coordinates.insert(0, places % size - before)
         places = ops.div(places, size, rounding_mode="floor")
     order = range(len(sizes)) if not storage_order else range(len(sizes) - 1, -1, -1)
-    flat = ops.mul(coordinates[0], 0)
+    flat = ops.zeros_like(coordinates[0])
     for axis in order:
         flat = flat * sizes[axis] + coordinates[axis]
     n, c = padded[:2]

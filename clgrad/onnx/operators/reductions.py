@@ -74,7 +74,7 @@ for _name, (_function, _alone) in _REDUCTIONS.items():
 
 def _hardmax(x: Any, axis: int) -> Any:
     places = ops.argmax(x, axis, True)
-    return ops.scatter(ops.mul(x, 0), axis, places, ops.full_like(places, 1, dtype=x.dtype))
+    return ops.scatter(ops.zeros_like(x), axis, places, ops.full_like(places, 1, dtype=x.dtype))
 
 
 def _enter_softmax(name: str, function: Callable) -> None:
