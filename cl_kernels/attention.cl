@@ -20,6 +20,12 @@
  *   +---+  +---------------------------+
  *
  * GPU form: a work-item has one query (forward, backward_query) or one key (backward_key).
+ *
+ * With DROPOUT weights are dropped after they were normalised. What is kept depends on the place in the matrix of scores
+ * alone, so that the backward pass makes it again: the weights of keys 4 j .. 4 j + 3 take the four words of a counter of
+ * the random stream (philox.clh), and are kept where 24 bits of theirs lie below a threshold:
+ *
+ *   counter of (pair, query, j) = first + (pair * steps + query) * ceil(keys / 4) + j
  */
 #ifndef REAL
 #define REAL float /* type of the elements and of arithmetic */
@@ -30,6 +36,9 @@
 #endif
 #ifndef MASK
 #define MASK 0 /* 0: none; 1: bool, true where a query sees a key; 2: numbers that are added to the scores */
+#endif
+#ifndef DROPOUT
+#define DROPOUT 0 /* 1: weights are dropped */
 #endif
 #ifndef VW
 #define VW 8 /* lanes of a vector */
@@ -47,6 +56,7 @@
 #define DEVICE_CPU 1
 #endif
 #include "types.clh"
+#include "philox.clh"
 
 #define V VEC(REAL)
 #define NV 2
@@ -63,11 +73,32 @@ typedef REAL MASK_T;
 #define MASKED(score, m) ((score) + (m))
 #endif
 
+/* The random stream's seed and first counter (meaningless without DROPOUT), and after each offset and size: what a kept
+ * weight's bits are below, and its factor. */
+typedef struct {
+  ulong seed, first;
+  INDEX quads; /* counters of a query */
+  uint threshold;
+  REAL factor;
+} Stream;
+
+#define STREAM ulong seed, ulong counter
+#define THE_STREAM {seed, counter, (keys + 3) / 4, (uint)threshold, kept_factor}
+
+/* Factors of the weights of four keys, the quad-th such, for VW queries, line and those after it. */
+static inline void draw(const Stream *s, INDEX line, INDEX quad, V *factors) {
+  const Words words = words_of(s->first + (ulong)line * s->quads + quad, s->quads, s->seed);
+  factors[0] = CONVERT(REAL, ((words.w0 >> 8) < s->threshold) & 1) * s->factor;
+  factors[1] = CONVERT(REAL, ((words.w1 >> 8) < s->threshold) & 1) * s->factor;
+  factors[2] = CONVERT(REAL, ((words.w2 >> 8) < s->threshold) & 1) * s->factor;
+  factors[3] = CONVERT(REAL, ((words.w3 >> 8) < s->threshold) & 1) * s->factor;
+}
+
 /* Where a head's matrices begin, and how far their rows are apart. */
 #define HEADS                                                                                                     \
   INDEX heads, INDEX group, INDEX steps, INDEX keys, INDEX q_n, INDEX q_h, INDEX q_l, INDEX k_n, INDEX k_h,       \
       INDEX k_l, INDEX v_n, INDEX v_h, INDEX v_l, INDEX m_n, INDEX m_h, INDEX m_l, INDEX m_s, INDEX o_n,          \
-      INDEX o_h, INDEX o_l, int causal, REAL scale
+      INDEX o_h, INDEX o_l, int causal, int threshold, REAL scale, REAL kept_factor
 
 #if DEVICE_CPU
 
@@ -171,7 +202,8 @@ static inline void turn(const __global REAL *rows, INDEX step, int count, int de
 
 __kernel void attention_forward(const __global REAL *q, const __global REAL *k, const __global REAL *v,
                                 const __global MASK_T *mask, __global REAL *out, __global REAL *lse, INDEX q_offset,
-                                INDEX k_offset, INDEX v_offset, INDEX m_offset, INDEX o_offset, INDEX l_offset, HEADS) {
+                                INDEX k_offset, INDEX v_offset, INDEX m_offset, INDEX o_offset, INDEX l_offset, STREAM,
+                                HEADS) {
   const INDEX first = get_global_id(0) * LANES, pair = get_global_id(1), n = pair / heads, h = pair % heads;
   const int count = min((INDEX)LANES, steps - first);
   k += k_offset + n * k_n + h / group * k_h;
@@ -182,6 +214,7 @@ __kernel void attention_forward(const __global REAL *q, const __global REAL *k, 
   seen.column = m_s;
   seen.step = steps;
   seen.causal = causal;
+  const Stream stream = THE_STREAM;
   REAL turned[D * LANES], scores[(BLOCK + MR) * LANES], sums[(DV + MR) * LANES], top[LANES], total[LANES];
   turn(q + q_offset + n * q_n + h * q_h + first * q_l, q_l, count, D, scale, turned);
   for (int i = 0; i < (DV + MR) * LANES; i++) sums[i] = 0;
@@ -203,10 +236,14 @@ __kernel void attention_forward(const __global REAL *q, const __global REAL *k, 
           largest = LARGER(largest, score);
         }
         const V shift = largest == (V)(-INFINITY) ? (V)(0) : largest;
-        V sum = (V)(0);
+        V sum = (V)(0), kept[4];
         for (int c = 0; c < size; c++) {
-          const V weight = exp(VLOAD(own, c * LANES + n * VW) - shift);
+          V weight = exp(VLOAD(own, c * LANES + n * VW) - shift);
           sum += weight;
+          if (DROPOUT) {
+            if (c % 4 == 0) draw(&stream, pair * steps + first + strip + n * VW, (key + c) / 4, kept);
+            weight *= kept[c % 4];
+          }
           VSTORE(own, c * LANES + n * VW, weight);
         }
         factor[n] = exp(before - shift);
@@ -231,7 +268,7 @@ __kernel void attention_backward(const __global REAL *q, const __global REAL *k,
                                  const __global REAL *delta, __global REAL *dq, __global REAL *dk, __global REAL *dv,
                                  INDEX q_offset, INDEX k_offset, INDEX v_offset, INDEX m_offset, INDEX g_offset,
                                  INDEX l_offset, INDEX delta_offset, INDEX dq_offset, INDEX dk_offset,
-                                 INDEX dv_offset, HEADS) {
+                                 INDEX dv_offset, STREAM, HEADS) {
   const INDEX pair = get_global_id(0), shared = heads / group, n = pair / shared, kv = pair % shared;
   k += k_offset + n * k_n + kv * k_h;
   v += v_offset + n * v_n + kv * v_h;
@@ -242,6 +279,7 @@ __kernel void attention_backward(const __global REAL *q, const __global REAL *k,
   seen.column = m_s;
   seen.step = steps;
   seen.causal = causal;
+  const Stream stream = THE_STREAM;
   REAL turned[D * LANES], turned_g[DV * LANES], weights[(BLOCK + MR) * LANES], slopes[(BLOCK + MR) * LANES],
       sums[(D + MR) * LANES], sum_log[LANES], mean[LANES];
   for (int i = 0; i < (BLOCK + MR) * LANES; i++) weights[i] = slopes[i] = 0;
@@ -271,10 +309,17 @@ __kernel void attention_backward(const __global REAL *q, const __global REAL *k,
           dots(v + key * v_l, v_l, size, DV, turned_g + strip, slope);
           UNROLL for (int n = 0; n < NV; n++) {
             const V shift = VLOAD(sum_log, strip + n * VW), middle = VLOAD(mean, strip + n * VW);
+            V kept[4];
             for (int c = 0; c < size; c++) {
               const V weight = exp(VLOAD(own, c * LANES + n * VW) - shift);
-              VSTORE(own, c * LANES + n * VW, weight);
-              VSTORE(slope, c * LANES + n * VW, weight * (VLOAD(slope, c * LANES + n * VW) - middle) * scale);
+              V given = weight, along = VLOAD(slope, c * LANES + n * VW);
+              if (DROPOUT) {
+                if (c % 4 == 0) draw(&stream, line + strip + n * VW, (key + c) / 4, kept);
+                given *= kept[c % 4];
+                along *= kept[c % 4];
+              }
+              VSTORE(own, c * LANES + n * VW, given);
+              VSTORE(slope, c * LANES + n * VW, weight * (along - middle) * scale);
             }
           }
           add_columns(k + key * k_l, k_l, size, D, slope, one, sums + strip);
@@ -305,7 +350,8 @@ static inline REAL score_of(const REAL *query, const __global REAL *key, REAL sc
 
 __kernel void attention_forward(const __global REAL *q, const __global REAL *k, const __global REAL *v,
                                 const __global MASK_T *mask, __global REAL *out, __global REAL *lse, INDEX q_offset,
-                                INDEX k_offset, INDEX v_offset, INDEX m_offset, INDEX o_offset, INDEX l_offset, HEADS) {
+                                INDEX k_offset, INDEX v_offset, INDEX m_offset, INDEX o_offset, INDEX l_offset, STREAM,
+                                HEADS) {
   const INDEX step = get_global_id(0), pair = get_global_id(1), n = pair / heads, h = pair % heads;
   if (step >= steps) return;
   k += k_offset + n * k_n + h / group * k_h;
@@ -314,13 +360,20 @@ __kernel void attention_forward(const __global REAL *q, const __global REAL *k, 
   REAL query[D], sums[DV], top = -INFINITY, total = 0;
   for (int d = 0; d < D; d++) query[d] = q[d];
   for (int d = 0; d < DV; d++) sums[d] = 0;
+  const Stream stream = THE_STREAM;
+  REAL kept[4];
   const INDEX end = causal ? min(keys, step + 1) : keys;
   for (INDEX key = 0; key < end; key++) {
     const REAL score = score_of(query, k + key * k_l, scale, MASK_AT(step, key));
     const REAL largest = LARGER(top, score), shift = largest == -INFINITY ? 0 : largest;
-    const REAL factor = exp(top - shift), weight = exp(score - shift);
+    const REAL factor = exp(top - shift);
+    REAL weight = exp(score - shift);
     top = largest;
     total = total * factor + weight;
+    if (DROPOUT) {
+      if (key % 4 == 0) draw(&stream, pair * steps + step, key / 4, kept);
+      weight *= kept[key % 4];
+    }
     for (int d = 0; d < DV; d++) sums[d] = sums[d] * factor + weight * v[key * v_l + d];
   }
   lse[l_offset + pair * steps + step] = total == 0 ? INFINITY : top + log(total);
@@ -333,7 +386,7 @@ __kernel void attention_forward(const __global REAL *q, const __global REAL *k, 
       __global REAL *dk, __global REAL *dv, INDEX q_offset, INDEX k_offset, INDEX v_offset, INDEX m_offset,       \
       INDEX g_offset, INDEX l_offset, INDEX delta_offset, INDEX dq_offset, INDEX dk_offset, INDEX dv_offset
 
-__kernel void attention_backward_query(BACKWARD_OPERANDS, HEADS) {
+__kernel void attention_backward_query(BACKWARD_OPERANDS, STREAM, HEADS) {
   const INDEX step = get_global_id(0), pair = get_global_id(1), n = pair / heads, h = pair % heads;
   if (step >= steps) return;
   k += k_offset + n * k_n + h / group * k_h;
@@ -344,23 +397,30 @@ __kernel void attention_backward_query(BACKWARD_OPERANDS, HEADS) {
   for (int d = 0; d < D; d++) query[d] = q[d], sums[d] = 0;
   for (int d = 0; d < DV; d++) grad[d] = g[d];
   const REAL shift = lse[l_offset + pair * steps + step], mean = delta[delta_offset + pair * steps + step];
+  const Stream stream = THE_STREAM;
+  REAL kept[4];
   const INDEX end = causal ? min(keys, step + 1) : keys;
   for (INDEX key = 0; key < end; key++) {
     const REAL weight = exp(score_of(query, k + key * k_l, scale, MASK_AT(step, key)) - shift);
     REAL slope = 0;
     for (int d = 0; d < DV; d++) slope += grad[d] * v[key * v_l + d];
+    if (DROPOUT) {
+      if (key % 4 == 0) draw(&stream, pair * steps + step, key / 4, kept);
+      slope *= kept[key % 4];
+    }
     slope = weight * (slope - mean) * scale;
     for (int d = 0; d < D; d++) sums[d] += slope * k[key * k_l + d];
   }
   for (int d = 0; d < D; d++) dq[dq_offset + (pair * steps + step) * D + d] = sums[d];
 }
 
-__kernel void attention_backward_key(BACKWARD_OPERANDS, HEADS) {
+__kernel void attention_backward_key(BACKWARD_OPERANDS, STREAM, HEADS) {
   const INDEX key = get_global_id(0), pair = get_global_id(1), shared = heads / group, n = pair / shared;
   if (key >= keys) return;
   k += k_offset + n * k_n + pair % shared * k_h + key * k_l;
   v += v_offset + n * v_n + pair % shared * v_h + key * v_l;
-  REAL own[D], key_sums[D], value_sums[DV];
+  const Stream stream = THE_STREAM;
+  REAL own[D], key_sums[D], value_sums[DV], kept[4];
   for (int d = 0; d < D; d++) own[d] = k[d], key_sums[d] = 0;
   for (int d = 0; d < DV; d++) value_sums[d] = 0;
   for (INDEX h = pair % shared * group; h < (pair % shared + 1) * group; h++)
@@ -369,11 +429,14 @@ __kernel void attention_backward_key(BACKWARD_OPERANDS, HEADS) {
       const __global REAL *grad = g + g_offset + n * o_n + h * o_h + step * o_l;
       const INDEX line = (n * heads + h) * steps + step;
       const REAL weight = exp(score_of(own, query, scale, MASK_AT(step, key)) - lse[l_offset + line]);
-      REAL slope = 0;
-      for (int d = 0; d < DV; d++) {
-        slope += grad[d] * v[d];
-        value_sums[d] += weight * grad[d];
+      REAL slope = 0, given = weight;
+      for (int d = 0; d < DV; d++) slope += grad[d] * v[d];
+      if (DROPOUT) {
+        draw(&stream, line, key / 4, kept);
+        slope *= kept[key % 4];
+        given *= kept[key % 4];
       }
+      for (int d = 0; d < DV; d++) value_sums[d] += given * grad[d];
       slope = weight * (slope - delta[delta_offset + line]) * scale;
       for (int d = 0; d < D; d++) key_sums[d] += slope * query[d];
     }

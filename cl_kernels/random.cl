@@ -1,4 +1,4 @@
-/* Random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+/* Random numbers by Philox4x32-10 (philox.clh).
  *
  * A counter and a key give four 32-bit words, so each element's number depends on its position alone, never on the
  * device or the NDRange: element i of a tensor takes words from counter (first + i / PER), PER elements a counter.
@@ -24,6 +24,7 @@
 #define DROPOUT 4 /* keeps with probability a, scaled by b: see random_dropout */
 
 #include "types.clh"
+#include "philox.clh"
 
 #define PASTE3_(a, b) a##b
 #define TYPE_OF(code) PASTE3_(T_, code)
@@ -34,31 +35,6 @@
 
 typedef VEC(uint) W;
 typedef VEC(CALC) V;
-
-typedef struct {
-  W w0, w1, w2, w3;
-} Words;
-
-static inline Words philox(ulong counter, ulong seed) {
-  uint lanes_low[VW], lanes_high[VW];
-  for (int l = 0; l < VW; l++) {
-    lanes_low[l] = (uint)(counter + l);
-    lanes_high[l] = (uint)((counter + l) >> 32);
-  }
-  Words c = {VLOAD(lanes_low, 0), VLOAD(lanes_high, 0), (W)(0), (W)(0)};
-  uint k0 = (uint)seed, k1 = (uint)(seed >> 32);
-  for (int round = 0; round < 10; round++) {
-    W high0 = mul_hi((W)(0xD2511F53u), c.w0), low0 = c.w0 * 0xD2511F53u;
-    W high1 = mul_hi((W)(0xCD9E8D57u), c.w2), low1 = c.w2 * 0xCD9E8D57u;
-    c.w0 = high1 ^ c.w1 ^ k0;
-    c.w1 = low1;
-    c.w2 = high0 ^ c.w3 ^ k1;
-    c.w3 = low0;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
-  }
-  return c;
-}
 
 #if PER == 2
 static inline VEC(ulong) wide(W low, W high) { return (CONVERT(ulong, high) << 32) | CONVERT(ulong, low); }
@@ -78,7 +54,7 @@ static inline VEC(ulong) wide(W low, W high) { return (CONVERT(ulong, high) << 3
 
 /* The PER numbers of each of VW counters, number by number. */
 static inline void numbers(ulong counter, ulong seed, V *r, CALC a, CALC b) {
-  Words c = philox(counter, seed);
+  Words c = words_of(counter, 1, seed);
 #if KIND == INTEGER
   r[0] = a + CONVERT(CALC, mul_hi(wide(c.w0, c.w1), (VEC(ulong))((ulong)b)));
   r[1] = a + CONVERT(CALC, mul_hi(wide(c.w2, c.w3), (VEC(ulong))((ulong)b)));

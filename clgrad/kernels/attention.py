@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from typing import Any
 
 from clgrad.dtypes import dtype
+from clgrad.kernels.random import signed
 from clgrad.runtime import Bound, Device
 from clgrad.shapes import divide_up, round_up
 
@@ -17,19 +20,22 @@ Strides = tuple[int, ...]
 
 
 class Plan:
-    """One or several launches that take the same operands: ``plan(buffer, offset, buffer, offset, ...)``."""
+    """One or several launches that take the same operands: ``plan(buffer, offset, buffer, offset, ...)``.
+
+    With dropout, ``stream`` is a seed and the first of batch * heads * steps * ceil(keys / 4) counters.
+    """
 
     __slots__ = ("device", "bounds", "cost")
 
     def __init__(self, device: Device, bounds: list[Bound], cost: tuple[int, int]):
         self.device, self.bounds, self.cost = device, bounds, cost
 
-    def __call__(self, *operands: Any) -> None:
+    def __call__(self, *operands: Any, stream: tuple[int, int] = (0, 0)) -> None:
         buffers = list(operands[0::2])
         if buffers[3] is None:  # no mask: the kernel takes any buffer
             buffers[3] = buffers[0]
         for bound in self.bounds:
-            self.device.run(bound, tuple(buffers), tuple(operands[1::2]))
+            self.device.run(bound, tuple(buffers), (*operands[1::2], *[signed(word) for word in stream]))
 
 
 def multiple(device: Device, kind: dtype) -> int:
@@ -46,7 +52,7 @@ class Problem:
 
     def __init__(self, device: Device, kind: dtype, sizes: tuple[int, int, int, int, int, int, int],
                  q: Strides, k: Strides, v: Strides, mask: Strides | None, mask_is_bool: bool, out: Strides,
-                 causal: bool, scale: float):
+                 causal: bool, scale: float, dropout: float = 0.0):
         self.device, self.kind = device, kind
         self.batch, self.heads, self.shared, self.steps, self.keys, self.size, self.value_size = sizes
         self.mask_kind = 0 if mask is None else 1 if mask_is_bool else 2
@@ -55,7 +61,8 @@ class Problem:
                                                    strict=False)) for strides in (q, k, v, out, mask or (0,)))
         self.index = "l" if reach >= 2**31 - 2**16 else "i"
         self.constants = (self.heads, group, self.steps, self.keys, *q, *k, *v, *(mask or (0, 0, 0, 0)), *out,
-                          int(causal), scale)
+                          int(causal), threshold(1 - dropout), scale, 1 / (1 - dropout))
+        self.dropout = dropout > 0
         work = self.batch * self.heads * self.steps * self.keys * (self.size + self.value_size)
         self.cost = (2 * work // (2 if causal else 1),
                      self.batch * (self.heads * self.steps + self.shared * self.keys)
@@ -64,7 +71,7 @@ class Problem:
     def bound(self, name: str, buffers: int, grid: tuple[int, ...], cost: tuple[int, int]) -> Bound:
         """A launch of one of the file's kernels, whose items are ``grid``."""
         macros = {"REAL": self.kind.cl, "D": self.size, "DV": self.value_size, "MASK": self.mask_kind,
-                  "INDEX": "long" if self.index == "l" else "int"}
+                  "INDEX": "long" if self.index == "l" else "int", "DROPOUT": int(self.dropout)}
         local: tuple[int, ...] = (1,) * len(grid)
         if self.device.is_cpu:
             macros |= {"VW": _lanes(self.device, self.kind), "TILES": STRIPS, "BLOCK": BLOCK}
@@ -74,9 +81,15 @@ class Problem:
             local = (group, *local[1:])
             grid = (round_up(grid[0], group), *grid[1:])
         real = "f" if self.kind.cl == "float" else "d"
-        signature = "P" * buffers + self.index * (buffers + len(self.constants) - 2) + "i" + real
+        varying = self.index * buffers + "ll"
+        signature = "P" * buffers + varying + self.index * (len(self.constants) - 4) + "ii" + 2 * real
         kernel = self.device.kernel("attention.cl", name, macros, signature)
-        return Bound(kernel, grid, local, buffers, self.index * buffers, self.constants, cost)
+        return Bound(kernel, grid, local, buffers, varying, self.constants, cost)
+
+
+def threshold(keep: float) -> int:
+    """Which numbers of 24 random bits are below a probability, as ``random.cl`` compares them in float32."""
+    return math.ceil(struct.unpack("f", struct.pack("f", keep))[0] * (1 << 24))
 
 
 def plan(p: Problem) -> Plan:

@@ -23,10 +23,11 @@ class Plan(NamedTuple):
     counters: int
 
     def __call__(self, buffers: tuple, offsets: tuple, seed: int, first: int, a: float, b: float) -> None:
-        self.device.run(self.bound, buffers, (*offsets, *self.sizes, _signed(seed), _signed(first), a, b))
+        self.device.run(self.bound, buffers, (*offsets, *self.sizes, signed(seed), signed(first), a, b))
 
 
-def _signed(value: int) -> int:
+def signed(value: int) -> int:
+    """A word of 64 bits as the signed number that a kernel's argument is given as."""
     value &= _MASK64
     return value - (1 << 64) if value >> 63 else value
 

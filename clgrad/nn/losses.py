@@ -110,6 +110,8 @@ def smooth_l1_loss(input: Any, target: Any, size_average: bool | None = None, re
 
 def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
     """Half the squared difference up to ``delta``, beyond it delta * (the absolute one - delta / 2)."""
+    if isinstance(delta, complex):
+        raise TypeError("huber_loss(): argument 'delta' must be float, not complex")
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     _paired("huber_loss", input, target, weight)

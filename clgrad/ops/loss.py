@@ -109,6 +109,25 @@ def _old_reduction(size_average: bool | None, reduce: bool | None, reduction: st
     return reduction
 
 
+def _check_classes(name: str, own: Layout, target: Layout, weight: Layout | None) -> None:
+    """Raises PyTorch's errors where shapes or dtypes of a loss with class indices do not go together."""
+    shape = target.shape
+    if own.ndim == 0:
+        raise IndexError(f"{name}: expected an input of 1 or more dimensions, got 0")
+    if own.ndim > 1 and own.shape[:1] != shape[:1]:
+        raise ValueError(f"{name}: Expected input batch_size ({own.shape[0]}) to match target batch_size "
+                         f"({shape[0] if shape else 0}).")
+    expected = (own.shape[0], *own.shape[2:]) if own.ndim > 1 else ()
+    if shape != expected and not (own.ndim == 1 and shape == (1,)):
+        raise RuntimeError(f"{name}: Expected target size {list(expected)}, got {list(shape)} for input of size "
+                           f"{list(own.shape)}")
+    if target.dtype not in (dtypes.int64, dtypes.uint8):
+        raise RuntimeError(f"{name}: expected target dtype to be Long or Byte, but got {target.dtype.name}")
+    if weight is not None and weight.dtype is not own.dtype:
+        raise RuntimeError(f"{name}: expected weight of dtype {own.dtype.name}, as the input's, but found "
+                           f"{weight.dtype.name}")
+
+
 class _ClassLoss:
     """What is known of a loss with class indices before its data: plans for both directions, layouts of what they write."""
 
@@ -118,12 +137,7 @@ class _ClassLoss:
                  smoothing: float, logits: bool):
         shape = target.shape
         batched = own.ndim > 1
-        if own.ndim == 0 or (own.shape[0], *own.shape[2:])[:len(shape) + 1] != shape and batched or (
-                not batched and shape not in ((), (1,))):
-            raise ValueError(f"{name}: expected target size {[own.shape[0], *own.shape[2:]] if batched else []}, got "
-                             f"{list(shape)} for input of size {list(own.shape)}")
-        if target.dtype not in (dtypes.int64, dtypes.uint8):
-            raise RuntimeError(f"{name}: expected target of dtype Long, got {target.dtype.name}")
+        _check_classes(name, own, target, weight)
         samples, classes, inner = (own.shape[0], own.shape[1], prod(own.shape[2:])) if batched else (1, own.shape[0], 1)
         if weight is not None and weight.shape != (classes,):
             raise RuntimeError(f"{name}: weight tensor should be defined either for all {classes} classes or no classes "
@@ -212,15 +226,17 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
     reduction = _old_reduction(size_average, reduce, reduction)
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    if target.layout.dtype.is_floating_point:
+    if target.layout.shape == input.layout.shape and input.layout.ndim:
+        if not target.layout.dtype.is_floating_point:
+            raise RuntimeError("cross_entropy: Expected floating point type for target with class probabilities, got "
+                               f"{target.layout.dtype.name}")
+        if ignore_index >= 0:
+            raise RuntimeError("cross_entropy: ignore_index is not supported for floating point target")
         return _probability_loss(input, target, weight, reduction, label_smoothing)
     return _class_loss("cross_entropy", input, target, weight, ignore_index, reduction, label_smoothing, True)
 
 
 def _probability_loss(x: Any, target: Any, weight: Any, reduction: str, smoothing: float) -> Any:
-    if x.layout.shape != target.layout.shape:
-        raise RuntimeError(f"cross_entropy: expected probabilities of shape {list(x.layout.shape)}, got "
-                           f"{list(target.layout.shape)}")
     axis = 1 if x.layout.ndim > 1 else 0
     classes = x.layout.shape[axis]
     if smoothing:

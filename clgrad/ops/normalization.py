@@ -103,9 +103,12 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
     unbiased) by the share ``momentum``; else the running ones are used.
 
     Raises:
-        ValueError: training on one value a channel.
+        ValueError: training on one value a channel; ``eps`` is negative, or, when training, not positive.
         RuntimeError: statistics or weights of another size than the channels.
     """
+    if eps < 0 or training and eps == 0:
+        raise ValueError(f"batch_norm eps must be {'positive during training' if training else 'non-negative'}, but got "
+                         f"{eps}")
     return _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)[0]
 
 

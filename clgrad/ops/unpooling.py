@@ -70,13 +70,15 @@ def fractional_max_pool(name: str, input: Any, kernel: tuple[int, ...], output: 
     batch = shape[0] if len(shape) == rank + 2 else 1
     if samples is None:
         samples = input.detach().new_empty((batch, shape[-rank - 1], rank)).uniform_()
+    if samples.layout.dtype is not input.layout.dtype:
+        raise RuntimeError(f"{name}(): Expect _random_samples to have the same dtype as input")
     if tuple(samples.layout.shape) != (batch, shape[-rank - 1], rank):
         raise RuntimeError(f"{name}(): Expect _random_samples of shape {[batch, shape[-rank - 1], rank]}, got "
                            f"{list(samples.layout.shape)}")
     with no_grad():
-        places = _window_places(samples.to(input.dtype).view(*shape[:-rank], rank), sizes, kernel, output)
+        places = _window_places(samples.view(*shape[:-rank], rank), sizes, kernel, output)
         flat = _flat(input.detach(), rank)
-        windows = flat.gather(-1, places.reshape(*shape[:-rank], -1)).view(places.layout.shape)
+        windows = flat.gather(-1, places.reshape(*shape[:-rank], prod(output) * prod(kernel))).view(places.layout.shape)
         best = places.gather(-1, windows.argmax(-1, keepdim=True)).squeeze(-1)
     values = _flat(input, rank).gather(-1, best)
     return values.view(*shape[:-rank], *output), best.view(*shape[:-rank], *output)

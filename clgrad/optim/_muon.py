@@ -81,7 +81,7 @@ def _orthogonal(matrix: Any, coefficients: tuple[float, float, float], steps: in
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.bfloat16()
     x = x.t() if tall else x
-    x = (x / x.float().square().sum().sqrt().clamp(min=eps)).bfloat16()
+    x = x / x.norm().clamp(min=eps)
     addmm = FUNCTIONS["addmm"]
     for _ in range(steps):
         gram = x @ x.t()

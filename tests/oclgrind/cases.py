@@ -374,6 +374,7 @@ def attention() -> None:
         for mask in (torch.rand(steps, keys) > 0.3, values(1, 1, steps, keys, dtype=kind)):
             backward(F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
         backward(F.scaled_dot_product_attention(q, k, v, is_causal=True))
+        backward(F.scaled_dot_product_attention(q, k, v, dropout_p=0.4))
     q, k = values(1, 4, 9, 8, grad=True), values(1, 2, 9, 8, grad=True)
     backward(F.scaled_dot_product_attention(q, k, values(1, 2, 9, 8, grad=True), enable_gqa=True))
 

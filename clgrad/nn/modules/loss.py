@@ -103,6 +103,8 @@ class HuberLoss(_Loss):
     """Half the squared difference up to ``delta``, beyond it delta * (the absolute one - delta / 2)."""
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0):
+        if not isinstance(delta, (float, int)):
+            raise TypeError(f"delta must be a float or int, got: {type(delta)}")
         super().__init__(reduction=reduction)
         self.delta = delta
 

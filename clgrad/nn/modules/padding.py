@@ -131,19 +131,36 @@ class ReplicationPad3d(_Pad):
     dims, mode = 3, "replicate"
 
 
-class CircularPad1d(_Pad):
+class _CircularPad(_Pad):
+    """Pads with what stands at the other ends."""
+
+    mode = "circular"
+
+    def forward(self, input: Any) -> Any:
+        """The input with more, or with fewer, elements at the edges.
+
+        Raises:
+            ValueError: the input has another number of dimensions.
+        """
+        if input.ndim not in (self.dims + 1, self.dims + 2):
+            raise ValueError(f"{type(self).__name__}: expected {self.dims + 1}D or {self.dims + 2}D input (got "
+                             f"{input.ndim}D input)")
+        return super().forward(input)
+
+
+class CircularPad1d(_CircularPad):
     """Pads (n, c, l) or (c, l) with what stands at the other end."""
 
-    dims, mode = 1, "circular"
+    dims = 1
 
 
-class CircularPad2d(_Pad):
+class CircularPad2d(_CircularPad):
     """Pads (n, c, h, w) or (c, h, w) with what stands at the other ends."""
 
-    dims, mode = 2, "circular"
+    dims = 2
 
 
-class CircularPad3d(_Pad):
+class CircularPad3d(_CircularPad):
     """Pads (n, c, d, h, w) or (c, d, h, w) with what stands at the other ends."""
 
-    dims, mode = 3, "circular"
+    dims = 3
