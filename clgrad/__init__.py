@@ -121,7 +121,7 @@ _assert = _FUNCTIONS["_assert"]
 # What an operator does not need is imported when it is first asked for: ``import clgrad`` stays fast.
 _LATER = frozenset({
     "_C", "accelerator", "amp", "backends", "compiler", "cpu", "distributed", "distributions", "fft", "func", "futures",
-    "fx", "hub", "jit", "linalg", "mps", "mtia", "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler",
+    "fx", "hub", "jit", "linalg", "masked", "mps", "mtia", "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler",
     "quasirandom", "return_types", "safetensors", "signal", "special", "testing", "types", "utils", "vision", "xpu",
 })
 _LATER_NAMES = {

@@ -60,7 +60,7 @@ NOT_DIFFERENTIABLE = frozenset([
 ])
 HIDDEN = frozenset({"finfo", "iinfo", "default_generator"})
 MODULES: tuple[tuple[str, str], ...] = (("nn.functional", "clgrad.nn.functional"), ("linalg", "clgrad.linalg"),
-                                        ("special", "clgrad.special"), ("fft", "clgrad.fft"),
+                                        ("special", "clgrad.special"), ("masked", "clgrad.masked"), ("fft", "clgrad.fft"),
                                         ("signal.windows", "clgrad.signal.windows"))
 
 

@@ -27,7 +27,7 @@ FLOORS = [
      "autograd.functional", "autograd.forward_ad", "autograd.profiler", "func", "random", "settings", "backends",
      "accelerator", "mps", "xpu", "cpu", "signal",
      "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "objects",
-     "safetensors", "profiler", "_C", "fx", "linalg", "special", "amp", "distributions", "onnx", "distributed",
+     "safetensors", "profiler", "_C", "fx", "linalg", "masked", "special", "amp", "distributions", "onnx", "distributed",
      "absent_device", "mtia", "checks", "futures", "quasirandom", "return_types", "fft", "symbolic"],
     ["", "__main__", "compat", "doctor", "tune"],
 ]

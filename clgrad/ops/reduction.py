@@ -96,6 +96,13 @@ def _result_type(x: Any, kind: dtype | None) -> dtype:
     return kind or (own if own.is_floating_point else dtypes.int64)
 
 
+def _of_kind(x: Any, kind: dtype | None) -> Any:
+    """The elements as ``dtype=`` says; integers are converted on the way into the sum."""
+    if kind is None or not (kind.is_floating_point or x.layout.dtype.is_floating_point):
+        return x
+    return cast(x, kind)
+
+
 def _float_only(name: str, x: Any, kind: dtype | None = None) -> dtype:
     own = kind or x.layout.dtype
     if not own.is_floating_point:
@@ -115,7 +122,7 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | No
     """
     dim = _named(dim, kwargs)
     dims = normalize_dims(None if dim == () or dim == [] else dim, input.layout.ndim)
-    x = input if dtype is None or not dtype.is_floating_point else cast(input, dtype)
+    x = _of_kind(input, dtype)
     shape = x.layout.shape
     result, _ = run(x, "sum", dims, keepdim, _result_type(x, dtype))
     if needs_graph(x) and result.layout.dtype.is_floating_point:
@@ -144,7 +151,7 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | N
 def prod_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None) -> Any:
     """The product over all dimensions, or one."""
     dims = normalize_dims(dim, input.layout.ndim)
-    x = input if dtype is None or not dtype.is_floating_point else cast(input, dtype)
+    x = _of_kind(input, dtype)
     result, _ = run(x, "prod", dims, keepdim, _result_type(x, dtype))
     if needs_graph(x) and result.layout.dtype.is_floating_point:
         saved = Saved("prod", [x])

@@ -218,3 +218,10 @@ def test_inputs_stay_as_they_are(rng):
     for name in (*SEVERAL, *ONE):
         call(x, name, 0)
     np.testing.assert_array_equal(x.numpy(), data)
+
+
+@pytest.mark.parametrize("name", ["sum", "prod", "nansum"])
+@pytest.mark.parametrize("dtype", ["int64", "bool"])
+def test_elements_are_converted_before_they_are_summed(name, dtype, torch):
+    x, y = pair(torch, [0.9, 1.9, -1.5, 2.5])
+    assert_same(getattr(x, name)(0, dtype=getattr(clgrad, dtype)), getattr(y, name)(0, dtype=getattr(torch, dtype)))
