@@ -19,7 +19,7 @@ class profile(_profile):
                  with_stack: bool = False, with_modules: bool = False, use_kineto: bool = False, use_cpu: bool = True,
                  experimental_config: Any = None, acc_events: bool = False, custom_trace_id_callback: Any = None):
         super().__init__(record_shapes=record_shapes, with_flops=with_flops, profile_memory=profile_memory,
-                         with_stack=with_stack)
+                         with_stack=with_stack, acc_events=acc_events)
         self.enabled = enabled
 
     def start(self) -> None:

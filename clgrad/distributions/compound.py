@@ -470,5 +470,3 @@ class VonMises(_LocationScale):
         self._validate_sample(value)
         k = self.concentration
         return k * ((value - self.loc).cos() - 1) - math.log(2 * math.pi) - FUNCTIONS["i0e"](k).log()
-
-

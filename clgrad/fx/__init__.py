@@ -20,7 +20,7 @@ from clgrad.fx.interpreter import Interpreter, Transformer
 from clgrad.fx.node import Node, has_side_effect, map_arg
 from clgrad.fx.proxy import Proxy
 from clgrad.fx.subgraph_rewriter import replace_pattern
-from clgrad.fx.tracer import Tracer, symbolic_trace, wrap
+from clgrad.fx.tracer import PH, Tracer, symbolic_trace, wrap
 
-__all__ = ["Graph", "GraphModule", "Interpreter", "Node", "Proxy", "Tracer", "Transformer", "has_side_effect", "map_arg",
-           "replace_pattern", "symbolic_trace", "wrap"]
+__all__ = ["PH", "Graph", "GraphModule", "Interpreter", "Node", "Proxy", "Tracer", "Transformer", "has_side_effect",
+           "map_arg", "replace_pattern", "symbolic_trace", "wrap"]

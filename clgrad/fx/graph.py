@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 from clgrad.fx.codegen import CodeGen, Names, PythonCode, name_of
-from clgrad.fx.node import Node, map_arg
+from clgrad.fx.node import Node, map_arg, nodes_of
 from clgrad.overrides import resolve_name
 
 __all__ = ["Graph", "PythonCode"]
@@ -82,7 +83,7 @@ class Graph:
     def create_node(self, op: str, target: Any, args: tuple | None = None, kwargs: dict | None = None,
                     name: str | None = None, type_expr: Any = None) -> Node:
         """A new node at the place of insertion, by default the end."""
-        for used in map_nodes((args, kwargs)):
+        for used in nodes_of((args, kwargs)):
             if used.graph is not self or used._erased:
                 raise RuntimeError(f"Node {used} is used by a node of another graph, or was erased")
         node = Node(self, self._names.new(name if name is not None else name_of(target)), op, target, args or (),
@@ -153,6 +154,9 @@ class Graph:
                                f"{to_erase.users}!")
         if to_erase.graph is not self:
             raise RuntimeError(f"Attempting to remove {to_erase} from wrong graph!")
+        if to_erase._erased:
+            warnings.warn(f"erase_node({to_erase}) on an already erased node", stacklevel=2)
+            return
         to_erase._set((), {})
         to_erase._remove_from_list()
         to_erase._erased = True
@@ -291,10 +295,3 @@ def _resolved(value: Any, nodes: dict[str, Node]) -> Any:
     if isinstance(value, slice):
         return slice(_resolved(value.start, nodes), _resolved(value.stop, nodes), _resolved(value.step, nodes))
     return value
-
-
-def map_nodes(values: Any) -> list[Node]:
-    """The nodes in nests of values."""
-    found: list[Node] = []
-    map_arg(values, lambda node: found.append(node))
-    return found

@@ -29,7 +29,6 @@ class Interpreter:
         self.graph: Graph = module.graph if graph is None else graph
         self.env: dict[Node, Any] = {}
         self.args_iter: Any = iter(())
-        self._last_uses: dict[Node, list[Node]] = {}
 
     def run(self, *args: Any, initial_env: dict[Node, Any] | None = None, enable_io_processing: bool = True) -> Any:
         """The graph's result for these arguments. ``initial_env`` has values of nodes that are not to run."""

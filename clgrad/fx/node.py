@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
+from clgrad.ops.registry import FUNCTIONS
 from clgrad.overrides import resolve_name
 
 __all__ = ["Node", "has_side_effect", "map_aggregate", "map_arg", "qualified_name"]
 
 OPS = ("placeholder", "get_attr", "call_function", "call_module", "call_method", "output", "root")
-_side_effects: set[Callable] = set()
+_side_effects: set[Callable] = {FUNCTIONS["_assert"]}
 
 
 def has_side_effect(function: Callable) -> Callable:
@@ -133,9 +134,8 @@ class Node:
         for used in self._input_nodes:
             used.users.pop(self, None)
         self._args, self._kwargs, self._input_nodes = tuple(args), dict(kwargs), {}
-        map_arg((self._args, self._kwargs), lambda used: self._input_nodes.setdefault(used))
-        for used in self._input_nodes:
-            used.users[self] = None
+        for used in nodes_of((self._args, self._kwargs)):
+            self._input_nodes[used] = used.users[self] = None
 
     @property
     def all_input_nodes(self) -> list[Node]:
@@ -226,8 +226,8 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def nodes_of(values: Iterable[Any]) -> list[Node]:
+def nodes_of(values: Any) -> list[Node]:
     """The nodes in nests of values, each once."""
     found: dict[Node, None] = {}
-    map_arg(tuple(values), lambda node: found.setdefault(node))
+    map_arg(values, lambda node: found.setdefault(node))
     return list(found)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
+import math
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FunctionType, MethodType
@@ -15,7 +17,7 @@ from clgrad import dtypes
 from clgrad.formats import layout, memory_format
 from clgrad.fx.graph import Graph
 from clgrad.fx.graph_module import GraphModule
-from clgrad.fx.node import Node, map_aggregate
+from clgrad.fx.node import Node, has_side_effect, map_aggregate
 from clgrad.fx.proxy import Proxy, TraceError
 from clgrad.nn.modules import Module, Sequential
 from clgrad.nn.modules.hooks import calling_modules
@@ -28,6 +30,7 @@ from clgrad.tensor import Tensor
 
 __all__ = ["Tracer", "TracerBase", "symbolic_trace", "wrap"]
 
+PH: Any = object()  # among concrete_args: an argument that is not known
 _CONSTANTS = (str, int, float, bool, complex, bytes, type(None), type(Ellipsis), dtypes.dtype, device, memory_format, layout,
               range)
 # What a program may know of a parameter while it is traced.
@@ -124,13 +127,17 @@ class Tracer(TracerBase):
     """Traces modules and functions. Subclasses say what is a leaf (:meth:`is_leaf_module`) and how calls become nodes.
 
     Args:
-        autowrap_modules: accepted.
-        autowrap_functions: functions that are recorded as a whole wherever the program calls them by a global name.
+        autowrap_modules: modules of Python whose functions are recorded as a whole.
+        autowrap_functions: other functions that are recorded as a whole wherever the program calls them by a global name.
         param_shapes_constant: accepted; shapes of parameters are always known.
     """
 
-    def __init__(self, autowrap_modules: tuple = (), autowrap_functions: tuple = (), param_shapes_constant: bool = False):
-        self._functions = tuple(autowrap_functions)
+    def __init__(self, autowrap_modules: tuple = (math,), autowrap_functions: tuple = (),
+                 param_shapes_constant: bool = False):
+        self._modules = tuple(autowrap_modules)
+        public = [value for module in self._modules for name, value in vars(module).items()
+                  if callable(value) and not name.startswith("_")]
+        self._functions = {id(value): value for value in (*public, *autowrap_functions)}
         self.root: Module = Module()
         self._paths: dict[Any, str] = {}
         self._attributes: dict[str, Node] = {}
@@ -186,9 +193,26 @@ class Tracer(TracerBase):
         for parameter in parameters:
             star = _STARS.get(parameter.kind.name, "")
             default = () if parameter.default is parameter.empty else (parameter.default,)
-            proxy = self.create_proxy("placeholder", star + parameter.name, default, {})
-            values.append((concrete_args or {}).get(parameter.name, proxy))
+            if parameter.name in (concrete_args or {}):
+                values.append(self._specialized(parameter.name, default, concrete_args[parameter.name]))  # type: ignore[index]
+            else:
+                values.append(self.create_proxy("placeholder", star + parameter.name, default, {}))
         return _by_position(plain, len(values)), values
+
+    def _specialized(self, name: str, default: tuple, value: Any) -> Any:
+        """An argument whose value the program is traced for; numbers, texts and None are checked when the graph runs."""
+        proxy = self.create_proxy("placeholder", f"{name}_1", default, {})
+        if value is PH:
+            return proxy
+        given = f"{name} has been specialized to have value {value} but got another value"
+        if value is None:
+            self.create_proxy("call_function", _assert_is_none, (proxy, given), {})
+        elif isinstance(value, (bool, int, float, str)):
+            FUNCTIONS["_assert"](proxy == value, given)
+        else:
+            warnings.warn(f"Was not able to add assertion to guarantee correct input {name} to specialized function: it is "
+                          "taken for the value that was given", stacklevel=4)
+        return value
 
     def trace(self, root: Module | Callable, concrete_args: dict | None = None) -> Graph:
         """The graph of a module's ``forward``, or of a function.
@@ -205,10 +229,17 @@ class Tracer(TracerBase):
         with ExitStack() as around:
             around.enter_context(_Parameters(self))
             around.enter_context(calling_modules(self._called))
-            around.enter_context(_wrapped(self._functions, inspect.unwrap(function)))
+            around.enter_context(_wrapped(self._functions, self._places(inspect.unwrap(function))))
             result = called(*args)
         self.create_node("output", "output", (self.create_arg(result),), {})
         return self.graph
+
+    def _places(self, traced: Callable) -> list[dict]:
+        """Where the program finds functions: the modules that are wrapped, and the global names of what is traced."""
+        forwards = [inspect.unwrap(module.forward) for module in self.root.modules() if hasattr(module, "forward")]
+        found = [vars(module) for module in self._modules]
+        found += [getattr(function, "__globals__", {}) for function in (traced, *forwards)]
+        return list({id(names): names for names in found}.values())
 
     def _called(self, module: Module, args: tuple, kwargs: dict) -> Any:
         return self.call_module(module, lambda *a, **k: module._call_hooks(a, k), args, kwargs)
@@ -268,16 +299,13 @@ def _recording(function: Callable) -> Callable:
 
 
 @contextmanager
-def _wrapped(functions: tuple, traced: Callable) -> Iterator[None]:
-    """A block in which the functions that are to be recorded as a whole are so, under their global names."""
-    own = getattr(traced, "__globals__", {})
-    places = [*_by_name, *[(own, name) for name, value in own.items() if any(value is f for f in functions)]]
+def _wrapped(functions: dict[int, Callable], searched: list[dict]) -> Iterator[None]:
+    """A block in which the functions that are to be recorded as a whole are so, under their names in ``searched``."""
+    listed = [(names, name) for names in searched for name, value in names.items() if id(value) in functions]
     missing, changed = object(), []
-    for names, name in places:
+    for names, name in [*_by_name, *listed]:
         before = names.get(name, missing)
-        builtin = names["__builtins__"]
-        builtin = builtin if isinstance(builtin, dict) else vars(builtin)
-        function = builtin.get(name) if before is missing else before
+        function = _builtin(names, name) if before is missing else before
         if function is not None:
             changed.append((names, name, before))
             names[name] = _recording(function)
@@ -291,8 +319,24 @@ def _wrapped(functions: tuple, traced: Callable) -> Iterator[None]:
                 names[name] = before
 
 
+def _builtin(names: dict, name: str) -> Any:
+    """What a name means in a module that has not given it another meaning."""
+    found = names["__builtins__"]
+    return (found if isinstance(found, dict) else vars(found)).get(name)
+
+
+def _assert_is_none(value: Any, msg: str) -> None:
+    if value is not None:
+        raise AssertionError(msg)
+
+
+has_side_effect(_assert_is_none)
+
+
 def symbolic_trace(root: Module | Callable, concrete_args: dict | None = None) -> GraphModule:
     """Runs a module or function with proxies, and returns a module of what it did.
+
+    ``concrete_args`` gives arguments, by name, the values that the program is traced for; :data:`PH` stands for a proxy.
 
     >>> import clgrad
     >>> traced = symbolic_trace(lambda x: clgrad.relu(x + 1))

@@ -40,8 +40,6 @@ def _spread(name: str, other: Any, count: int) -> list:
     return list(other)
 
 
-
-
 def _publish(name: str, function: Callable, doc: str) -> None:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
@@ -70,12 +68,23 @@ def _tensor_of(value: Any, like: Any) -> Any:
     return value if isinstance(value, TensorBase) else like.new_tensor(value)
 
 
+_OPERANDS = ("scalar", "scalars", "tensor", "exponent")  # PyTorch's overloads have names of their own
+
+
+def _operand(name: str, other: Any, named: dict) -> Any:
+    """The second operand, by position or under one of its names."""
+    if len(named) + (other is not None) != 1 or any(key not in _OPERANDS for key in named):
+        raise TypeError(f"{name}(): expected one operand beside the tensors, 'other' (or {', '.join(_OPERANDS)}), got "
+                        f"{[*(['other'] if other is not None else []), *named]}")
+    return next(iter(named.values())) if other is None else other
+
+
 def _binary(suffix: str, operation: str) -> None:
     name, apply = f"_foreach_{suffix}", FUNCTIONS[operation]
     compares = operation in ("maximum", "minimum")  # whose operands are tensors
 
     def plain(self: Any, other: Any = None, *, alpha: Any = 1, **named: Any) -> tuple:
-        given = next(iter(named.values())) if other is None else other
+        given = _operand(name, other, named)
         if isinstance(self, (int, float)):
             return tuple([apply(self, t) for t in _listed(name, given)])
         tensors = _listed(name, self)
@@ -85,7 +94,7 @@ def _binary(suffix: str, operation: str) -> None:
 
     def in_place(self: Any, other: Any = None, *, alpha: Any = 1, **named: Any) -> None:
         tensors = _listed(name, self)
-        given = next(iter(named.values())) if other is None else other
+        given = _operand(name, other, named)
         options = {} if alpha == 1 else {"alpha": alpha}
         for t, o in zip(tensors, _spread(name, given, len(tensors)), strict=True):
             if compares:

@@ -314,5 +314,3 @@ def index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool 
 def index_put_(input: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Any:
     """:func:`index_put` in place."""
     return _index_put(input, indices, values, accumulate, True)
-
-

@@ -206,8 +206,6 @@ def _filling(x: Any, mask: Any, value: Any) -> Any:
     return value if kind.is_floating_point else bool(value) if kind is dtypes.bool else int(value)
 
 
-
-
 @operator("masked_fill")
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """``input`` with the elements where the mask holds replaced by a number or a 0-d tensor; shapes are broadcast."""

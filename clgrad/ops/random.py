@@ -293,7 +293,3 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, train: bool | Non
             return FUNCTIONS["where"](kept, g * scale, 0.0)
         attach(out, "NativeDropout", (x,), backward, saved)
     return out
-
-
-
-

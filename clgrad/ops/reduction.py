@@ -425,5 +425,3 @@ def sum_to_size(x: Any, *size: Any) -> Any:
     dims = tuple(range(lead)) + tuple(a + lead for a, b in enumerate(shape) if b == 1 and own[a + lead] != 1)
     result = sum(x, dims, keepdim=True) if dims else x
     return result.view(tuple(shape)) if lead else result
-
-

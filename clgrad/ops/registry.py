@@ -81,5 +81,3 @@ def alias(new: str, existing: str, *, method: bool = True) -> None:
     FUNCTIONS[new] = FUNCTIONS[existing]
     if method:
         METHODS[new] = METHODS.get(existing, FUNCTIONS[existing])
-
-

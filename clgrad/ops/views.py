@@ -494,5 +494,3 @@ def detach(input: Any) -> Any:
 def detach_(input: Any) -> Any:
     """:meth:`clgrad.Tensor.detach_`."""
     return input.detach_()
-
-

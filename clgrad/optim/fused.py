@@ -133,5 +133,3 @@ def averages(settings: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
     beta1, beta2 = settings["betas"]
     return (["exp_avg = exp_avg + (g - exp_avg) * new1", "exp_avg_sq = exp_avg_sq * beta2 + g * g * new2"],
             {"new1": 1.0 - beta1, "beta2": beta2, "new2": 1.0 - beta2})
-
-

@@ -6,6 +6,7 @@ import itertools
 import sys
 import threading
 import time
+from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
 from types import FrameType
@@ -138,7 +139,7 @@ class _RangeName(str):
     __slots__ = ()
 
 
-class record_function:
+class record_function(AbstractContextManager):
     """Names a range of the program for whoever records it: as a context or as a decorator.
 
     >>> with record_function("step"):

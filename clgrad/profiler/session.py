@@ -9,11 +9,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from clgrad.profiler.events import KERNEL, RANGE, FunctionEvent, averages, folded_stacks
 from clgrad.profiler.peaks import Peak, peak_of
-from clgrad.profiler.recording import Recording
+from clgrad.profiler.recording import Recording, record_function
 from clgrad.profiler.schedules import ProfilerAction, ProfilerActivity
 from clgrad.profiler.tables import EventList
 from clgrad.runtime import device, gpus
@@ -38,7 +39,8 @@ class profile:
         with_stack: whether to note the program's lines that led to an operator.
         with_flops: whether tables show the operations and bytes that the kernels' launches state, and which share that is
             of what the device can do at most, which is measured the first time.
-        with_modules: accepted.
+        acc_events: whether a recording is added to those before it, rather than taking their place.
+        with_modules, and those not named here: accepted.
     """
 
     def __init__(self, *, activities: Iterable[ProfilerActivity] | None = None,
@@ -51,7 +53,9 @@ class profile:
         self.schedule, self.on_trace_ready = schedule, on_trace_ready
         self.record_shapes, self.profile_memory = record_shapes, profile_memory
         self.with_stack, self.with_flops = with_stack, with_flops
+        self._keeps_all = acc_events
         self.step_num = 0
+        self._step: AbstractContextManager = nullcontext()  # the range of the current step, where there is a schedule
         self._metadata: dict[str, Any] = {}
         self._recording: Recording | None = None
         self._warming = False  # what is recorded will be forgotten
@@ -73,17 +77,27 @@ class profile:
     def start(self) -> None:
         """Begins."""
         self._follow(self.current_action)
+        self._begin_step()
 
     def step(self) -> None:
         """The next step begins."""
         before = self.current_action
         self.step_num += 1
+        self._step.__exit__(None, None, None)
         if before is ProfilerAction.RECORD_AND_SAVE:
             self._finish()
         self._follow(self.current_action)
+        self._begin_step()
+
+    def _begin_step(self) -> None:
+        if self.schedule is not None:
+            self._step = record_function(f"ProfilerStep#{self.step_num}")
+            self._step.__enter__()
 
     def stop(self) -> None:
         """Ends; a recording that is going on is complete."""
+        self._step.__exit__(None, None, None)
+        self._step = nullcontext()
         if self._warming:
             self._follow(ProfilerAction.NONE)
         elif self._recording is not None:
@@ -99,7 +113,8 @@ class profile:
 
     def _finish(self) -> None:
         if self._recording is not None:
-            self._recorded, self._recording = self._recording.finish(), None
+            found, self._recording = self._recording.finish(), None
+            self._recorded = [*self._recorded, *found] if self._keeps_all else found
             self._peaks = self._measured_peaks() if self.with_flops else {}
         if self.on_trace_ready is not None:
             self.on_trace_ready(self)

@@ -8,13 +8,14 @@ from typing import Any
 from clgrad.profiler.events import KERNEL
 from clgrad.profiler.peaks import Peak
 
+_UNITS = {"s": 1e6, "ms": 1e3, "us": 1.0}
 
-def time_text(microseconds: float) -> str:
-    """``1.500ms``."""
-    for size, unit in ((1e6, "s"), (1e3, "ms")):
-        if microseconds >= size:
-            return f"{microseconds / size:.3f}{unit}"
-    return f"{microseconds:.3f}us"
+
+def time_text(microseconds: float, unit: str | None = None) -> str:
+    """``1.500ms``: in the largest unit of which it is one or more, or in the given one."""
+    if unit is None:
+        unit = next((name for name, size in _UNITS.items() if microseconds >= size), "us")
+    return f"{microseconds / _UNITS[unit]:.3f}{unit}"
 
 
 def memory_text(nbytes: int) -> str:
@@ -42,7 +43,7 @@ class EventList(list):
 
     Attributes:
         peaks: what the devices can do, by name of the place; known where the recording was ``with_flops``.
-        memory, shapes: whether tables show them.
+        memory: whether tables show it.
     """
 
     def __init__(self, rows: Iterable[Any] = (), peaks: dict[str, Peak] | None = None, memory: bool = False):
@@ -72,10 +73,14 @@ class EventList(list):
             sort_by: a field such as ``cpu_time_total``, ``self_cpu_time_total``, ``kernel_time_total``, ``flops`` or
                 ``count``; the largest first.
             row_limit: the most rows; below 0 all.
+            time_unit: "s", "ms" or "us" for all times; by default each has the one that suits it.
 
         Raises:
             AttributeError: there is no such field.
+            ValueError: there is no such unit.
         """
+        if time_unit is not None and time_unit not in _UNITS:
+            raise ValueError(f"table(): time_unit must be one of {', '.join(_UNITS)}, not {time_unit!r}")
         rows = [row for row in self if not top_level_events_only or getattr(row, "cpu_parent", None) is None]
         if sort_by is not None:
             if rows and not hasattr(rows[0], sort_by):
@@ -83,31 +88,31 @@ class EventList(list):
                 raise AttributeError(f"table(): there is no field {sort_by!r} to sort by; there are {known}")
             rows.sort(key=lambda row: getattr(row, sort_by), reverse=True)
         shown = rows if row_limit < 0 else rows[:row_limit]
-        columns = self._columns(max_shapes_column_width, max_src_column_width)
+        columns = self._columns(max_shapes_column_width, max_src_column_width, time_unit)
         cells = [[make(row) for _, make in columns] for row in shown]
         widths = [max([12, len(title), *[len(line[n]) for line in cells]]) for n, (title, _) in enumerate(columns)]
         name = min(max([len(row.key) for row in shown] + [4]), max_name_column_width)
         rule = "  ".join("-" * width for width in (name, *widths))
         lines = [*([header] if header else []), rule, _line("Name", name, [title for title, _ in columns], widths), rule]
         lines += [_line(row.key, name, line, widths) for row, line in zip(shown, cells, strict=True)]
-        lines += [rule, f"Self CPU time total: {time_text(self.self_cpu_time_total)}"]
+        lines += [rule, f"Self CPU time total: {time_text(self.self_cpu_time_total, time_unit)}"]
         if self.self_device_time_total:
-            lines.append(f"Self device time total: {time_text(self.self_device_time_total)}")
+            lines.append(f"Self device time total: {time_text(self.self_device_time_total, time_unit)}")
         return "\n".join(lines)
 
-    def _columns(self, shapes_width: int, source_width: int) -> list[tuple[str, Callable[[Any], str]]]:
+    def _columns(self, shapes_width: int, source_width: int, unit: str | None) -> list[tuple[str, Callable[[Any], str]]]:
         own, whole = self.self_cpu_time_total, self.self_device_time_total
         columns: list[tuple[str, Callable[[Any], str]]] = [
             ("Self CPU %", lambda row: "--" if row.kind == KERNEL else _share(row.self_cpu_time_total, own)),
-            ("Self CPU", lambda row: time_text(row.self_cpu_time_total)),
-            ("CPU total", lambda row: time_text(row.cpu_time_total)),
-            ("CPU time avg", lambda row: time_text(row.cpu_time))]
+            ("Self CPU", lambda row: time_text(row.self_cpu_time_total, unit)),
+            ("CPU total", lambda row: time_text(row.cpu_time_total, unit)),
+            ("CPU time avg", lambda row: time_text(row.cpu_time, unit))]
         if whole:
-            columns += [("Self device", lambda row: time_text(row.self_device_time_total)),
+            columns += [("Self device", lambda row: time_text(row.self_device_time_total, unit)),
                         ("Self device %", lambda row: _share(row.self_device_time_total, whole)),
-                        ("Device total", lambda row: time_text(row.device_time_total)),
-                        ("Device time avg", lambda row: time_text(row.device_time))]
-        columns.append(("Kernels total", lambda row: time_text(row.kernel_time_total)))
+                        ("Device total", lambda row: time_text(row.device_time_total, unit)),
+                        ("Device time avg", lambda row: time_text(row.device_time, unit))]
+        columns.append(("Kernels total", lambda row: time_text(row.kernel_time_total, unit)))
         if self.memory:
             columns += [("CPU Mem", lambda row: memory_text(row.cpu_memory_usage)),
                         ("Self CPU Mem", lambda row: memory_text(row.self_cpu_memory_usage))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import operator
 import pickle
 
@@ -92,8 +93,23 @@ def test_functions_and_default_arguments(x):
     def several(*args, **kwargs):
         return args[0] + kwargs["y"]
     assert values(fx.symbolic_trace(several)(x, y=x)) == values(x + x)
-    fixed = fx.symbolic_trace(lambda a, twice: a * 2 if twice else a, concrete_args={"twice": True})
-    assert values(fixed(x, None)) == values(x * 2)
+
+
+def test_arguments_that_a_program_is_traced_for(x, torch):
+    def program(a, twice, none=None, other=3):
+        return a * 2 if twice else a
+    given = {"twice": True, "none": None}
+    fixed = fx.symbolic_trace(program, concrete_args=given | {"other": fx.PH})
+    theirs = torch.fx.symbolic_trace(program, concrete_args=given | {"other": torch.fx.PH})
+    assert fixed.code.replace("fx.tracer.", "fx._symbolic_trace.") == theirs.code
+    assert not fixed.graph.eliminate_dead_code()
+    assert values(fixed(x, True)) == values(x * 2)
+    with pytest.raises(AssertionError, match="twice has been specialized to have value True"):
+        fixed(x, False)
+    with pytest.raises(AssertionError, match="none has been specialized to have value None"):
+        fixed(x, True, 1)
+    with pytest.warns(UserWarning, match="Was not able to add assertion to guarantee correct input twice"):
+        fx.symbolic_trace(program, concrete_args={"twice": [1]})
 
 
 def test_what_cannot_be_traced():
@@ -138,6 +154,10 @@ def test_functions_that_are_recorded_whole(x):
                                                                 ("call_function", "recorded_whole")]
     assert values(traced(x)) == values(x * 3)
     assert recorded_whole(2, 3) == 6
+    rooted = fx.symbolic_trace(lambda x: x * math.sqrt(x.size(0)))
+    assert [n.target for n in rooted.graph.find_nodes(op="call_function")] == [math.sqrt, operator.mul]
+    assert values(rooted(x)) == values(x * math.sqrt(3))
+    assert math.sqrt(4) == 2
     assert "len" not in globals()
 
 
@@ -168,6 +188,8 @@ def test_a_graph_made_by_hand(x):
     assert dead not in list(graph.nodes)
     with pytest.raises(RuntimeError, match="still had 1 users"):
         graph.erase_node(c)
+    with pytest.warns(UserWarning, match="already erased"):
+        graph.erase_node(dead)
     assert [n.op for n in reversed(graph.nodes)] == ["output", "call_function", "placeholder", "placeholder"]
 
 

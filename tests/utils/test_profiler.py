@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import threading
 
 import pytest
@@ -128,6 +129,11 @@ def test_tables():
     totals = [row.self_cpu_time_total for row in prof.key_averages() if row.kind != "kernel"]
     assert prof.key_averages().self_cpu_time_total == pytest.approx(sum(totals))
     assert prof.key_averages().total_average().self_cpu_time_total == pytest.approx(sum(totals))
+    units = {cell.lstrip("0123456789.") for line in prof.key_averages().table(time_unit="ms").splitlines()
+             for cell in line.split() if re.fullmatch(r"[\d.]+m?u?s", cell)}
+    assert units == {"ms"}
+    with pytest.raises(ValueError, match="time_unit must be one of s, ms, us, not 'h'"):
+        prof.key_averages().table(time_unit="h")
     with pytest.raises(AttributeError, match="no field 'colour'"):
         prof.key_averages().table(sort_by="colour")
     assert "aten::exp" in str(prof.key_averages())
@@ -194,6 +200,12 @@ def test_steps_and_handlers(tmp_path):
             work()
             prof.step()
     assert seen == [(4, 2)]
+    assert {"ProfilerStep#2", "ProfilerStep#3"} == {event.name for event in prof.events() if event.name.startswith("Prof")}
+    with profile(schedule=profiler.schedule(wait=0, warmup=0, active=1), acc_events=True) as prof:
+        for _ in range(3):
+            work()
+            prof.step()
+    assert rows_of(prof)["aten::exp"].count == 3
     with profile(on_trace_ready=profiler.tensorboard_trace_handler(str(tmp_path / "log"), "me")):
         work()
     assert [p.name.split(".")[0] for p in (tmp_path / "log").iterdir()] == ["me"]
