@@ -37,9 +37,8 @@ RENAMED = {
         "relaxed_bernoulli", "relaxed_categorical", "studentT", "transformed_distribution", "uniform", "von_mises",
         "weibull")},
     **{f"torch.nn.modules.{name}": "clgrad.nn.modules" for name in (
-        "activation", "adaptive", "batchnorm", "channelshuffle", "container", "conv", "distance", "dropout", "flatten",
-        "fold", "instancenorm", "linear", "loss", "normalization", "padding", "pixelshuffle", "pooling", "rnn", "sparse",
-        "transformer", "upsampling")},
+        "activation", "adaptive", "batchnorm", "channelshuffle", "container", "conv", "fold", "instancenorm", "linear",
+        "loss", "pixelshuffle", "rnn", "transformer", "upsampling")},
     **{f"torch.utils.data.{name}": "clgrad.utils.data" for name in ("dataset", "sampler", "distributed")},
     **{f"torchvision.datasets.{name}": "clgrad.vision.datasets" for name in (
         "fakedata", "vision")},

@@ -22,18 +22,7 @@ from clgrad.distributions.compound import (
     VonMises,
 )
 from clgrad.distributions.constraint_registry import ConstraintRegistry, biject_to, transform_to
-from clgrad.distributions.continuous import (
-    Cauchy,
-    Exponential,
-    Gumbel,
-    HalfCauchy,
-    HalfNormal,
-    Laplace,
-    Normal,
-    Pareto,
-    Uniform,
-    Weibull,
-)
+from clgrad.distributions.continuous import Cauchy, Exponential, Laplace, Normal, Uniform
 from clgrad.distributions.continuous_bernoulli import ContinuousBernoulli
 from clgrad.distributions.discrete import (
     Bernoulli,
@@ -48,6 +37,7 @@ from clgrad.distributions.discrete import (
 )
 from clgrad.distributions.distribution import Distribution
 from clgrad.distributions.exp_family import ExponentialFamily
+from clgrad.distributions.extremes import Gumbel, HalfCauchy, HalfNormal, Pareto, Weibull
 from clgrad.distributions.gamma import Beta, Chi2, Dirichlet, FisherSnedecor, Gamma, StudentT
 from clgrad.distributions.generalized_pareto import GeneralizedPareto
 from clgrad.distributions.inverse_gamma import InverseGamma

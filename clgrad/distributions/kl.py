@@ -7,19 +7,11 @@ from typing import Any
 
 from clgrad.autograd import enable_grad, grad
 from clgrad.distributions.compound import Independent, LogNormal, MultivariateNormal, TransformedDistribution
-from clgrad.distributions.continuous import (
-    EULER,
-    Cauchy,
-    Exponential,
-    Gumbel,
-    HalfNormal,
-    Laplace,
-    Normal,
-    Uniform,
-)
+from clgrad.distributions.continuous import EULER, Cauchy, Exponential, Laplace, Normal, Uniform
 from clgrad.distributions.discrete import Bernoulli, Binomial, Categorical, Geometric, OneHotCategorical, Poisson
 from clgrad.distributions.distribution import sum_rightmost
 from clgrad.distributions.exp_family import ExponentialFamily
+from clgrad.distributions.extremes import Gumbel, HalfNormal
 from clgrad.distributions.gamma import Beta, Dirichlet, Gamma
 from clgrad.ops.registry import FUNCTIONS
 

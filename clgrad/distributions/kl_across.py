@@ -10,9 +10,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from clgrad.distributions.continuous import EULER, Exponential, Gumbel, Laplace, Normal, Pareto, Uniform
+from clgrad.distributions.continuous import EULER, Exponential, Laplace, Normal, Uniform
 from clgrad.distributions.continuous_bernoulli import ContinuousBernoulli
 from clgrad.distributions.discrete import Bernoulli, Binomial, Poisson
+from clgrad.distributions.extremes import Gumbel, Pareto
 from clgrad.distributions.gamma import Beta, Gamma
 from clgrad.distributions.kl import register_kl
 from clgrad.ops.registry import FUNCTIONS

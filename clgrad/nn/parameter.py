@@ -65,7 +65,7 @@ class Buffer(Tensor):
         return made
 
 
-class _Uninitialized(Tensor):
+class UninitializedTensorMixin(Tensor):
     """A tensor whose shape is not known yet: it has a dtype and a device, and waits for :meth:`materialize`."""
 
     cls_to_become: type
@@ -93,7 +93,7 @@ class _Uninitialized(Tensor):
         return f"<{type(self).__name__}>"
 
 
-class UninitializedParameter(_Uninitialized, Parameter):
+class UninitializedParameter(UninitializedTensorMixin, Parameter):
     """A parameter of a lazy module before its first call."""
 
     cls_to_become = Parameter
@@ -104,7 +104,7 @@ class UninitializedParameter(_Uninitialized, Parameter):
         return made
 
 
-class UninitializedBuffer(_Uninitialized, Buffer):
+class UninitializedBuffer(UninitializedTensorMixin, Buffer):
     """A buffer of a lazy module before its first call."""
 
     cls_to_become = Buffer
@@ -116,9 +116,6 @@ class UninitializedBuffer(_Uninitialized, Buffer):
         return made
 
 
-def is_uninitialized(value: Any) -> bool:
+def is_lazy(param: Any) -> bool:
     """Whether a tensor is a parameter or buffer that waits for its shape."""
-    return isinstance(value, _Uninitialized)
-
-
-is_lazy = is_uninitialized
+    return isinstance(param, UninitializedTensorMixin)

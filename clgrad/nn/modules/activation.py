@@ -34,14 +34,6 @@ class ReLU(_InPlace):
         return F.relu(input, self.inplace)
 
 
-class ReLU6(_InPlace):
-    """min(max(x, 0), 6)"""
-
-    def forward(self, input: Any) -> Any:
-        """A tensor of the input's shape."""
-        return F.relu6(input, self.inplace)
-
-
 class SiLU(_InPlace):
     """x * sigmoid(x)"""
 
@@ -210,6 +202,21 @@ class Hardtanh(_WithParameters):
     def forward(self, input: Any) -> Any:
         """A tensor of the input's shape."""
         return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
+
+
+class ReLU6(Hardtanh):
+    """min(max(x, 0), 6)"""
+
+    def __init__(self, inplace: bool = False):
+        super().__init__(0.0, 6.0, inplace)
+
+    def forward(self, input: Any) -> Any:
+        """A tensor of the input's shape."""
+        return F.relu6(input, self.inplace)
+
+    def extra_repr(self) -> str:
+        """Whether it works in place."""
+        return "inplace=True" if self.inplace else ""
 
 
 class Threshold(_WithParameters):

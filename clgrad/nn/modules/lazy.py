@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad.nn.modules import batchnorm, conv, instancenorm, linear
-from clgrad.nn.parameter import UninitializedBuffer, UninitializedParameter, is_uninitialized
+from clgrad.nn.parameter import UninitializedBuffer, UninitializedParameter, is_lazy
 
 
 class LazyModuleMixin:
@@ -27,12 +27,12 @@ class LazyModuleMixin:
     def has_uninitialized_params(self) -> bool:
         """Whether a parameter or buffer of the module itself still waits for its shape."""
         members = (*self._parameters.values(), *self._buffers.values())  # type: ignore[attr-defined]
-        return any(is_uninitialized(member) for member in members)
+        return any(is_lazy(member) for member in members)
 
     def reset_parameters(self) -> None:
         """Draws new initial values, once the parameters have shapes."""
         members = self._parameters.values()  # type: ignore[attr-defined]
-        if not any(member is not None and (is_uninitialized(member) or not member.numel()) for member in members):
+        if not any(member is not None and (is_lazy(member) or not member.numel()) for member in members):
             super().reset_parameters()  # type: ignore[misc]
 
     def _become(self) -> None:
@@ -78,7 +78,7 @@ class LazyLinear(LazyModuleMixin, linear.Linear):
             self.reset_parameters()
 
 
-class _LazyConv(LazyModuleMixin):
+class _LazyConvXdMixin(LazyModuleMixin):
     """A convolution that takes ``in_channels`` from its first input; other arguments as the convolution's."""
 
     def __init__(self, out_channels: int, kernel_size: Any, *args: Any, **kwargs: Any):
@@ -122,25 +122,25 @@ class _LazyConv(LazyModuleMixin):
         self.reset_parameters()
 
 
-class LazyConv1d(_LazyConv, conv.Conv1d):
+class LazyConv1d(_LazyConvXdMixin, conv.Conv1d):
     """:class:`Conv1d` that takes ``in_channels`` from its first input."""
 
     cls_to_become = conv.Conv1d
 
 
-class LazyConv2d(_LazyConv, conv.Conv2d):
+class LazyConv2d(_LazyConvXdMixin, conv.Conv2d):
     """:class:`Conv2d` that takes ``in_channels`` from its first input."""
 
     cls_to_become = conv.Conv2d
 
 
-class LazyConv3d(_LazyConv, conv.Conv3d):
+class LazyConv3d(_LazyConvXdMixin, conv.Conv3d):
     """:class:`Conv3d` that takes ``in_channels`` from its first input."""
 
     cls_to_become = conv.Conv3d
 
 
-class _LazyConvTranspose(_LazyConv):
+class _LazyConvTranspose(_LazyConvXdMixin):
     later_arguments = ("stride", "padding", "output_padding", "groups", "bias", "dilation", "padding_mode", "device",
                        "dtype")
 
@@ -163,7 +163,7 @@ class LazyConvTranspose3d(_LazyConvTranspose, conv.ConvTranspose3d):
     cls_to_become = conv.ConvTranspose3d
 
 
-class _LazyNorm(LazyModuleMixin):
+class _LazyNormBase(LazyModuleMixin):
     """A normalisation that takes ``num_features`` from its first input; other arguments as the normalisation's."""
 
     num_features: int
@@ -187,12 +187,12 @@ class _LazyNorm(LazyModuleMixin):
         self.num_features = input.shape[0 if rank is not None and input.ndim == rank + 1 else 1]
         if self.has_uninitialized_params():
             for member in (*self._parameters.values(), *self._buffers.values()):  # type: ignore[attr-defined]
-                if is_uninitialized(member):
+                if is_lazy(member):
                     member.materialize((self.num_features,))
             self.reset_parameters()
 
 
-class _LazyBatchNorm(_LazyNorm):
+class _LazyBatchNorm(_LazyNormBase):
     def __init__(self, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
                  track_running_stats: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True):
         super().__init__(0, eps, momentum, False, track_running_stats, device, dtype)
@@ -217,7 +217,7 @@ class LazyBatchNorm3d(_LazyBatchNorm, batchnorm.BatchNorm3d):
     cls_to_become = batchnorm.BatchNorm3d
 
 
-class _LazyInstanceNorm(_LazyNorm):
+class _LazyInstanceNorm(_LazyNormBase):
     def __init__(self, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True,
                  track_running_stats: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True):
         super().__init__(0, eps, momentum, False, track_running_stats, device, dtype)

@@ -27,7 +27,7 @@ class _Pad(Module):
         return f"{self.padding}"
 
 
-class _ConstantPad(_Pad):
+class _ConstantPadNd(_Pad):
     """Pads with one value."""
 
     def __init__(self, padding: Any, value: float):
@@ -43,18 +43,7 @@ class _ConstantPad(_Pad):
         return f"padding={self.padding}, value={self.value}"
 
 
-class _ZeroPad(_ConstantPad):
-    """Pads with zeros."""
-
-    def __init__(self, padding: Any):
-        super().__init__(padding, 0.0)
-
-    def extra_repr(self) -> str:
-        """The counts."""
-        return f"{self.padding}"
-
-
-class ConstantPad1d(_ConstantPad):
+class ConstantPad1d(_ConstantPadNd):
     """Pads (n, c, l) or (c, l) with one value.
 
     >>> import clgrad
@@ -65,73 +54,92 @@ class ConstantPad1d(_ConstantPad):
     dims = 1
 
 
-class ConstantPad2d(_ConstantPad):
+class ConstantPad2d(_ConstantPadNd):
     """Pads (n, c, h, w) or (c, h, w) with one value."""
 
     dims = 2
 
 
-class ConstantPad3d(_ConstantPad):
+class ConstantPad3d(_ConstantPadNd):
     """Pads (n, c, d, h, w) or (c, d, h, w) with one value."""
 
     dims = 3
 
 
-class ZeroPad1d(_ZeroPad):
+class _ZeroPad:
+    """Pads with zeros."""
+
+    padding: tuple
+
+    def __init__(self, padding: Any):
+        super().__init__(padding, 0.0)  # type: ignore[call-arg]
+
+    def extra_repr(self) -> str:
+        """The counts."""
+        return f"{self.padding}"
+
+
+class ZeroPad1d(_ZeroPad, ConstantPad1d):
     """Pads (n, c, l) or (c, l) with zeros."""
+
+
+class ZeroPad2d(_ZeroPad, ConstantPad2d):
+    """Pads (n, c, h, w) or (c, h, w) with zeros."""
+
+
+class ZeroPad3d(_ZeroPad, ConstantPad3d):
+    """Pads (n, c, d, h, w) or (c, d, h, w) with zeros."""
+
+
+class _ReflectionPadNd(_Pad):
+    """Pads by mirroring at the last elements."""
+
+    mode = "reflect"
+
+
+class ReflectionPad1d(_ReflectionPadNd):
+    """Pads (n, c, l) or (c, l) by mirroring at the last elements."""
 
     dims = 1
 
 
-class ZeroPad2d(_ZeroPad):
-    """Pads (n, c, h, w) or (c, h, w) with zeros."""
+class ReflectionPad2d(_ReflectionPadNd):
+    """Pads (n, c, h, w) or (c, h, w) by mirroring at the last elements."""
 
     dims = 2
 
 
-class ZeroPad3d(_ZeroPad):
-    """Pads (n, c, d, h, w) or (c, d, h, w) with zeros."""
+class ReflectionPad3d(_ReflectionPadNd):
+    """Pads (n, c, d, h, w) or (c, d, h, w) by mirroring at the last elements."""
 
     dims = 3
 
 
-class ReflectionPad1d(_Pad):
-    """Pads (n, c, l) or (c, l) by mirroring at the last elements."""
+class _ReplicationPadNd(_Pad):
+    """Pads by repeating the last elements."""
 
-    dims, mode = 1, "reflect"
-
-
-class ReflectionPad2d(_Pad):
-    """Pads (n, c, h, w) or (c, h, w) by mirroring at the last elements."""
-
-    dims, mode = 2, "reflect"
+    mode = "replicate"
 
 
-class ReflectionPad3d(_Pad):
-    """Pads (n, c, d, h, w) or (c, d, h, w) by mirroring at the last elements."""
-
-    dims, mode = 3, "reflect"
-
-
-class ReplicationPad1d(_Pad):
+class ReplicationPad1d(_ReplicationPadNd):
     """Pads (n, c, l) or (c, l) by repeating the last elements."""
 
-    dims, mode = 1, "replicate"
+    dims = 1
 
 
-class ReplicationPad2d(_Pad):
+class ReplicationPad2d(_ReplicationPadNd):
     """Pads (n, c, h, w) or (c, h, w) by repeating the last elements."""
 
-    dims, mode = 2, "replicate"
+    dims = 2
 
 
-class ReplicationPad3d(_Pad):
+class ReplicationPad3d(_ReplicationPadNd):
     """Pads (n, c, d, h, w) or (c, d, h, w) by repeating the last elements."""
 
-    dims, mode = 3, "replicate"
+    dims = 3
 
 
-class _CircularPad(_Pad):
+class _CircularPadNd(_Pad):
     """Pads with what stands at the other ends."""
 
     mode = "circular"
@@ -148,19 +156,19 @@ class _CircularPad(_Pad):
         return super().forward(input)
 
 
-class CircularPad1d(_CircularPad):
+class CircularPad1d(_CircularPadNd):
     """Pads (n, c, l) or (c, l) with what stands at the other end."""
 
     dims = 1
 
 
-class CircularPad2d(_CircularPad):
+class CircularPad2d(_CircularPadNd):
     """Pads (n, c, h, w) or (c, h, w) with what stands at the other ends."""
 
     dims = 2
 
 
-class CircularPad3d(_CircularPad):
+class CircularPad3d(_CircularPadNd):
     """Pads (n, c, d, h, w) or (c, d, h, w) with what stands at the other ends."""
 
     dims = 3

@@ -8,7 +8,7 @@ from clgrad.nn import functional as F
 from clgrad.nn.modules.module import Module
 
 
-class _MaxPool(Module):
+class _MaxPoolNd(Module):
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
                  return_indices: bool = False, ceil_mode: bool = False):
         super().__init__()
@@ -21,7 +21,7 @@ class _MaxPool(Module):
                 f"dilation={self.dilation}, ceil_mode={self.ceil_mode}")
 
 
-class MaxPool1d(_MaxPool):
+class MaxPool1d(_MaxPoolNd):
     """The largest value of each window of (n, c, l). See :class:`MaxPool2d`."""
 
     def forward(self, input: Any) -> Any:
@@ -30,7 +30,7 @@ class MaxPool1d(_MaxPool):
                             self.return_indices)
 
 
-class MaxPool2d(_MaxPool):
+class MaxPool2d(_MaxPoolNd):
     """The largest value of each window of (n, c, h, w).
 
     Args:
@@ -50,7 +50,7 @@ class MaxPool2d(_MaxPool):
                             self.return_indices)
 
 
-class MaxPool3d(_MaxPool):
+class MaxPool3d(_MaxPoolNd):
     """The largest value of each window of (n, c, d, h, w). See :class:`MaxPool2d`."""
 
     def forward(self, input: Any) -> Any:
@@ -59,7 +59,19 @@ class MaxPool3d(_MaxPool):
                             self.return_indices)
 
 
-class AvgPool1d(Module):
+class _AvgPoolNd(Module):
+    """The mean of each window."""
+
+    kernel_size: Any
+    stride: Any
+    padding: Any
+
+    def extra_repr(self) -> str:
+        """The window."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool1d(_AvgPoolNd):
     """The mean of each window of (n, c, l). See :class:`AvgPool2d`."""
 
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
@@ -74,12 +86,8 @@ class AvgPool1d(Module):
         """(n, c, l) to (n, c, l_out)."""
         return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
-    def extra_repr(self) -> str:
-        """The window."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
-
-class _AvgPool(Module):
+class _WideAvgPool(_AvgPoolNd):
     """The mean of each window.
 
     Args:
@@ -96,13 +104,9 @@ class _AvgPool(Module):
         self.padding, self.ceil_mode = padding, ceil_mode
         self.count_include_pad, self.divisor_override = count_include_pad, divisor_override
 
-    def extra_repr(self) -> str:
-        """The window."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
-
-class AvgPool2d(_AvgPool):
-    """The mean of each window of (n, c, h, w); arguments as in :class:`_AvgPool`."""
+class AvgPool2d(_WideAvgPool):
+    """The mean of each window of (n, c, h, w); arguments as in :class:`_WideAvgPool`."""
 
     def forward(self, input: Any) -> Any:
         """(n, c, h, w) to (n, c, h_out, w_out)."""
@@ -110,8 +114,8 @@ class AvgPool2d(_AvgPool):
                             self.divisor_override)
 
 
-class AvgPool3d(_AvgPool):
-    """The mean of each window of (n, c, d, h, w); arguments as in :class:`_AvgPool`."""
+class AvgPool3d(_WideAvgPool):
+    """The mean of each window of (n, c, d, h, w); arguments as in :class:`_WideAvgPool`."""
 
     def forward(self, input: Any) -> Any:
         """(n, c, d, h, w) to (n, c, d_out, h_out, w_out)."""
@@ -119,7 +123,7 @@ class AvgPool3d(_AvgPool):
                             self.divisor_override)
 
 
-class _AdaptiveAvg(Module):
+class _AdaptivePool(Module):
     def __init__(self, output_size: Any):
         super().__init__()
         self.output_size = output_size
@@ -129,13 +133,17 @@ class _AdaptiveAvg(Module):
         return f"output_size={self.output_size}"
 
 
-class _AdaptiveMax(_AdaptiveAvg):
+class _AdaptiveAvgPoolNd(_AdaptivePool):
+    """Means of windows, as many as are asked for."""
+
+
+class _AdaptiveMaxPoolNd(_AdaptivePool):
     def __init__(self, output_size: Any, return_indices: bool = False):
         super().__init__(output_size)
         self.return_indices = return_indices
 
 
-class AdaptiveAvgPool1d(_AdaptiveAvg):
+class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
     """Means of ``output_size`` windows of (n, c, l), whatever l is."""
 
     def forward(self, input: Any) -> Any:
@@ -143,7 +151,7 @@ class AdaptiveAvgPool1d(_AdaptiveAvg):
         return F.adaptive_avg_pool1d(input, self.output_size)
 
 
-class AdaptiveAvgPool2d(_AdaptiveAvg):
+class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
     """Means of windows of (n, c, h, w), as many as ``output_size`` says; None keeps a dimension."""
 
     def forward(self, input: Any) -> Any:
@@ -151,7 +159,7 @@ class AdaptiveAvgPool2d(_AdaptiveAvg):
         return F.adaptive_avg_pool2d(input, self.output_size)
 
 
-class AdaptiveMaxPool1d(_AdaptiveMax):
+class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
     """Largest values of ``output_size`` windows of (n, c, l), whatever l is."""
 
     def forward(self, input: Any) -> Any:
@@ -159,7 +167,7 @@ class AdaptiveMaxPool1d(_AdaptiveMax):
         return F.adaptive_max_pool1d(input, self.output_size, self.return_indices)
 
 
-class AdaptiveMaxPool2d(_AdaptiveMax):
+class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
     """Largest values of windows of (n, c, h, w), as many as ``output_size`` says; None keeps a dimension."""
 
     def forward(self, input: Any) -> Any:
@@ -167,7 +175,7 @@ class AdaptiveMaxPool2d(_AdaptiveMax):
         return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)
 
 
-class AdaptiveAvgPool3d(_AdaptiveAvg):
+class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
     """Means of as many windows of (n, c, d, h, w) as ``output_size`` says; None keeps a dimension."""
 
     def forward(self, input: Any) -> Any:
@@ -175,7 +183,7 @@ class AdaptiveAvgPool3d(_AdaptiveAvg):
         return F.adaptive_avg_pool3d(input, self.output_size)
 
 
-class AdaptiveMaxPool3d(_AdaptiveMax):
+class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
     """Largest values of as many windows of (n, c, d, h, w) as ``output_size`` says; None keeps a dimension."""
 
     def forward(self, input: Any) -> Any:
@@ -183,7 +191,7 @@ class AdaptiveMaxPool3d(_AdaptiveMax):
         return F.adaptive_max_pool3d(input, self.output_size, self.return_indices)
 
 
-class _LPPool(Module):
+class _LPPoolNd(Module):
     """The p-norm of each window: (sum of x^p)^(1/p), p = ``norm_type``."""
 
     def __init__(self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False):
@@ -196,7 +204,7 @@ class _LPPool(Module):
                 f"ceil_mode={self.ceil_mode}")
 
 
-class LPPool1d(_LPPool):
+class LPPool1d(_LPPoolNd):
     """The p-norm of each window of (n, c, l)."""
 
     def forward(self, input: Any) -> Any:
@@ -204,7 +212,7 @@ class LPPool1d(_LPPool):
         return F.lp_pool1d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
 
-class LPPool2d(_LPPool):
+class LPPool2d(_LPPoolNd):
     """The p-norm of each window of (n, c, h, w)."""
 
     def forward(self, input: Any) -> Any:
@@ -212,7 +220,7 @@ class LPPool2d(_LPPool):
         return F.lp_pool2d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
 
-class LPPool3d(_LPPool):
+class LPPool3d(_LPPoolNd):
     """The p-norm of each window of (n, c, d, h, w)."""
 
     def forward(self, input: Any) -> Any:
@@ -220,7 +228,7 @@ class LPPool3d(_LPPool):
         return F.lp_pool3d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
 
 
-class _MaxUnpool(Module):
+class _MaxUnpoolNd(Module):
     """The values of a max pooling put back to where they stood, zeros elsewhere; arguments as the pooling's."""
 
     dims: int
@@ -241,20 +249,20 @@ class _MaxUnpool(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class MaxUnpool1d(_MaxUnpool):
-    """:class:`MaxPool1d` undone; arguments as in :class:`_MaxUnpool`."""
+class MaxUnpool1d(_MaxUnpoolNd):
+    """:class:`MaxPool1d` undone; arguments as in :class:`_MaxUnpoolNd`."""
 
     dims = 1
 
 
-class MaxUnpool2d(_MaxUnpool):
-    """:class:`MaxPool2d` undone; arguments as in :class:`_MaxUnpool`."""
+class MaxUnpool2d(_MaxUnpoolNd):
+    """:class:`MaxPool2d` undone; arguments as in :class:`_MaxUnpoolNd`."""
 
     dims = 2
 
 
-class MaxUnpool3d(_MaxUnpool):
-    """:class:`MaxPool3d` undone; arguments as in :class:`_MaxUnpool`."""
+class MaxUnpool3d(_MaxUnpoolNd):
+    """:class:`MaxPool3d` undone; arguments as in :class:`_MaxUnpoolNd`."""
 
     dims = 3
 

@@ -11,7 +11,7 @@ import numpy as np
 from clgrad.autograd import no_grad
 from clgrad.creation import tensor
 from clgrad.nn.modules.members import Members
-from clgrad.nn.parameter import Parameter, is_uninitialized
+from clgrad.nn.parameter import Parameter, is_lazy
 from clgrad.tensor import Tensor
 
 _EXTRA_STATE_KEY_SUFFIX = "_extra_state"
@@ -58,7 +58,7 @@ class Stateful(Members):
     def _save_to_state_dict(self, destination: dict, prefix: str, keep_vars: bool) -> None:
         """Puts the module's own state into ``destination``, detached unless ``keep_vars``."""
         for name, value in self._own_state():
-            destination[prefix + name] = value if keep_vars or is_uninitialized(value) else value.detach()
+            destination[prefix + name] = value if keep_vars or is_lazy(value) else value.detach()
         if self._has_extra_state():
             destination[prefix + _EXTRA_STATE_KEY_SUFFIX] = self.get_extra_state()
 
@@ -192,10 +192,10 @@ def _load_one(module: Any, name: str, key: str, target: Any, value: Any, assign:
     if given is None:
         return (f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint '
                 f"but received {type(value)}")
-    if is_uninitialized(target) or is_uninitialized(given):
-        if not assign and is_uninitialized(target) and not is_uninitialized(given):
+    if is_lazy(target) or is_lazy(given):
+        if not assign and is_lazy(target) and not is_lazy(given):
             target.materialize(given.shape)
-        elif not is_uninitialized(target):
+        elif not is_lazy(target):
             return f'While copying the parameter named "{key}": the given one is uninitialized'
         else:
             return None
