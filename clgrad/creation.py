@@ -58,8 +58,25 @@ def _options(kwargs: dict) -> Options:
     return found
 
 
-def _into(made: Any, out: Any) -> Any:
-    return made if out is None else out.resize_(made.layout.shape).copy_(made)
+def _made(values: np.ndarray, kind: Dtype, options: Options, out: Any) -> Any:
+    """A tensor of computed values, or ``out``, in their shape unless it has as many elements, filled with them."""
+    made = tensor(values, dtype=kind, device=options.device)
+    if out is None:
+        return checked(made, options.requires_grad)
+    if out.layout.numel != made.layout.numel:
+        out.resize_(made.layout.shape)
+    return out.copy_(made.view(out.layout.shape))
+
+
+def _kind_with(out: Any, options: Options, default: Dtype | None = None) -> Dtype:
+    """The dtype of a result: the one asked for, else that of ``out``. RuntimeError where both are given and differ."""
+    if out is None:
+        return kind_of(options.dtype, default)
+    own = out.layout.dtype
+    if options.dtype is not None and options.dtype is not own:
+        raise RuntimeError(f"dtype {dtypes.type_name(options.dtype)} does not match dtype of out parameter "
+                           f"({dtypes.type_name(own)})")
+    return own
 
 
 def _filled(size: tuple, value: Any, out: Any, kwargs: dict, default: Dtype | None = None) -> Any:
@@ -69,8 +86,7 @@ def _filled(size: tuple, value: Any, out: Any, kwargs: dict, default: Dtype | No
     shape = _size(size, kwargs)
     options = _options(kwargs)
     if out is not None:
-        if options.dtype is not None and options.dtype is not out.layout.dtype:
-            raise RuntimeError(f"dtype {options.dtype} does not match dtype of out parameter ({out.layout.dtype})")
+        _kind_with(out, options)
         out.resize_(shape)
         return out if value is None else out.fill_(value)
     kind, place = kind_of(options.dtype, default), place_of(options.device)
@@ -222,16 +238,19 @@ def arange(*args: Any, out: Any = None, **kwargs: Any) -> Any:
     if end is None:
         raise TypeError("arange() missing required argument 'end'")
     floating = any(isinstance(v, float) for v in (start, end, step))
-    default = dtypes.get_default_dtype() if floating else dtypes.int64
-    if out is not None:
-        default = out.layout.dtype
-    if options.dtype is dtypes.bool:
-        raise NotImplementedError("arange() is not implemented for 'bool'")
-    kind = kind_of(options.dtype, default)
-    if floating and not kind.is_floating_point and all(math.isfinite(v) for v in (start, end, step)) and int(step):
-        start, end, step, floating = int(start), int(end), int(step), False  # as PyTorch: numbers become integers first
-    values = _progression(start, end, step, floating)
-    return checked(_into(tensor(values, dtype=kind, device=options.device), out), options.requires_grad)
+    kind = _kind_with(out, options, dtypes.get_default_dtype() if floating else dtypes.int64)
+    _no_bool("arange", kind)
+    if floating and not kind.is_floating_point and all(math.isfinite(v) for v in (start, end, step)):
+        if step and not int(step) and kind is dtypes.int64:
+            raise ValueError(f"step must be nonzero: {step} is 0 as {kind.name}")
+        if int(step):
+            start, end, step, floating = int(start), int(end), int(step), False  # as PyTorch: numbers become integers first
+    return _made(_progression(start, end, step, floating), kind, options, out)
+
+
+def _no_bool(name: str, kind: Dtype) -> None:
+    if kind is dtypes.bool:
+        raise NotImplementedError(f"\"{name}_cpu\" not implemented for 'Bool'")
 
 
 def _progression(start: Any, end: Any, step: Any, floating: bool) -> np.ndarray:
@@ -253,12 +272,12 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, **
     if end is None:
         raise TypeError("range() missing required argument 'end'")
     options = _options(kwargs)
+    kind = _kind_with(out, options)
     start, end, step = _number(start), _number(end), _number(step)
     _progression(start, end, step, True)
     count = math.floor((end - start) / step) + 1
     values = start + step * np.arange(count, dtype=np.float64)
-    return checked(_into(tensor(values, dtype=kind_of(options.dtype), device=options.device), out),
-                    options.requires_grad)
+    return _made(values, kind, options, out)
 
 
 def _number(value: Any) -> Any:
@@ -268,17 +287,20 @@ def _number(value: Any) -> Any:
 def linspace(start: Any, end: Any, steps: int, *, out: Any = None, **kwargs: Any) -> Any:
     """``steps`` evenly spaced values from ``start`` to ``end``, both included."""
     options = _options(kwargs)
-    if not kind_of(options.dtype).is_floating_point:
+    kind = _kind_with(out, options)
+    _no_bool("linspace", kind)
+    if not kind.is_floating_point:
         start, end = int(_number(start)), int(_number(end))
     values = _linear("linspace", start, end, steps)
-    return checked(_into(tensor(values, dtype=kind_of(options.dtype), device=options.device), out),
-                    options.requires_grad)
+    return _made(values, kind, options, out)
 
 
 def _linear(name: str, start: Any, end: Any, steps: int) -> np.ndarray:
     """From both ends towards the middle, as PyTorch does, so that the values are symmetric."""
     if any(isinstance(v, TensorBase) and v.layout.ndim for v in (start, end)):
         raise RuntimeError(f"{name} only supports 0-dimensional start and end tensors")
+    if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool):
+        raise TypeError(f"{name}(): argument 'steps' must be int, not {type(steps).__name__}")
     first, last = float(_number(start)), float(_number(end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
@@ -290,22 +312,26 @@ def _linear(name: str, start: Any, end: Any, steps: int) -> np.ndarray:
 def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, **kwargs: Any) -> Any:
     """``base`` to the power of evenly spaced exponents."""
     options = _options(kwargs)
+    kind = _kind_with(out, options)
+    _no_bool("logspace", kind)
     values = base ** _linear("logspace", start, end, steps)
-    return checked(_into(tensor(values, dtype=kind_of(options.dtype), device=options.device), out),
-                    options.requires_grad)
+    return _made(values, kind, options, out)
 
 
 def eye(n: int, m: int | None = None, *, out: Any = None, **kwargs: Any) -> Any:
     """Ones on the diagonal, zeros elsewhere."""
     for name, size in (("n", n), ("m", 0 if m is None else m)):
+        if not isinstance(size, (int, np.integer)):
+            raise TypeError(f"eye(): argument '{name}' must be int, not {type(size).__name__}")
         if size < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
     options = _options(kwargs)
-    made = zeros(n, n if m is None else m, dtype=options.dtype, device=options.device)
+    made = zeros(n, n if m is None else m, out=out, dtype=options.dtype, device=options.device)
     if made.layout.numel:
         made.diagonal().fill_(1)
-    made.memory.version = 0
-    return checked(_into(made, out), options.requires_grad)
+    if out is None:
+        made.memory.version = 0
+    return checked(made, options.requires_grad) if out is None else out
 
 
 def scalar_tensor(s: Any, **kwargs: Any) -> Any:

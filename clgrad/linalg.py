@@ -3,6 +3,9 @@
 Products, norms and gradients are computed on the device; decompositions by LAPACK on the host, through NumPy.
 """
 
+import functools
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from clgrad.errors import LinAlgError
@@ -26,7 +29,8 @@ from clgrad.ops.norms import cond, matrix_norm, vector_norm
 from clgrad.ops.norms import linalg_norm as norm
 from clgrad.ops.products import linalg_cross as cross
 from clgrad.ops.products import matrix_exp, matrix_power, multi_dot, vecdot
-from clgrad.ops.solving import det, inv, inv_ex, lstsq, pinv, solve_ex, tensorinv, tensorsolve
+from clgrad.ops.solving import inv, inv_ex, lstsq, pinv, solve_ex, tensorinv, tensorsolve
+from clgrad.ops.solving import linalg_det as det
 from clgrad.ops.solving import linalg_lu_solve as lu_solve
 from clgrad.ops.solving import linalg_slogdet as slogdet
 from clgrad.ops.solving import linalg_solve as solve
@@ -54,5 +58,16 @@ def vander(x: Any, *, N: int | None = None) -> Any:
     return vandermonde(vector, vector.shape[-1] if N is None else N)
 
 
+def _spelled(function: Callable) -> Callable:
+    """The function, whose first argument may be called "input" or "A", and its second "B", "other" or "b" alike."""
+    first, *others = inspect.signature(function).parameters
+    spellings = {"input": first, "A": first, **({"other": "B", "b": "B"} if "B" in others else {})}
+
+    @functools.wraps(function)
+    def form(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **{spellings.get(name, name): value for name, value in kwargs.items()})
+    return form
+
+
 for _name in __all__[1:]:
-    globals()[_name] = intercepted(globals()[_name], f"linalg_{_name}")
+    globals()[_name] = intercepted(_spelled(globals()[_name]), f"linalg_{_name}")

@@ -28,10 +28,20 @@ def _numbered(function: Callable, *names: str) -> Callable:
     return loss
 
 
+def alpha_dropout(input: Any, p: float, train: bool) -> Any:
+    """:func:`clgrad.nn.functional.alpha_dropout`, all arguments required."""
+    return F.alpha_dropout(input, p, train)
+
+
+def feature_alpha_dropout(input: Any, p: float, train: bool) -> Any:
+    """:func:`clgrad.nn.functional.feature_alpha_dropout`, all arguments required."""
+    return F.feature_alpha_dropout(input, p, train)
+
+
 NAMES: dict[str, Callable] = {
     f.__name__: f for f in (
         F.bilinear, F.celu, F.celu_, F.max_pool1d_with_indices, F.rrelu, F.rrelu_, F.selu, F.selu_,
-        F.threshold_, F.alpha_dropout, F.feature_alpha_dropout, dropout_, feature_dropout, feature_dropout_,
+        F.threshold_, alpha_dropout, feature_alpha_dropout, dropout_, feature_dropout, feature_dropout_,
         alpha_dropout_, feature_alpha_dropout_,
         _numbered(F.binary_cross_entropy_with_logits, "input", "target", "weight", "pos_weight", "reduction"),
         _numbered(F.cosine_embedding_loss, "input1", "input2", "target", "margin", "reduction"),

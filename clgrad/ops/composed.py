@@ -178,24 +178,24 @@ def _clamped(call: Any, x: Any, low: Any, high: Any, **kwargs: Any) -> Any:
 
 
 @operator("fill_", function=False)
-def fill_(x: Any, value: Any) -> Any:
+def fill_(input: Any, value: Any) -> Any:
     """All elements replaced by one value."""
     if isinstance(value, TensorBase):
         if value.layout.ndim:
             raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "
                                f"{value.layout.ndim} dimensions.")
-        return x.copy_(value)
-    own = x.layout
-    check_in_place(x, False)
-    if (own.nbytes == x.memory.nbytes and is_dense(own.shape, own.strides) and not x._requires_grad
-            and x.memory.refill(own.dtype.to_numpy_scalar(value))):
-        mark_changed(x)
-        return x
+        return input.copy_(value)
+    own = input.layout
+    check_in_place(input, False)
+    if (own.nbytes == input.memory.nbytes and is_dense(own.shape, own.strides) and not input._requires_grad
+            and input.memory.refill(own.dtype.to_numpy_scalar(value))):
+        mark_changed(input)
+        return input
     source = full((), value, own.dtype, own.device)
-    if needs_graph(x):
-        return x.copy_(source)
-    pointwise.run_into(COPY, (source,), (), x)
-    return x
+    if needs_graph(input):
+        return input.copy_(source)
+    pointwise.run_into(COPY, (source,), (), input)
+    return input
 
 
 @operator("zero_", function=False)
@@ -279,7 +279,8 @@ def _polygamma_method(x: Any, n: int) -> Any:
 
 
 publish(_polygamma_method, "polygamma", function=False)
-add_in_place("logit", "nan_to_num", "polygamma")
+add_in_place("logit", "nan_to_num", function=True)
+add_in_place("polygamma")
 
 
 @operator("allclose")

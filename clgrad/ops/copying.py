@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd.graph import TensorBase, attach, check_in_place, ends_in, mark_changed, needs_graph, rebase, wrap
+from clgrad.autograd.graph import TensorBase, attach, check_in_place, ends_in, needs_graph, rebase, wrap
 from clgrad.dtypes import dtype
 from clgrad.formats import contiguous_format, format_strides, has_format, preserve_format
 from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops import pointwise, rows
 from clgrad.ops.execute import blank
+from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, operator, publish
 from clgrad.runtime import canonical, device, filled_storage, host_storage, new_storage
 from clgrad.shapes import Shape, broadcast_shapes, contiguous_strides, extent, is_dense, normalize_dim
@@ -105,8 +106,11 @@ def contiguous(x: Any, memory_format: Any = contiguous_format) -> Any:
 
 
 @operator("copy_", function=False)
-def copy_(x: Any, src: Any, non_blocking: bool = False) -> Any:
-    """Replaces the contents by those of ``src``, broadcast, converted and moved as needed."""
+def copy_(x: Any, src: Any = None, non_blocking: bool = False, *, other: Any = None) -> Any:
+    """Replaces the contents by those of ``src`` (or ``other``), broadcast, converted and moved as needed."""
+    src = other if src is None else src
+    if src is None:
+        raise TypeError("copy_(): missing 1 required positional argument: 'src'")
     if not isinstance(src, TensorBase):
         src = FUNCTIONS["tensor"](src)
     broadcast = broadcast_shapes(x.layout.shape, src.layout.shape)
@@ -239,20 +243,19 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
                                f"{t.layout.device}")
     lengths = [t.layout.shape[dim] for t in pieces]
     shape = (*first.shape[:dim], sum(lengths), *first.shape[dim + 1:])
-    if out is None:
-        result = empty(shape, kind, first.device)
-    else:
-        result = out.resize_(shape)
-        mark_changed(out)
+    result = empty(shape, kind, first.device)
     strides, start = result.layout.strides, result.offset
     for t in pieces:
         part = wrap(result.memory, start, layout(t.layout.shape, strides, result.layout.dtype, first.device))
         if t.layout.numel:
             pointwise.run_into(COPY, (t,), (), part)
         start += t.layout.shape[dim] * strides[dim]
-    if out is None and needs_graph(*pieces):
+    if needs_graph(*pieces):
         attach(result, "Cat", pieces, lambda g: FUNCTIONS["split"](g, lengths, dim))
-    return result
+    if out is not None and not dtypes.can_cast(kind, out.layout.dtype):
+        raise TypeError(f"torch.cat(): input types can't be cast to the desired output type "
+                        f"{dtypes.type_name(out.layout.dtype)}")
+    return store("cat", result, out, *tensors)
 
 
 @operator("stack", method=False)
@@ -318,8 +321,11 @@ def tile(input: Any, *counts: Any, dims: Any = None) -> Any:
 
 
 @operator("resize_", function=False)
-def resize_(x: Any, *sizes: Any, memory_format: Any = contiguous_format) -> Any:
-    """Another shape over the same storage, which grows if it is too small; the old elements stay in their places."""
+def resize_(x: Any, *sizes: Any, memory_format: Any = None) -> Any:
+    """Another shape over the same storage, which grows if it is too small; the old elements stay in their places.
+
+    Nothing changes where the shape is the old one, unless a memory format is named.
+    """
     wanted = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
     shape = tuple(int(s) for s in wanted)
     if any(s < 0 for s in shape):
@@ -327,8 +333,10 @@ def resize_(x: Any, *sizes: Any, memory_format: Any = contiguous_format) -> Any:
     if x._requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
     old = x.layout
+    if shape == old.shape and memory_format is None:
+        return x
     strides = (rows.result_strides(shape, [old]) if memory_format is preserve_format
-               else format_strides(shape, memory_format))
+               else format_strides(shape, memory_format or contiguous_format))
     need = (x.offset + extent(shape, strides)) * old.dtype.itemsize
     if need > x.memory.nbytes:
         x.memory.resize(need)

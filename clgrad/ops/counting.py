@@ -47,8 +47,14 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
 
 
 @operator("isin", method=False)
-def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False, out: Any = None) -> Any:
-    """For each of ``elements`` whether it is among ``test_elements``; one of the two may be a number."""
+def isin(elements: Any = None, test_elements: Any = None, *, assume_unique: bool = False, invert: bool = False,
+         out: Any = None, element: Any = None, test_element: Any = None) -> Any:
+    """For each of ``elements`` whether it is among ``test_elements``; one of the two may be a number.
+
+    A number may also be named ``element`` or ``test_element``.
+    """
+    elements = element if elements is None else elements
+    test_elements = test_element if test_elements is None else test_elements
     if not isinstance(elements, TensorBase) and not isinstance(test_elements, TensorBase):
         raise TypeError("isin(): one of the arguments must be a Tensor")
     like = elements if isinstance(elements, TensorBase) else test_elements
@@ -66,7 +72,7 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
         values = x.detach().to(kind)
         place = FUNCTIONS["searchsorted"](ordered, values).clamp(max=count - 1)
         found = ordered[place].eq(values)
-    return store("isin", found.logical_not() if invert else found, out)
+    return store("isin", found.logical_not() if invert else found, out, exact=True)
 
 
 @operator("repeat_interleave")

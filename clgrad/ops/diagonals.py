@@ -85,7 +85,7 @@ def diag(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
     if input.layout.ndim not in (1, 2):
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.layout.ndim}D")
     result = diag_embed(input, diagonal) if input.layout.ndim == 1 else input.diagonal(diagonal).clone()
-    return store("diag", result, out)
+    return store("diag", result, out, exact=True)
 
 
 @operator("diagflat")

@@ -335,7 +335,7 @@ Geqrf = named_result("geqrf", "a tau")
 def geqrf(input: Any, *, out: Any = None) -> Any:
     """R and, below its diagonal, the reflections whose product is Q, with their factors tau. No gradient."""
     packed, tau = np.linalg.qr(lapack.host("geqrf", input), "raw")
-    return store("geqrf", Geqrf(lapack.tensor(lapack.transposed(packed), input), lapack.tensor(tau, input)), out)
+    return store("geqrf", Geqrf(lapack.tensor(lapack.transposed(packed), input), lapack.tensor(tau, input)), out, exact=True)
 
 
 @operator("ormqr")
@@ -347,7 +347,7 @@ def ormqr(input: Any, tau: Any, other: Any, left: bool = True, transpose: bool =
     padded = cat([input, input.new_zeros((*input.layout.shape[:-1], m - n))], -1) if m > n else input
     Q = householder_product(padded, tau)
     Q = turned(Q) if transpose else Q
-    return store("ormqr", matmul(Q, other) if left else matmul(other, Q), out)
+    return store("ormqr", matmul(Q, other) if left else matmul(other, Q), out, exact=True)
 
 
 # Symmetric indefinite: A = L @ D @ L.T.

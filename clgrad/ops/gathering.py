@@ -85,11 +85,11 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
         if places.layout.numel != 1:
             raise RuntimeError("index_select(): Index to scalar can have only 1 value, got "
                                f"{places.layout.numel} value(s)")
-        return store("index_select", index_select(input.reshape(1), 0, places).view(()), out)
+        return store("index_select", index_select(input.reshape(1), 0, places).view(()), out, exact=True)
     size = input.layout.shape[axis]
     check_range(places, size, out_of_range("index_select", axis, size))
     return store("index_select", read(input, Places.slices("index_select", input, axis, places), "IndexSelect"), out, input,
-                 index)
+                 index, exact=True)
 
 
 @operator("take")

@@ -7,6 +7,7 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.graph import attach, needs_graph
 from clgrad.ops.copying import blank, clone
+from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, METHODS, operator
 from clgrad.ops.views import as_strided
 
@@ -32,7 +33,7 @@ def imag(input: Any) -> Any:
 @operator("conj_physical")
 def conj_physical(input: Any, *, out: Any = None) -> Any:
     """The tensor itself: there are no complex tensors."""
-    return input if out is None else out.resize_(input.layout.shape).copy_(input)
+    return store("conj_physical", input, out, exact=True)
 
 
 @operator("conj_physical_")
@@ -131,7 +132,7 @@ def as_strided_(input: Any, size: Any, stride: Any, storage_offset: int | None =
 def as_strided_copy(input: Any, size: Any, stride: Any, storage_offset: int | None = None, *, out: Any = None) -> Any:
     """A copy of :func:`as_strided`."""
     made = clone(as_strided(input, size, stride, storage_offset))
-    return made if out is None else out.resize_(made.layout.shape).copy_(made)
+    return store("as_strided_copy", made, out, exact=True)
 
 
 @operator("as_strided_scatter")

@@ -56,7 +56,7 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     tensor([3., 3.])
     """
     if out is not None:
-        return store("matmul", matmul(input, other), out)
+        return store("matmul", matmul(input, other), out, exact=True)
     a, b = _layouts(input, other)
     if a.ndim == 1 and b.ndim == 1:
         return dot(input, other)
@@ -113,7 +113,7 @@ def _ranks(name: str, *pairs: tuple[Any, int]) -> None:
 def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     """The product of two matrices."""
     _ranks("mm", (input, 2), (mat2, 2))
-    return store("mm", matmul(input, mat2), out)
+    return store("mm", matmul(input, mat2), out, exact=True)
 
 
 @operator("bmm")
@@ -124,7 +124,7 @@ def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:
         b, m, k = input.layout.shape
         raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{b}, {k}] but got: "
                            f"{list(mat2.layout.shape[:2])}.")
-    return store("bmm", matmul(input, mat2), out)
+    return store("bmm", matmul(input, mat2), out, exact=True)
 
 
 @operator("mv")
@@ -134,7 +134,7 @@ def mv(input: Any, vec: Any, *, out: Any = None) -> Any:
     if input.layout.shape[1] != vec.layout.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({input.layout.shape[0]}), mat "
                            f"({input.layout.shape[0]}x{input.layout.shape[1]}), vec ({vec.layout.shape[0]})")
-    return store("mv", ends_in(matmul(input, vec), "Mv"), out)
+    return store("mv", ends_in(matmul(input, vec), "Mv"), out, exact=True)
 
 
 @operator("dot")
@@ -145,7 +145,7 @@ def dot(input: Any, tensor: Any, *, out: Any = None) -> Any:
     if input.layout.shape != tensor.layout.shape:
         raise RuntimeError(f"inconsistent tensor size, expected tensor {list(input.layout.shape)} and src "
                            f"{list(tensor.layout.shape)} to have the same number of elements")
-    return store("dot", ends_in(_recorded(input.unsqueeze(0), tensor.unsqueeze(1), "Dot").view(()), "Dot"), out)
+    return store("dot", ends_in(_recorded(input.unsqueeze(0), tensor.unsqueeze(1), "Dot").view(()), "Dot"), out, exact=True)
 
 
 @operator("outer", "ger")
@@ -174,14 +174,14 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, ou
     """beta * input + alpha * (mat1 @ mat2)."""
     _ranks("addmm", (mat1, 2), (mat2, 2))
     if beta == 1 and alpha == 1 and input.layout.ndim == 1 and input.layout.shape[0] == mat2.layout.shape[1]:
-        return store("addmm", linear(mat1, mat2.t(), input), out)
-    return store("addmm", ends_in(_combine(input, matmul(mat1, mat2), beta, alpha), "Addmm"), out)
+        return store("addmm", linear(mat1, mat2.t(), input), out, exact=True)
+    return store("addmm", ends_in(_combine(input, matmul(mat1, mat2), beta, alpha), "Addmm"), out, exact=True)
 
 
 @operator("addmv")
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * (mat @ vec)."""
-    return store("addmv", _combine(input, mv(mat, vec), beta, alpha), out)
+    return store("addmv", _combine(input, mv(mat, vec), beta, alpha), out, exact=True)
 
 
 @operator("addr")
@@ -198,16 +198,17 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out
 @operator("baddbmm")
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * bmm(batch1, batch2)."""
-    return store("baddbmm", _combine(input, bmm(batch1, batch2), beta, alpha), out)
+    return store("baddbmm", _combine(input, bmm(batch1, batch2), beta, alpha), out, exact=True)
 
 
 @operator("addbmm")
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * the sum over the batch of bmm(batch1, batch2)."""
-    return store("addbmm", _combine(input, bmm(batch1, batch2).sum(0), beta, alpha), out)
+    return store("addbmm", _combine(input, bmm(batch1, batch2).sum(0), beta, alpha), out, exact=True)
 
 
-add_in_place("addmm", "addmv", "addr", "baddbmm", "addbmm")
+add_in_place("addmm", "addr", "baddbmm", "addbmm")
+add_in_place("addmv", function=True)
 
 
 @operator("linear", method=False)

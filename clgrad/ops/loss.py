@@ -15,6 +15,7 @@ from clgrad.kernels import softmax as softmax_kernels
 from clgrad.layout import Layout, contiguous_layout
 from clgrad.ops.copying import cast
 from clgrad.ops.execute import blank, check_device, check_layouts, execute
+from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import normalize_dim
 
@@ -93,9 +94,9 @@ def softmax(input: Any, dim: int | None = None, dtype: Any = None, _stacklevel: 
 
 
 @operator("log_softmax")
-def log_softmax(input: Any, dim: int | None = None, dtype: Any = None, _stacklevel: int = 3) -> Any:
+def log_softmax(input: Any, dim: int | None = None, dtype: Any = None, _stacklevel: int = 3, *, out: Any = None) -> Any:
     """log(softmax(x)) along a dimension, without overflow."""
-    return _softmax("log_softmax", input, dim, dtype, True)
+    return store("log_softmax", _softmax("log_softmax", input, dim, dtype, True), out, exact=True)
 
 
 def _old_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:

@@ -30,9 +30,8 @@ def store(name: str, result: Any, out: Any, *inputs: Any, exact: bool = False) -
     if mode.enabled and (result._requires_grad or out._requires_grad):
         raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic differentiation, but "
                            "one of the arguments requires grad.")
-    if exact and own.dtype is not target.dtype:
-        raise RuntimeError(f"{name}(): Expected out tensor to have dtype {own.dtype.name}, but got {target.dtype.name} "
-                           "instead")
+    if exact:
+        check_exact(name, own.dtype, out)
     check_cast(name, own.dtype, target.dtype)
     check_apart(name, out, *inputs)
     if target.shape != own.shape:
@@ -56,6 +55,13 @@ def check_apart(name: str, out: Any, *inputs: Any) -> None:
                                "operation.")
 
 
+def check_exact(name: str, result: dtypes.dtype, out: Any) -> None:
+    """RuntimeError where the tensor that is to hold a result is of another dtype."""
+    if out.layout.dtype is not result:
+        raise RuntimeError(f"{name}(): Expected out tensor to have dtype {result.name}, but got {out.layout.dtype.name} "
+                           "instead")
+
+
 def check_cast(name: str, result: dtypes.dtype, target: dtypes.dtype) -> None:
     """RuntimeError where a result's dtype is of a higher category than that of the tensor that is to hold it."""
     if not dtypes.can_cast(result, target):
@@ -63,21 +69,24 @@ def check_cast(name: str, result: dtypes.dtype, target: dtypes.dtype) -> None:
                            f"{dtypes.type_name(target)}")
 
 
-def add_in_place(*names: str) -> None:
-    """Gives compositions their in-place methods: ``x.name_(...)`` becomes ``x.copy_(name(x, ...))``."""
+def add_in_place(*names: str, function: bool = False) -> None:
+    """Gives compositions their in-place methods: ``x.name_(...)`` becomes ``x.copy_(name(x, ...))``.
+
+    ``function``: there is a function of that name, too.
+    """
     for name in names:
-        publish(_in_place(name, METHODS[name]), f"{name}_", function=False)
+        publish(_in_place(name, METHODS[name]), f"{name}_", function=function)
 
 
 def _in_place(name: str, function: Callable) -> Callable:
-    def form(x: Any, *args: Any, **kwargs: Any) -> Any:
+    def form(input: Any, *args: Any, **kwargs: Any) -> Any:
         # What the function saves for its gradient must not change under it.
-        result = function(x.clone() if needs_graph(x) else x, *args, **kwargs)
-        check_cast(name, result.layout.dtype, x.layout.dtype)
-        if result.layout.shape != x.layout.shape:
-            raise RuntimeError(f"{name}_: output with shape {list(x.layout.shape)} doesn't match the broadcast shape "
+        result = function(input.clone() if needs_graph(input) else input, *args, **kwargs)
+        check_cast(name, result.layout.dtype, input.layout.dtype)
+        if result.layout.shape != input.layout.shape:
+            raise RuntimeError(f"{name}_: output with shape {list(input.layout.shape)} doesn't match the broadcast shape "
                                f"{list(result.layout.shape)}")
-        return x.copy_(result)
+        return input.copy_(result)
     form.__name__ = form.__qualname__ = f"{name}_"
     form.__doc__ = f":func:`{name}` in place."
     return form

@@ -10,12 +10,14 @@ from typing import Any
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, current_node, node_class, rebase, wrap
 from clgrad.autograd.listening import switch
+from clgrad.dtypes import dtype, of_number
 from clgrad.ops.execute import blank
 from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.node_names import OVERLOADS, node_name
+from clgrad.ops.output import check_exact
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise, publish
-from clgrad.ops.rows import NUMBERS, launch, run, run_into
-from clgrad.ops.table import TENSOR_FIRST, TENSORS_ONLY
+from clgrad.ops.rows import NUMBERS, launch, result_dtype, run, run_into
+from clgrad.ops.table import EXACT_OUT, SECOND_NAMED, TENSOR_FIRST, TENSORS_ONLY
 from clgrad.shapes import broadcast_shapes
 
 # Gradients.
@@ -177,10 +179,18 @@ def _call_out(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> An
         raise RuntimeError(f"{op.name}(): functions with out=... arguments don't support automatic differentiation, "
                            "but one of the arguments requires grad.")
     shape = broadcast_shapes(*(t.layout.shape for t in operands if isinstance(t, TensorBase)))
+    if op.name in EXACT_OUT:
+        check_exact(op.name, _result_dtype(op, operands), out)
     if out.layout.shape != shape:
         out.resize_(shape)
     run_into(op, operands, parameters, out)
     return out
+
+
+def _result_dtype(op: Pointwise, operands: tuple) -> dtype:
+    known = [t for t in operands if isinstance(t, TensorBase)]
+    numbers = [of_number(t) for t in operands if not isinstance(t, TensorBase)]
+    return result_dtype(op, [t.layout for t in known], numbers)[1]
 
 
 def call_in_place(op: Pointwise, operands: tuple, parameters: tuple = ()) -> Any:
@@ -208,7 +218,8 @@ def _bind(op: Pointwise, args: tuple, kwargs: dict) -> tuple[tuple, tuple, Any]:
         raise TypeError(f"{op.name}() takes {len(names)} arguments but {len(args)} were given")
     values = dict(zip(names, args, strict=False))
     renamed = {"input": op.tensors[0], "other": op.tensors[1] if len(op.tensors) > 1 else "other",
-               "exponent": "b", "tensor1": "a", "tensor2": "b", "end": "b", "self": op.tensors[0], "values": "b"}
+               "exponent": "b", "tensor1": "a", "tensor2": "b", "end": "b", "self": op.tensors[0], "values": "b",
+               "min": "low", "max": "high"}
     for name, value in kwargs.items():
         name = name if name in names else renamed.get(name, name)
         if name not in names or name in values:
@@ -280,13 +291,16 @@ def _make_general(op: Pointwise, tensor_first: bool, tensors_only: bool) -> Call
     return general
 
 
-def _make_in_place(op: Pointwise) -> Callable:
+def _make_in_place(op: Pointwise, tensors_only: bool) -> Callable:
     count, defaults = len(op.tensors), tuple(op.parameters.values())
 
     def in_place(*args: Any, **kwargs: Any) -> Any:
-        if len(args) == count and not kwargs:
-            return call_in_place(op, args, defaults)
-        operands, parameters, _ = _bind(op, args, kwargs)
+        operands, parameters = args, defaults
+        if len(args) != count or kwargs:
+            operands, parameters, _ = _bind(op, args, kwargs)
+        if tensors_only and not isinstance(operands[-1], TensorBase):
+            raise TypeError(f"{op.name}_(): argument 'other' (position 1) must be Tensor, not "
+                            f"{type(operands[-1]).__name__}")
         return call_in_place(op, operands, parameters)
     return in_place
 
@@ -301,13 +315,13 @@ def _publish(op: Pointwise) -> None:
     function = _make_general(op, *strict)
     if not op.parameters and len(op.tensors) == 1:
         function = _make_unary(op, intercepted(function, op.name))
-    elif not op.parameters and len(op.tensors) == 2:
+    elif not op.parameters and len(op.tensors) == 2 and op.name not in SECOND_NAMED:
         function = _make_binary(op, intercepted(function, op.name), *strict)
     if op.name in TENSOR_FIRST:
         _LENIENT[op.name] = _make_general(op, False, False)
     forms = {op.name: function}
     if op.in_place:
-        forms[f"{op.name}_"] = _make_in_place(op)
+        forms[f"{op.name}_"] = _make_in_place(op, strict[1])
     for name, form in forms.items():
         form.__name__ = form.__qualname__ = name
         form.__module__ = "clgrad"  # where pickle finds it

@@ -27,11 +27,11 @@ def inner(input: Any, other: Any, *, out: Any = None) -> Any:
     """The sums of products over the last dimensions; a scalar multiplies."""
     a, b = input.layout, other.layout
     if not a.ndim or not b.ndim:
-        return store("inner", input * other, out)
+        return store("inner", input * other, out, exact=True)
     if a.shape[-1] != b.shape[-1]:
         raise RuntimeError(f"inner() the last dimension must match on both input tensors but got shapes {list(a.shape)} "
                            f"and {list(b.shape)}")
-    return store("inner", tensordot(input, other, ([-1], [-1])), out)
+    return store("inner", tensordot(input, other, ([-1], [-1])), out, exact=True)
 
 
 @operator("tensordot", method=False)
@@ -60,7 +60,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2, *, out: Any = None) -> Any:
     depth = prod(shape_a[d] for d in left)
     result = matmul(a.permute(kept_a + left).reshape(prod(rows), depth),
                     b.permute(right + kept_b).reshape(depth, prod(columns)))
-    return store("tensordot", result.reshape(rows + columns), out)
+    return store("tensordot", result.reshape(rows + columns), out, exact=True)
 
 
 def _contracted(a: Any, b: Any, dims: Any) -> tuple[list[int], list[int]]:
@@ -113,19 +113,19 @@ def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) ->
         if 3 not in sizes:
             raise RuntimeError("no dimension of size 3 in input")
         dim = sizes.index(3)
-    return store("cross", cross_product("linalg.cross", input, other, dim), out)
+    return store("cross", cross_product("linalg.cross", input, other, dim), out, exact=True)
 
 
 def linalg_cross(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> Any:
     """The vector product along a dimension of size 3, other dimensions broadcast."""
-    return store("linalg.cross", cross_product("linalg.cross", input, other, dim), out)
+    return store("linalg.cross", cross_product("linalg.cross", input, other, dim), out, exact=True)
 
 
 def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
     """The sums of products along a dimension, other dimensions broadcast."""
     if not x.layout.dtype.is_floating_point and x.layout.dtype is dtypes.bool:
         raise RuntimeError("linalg.vecdot: Expected a floating point or complex tensor as input. Got Bool")
-    return store("linalg.vecdot", (x * y).sum(dim), out)
+    return store("linalg.vecdot", (x * y).sum(dim), out, exact=True)
 
 
 # Chains of products.
@@ -145,7 +145,7 @@ def multi_dot(tensors: Sequence[Any], *, out: Any = None) -> Any:
                                f"{t.layout.ndim}D")
     first, last = chain[0].layout.ndim == 1, chain[-1].layout.ndim == 1
     if len(chain) == 2:
-        return store("multi_dot", matmul(*chain), out)
+        return store("multi_dot", matmul(*chain), out, exact=True)
     if first:
         chain[0] = chain[0].unsqueeze(0)
     if last:
@@ -157,7 +157,7 @@ def multi_dot(tensors: Sequence[Any], *, out: Any = None) -> Any:
     result = _in_best_order(chain)
     if first:
         result = result.squeeze(0)
-    return store("multi_dot", result.squeeze(-1) if last else result, out)
+    return store("multi_dot", result.squeeze(-1) if last else result, out, exact=True)
 
 
 def _in_best_order(chain: list) -> Any:
@@ -184,7 +184,7 @@ def chain_matmul(*matrices: Any, out: Any = None) -> Any:
     for t in matrices:
         if t.layout.ndim != 2:
             raise RuntimeError(f"Tensor dimension is {t.layout.ndim}, expected 2 instead.")
-    return store("chain_matmul", matrices[0], out) if len(matrices) == 1 else multi_dot(matrices, out=out)
+    return store("chain_matmul", matrices[0], out, exact=True) if len(matrices) == 1 else multi_dot(matrices, out=out)
 
 
 # Powers and the exponential.
@@ -224,14 +224,14 @@ def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
     if n < 0:
         return matrix_power(FUNCTIONS["inverse"](input), -n, out=out)
     if n == 0:
-        return store("matrix_power", constant_of(identity_like(input).clone(), input), out)
+        return store("matrix_power", constant_of(identity_like(input).clone(), input), out, exact=True)
     result, square = None, input
     while True:
         if n & 1:
             result = square if result is None else matmul(result, square)
         n >>= 1
         if not n:
-            return store("matrix_power", result.clone() if result is input else result, out)
+            return store("matrix_power", result.clone() if result is input else result, out, exact=True)
         square = matmul(square, square)
 
 

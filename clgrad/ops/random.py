@@ -207,10 +207,10 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
     """1 with the probability that each element of ``input`` states, or ``p`` for all, else 0."""
     if p is not None:
         made = bernoulli_(empty(input.layout.shape, input.layout.dtype, input.layout.device), p, generator=generator)
-        return store("bernoulli", made, out)
+        return store("bernoulli", made if out is None else made.to(out.layout.dtype), out)
     _floating("bernoulli", input)
     uniform = fill_random(empty(input.layout.shape, input.layout.dtype, input.layout.device), "UNIFORM", 0, 1, generator)
-    return store("bernoulli", uniform.lt(input.detach()).to(input.layout.dtype), out)
+    return store("bernoulli", uniform.lt(input.detach()).to((input if out is None else out).layout.dtype), out)
 
 
 @operator("exponential_", function=False)
@@ -225,12 +225,18 @@ def exponential_(x: Any, lambd: float = 1.0, *, generator: Generator | None = No
 @operator("log_normal_", function=False)
 def log_normal_(x: Any, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Any:
     """Numbers whose logarithm is normally distributed."""
+    _floating("log_normal_", x)
+    if std <= 0:
+        raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
     return normal_(x, mean, std, generator=generator).exp_()
 
 
 @operator("cauchy_", function=False)
 def cauchy_(x: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Any:
     """Cauchy distributed numbers."""
+    _floating("cauchy_", x)
+    if sigma <= 0:
+        raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
     return fill_random(x, "UNIFORM", -0.5, 0.5, generator).mul_(math.pi).tan_().mul_(sigma).add_(median)
 
 

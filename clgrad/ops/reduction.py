@@ -209,13 +209,13 @@ def _not_empty(name: str, x: Any, dims: Shape) -> None:
 @operator("amax")
 def amax(input: Any, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Any:
     """The largest values over dimensions; equal ones share the gradient. NaN wins."""
-    return store("amax", _extreme("amax", input, dim, keepdim), out)
+    return store("amax", _extreme("amax", input, dim, keepdim), out, exact=True)
 
 
 @operator("amin")
 def amin(input: Any, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Any:
     """The smallest values over dimensions; equal ones share the gradient. NaN wins."""
-    return store("amin", _extreme("amin", input, dim, keepdim), out)
+    return store("amin", _extreme("amin", input, dim, keepdim), out, exact=True)
 
 
 @operator("aminmax")
@@ -298,32 +298,34 @@ def _place(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
 
 
 @operator("argmax")
-def argmax(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+def argmax(input: Any, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """Where the largest value stands, the first of equal ones: in the flattened tensor, or along ``dim``."""
-    return _place("argmax", input, dim, keepdim)
+    return store("argmax", _place("argmax", input, dim, keepdim), out, exact=True)
 
 
 @operator("argmin")
-def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
+def argmin(input: Any, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """Where the smallest value stands, the first of equal ones: in the flattened tensor, or along ``dim``."""
-    return _place("argmin", input, dim, keepdim)
+    return store("argmin", _place("argmin", input, dim, keepdim), out, exact=True)
 
 
-def _truth(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
+def _truth(name: str, x: Any, dim: Any, keepdim: bool, out: Any) -> Any:
     kind = dtypes.uint8 if x.layout.dtype is dtypes.uint8 else dtypes.bool
-    return run(x, name, normalize_dims(dim, x.layout.ndim), keepdim, kind)[0]
+    if out is not None and out.layout.dtype not in (dtypes.bool, dtypes.uint8):
+        raise RuntimeError(f"{name} only supports bool tensor for result, got: {dtypes.type_name(out.layout.dtype)}")
+    return store(name, run(x, name, normalize_dims(dim, x.layout.ndim), keepdim, kind)[0], out)
 
 
 @operator("all")
 def all(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """Whether all elements are true (not zero)."""
-    return store("all", _truth("all", input, dim, keepdim), out)
+    return _truth("all", input, dim, keepdim, out)
 
 
 @operator("any")
 def any(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """Whether some element is true (not zero)."""
-    return store("any", _truth("any", input, dim, keepdim), out)
+    return _truth("any", input, dim, keepdim, out)
 
 
 @operator("count_nonzero")

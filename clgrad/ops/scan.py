@@ -44,6 +44,14 @@ def _prepared(x: Any, dim: int, kind: dtype | None) -> tuple[Any, int, dtype]:
     return (cast(x, result) if result.is_floating_point or kind is not None else x), axis, result
 
 
+def _summed_in(name: str, kind: dtype | None, out: Any) -> dtype | None:
+    """The dtype that was asked for: that of ``out`` where none was named."""
+    wanted = out.layout.dtype if kind is None and out is not None else kind
+    if wanted is dtypes.bool:
+        raise NotImplementedError(f"\"{name}_out_cpu\" not implemented for 'Bool'")
+    return wanted
+
+
 @operator("cumsum")
 def cumsum(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None) -> Any:
     """The sums of all elements up to each, along a dimension; integers are summed in int64.
@@ -52,11 +60,11 @@ def cumsum(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None)
     >>> clgrad.tensor([1., 2., 3.]).cumsum(0)
     tensor([1., 3., 6.])
     """
-    x, axis, result = _prepared(input, dim, dtype)
+    x, axis, result = _prepared(input, dim, _summed_in("cumsum", dtype, out))
     y, _ = _run("cumsum", x, axis, result)
     if needs_graph(x) and result.is_floating_point:
         attach(y, "Cumsum", (x,), lambda g: _backwards(g, axis))
-    return store("cumsum", y, out)
+    return store("cumsum", y, out, exact=True)
 
 
 def _backwards(g: Any, axis: int) -> Any:
@@ -67,7 +75,7 @@ def _backwards(g: Any, axis: int) -> Any:
 @operator("cumprod")
 def cumprod(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None) -> Any:
     """The products of all elements up to each, along a dimension."""
-    x, axis, result = _prepared(input, dim, dtype)
+    x, axis, result = _prepared(input, dim, _summed_in("cumprod", dtype, out))
     y, _ = _run("cumprod", x, axis, result)
     if needs_graph(x) and result.is_floating_point:
         saved = Saved("cumprod", [x])
@@ -81,7 +89,7 @@ def cumprod(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None
             return _cumprod_gradient(g, values, axis)
         attach(y, "Cumprod", (x,), backward, saved)
         saved.add_output(y)
-    return store("cumprod", y, out)
+    return store("cumprod", y, out, exact=True)
 
 
 def _cumprod_gradient(g: Any, x: Any, axis: int) -> Any:
@@ -116,7 +124,7 @@ def logcumsumexp(input: Any, dim: int, *, out: Any = None) -> Any:
             return parts[0] - parts[1]
         attach(y, "Logcumsumexp", (x,), backward, saved)
         saved.add_output(y)
-    return store("logcumsumexp", y, out)
+    return store("logcumsumexp", y, out, exact=True)
 
 
 def _log_backwards(x: Any, axis: int) -> Any:
@@ -127,7 +135,7 @@ def _extreme(name: str, kind: Any, x: Any, dim: int, out: Any) -> Any:
     axis = normalize_dim(dim, x.layout.ndim)
     values, where = _run(name, x, axis, x.layout.dtype, indices=True)
     select_along(name, x, axis, values, where)
-    return store(name, kind(values, where), out)
+    return store(name, kind(values, where), out, exact=True)
 
 
 @operator("cummax")

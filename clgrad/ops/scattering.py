@@ -27,7 +27,7 @@ def in_place_form(name: str) -> Callable[[Callable], Callable]:
         method.__doc__ = f":func:`{name}` in place."
 
         def plain(input: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
-            return store(name, function(input, *args, **kwargs), out)
+            return store(name, function(input, *args, **kwargs), out, exact=True)
         plain.__name__ = plain.__qualname__ = name
         plain.__doc__ = function.__doc__
         shown = signature(function)

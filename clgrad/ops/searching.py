@@ -78,7 +78,8 @@ def searchsorted(sorted_sequence: Any, input: Any = None, *, out_int32: bool = F
             raise RuntimeError("torch.searchsorted(): sorter must be a tensor of long dtype but got dtype "
                                f"{sorter.layout.dtype.name}")
         sorted_sequence = FUNCTIONS["gather"](sorted_sequence.detach(), -1, sorter)
-    return store("searchsorted", _search(sorted_sequence, values, right or side == "right", out_int32), out)
+    return store("searchsorted", _search(sorted_sequence, values, right or side == "right", out_int32), out,
+                 exact=True)
 
 
 @operator("bucketize")
@@ -206,7 +207,7 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0, *, out: A
     with no_grad():
         x = input.detach().reshape(-1)
         low, high = _limits("histc", x, min, max, 1.0)
-        return store("histc", _sums(_even_bins(x, bins, low, high), bins, None, x.layout.dtype), out)
+        return store("histc", _sums(_even_bins(x, bins, low, high), bins, None, x.layout.dtype), out, exact=True)
 
 
 def _even_bins(x: Any, bins: int, low: float, high: float) -> Any:

@@ -65,7 +65,6 @@ def inv_ex(A: Any, *, check_errors: bool = False, out: Any = None) -> Any:
     return store("linalg.inv_ex", InvEx(Y, lapack.tensor(info, A, dtypes.int32)), out)
 
 
-@operator("inverse")
 def inv(A: Any, *, out: Any = None) -> Any:
     """The inverses of square matrices.
 
@@ -75,6 +74,12 @@ def inv(A: Any, *, out: Any = None) -> Any:
     Y, info = _inverse("linalg.inv", A)
     check_info("linalg.inv", info, _SINGULAR)
     return store("linalg.inv", Y, out)
+
+
+@operator("inverse")
+def inverse(input: Any, *, out: Any = None) -> Any:
+    """The inverses of square matrices; see :func:`linalg.inv`."""
+    return inv(input, out=out)
 
 
 def pinv(A: Any, *, atol: Any = None, rtol: Any = None, rcond: Any = None, hermitian: bool = False,
@@ -130,7 +135,12 @@ def pinverse(input: Any, rcond: float = 1e-15) -> Any:
 # Determinants.
 
 @operator("det")
-def det(A: Any, *, out: Any = None) -> Any:
+def det(input: Any) -> Any:
+    """The determinants of square matrices."""
+    return linalg_det(input)
+
+
+def linalg_det(A: Any, *, out: Any = None) -> Any:
     """The determinants of square matrices."""
     check_square("linalg.det", A)
     D = lapack.tensor(np.linalg.det(lapack.host("linalg.det", A)), A)
@@ -256,18 +266,19 @@ def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False, o
 
 
 @operator("triangular_solve")
-def triangular_solve(b: Any, A: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False, *,
+def triangular_solve(input: Any, A: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False, *,
                      out: Any = None) -> Any:
-    """X with A @ X = b for triangular A, or its transpose; and a copy of A."""
+    """X with A @ X = input for triangular A, or its transpose; and a copy of A."""
     coefficient = turned(A) if transpose else A
-    X = solve_triangular(coefficient, b, upper=upper != transpose, unitriangular=unitriangular)
+    X = solve_triangular(coefficient, input, upper=upper != transpose, unitriangular=unitriangular)
     copy = A.clone().expand(*X.layout.shape[:-2], *A.layout.shape[-2:])
     return store("triangular_solve", TriangularSolve(X, copy), out)
 
 
 @operator("cholesky_solve")
-def cholesky_solve(B: Any, L: Any, upper: bool = False, *, out: Any = None) -> Any:
-    """X with A @ X = B, from the Cholesky factor of A: L, or its transpose where ``upper``."""
+def cholesky_solve(input: Any, input2: Any, upper: bool = False, *, out: Any = None) -> Any:
+    """X with A @ X = input, from the Cholesky factor of A: ``input2``, or its transpose where ``upper``."""
+    B, L = input, input2
     with no_grad():
         lower = turned(L) if upper else L
         X = solve_triangular(turned(lower), solve_triangular(lower, B, upper=False), upper=True)
@@ -290,8 +301,9 @@ def _factor_gradient(g: Any, L: Any, upper: bool) -> Any:
 
 
 @operator("cholesky_inverse")
-def cholesky_inverse(L: Any, upper: bool = False, *, out: Any = None) -> Any:
-    """The inverse of A, from its Cholesky factor: L, or its transpose where ``upper``."""
+def cholesky_inverse(input: Any, upper: bool = False, *, out: Any = None) -> Any:
+    """The inverse of A, from its Cholesky factor: ``input``, or its transpose where ``upper``."""
+    L = input
     check_square("cholesky_inverse", L)
     with no_grad():
         Y = cholesky_solve(identity(L.layout.shape[-1], L), L, upper)
@@ -322,9 +334,9 @@ def linalg_lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint:
 
 
 @operator("lu_solve")
-def lu_solve(b: Any, LU_data: Any, LU_pivots: Any, *, out: Any = None) -> Any:
-    """X with A @ X = b, from the LU factors of A."""
-    return linalg_lu_solve(LU_data, LU_pivots, b, out=out)
+def lu_solve(input: Any, LU_data: Any, LU_pivots: Any, *, out: Any = None) -> Any:
+    """X with A @ X = input, from the LU factors of A."""
+    return linalg_lu_solve(LU_data, LU_pivots, input, out=out)
 
 
 # Least squares.
@@ -335,8 +347,9 @@ _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Any:
     """X with the smallest sum of squares of A @ X - B, of the smallest norm where there are several.
 
-    Returns ``(solution, residuals, rank, singular_values)``: the sums of squares where m > n and A has full rank, the
-    rank (not for driver "gels"), and the singular values (drivers "gelsd" and "gelss"); what is not there is empty.
+    Returns ``(solution, residuals, rank, singular_values)``: the sums of squares where m > n and A has full rank (not
+    for "gelsy", the default driver), the rank (not for driver "gels"), and the singular values (drivers "gelsd" and
+    "gelss"); what is not there is empty.
     """
     name = "torch.linalg.lstsq"
     if driver is not None and driver not in _DRIVERS:
@@ -360,9 +373,9 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     nothing = empty((0,), A.layout.dtype, A.layout.device)
     ranks = kept.sum(-1)
     residuals = constant_of(empty((0,), A.layout.dtype, A.layout.device), A, B)
-    if m > n and bool((ranks == n).all()):
-        residuals = (matmul(A, solution) - right).square().sum(-2)
     used = driver or "gelsy"
+    if m > n and used != "gelsy" and bool((ranks == n).all()):
+        residuals = (matmul(A, solution) - right).square().sum(-2)
     return Lstsq(solution.squeeze(-1) if vector else solution, residuals,
                  lapack.tensor(ranks, A, dtypes.int64) if used != "gels" else empty((0,), dtypes.int64, A.layout.device),
                  lapack.tensor(S, A) if used in ("gelsd", "gelss") else nothing)

@@ -79,9 +79,9 @@ def sort(input: Any, dim: Any = -1, descending: bool = False, stable: bool | Non
 
 
 @operator("argsort")
-def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None) -> Any:
     """The places from which the elements of :func:`sort` come."""
-    return sorted_pairs(input, dim, descending)[1]
+    return store("argsort", sorted_pairs(input, dim, descending)[1], out, exact=True)
 
 
 @operator("msort")
@@ -144,7 +144,7 @@ def kthvalue(input: Any, k: int, dim: int | None = -1, keepdim: bool = False, *,
     if not 1 <= k <= (input.layout.shape or (1,))[axis]:
         raise RuntimeError("kthvalue(): selected number k out of range for dimension " + str(axis))
     return store("kthvalue", _pick("kthvalue", KTHVALUE, input, axis, keepdim, sorted_pairs(input, axis), k - 1), out,
-                 input)
+                 input, exact=True)
 
 
 def _median(name: str, kind: Any, x: Any, dim: Any, keepdim: bool, out: Any, skip: bool) -> Any:

@@ -40,7 +40,7 @@ def frexp(input: Any, *, out: Any = None) -> Any:
         raise RuntimeError(f"torch.frexp() only supports floating-point dtypes, got "
                            f"{dtypes.type_name(input.layout.dtype)}")
     exponent = cast(pointwise.call(ROWS["_exponent"], (input,)), dtypes.int32)
-    return store("frexp", Frexp(pointwise.call(ROWS["_mantissa"], (input,)), exponent), out)
+    return store("frexp", Frexp(pointwise.call(ROWS["_mantissa"], (input,)), exponent), out, exact=True)
 
 
 @operator("float_power")
@@ -50,7 +50,7 @@ def float_power(input: Any, exponent: Any, *, out: Any = None) -> Any:
     if out is not None and out.layout.dtype is not dtypes.float64:
         raise RuntimeError("the output given to float_power has dtype "
                            f"{dtypes.type_name(out.layout.dtype)} but the operation's result requires dtype Double")
-    return store("float_power", FUNCTIONS["pow"](base, power), out)
+    return store("float_power", FUNCTIONS["pow"](base, power), out, exact=True)
 
 
 @operator("float_power_", function=False)

@@ -81,6 +81,8 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
         raise RuntimeError(f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length {own.ndim}, "
                            "but got a list of length 1")
     axes = [normalize_dim(d, own.ndim) for d in dims]
+    if (repeated := next((axis for n, axis in enumerate(axes) if axis in axes[:n]), None)) is not None:
+        raise RuntimeError(f"dim {repeated} appears multiple times in the list of dims")
     steps = list(spacing) if listed else [spacing] * len(axes)
     if len(steps) != len(axes):
         raise RuntimeError(f"torch.gradient expected spacing to be unspecified, a scalar, or a list with an element for each "

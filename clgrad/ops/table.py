@@ -27,6 +27,12 @@ TENSORS_ONLY = frozenset({"atan2", "fmax", "fmin", "gcd", "heaviside", "hypot", 
                            "nextafter"})
 TENSOR_FIRST = TENSORS_ONLY | {"clamp_max", "clamp_min", "copysign", "eq", "fmod", "ge", "gt", "le", "lt", "ne"}
 
+# Operators whose second operand is called otherwise than "other": they take it by PyTorch's name.
+SECOND_NAMED = frozenset({"clamp_max", "clamp_min", "heaviside"})
+# Operators whose ``out`` has to have the result's dtype; that of others may be of a higher category.
+EXACT_OUT = frozenset({"_clamp", "abs", "bitwise_not", "ceil", "floor", "frac", "hardshrink", "heaviside", "isneginf",
+                       "isposinf", "lerp", "neg", "round", "sign", "signbit", "trunc"})
+
 
 def row(name: str, operands: str, value: str, nondiff: str | None = None, *, kind: str = "same",
         integers: str | None = None, in_place: bool = True, **derivatives: str) -> None:

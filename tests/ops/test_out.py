@@ -1,0 +1,95 @@
+"""``out=``: which dtypes it may have, what becomes of its shape and strides. And PyTorch's names of arguments."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.compare import assert_same_outcome
+
+DTYPES = ["float32", "float64", "int64", "uint8", "bool"]
+
+
+def matrices(t):
+    return t.arange(6.0).reshape(2, 3) / 8, t.arange(6.0).reshape(3, 2) / 8
+
+
+EXACT = [
+    lambda t, a, b, o: t.mm(a, b, out=o), lambda t, a, b, o: t.dot(a[0], a[1], out=o),
+    lambda t, a, b, o: t.addmm(b[:2], a, b, out=o), lambda t, a, b, o: t.linalg.multi_dot([a, b, a], out=o),
+    lambda t, a, b, o: t.argmax(a, 0, out=o), lambda t, a, b, o: t.amax(a, 0, out=o),
+    lambda t, a, b, o: t.logcumsumexp(a, 0, out=o), lambda t, a, b, o: t.clamp(a, 0, 1, out=o),
+    lambda t, a, b, o: t.index_select(a, 0, t.tensor([1]), out=o), lambda t, a, b, o: t.abs(a, out=o),
+    lambda t, a, b, o: t.index_add(a, 0, t.tensor([1]), a[:1], out=o), lambda t, a, b, o: t.log_softmax(a, 1, out=o),
+    lambda t, a, b, o: t.conj_physical(a, out=o), lambda t, a, b, o: t.all(a, out=o),
+    lambda t, a, b, o: t.isin(a, b, out=o), lambda t, a, b, o: t.argsort(a, stable=True, out=o)]
+
+
+@pytest.mark.parametrize("call", [
+    *EXACT, lambda t, a, b, o: t.cat([a, a], out=o), lambda t, a, b, o: t.logsumexp(a, 0, out=o),
+    lambda t, a, b, o: t.cumsum(a, 1, out=o), lambda t, a, b, o: t.cumprod(a, 1, out=o),
+    lambda t, a, b, o: t.float_power(a, 2, out=o), lambda t, a, b, o: t.bernoulli(a.ge(0).float(), out=o),
+    lambda t, a, b, o: t.cumsum(a, 1, dtype=t.float32, out=o)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_dtypes(call, dtype, torch):
+    assert_same_outcome(torch, lambda t: call(t, *matrices(t), t.empty(0, dtype=getattr(t, dtype))))
+
+
+@pytest.mark.parametrize("call", [
+    lambda t, o: t.arange(6, out=o), lambda t, o: t.linspace(0, 7, 6, out=o), lambda t, o: t.logspace(0, 2, 6, out=o),
+    lambda t, o: t.arange(4, out=o), lambda t, o: t.eye(2, 3, out=o),
+    lambda t, o: t.arange(6, dtype=t.int32, out=o), lambda t, o: t.full((2,), 3, out=o)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_made_in_place(call, dtype, torch):
+    assert_same_outcome(torch, lambda t: call(t, t.ones(2, 3, dtype=getattr(t, dtype))))
+
+
+def test_strides_stay(torch):
+    """A result goes where ``out`` says; only another shape gives it other strides."""
+    def program(t):
+        wide, x = t.zeros(2, 6), t.arange(6.0).reshape(2, 3)
+        outs = [wide[:, ::2], t.zeros(3, 2).t(), t.zeros(4)]
+        for out in outs:
+            t.conj_physical(x, out=out)
+            t.cat([x[:1], x[1:]], out=out)
+            t.cumsum(x, 0, out=out)
+        return wide, [out.stride() for out in outs], outs[1].resize_(2, 3).stride()
+    assert_same_outcome(torch, program)
+
+
+@pytest.mark.parametrize("call", [
+    lambda t, x: t.cat([x, x], out=x), lambda t, x: t.cat([x, x], out=t.empty(1).expand(12)),
+    lambda t, x: t.cat([x, x], out=t.empty(12, requires_grad=True)), lambda t, x: t.cumsum(x, 0, out=x[:1].expand(6))])
+def test_memory(call, torch):
+    assert_same_outcome(torch, lambda t: call(t, t.arange(6.0)))
+
+
+# Names of arguments.
+
+@pytest.mark.parametrize("call", [
+    lambda t, x: t.clamp_max(x, max=1), lambda t, x: x.clamp_min(min=t.ones(3)), lambda t, x: x.clone().clamp_min_(min=1),
+    lambda t, x: t.heaviside(x, values=x), lambda t, x: t.addmv_(input=x.clone(), mat=t.eye(3), vec=x),
+    lambda t, x: t.logit_((x / 4).clone(), eps=0.1), lambda t, x: t.fill_(input=x.clone(), value=2),
+    lambda t, x: x.clone().copy_(other=x + 1), lambda t, x: t.isin(x, test_element=2),
+    lambda t, x: t.isin(element=2, test_elements=x),
+    lambda t, x: t.hsplit(x, sections=3), lambda t, x: t.hsplit(x, indices=[1]), lambda t, x: t.hsplit(x),
+    lambda t, x: t.vsplit(x.reshape(3, 1), indices=(1, 2)), lambda t, x: t.alpha_dropout(x, p=0.5, train=False),
+    lambda t, x: t.feature_alpha_dropout(x, 0.5, False), lambda t, x: t.alpha_dropout(x),
+    lambda t, x: t.det(input=t.eye(2)), lambda t, x: t.inverse(input=t.eye(2)), lambda t, x: t.linalg.det(A=t.eye(2)),
+    lambda t, x: t.linalg.cholesky(input=t.eye(2)), lambda t, x: t.linalg.lstsq(input=t.eye(3), b=x[:, None]).solution,
+    lambda t, x: t.cholesky_inverse(input=t.ones(1, 1)), lambda t, x: t.cholesky_solve(input=x[:, None], input2=t.eye(3)),
+    lambda t, x: t.linalg.tensorsolve(input=t.eye(3), other=x)])
+def test_names(call, torch):
+    assert_same_outcome(torch, lambda t: call(t, t.tensor([1.0, 2.0, 3.0])))
+
+
+@pytest.mark.parametrize("name", ["atan2", "gcd", "heaviside", "hypot", "igamma", "lcm", "ldexp", "logical_and"])
+def test_in_place_with_a_number(name, torch):
+    assert_same_outcome(torch, lambda t: getattr(t.ones(3), f"{name}_")(2))
+
+
+@pytest.mark.parametrize("call", [
+    lambda t: t.zeros(2).cauchy_(0, 0), lambda t: t.zeros(2).log_normal_(0, 0),
+    lambda t: t.gradient(t.zeros(3, 3), dim=(1, 1)), lambda t: t.linspace(0, 1, 3.0), lambda t: t.logspace(0, 1, True),
+    lambda t: t.arange(0, 4, 0.5, dtype=t.int64), lambda t: t.eye(3.0), lambda t: t.arange(3, dtype=t.bool)])
+def test_refused(call, torch):
+    assert_same_outcome(torch, call)
