@@ -99,8 +99,9 @@ static inline void finish(state_1 s, global T_OUT *out, global T_AUX *aux, long 
 #endif
 }
 
-#define KEPT(o) ((o) % k0 * t0 + (o) / k0 % k1 * t1 + (o) / k0 / k1 * t2)
-#define RUN(q) ((q) % r0 * s0 + (q) / r0 * s1)
+/* Most inputs have one kept dimension and one run, which cost no division. */
+#define KEPT(o) ((o) < k0 ? (o) * t0 : (o) % k0 * t0 + (o) / k0 % k1 * t1 + (o) / k0 / k1 * t2)
+#define RUN(q) ((q) < r0 ? (q) * s0 : (q) % r0 * s0 + (q) / r0 * s1)
 
 // The state of `count` elements at p, p + pitch, ...: blocks in a cascade of two levels.
 static inline state_1 reduce_run_1(global const T_IN *x, INDEX p, INDEX pitch, INDEX count, POSITION index, int step) {

@@ -36,7 +36,8 @@ def source_text(file: str) -> str:
 def assemble(file: str, macros: Mapping[str, object], prelude: str, limits: Limits) -> str:
     """The whole source of a program: macros, prelude (generated code), file; with the device's quirks around it."""
     defines = {"DEVICE_CPU": int(limits.items_are_threads), **({"FP64": 1} if limits.fp64 else {}),
-               **({} if limits.items_are_threads else {"LOCAL": limits.group(LARGEST_GROUP)}), **macros}
+               **({} if limits.items_are_threads else {"LOCAL": limits.group(LARGEST_GROUP)}),
+               **({"CLANG_VECTORS": 1} if limits.is_pocl and limits.is_cpu else {}), **macros}
     lines = [f"#define {name} {value}" for name, value in defines.items()]
     if limits.fp64:
         lines.insert(0, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable")
