@@ -19,6 +19,8 @@ HUGE_PAGE = 1 << 21
 SLAB = 1 << 20
 PAGE = 4096
 COLOUR = 9 * 64
+# Python's own default are pages that forked processes share, which are never huge ones.
+PAGES = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 
 
 @cache
@@ -150,7 +152,7 @@ class Pool:
             # Blocks begin at different places of a page: streams of equal low address bits get in each other's way.
             self._colour = (self._colour + COLOUR) % PAGE
             length = size + PAGE + (HUGE_PAGE if size >= HUGE_PAGE else 0)
-            pages = mmap.mmap(-1, length)
+            pages = mmap.mmap(-1, length, **PAGES)
             huge = size >= HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE")
             if huge:
                 pages.madvise(mmap.MADV_HUGEPAGE)
@@ -159,7 +161,7 @@ class Pool:
             return memory[start:start + size]
         slab, used = self._slab or (None, SLAB)
         if slab is None or used + size > SLAB:
-            slab, used = np.frombuffer(mmap.mmap(-1, SLAB), np.uint8), 0
+            slab, used = np.frombuffer(mmap.mmap(-1, SLAB, **PAGES), np.uint8), 0
         self._slab = (slab, used + size)
         return slab[used:used + size]
 
