@@ -39,6 +39,9 @@
 #ifndef HOISTED
 #define HOISTED 0 /* 1: no index changes within a row */
 #endif
+#ifndef WHOLE
+#define WHOLE 0 /* 1: VW elements at a time can be moved, or computed with as they lie */
+#endif
 #ifndef X_STEP
 #define X_STEP 1 /* strides of x and v in the innermost dimension */
 #define V_STEP 1
@@ -95,18 +98,34 @@ static inline void move(__global ELEMENT *x, INDEX at, __global ELEMENT *v, INDE
 #endif
 }
 
+#if WHOLE && VW > 1
+static inline void move_whole(__global ELEMENT *x, __global ELEMENT *v) {
+#if OPERATION == READ
+  VSTORE(v, 0, VLOAD(x, 0));
+#elif OPERATION == PUT
+  VSTORE(x, 0, VLOAD(v, 0));
+#else
+  VSTORE(x, 0, VLOAD(x, 0) + VLOAD(v, 0));
+#endif
+}
+#endif
+
 __kernel void indexed(PARAMETERS) {
   const INDEX begin = get_global_id(0) * CHUNK, end = min(begin + CHUNK, N);
   const INDEX first = get_global_id(1) * FREE_CHUNK, last = min(first + FREE_CHUNK, FREE);
   for (INDEX f = first; f < last; f++)
     for (INDEX s = 0; s < SEQUENCE; s++) {
       ROW_STARTS
+      INDEX i = begin;
 #if HOISTED
       INDEX at = x_row;
       LOCATE(0)
-      for (INDEX i = begin; i < end; i++) move(x, at + i * X_STEP, v, v_row + i * V_STEP);
+#if WHOLE && VW > 1 && X_STEP == 1 && V_STEP == 1
+      for (; i + VW <= end; i += VW) move_whole(x + at + i, v + v_row + i);
+#endif
+      for (; i < end; i++) move(x, at + i * X_STEP, v, v_row + i * V_STEP);
 #else
-      for (INDEX i = begin; i < end; i++) {
+      for (; i < end; i++) {
         INDEX at = x_row + i * X_STEP;
         LOCATE(i)
         move(x, at, v, v_row + i * V_STEP);

@@ -14,10 +14,12 @@ from clgrad.shapes import Shape, collapse, extent, round_up
 
 OPERATIONS = {"read": 0, "put": 1, "add": 2, "multiply": 3, "amax": 4, "amin": 5}
 CPU_WORK = 4096  # elements that are worth a work-item of their own
+CPU_SHARES = 16  # of a unit's work, where it is cut between rows: the thread that begins late is to take fewer
 LINE = 16        # a CPU work-item's share of a row is a multiple of this: neighbours do not share cache lines
 GROUP = 64
 GPU_ITEMS = 8192  # work-items that fill a GPU
 _MOVED = {1: "u8", 2: "i16", 4: "i32", 8: "i64"}
+_ADDED = frozenset({"f32", "f64", "i32", "i64"})  # dtypes that are added as they lie in memory
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def plan(device: Device, operation: str, kind: dtype, shape: Shape, x_strides: S
     ``ordered``: several values may meet in one element of x. ``negative``: indices may count from the end.
     """
     total = prod(shape)
-    cost = (total, total * (2 * kind.itemsize + sum(i.dtype.itemsize for i in indices)))
+    cost = (total, total * 2 * kind.itemsize + sum(extent(shape, i.strides) * i.dtype.itemsize for i in indices))
     if total == 0:
         return Plan(device, None, message, cost)
     if any(i.size == 0 for i in indices):
@@ -67,7 +69,8 @@ def plan(device: Device, operation: str, kind: dtype, shape: Shape, x_strides: S
         "OPERATION": OPERATIONS[operation], "CODE": _MOVED[kind.itemsize] if moved else kind.code,
         "REAL": "long" if moved else calc_type(kind), "HOISTED": int(not any(s[walk.inner] for s in strides[2:])),
         "NEGATIVE": int(negative), "X_STEP": walk.inner_step(0), "V_STEP": walk.inner_step(1),
-        "INDEX": "long" if wide else "int"}
+        "INDEX": "long" if wide else "int", "WHOLE": int(moved or (operation == "add" and kind.code in _ADDED)),
+        "VW": device.limits.vector_width * 4 // kind.itemsize if device.is_cpu and kind.itemsize >= 4 else 1}
     chunk, free_chunk, work, local = _ndrange(device, walk)
     owners = _owners(work, walk, indices[0].size) if ordered and not device.is_cpu else 1
     macros["OWNERS"] = owners
@@ -116,11 +119,12 @@ class _Walk:
 def _ndrange(device: Device, walk: _Walk) -> tuple[int, int, tuple, tuple]:
     """Elements of a row and free positions that a work-item takes, and the NDRange that covers everything."""
     if device.is_cpu:
-        line = walk.length * walk.ordered_count
-        work = max(CPU_WORK, -(-line * walk.free_count // (2 * device.limits.compute_units)))
+        line, units = walk.length * walk.ordered_count, device.limits.compute_units
+        work = max(CPU_WORK, -(-line * walk.free_count // (2 * units)))
         chunk = walk.length
         if walk.splits and line > work:
             chunk = min(walk.length, round_up(max(1, work // walk.ordered_count), LINE))
+        work = max(CPU_WORK, -(-line * walk.free_count // (CPU_SHARES * units)))
         free_chunk = min(walk.free_count, max(1, work // line))
         return chunk, free_chunk, (-(-walk.length // chunk), -(-walk.free_count // free_chunk)), (1, 1)
     group = device.limits.group(GROUP)
