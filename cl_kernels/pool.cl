@@ -129,12 +129,69 @@ static inline V load_few(global const T *x, INDEX p, int s, int count) {
 }
 #endif
 
+#if !ADAPTIVE
+// A window's next tap v, the input at `index`.
+#if MAX_POOL
+#define TAP(take_type, v, index) \
+    { const take_type take = (v > best) | (v != v); best = take ? v : best; at = take ? (index) : at; }
+#else
+#define TAP(take_type, v, index) best += v;
+#endif
+#define EVEN(a, b) (V)(a.s0, a.s2, a.s4, a.s6, b.s0, b.s2, b.s4, b.s6)
+#define ODD(a, b) (V)(a.s1, a.s3, a.s5, a.s7, b.s1, b.s3, b.s5, b.s7)
+
+// A row of windows of 2 x 2 that lie side by side, as most networks have them: `index` is its first input in the plane.
+static inline void pool_pairs(global const T *x, global T *y, global IDX *chosen, int index, int W, int OW, REAL parts) {
+    int ow = 0;
+    while (OW >= VW && ow < OW) {
+        ow = min(ow, OW - VW);
+        const V a = LOAD_V(x, 2 * ow), b = LOAD_V(x, 2 * ow + VW), c = LOAD_V(x, W + 2 * ow), d = LOAD_V(x, W + 2 * ow + VW);
+        const V v0 = EVEN(a, b), v1 = ODD(a, b), v2 = EVEN(c, d), v3 = ODD(c, d);
+        const M from = (M)(index + 2 * ow) + (M)(0, 2, 4, 6, 8, 10, 12, 14);
+        V best = (V)(MAX_POOL ? -INFINITY : 0);
+        M at = from;
+        TAP(M, v0, from)
+        TAP(M, v1, from + 1)
+        TAP(M, v2, from + W)
+        TAP(M, v3, from + W + 1)
+        if (MAX_POOL) PASTE(vstore, VW)(PASTE(PASTE(convert_, IDX), VW)(at), 0, chosen + ow);
+        STORE_V(y, ow, MAX_POOL ? best : best / parts);
+        ow += VW;
+    }
+    for (; ow < OW; ow++) {
+        const REAL v0 = LOAD_1(x, 2 * ow), v1 = LOAD_1(x, 2 * ow + 1), v2 = LOAD_1(x, W + 2 * ow), v3 = LOAD_1(x, W + 2 * ow + 1);
+        const int from = index + 2 * ow;
+        REAL best = MAX_POOL ? -INFINITY : 0;
+        int at = from;
+        TAP(int, v0, from)
+        TAP(int, v1, from + 1)
+        TAP(int, v2, from + W)
+        TAP(int, v3, from + W + 1)
+        if (MAX_POOL) chosen[ow] = at;
+        STORE_1(y, ow, MAX_POOL ? best : best / parts);
+    }
+}
+#endif
+
 // Work-item: output rows [id * rows_per_item, ...), a row being (plane, od, oh).
 kernel void pool(global const T *x, global T *y, global IDX *indices, INDEX x_offset, INDEX y_offset,
                  INDEX indices_offset, INDEX planes, INDEX rows_per_item, SIZES) {
     const INDEX rows = planes * OD * OH;
     const INDEX first = get_global_id(0) * rows_per_item, last = min(first + rows_per_item, rows);
 #if !ADAPTIVE
+    if (D == 1 && KD == 1 && KH == 2 && KW == 2 && SH == 2 && SW == 2 && LH == 1 && LW == 1 && !(PD | PH | PW) &&
+        2 * OH <= H && 2 * OW <= W) {
+        INDEX plane = first / OH, oh = first % OH;
+        for (INDEX row = first; row < last; row++) {
+            pool_pairs(x + x_offset + (plane * H + 2 * oh) * W, y + y_offset + row * OW, indices + indices_offset + row * OW,
+                       2 * oh * W, W, OW, divisor ? divisor : 4);
+            if (++oh == OH) {
+                oh = 0;
+                plane++;
+            }
+        }
+        return;
+    }
     // Outputs [inside, outside) of a row have all their taps.
     const int inside = min((PW + SW - 1) / SW, OW);
     const int reach = W - 1 - (KW - 1) * LW + PW, outside = reach < 0 ? 0 : min(reach / SW + 1, OW);
@@ -160,13 +217,7 @@ kernel void pool(global const T *x, global T *y, global IDX *indices, INDEX x_of
                             const int index = (i * H + j) * W + k;
                             const V v = count == VW ? load_strided(x, plane + index, SW)
                                                     : load_few(x, plane + index, SW, count);
-#if MAX_POOL
-                            const M take = (v > best) | (v != v);
-                            best = take ? v : best;
-                            at = take ? (M)(index) + (M)(0, 1, 2, 3, 4, 5, 6, 7) * SW : at;
-#else
-                            best += v;
-#endif
+                            TAP(M, v, (M)(index) + (M)(0, 1, 2, 3, 4, 5, 6, 7) * SW)
                         }
                 global IDX *chosen = indices + indices_offset + row * OW + ow;
 #if !MAX_POOL
