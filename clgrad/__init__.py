@@ -161,7 +161,7 @@ _ABSENT = {
     **dict.fromkeys(("sparse_coo_tensor", "sparse_csr_tensor", "sparse"), "clgrad has no sparse tensors"),
     **dict.fromkeys(("qint8", "quint8", "qint32", "quantize_per_tensor", "quantize_per_channel", "quantization"),
                     "clgrad has no quantised tensors"),
-    **dict.fromkeys(("export",), "clgrad has no tracer of graphs"),
+    "export": "clgrad has no torch.export: torch.fx traces programs, torch.onnx writes them to files",
 }
 
 

@@ -156,7 +156,11 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
 
 
 def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool = False) -> tuple:
-    """(``func(*primals)``, the Jacobian times ``tangents``); with ``has_aux`` also aux."""
+    """(``func(*primals)``, the Jacobian times ``tangents``); with ``has_aux`` also aux.
+
+    Raises:
+        RuntimeError: ``strict``, and an output does not depend on the primals.
+    """
     if not isinstance(primals, tuple) or not isinstance(tangents, tuple):
         raise RuntimeError("jvp: expected primals and tangents to be tuples")
     if len(primals) != len(tangents):
@@ -173,6 +177,9 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         used = [(r, t) for r, t in zip(rows, tree_leaves(tangents), strict=True) if r is not None and r.requires_grad]
         found = autograd.grad([r for r, _ in used], seeds, [t for _, t in used], True, True,
                               allow_unused=True) if used else (None,) * len(seeds)
+        if strict and any(not o.requires_grad for o in outputs):
+            raise RuntimeError("jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This "
+                               "is not allowed with strict=True.")
         filled = [FUNCTIONS["zeros_like"](o) if g is None else g for g, o in zip(found, outputs, strict=True)]
     settled = level.settled((output, tree_unflatten(filled, tree_structure(output))))
     return (*settled, aux) if has_aux else settled

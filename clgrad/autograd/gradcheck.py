@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -45,14 +45,20 @@ def _numerical(f: Callable, inputs: tuple, which: int, eps: float) -> list[np.nd
 
 def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
               raise_exception: bool = True, nondet_tol: float = 0.0, check_undefined_grad: bool = True,
-              fast_mode: bool = False, **ignored: Any) -> bool:
+              check_grad_dtypes: bool = False, check_batched_grad: bool = False, check_batched_forward_grad: bool = False,
+              check_forward_ad: bool = False, check_backward_ad: bool = True, fast_mode: bool = False,
+              masked: bool | None = None) -> bool:
     """Whether the gradients of ``func`` agree with central differences of step ``eps``.
 
     Args:
         inputs: tensors; those that require gradients are checked and should be float64.
+        nondet_tol: by how much two backward passes over the same graph may differ.
+        fast_mode, and the other ``check_`` options: accepted; whole Jacobians are compared, gradients always have their
+            inputs' dtypes, and derivatives forwards come from the backward passes that are checked.
 
     Raises:
         GradcheckError: they do not, and ``raise_exception`` is true.
+        ValueError: no input requires a gradient.
     """
     inputs = _tuple(inputs)
     checked = [n for n, t in enumerate(inputs) if isinstance(t, TensorBase) and t.requires_grad]
@@ -60,42 +66,63 @@ def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1
         raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have "
                          "requires_grad=True.")
     outputs = _differentiable(func(*inputs))
-    for number in checked:
-        expected = _numerical(func, inputs, number, eps)
-        for k, output in enumerate(outputs):
-            if not output.requires_grad:
-                continue
-            found = _analytical(output, inputs[number])
-            if expected and not np.allclose(found, expected[k], rtol, atol, equal_nan=True):
-                if not raise_exception:
-                    return False
-                raise GradcheckError(f"Jacobian mismatch for output {k} with respect to input {number},\n"
-                                     f"numerical:\n{expected[k]}\nanalytical:\n{found}")
-    return True
+    problems = (problem for number in checked
+                for problem in _mismatches(outputs, inputs[number], number, _numerical(func, inputs, number, eps),
+                                           (rtol, atol, nondet_tol)))
+    problem = next(problems, None)
+    if problem is not None and raise_exception:
+        raise GradcheckError(problem)
+    return problem is None
+
+
+def _mismatches(outputs: list, x: Any, number: int, expected: list[np.ndarray],
+                tolerances: tuple[float, float, float]) -> Iterator[str]:
+    """What is wrong with the gradients of the outputs with respect to one input."""
+    rtol, atol, nondet_tol = tolerances
+    recorded = [k for k, output in enumerate(outputs) if output.requires_grad]
+    if not recorded and any(jacobian.any() for jacobian in expected):
+        yield (f"Numerical gradient for function expected to be zero: no output requires a gradient, but they depend on "
+               f"input {number}")
+    for k in recorded:
+        found = _analytical(outputs[k], x)
+        if expected and not np.allclose(found, expected[k], rtol, atol, equal_nan=True):
+            yield (f"Jacobian mismatch for output {k} with respect to input {number},\n"
+                   f"numerical:\n{expected[k]}\nanalytical:\n{found}")
+        if found.size and not np.allclose(_row(outputs[k], x, 0), found[:, 0], 0, nondet_tol, equal_nan=True):
+            yield (f"Backward is not reentrant: running it twice for output {k} gives gradients with respect to input "
+                   f"{number} that differ by more than nondet_tol={nondet_tol}")
+
+
+def _row(output: Any, x: Any, position: int) -> np.ndarray:
+    """The gradient of one element of the output."""
+    seed = np.zeros(output.numel())
+    seed[position] = 1
+    (found,) = grad(output, x, output.detach().new_tensor(seed.reshape(tuple(output.shape))), retain_graph=True,
+                    allow_unused=True)
+    return np.zeros(x.numel()) if found is None else np.array(found.tolist(), np.float64).ravel()
 
 
 def _analytical(output: Any, x: Any) -> np.ndarray:
     """The Jacobian by one backward pass an element of the output."""
-    rows = []
-    for position in range(output.numel()):
-        seed = np.zeros(output.numel())
-        seed[position] = 1
-        (found,) = grad(output, x, output.detach().new_tensor(seed.reshape(tuple(output.shape))), retain_graph=True,
-                        allow_unused=True)
-        rows.append(np.zeros(x.numel()) if found is None else np.array(found.tolist(), np.float64).ravel())
+    rows = [_row(output, x, position) for position in range(output.numel())]
     return np.stack(rows, axis=1) if rows else np.zeros((x.numel(), 0))
 
 
 def gradgradcheck(func: Callable, inputs: Any, grad_outputs: Any = None, *, eps: float = 1e-6, atol: float = 1e-5,
                   rtol: float = 1e-3, gen_non_contig_grad_outputs: bool = False, raise_exception: bool = True,
-                  nondet_tol: float = 0.0, check_undefined_grad: bool = True, **ignored: Any) -> bool:
-    """Whether the gradients of the gradients agree with central differences; see :func:`gradcheck`."""
+                  nondet_tol: float = 0.0, check_undefined_grad: bool = True, check_grad_dtypes: bool = False,
+                  check_batched_grad: bool = False, check_fwd_over_rev: bool = False, check_rev_over_rev: bool = True,
+                  fast_mode: bool = False, masked: bool = False) -> bool:
+    """Whether the gradients of the gradients agree with central differences; see :func:`gradcheck`.
+
+    Args:
+        grad_outputs: the gradients of the outputs; random numbers by default, with ``gen_non_contig_grad_outputs`` apart in
+            memory.
+    """
     inputs = _tuple(inputs)
     outputs = _differentiable(func(*inputs))
     if grad_outputs is None:
-        seeds = [np.random.RandomState(k).uniform(0.5, 1.5, tuple(o.shape)) for k, o in enumerate(outputs)]
-        grad_outputs = [o.detach().new_tensor(s, requires_grad=True)
-                        for o, s in zip(outputs, seeds, strict=True)]
+        grad_outputs = [_random_gradient(o, k, gen_non_contig_grad_outputs) for k, o in enumerate(outputs)]
     grad_outputs = _tuple(grad_outputs)
     count = len(inputs)
     checked = [n for n, t in enumerate(inputs) if isinstance(t, TensorBase) and t.requires_grad]
@@ -110,4 +137,9 @@ def gradgradcheck(func: Callable, inputs: Any, grad_outputs: Any = None, *, eps:
                       allow_unused=True)
         return tuple(r for r in result if r is not None)
     return gradcheck(gradients, (*inputs, *grad_outputs), eps=eps, atol=atol, rtol=rtol,
-                     raise_exception=raise_exception)
+                     raise_exception=raise_exception, nondet_tol=nondet_tol)
+
+
+def _random_gradient(output: Any, seed: int, apart: bool) -> Any:
+    values = np.random.RandomState(seed).uniform(0.5, 1.5, (*output.shape, 2 if apart else 1))
+    return output.detach().new_tensor(values)[..., 0].requires_grad_()

@@ -55,7 +55,7 @@ BELOW_MODULES = {"torch._subclasses.fake_tensor": f"{_STANDINS}.fake_tensor",
 
 # What clgrad has nothing for, with the reason.
 MISSING = {
-    "torch.export": "clgrad has no torch.export: there is no tracer of graphs",
+    "torch.export": "clgrad has no torch.export: torch.fx traces programs, torch.onnx writes them to files",
     "torch._inductor": "clgrad has no torch._inductor: kernels are compiled from OpenCL C as they are needed",
     "torch.ao": "clgrad has no torch.ao: there is no quantization",
     "torch.quantization": "clgrad has no torch.quantization",

@@ -144,7 +144,7 @@ def destroy_process_group(group: Any = None) -> None:
     """Ends a group; without an argument the default one.
 
     Raises:
-        AssertionError: there is no default group.
+        ValueError: there is no default group.
     """
     world = default_group()
     if group is None or group is world:

@@ -106,6 +106,7 @@ def export(model: Any, args: Any = (), f: Any = None, *, kwargs: Mapping[str, An
         training: the mode that the model is in meanwhile.
         do_constant_folding, optimize, and those not named here: accepted; what does not depend on the inputs is computed now
             in any case.
+        custom_translation_table: not supported; an operator is translated by what it consists of.
 
     Returns:
         The :class:`ONNXProgram`, or None if not ``dynamo``.
@@ -116,6 +117,8 @@ def export(model: Any, args: Any = (), f: Any = None, *, kwargs: Mapping[str, An
         ImportError: the package ``onnx`` is missing.
     """
     onnx()
+    if custom_translation_table:
+        raise OnnxExporterError("export: translations of operators of one's own (custom_translation_table) are not supported")
     version = DEFAULT_OPSET if opset_version is None else opset_version
     if version not in OPSETS:
         raise ValueError(f"export: opset_version must be {OPSETS[0]} to {OPSETS[-1]}, not {version}")

@@ -203,16 +203,22 @@ def segment_reduce(data: Any, reduce: str, *, lengths: Any = None, indices: Any 
         reduce: "sum", "mean", "max", "min" or "prod".
         lengths: how many elements each run has; or ``offsets``: where each begins, and the last ends. Dimensions before
             ``axis`` have runs of their own.
+        indices: not supported, as in PyTorch.
+        unsafe: whether it is left unchecked that lengths are not negative and that their sums are the dimension's size.
         initial: what a run begins with; 0, 1 or an infinity by default, and the mean of nothing is NaN.
     """
     if reduce not in _SEGMENTS:
         raise RuntimeError(f"segment_reduce(): unsupported reduction {reduce!r}")
+    if indices is not None:
+        raise RuntimeError("segment_reduce(): indices based reduction is not supported yet.")
     if (lengths is None) == (offsets is None):
         raise RuntimeError("segment_reduce(): Either lengths or offsets must be given, and not both")
     lengths = offsets.diff() if lengths is None else lengths
     if lengths.layout.ndim != axis + 1:
         raise RuntimeError(f"segment_reduce(): expected lengths of {axis + 1} dimensions for axis {axis}, got "
                            f"{lengths.layout.ndim}")
+    if not unsafe:
+        _check_lengths(lengths, data.layout.shape[axis])
     lead, runs, size = lengths.layout.shape[:-1], lengths.layout.shape[-1], data.layout.shape[axis]
     # The run that an element belongs to: how many runs end before it.
     ends, places = lengths.cumsum(-1), FUNCTIONS["arange"](size, device=data.layout.device)
@@ -229,6 +235,14 @@ def segment_reduce(data: Any, reduce: str, *, lengths: Any = None, indices: Any 
     counts = cast(lengths, data.layout.dtype).view(*lead, runs, *[1] * len(rest))
     means = made / counts
     return means if initial is None else FUNCTIONS["where"](counts.eq(0), float(initial), means)
+
+
+def _check_lengths(lengths: Any, size: int) -> None:
+    if bool((lengths < 0).any()):
+        raise RuntimeError("segment_reduce(): lengths contains negative value!")
+    if bool(lengths.sum(-1).ne(size).any()):
+        raise RuntimeError("segment_reduce(): Expected all rows of lengths along axis to sum to "
+                           f"data.size({lengths.ndim - 1}) when !unsafe, which is {size}")
 
 
 def _initial(reduce: str, initial: Any) -> float:

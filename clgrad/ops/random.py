@@ -256,16 +256,18 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator 
     """Normally distributed numbers; means and deviations are numbers (with ``size``) or tensors."""
     if not isinstance(std, TensorBase) and std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+    if isinstance(std, TensorBase) and bool(std.lt(0).any()):
+        raise RuntimeError("normal expects all elements of std >= 0.0")
     if size is None and not isinstance(mean, TensorBase) and not isinstance(std, TensorBase):
         raise TypeError("normal(): where mean and std are numbers, size has to be given")
     if size is not None:
         made = FUNCTIONS["zeros"](size, dtype=dtype, device=device)
         made = normal_(made, mean, std, generator=generator)
-        return made.requires_grad_() if requires_grad else made
+        return store("normal", made.requires_grad_() if requires_grad else made, out)
     like: Any = mean if isinstance(mean, TensorBase) else std
     shape = FUNCTIONS["broadcast_shapes"](*[t.layout.shape for t in (mean, std) if isinstance(t, TensorBase)])
     made = empty(shape, like.layout.dtype, like.layout.device)
-    return fill_random(made, "NORMAL", 0, 1, generator) * std + mean
+    return store("normal", fill_random(made, "NORMAL", 0, 1, generator) * std + mean, out)
 
 
 def permutation(n: int, generator: Generator | None, place: Any) -> Any:

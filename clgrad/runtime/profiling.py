@@ -53,8 +53,7 @@ class Profile:
 
     def __init__(self, device: Device, note: Callable[[], Any] | None = None, wait: bool = False):
         self.device, self._note, self._wait = device, note, wait
-        self._events: list[tuple[Bound, Any, Any]] = []
-        self._enqueued: list[float] = []
+        self._events: list[tuple[float, Bound, Any, Any]] = []  # when it was enqueued, on the host's clock
         self._submitted = 0
 
     def __enter__(self) -> Profile:
@@ -76,24 +75,22 @@ class Profile:
             lane.queue = queue
 
     def _record(self, bound: Bound, event: Any) -> None:
-        self._enqueued.append(time.perf_counter())
-        self._events.append((bound, event, None if self._note is None else self._note()))
+        self._events.append((time.perf_counter(), bound, event, None if self._note is None else self._note()))
         if self._wait:
             event.wait()
 
     def spans(self) -> list[Span]:
         """Every launch, on the host's clock."""
-        times = [event.profile for _, event, _ in self._events]
+        times = [event.profile for _, _, event, _ in self._events]
         # The device's clock begins somewhere else: a launch is queued just before it is noted here.
-        offsets = sorted(host - t.queued * 1e-9 for host, t in zip(self._enqueued, times, strict=True))
-        offset = offsets[0] if offsets else 0.0
+        offset = min((host - t.queued * 1e-9 for (host, *_), t in zip(self._events, times, strict=True)), default=0.0)
         return [Span(bound.kernel.name, t.start * 1e-9 + offset, (t.end - t.start) * 1e-9, *bound.cost, note)
-                for (bound, _, note), t in zip(self._events, times, strict=True)]
+                for (_, bound, _, note), t in zip(self._events, times, strict=True)]
 
     def kernels(self) -> list[KernelTime]:
         """The kernels that ran, the most expensive first."""
         spent: dict[str, list[float]] = defaultdict(list)
-        for bound, event, _ in self._events:
+        for _, bound, event, _ in self._events:
             spent[bound.kernel.name].append((event.profile.end - event.profile.start) * 1e-9)
         return sorted((KernelTime(name, len(times), sum(times)) for name, times in spent.items()),
                       key=lambda k: -k.seconds)

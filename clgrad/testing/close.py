@@ -24,6 +24,7 @@ class _Rules(NamedTuple):
     check_dtype: bool
     check_layout: bool
     check_stride: bool
+    allow_subclasses: bool
 
     def tolerances(self, *kinds: str) -> tuple[float, float]:
         """(relative, absolute): those given, else the largest that the dtypes have."""
@@ -44,6 +45,7 @@ def assert_close(actual: Any, expected: Any, *, allow_subclasses: bool = True, r
         rtol, atol: both or none. Default by dtype: float32 1.3e-6 and 1e-5, float64 1e-7 and 1e-7, float16 1e-3 and
             1e-5, bfloat16 1.6e-2 and 1e-5; others must be equal.
         equal_nan: two NaN are equal.
+        allow_subclasses: tensors of different classes are compared; else TypeError.
         msg: the error's text, or a function that makes it of the text it would have.
 
     Raises:
@@ -62,7 +64,7 @@ def assert_close(actual: Any, expected: Any, *, allow_subclasses: bool = True, r
     if (rtol is None) != (atol is None):
         raise ValueError(f"rtol and atol must both be specified or both be unspecified, but got rtol={rtol} and "
                          f"atol={atol}")
-    rules = _Rules(rtol, atol, equal_nan, check_device, check_dtype, check_layout, check_stride)
+    rules = _Rules(rtol, atol, equal_nan, check_device, check_dtype, check_layout, check_stride, allow_subclasses)
     problem = _compare(actual, expected, rules, [])
     if problem is not None:
         raise AssertionError(problem if msg is None else msg(problem) if callable(msg) else msg)
@@ -125,7 +127,8 @@ def _compare_leaves(actual: Any, expected: Any, rules: _Rules, place: list) -> s
         return _compare_numbers(actual, expected, rules, place)
     arrays = (np.ndarray, np.generic)
     if not (isinstance(actual, TensorBase) and isinstance(expected, TensorBase)
-            or isinstance(actual, arrays) and isinstance(expected, arrays)):
+            or isinstance(actual, arrays) and isinstance(expected, arrays)) or (
+            not rules.allow_subclasses and type(actual) is not type(expected)):
         raise TypeError(_at("No comparison pair was able to handle inputs of type "
                             f"{type(actual)} and {type(expected)}.", place))
     return _compare_tensors(as_tensor(actual), as_tensor(expected), rules, place)

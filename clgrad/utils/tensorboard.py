@@ -58,8 +58,8 @@ class SummaryWriter:
 
     def add_graph(self, model: Any, input_to_model: Any = None, verbose: bool = False,
                   use_strict_trace: bool = True) -> None:
-        """Warns: there is no tracer that would make a graph of a module."""
-        warnings.warn("SummaryWriter.add_graph(): clgrad has no tracer, the graph is left out", stacklevel=2)
+        """Warns: graphs of modules are not written."""
+        warnings.warn("SummaryWriter.add_graph(): clgrad does not write graphs of modules: it is left out", stacklevel=2)
 
     def __enter__(self) -> SummaryWriter:
         return self

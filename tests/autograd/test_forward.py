@@ -76,3 +76,10 @@ def test_errors():
             fwAD.make_dual(x, 1.0)
     assert fwAD.enter_dual_level() == 0
     fwAD.exit_dual_level(level=0)
+
+
+def test_strict_products_refuse_outputs_that_do_not_depend_on_the_inputs():
+    x = clgrad.ones(2)
+    with pytest.raises(RuntimeError, match="independent of the inputs"):
+        clgrad.func.jvp(lambda v: (v * 2, x * 2), (x,), (x,), strict=True)
+    assert [part.tolist() for part in clgrad.func.jvp(lambda v: (v * 2, x * 2), (x,), (x,))[1]] == [[2, 2], [0, 0]]

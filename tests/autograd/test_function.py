@@ -224,6 +224,31 @@ def test_gradcheck_finds_a_planted_error():
         gradcheck(lambda v: v * v, x.detach())
 
 
+def test_gradcheck_finds_what_is_not_recorded_and_what_is_not_repeated():
+    class Drifting(Function):
+        calls = 0
+
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            Drifting.calls += 1
+            return g * (2 + 1e-7 * Drifting.calls)
+
+    x = clgrad.rand(2, dtype=clgrad.float64).requires_grad_()
+    with pytest.raises(GradcheckError, match="expected to be zero"):
+        gradcheck(lambda v: v.detach() * 2, x)
+    assert gradcheck(lambda v: v.detach() * 0, x)
+    with pytest.raises(GradcheckError, match="not reentrant"):
+        gradcheck(Drifting.apply, x)
+    assert gradcheck(Drifting.apply, x, nondet_tol=1e-3)
+    with pytest.raises(TypeError, match="fast_mood"):
+        gradcheck(lambda v: v * 2, x, fast_mood=True)
+    assert gradgradcheck(lambda v: v ** 3, x, gen_non_contig_grad_outputs=True)
+
+
 def test_gradgradcheck_finds_a_wrong_second_derivative():
     class Half(Function):
         """Right to first order; its backward hides half of its dependence on x."""

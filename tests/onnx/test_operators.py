@@ -162,6 +162,13 @@ def test_operator_sets_before_7_say_where_axes_lie():
         cases.check(found, expected, 1e-6, 1e-6)
 
 
+@pytest.mark.parametrize("op", ["RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"])
+def test_a_seed_is_used_in_every_run(op):
+    x = np.full((4, 9), 0.5, np.float32)
+    module, other = (clgrad.onnx.load(model_of(op, [x], 15, seed=seed)) for seed in (3.0, 4.0))
+    assert module(x).tolist() == module(x).tolist() != other(x).tolist()
+
+
 def test_an_unknown_operator_is_named():
     with pytest.raises(OnnxError, match=r"node 'the_node' \(Unheard\): clgrad has no operator Unheard of operator set 13"):
         clgrad.onnx.load(model_of("Unheard", [floats(1)], 13))
@@ -172,6 +179,12 @@ def test_an_unknown_operator_is_named():
 def test_an_unknown_attribute_is_named():
     with pytest.raises(OnnxError, match="'the_node'.*'sharpness'"):
         clgrad.onnx.load(model_of("Relu", [floats(1)], 13, sharpness=2.0))
+
+
+def test_statistics_for_each_element_are_refused():
+    x, c = floats(2, 3, 4), floats(3, 4)
+    with pytest.raises(OnnxError, match="spatial=0"):
+        clgrad.onnx.load(model_of("BatchNormalization", [x, c, c, c, c], 7, spatial=0))(x, c, c, c, c)
 
 
 def test_an_operator_that_fails_names_its_node():

@@ -64,6 +64,9 @@ def test_masked_places(torch, rng):
 
 @pytest.mark.parametrize("call", [
     lambda t: t.segment_reduce(t.ones(3), "sum"), lambda t: t.segment_reduce(t.ones(3), "any", lengths=t.tensor([3])),
+    lambda t: t.segment_reduce(t.ones(3), "sum", lengths=t.tensor([2])),
+    lambda t: t.segment_reduce(t.ones(3), "sum", lengths=t.tensor([4, -1])),
+    lambda t: t.segment_reduce(t.ones(3), "sum", lengths=t.tensor([3]), indices=t.tensor([0])),
     lambda t: t._int_mm(t.ones(2, 2), t.ones(2, 2))])
 def test_errors(call, torch):
     assert_same_error(torch, call)

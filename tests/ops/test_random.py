@@ -91,6 +91,13 @@ def test_uniform_numbers_stay_below_one():
         assert sample.max().item() < 1, dtype
 
 
+def test_normal_numbers_are_written_where_asked():
+    for arguments in ((clgrad.full((3,), 5.0), 0.0), (5.0, clgrad.zeros(3)), (5.0, 0.0, (3,))):
+        out = clgrad.zeros(3)
+        assert clgrad.normal(*arguments, out=out) is out
+        assert out.tolist() == [5.0] * 3
+
+
 def test_integers():
     sample = values(clgrad.randint(-3, 4, (N,)))
     assert set(np.unique(sample)) == set(range(-3, 4))
@@ -169,6 +176,7 @@ def test_dropout_at_its_ends_and_twice_differentiable():
     lambda t: t.empty(2).bernoulli_(2.0),
     lambda t: t.ones(2, requires_grad=True).uniform_(),
     lambda t: t.rand(-1),
+    lambda t: t.normal(t.zeros(2), t.tensor([1.0, -1.0])),
 ])
 def test_errors(program, torch):
     assert_same_error(torch, program)

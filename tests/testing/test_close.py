@@ -55,6 +55,8 @@ CASES = [
     close(lambda t: t.ones(2, 2), lambda t: t.tensor([[1.0, 1.0], [1.0, 5.0]])),
     close(N(1.0), N(1.0 + 1e-09)),
     close(T(True, False), T(True, True)),
+    close(T(1.0), lambda t: t.nn.Parameter(t.ones(1)), allow_subclasses=False),
+    close(T(1.0), lambda t: t.nn.Parameter(t.ones(1))),
 ]
 
 
@@ -62,7 +64,7 @@ def _message(library, program):
     try:
         program(library)
     except (AssertionError, TypeError, ValueError) as error:
-        return f"{type(error).__name__}: {error}".replace("clgrad.tensor.Tensor", "torch.Tensor")
+        return f"{type(error).__name__}: {error}".replace("clgrad.tensor.Tensor", "torch.Tensor").replace("clgrad.", "torch.")
     return None
 
 

@@ -12,6 +12,7 @@ from clgrad.creation import arange, eye, full, zeros
 from clgrad.from_data import tensor
 from clgrad.onnx.operators.table import implements, ints, number, ops
 from clgrad.onnx.protobuf import dtype_of
+from clgrad.ops.random import Generator
 from clgrad.sampling import randn
 from clgrad.windows import CREATORS
 
@@ -69,50 +70,55 @@ def _kind(dtype: int | None, default: Any) -> Any:
     return default if dtype is None else dtype_of(dtype)
 
 
-def _normal(shape: Any, mean: float, scale: float, kind: Any, device: Any) -> Any:
-    return randn(*shape, dtype=kind, device=device) * scale + mean
+def _generator(seed: float | None) -> Generator | None:
+    """A stream that begins with the node's seed in every run; None, the default one, where it has none."""
+    return None if seed is None else Generator().manual_seed(int(np.float32(seed).view(np.int32)))
 
 
-def _uniform(shape: Any, low: float, high: float, kind: Any, device: Any) -> Any:
-    return zeros(*shape, dtype=kind, device=device).uniform_(low, high)
+def _normal(shape: Any, mean: float, scale: float, kind: Any, device: Any, seed: float | None) -> Any:
+    return randn(*shape, dtype=kind, device=device, generator=_generator(seed)) * scale + mean
+
+
+def _uniform(shape: Any, low: float, high: float, kind: Any, device: Any, seed: float | None) -> Any:
+    return zeros(*shape, dtype=kind, device=device).uniform_(low, high, generator=_generator(seed))
 
 
 @implements("RandomNormal")
 def random_normal(*, shape: Any, mean: float = 0.0, scale: float = 1.0, seed: float | None = None, dtype: int = 1) -> Any:
     """Normal random numbers."""
-    return _normal(shape, mean, scale, dtype_of(dtype), None)
+    return _normal(shape, mean, scale, dtype_of(dtype), None, seed)
 
 
 @implements("RandomNormalLike")
 def random_normal_like(x: Any, *, mean: float = 0.0, scale: float = 1.0, seed: float | None = None,
                        dtype: int | None = None) -> Any:
     """Normal random numbers in a tensor's shape."""
-    return _normal(x.shape, mean, scale, _kind(dtype, x.dtype), x.device)
+    return _normal(x.shape, mean, scale, _kind(dtype, x.dtype), x.device, seed)
 
 
 @implements("RandomUniform")
 def random_uniform(*, shape: Any, low: float = 0.0, high: float = 1.0, seed: float | None = None, dtype: int = 1) -> Any:
     """Uniform random numbers."""
-    return _uniform(shape, low, high, dtype_of(dtype), None)
+    return _uniform(shape, low, high, dtype_of(dtype), None, seed)
 
 
 @implements("RandomUniformLike")
 def random_uniform_like(x: Any, *, low: float = 0.0, high: float = 1.0, seed: float | None = None,
                         dtype: int | None = None) -> Any:
     """Uniform random numbers in a tensor's shape."""
-    return _uniform(x.shape, low, high, _kind(dtype, x.dtype), x.device)
+    return _uniform(x.shape, low, high, _kind(dtype, x.dtype), x.device, seed)
 
 
 @implements("Bernoulli")
 def bernoulli(x: Any, *, dtype: int | None = None, seed: float | None = None) -> Any:
     """1 with the probability that each element gives."""
-    return ops.bernoulli(x).to(_kind(dtype, x.dtype))
+    return ops.bernoulli(x, generator=_generator(seed)).to(_kind(dtype, x.dtype))
 
 
 @implements("Multinomial")
 def multinomial(x: Any, *, dtype: int = 6, sample_size: int = 1, seed: float | None = None) -> Any:
     """Classes drawn from unnormalised log-probabilities."""
-    return ops.multinomial(ops.exp(x), sample_size, True).to(dtype_of(dtype))
+    return ops.multinomial(ops.exp(x), sample_size, True, generator=_generator(seed)).to(dtype_of(dtype))
 
 
 # Windows.

@@ -6,6 +6,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.nn import functional as F
+from clgrad.onnx.errors import OnnxError
 from clgrad.onnx.operators.table import axis_of, implements, ops
 
 
@@ -17,6 +18,8 @@ def _per_channel(value: Any, x: Any) -> Any:
 def batch_norm(x: Any, scale: Any, bias: Any, mean: Any, var: Any, *, epsilon: float = 1e-5, momentum: float = 0.9,
                training_mode: int = 0, spatial: int = 1, outputs: int = 1) -> Any:
     """Channels normalised by the given mean and variance, or in training by the batch's; then those are returned too."""
+    if not spatial:
+        raise OnnxError("BatchNormalization with spatial=0, statistics for each element, is not there")
     if not training_mode:
         y = F.batch_norm(x, mean.to(x.dtype), var.to(x.dtype), scale.to(x.dtype), bias.to(x.dtype), False, 0.0, epsilon)
         return y if outputs == 1 else (y,) + (mean, var, mean, var)[:outputs - 1]

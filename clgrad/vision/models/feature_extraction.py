@@ -57,12 +57,12 @@ class NodePathTracer(Tracer):
         return f"{base}_{again}" if again else base
 
 
-def _traced(model: Module, settings: dict | None, train: bool) -> tuple[NodePathTracer, Graph]:
+def _traced(model: Module, settings: dict | None, train: bool, concrete_args: dict | None) -> tuple[NodePathTracer, Graph]:
     before = {module: module.training for module in model.modules()}
     model.train(train)
     try:
         tracer = NodePathTracer(**(settings or {}))
-        return tracer, tracer.trace(model)
+        return tracer, tracer.trace(model, concrete_args)
     finally:
         for module, training in before.items():
             module.training = training
@@ -87,7 +87,7 @@ def get_graph_node_names(model: Module, tracer_kwargs: dict | None = None, suppr
     """
     names = []
     for train in (True, False):
-        tracer, _ = _traced(model, tracer_kwargs, train)
+        tracer, _ = _traced(model, tracer_kwargs, train, concrete_args)
         names.append(list(tracer.node_to_qualname.values()))
     if not suppress_diff_warning:
         _warn_of_difference(*names)
@@ -141,6 +141,9 @@ def create_feature_extractor(model: Module, return_nodes: list[str] | dict[str, 
         return_nodes: names of nodes (see :func:`get_graph_node_names`), or of modules, which stand for their last node; a
             dictionary says under which key each is returned.
         train_return_nodes, eval_return_nodes: the same apart for the two modes.
+        tracer_kwargs: arguments of the tracer (:class:`clgrad.fx.Tracer`).
+        suppress_diff_warning: no warning where the nodes of the two modes differ.
+        concrete_args: values of ``forward``'s arguments that the model is traced for.
 
     Raises:
         ValueError: neither or both are given, or there is no such node.
@@ -158,7 +161,7 @@ def create_feature_extractor(model: Module, return_nodes: list[str] | dict[str, 
         raise ValueError("Either `return_nodes`, or both `train_return_nodes` and `eval_return_nodes`, should be specified")
     wanted = {True: _named(return_nodes if return_nodes is not None else train_return_nodes),
               False: _named(return_nodes if return_nodes is not None else eval_return_nodes)}
-    traced = {train: _traced(model, tracer_kwargs, train) for train in (True, False)}
+    traced = {train: _traced(model, tracer_kwargs, train, concrete_args) for train in (True, False)}
     if return_nodes is not None and not suppress_diff_warning:
         _warn_of_difference(*[list(traced[train][0].node_to_qualname.values()) for train in (True, False)])
     graphs = {train: _cut(*traced[train], wanted[train] or {}) for train in (True, False)}
