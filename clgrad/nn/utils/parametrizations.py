@@ -12,7 +12,6 @@ from clgrad.nn.modules.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspo
 from clgrad.nn.modules.module import Module
 from clgrad.nn.utils.parametrize import register_parametrization
 from clgrad.nn.utils.spectral_norm import weight_matrix
-from clgrad.nn.utils.weight_norm import norm_except_dim
 from clgrad.ops.factorization import householder_product
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.ops.solving import linalg_solve as solve
@@ -34,10 +33,10 @@ class _WeightNorm(Module):
         self.dim = -1 if dim is None else dim
 
     def forward(self, weight_g: Any, weight_v: Any) -> Any:
-        return weight_v * (weight_g / norm_except_dim(weight_v, self.dim))
+        return FUNCTIONS["_weight_norm"](weight_v, weight_g, self.dim)
 
     def right_inverse(self, weight: Any) -> tuple:
-        return norm_except_dim(weight, self.dim), weight
+        return FUNCTIONS["norm_except_dim"](weight, 2, self.dim), weight
 
 
 def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:

@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad.nn.parameter import Parameter
-
-
-def norm_except_dim(v: Any, dim: int) -> Any:
-    """The norm of each slice along ``dim``; of everything for -1."""
-    if dim == -1:
-        return v.square().sum().sqrt()
-    return v.square().sum([d for d in range(v.dim()) if d != dim], keepdim=True).sqrt()
+from clgrad.ops.registry import FUNCTIONS
 
 
 class WeightNorm:
@@ -23,7 +17,7 @@ class WeightNorm:
     def compute_weight(self, module: Any) -> Any:
         """g * v / norm(v)."""
         g, v = getattr(module, self.name + "_g"), getattr(module, self.name + "_v")
-        return v * (g / norm_except_dim(v, self.dim))
+        return FUNCTIONS["_weight_norm"](v, g, self.dim)
 
     def __call__(self, module: Any, inputs: Any) -> None:
         setattr(module, self.name, self.compute_weight(module))
@@ -45,7 +39,7 @@ def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
     hook = WeightNorm(name, dim)
     weight = getattr(module, name)
     del module._parameters[name]
-    module.register_parameter(name + "_g", Parameter(norm_except_dim(weight, hook.dim).detach()))
+    module.register_parameter(name + "_g", Parameter(FUNCTIONS["norm_except_dim"](weight, 2, hook.dim).detach()))
     module.register_parameter(name + "_v", Parameter(weight.detach()))
     setattr(module, name, hook.compute_weight(module))
     module.register_forward_pre_hook(hook)
