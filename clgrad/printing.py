@@ -104,7 +104,12 @@ def tensor_text(x: Any) -> str:
     suffixes = []
     if own.device.type != "cpu":
         suffixes.append(f"device='{own.device}'")
-    if own.numel == 0:
+    if own.device.type == "meta":
+        body = "..."
+        suffixes.append(f"size={tuple(own.shape)}")
+        if own.dtype is not dtypes.get_default_dtype():
+            suffixes.append(f"dtype={own.dtype}")
+    elif own.numel == 0:
         if own.ndim != 1:
             suffixes.append(f"size={tuple(own.shape)}")
         if own.dtype is not dtypes.get_default_dtype():

@@ -196,6 +196,11 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         return self.layout.device.type == "cuda"  # type: ignore[attr-defined]
 
     @property
+    def is_meta(self) -> bool:
+        """Whether it has a shape only, and no memory."""
+        return self.layout.device.type == "meta"  # type: ignore[attr-defined]
+
+    @property
     def T(self) -> Any:
         """All dimensions in reverse order."""
         return self.permute(*range(self.ndim - 1, -1, -1)) if self.ndim else self.t()
@@ -378,6 +383,6 @@ def _unpickled(cls: type, data: bytes, kind: str, place: str, requires_grad: boo
 
 
 # What tensors of this library never are; PyTorch asks by these names.
-for _name in ("is_sparse", "is_sparse_csr", "is_quantized", "is_mkldnn", "is_meta", "is_nested", "is_mps", "is_xla",
+for _name in ("is_sparse", "is_sparse_csr", "is_quantized", "is_mkldnn", "is_nested", "is_mps", "is_xla",
               "is_xpu", "is_ipu", "is_maia", "is_mtia", "is_vulkan"):
     setattr(Tensor, _name, False)

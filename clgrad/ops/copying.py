@@ -151,9 +151,12 @@ def move(x: Any, place: device) -> Any:
         return x
     dense = x if is_dense(old.shape, old.strides) else x.contiguous()
     strides = dense.layout.strides
-    first, size = dense.offset * old.dtype.itemsize, dense.layout.nbytes
-    data = dense.memory.read()[first:first + size].copy()
-    out = wrap(host_storage(place.compute, data), 0, layout(old.shape, strides, old.dtype, place))
+    if place.compute.has_memory:
+        first, size = dense.offset * old.dtype.itemsize, dense.layout.nbytes
+        data = dense.memory.read()[first:first + size].copy()
+        out = wrap(host_storage(place.compute, data), 0, layout(old.shape, strides, old.dtype, place))
+    else:
+        out = unwritten(old.shape, old.dtype, place, strides)
     if needs_graph(x):
         here = old.device
         attach(out, "ToCopy", (x,), lambda g: move(g, here))

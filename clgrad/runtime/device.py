@@ -50,6 +50,8 @@ class Device:
     order of launches is kept: what it runs is over when it returns.
     """
 
+    has_memory = True  # the device ``meta`` has none
+
     def __init__(self, handle: Any, index: int, limits: Limits, companion: Any = None):
         self.index, self.limits = index, limits
         self.is_cpu = limits.items_are_threads

@@ -12,6 +12,7 @@ from clgrad.errors import ForkedProcessError, NoDeviceError
 from clgrad.runtime import cache
 from clgrad.runtime.device import Device
 from clgrad.runtime.limits import Limits, read_limits
+from clgrad.runtime.meta import MetaDevice
 from clgrad.runtime.opencl import cl
 from clgrad.runtime.probe import check_linker
 
@@ -21,7 +22,8 @@ TYPES = ("cpu", "cuda", "cl", "meta")
 class device:
     """The name of a place where tensors live: ``cpu``, ``cuda:N`` (the N-th OpenCL GPU) or ``cl:N`` (any device).
 
-    ``gpu`` and ``cuda`` mean the current GPU. Names of equal places are the same object.
+    ``gpu`` and ``cuda`` mean the current GPU. Tensors on ``meta`` have no memory: operators find out shapes and dtypes
+    there. Names of equal places are the same object.
 
     >>> import clgrad
     >>> clgrad.device("cpu"), clgrad.device("cuda", 1), clgrad.device("gpu:1") == clgrad.device("cuda:1")
@@ -120,7 +122,7 @@ def open_devices() -> list[Device]:
 def resolve(name: device) -> Device:
     """Opens the device that a name stands for; NoDeviceError where there is none."""
     if name.type == "meta":
-        raise NotImplementedError("device 'meta' is not supported")
+        return _meta()
     return _open(_number(name))
 
 
@@ -137,7 +139,7 @@ def default_device() -> device:
 def set_default_device(name: device | str | int | None) -> None:
     """Makes ``name`` the device of new tensors: ``cpu``, ``cl:N``, ``gpu``, or part of a driver's or device's name."""
     _state["default"] = parse_default(name) if name is not None else None
-    if name is not None:
+    if name is not None and _state["default"].type != "meta":
         _number(_state["default"])
 
 
@@ -219,6 +221,14 @@ def _open(number: int) -> Device:
                 check_linker(limits)
             found = _opened[number] = Device(handle, number, limits, companion)
         return found
+
+
+def _meta() -> Device:
+    """The device without memory, of which there is one: it plans like that of ``cpu``."""
+    with _lock:
+        if "meta" not in _state:
+            _state["meta"] = MetaDevice(devices()[_number(device("cpu"))])
+        return _state["meta"]
 
 
 def _discover() -> list[tuple[Any, Limits, Any]]:

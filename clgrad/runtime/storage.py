@@ -19,6 +19,7 @@ import numpy as np
 
 from clgrad.runtime.device import Device
 from clgrad.runtime.memory import Block
+from clgrad.runtime.meta import NOTHING
 
 # Bytes from which on a storage's ``buffer`` is None, too: offsets into it may not fit the 32 bits with which kernels for
 # small operands count, and only those who ask by ``acquire`` look at them.
@@ -291,19 +292,50 @@ class DiscreteStorage(Storage):
         return memory
 
 
+class MetaStorage(Storage):
+    """Storage on the device ``meta``: a size without contents."""
+
+    def __init__(self, device: Device, nbytes: int, block: Any = None):
+        super().__init__(device, nbytes)
+        self.buffer = NOTHING
+
+    def acquire(self, write: bool = False) -> Any:
+        return NOTHING
+
+    def refill(self, pattern: np.generic) -> bool:
+        return True
+
+    def read(self) -> np.ndarray:
+        raise NotImplementedError("Cannot copy out of meta tensor; no data!")
+
+    def read_element(self, offset: int, nbytes: int) -> np.ndarray:
+        return self.read()
+
+    def resize(self, nbytes: int) -> None:
+        self.nbytes = nbytes
+
+    def _exportable(self) -> np.ndarray:
+        return self.read()
+
+
 def new_storage(device: Device, nbytes: int, block: Block | None = None) -> Storage:
     """Uninitialised storage; without ``block`` its memory is taken at first use."""
-    return (SharedStorage if device.shared_memory else DiscreteStorage)(device, nbytes, block)
+    kind = SharedStorage if device.shared_memory else DiscreteStorage if device.has_memory else MetaStorage
+    return kind(device, nbytes, block)
 
 
 def result_storage(device: Device, nbytes: int) -> Storage:
     """Uninitialised storage with its memory: for what a kernel is about to write."""
-    return (SharedStorage if device.shared_memory else DiscreteStorage)(device, nbytes, device.allocate(nbytes))
+    if device.shared_memory:
+        return SharedStorage(device, nbytes, device.allocate(nbytes))
+    return new_storage(device, nbytes, device.allocate(nbytes))
 
 
 def host_storage(device: Device, data: np.ndarray, *, foreign: bool = False) -> Storage:
     """Storage whose contents are those of a contiguous host array, which it keeps; ``foreign``: others hold it too."""
     storage = new_storage(device, data.nbytes)
+    if not device.has_memory:
+        return storage
     storage._host = data.reshape(-1).view(np.uint8)
     storage._foreign = foreign
     return storage
@@ -312,5 +344,6 @@ def host_storage(device: Device, data: np.ndarray, *, foreign: bool = False) -> 
 def filled_storage(device: Device, nbytes: int, pattern: np.generic) -> Storage:
     """Storage in which ``pattern`` repeats; written when somebody looks."""
     storage = new_storage(device, nbytes)
-    storage._fill = pattern
+    if device.has_memory:
+        storage._fill = pattern
     return storage
