@@ -121,12 +121,13 @@ _assert = _FUNCTIONS["_assert"]
 # What an operator does not need is imported when it is first asked for: ``import clgrad`` stays fast.
 _LATER = frozenset({
     "_C", "accelerator", "amp", "backends", "compiler", "cpu", "distributed", "distributions", "fft", "func", "futures",
-    "fx", "hub", "jit", "linalg", "masked", "mps", "mtia", "multiprocessing", "nn", "onnx", "optim", "overrides", "profiler",
+    "fx", "hub", "jit", "library", "linalg", "masked", "mps", "mtia", "multiprocessing", "nn", "onnx", "optim", "overrides",
+    "profiler",
     "quasirandom", "return_types", "safetensors", "signal", "special", "testing", "types", "utils", "vision", "xpu",
 })
 _LATER_NAMES = {
     **dict.fromkeys((
-        "autocast", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_autocast_gpu_dtype",
+        "GradScaler", "autocast", "get_autocast_cpu_dtype", "get_autocast_dtype", "get_autocast_gpu_dtype",
         "is_autocast_cache_enabled", "is_autocast_cpu_enabled", "is_autocast_enabled", "set_autocast_cache_enabled",
         "set_autocast_cpu_dtype", "set_autocast_cpu_enabled", "set_autocast_dtype", "set_autocast_enabled",
         "set_autocast_gpu_dtype"), "amp"),

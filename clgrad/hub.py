@@ -7,6 +7,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlparse
 
 from clgrad.downloads import download_url
 from clgrad.serialization import load as _load
@@ -63,7 +64,7 @@ def load_state_dict_from_url(url: str, model_dir: str | None = None, map_locatio
         RuntimeError: they cannot be fetched; the message says where to put the file by hand.
     """
     folder = model_dir or os.path.join(get_dir(), "checkpoints")
-    name = file_name or url.rpartition("/")[2]
+    name = file_name or os.path.basename(urlparse(url).path)
     found = HASH_REGEX.search(name) if check_hash else None
     path = os.path.join(folder, name)
     if not os.path.exists(path):

@@ -25,7 +25,7 @@ def _decorator(fn: Any = None, **kwargs: Any) -> Any:
     return fn if callable(fn) else (lambda f: f)
 
 
-export = unused = ignore = script_if_tracing = script_method = interface = _decorator
+export = unused = ignore = script_if_tracing = script_method = interface = _overload = _overload_method = _decorator
 
 
 def is_scripting() -> bool:

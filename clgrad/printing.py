@@ -96,6 +96,18 @@ def _rows(values: np.ndarray, indent: int, format: _Format, shorten: bool) -> st
 _PLAIN = ("Tensor", "Buffer")  # the classes whose text begins with ``tensor``
 
 
+def values_text(x: Any, indent: int) -> str:
+    """The values within the text of ``repr``; ``indent`` spaces stand before the second line."""
+    own = x.layout
+    if own.numel == 0:
+        return "[]"
+    values = copying.to_array(x.detach())
+    if own.dtype is dtypes.bfloat16:
+        values = dtypes.bfloat16_to_float32(values)
+    shorten = own.numel > options["threshold"]
+    return _rows(values, indent, _Format(_shown(values) if shorten else values), shorten)
+
+
 def tensor_text(x: Any) -> str:
     """The text of ``repr``."""
     own, name = x.layout, type(x).__name__
@@ -114,15 +126,9 @@ def tensor_text(x: Any) -> str:
             suffixes.append(f"size={tuple(own.shape)}")
         if own.dtype is not dtypes.get_default_dtype():
             suffixes.append(f"dtype={own.dtype}")
-        body = "[]"
-    else:
-        values = copying.to_array(x.detach())
-        if own.dtype is dtypes.bfloat16:
-            values = dtypes.bfloat16_to_float32(values)
-        shorten = own.numel > options["threshold"]
-        body = _rows(values, indent, _Format(_shown(values) if shorten else values), shorten)
-        if own.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool):
-            suffixes.append(f"dtype={own.dtype}")
+    elif own.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool):
+        suffixes.append(f"dtype={own.dtype}")
+    body = values_text(x, indent)
     node = x.grad_fn
     if node is not None:
         suffixes.append(f"grad_fn=<{node.name()}>")

@@ -32,17 +32,20 @@ class NodeDef(NamedTuple):
     type: type
     flatten_fn: Callable[[Any], tuple[list, Context]]
     unflatten_fn: Callable[[Iterable, Context], Any]
+    flatten_with_keys_fn: Callable[[Any], tuple[list, Context]] | None = None
 
 
 SUPPORTED_NODES: dict[Any, NodeDef] = {}
 
 
-def register_pytree_node(cls: type, flatten_fn: Callable, unflatten_fn: Callable, **details: Any) -> None:
+def register_pytree_node(cls: type, flatten_fn: Callable, unflatten_fn: Callable, *,
+                         flatten_with_keys_fn: Callable | None = None, **details: Any) -> None:
     """Makes a class of containers known.
 
     Args:
         flatten_fn: gives a container's children, and a context: all else that it consists of.
         unflatten_fn: makes a container of children and a context.
+        flatten_with_keys_fn: ``flatten_fn`` with pairs of a key and a child for the children, for paths to leaves.
         details: accepted and not used: what PyTorch needs to write trees into files.
 
     Raises:
@@ -50,7 +53,7 @@ def register_pytree_node(cls: type, flatten_fn: Callable, unflatten_fn: Callable
     """
     if cls in SUPPORTED_NODES:
         raise ValueError(f"{cls} is already registered as pytree node.")
-    SUPPORTED_NODES[cls] = NodeDef(cls, flatten_fn, unflatten_fn)
+    SUPPORTED_NODES[cls] = NodeDef(cls, flatten_fn, unflatten_fn, flatten_with_keys_fn)
 
 
 _register_pytree_node = register_pytree_node

@@ -28,7 +28,8 @@ FLOORS = [
      "accelerator", "mps", "xpu", "cpu", "signal",
      "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "objects",
      "safetensors", "profiler", "_C", "fx", "linalg", "masked", "special", "amp", "distributions", "onnx", "distributed",
-     "absent_device", "mtia", "checks", "futures", "quasirandom", "return_types", "fft", "symbolic"],
+     "absent_device", "mtia", "checks", "futures", "quasirandom", "return_types", "fft", "symbolic",
+     "library"],
     ["", "__main__", "compat", "doctor", "tune"],
 ]
 # Libraries stand side by side: of each other they see the public names only.

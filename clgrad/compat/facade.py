@@ -7,7 +7,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from clgrad.compat.names import MISSING, RENAMED, mapped
+from clgrad.compat.names import FROM_STANDINS, MISSING, RENAMED, mapped
 
 
 class Facade(ModuleType):
@@ -34,6 +34,8 @@ class Facade(ModuleType):
             raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")
         if full not in RENAMED and hasattr(target, name):
             return getattr(target, name)
+        if full in FROM_STANDINS:
+            return getattr(importlib.import_module(FROM_STANDINS[full]), name)
         if mapped(full) is not None:
             return importlib.import_module(full)
         raise AttributeError(MISSING.get(full) or f"clgrad has no {full}")

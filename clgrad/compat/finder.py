@@ -26,8 +26,13 @@ class _Alias(Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Gives the module its own description back, over which the import machinery has written the alias's."""
+        """Gives the module its own description back, over which the import machinery has written the alias's.
+
+        What is a file here may be a folder in PyTorch: with a path of no folders Python asks the finder for its parts.
+        """
         module.__spec__ = self._own
+        if not hasattr(module, "__path__"):
+            module.__path__ = []
 
 
 class Finder(MetaPathFinder):

@@ -11,17 +11,25 @@ _STANDINS = "clgrad.compat.standins"
 RENAMED = {
     "torch.version": f"{_STANDINS}.version",
     "torch.distributed.distributed_c10d": "clgrad.distributed",
+    **{f"torch.distributed.{name}": f"{_STANDINS}.distributed.{name}" for name in ("device_mesh", "fsdp", "rpc", "tensor")},
+    "torch.distributed._tensor": f"{_STANDINS}.distributed.tensor",
+    "torch._C": f"{_STANDINS}.c_library",
     "torch._dynamo": f"{_STANDINS}.dynamo",
+    "torch.fx.experimental": f"{_STANDINS}.fx_experimental",
+    "torch._tensor_str": f"{_STANDINS}.tensor_str",
+    "torch.jit.annotations": f"{_STANDINS}.jit_annotations",
+    "torch.functional": f"{_STANDINS}.functional",
+    "torch.utils._foreach_utils": f"{_STANDINS}.foreach",
     "torch.autograd.profiler_util": "clgrad.profiler",
     "torch.nn.modules.utils": f"{_STANDINS}.ntuple",
     "torch.autograd.variable": "clgrad.autograd",
-    "torch.utils._pytree": "clgrad.trees",
+    "torch.utils._pytree": f"{_STANDINS}.pytree",
     "torch.utils.model_zoo": "clgrad.hub",
     "torch.__config__": f"{_STANDINS}.config",
     "torch.ops": f"{_STANDINS}.ops",
     "torch._subclasses": f"{_STANDINS}.fake_tensor",
     "torchvision.transforms.v2.functional": "clgrad.vision.transforms.functional",
-    "torch.utils.data.dataloader": "clgrad.utils.data.loader",
+    "torch.utils.data.dataloader": f"{_STANDINS}.dataloader",
     "torch.utils.data._utils": "clgrad.utils.data",
     "torch.utils.data._utils.collate": "clgrad.utils.data.collate",
     "torch.optim._functional": "clgrad.optim",
@@ -43,10 +51,15 @@ RENAMED = {
     **{f"torchvision.datasets.{name}": "clgrad.vision.datasets" for name in (
         "fakedata", "vision")},
     **{f"torchvision.models.{name}": "clgrad.vision.models" for name in (
-        "alexnet", "googlenet", "mobilenetv2", "squeezenet", "vgg", "_api", "_utils")},
+        "alexnet", "googlenet", "mobilenetv2", "squeezenet", "_api", "_utils")},
+    "torchvision.models.vgg": f"{_STANDINS}.vgg",
     "torchvision.datasets.utils": "clgrad.downloads",
-    "safetensors.torch": "clgrad.safetensors",
+    "safetensors.torch": f"{_STANDINS}.safetensors",
 }
+
+# Names of a package that are those of a stand-in.
+FROM_STANDINS = {**{f"torch.{name}": f"{_STANDINS}.c_library" for name in ("PyTorchFileReader", "ScriptObject")},
+                 **{f"torch.{name}": "clgrad.jit" for name in ("ScriptFunction", "ScriptModule")}}
 
 # Modules below ones that are no packages in clgrad: they are put in place when the mapping is installed.
 BELOW_MODULES = {"torch._subclasses.fake_tensor": f"{_STANDINS}.fake_tensor",
@@ -67,12 +80,11 @@ MISSING = {
 
 def mapped(name: str) -> str | None:
     """The module of clgrad that stands for ``name``; None where there is none."""
-    if name in ROOTS:
-        return ROOTS[name]
-    target = RENAMED.get(name)
-    if target is None:
-        root, _, rest = name.partition(".")
-        target = f"{ROOTS[root]}.{rest}"
+    above, rest = name, ""
+    while above not in RENAMED and above not in ROOTS:
+        above, _, own = above.rpartition(".")
+        rest = f".{own}{rest}"
+    target = (RENAMED.get(above) or ROOTS[above]) + rest
     try:
         return target if importlib.util.find_spec(target) is not None else None
     except ModuleNotFoundError:

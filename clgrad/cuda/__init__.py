@@ -10,6 +10,11 @@ import time
 from typing import Any, NamedTuple
 
 from clgrad.cuda import amp as amp
+from clgrad.cuda.graphs import CUDAGraph as CUDAGraph
+from clgrad.cuda.graphs import graph as graph
+from clgrad.cuda.graphs import graph_pool_handle as graph_pool_handle
+from clgrad.cuda.graphs import is_current_stream_capturing as is_current_stream_capturing
+from clgrad.cuda.graphs import make_graphed_callables as make_graphed_callables
 from clgrad.errors import OutOfMemoryError as OutOfMemoryError
 from clgrad.ops.random import default_generator
 from clgrad.ops.random import manual_seed as manual_seed

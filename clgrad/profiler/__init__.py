@@ -11,9 +11,9 @@
 
 from clgrad.profiler.events import FunctionEvent, FunctionEventAvg
 from clgrad.profiler.recording import record_function
-from clgrad.profiler.schedules import ProfilerAction, ProfilerActivity, schedule, supported_activities
+from clgrad.profiler.schedules import ProfilerAction, ProfilerActivity, kineto_available, schedule, supported_activities
 from clgrad.profiler.session import profile, tensorboard_trace_handler
 from clgrad.profiler.tables import EventList
 
-__all__ = ["EventList", "FunctionEvent", "FunctionEventAvg", "ProfilerAction", "ProfilerActivity", "profile",
-           "record_function", "schedule", "supported_activities", "tensorboard_trace_handler"]
+__all__ = ["EventList", "FunctionEvent", "FunctionEventAvg", "ProfilerAction", "ProfilerActivity", "kineto_available",
+           "profile", "record_function", "schedule", "supported_activities", "tensorboard_trace_handler"]

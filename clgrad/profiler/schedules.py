@@ -50,6 +50,11 @@ def schedule(*, wait: int, warmup: int, active: int, repeat: int = 0, skip_first
     return action
 
 
+def kineto_available() -> bool:
+    """True: operators and launches are recorded."""
+    return True
+
+
 def supported_activities() -> set[ProfilerActivity]:
     """All of them."""
     return set(ProfilerActivity)

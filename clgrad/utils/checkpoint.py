@@ -12,12 +12,21 @@ from clgrad.autograd.graph import TensorBase, saved_tensors_hooks
 from clgrad.nn import Module, Sequential
 from clgrad.ops.random import default_generator
 
-__all__ = ["CheckpointError", "checkpoint", "checkpoint_sequential", "detach_variable", "noop_context_fn",
-           "set_checkpoint_early_stop"]
+__all__ = ["CheckpointError", "checkpoint", "checkpoint_sequential", "detach_variable", "get_device_states",
+           "noop_context_fn", "set_checkpoint_early_stop", "set_device_states"]
 
 
 class CheckpointError(RuntimeError):
     """The second forward pass saved other tensors than the first."""
+
+
+def get_device_states(*args: Any) -> tuple[list[int], list[Any]]:
+    """The devices of the arguments that have random numbers of their own, and their states: none, one stream serves all."""
+    return [], []
+
+
+def set_device_states(devices: Any, states: Any, *, device_type: str | None = None) -> None:
+    """Goes back to the states of :func:`get_device_states`."""
 
 
 def noop_context_fn() -> tuple:

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
-from clgrad.ops.registry import FUNCTIONS
+from clgrad.compat.standins.refusal import function
+from clgrad.library import OPERATORS
+from clgrad.ops.registry import FUNCTIONS, METHODS
 
 __all__ = ["aten", "load_library"]
+
+
+def _slice(x: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Any:
+    return x[(slice(None),) * (dim % x.dim()) + (slice(start, end, step),)]
+
+
+_DENSE = "clgrad has no sparse tensors"
+# Operators that programs can call under these names only.
+_UNDER_THE_HOOD: dict[str, Callable] = {
+    "_to_copy": lambda x, **options: x.to(copy=True, **options),
+    "alias": lambda x: x.view_as(x),
+    "index": lambda x, indices: x[tuple(slice(None) if index is None else index for index in indices)],
+    "_pin_memory": lambda x, device=None: x.pin_memory(),
+    "slice": _slice,
+    "_sparse_addmm": function("torch.ops.aten._sparse_addmm", _DENSE),
+    "_sparse_mm_reduce_impl": function("torch.ops.aten._sparse_mm_reduce_impl", _DENSE),
+    "_unsafe_view": lambda x, size: x.reshape(size),
+}
+
+
+def _function(name: str) -> Callable | None:
+    return FUNCTIONS.get(name) or _UNDER_THE_HOOD.get(name) or METHODS.get(name)
 
 
 class Packet:
     """An operator; its overloads are itself, as the arguments tell them apart."""
 
-    def __init__(self, name: str):
-        self._name = name
-        self._function = FUNCTIONS[name]
+    def __init__(self, name: str, call: Callable):
+        self._name, self._function = name, call
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the operator."""
@@ -33,9 +57,10 @@ class Namespace:
     """The operators of PyTorch itself."""
 
     def __getattr__(self, name: str) -> Packet:
-        if name not in FUNCTIONS:
+        found = _function(name)
+        if found is None:
             raise AttributeError(f"'_OpNamespace' 'aten' object has no attribute '{name}'")
-        packet = self.__dict__[name] = Packet(name)
+        packet = self.__dict__[name] = Packet(name, found)
         return packet
 
 
@@ -47,5 +72,20 @@ def load_library(path: str) -> NoReturn:
     raise OSError(f"torch.ops.load_library: clgrad loads no C++ libraries, but was given {path}")
 
 
-def __getattr__(name: str) -> NoReturn:
-    raise AttributeError(f"clgrad has no torch.ops.{name}: there are the operators of torch.ops.aten")
+class CustomNamespace:
+    """The operators that a program has made under one namespace."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __getattr__(self, name: str) -> Packet:
+        found = OPERATORS.get(f"{self._name}::{name}")
+        if found is None:
+            raise AttributeError(f"'_OpNamespace' '{self._name}' object has no attribute '{name}'")
+        return Packet(name, found)
+
+
+def __getattr__(name: str) -> CustomNamespace:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return CustomNamespace(name)

@@ -125,6 +125,8 @@ from clgrad.nn.modules.margin_loss import (
     TripletMarginWithDistanceLoss,
 )
 from clgrad.nn.modules.module import Module
+from clgrad.nn.modules.module import register_module_forward_hook as register_module_forward_hook
+from clgrad.nn.modules.module import register_module_forward_pre_hook as register_module_forward_pre_hook
 from clgrad.nn.modules.normalization import (
     CrossMapLRN2d,
     GroupNorm,

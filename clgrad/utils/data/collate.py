@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import copy
+import re
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,10 @@ from clgrad.creation import as_tensor, tensor
 from clgrad.ops import copying
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.tensor import Tensor
+
+np_str_obj_array_pattern = re.compile(r"[SaUO]")  # dtypes of arrays that make no tensors
+default_collate_err_msg_format = ("default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; "
+                                  "found {}")
 
 
 def _on_host(t: Any) -> bool:
@@ -49,8 +55,95 @@ def default_convert(data: Any) -> Any:
     return data
 
 
+def collate(batch: Sequence[Any], *, collate_fn_map: Mapping[Any, Callable] | None = None) -> Any:
+    """Samples as one batch, with a function for each class of items.
+
+    Args:
+        collate_fn_map: by class (or tuple of classes) a function ``f(batch, *, collate_fn_map)``. A class's own entry is
+            taken, else the first that the item is an instance of. Mappings, named tuples and sequences without an entry are
+            collated item by item, and keep their class where it can be made.
+
+    Raises:
+        RuntimeError: sequences of different lengths.
+        TypeError: items of a class that nothing is known for.
+    """
+    first, known = batch[0], collate_fn_map or {}
+    made = known.get(type(first)) or next((known[kind] for kind in known if isinstance(first, kind)), None)
+    if made is not None:
+        return made(batch, collate_fn_map=collate_fn_map)
+    if isinstance(first, Mapping):
+        return _like(first, {key: collate([item[key] for item in batch], collate_fn_map=collate_fn_map) for key in first})
+    if not isinstance(first, Sequence):
+        raise TypeError(default_collate_err_msg_format.format(type(first)))
+    if any(len(item) != len(first) for item in batch):
+        raise RuntimeError("each element in list of batch should be of equal size")
+    columns = [collate(column, collate_fn_map=collate_fn_map) for column in zip(*batch, strict=True)]
+    if isinstance(first, tuple):
+        return type(first)(*columns) if hasattr(first, "_fields") else columns
+    return _like(first, columns)
+
+
+def _like(first: Any, items: Any) -> Any:
+    """Collated items in a container of the samples' class; a plain one where that cannot be made."""
+    try:
+        if isinstance(first, MutableMapping):
+            return _updated(copy.copy(first), items.items())
+        if isinstance(first, MutableSequence):
+            return _updated(copy.copy(first), enumerate(items))
+        return type(first)(items)
+    except TypeError:
+        return items
+
+
+def _updated(container: Any, items: Iterable[tuple[Any, Any]]) -> Any:
+    for key, value in items:
+        container[key] = value
+    return container
+
+
+def collate_tensor_fn(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Any:
+    """Tensors, stacked."""
+    return stacked(batch)
+
+
+def collate_numpy_array_fn(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Any:
+    """Arrays, as a stacked tensor."""
+    if np_str_obj_array_pattern.search(batch[0].dtype.str) is not None:
+        raise TypeError(default_collate_err_msg_format.format(batch[0].dtype))
+    return as_tensor(np.stack([np.asarray(item) for item in batch]))
+
+
+def collate_numpy_scalar_fn(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Any:
+    """NumPy's numbers, as a tensor of their dtype."""
+    return as_tensor(np.stack([np.asarray(item) for item in batch]))
+
+
+def collate_float_fn(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Any:
+    """Numbers, as a tensor of float64."""
+    return tensor(list(batch), dtype=dtypes.float64)
+
+
+def collate_int_fn(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Any:
+    """Integers, as a tensor of int64."""
+    return tensor(list(batch))
+
+
+def collate_str_fn(batch: Sequence[Any], *, collate_fn_map: Any = None) -> Any:
+    """Texts, as they are."""
+    return batch
+
+
+# What default_collate goes by; programs add their own classes.
+default_collate_fn_map: dict[Any, Callable] = {
+    Tensor: collate_tensor_fn, np.ndarray: collate_numpy_array_fn,
+    (np.bool_, np.number, np.object_): collate_numpy_scalar_fn, float: collate_float_fn, int: collate_int_fn,
+    str: collate_str_fn, bytes: collate_str_fn}
+
+
 def default_collate(batch: Sequence[Any]) -> Any:
     """Samples as one batch: tensors, arrays and numbers are stacked, dicts and sequences collated item by item.
+
+    ``default_collate_fn_map`` says how, class by class.
 
     Raises:
         RuntimeError: sequences of different lengths.
@@ -60,37 +153,4 @@ def default_collate(batch: Sequence[Any]) -> Any:
     >>> clgrad.utils.data.default_collate([(1, "a"), (2, "b")])
     [tensor([1, 2]), ('a', 'b')]
     """
-    return _collate(list(batch), default_collate)
-
-
-def _collate(batch: list, again: Callable) -> Any:
-    first = batch[0]
-    if isinstance(first, Tensor):
-        return stacked(batch)
-    if isinstance(first, (np.ndarray, np.generic)):
-        if np.asarray(first).dtype.kind in "SUOM":
-            raise TypeError(f"default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; "
-                            "found "
-                            f"{np.asarray(first).dtype}")
-        return as_tensor(np.stack([np.asarray(item) for item in batch]))
-    if isinstance(first, float):
-        return tensor(batch, dtype=dtypes.float64)
-    if isinstance(first, int):
-        return tensor(batch)
-    if isinstance(first, (str, bytes)):
-        return batch
-    if isinstance(first, Mapping):
-        pairs = {key: again([item[key] for item in batch]) for key in first}
-        try:
-            return type(first)(pairs)  # type: ignore[call-arg]
-        except TypeError:
-            return pairs
-    if isinstance(first, (tuple, list)):
-        if any(len(item) != len(first) for item in batch):
-            raise RuntimeError("each element in list of batch should be of equal size")
-        columns = list(zip(*batch, strict=True))
-        if hasattr(first, "_fields"):
-            return type(first)(*[again(column) for column in columns])
-        return [column if isinstance(column[0], (str, bytes)) else again(column) for column in columns]
-    raise TypeError(f"default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found "
-                    f"{type(first)}")
+    return collate(batch, collate_fn_map=default_collate_fn_map)

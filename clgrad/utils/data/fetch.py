@@ -16,11 +16,13 @@ class Fetcher:
     Args:
         batched: whether ``fetch`` is asked for several samples at once.
         drop_last: leave out an incomplete last batch of an IterableDataset.
+        streaming: whether samples come by iteration. Default: those of an IterableDataset do.
     """
 
-    def __init__(self, dataset: Any, collate_fn: Callable, batched: bool, drop_last: bool):
+    def __init__(self, dataset: Any, collate_fn: Callable, batched: bool, drop_last: bool, streaming: bool | None = None):
         self.dataset, self.collate_fn, self.batched, self.drop_last = dataset, collate_fn, batched, drop_last
-        self._samples: Iterator[Any] | None = iter(dataset) if isinstance(dataset, IterableDataset) else None
+        streaming = isinstance(dataset, IterableDataset) if streaming is None else streaming
+        self._samples: Iterator[Any] | None = iter(dataset) if streaming else None
 
     def fetch(self, wanted: Any) -> Any:
         """The batch of these samples (of an IterableDataset: as many as ``wanted`` has); StopIteration at the end."""

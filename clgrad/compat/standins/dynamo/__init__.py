@@ -1,0 +1,52 @@
+"""``torch._dynamo`` where nothing is captured: functions run as they are."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from clgrad.compiler import (
+    allow_in_graph,
+    assume_constant_result,
+    cudagraph_mark_step_begin,
+    disable,
+    is_compiling,
+    is_dynamo_compiling,
+    is_exporting,
+    list_backends,
+    reset,
+)
+
+__all__ = ["OptimizedModule", "allow_in_graph", "assume_constant_result", "config", "cudagraph_mark_step_begin",
+           "disable", "graph_break", "is_compiling", "is_dynamo_compiling", "is_dynamo_supported", "is_exporting",
+           "list_backends", "mark_dynamic", "mark_static", "mark_static_address", "maybe_mark_dynamic", "optimize",
+           "reset"]
+
+config = SimpleNamespace(suppress_errors=False, verbose=False, cache_size_limit=8, recompile_limit=8,
+                         accumulated_cache_size_limit=256, capture_scalar_outputs=False, inline_inbuilt_nn_modules=True,
+                         capture_dynamic_output_shape_ops=False, assume_static_by_default=True, disable=True)
+
+
+class OptimizedModule:
+    """A class of no object: ``torch.compile`` returns the module itself."""
+
+
+def is_dynamo_supported() -> bool:
+    """False."""
+    return False
+
+
+def graph_break(msg: str = "") -> None:
+    """Breaks nothing."""
+
+
+def mark_dynamic(t: Any, index: Any, **kwargs: Any) -> None:
+    """Marks nothing: every shape is as good as another."""
+
+
+mark_static = mark_static_address = maybe_mark_dynamic = mark_dynamic
+
+
+def optimize(*args: Any, **kwargs: Any) -> Any:
+    """A decorator that gives the function back."""
+    return lambda f: f

@@ -1,0 +1,1 @@
+"""``torch.fx.experimental``: questions about tracing, which is never going on."""

@@ -1,0 +1,115 @@
+"""What programs for PyTorch import besides its public names, in one process in which ``torch`` means clgrad."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.compat.test_programs import run
+
+PROGRAMS = {
+    "paths of trees": """
+        import torch.utils._pytree as pytree
+        from collections import namedtuple
+        Point = namedtuple("Point", "x y")
+        tree = {"a": [1, (2, 3)], "b": Point(4, 5)}
+        pairs, spec = pytree.tree_flatten_with_path(tree)
+        assert [pytree.keystr(path) for path, _ in pairs] == ["['a'][0]", "['a'][1][0]", "['a'][1][1]", "['b'].x", "['b'].y"]
+        assert [pytree.key_get(tree, path) for path, _ in pairs] == [1, 2, 3, 4, 5]
+        doubled = pytree.tree_map_with_path(lambda path, leaf, other: (len(path), leaf + other), tree, tree)
+        assert doubled == {"a": [(2, 2), ((3, 4), (3, 6))], "b": Point((2, 8), (2, 10))}
+        assert pytree._broadcast_to_and_flatten([1, 2], pytree.tree_structure([(0, 0), 0])) == [1, 1, 2]
+        class Own:
+            def __init__(self, item): self.item = item
+        pytree.register_pytree_node(Own, lambda o: ([o.item], None), lambda items, _: Own(*items),
+                                    flatten_with_keys_fn=lambda o: ([(pytree.GetAttrKey("item"), o.item)], None))
+        assert pytree.keystr(pytree.tree_leaves_with_path(Own([7]))[0][0]) == ".item[0]"
+        """,
+    "parts of modules that are files here": """
+        import torch, torch.jit.annotations, torch._dynamo.eval_frame, torch.fx.experimental.symbolic_shapes as shapes
+        from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
+        from torch._C._nn import _parse_to, gelu
+        from torch._C._functorch import is_batchedtensor
+        from torch.hub import urlparse, HASH_REGEX
+        from torchvision.models.vgg import VGG, make_layers, VGG11_Weights
+        assert get_proxy_mode() is None and shapes.guard_or_false(3 > 2) and not is_batchedtensor(torch.ones(1))
+        assert not isinstance(torch.nn.Linear(1, 1), torch._dynamo.eval_frame.OptimizedModule)
+        assert _parse_to("cpu", torch.float64, True) == (torch.device("cpu"), torch.float64, True, None)
+        assert torch.equal(gelu(torch.ones(2)), torch.nn.functional.gelu(torch.ones(2)))
+        try:
+            make_fx(lambda x: x)
+        except NotImplementedError as error:
+            print("make_fx" in str(error))
+        """,
+    "names of several processes": """
+        import torch
+        from torch.distributed.tensor import DTensor, Shard, Placement
+        from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+        from torch.distributed.fsdp import FullyShardedDataParallel
+        assert torch.distributed.device_mesh.DeviceMesh is DeviceMesh and issubclass(Shard, Placement)
+        assert not isinstance(torch.ones(1), DTensor)
+        for refused in (lambda: Shard(0), lambda: init_device_mesh("cpu", (2,)), lambda: FullyShardedDataParallel(None)):
+            try:
+                refused()
+            except NotImplementedError as error:
+                assert "one process" in str(error)
+            else:
+                raise AssertionError
+        """,
+    "operators by name": """
+        import torch
+        x = torch.arange(6.0).view(2, 3)
+        aten = torch.ops.aten
+        assert torch.equal(aten.slice.Tensor(x, 1, 0, 2), x[:, :2])
+        assert torch.equal(aten.index.Tensor(x, [None, torch.tensor([2])]), x[:, [2]])
+        assert aten._to_copy.default(x, dtype=torch.float64).dtype is torch.float64
+        @torch.library.custom_op("mine::twice", mutates_args=())
+        def twice(x: torch.Tensor, times: float = 2.0) -> torch.Tensor:
+            return x * times
+        assert torch.equal(torch.ops.mine.twice(x), 2 * x) and torch.equal(torch.ops.mine.twice.default(x, 3.0), 3 * x)
+        """,
+    "groups of tensors": """
+        import torch
+        from torch.utils._foreach_utils import _group_tensors_by_device_and_dtype
+        a, b, c = torch.ones(1), torch.ones(1, dtype=torch.float64), torch.ones(1)
+        groups = _group_tensors_by_device_and_dtype([[a, b, c], [1, 2, 3]], with_indices=True)
+        (lists, places), (others, other_places) = groups.values()
+        assert lists[0][0] is a and lists[0][1] is c and lists[1] == [1, 3] and places == [0, 2] and other_places == [1]
+        """,
+    "files": """
+        import os, tempfile, torch
+        from safetensors.torch import storage_ptr, storage_size, _find_shared_tensors
+        x = torch.arange(4.0)
+        assert storage_size(x[:2]) == 16 and storage_ptr(x[2:]) == storage_ptr(x)
+        assert sorted(map(sorted, _find_shared_tensors({"x": x, "y": x, "z": torch.ones(1)}))) == [["x", "y"], ["z"]]
+        path = os.path.join(tempfile.mkdtemp(), "x.pt")
+        torch.save({"x": x}, path)
+        reader = torch.PyTorchFileReader(path)
+        assert reader.has_record("data.pkl") and len(reader.get_record("data/0")) == 16
+        """,
+    "a loader of the program's own": """
+        import torch
+        from itertools import count
+        from torch.utils.data.dataloader import _SingleProcessDataLoaderIter, _MultiProcessingDataLoaderIter, _DatasetKind
+        class Own:
+            _index_sampler, _auto_collation, drop_last, _dataset_kind = count(), False, False, _DatasetKind.Iterable
+            dataset, collate_fn, num_workers = [3, 4], staticmethod(lambda item: item * 2), 2
+        assert list(_MultiProcessingDataLoaderIter(Own())) == [6, 8] == list(_SingleProcessDataLoaderIter(Own()))
+        loader = torch.utils.data.DataLoader([1, 2])
+        assert isinstance(iter(loader), _SingleProcessDataLoaderIter)
+        assert not isinstance(iter(loader), _MultiProcessingDataLoaderIter)
+        """,
+    "printed values": """
+        import torch
+        from torch._tensor_str import PRINT_OPTS, _tensor_str
+        threshold = PRINT_OPTS.threshold
+        torch.set_printoptions(threshold=1)
+        assert threshold == 1000 and PRINT_OPTS.threshold == 1
+        print(_tensor_str(torch.tensor([[1.0, 2.0]]), indent=0))
+        """,
+}
+
+
+@pytest.mark.parametrize("what", PROGRAMS)
+def test_names_behind_the_public_ones(tmp_path, what):
+    done = run(tmp_path, PROGRAMS[what])
+    assert done.returncode == 0, done.stderr

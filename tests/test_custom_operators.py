@@ -1,0 +1,57 @@
+"""``clgrad.library``: operators of the program's own."""
+
+from __future__ import annotations
+
+import pytest
+
+import clgrad
+from clgrad import Tensor, library
+
+
+def test_a_derivative_is_the_registered_one():
+    @library.custom_op("tests::scaled", mutates_args=())
+    def scaled(x: Tensor, factor: float = 2.0, *, shift: float = 0.0) -> Tensor:
+        return x * factor + shift
+
+    x = clgrad.ones(3, requires_grad=True)
+    assert scaled(x.detach(), shift=1.0).tolist() == [3.0] * 3
+    with pytest.raises(RuntimeError, match="no autograd formula"):
+        scaled(x).sum().backward()
+
+    def setup(ctx, inputs, keyword_only_inputs, output):
+        ctx.factor = inputs[1]
+        assert keyword_only_inputs == {"shift": 0.5}
+    scaled.register_autograd(lambda ctx, g: (g * ctx.factor * 10, None), setup_context=setup)
+    scaled(x, 3.0, shift=0.5).sum().backward()
+    assert x.grad.tolist() == [30.0] * 3
+    assert library.opcheck(scaled, (x,), {"shift": 0.5}) == {"test_schema": "SUCCESS"}
+
+
+def test_defined_and_implemented_apart():
+    library.define("tests::joined", "(Tensor a, Tensor b) -> Tensor")
+
+    @library.impl("tests::joined", "cpu")
+    def joined(a, b):
+        return clgrad.cat([a, b])
+    assert library.OPERATORS["tests::joined"](clgrad.ones(1), clgrad.zeros(1)).tolist() == [1.0, 0.0]
+    own = library.Library("tests_own", "DEF")
+    assert own.define("negated(Tensor x) -> Tensor") == "negated"
+    with pytest.raises(NotImplementedError, match="no kernel"):
+        library.OPERATORS["tests_own::negated"](clgrad.ones(1))
+    own.impl("negated", clgrad.neg, "CPU")
+    assert library.OPERATORS["tests_own::negated"](clgrad.ones(1)).tolist() == [-1.0]
+
+
+def test_schemas_and_errors():
+    def function(x: Tensor, y: float, z: list[int], w: Tensor | None = None, *, k: bool = True) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+    assert library.infer_schema(function, mutates_args=("x",)) == (
+        "(Tensor(a0!) x, float y, SymInt[] z, Tensor? w=None, *, bool k=True) -> (Tensor, Tensor)")
+    with pytest.raises(ValueError, match="type annotation"):
+        library.infer_schema(lambda x: x, mutates_args=())
+    with pytest.raises(ValueError, match="namespace::name"):
+        library.custom_op("nowhere", mutates_args=())
+    with pytest.raises(RuntimeError, match="does not exist"):
+        library.register_autograd("tests::unknown", print)
+    with pytest.raises(ValueError, match="Unsupported kind"):
+        library.Library("tests", "OTHER")
