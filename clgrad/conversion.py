@@ -42,7 +42,7 @@ class Conversion(TensorBase):
         """The tensor on an OpenCL GPU, the current one unless ``device`` names another."""
         return copying.to(self, "cuda" if device is None else device, memory_format=memory_format)
 
-    def type(self, dtype: Any = None, non_blocking: bool = False, **ignored: Any) -> Any:
+    def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
         """The name of the tensor's type, such as ``torch.FloatTensor``; with ``dtype``, the tensor converted."""
         if dtype is None:
             return f"torch.{'cuda.' if self.is_cuda else ''}{TYPE_NAMES[self.layout.dtype]}"

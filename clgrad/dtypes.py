@@ -132,15 +132,19 @@ def bfloat16_to_float32(bits: np.ndarray) -> np.ndarray:
     return (np.ascontiguousarray(bits).astype(np.uint32) << 16).view(np.float32).reshape(np.shape(bits))
 
 
-def promote_types(a: dtype, b: dtype) -> dtype:
+def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest dtype to which both can be converted, by PyTorch's table.
 
     >>> import clgrad
     >>> clgrad.promote_types(clgrad.int64, clgrad.float16), clgrad.promote_types(clgrad.uint8, clgrad.int8)
     (torch.float16, torch.int16)
     """
+    a, b = type1, type2
     if a is b:
         return a
+    for name, given in (("type1", a), ("type2", b)):
+        if not isinstance(given, dtype):
+            raise TypeError(f"promote_types(): argument '{name}' must be torch.dtype, not {type(given).__name__}")
     if a.category == 2 or b.category == 2:
         if a.category != b.category:
             return a if a.category > b.category else b

@@ -54,9 +54,9 @@ class HostAccess(TensorBase):
         """Replaces each element by ``callable(element)``, called on the host; slow, for tensors on ``cpu``."""
         return self._mapped("apply_", callable)
 
-    def map_(self, tensor: Any, callable: Any) -> Any:
-        """Replaces each element by ``callable(element, element of tensor)``, called on the host."""
-        return self._mapped("map_", callable, tensor)
+    def map_(self, other: Any, callable: Any) -> Any:
+        """Replaces each element by ``callable(element, element of other)``, called on the host."""
+        return self._mapped("map_", callable, other)
 
     def map2_(self, x: Any, y: Any, callable: Any) -> Any:
         """Replaces each element by ``callable(element, element of x, element of y)``, called on the host."""

@@ -89,9 +89,9 @@ def numel(input: Any) -> int:
     return input.layout.numel
 
 
-def result_type(tensor1: Any, tensor2: Any) -> dtype:
+def result_type(tensor: Any, other: Any) -> dtype:
     """The dtype of an operation on two operands, tensors or numbers."""
-    sides = (tensor1, tensor2)
+    sides = (tensor, other)
     tensors = [t.layout for t in sides if isinstance(t, TensorBase)]
     return dtypes.result_type([a.dtype for a in tensors if a.ndim], [a.dtype for a in tensors if not a.ndim],
                               [dtypes.of_number(v) for v in sides if not isinstance(v, TensorBase)])

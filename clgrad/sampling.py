@@ -15,7 +15,7 @@ def _filled(size: tuple, kwargs: dict, kind: str, a: float, b: float) -> Any:
     generator = kwargs.pop("generator", None)
     requires_grad = kwargs.pop("requires_grad", False)
     out = kwargs.pop("out", None)
-    made = empty(*size, **kwargs) if out is None else out.resize_(*size)
+    made = empty(*size, **kwargs) if out is None else out.resize_(*size, **kwargs)
     if kind != "INTEGER" and not made.layout.dtype.is_floating_point:
         raise NotImplementedError(f"random numbers are not implemented for '{made.layout.dtype.name}'")
     random.fill_random(made, kind, a, b, generator)

@@ -24,6 +24,7 @@ from clgrad.ops.registry import FUNCTIONS, METHODS
 from clgrad.printing import tensor_text
 from clgrad.runtime import device
 from clgrad.shapes import Size, as_shape, is_dense, normalize_dim
+from clgrad.storage import CLASSES as STORAGE_CLASSES
 from clgrad.storage import TypedStorage, UntypedStorage
 
 _OPERATORS = {"add": "add", "sub": "sub", "mul": "mul", "truediv": "div", "floordiv": "floor_divide",
@@ -49,7 +50,7 @@ def _reflected_method(name: str) -> Callable:
     function = FUNCTIONS[name]
 
     def method(self: Any, other: Any) -> Any:
-        if not isinstance(other, (int, float, np.generic, np.ndarray)):
+        if not isinstance(other, (TensorBase, int, float, np.generic, np.ndarray)):
             return NotImplemented
         return function(FUNCTIONS["tensor"](other, device=self.device) if isinstance(other, np.ndarray) else other,
                         self)
@@ -98,6 +99,8 @@ def with_operators(cls: type) -> type:
             setattr(cls, f"__r{dunder}__", _reflected_method(name))
         if f"{name}_" in FUNCTIONS:
             setattr(cls, f"__i{dunder}__", _in_place_method(name))
+    for prefix in ("", "r", "i"):
+        setattr(cls, f"__{prefix}div__", getattr(cls, f"__{prefix}truediv__"))  # Python 2's name, which PyTorch keeps
     for name in _COMPARISONS:
         setattr(cls, f"__{name}__", _operator_method(name))
     return cls
@@ -291,6 +294,10 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
     def storage(self) -> TypedStorage:
         """The elements that this tensor is a window on."""
         return TypedStorage(wrap_storage=self.untyped_storage(), dtype=self.layout.dtype)
+
+    def storage_type(self) -> type:
+        """The class of :meth:`storage`'s elements, such as ``clgrad.FloatStorage``."""
+        return STORAGE_CLASSES[TYPE_NAMES[self.layout.dtype].replace("Tensor", "Storage")]
 
     def get_device(self) -> int:
         """The number of the GPU, -1 for others."""

@@ -123,9 +123,9 @@ def dsplit(input: Any, indices_or_sections: Any = None, *, sections: Any = None,
 
 
 @operator("unsafe_split")
-def unsafe_split(tensor: Any, split_size: int, dim: int = 0) -> tuple:
+def unsafe_split(input: Any, split_size: int, dim: int = 0) -> tuple:
     """:func:`split` into a size; here as safe as that."""
-    return split(tensor, split_size, dim)
+    return split(input, split_size, dim)
 
 
 @operator("unsafe_split_with_sizes")

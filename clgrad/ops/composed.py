@@ -12,7 +12,7 @@ from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, full
 from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.output import add_in_place, store
-from clgrad.ops.registry import FUNCTIONS, REGISTRY, alias, operator, publish
+from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, alias, operator, publish
 from clgrad.ops.views import make_view
 from clgrad.shapes import Size, is_dense
 from clgrad.shapes import broadcast_shapes as _broadcast_shapes
@@ -199,9 +199,9 @@ def fill_(input: Any, value: Any) -> Any:
 
 
 @operator("zero_", function=False)
-def zero_(x: Any) -> Any:
+def zero_(input: Any) -> Any:
     """All elements replaced by 0."""
-    return fill_(x, 0)
+    return fill_(input, 0)
 
 
 @operator("zeros_like", method=False)
@@ -229,6 +229,8 @@ def pow_(x: Any, exponent: Any) -> Any:
 @operator("rsub")
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """``other - alpha * input``."""
+    if not isinstance(input, TensorBase):
+        raise TypeError(f"rsub(): argument 'input' must be Tensor, not {type(input).__name__}")
     return FUNCTIONS["sub"](other, input, alpha=alpha)
 
 
@@ -241,7 +243,7 @@ def logit(input: Any, eps: float | None = None, *, out: Any = None) -> Any:
     return pointwise.call(_logit_row, (input if eps is None else clamp(input, eps, 1 - eps),), (), out)
 
 
-_round = FUNCTIONS["round"]
+_round, _round_in_place = FUNCTIONS["round"], FUNCTIONS["round_"]
 
 
 @operator("round")
@@ -252,6 +254,12 @@ def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:
     scale = 10.0 ** abs(decimals)
     result = _round(input * scale) / scale if decimals > 0 else _round(input / scale) * scale
     return store("round", result.to(input.layout.dtype), out)
+
+
+@operator("round_")
+def round_(input: Any, *, decimals: int = 0) -> Any:
+    """:func:`round` in place."""
+    return input.copy_(round(input, decimals=decimals)) if decimals else _round_in_place(input)
 
 
 @operator("nan_to_num")

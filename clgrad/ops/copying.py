@@ -324,12 +324,12 @@ def tile(input: Any, *counts: Any, dims: Any = None) -> Any:
 
 
 @operator("resize_", function=False)
-def resize_(x: Any, *sizes: Any, memory_format: Any = None) -> Any:
+def resize_(x: Any, *sizes: Any, size: Any = None, memory_format: Any = None) -> Any:
     """Another shape over the same storage, which grows if it is too small; the old elements stay in their places.
 
     Nothing changes where the shape is the old one, unless a memory format is named.
     """
-    wanted = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+    wanted = size if size is not None else sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
     shape = tuple(int(s) for s in wanted)
     if any(s < 0 for s in shape):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")

@@ -76,14 +76,15 @@ def isin(elements: Any = None, test_elements: Any = None, *, assume_unique: bool
 
 
 @operator("repeat_interleave")
-def repeat_interleave(input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Any:
+def repeat_interleave(input: Any = None, repeats: Any = None, dim: int | None = None, *,
+                      output_size: int | None = None) -> Any:
     """Each element (or slice along ``dim``) repeated: a number of times, or each as often as a tensor says.
 
     Without ``dim`` the flattened tensor. ``repeat_interleave(repeats)`` gives the index of what is repeated. Knowing
     ``output_size`` saves reading the repeats' sum back.
     """
-    if repeats is None:
-        return _repeated_places(input, output_size)
+    if repeats is None or input is None:
+        return _repeated_places(repeats if input is None else input, output_size)
     x, axis = (input.reshape(-1), 0) if dim is None else (input, normalize_dim(dim, input.layout.ndim))
     scalar = not x.layout.ndim
     x = x.reshape(1) if scalar else x

@@ -323,9 +323,9 @@ def householder_product(A: Any, tau: Any, *, out: Any = None) -> Any:
 
 
 @operator("orgqr")
-def orgqr(input: Any, tau: Any, *, out: Any = None) -> Any:
+def orgqr(input: Any, input2: Any, *, out: Any = None) -> Any:
     """See :func:`linalg.householder_product`."""
-    return householder_product(input, tau, out=out)
+    return householder_product(input, input2, out=out)
 
 
 Geqrf = named_result("geqrf", "a tau")
@@ -339,15 +339,18 @@ def geqrf(input: Any, *, out: Any = None) -> Any:
 
 
 @operator("ormqr")
-def ormqr(input: Any, tau: Any, other: Any, left: bool = True, transpose: bool = False, *, out: Any = None) -> Any:
-    """Q @ other, other @ Q, or with Q transposed, for the square Q that :func:`geqrf`'s reflections make."""
+def ormqr(input: Any, input2: Any, input3: Any, left: bool = True, transpose: bool = False, *, out: Any = None) -> Any:
+    """Q @ input3, input3 @ Q, or with Q transposed, for the square Q that :func:`geqrf`'s reflections make.
+
+    ``input2`` are the reflections' factors.
+    """
     if input.layout.ndim < 2:
         raise RuntimeError("torch.ormqr: input must have at least 2 dimensions.")
     m, n = input.layout.shape[-2:]
-    padded = cat([input, input.new_zeros((*input.layout.shape[:-1], m - n))], -1) if m > n else input
-    Q = householder_product(padded, tau)
+    square = cat([input, input.new_zeros((*input.layout.shape[:-1], m - n))], -1) if m > n else input[..., :m]
+    Q = householder_product(square, input2)
     Q = turned(Q) if transpose else Q
-    return store("ormqr", matmul(Q, other) if left else matmul(other, Q), out, exact=True)
+    return store("ormqr", matmul(Q, input3) if left else matmul(input3, Q), out, exact=True)
 
 
 # Symmetric indefinite: A = L @ D @ L.T.

@@ -92,6 +92,11 @@ def dispatch(public: Callable, name: str, function: Callable, args: tuple, kwarg
     except AttributeError as error:
         _name_misfit(error, name, function, args, kwargs)
         raise
+    except TypeError:
+        respelled = _respelled(function, kwargs)
+        if respelled is None:
+            raise
+        return dispatch(public, name, function, args, respelled)
 
 
 def handle(public: Callable, found: list[Any], args: tuple, kwargs: dict) -> Any:
@@ -138,7 +143,7 @@ def intercepted(function: Callable, name: str, module: str | None = None) -> Cal
     """
     if hasattr(function, "operator_name"):
         return function
-    made = _wrapper(function, name, switch, dispatch, _foreign, _name_misfit)
+    made = _wrapper(function, name, switch, dispatch, _foreign, _name_misfit, _respelled)
     # Doctest and others look at a function's module through its globals; the wrapper's own names are all in its closure.
     wrapper: Any = FunctionType(made.__code__, getattr(function, "__globals__", globals()), name, None, made.__closure__)
     functools.update_wrapper(wrapper, function)
@@ -164,7 +169,7 @@ def quick_form(quick: Callable, told: Callable) -> Callable:
 
 
 def _wrapper(function: Callable, name: str, switch: Any, dispatch: Callable, foreign: Callable,
-             misfit: Callable) -> Callable:
+             misfit: Callable, respell: Callable) -> Callable:
     public: list[Callable] = []
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -177,7 +182,10 @@ def _wrapper(function: Callable, name: str, switch: Any, dispatch: Callable, for
             if result is NotImplemented:
                 if isinstance(error, AttributeError):
                     misfit(error, name, function, args, kwargs)
-                raise
+                respelled = respell(function, kwargs) if kwargs and isinstance(error, TypeError) else None
+                if respelled is None:
+                    raise
+                return wrapper(*args, **respelled)
             return result
     wrapper.public = public  # type: ignore[attr-defined]
     return wrapper
@@ -200,4 +208,30 @@ def _name_misfit(error: AttributeError, name: str, function: Callable, args: tup
         raise TypeError(f"{name}(): argument '{names[0]}' must be Tensor, not {type(args[0]).__name__}") from error
 
 
-_WRAPPER = _wrapper(intercepted, "", switch, dispatch, _foreign, _name_misfit).__code__
+# Other spellings of arguments: NumPy's, and those of PyTorch's overloads.
+_SPELLINGS = {"axis": "dim", "keepdims": "keepdim", "a": "input", "x": "input", "x1": "input", "self": "input", "x2": "other",
+              "sections": "indices_or_sections", "indices": "indices_or_sections",
+              "tensor_indices_or_sections": "indices_or_sections", "split_size": "split_size_or_sections"}
+
+
+@functools.cache
+def _keywords(function: Callable) -> frozenset[str]:
+    """The names that may be given by keyword; empty where a function takes any."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return frozenset()
+    return frozenset(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+
+
+def _respelled(function: Callable, kwargs: dict) -> dict | None:
+    """The keywords of a call that failed as the function spells them; None where that is how they are.
+
+    Only where a name is none of the function's own, so that the call failed before anything was done.
+    """
+    known = _keywords(function)
+    found = {name if name in known or _SPELLINGS.get(name) not in known else _SPELLINGS[name]: value
+             for name, value in kwargs.items()}
+    return found if len(found) == len(kwargs) and found.keys() != kwargs.keys() else None
+
+
+_WRAPPER = _wrapper(intercepted, "", switch, dispatch, _foreign, _name_misfit, _respelled).__code__

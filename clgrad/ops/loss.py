@@ -83,14 +83,14 @@ def _softmax(name: str, x: Any, dim: int | None, kind: Any, log: bool) -> Any:
 
 
 @operator("softmax")
-def softmax(input: Any, dim: int | None = None, dtype: Any = None, _stacklevel: int = 3) -> Any:
+def softmax(input: Any, dim: int | None = None, dtype: Any = None, _stacklevel: int = 3, *, out: Any = None) -> Any:
     """exp(x) / sum(exp(x)) along a dimension.
 
     >>> import clgrad
     >>> clgrad.softmax(clgrad.zeros(4), dim=0)
     tensor([0.2500, 0.2500, 0.2500, 0.2500])
     """
-    return _softmax("softmax", input, dim, dtype, False)
+    return store("softmax", _softmax("softmax", input, dim, dtype, False), out)
 
 
 @operator("log_softmax")

@@ -147,8 +147,16 @@ def lower_stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
 @operator("_chunk_cat", method=False)
 def chunk_cat(tensors: Any, dim: int, num_chunks: int, *, out: Any = None) -> Any:
     """Tensors, each padded with zeros and cut into ``num_chunks`` along ``dim``: their chunks side by side, flattened."""
+    if not tensors:
+        raise RuntimeError("_chunk_cat expects a non-empty input tensor list")
+    if num_chunks < 1:
+        raise RuntimeError(f"_chunk_cat expects positive num_chunks, got: {num_chunks}")
     rows = []
     for t in tensors:
+        if not t.layout.numel:
+            raise RuntimeError("_chunk_cat expects non-empty tensor")
+        if dim >= t.layout.ndim:
+            raise RuntimeError(f"_chunk_cat expects dim < ndim for all input tensors, got: {dim} and {t.layout.ndim}")
         axis = normalize_dim(dim, t.layout.ndim)
         short = -t.layout.shape[axis] % num_chunks
         wide = cat([t, t.new_zeros([short if a == axis else s for a, s in enumerate(t.layout.shape)])], axis)

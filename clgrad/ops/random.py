@@ -155,10 +155,17 @@ def _floating(name: str, x: Any) -> None:
         raise NotImplementedError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
 
 
+def _lowest(name: str, from_: float, kwargs: dict) -> Any:
+    """``from_``, or what is given as ``from``, which no Python function can name among its arguments."""
+    if kwargs.keys() - {"from"}:
+        raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(kwargs.keys() - {'from'}))}'")
+    return kwargs.get("from", from_)
+
+
 @operator("uniform_", function=False)
 def uniform_(x: Any, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None, **kwargs: Any) -> Any:
     """Numbers from [from, to)."""
-    low = kwargs.pop("from", from_)
+    low = _lowest("uniform_", from_, kwargs)
     _floating("uniform_", x)
     if low > to:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}")
@@ -177,7 +184,7 @@ def normal_(x: Any, mean: float = 0.0, std: float = 1.0, *, generator: Generator
 @operator("random_", function=False)
 def random_(x: Any, from_: int = 0, to: int | None = None, *, generator: Generator | None = None, **kwargs: Any) -> Any:
     """Integers from [from, to); ``random_(to)`` from [0, to); without limits, all that the dtype holds exactly."""
-    low = kwargs.pop("from", from_)
+    low = _lowest("random_", from_, kwargs)
     kind = x.layout.dtype
     if to is None and low:
         low, to = 0, low

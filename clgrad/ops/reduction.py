@@ -87,10 +87,6 @@ def spread(g: Any, dims: Shape, keepdim: bool, shape: Shape) -> Any:
     return g.expand(shape)
 
 
-def _named(dim: Any, kwargs: dict) -> Any:
-    return kwargs.pop("axis") if "axis" in kwargs and dim is None else dim
-
-
 def _result_type(x: Any, kind: dtype | None) -> dtype:
     own = x.layout.dtype
     return kind or (own if own.is_floating_point else dtypes.int64)
@@ -112,15 +108,13 @@ def _float_only(name: str, x: Any, kind: dtype | None = None) -> dtype:
 
 
 @operator("sum")
-def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None,
-        **kwargs: Any) -> Any:
+def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None) -> Any:
     """The sum over all dimensions, or those named; integers and bool are summed in int64.
 
     >>> import clgrad
     >>> clgrad.ones(2, 3).sum(dim=1)
     tensor([3., 3.])
     """
-    dim = _named(dim, kwargs)
     dims = normalize_dims(None if dim == () or dim == [] else dim, input.layout.ndim)
     x = _of_kind(input, dtype)
     shape = x.layout.shape
@@ -131,10 +125,8 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | No
 
 
 @operator("mean")
-def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None,
-         **kwargs: Any) -> Any:
+def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None) -> Any:
     """The mean over all dimensions, or those named, of floating-point values."""
-    dim = _named(dim, kwargs)
     dims = normalize_dims(None if dim == () or dim == [] else dim, input.layout.ndim)
     x = input if dtype is None else cast(input, dtype)
     kind = _float_only("mean", x)
@@ -252,33 +244,28 @@ def _with_index(name: str, x: Any, dim: int, keepdim: bool) -> Any:
     return _NAMED[name](values, indices)
 
 
-def _max_or_min(name: str, input: Any, args: tuple, kwargs: dict) -> Any:
-    if not isinstance(input, TensorBase):
-        raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
-    other = kwargs.get("other", args[0] if args else None)
-    if hasattr(other, "layout"):
-        return FUNCTIONS[f"{name}imum"](input, other, out=kwargs.get("out"))
-    names = ("dim", "keepdim")
-    values = dict(zip(names, args, strict=False))
-    values.update({("dim" if n == "axis" else n): v for n, v in kwargs.items() if n != "out"})
-    if values.get("dim") is None:
-        if input.layout.numel == 0:
-            raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
-                               "reduction dim with the 'dim' argument.")
-        return _extreme(f"a{name}", input, None, False)
-    return store(name, _with_index(name, input, values["dim"], values.get("keepdim", False)), kwargs.get("out"))
+def _max_or_min(name: str, x: Any, dim: Any, keepdim: bool, other: Any, out: Any) -> Any:
+    if not isinstance(x, TensorBase):
+        raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
+    if isinstance(dim, TensorBase):
+        dim, other = None, dim
+    if other is not None:
+        return FUNCTIONS[f"{name}imum"](x, other, out=out)
+    if dim is None:
+        return store(name, _extreme(f"a{name}", x, None, False), out)
+    return store(name, _with_index(name, x, dim, keepdim), out)
 
 
 @operator("max")
-def max(input: Any, *args: Any, **kwargs: Any) -> Any:
+def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:
     """The largest value; with ``dim`` values and indices; with another tensor the larger of each pair."""
-    return _max_or_min("max", input, args, kwargs)
+    return _max_or_min("max", input, dim, keepdim, other, out)
 
 
 @operator("min")
-def min(input: Any, *args: Any, **kwargs: Any) -> Any:
+def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:
     """The smallest value; with ``dim`` values and indices; with another tensor the smaller of each pair."""
-    return _max_or_min("min", input, args, kwargs)
+    return _max_or_min("min", input, dim, keepdim, other, out)
 
 
 def _place(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
@@ -335,19 +322,14 @@ def count_nonzero(input: Any, dim: Any = None) -> Any:
     return run(input, "count_nonzero", dims, False, dtypes.int64)[0]
 
 
-def _correction(unbiased: Any, correction: Any) -> float:
-    return float(bool(unbiased)) if unbiased is not None else 1.0 if correction is None else float(correction)
-
-
-def _spread_of(name: str, x: Any, args: tuple, kwargs: dict) -> Any:
-    """var and std: ``(unbiased)``, ``(dim, unbiased, keepdim)`` or keywords."""
-    values = dict(zip(("dim", "unbiased", "keepdim"), args, strict=False))
-    if len(args) == 1 and isinstance(args[0], bool):
-        values = {"unbiased": args[0]}
-    values.update({("dim" if n == "axis" else n): v for n, v in kwargs.items()})
-    out, keepdim = values.get("out"), bool(values.get("keepdim", False))
-    correction = _correction(values.get("unbiased"), values.get("correction"))
-    dim = values.get("dim")
+def _spread_of(name: str, x: Any, dim: Any, unbiased: bool | None, keepdim: bool, correction: float | None,
+               out: Any = None) -> Any:
+    """var and std: of ``(unbiased)`` or ``(dim, unbiased, keepdim)``, or with ``correction``."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise TypeError(f"{name}(): expected one of unbiased and correction, but got both")
+    correction = float(correction if correction is not None else unbiased is not False)
     kind = _float_only(name, x)
     dims = normalize_dims(None if dim == () or dim == [] else dim, x.layout.ndim)
     result, _ = run(x, name, dims, keepdim, kind, correction=correction)
@@ -367,35 +349,33 @@ def _spread_of(name: str, x: Any, args: tuple, kwargs: dict) -> Any:
 
 
 @operator("var")
-def var(input: Any, *args: Any, **kwargs: Any) -> Any:
+def var(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+        correction: float | None = None, out: Any = None) -> Any:
     """The variance over dimensions; divided by n - correction (default 1)."""
-    return _spread_of("var", input, args, kwargs)
+    return _spread_of("var", input, dim, unbiased, keepdim, correction, out)
 
 
 @operator("std")
-def std(input: Any, *args: Any, **kwargs: Any) -> Any:
+def std(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+        correction: float | None = None, out: Any = None) -> Any:
     """The standard deviation over dimensions; divided by n - correction (default 1)."""
-    return _spread_of("std", input, args, kwargs)
-
-
-def _with_mean(name: str, x: Any, args: tuple, kwargs: dict) -> tuple:
-    dim = kwargs.get("dim", kwargs.get("axis", None if args[:1] in ((True,), (False,)) and len(args) == 1 and isinstance(
-        args[0], bool) else args[0] if args else None))
-    keepdim = kwargs.get("keepdim", args[2] if len(args) > 2 else False)
-    out = kwargs.pop("out", None)
-    return store(f"{name}_mean", (_spread_of(name, x, args, kwargs), mean(x, dim, keepdim)), out)
+    return _spread_of("std", input, dim, unbiased, keepdim, correction, out)
 
 
 @operator("var_mean")
-def var_mean(input: Any, *args: Any, **kwargs: Any) -> tuple:
+def var_mean(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+             correction: float | None = None, out: Any = None) -> tuple:
     """Variance and mean; arguments as in :func:`var`."""
-    return _with_mean("var", input, args, kwargs)
+    return store("var_mean", (_spread_of("var", input, dim, unbiased, keepdim, correction),
+                           mean(input, None if isinstance(dim, bool) else dim, keepdim)), out)
 
 
 @operator("std_mean")
-def std_mean(input: Any, *args: Any, **kwargs: Any) -> tuple:
+def std_mean(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+             correction: float | None = None, out: Any = None) -> tuple:
     """Standard deviation and mean; arguments as in :func:`std`."""
-    return _with_mean("std", input, args, kwargs)
+    return store("std_mean", (_spread_of("std", input, dim, unbiased, keepdim, correction),
+                           mean(input, None if isinstance(dim, bool) else dim, keepdim)), out)
 
 
 @operator("logsumexp")
@@ -417,9 +397,9 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False, *, out: Any = None) -
 
 
 @operator("sum_to_size", function=False)
-def sum_to_size(x: Any, *size: Any) -> Any:
+def sum_to_size(x: Any, *sizes: Any, size: Any = None) -> Any:
     """The sum over the dimensions in which a tensor of this size would be broadcast to x."""
-    shape = size[0] if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+    shape = size if size is not None else sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
     own = x.layout.shape
     lead = len(own) - len(shape)
     if lead < 0 or [1 for a, b in zip(own[lead:], shape, strict=True) if b not in (1, a)]:

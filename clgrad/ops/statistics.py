@@ -123,7 +123,7 @@ def _panels(name: str, y: Any, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
     size = y.layout.shape[axis] if y.layout.ndim else 1
     pairs = y.narrow(axis, 1, size - 1) + y.narrow(axis, 0, size - 1) if size and y.layout.ndim else y.new_zeros((0,))
     if x is None:
-        return pairs * (1 if dx is None else dx), axis
+        return pairs * dx, axis
     if not isinstance(x, TensorBase):
         raise TypeError(f"{name}(): argument 'x' must be Tensor, not {type(x).__name__}")
     if x.layout.ndim == 1 and x.layout.shape[0] != size:
@@ -136,7 +136,7 @@ def _panels(name: str, y: Any, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
 
 
 @operator("trapezoid", "trapz", method=False)
-def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
+def trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
     """The integral along a dimension by the trapezoidal rule, over places ``x`` or steps ``dx`` (default 1)."""
     if not y.layout.ndim or not y.layout.shape[normalize_dim(dim, y.layout.ndim)]:
         shape = [s for a, s in enumerate(y.layout.shape) if a != normalize_dim(dim, y.layout.ndim)]
@@ -146,7 +146,7 @@ def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
 
 
 @operator("cumulative_trapezoid", method=False)
-def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
+def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
     """The running integrals along a dimension by the trapezoidal rule."""
     panels, axis = _panels("cumulative_trapezoid", y, x, dx, dim)
     return panels.cumsum(axis - y.layout.ndim) / 2.0

@@ -177,7 +177,7 @@ row("round", "x", "round(x)", kind="number", x="zeros_like(g)")
 row("frac", "x", "frac(x)", kind="real", x="g")
 row("copysign", "a b", "copysign(a, b)", kind="float",
     a="where(a == 0, 0, g * (y / a))", b="zeros_like(g)")
-row("nextafter", "a b", "nextafter(a, b)", NONDIFF, kind="real")
+row("nextafter", "a b", "nextafter(a, b)", kind="real", a="where(a == b, 0, g)", b="zeros_like(g)")
 row("heaviside", "a b", "where(a == 0, b, where(a > 0, 1, 0))", NONDIFF)
 
 # Special functions.

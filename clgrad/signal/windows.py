@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from clgrad.formats import strided
 from clgrad.from_data import kind_of
 from clgrad.windows import bartlett_shape, cosine_sum, kaiser_shape, sampled
 
@@ -15,6 +16,8 @@ __all__ = ["bartlett", "blackman", "cosine", "exponential", "gaussian", "general
 
 def _made(name: str, shape: Callable[[Any, int], Any], M: int, sym: bool, dtype: Any, layout: Any, device: Any,
           requires_grad: bool) -> Any:
+    if layout not in (None, strided):
+        raise ValueError(f"{name} is implemented for strided tensors only, got: {layout}")
     if M < 0:
         raise ValueError(f"{name} requires non-negative window length, got M={M}")
     if not kind_of(dtype).is_floating_point:

@@ -1,0 +1,105 @@
+"""Names of arguments: PyTorch's, NumPy's where PyTorch takes them, and errors for others."""
+
+from __future__ import annotations
+
+import pytest
+
+import clgrad
+from clgrad.autograd.listening import switch
+from clgrad.overrides import TorchFunctionMode
+from tests.compare import assert_same_outcome
+
+PROGRAMS = """
+x.sum(axis=0, keepdims=True)
+x.mean(axis=(0, 1), keepdims=True)
+x.std(axis=0, keepdims=True)
+x.var(0, keepdims=True)
+t.max(input=x, axis=1, keepdims=True)
+x.argmax(axis=1, keepdims=True)
+t.cumprod(x, axis=0)
+t.sort(x, axis=0, descending=True)
+t.cat([x, x], axis=1)
+t.stack([x, x], axis=1)
+t.squeeze(x[:1], axis=0)
+t.softmax(x, axis=0)
+t.gather(x, axis=0, index=x.long() * 0)
+t.var_mean(x, axis=0, keepdims=True)
+t.tensor_split(x, sections=2)
+t.tensor_split(x, indices=[1])
+t.hsplit(x, sections=2)
+x.split(split_size=2)
+t.unsafe_split(input=x, split_size=2)
+t.result_type(tensor=x, other=2)
+t.promote_types(type1=t.float32, type2=t.int64)
+t.promote_types(t.float32, 3)
+x.clone().resize_(size=(2, 2)).shape
+x.sum_to_size(size=(1, 4))
+x.clone().map_(other=x, callable=lambda a, b: a + b)
+t.softmax(x, 0, out=t.empty(0))
+t.log_softmax(x, 0, out=t.empty(0))
+t.nan_to_num_(x * float('nan'))
+t.triangular_solve(input=x[:3, :3] + 1, A=t.eye(3))
+t.ormqr(x, x[0, :3], input3=x)
+t.zero_(input=x.clone())
+t.repeat_interleave(repeats=t.tensor([1, 2]))
+t.rand(size=(2,), out=t.empty(0)).shape
+x.clone().round_(decimals=1)
+x.storage_type().__name__
+t.max(x, other=x + 1)
+t.min(x, x + 1)
+t.min(x, 0, True)
+t.max(x, out=t.empty(0))
+t.std(x, False)
+t.std(x, 0, False, True)
+t.var_mean(x, 1, False)
+t.std_mean(x, False)
+x.clone().random_(**{'from': 1, 'to': 2})
+t.sum(x, foo=1)
+t.mean(x, foo=1)
+t.std(x, foo=1)
+t.var(x, 0, True, False, 1)
+t.max(x, foo=1)
+t.min(x, 0, False, 3)
+t.std_mean(x, foo=1)
+x.random_(foo=1)
+x.uniform_(foo=1)
+x.type(foo=1)
+t.cumsum(x, axis=0, dim=0)
+t.rsub(2, x)
+t.trapz(x, dx=None)
+x.__radd__(x)
+x.__rsub__(x)
+x.__rmatmul__(x.t())
+(x + 1).__rdiv__(x)
+x.long().__rand__(x.long())
+t.nextafter(x, x + 1)
+t.nextafter(x.requires_grad_(), x + 1).sum().backward()
+""".strip().splitlines()
+
+
+def run(program):
+    return lambda t: eval(program, {"t": t, "x": t.arange(12.0).reshape(3, 4)})
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_names_of_arguments(program, torch):
+    assert_same_outcome(torch, run(program))
+
+
+def test_names_are_known_while_somebody_listens():
+    class Counter(TorchFunctionMode):
+        calls = 0
+
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            self.calls += 1
+            return func(*args, **(kwargs or {}))
+    with Counter() as counter:
+        assert switch.on
+        assert clgrad.ones(2, 3).sum(axis=0, keepdims=True).tolist() == [[2, 2, 2]]
+    assert counter.calls
+
+
+@pytest.mark.parametrize("name", ["hann", "bartlett", "kaiser", "gaussian"])
+def test_windows_are_dense(name):
+    with pytest.raises(ValueError, match="strided"):
+        getattr(clgrad.signal.windows, name)(3, layout=clgrad.sparse_coo)
