@@ -12,7 +12,7 @@ from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, full
 from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.output import add_in_place, store
-from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY, alias, operator, publish
+from clgrad.ops.registry import FUNCTIONS, REGISTRY, alias, operator, publish
 from clgrad.ops.views import make_view
 from clgrad.shapes import Size, is_dense
 from clgrad.shapes import broadcast_shapes as _broadcast_shapes

@@ -90,7 +90,7 @@ def softmax(input: Any, dim: int | None = None, dtype: Any = None, _stacklevel: 
     >>> clgrad.softmax(clgrad.zeros(4), dim=0)
     tensor([0.2500, 0.2500, 0.2500, 0.2500])
     """
-    return store("softmax", _softmax("softmax", input, dim, dtype, False), out)
+    return store("softmax", _softmax("softmax", input, dim, dtype, False), out, exact=True)
 
 
 @operator("log_softmax")
