@@ -1,18 +1,14 @@
 """Memory that runs out, and memory that stays the same; tensors too large for 32-bit indices.
 
-Long runs: ``CLGRAD_LONG=1 python -m pytest -n 0 tests/reliability/test_memory.py``.
+Long runs: ``python -m pytest -n 0 -m long tests/reliability/test_memory.py``.
 """
 
 from __future__ import annotations
-
-import os
 
 import pytest
 
 import clgrad
 from tests.runtime.scripts import run
-
-LONG = bool(os.environ.get("CLGRAD_LONG"))
 
 OUT_OF_MEMORY = """
 import clgrad
@@ -123,8 +119,10 @@ assert resident_then <= resident + (8 << 10), found
 
 
 @pytest.mark.parametrize("discrete", ["0", "1"])
-def test_training_leaves_memory_where_it_was(discrete):
-    run(STEPS.replace("COUNT", "10000" if LONG else "300"), timeout=1500 if LONG else 120, CLGRAD_DISCRETE=discrete)
+@pytest.mark.parametrize(("steps", "seconds"), [(300, 120), pytest.param(10000, 1500, marks=[
+    pytest.mark.long, pytest.mark.timeout(1600)])])
+def test_training_leaves_memory_where_it_was(steps, seconds, discrete):
+    run(STEPS.replace("COUNT", str(steps)), timeout=seconds, CLGRAD_DISCRETE=discrete)
 
 
 LARGE = """
@@ -156,10 +154,11 @@ assert x[places].tolist() == [9] * 4
 """
 
 
-@pytest.mark.skipif(not LONG, reason="a long run: CLGRAD_LONG=1")
+@pytest.mark.long
+@pytest.mark.timeout(1600)
 def test_more_elements_than_32_bits_count():
     if memory_available() < 12 << 30:
-        pytest.skip("takes 12 GiB of free memory")
+        pytest.skip("this machine has less than 12 GiB of free memory")
     run(LARGE, timeout=1500)
 
 
