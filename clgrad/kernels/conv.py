@@ -6,7 +6,6 @@ from clgrad.dtypes import dtype
 from clgrad.kernels.conv_depthwise import depthwise_plan, depthwise_weights_plan, suits
 from clgrad.kernels.conv_geometry import (
     GEOMETRY,
-    GPU_TILE,
     OFFSETS,
     Geometry,
     Kernels,
@@ -76,7 +75,7 @@ def _correlation(device: Device, dtype: dtype, g: Geometry, weight_strides: Pair
     order = (0, 1, 2, 3) if bias else (0, 1, 0, 2)
     ending = (int(bias), RELU[activation])
     if not device.is_cpu:
-        group, tile = kernels.group, kernels.group * GPU_TILE
+        group, tile = kernels.group, kernels.tile
         kernel = kernels.get("conv.cl", "conv_blocks", "PPPP" + OFFSETS + GEOMETRY + "iiii")
         positions = g.images * g.result[0] * g.result[1]
         size = (divide_up(positions, tile) * group, divide_up(g.outputs, tile) * group, g.groups)

@@ -16,7 +16,7 @@ from clgrad.shapes import Shape, divide_up, round_up
 Pair = tuple[int, int]
 
 PLANE_BYTES = 1 << 18  # of the input that a work-item holds as planes: they are to stay in its L2 cache
-GPU_TILE = 4  # elements per side that a GPU work-item computes
+PER_ITEM = 4  # elements per side that a GPU work-item computes
 WIDE = 2**31 - 2**16  # tensors of this many elements and more are indexed with 64 bits
 
 OFFSETS = "{i}" * 4
@@ -143,6 +143,7 @@ class Kernels:
         self.widen = dtype.compute is not dtype
         self.lanes = max(4, device.limits.vector_width * 4 // self.itemsize)
         self.group = 16 if device.limits.max_work_group >= 256 else 8
+        self.tile = self.group * PER_ITEM
         elements = g.images * g.groups * max(g.channels * g.source[0] * g.source[1],
                                              g.outputs * g.result[0] * g.result[1])
         self.index = "l" if elements >= WIDE else "i"
@@ -151,7 +152,7 @@ class Kernels:
         if device.is_cpu:
             self.macros |= {"VW": self.lanes, "MR": 1 if g.outputs == 1 else 4}
         else:
-            self.macros |= {"VW": 1, "GROUP": self.group}
+            self.macros |= {"VW": 1, "GROUP": self.group, "PER_ITEM": PER_ITEM}
 
     def get(self, file: str, name: str, signature: str) -> Kernel:
         return self.device.kernel(file, name, self.macros, signature.format(i=self.index))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from clgrad.kernels.conv_geometry import (
     GEOMETRY,
-    GPU_TILE,
     OFFSETS,
     PLANE_BYTES,
     Geometry,
@@ -19,6 +18,7 @@ from clgrad.runtime import Bound
 from clgrad.shapes import divide_up
 
 LONG_UNIT = 64  # vectors of positions that a weight gradient sums before it adds the lanes
+GPU_SHARE = 256  # positions that are worth a work-group of their own on a GPU
 MOST_PARTIAL = 1 << 16  # weights up to this number get the sums of many work-items
 
 
@@ -78,12 +78,12 @@ def cpu_weights(kernels: Kernels, g: Geometry, bias: bool, cost: tuple[int, int]
 
 
 def gpu_weights(kernels: Kernels, g: Geometry, bias: bool, cost: tuple[int, int]) -> Plan:
-    group, tile = kernels.group, kernels.group * GPU_TILE
+    group, tile = kernels.group, kernels.tile
     biases, pairs = g.groups * g.outputs, g.channels * g.taps
     positions = g.images * g.result[0] * g.result[1]
     tiles = (divide_up(pairs + 1, tile), divide_up(g.outputs, tile))
     wanted = 4 * kernels.device.limits.compute_units // (tiles[0] * tiles[1] * g.groups)
-    parts = max(1, min(wanted, positions // 256))
+    parts = max(1, min(wanted, positions // GPU_SHARE))
     share = divide_up(positions, parts)
     parts = divide_up(positions, share) if share else 0
     stride = biases * (pairs + 1)

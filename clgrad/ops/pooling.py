@@ -93,7 +93,7 @@ def _average_gradient(g: Any, shape: tuple, windows: Windows, include_pad: bool,
 
 
 # PyTorch pools integers with these: here they are computed in float64, and what is not whole is cut off.
-_OF_INTEGERS = frozenset({"max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d"})
+_OF_INTEGERS = frozenset({"max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"})
 
 
 def _checked(name: str, x: Any, rank: int) -> None:

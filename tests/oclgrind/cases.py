@@ -25,7 +25,7 @@ _rng = np.random.default_rng(7)
 
 
 def of(file: str, form: str = "both") -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Marks a case of a file; ``form``: cpu or gpu where it runs in that form only, named: where its file is named only."""
+    """Marks a case of a file; ``form``: cpu or gpu where it runs in that form only."""
     def mark(case: Callable[[], None]) -> Callable[[], None]:
         CASES.append((file, form, case))
         return case
@@ -35,7 +35,7 @@ def of(file: str, form: str = "both") -> Callable[[Callable[[], None]], Callable
 def of_form(form: str, files: list[str]) -> Iterator[tuple[str, Callable[[], None]]]:
     """The cases of one form of the device code, of all files or the given ones."""
     for file, wanted, case in CASES:
-        if (wanted in ("both", form) and not files) or file in files:
+        if wanted in ("both", form) and (not files or file in files):
             yield file, case
 
 
@@ -90,18 +90,26 @@ def dtypes() -> None:
     torch.where(values(19) > 0, values(19), values(1))
 
 
-@of("elementwise.cl")
-def all_functions() -> None:
+def _functions(kind: torch.dtype) -> None:
     for name, (_, intervals) in FLOATING.items():
         row = REGISTRY.pointwise[name]
-        for kind in (torch.float32, torch.float64):
-            arrays = [np.concatenate([_rng.uniform(*interval, 4), np.multiply(interval, 9), [np.nan, 0]])
-                      for interval in intervals]
-            operands = [torch.tensor(a).to(kind).requires_grad_() for a in arrays]
-            result = pointwise.call(row, tuple(operands), tuple(row.parameters.values()))
-            if result.requires_grad:
-                with contextlib.suppress(NotImplementedError):  # no derivative with respect to an order
-                    backward(result)
+        arrays = [np.concatenate([_rng.uniform(*interval, 4), np.multiply(interval, 9), [np.nan, 0]])
+                  for interval in intervals]
+        operands = [torch.tensor(a).to(kind).requires_grad_() for a in arrays]
+        result = pointwise.call(row, tuple(operands), tuple(row.parameters.values()))
+        if result.requires_grad:
+            with contextlib.suppress(NotImplementedError):  # no derivative with respect to an order
+                backward(result)
+
+
+@of("elementwise.cl", "cpu")
+def all_functions_in_double_precision() -> None:
+    _functions(torch.float64)
+
+
+@of("elementwise.cl")
+def all_functions() -> None:
+    _functions(torch.float32)
     for name, (_, intervals) in INTEGER.items():
         row = REGISTRY.pointwise[name]
         operands = [torch.tensor(_rng.integers(low, high, 9)) for low, high in intervals]
@@ -275,11 +283,10 @@ def random_numbers() -> None:
 
 @of("gemm.cl", "cpu")
 def products() -> None:
-    for m, n, k in ((1, 37, 5), (37, 1, 5), (8, 12, 4), (17, 33, 9)):
+    for m, n, k in ((1, 1, 1), (1, 37, 5), (37, 1, 5), (8, 12, 4), (17, 33, 9)):
         a, b = values(m, k), values(k, n)
         values(k, m).t() @ b, a @ values(n, k).t(), values(2 * m, 2 * k)[::2, ::2] @ b
         F.linear(a, values(n, k), values(n)), torch.addmm(values(m, n), a, b)
-    values(33, 40) @ values(40, 70), values(40, 33).t() @ values(70, 40).t()
     torch.baddbmm(values(2, 3, 9), values(2, 3, 5), values(2, 5, 9), alpha=0.5), values(3, 2, 5) @ values(5, 4)
     values(3, 0) @ values(0, 4)
     for kind in (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8):
@@ -288,8 +295,24 @@ def products() -> None:
 
 
 @of("gemm.cl", "cpu")
+def products_in_slices() -> None:
+    for a in (values(17, 40), values(40, 17).t(), values(34, 80)[::2, ::2], values(40, 17, dtype=torch.float16).t()):
+        torch.addmm(values(67, dtype=a.dtype), a, values(40, 67, dtype=a.dtype)), a @ values(67, 40, dtype=a.dtype).t()
+    values(1, 40) @ values(40, 37), values(1, 20) @ values(20, 230), values(1, 40) @ values(37, 40).t()
+
+
+@of("gemm.cl", "gpu")
+def products_in_blocks() -> None:
+    F.linear(values(1, 1), values(1, 1), values(1)), torch.addmm(values(17, 3), values(17, 9), values(9, 3))
+    torch.addmm(values(5, 1), values(8, 5).t(), values(8, 18)), torch.bmm(values(2, 3, 5), values(2, 4, 5).mT)
+    values(3, 0) @ values(0, 4), values(6, 8)[::2, ::2] @ values(4, 2)
+    for kind in (torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8):
+        values(3, 4, dtype=kind) @ values(4, 5, dtype=kind)
+
+
+@of("gemm.cl")
 def products_split_along_k() -> None:
-    F.linear(values(2, 4200), values(3, 4200), values(3))
+    F.linear(values(2, 130), values(3, 130), values(3)), values(130, 9).t() @ values(130, 5)
 
 
 CONVOLUTIONS = (
@@ -317,6 +340,17 @@ def convolutions() -> None:
         backward(F.conv2d(values(*x, dtype=kind, grad=True), values(*weight, dtype=kind, grad=True), **options))
 
 
+@of("conv.cl", "gpu")
+def convolutions_in_blocks() -> None:
+    for x, weight, options in (((1, 1, 4, 4), (1, 1, 3, 3), {}), ((2, 2, 5, 4), (17, 2, 2, 1), {"padding": 1}),
+                               ((1, 4, 5, 4), (2, 2, 3, 2), {"groups": 2, "stride": (2, 1), "dilation": (1, 2)})):
+        backward(F.conv2d(values(*x, grad=True), values(*weight, grad=True), values(weight[0], grad=True), **options))
+    backward(F.conv_transpose2d(values(1, 2, 3, 2, grad=True), values(2, 3, 3, 2, grad=True), stride=2, padding=1,
+                                output_padding=1))
+    for kind in (torch.float64, torch.float16):
+        backward(F.conv1d(values(1, 2, 6, dtype=kind, grad=True), values(3, 2, 3, dtype=kind, grad=True)))
+
+
 @of("conv.cl", "cpu")
 def other_convolutions() -> None:
     F.conv2d(values(2, 3, 8, 8), values(5, 3, 3, 3), values(5)).relu()
@@ -340,35 +374,34 @@ def convolutions_of_many_channels() -> None:
 
 @of("conv_depthwise.cl", "cpu")
 def convolutions_of_each_channel() -> None:
-    for kind, kernel, options in product(
-            (torch.float32, torch.float64, torch.float16), ((3, 3), (1, 5), (4, 4)),
-            ({}, {"padding": 2}, {"stride": 2, "padding": 1}, {"stride": (1, 3), "dilation": 2, "padding": 3})):
+    layouts = ({}, {"padding": 2}, {"stride": 2, "padding": 1}, {"stride": (1, 3), "dilation": 2, "padding": 3})
+    for kind, kernel, options in [*product((torch.float32,), ((3, 3), (1, 5), (4, 4)), layouts),
+                                  *product((torch.float64, torch.float16), ((3, 3),), layouts)]:
         backward(F.conv2d(values(2, 3, 9, 11, dtype=kind, grad=True), values(3, 1, *kernel, dtype=kind, grad=True),
                           values(3, dtype=kind, grad=True), groups=3, **options))
 
 
-@of("pool.cl", "cpu")
+POOLS = (((2, 1, 7), 3, {}), ((1, 2, 9, 20), 2, {}), ((2, 2, 8, 9), 3, {"stride": 2, "padding": 1}),
+         ((1, 1, 4, 40), (2, 3), {"stride": 1, "padding": 1}), ((1, 1, 5, 6, 7), 2, {"ceil_mode": True, "stride": 3}))
+
+
+@of("pool.cl")
 def pools() -> None:
-    for kind in (torch.float32, torch.float64, torch.float16):
-        for shape, kernel, options in (((2, 1, 7), 3, {}), ((1, 2, 9, 20), 2, {}),
-                                       ((2, 2, 8, 9), 3, {"stride": 2, "padding": 1}),
-                                       ((1, 1, 5, 6, 7), 2, {"ceil_mode": True, "stride": 3}),
-                                       ((1, 1, 4, 40), (2, 3), {"stride": 1, "padding": 1})):
+    for kind, cases in ((torch.float32, POOLS), (torch.float64, POOLS[1:4]), (torch.float16, POOLS[1:4])):
+        for shape, kernel, options in cases:
             rank = len(shape) - 2
             backward(getattr(F, f"max_pool{rank}d")(values(*shape, dtype=kind, grad=True), kernel, **options))
             backward(getattr(F, f"avg_pool{rank}d")(values(*shape, dtype=kind, grad=True), kernel, **options))
         backward(F.max_pool2d(values(1, 2, 9, 9, dtype=kind, grad=True), 3, stride=1, dilation=2, padding=1))
         backward(F.avg_pool2d(values(1, 2, 5, 5, dtype=kind, grad=True), 2, padding=1, count_include_pad=False,
                               divisor_override=3))
-        for size in (1, 3, 4, 7):
+        for size in (1, 3, 4, 7) if kind is torch.float32 else (3,):
             backward(F.adaptive_avg_pool2d(values(2, 2, 7, 8, dtype=kind, grad=True), size))
             backward(F.adaptive_max_pool2d(values(2, 2, 7, 8, dtype=kind, grad=True), size))
 
 
-@of("attention.cl", "cpu")
-def attention() -> None:
-    for kind, steps, keys, size, value_size in ((torch.float32, 5, 7, 8, 8), (torch.float32, 19, 70, 5, 3),
-                                                (torch.float64, 9, 3, 8, 16)):
+def _attend(*sizes: tuple[torch.dtype, int, int, int, int]) -> None:
+    for kind, steps, keys, size, value_size in sizes:
         q, k, v = (values(1, 2, n, d, dtype=kind, grad=True)
                    for n, d in ((steps, size), (keys, size), (keys, value_size)))
         for mask in (torch.rand(steps, keys) > 0.3, values(1, 1, steps, keys, dtype=kind)):
@@ -377,6 +410,21 @@ def attention() -> None:
         backward(F.scaled_dot_product_attention(q, k, v, dropout_p=0.4))
     q, k = values(1, 4, 9, 8, grad=True), values(1, 2, 9, 8, grad=True)
     backward(F.scaled_dot_product_attention(q, k, values(1, 2, 9, 8, grad=True), enable_gqa=True))
+
+
+@of("attention.cl")
+def attention() -> None:
+    _attend((torch.float32, 5, 7, 8, 8), (torch.float64, 9, 3, 8, 16))
+
+
+@of("attention.cl", "cpu")
+def attention_of_many_keys() -> None:
+    _attend((torch.float32, 19, 70, 5, 3))
+
+
+@of("attention.cl", "gpu")
+def attention_of_several_groups() -> None:
+    _attend((torch.float32, 67, 3, 3, 2), (torch.float32, 3, 67, 3, 2))
 
 
 @of("norm.cl", "cpu")
@@ -397,7 +445,7 @@ def normalisations() -> None:
     backward(F.batch_norm(values(5, 40, grad=True), None, None, training=True))
 
 
-@of("resample.cl", "cpu")
+@of("resample.cl")
 def resampling() -> None:
     for mode, size in product(("nearest", "bilinear", "bicubic", "area"), ((5, 9), (17, 3), (8, 40))):
         backward(F.interpolate(values(2, 3, 8, 9, grad=True), size, mode=mode))
@@ -407,7 +455,7 @@ def resampling() -> None:
     F.interpolate(values(1, 3, 6, 7, dtype=torch.uint8), (4, 9), mode="nearest")
 
 
-@of("recurrent.cl", "named")
+@of("recurrent.cl", "cpu")
 def recurrent() -> None:
     for (kind, options), batch, bias in product(
             ((torch.nn.LSTM, {}), (torch.nn.GRU, {}), (torch.nn.RNN, {}), (torch.nn.RNN, {"nonlinearity": "relu"})),
@@ -422,7 +470,7 @@ def recurrent() -> None:
     backward(torch.nn.LSTM(3, 5, dtype=torch.float64)(values(4, 2, 3, dtype=torch.float64, grad=True))[0])
 
 
-@of("ctc.cl", "named")
+@of("ctc.cl")
 def connectionist_losses() -> None:
     for kind, zero in product((torch.float32, torch.float64), (False, True)):
         x = values(9, 3, 5, dtype=kind, grad=True)
@@ -431,14 +479,16 @@ def connectionist_losses() -> None:
         F.ctc_loss(x.log_softmax(2), targets, lengths, torch.tensor([3, 0, 2]), reduction="sum").backward()
 
 
-@of("optimizer.cl", "named")
+OPTIMIZERS = (lambda p: torch.optim.SGD(p, 0.1, momentum=0.9), lambda p: torch.optim.Adam(p, amsgrad=True),
+              lambda p: torch.optim.AdamW(p, weight_decay=0.1), lambda p: torch.optim.RMSprop(p, centered=True))
+
+
+@of("optimizer.cl")
 def optimizers() -> None:
-    for make in (lambda p: torch.optim.SGD(p, 0.1, momentum=0.9), lambda p: torch.optim.Adam(p, amsgrad=True),
-                 lambda p: torch.optim.AdamW(p, weight_decay=0.1), lambda p: torch.optim.RMSprop(p, centered=True)):
-        for kind in (torch.float32, torch.float64, torch.bfloat16):
-            parameters = [torch.nn.Parameter(values(n, dtype=kind)) for n in (1, 3, 4, 37, 4099)]
-            optimizer = make(parameters)
-            for _ in range(2):
-                for p in parameters:
-                    p.grad = values(*p.shape, dtype=kind)
-                optimizer.step()
+    for make, kind in [*product(OPTIMIZERS, (torch.float32,)), *product(OPTIMIZERS[1:2], (torch.float64, torch.bfloat16))]:
+        parameters = [torch.nn.Parameter(values(n, dtype=kind)) for n in (1, 3, 4, 37, 131)]
+        optimizer = make(parameters)
+        for _ in range(2):
+            for p in parameters:
+                p.grad = values(*p.shape, dtype=kind)
+            optimizer.step()

@@ -24,10 +24,12 @@ import clgrad
 from clgrad.kernels import (
     conv,
     conv_depthwise,
+    conv_geometry,
     conv_panels,
     conv_weight_panels,
     conv_weights,
     gemm,
+    optimizer,
     reduce,
     sort,
 )
@@ -59,7 +61,11 @@ def small_shares() -> None:
     gemm._wanted_items = lambda shape: 4
     for module in (conv, conv_depthwise, conv_panels, conv_weight_panels, conv_weights):
         module.wanted_items = lambda device, operations: 4
-    gemm.SPLIT_DEPTH, sort.LONG_ROW, reduce.GRAIN = 16, 64, 128
+    few = gemm.Tuning(block_depth=32, block_rows=16, copied_rows=8, split_depth=64, per_item=2, slice_depth=8,
+                      gpu_split_depth=64)
+    gemm._tuning = lambda limits: few
+    gemm.ONE_ROW, gemm.FAR, sort.LONG_ROW, reduce.GRAIN = 256, 256, 64, 128
+    conv_geometry.PER_ITEM, conv_weights.GPU_SHARE, optimizer.CPU_CHUNK = 2, 16, 64
 
 
 # Oclgrind 21.10 takes element 11 of two operands that are shuffled into one vector for undefined, and crashes where an

@@ -26,8 +26,9 @@ MORE_THAN_PYTORCH = ("not implemented for", "not supported", "unsupported", "onl
                      "invalid combination of arguments", "Float", "Half", "type", "ZeroDivisionError",
                      "does not support bool", "expected BoolTensor", "boolean tensor", "must be tuple of ints",
                      "has no dimensions", "unexpected keyword argument", "missing",
-                     "p_in >= 0", "must be float", "Boolean alpha only", "singular",
-                     "to be at least 1 at dimension 0")
+                     "p_in >= 0", "must be float", "must be Number, not Tensor",
+                     "Boolean alpha only", "singular", "to be at least 1 at dimension 0",
+                     "view size is not compatible")  # kron and isin of transposed tensors
 
 
 # What is refused here although PyTorch computes it where an operand is empty: products of operands of two dtypes.
@@ -114,9 +115,12 @@ def functions_of(torch: Any, name: str) -> tuple[Any, Any] | None:
 
 
 def _attempt(library: Any, function: Any, call: Call) -> Any:
+    """What a call gives, or the exception that it, or a look at its values, ends with."""
     arguments, named = call.make(library)
     try:
-        return function(*arguments, **named)
+        result = function(*arguments, **named)
+        _look(result)
+        return result
     except Exception as error:  # what may be raised is checked by the caller
         return error
 
@@ -181,7 +185,6 @@ def check(torch: Any, call: Call) -> str:
             if not (isinstance(expected, Exception) or _is_empty(expected) or stricter):
                 raise Difference(f"refuses: {type(found).__name__}: {found}") from found
             return "error"
-        _look(found)
         if isinstance(expected, Exception):
             if not (call.wrong or _is_empty(found) or any(words in str(expected) for words in MORE_THAN_PYTORCH)):
                 raise Difference(f"accepts what raises {type(expected).__name__}: {expected}") from expected
@@ -198,7 +201,7 @@ def _is_empty(result: Any) -> bool:
 
 
 def _look(result: Any) -> None:
-    """Looks at values, so that a kernel's fault is seen here."""
+    """Looks at values, so that a kernel's fault is seen."""
     for leaf in _flat(result):
         if isinstance(leaf, clgrad.Tensor):
             leaf.tolist()
