@@ -337,6 +337,9 @@ def functional_call(module: Module, parameter_and_buffer_dicts: Any, args: Any =
         tie_weights: a tensor that the module holds under several names is replaced under all of them.
         strict: every parameter and buffer must be named, and nothing else.
     """
+    if not isinstance(parameter_and_buffer_dicts, (Mapping, list, tuple)):
+        raise ValueError("functional_call(): Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, "
+                         f"but got {type(parameter_and_buffer_dicts)}")
     given: dict[str, Any] = {}
     for part in ([parameter_and_buffer_dicts] if isinstance(parameter_and_buffer_dicts, Mapping)
                  else parameter_and_buffer_dicts):

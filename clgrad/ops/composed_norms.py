@@ -9,7 +9,7 @@ from clgrad.ops.registry import FUNCTIONS
 
 def per_channel(x: Any, values: Any) -> Any:
     """A vector along dimension 1 of x."""
-    return None if values is None else values.view([-1 if d == 1 else 1 for d in range(x.ndim)])
+    return None if values is None else values.view([values.numel() if d == 1 else 1 for d in range(x.ndim)])
 
 
 def scaled(x: Any, weight: Any, bias: Any) -> Any:

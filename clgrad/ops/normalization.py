@@ -16,7 +16,7 @@ from clgrad.autograd.grad_mode import enable_grad, mode, no_grad
 from clgrad.autograd.graph import Saved, attach, mark_changed, needs_graph
 from clgrad.kernels import norm as kernels
 from clgrad.kernels.norm import Groups, Kind
-from clgrad.ops.composed_norms import by_given, by_own, by_root_mean_square, per_channel
+from clgrad.ops.composed_norms import by_given, by_own, by_root_mean_square, per_channel, scaled
 from clgrad.ops.copying import empty
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.registry import operator
@@ -115,7 +115,7 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
 def _batch_norm(x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
                 eps: float) -> tuple:
     if not x.numel():
-        return x.clone(), None, None
+        return scaled(x.clone(), per_channel(x, weight), per_channel(x, bias)), None, None
     if x.ndim < 2:
         raise RuntimeError(f"batch_norm: expected an input of 2 or more dimensions, got {list(x.shape)}")
     channels = x.shape[1]

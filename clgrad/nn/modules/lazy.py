@@ -81,16 +81,15 @@ class LazyLinear(LazyModuleMixin, linear.Linear):
 class _LazyConvXdMixin(LazyModuleMixin):
     """A convolution that takes ``in_channels`` from its first input; other arguments as the convolution's."""
 
-    def __init__(self, out_channels: int, kernel_size: Any, *args: Any, **kwargs: Any):
-        names = self.later_arguments
-        if len(args) > len(names):
-            raise TypeError(f"{type(self).__name__}() takes at most {len(names) + 2} arguments, got {len(args) + 2}")
-        options = {**dict(zip(names, args, strict=False)), **kwargs}
-        bias = options.pop("bias", True)
-        groups = options.get("groups", 1)
-        options["groups"] = 1
-        super().__init__(0, 0, kernel_size, bias=False, **options)
-        place: dict[str, Any] = {"device": options.get("device"), "dtype": options.get("dtype")}
+    def __init__(self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+                 groups: int = 1, bias: bool = True, padding_mode: str = "zeros", device: Any = None, dtype: Any = None):
+        self._begin(out_channels, groups, bias, kernel_size=kernel_size, stride=stride, padding=padding,
+                    dilation=dilation, padding_mode=padding_mode, device=device, dtype=dtype)
+
+    def _begin(self, out_channels: int, groups: int, bias: bool, **options: Any) -> None:
+        """Makes the convolution of no channels, with parameters that wait for them."""
+        super().__init__(0, 0, groups=1, bias=False, **options)
+        place: dict[str, Any] = {"device": options["device"], "dtype": options["dtype"]}
         self.weight = UninitializedParameter(**place)
         self.out_channels, self.groups = out_channels, groups
         if out_channels % groups:
@@ -98,7 +97,6 @@ class _LazyConvXdMixin(LazyModuleMixin):
         if bias:
             self.bias = UninitializedParameter(**place)
 
-    later_arguments: tuple[str, ...] = ("stride", "padding", "dilation", "groups", "bias", "padding_mode", "device", "dtype")
     dims: int
     transposed: bool
     kernel_size: tuple
@@ -141,8 +139,11 @@ class LazyConv3d(_LazyConvXdMixin, conv.Conv3d):
 
 
 class _LazyConvTranspose(_LazyConvXdMixin):
-    later_arguments = ("stride", "padding", "output_padding", "groups", "bias", "dilation", "padding_mode", "device",
-                       "dtype")
+    def __init__(self, out_channels: int, kernel_size: Any, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+                 groups: int = 1, bias: bool = True, dilation: Any = 1, padding_mode: str = "zeros", device: Any = None,
+                 dtype: Any = None):
+        self._begin(out_channels, groups, bias, kernel_size=kernel_size, stride=stride, padding=padding,
+                    output_padding=output_padding, dilation=dilation, padding_mode=padding_mode, device=device, dtype=dtype)
 
 
 class LazyConvTranspose1d(_LazyConvTranspose, conv.ConvTranspose1d):

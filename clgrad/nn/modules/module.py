@@ -19,13 +19,21 @@ from clgrad.nn.modules.hooks import (
     register_module_full_backward_hook,
     register_module_full_backward_pre_hook,
 )
+from clgrad.nn.modules.registration import (
+    register_module_buffer_registration_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+    registered,
+)
 from clgrad.nn.modules.state import Stateful
 from clgrad.nn.modules.text import indented, type_text
 from clgrad.nn.parameter import Buffer, Parameter
 from clgrad.tensor import Tensor
 
 __all__ = ["Module", "register_module_backward_hook", "register_module_forward_hook", "register_module_forward_pre_hook",
-           "register_module_full_backward_hook", "register_module_full_backward_pre_hook"]
+           "register_module_full_backward_hook", "register_module_full_backward_pre_hook",
+           "register_module_buffer_registration_hook", "register_module_module_registration_hook",
+           "register_module_parameter_registration_hook"]
 
 _LISTS = ("_parameters", "_buffers", "_modules")
 
@@ -151,7 +159,7 @@ class Module(Hookable, Stateful, Convertible):
             return
         if isinstance(value, Module):
             self._take_out(name, fields, "_modules", "modules")
-            fields["_modules"][name] = value
+            fields["_modules"][name] = registered("module", self, name, value)
             return
         modules = fields.get("_modules")
         if modules is not None and name in modules:
@@ -169,7 +177,7 @@ class Module(Hookable, Stateful, Convertible):
             if value is not None and not isinstance(value, Tensor):
                 raise TypeError(f"cannot assign '{type_text(value)}' as buffer '{name}' (torch.nn.Buffer, torch.Tensor "
                                 "or None expected)")
-            buffers[name] = value
+            buffers[name] = registered("buffer", self, name, value)
             return
         object.__setattr__(self, name, value)
 
