@@ -249,7 +249,9 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = 
         in_dims: the dimension of each argument that is mapped, None for one that is passed as it is; one for all, or
             a nested structure like the arguments'.
         out_dims: where the results' new dimension goes.
-        randomness: ``"different"`` and ``"same"`` as in PyTorch; ``"error"`` behaves as ``"different"``.
+        randomness: whether random numbers differ between the entries (``"different"``), are the ``"same"`` for all, or are
+            an ``"error"``.
+        chunk_size: accepted; entries are taken one by one.
 
     The calls are made one after the other: what it saves is writing, not time.
 
@@ -272,13 +274,17 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = 
         count = sizes.pop()
         if count == 0:
             raise ValueError("vmap: the mapped dimension is empty")
-        state = default_generator.get_state() if randomness == "same" else None
+        state, offset = default_generator.get_state(), default_generator.get_offset()
         results = []
         for number in range(count):
-            if state is not None:
+            if randomness == "same":
                 default_generator.set_state(state)
             entry = [leaf if dim is None else leaf.select(dim, number) for leaf, dim in zip(leaves, dims, strict=True)]
             results.append(func(*tree_unflatten(entry, tree_structure(args)), **kwargs))
+            if randomness == "error" and default_generator.get_offset() != offset:
+                raise RuntimeError("vmap: called random operation while in randomness error mode. Please either use the "
+                                   "'same' or 'different' randomness flags on vmap or perform the randomness operation out "
+                                   "of vmap")
         return _stacked(results, out_dims)
     return wrapped
 

@@ -83,3 +83,14 @@ def test_strict_products_refuse_outputs_that_do_not_depend_on_the_inputs():
     with pytest.raises(RuntimeError, match="independent of the inputs"):
         clgrad.func.jvp(lambda v: (v * 2, x * 2), (x,), (x,), strict=True)
     assert [part.tolist() for part in clgrad.func.jvp(lambda v: (v * 2, x * 2), (x,), (x,))[1]] == [[2, 2], [0, 0]]
+
+
+def test_random_numbers_within_vmap():
+    def draws(x):
+        return x + clgrad.rand(2)
+    with pytest.raises(RuntimeError, match="randomness error mode"):
+        clgrad.vmap(draws)(clgrad.zeros(2, 2))
+    first, second = clgrad.vmap(draws, randomness="same")(clgrad.zeros(2, 2)).tolist()
+    assert first == second
+    first, second = clgrad.vmap(draws, randomness="different")(clgrad.zeros(2, 2)).tolist()
+    assert first != second

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from typing import Any
 
@@ -101,6 +102,26 @@ class Module(Hookable, Stateful, Convertible):
         return self._call_hooks(args, kwargs) if caller is None else caller(self, args, kwargs)
 
     def _call_hooks(self, args: tuple, kwargs: dict) -> Any:
+        result = None
+        waiting: list | None = None  # forward hooks whose turn has not come
+        try:
+            args, kwargs = self._call_pre_hooks(args, kwargs)
+            around, args = self._backward_hooks_around(args)
+            result = self.forward(*args, **kwargs)
+            waiting = self._hooks_after_forward()
+            while waiting:
+                hook, with_kwargs, _ = waiting.pop(0)
+                found = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
+                result = result if found is None else found
+        except Exception:
+            self._call_always(self._hooks_after_forward() if waiting is None else waiting, args, kwargs, result)
+            raise
+        return around.outputs(result) if around is not None else result
+
+    def _hooks_after_forward(self) -> list[tuple]:
+        return hooks_with_marks(self, "_forward_hooks", "with_kwargs", "always_called")
+
+    def _call_pre_hooks(self, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         for hook, with_kwargs in hooks_with_marks(self, "_forward_pre_hooks", "with_kwargs"):
             found = hook(self, args, kwargs) if with_kwargs else hook(self, args)
             if found is None:
@@ -112,23 +133,27 @@ class Module(Hookable, Stateful, Convertible):
                 args, kwargs = found
             else:
                 args = found if isinstance(found, tuple) else (found,)
-        around = None
+        return args, kwargs
+
+    def _backward_hooks_around(self, args: tuple) -> tuple[BackwardHooks | None, tuple]:
         after, before = ([hook for hook, in hooks_with_marks(self, kind)]
                          for kind in ("_backward_hooks", "_backward_pre_hooks"))
-        if after or before:
-            around = BackwardHooks(self, after, before)
-            args = around.inputs(args)
-        done = False
-        result = None
-        try:
-            result = self.forward(*args, **kwargs)
-            done = True
-        finally:
-            for hook, with_kwargs, always in hooks_with_marks(self, "_forward_hooks", "with_kwargs", "always_called"):
-                if done or always:
-                    found = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
-                    result = result if found is None else found
-        return around.outputs(result) if around is not None else result
+        if not after and not before:
+            return None, args
+        around = BackwardHooks(self, after, before)
+        return around, around.inputs(args)
+
+    def _call_always(self, hooks: list[tuple], args: tuple, kwargs: dict, result: Any) -> None:
+        """After an error: the forward hooks that are called in any case; their own errors are only warnings."""
+        for hook, with_kwargs, always in hooks:
+            if not always:
+                continue
+            try:
+                found = hook(self, args, kwargs, result) if with_kwargs else hook(self, args, result)
+                result = result if found is None else found
+            except Exception as error:
+                warnings.warn("module forward hook with ``always_call=True`` raised an exception that was silenced as "
+                              f"another error was raised in forward: {error}", stacklevel=2)
 
     # Attributes.
 

@@ -50,3 +50,23 @@ def test_the_hooks_are_in_the_dict_as_they_are():
     with layer.register_forward_pre_hook(hook, with_kwargs=True):
         assert list(layer._forward_pre_hooks.values()) == [hook]
         layer(clgrad.ones(1))
+
+
+def test_hooks_that_are_called_in_any_case(torch):
+    def program(lib):
+        seen = []
+
+        def fails(*args):
+            raise ValueError("hook")
+        layer = lib.nn.Linear(2, 2)
+        layer.register_forward_hook(lambda m, a, out: seen.append("first"), always_call=True)
+        layer.register_forward_hook(fails)
+        layer.register_forward_hook(lambda m, a, out: seen.append("plain"))
+        layer.register_forward_hook(lambda m, a, k, out: seen.append(out is not None), always_call=True, with_kwargs=True)
+        layer.register_forward_hook(fails, always_call=True)
+        with pytest.raises(ValueError, match="hook"), pytest.warns(UserWarning, match="silenced"):
+            layer(lib.ones(1, 2))
+        with pytest.raises(RuntimeError), pytest.warns(UserWarning, match="silenced"):
+            layer(lib.ones(1, 3))
+        return seen
+    assert program(clgrad) == program(torch)
