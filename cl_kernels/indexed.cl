@@ -8,7 +8,7 @@
  * broadcast). The launcher merges dimensions and writes a prelude:
  *   PARAMETERS    buffers x, v, b_0, b_1 ..., status; offsets; sizes; strides
  *   ROW_STARTS    x_row, v_row, r_0 ...: where the row of free position f and ordered position s begins
- *   LOCATE(i)     adds the indices' part to `at`; MISSING where one is out of range
+ *   LOCATE(i)     adds the indices' part to `at`; sets `missing` where one is out of range
  *
  *            <-------------- N: innermost dimension ------------>
  *   f = 0    [ CHUNK ][ CHUNK ] ...                                 get_global_id(0): which chunk
@@ -19,7 +19,7 @@
  * writer, which adds in the order of p (and of values put in one place the last stays), the same in every run without
  * atomics. Where that leaves a GPU with few work-items, OWNERS of them walk the same line, and each takes the elements
  * whose first index is its own modulo OWNERS:                        get_global_id(2): which owner
- * An index that is out of range is skipped and sets *status, which the host looks at when it waits.
+ * An index that is out of range sets *status, which the host looks at when it waits.
  */
 #ifndef OPERATION
 #define OPERATION 0 /* READ: v = x. PUT: x = v. ADD, MULTIPLY, LARGER, SMALLER: x = x with v */
@@ -59,19 +59,32 @@
 #define LOAD(p, i) PASTE(LOAD_, CODE)(p, i)
 #define STORE(p, i, v) PASTE(STORE_, CODE)(p, i, v)
 
-/* Adds place * step to `at`, where place counts from the end if it is negative and NEGATIVE is 1. By the first index
- * of an element its owner is told: the others leave it to that one. */
+/* Adds place * step to `at`, where place counts from the end if it is negative and NEGATIVE is 1. What is read at a place
+ * out of range is no matter, as an error follows: the first place is read, without a branch. What is written is left out.
+ * By the first index of an element its owner is told: the others leave it to that one. */
+#define COUNTED(index, size) \
+  long place = index;        \
+  if (NEGATIVE && place < 0) place += size;
+#if OPERATION == READ
+#define FIND(index, size, step, first)                   \
+  {                                                      \
+    COUNTED(index, size)                                 \
+    const int out = (ulong)place >= (ulong)(size);       \
+    missing |= out;                                      \
+    at += (INDEX)(out ? 0 : place) * (step);             \
+  }
+#else
 #define FIND(index, size, step, first)                                                       \
   {                                                                                          \
-    long place = index;                                                                      \
-    if (NEGATIVE && place < 0) place += size;                                                \
+    COUNTED(index, size)                                                                     \
     if (first && OWNERS > 1 && (place & (OWNERS - 1)) != (long)get_global_id(2)) continue;   \
     if ((ulong)place >= (ulong)(size)) {                                                     \
-      *status = 1;                                                                           \
+      missing = 1;                                                                           \
       continue;                                                                              \
     }                                                                                        \
     at += (INDEX)place * (step);                                                             \
   }
+#endif
 #ifndef OWNERS
 #define OWNERS 1 /* a power of two */
 #endif
@@ -99,6 +112,7 @@ static inline void move(__global ELEMENT *x, INDEX at, __global ELEMENT *v, INDE
 }
 
 #if WHOLE && VW > 1
+#define REST _Pragma("clang loop vectorize(disable) unroll(disable)") /* few elements are left, which a compiler cannot know */
 static inline void move_whole(__global ELEMENT *x, __global ELEMENT *v) {
 #if OPERATION == READ
   VSTORE(v, 0, VLOAD(x, 0));
@@ -113,6 +127,7 @@ static inline void move_whole(__global ELEMENT *x, __global ELEMENT *v) {
 __kernel void indexed(PARAMETERS) {
   const INDEX begin = get_global_id(0) * CHUNK, end = min(begin + CHUNK, N);
   const INDEX first = get_global_id(1) * FREE_CHUNK, last = min(first + FREE_CHUNK, FREE);
+  int missing = 0;
   for (INDEX f = first; f < last; f++)
     for (INDEX s = 0; s < SEQUENCE; s++) {
       ROW_STARTS
@@ -122,6 +137,7 @@ __kernel void indexed(PARAMETERS) {
       LOCATE(0)
 #if WHOLE && VW > 1 && X_STEP == 1 && V_STEP == 1
       for (; i + VW <= end; i += VW) move_whole(x + at + i, v + v_row + i);
+      REST
 #endif
       for (; i < end; i++) move(x, at + i * X_STEP, v, v_row + i * V_STEP);
 #else
@@ -132,4 +148,5 @@ __kernel void indexed(PARAMETERS) {
       }
 #endif
     }
+  if (missing) *status = 1;
 }

@@ -55,7 +55,7 @@ def plan(device: Device, operation: str, kind: dtype, shape: Shape, x_strides: S
     ``ordered``: several values may meet in one element of x. ``negative``: indices may count from the end.
     """
     total = prod(shape)
-    cost = (total, total * 2 * kind.itemsize + sum(extent(shape, i.strides) * i.dtype.itemsize for i in indices))
+    cost = (total, total * (2 * kind.itemsize + sum(i.dtype.itemsize for i in indices)))
     if total == 0:
         return Plan(device, None, message, cost)
     if any(i.size == 0 for i in indices):
@@ -156,7 +156,8 @@ def _prelude(walk: _Walk, indices: Sequence[Index]) -> str:
         name = ("x_row", "v_row")[k] if k < 2 else f"r_{k - 2}"
         terms = [f"o_{k}", *(f"c{d} * t{d}_{k}" for d in (*walk.free, *walk.ordered))]
         starts.append(f"INDEX {name} = {' + '.join(terms)};")
-    finds = [f"FIND(b_{k}[r_{k} + (i) * {walk.inner_step(k + 2)}], n_{k}, m_{k}, {int(k == 0)})" for k in range(len(indices))]
+    finds = [f"FIND(b_{k}[r_{k} + (i) * {walk.inner_step(k + 2)}], n_{k}, {'1' if i.step == 1 else f'm_{k}'}, {int(k == 0)})"
+             for k, i in enumerate(indices)]
     return "\n".join(["#define PARAMETERS " + ", ".join(parameters), "#define ROW_STARTS " + " ".join(starts),
                       "#define LOCATE(i) " + " ".join(finds)])
 

@@ -12,19 +12,31 @@ from clgrad.ops.places import Places, check_range, combine, read, spread, sums
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.scattering import reduced
 
+_known_rows: dict[tuple, Places] = {}  # without their indices, by the layouts of calls that passed all checks
+_KNOWN_MOST = 1024
+
+
+def _outside(index: int) -> Exception:
+    return IndexError("index out of range in self")
+
 
 def _rows_at(name: str, input: Any, weight: Any) -> Places:
     """The rows of ``weight`` that ``input`` (of any shape) names."""
     own = input.layout
-    if own.dtype not in (dtypes.int64, dtypes.int32):
-        raise RuntimeError(f"{name}(): Expected tensor for argument 'indices' to have one of the following scalar types: "
-                           f"Long, Int; but got {own.dtype.name} instead")
-    if weight.layout.ndim != 2:
-        raise RuntimeError(f"'weight' must be 2-D, got {weight.layout.ndim}-D")
-    rows, width = weight.layout.shape
-    check_range(input, rows, lambda _: IndexError("index out of range in self"))
-    shape = (*own.shape, width)
-    return Places(name, shape, (None,) * own.ndim + (1,), (0,), (spread(input, own.shape, 0, 1, shape),))
+    key = (name, own, weight.layout)
+    known = _known_rows.get(key)
+    if known is None:
+        if own.dtype not in (dtypes.int64, dtypes.int32):
+            raise RuntimeError(f"{name}(): Expected tensor for argument 'indices' to have one of the following scalar types: "
+                               f"Long, Int; but got {own.dtype.name} instead")
+        if weight.layout.ndim != 2:
+            raise RuntimeError(f"'weight' must be 2-D, got {weight.layout.ndim}-D")
+        if len(_known_rows) >= _KNOWN_MOST:
+            _known_rows.clear()
+        known = Places(name, (*own.shape, weight.layout.shape[1]), (None,) * own.ndim + (1,), (0,), ())
+        _known_rows[key] = known
+    check_range(input, weight.layout.shape[0], _outside)
+    return known.over((spread(input, own.shape, 0, 1, known.shape),))
 
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None, max_norm: float | None = None,

@@ -10,14 +10,36 @@ from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
 from clgrad.kernels import pool
 from clgrad.kernels.pool import Windows
-from clgrad.layout import Layout, contiguous_layout
+from clgrad.layout import contiguous_layout
 from clgrad.ops.convolution import tuple_of
 from clgrad.ops.copying import blank, empty
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.registry import FUNCTIONS, operator
 
 _plans: dict[tuple, pool.Plan] = {}
-_max_plans: dict[tuple, tuple[pool.Plan, Layout, Layout]] = {}
+_max_pools: dict[tuple, _MaxPool] = {}
+
+
+class _MaxPool:
+    """Max pooling of a layout: its plans, that of the gradient made when it is asked for, and the layouts of results."""
+
+    __slots__ = ("windows", "inputs", "values", "places", "forward", "backward")
+
+    def __init__(self, x: Any, windows: Windows, index_dtype: Any):
+        own, rank = x.layout, len(windows.input)
+        shape = (*own.shape[:-rank], *windows.output)
+        self.windows = windows
+        self.inputs = contiguous_layout(own.shape, own.dtype, own.device)
+        self.values = contiguous_layout(shape, own.dtype, own.device)
+        self.places = contiguous_layout(shape, index_dtype, own.device)
+        self.forward = self.plan(pool.plan)
+        self.backward: pool.Plan | None = None
+
+    def plan(self, make: Any) -> pool.Plan:
+        """The plan of either direction."""
+        planes = prod(self.inputs.shape[:-len(self.windows.input)])
+        return make(self.inputs.device.compute, self.inputs.dtype, planes, self.windows,  # type: ignore[attr-defined]
+                    max_pool=True, index_dtype=self.places.dtype)
 
 
 def _plan(make: Any, x: Any, planes: int, windows: Windows, **options: Any) -> pool.Plan:
@@ -31,40 +53,33 @@ def _plan(make: Any, x: Any, planes: int, windows: Windows, **options: Any) -> p
 def _max(x: Any, windows: Windows, index_dtype: Any) -> tuple[Any, Any]:
     """The largest value of each window and where in its plane it stood."""
     x = x if x.layout.contiguous else x.contiguous()
-    own, rank = x.layout, len(windows.input)
-    key = (own, windows, index_dtype)
-    found = _max_plans.get(key)
-    if found is None:
-        shape = (*own.shape[:-rank], *windows.output)
-        plan = _plan(pool.plan, x, prod(own.shape[:-rank]), windows, max_pool=True, index_dtype=index_dtype)
-        found = _max_plans[key] = (plan, contiguous_layout(shape, own.dtype, own.device),
-                                   contiguous_layout(shape, index_dtype, own.device))
-    plan, values, places = found
-    out, where = blank(values), blank(places)
-    execute(plan, (x,), (out, where))
+    key = (x.layout, windows, index_dtype)
+    how = _max_pools.get(key)
+    if how is None:
+        how = _max_pools[key] = _MaxPool(x, windows, index_dtype)
+    out, where = blank(how.values), blank(how.places)
+    execute(how.forward, (x,), (out, where))
     if needs_graph(x):
         saved = Saved("max_pool", [where])
-
-        def backward(g: Any) -> Any:
-            (indices,) = saved.unpack()
-            return _max_gradient(g, indices, own.shape, windows)
-        attach((out, None), f"MaxPool{rank}DWithIndices", (x,), lambda g, _=None: backward(g), saved)
+        attach((out, None), f"MaxPool{len(windows.input)}DWithIndices", (x,),
+               lambda g, _=None: _max_gradient(g, saved.unpack()[0], how), saved)
     return out, where
 
 
-def _max_gradient(g: Any, where: Any, shape: tuple, windows: Windows) -> Any:
-    g = g.contiguous()
-    dx = empty(shape, g.layout.dtype, g.layout.device)
-    rank = len(windows.input)
-    plan = _plan(pool.backward_plan, g, prod(shape[:-rank]), windows, max_pool=True, index_dtype=where.layout.dtype)
-    execute(plan, (g,), (dx, where))
-    if needs_graph(g):
+def _max_gradient(g: Any, where: Any, how: _MaxPool) -> Any:
+    g = g if g.layout is how.values else g.to(how.values.dtype).contiguous()
+    if how.backward is None:
+        how.backward = how.plan(pool.backward_plan)
+    dx = blank(how.inputs)
+    execute(how.backward, (g,), (dx, where))
+    if mode.enabled and needs_graph(g):
         saved = Saved("max_pool_backward", [where])
 
         def backward(v: Any) -> Any:
             (indices,) = saved.unpack()
-            flat = v.reshape(*shape[:-rank], prod(shape[-rank:]))
-            picked = FUNCTIONS["gather"](flat, -1, indices.reshape(*shape[:-rank], prod(windows.output)).long())
+            outer, windows = how.inputs.shape[:-len(how.windows.input)], how.windows
+            flat = v.reshape(*outer, prod(windows.input))
+            picked = FUNCTIONS["gather"](flat, -1, indices.reshape(*outer, prod(windows.output)).long())
             return picked.reshape(indices.layout.shape)
         attach(dx, "MaxPoolBackward", (g,), backward, saved)
     return dx

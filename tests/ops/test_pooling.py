@@ -45,7 +45,7 @@ def test_values_and_gradients(name, torch, rng):
     assert_same(x.grad, y.grad, 1e-12)
 
 
-@pytest.mark.parametrize("shape", [(1, 2, 8, 8), (3, 5, 28, 28)])
+@pytest.mark.parametrize("shape", [(1, 2, 8, 8), (3, 5, 28, 28), (2, 3, 7, 37)])
 def test_float32(shape, torch, rng):
     x, y = pair(torch, rng.normal(size=shape).astype(np.float32))
     for pool, args in [("max_pool2d", (2,)), ("avg_pool2d", (2,)), ("max_pool2d", (3, 2))]:

@@ -187,6 +187,24 @@ def test_a_child_of_a_process_that_only_listed_devices_gets_an_error():
     assert done.stdout.strip() == "7"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_what_a_child_writes_into_a_tensor_stays_its_own():
+    done = run("""
+    import os
+    import clgrad
+    small, large = (clgrad.zeros(n) + 1 for n in (10, 1 << 20))
+    arrays = [t.numpy() for t in (small, large)]
+    child = os.fork()
+    if child == 0:
+        for array in arrays:
+            array[0] = 5
+        os._exit(0)
+    os.waitpid(child, 0)
+    print(float(small[0]), float(large[0]))
+    """)
+    assert done.stdout.strip() == "1.0 1.0"
+
+
 def run_once(device, kernel):
     device.run(Bound(kernel, (1,), (1,), 1, "", (), (0, 0)), (device.allocate(4).buffer,), ())
 
