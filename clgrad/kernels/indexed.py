@@ -70,7 +70,7 @@ def plan(device: Device, operation: str, kind: dtype, shape: Shape, x_strides: S
         "REAL": "long" if moved else calc_type(kind), "HOISTED": int(not any(s[walk.inner] for s in strides[2:])),
         "NEGATIVE": int(negative), "X_STEP": walk.inner_step(0), "V_STEP": walk.inner_step(1),
         "INDEX": "long" if wide else "int", "WHOLE": int(moved or (operation == "add" and kind.code in _ADDED)),
-        "VW": device.limits.vector_width * 4 // kind.itemsize if device.is_cpu and kind.itemsize >= 4 else 1}
+        "VW": max(1, device.limits.vector_width * 4 // kind.itemsize) if device.is_cpu and kind.itemsize >= 4 else 1}
     chunk, free_chunk, work, local = _ndrange(device, walk)
     owners = _owners(work, walk, indices[0].size) if ordered and not device.is_cpu else 1
     macros["OWNERS"] = owners
