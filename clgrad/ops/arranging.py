@@ -322,8 +322,9 @@ def _copying(name: str, view: Any) -> None:
     def copied(input: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         found = view(input, *args, **kwargs)
         if isinstance(found, tuple):
-            return store(name, tuple([part.clone(memory_format=contiguous_format) for part in found]), out)
-        return store(name, found.clone(memory_format=contiguous_format), out)
+            return store(name, tuple([part.clone(memory_format=contiguous_format) for part in found]), out,
+                         exact=True)
+        return store(name, found.clone(memory_format=contiguous_format), out, exact=True)
     copied.__name__ = copied.__qualname__ = name
     copied.__doc__ = f"Like :func:`{name.removesuffix('_copy')}`, with memory of its own."
     operator(method=name == "narrow_copy")(copied)

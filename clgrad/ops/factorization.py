@@ -77,7 +77,7 @@ def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False, out:
     L, info = _cholesky("linalg.cholesky_ex", A, upper)
     if check_errors:
         check_info("linalg.cholesky_ex", info, _INDEFINITE)
-    return store("linalg.cholesky_ex", CholeskyEx(L, lapack.tensor(info, A, dtypes.int32)), out)
+    return store("linalg.cholesky_ex", CholeskyEx(L, lapack.tensor(info, A, dtypes.int32)), out, exact=True)
 
 
 def linalg_cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
@@ -88,13 +88,13 @@ def linalg_cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
     """
     L, info = _cholesky("linalg.cholesky", A, upper)
     check_info("linalg.cholesky", info, _INDEFINITE)
-    return store("linalg.cholesky", L, out)
+    return store("linalg.cholesky", L, out, exact=True)
 
 
 @operator("cholesky")
 def cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
     """The Cholesky factor of symmetric positive definite matrices; see :func:`linalg.cholesky`."""
-    return linalg_cholesky(input, upper=upper, out=out)
+    return store("cholesky", linalg_cholesky(input, upper=upper), out)
 
 
 # Triangular systems.
@@ -112,7 +112,7 @@ def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitrian
                            f"({A.layout.shape[-2]}x{A.layout.shape[-1]} and {B.layout.shape[-2]}x{B.layout.shape[-1]})")
     if not left:
         return store(name, turned(solve_triangular(turned(A), turned(B), upper=not upper, unitriangular=unitriangular)),
-                     out)
+                     out, exact=True)
     X = lapack.tensor(lapack.solve_triangular(lapack.host(name, A), lapack.host(name, B), upper, unitriangular), A)
     if needs_graph(A, B):
         saved = Saved(name, [A])
@@ -127,7 +127,7 @@ def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitrian
             return triu(product, int(unitriangular)) if upper else tril(product, -int(unitriangular)), gB
         attach(X, "LinalgSolveTriangular", (A, B), backward, saved)
         saved.add_output(X)
-    return store(name, X, out)
+    return store(name, X, out, exact=True)
 
 
 # LU: A = P @ L @ U.
@@ -193,7 +193,7 @@ def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False, out:
     packed, pivots, info = lu_factored("linalg.lu_factor_ex", A, pivot)
     if check_errors:
         check_info("linalg.lu_factor_ex", info, _ZERO_PIVOT)
-    return store("linalg.lu_factor_ex", LUFactorEx(packed, pivots, lapack.tensor(info, A, dtypes.int32)), out)
+    return store("linalg.lu_factor_ex", LUFactorEx(packed, pivots, lapack.tensor(info, A, dtypes.int32)), out, exact=True)
 
 
 _ZERO_PIVOT = ("U[{0},{0}] is zero and using it on lu_solve would result in a division by zero. If you still want to "
@@ -208,13 +208,13 @@ def lu_factor(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     """
     packed, pivots, info = lu_factored("linalg.lu_factor", A, pivot)
     check_info("torch.linalg.lu_factor", info, _ZERO_PIVOT)
-    return store("linalg.lu_factor", LUFactor(packed, pivots), out)
+    return store("linalg.lu_factor", LUFactor(packed, pivots), out, exact=True)
 
 
 def linalg_lu(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     """P, L and U with A = P @ L @ U: a permutation, a lower triangle with ones on its diagonal, an upper triangle."""
     packed, pivots, _ = lu_factored("linalg.lu", A, pivot)
-    return store("linalg.lu", LU(*lu_unpack(packed, pivots)), out)
+    return store("linalg.lu", LU(*lu_unpack(packed, pivots)), out, exact=True)
 
 
 @operator("lu")
@@ -239,7 +239,7 @@ def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_piv
         P = lapack.tensor(lapack.permutation(lapack.to_array(LU_pivots), LU_data.layout.shape[-2]), LU_data)
     if unpack_data:
         L, U = _unpacked(LU_data)
-    return store("lu_unpack", LUUnpacked(P, L, U), out)
+    return store("lu_unpack", LUUnpacked(P, L, U), out, exact=True)
 
 
 # QR: A = Q @ R.
@@ -270,7 +270,7 @@ def linalg_qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
             raise RuntimeError("The QR decomposition is not differentiable when mode='complete' and nrows > ncols.")
         return _qr_backward(*grads, *outputs)
     record("LinalgQr", A, (Q, R), backward)
-    return store("linalg.qr", QR(Q, R), out)
+    return store("linalg.qr", QR(Q, R), out, exact=True)
 
 
 def _qr_backward(gQ: Any, gR: Any, Q: Any, R: Any) -> Any:
@@ -335,7 +335,7 @@ Geqrf = named_result("geqrf", "a tau")
 def geqrf(input: Any, *, out: Any = None) -> Any:
     """R and, below its diagonal, the reflections whose product is Q, with their factors tau. No gradient."""
     packed, tau = np.linalg.qr(lapack.host("geqrf", input), "raw")
-    return store("geqrf", Geqrf(lapack.tensor(lapack.transposed(packed), input), lapack.tensor(tau, input)), out, exact=True)
+    return store("geqrf", Geqrf(lapack.tensor(lapack.transposed(packed), input), lapack.tensor(tau, input)), out)
 
 
 @operator("ormqr")
@@ -367,12 +367,12 @@ def ldl_factor_ex(A: Any, *, hermitian: bool = False, check_errors: bool = False
         check_info("linalg.ldl_factor_ex", info, "D[{0},{0}] is zero: the matrix is singular")
     result = LDLFactorEx(lapack.tensor(packed, A), lapack.tensor(pivots, A, dtypes.int32),
                          lapack.tensor(info, A, dtypes.int32))
-    return store("linalg.ldl_factor_ex", result, out)
+    return store("linalg.ldl_factor_ex", result, out, exact=True)
 
 
 def ldl_factor(A: Any, *, hermitian: bool = False, out: Any = None) -> Any:
     """L and D of symmetric matrices in one matrix, and LAPACK's pivots. No gradient."""
-    return store("linalg.ldl_factor", LDLFactor(*ldl_factor_ex(A, hermitian=hermitian)[:2]), out)
+    return store("linalg.ldl_factor", LDLFactor(*ldl_factor_ex(A, hermitian=hermitian)[:2]), out, exact=True)
 
 
 def _lower_and_diagonal(packed: np.ndarray, pivots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -406,4 +406,4 @@ def ldl_solve(LD: Any, pivots: Any, B: Any, *, hermitian: bool = False, out: Any
         if needs_graph(right):
             attach(X, "LinalgLdlSolve", (right,), solved)
         return X
-    return store("linalg.ldl_solve", solved(B), out)
+    return store("linalg.ldl_solve", solved(B), out, exact=True)

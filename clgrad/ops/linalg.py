@@ -161,7 +161,8 @@ def _combine(x: Any, value: Any, beta: Any, alpha: Any) -> Any:
         raise RuntimeError(f"The expanded size of the tensor ({list(value.layout.shape)}) must match the existing size "
                            f"({list(x.layout.shape)})")
     if not (value.layout.dtype.is_floating_point or x.layout.dtype.is_floating_point):
-        beta, alpha = int(beta), int(alpha)
+        both = value.layout.dtype is x.layout.dtype is dtypes.bool
+        beta, alpha = (bool(beta), bool(alpha)) if both else (int(beta), int(alpha))
     if alpha != 1:
         value = value * alpha
     if beta == 0:
@@ -173,6 +174,7 @@ def _combine(x: Any, value: Any, beta: Any, alpha: Any) -> Any:
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * (mat1 @ mat2)."""
     _ranks("addmm", (mat1, 2), (mat2, 2))
+    check_operands("addmm", mat1, input)
     if beta == 1 and alpha == 1 and input.layout.ndim == 1 and input.layout.shape[0] == mat2.layout.shape[1]:
         return store("addmm", linear(mat1, mat2.t(), input), out, exact=True)
     return store("addmm", ends_in(_combine(input, matmul(mat1, mat2), beta, alpha), "Addmm"), out, exact=True)
@@ -181,6 +183,7 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, ou
 @operator("addmv")
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * (mat @ vec)."""
+    check_operands("addmv", mat, input)
     return store("addmv", _combine(input, mv(mat, vec), beta, alpha), out, exact=True)
 
 
@@ -188,7 +191,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out:
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * outer(vec1, vec2)."""
     kind = dtypes.result_type([t.layout.dtype for t in (input, vec1, vec2)])
-    if not kind.is_floating_point and kind is not dtypes.bool:
+    if not kind.is_floating_point:
         for name, factor in (("beta", beta), ("alpha", alpha)):
             if isinstance(factor, float):
                 raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
@@ -198,12 +201,14 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out
 @operator("baddbmm")
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * bmm(batch1, batch2)."""
+    check_operands("baddbmm", batch1, input)
     return store("baddbmm", _combine(input, bmm(batch1, batch2), beta, alpha), out, exact=True)
 
 
 @operator("addbmm")
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * the sum over the batch of bmm(batch1, batch2)."""
+    check_operands("addbmm", batch1, input)
     return store("addbmm", _combine(input, bmm(batch1, batch2).sum(0), beta, alpha), out, exact=True)
 
 

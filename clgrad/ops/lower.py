@@ -169,7 +169,7 @@ def slice_copy(input: Any, dim: int = 0, start: int | None = None, end: int | No
                out: Any = None) -> Any:
     """A copy of every ``step``-th slice from ``start`` to ``end`` along a dimension."""
     axis = normalize_dim(dim, input.layout.ndim)
-    return store("slice_copy", input[(slice(None),) * axis + (slice(start, end, step),)].clone(), out)
+    return store("slice_copy", input[(slice(None),) * axis + (slice(start, end, step),)].clone(), out, exact=True)
 
 
 # Masked indexing, whose indices may be out of range where the mask does not hold.

@@ -58,7 +58,7 @@ def vector_norm(x: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, 
             return _norm_backward(spread(g, dims, keepdim, shape), values, spread(y, dims, keepdim, shape), order, dims)
         attach(result, "LinalgVectorNorm", (x,), backward, saved)
         saved.add_output(result)
-    return store(name, result, out)
+    return store(name, result, out, exact=True)
 
 
 def _norm_backward(g: Any, x: Any, y: Any, p: float, dims: Shape) -> Any:
@@ -97,7 +97,7 @@ def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = F
         raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
     rows, columns = _pair(name, dim, A.layout.ndim)
     if ord == "fro":
-        return store(name, vector_norm(A, 2, (rows, columns), keepdim), out)
+        return store(name, vector_norm(A, 2, (rows, columns), keepdim), out, exact=True)
     if ord == "nuc" or (not isinstance(ord, str) and abs(ord) == 2):
         kept = [d for d in range(A.layout.ndim) if d not in (rows, columns)]
         values = svdvals(A.permute(*kept, rows, columns))
@@ -105,13 +105,13 @@ def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = F
         if keepdim:
             for axis in sorted((rows, columns)):
                 result = result.unsqueeze(axis)
-        return store(name, result, out)
+        return store(name, result, out, exact=True)
     if isinstance(ord, str) or abs(ord) not in (1, inf):
         raise RuntimeError(f"{name}: Order {ord} not supported.")
     summed, compared = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = vector_norm(A, 1, summed, True)
     result = sums.amax(compared, True) if ord > 0 else sums.amin(compared, True)
-    return store(name, result if keepdim else result.squeeze((rows, columns)), out)
+    return store(name, result if keepdim else result.squeeze((rows, columns)), out, exact=True)
 
 
 def linalg_norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, out: Any = None,

@@ -224,7 +224,7 @@ def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
     if n < 0:
         return matrix_power(FUNCTIONS["inverse"](input), -n, out=out)
     if n == 0:
-        return store("matrix_power", constant_of(identity_like(input).clone(), input), out, exact=True)
+        return store("matrix_power", constant_of(identity_like(input).clone(), input), out)
     result, square = None, input
     while True:
         if n & 1:

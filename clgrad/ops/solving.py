@@ -62,7 +62,7 @@ def inv_ex(A: Any, *, check_errors: bool = False, out: Any = None) -> Any:
     Y, info = _inverse("linalg.inv_ex", A)
     if check_errors:
         check_info("linalg.inv_ex", info, _SINGULAR)
-    return store("linalg.inv_ex", InvEx(Y, lapack.tensor(info, A, dtypes.int32)), out)
+    return store("linalg.inv_ex", InvEx(Y, lapack.tensor(info, A, dtypes.int32)), out, exact=True)
 
 
 def inv(A: Any, *, out: Any = None) -> Any:
@@ -73,7 +73,7 @@ def inv(A: Any, *, out: Any = None) -> Any:
     """
     Y, info = _inverse("linalg.inv", A)
     check_info("linalg.inv", info, _SINGULAR)
-    return store("linalg.inv", Y, out)
+    return store("linalg.inv", Y, out, exact=True)
 
 
 @operator("inverse")
@@ -154,7 +154,7 @@ def linalg_det(A: Any, *, out: Any = None) -> Any:
             return solve(turned(a), diag_embed((g * d).unsqueeze(-1).expand(a.layout.shape[:-1])), check=False)
         attach(D, "LinalgDet", (A,), backward, saved)
         saved.add_output(D)
-    return store("linalg.det", D, out)
+    return store("linalg.det", D, out, exact=True)
 
 
 def _cofactors(a: np.ndarray) -> np.ndarray:
@@ -182,13 +182,13 @@ def _slogdet(name: str, A: Any) -> tuple[Any, Any]:
 
 def linalg_slogdet(A: Any, *, out: Any = None) -> Any:
     """The signs of determinants and the logarithms of their absolute values."""
-    return store("linalg.slogdet", Slogdet(*_slogdet("linalg.slogdet", A)), out)
+    return store("linalg.slogdet", Slogdet(*_slogdet("linalg.slogdet", A)), out, exact=True)
 
 
 @operator("slogdet")
 def slogdet(input: Any, *, out: Any = None) -> Any:
     """The signs of determinants and the logarithms of their absolute values."""
-    return store("slogdet", TorchSlogdet(*_slogdet("linalg.slogdet", input)), out)
+    return store("slogdet", TorchSlogdet(*_slogdet("linalg.slogdet", input)), out, exact=True)
 
 
 @operator("logdet")
@@ -255,14 +255,14 @@ def linalg_solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
     Raises:
         LinAlgError: a matrix is singular.
     """
-    return store("linalg.solve", solve(A, B, left=left), out)
+    return store("linalg.solve", solve(A, B, left=left), out, exact=True)
 
 
 def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False, out: Any = None) -> Any:
     """:func:`solve` with ``info`` (int32): 0, or the first diagonal element of U that is zero."""
     info: list[np.ndarray] = []
     X = solve(A, B, left=left, check=check_errors, info=info)
-    return store("linalg.solve_ex", SolveEx(X, lapack.tensor(info[0], A, dtypes.int32)), out)
+    return store("linalg.solve_ex", SolveEx(X, lapack.tensor(info[0], A, dtypes.int32)), out, exact=True)
 
 
 @operator("triangular_solve")
@@ -322,7 +322,7 @@ def linalg_lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint:
     """X with A @ X = B (or X @ A = B; A transposed where ``adjoint``), from what :func:`lu_factor` returned for A."""
     if not left:
         X = turned(linalg_lu_solve(LU, pivots, turned(B), adjoint=not adjoint))
-        return store("linalg.lu_solve", X, out)
+        return store("linalg.lu_solve", X, out, exact=True)
     P, L, U = lu_unpack(LU, pivots)
     if adjoint:
         half = solve_triangular(turned(U), B, upper=False)
@@ -330,7 +330,7 @@ def linalg_lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint:
     else:
         half = solve_triangular(L, matmul(turned(P), B), upper=False, unitriangular=True)
         X = solve_triangular(U, half, upper=True)
-    return store("linalg.lu_solve", X, out)
+    return store("linalg.lu_solve", X, out, exact=True)
 
 
 @operator("lu_solve")

@@ -14,7 +14,7 @@ from clgrad import dtypes
 from clgrad.ops import lapack
 from clgrad.ops.copying import empty
 from clgrad.ops.diagonals import diag_embed
-from clgrad.ops.factorization import linalg_qr, record, turned
+from clgrad.ops.factorization import linalg_cholesky, linalg_qr, record, solve_triangular, turned
 from clgrad.ops.linalg import matmul
 from clgrad.ops.output import named_result, store
 from clgrad.ops.products import check_square, identity
@@ -76,15 +76,15 @@ def linalg_svd(A: Any, full_matrices: bool = True, *, driver: str | None = None,
     if driver is not None:
         raise RuntimeError("torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER "
                            "backend.")
-    return store("linalg.svd", SVD(*svd_of("linalg.svd", A, full_matrices)), out)
+    return store("linalg.svd", SVD(*svd_of("linalg.svd", A, full_matrices)), out, exact=True)
 
 
 def svdvals(A: Any, *, driver: str | None = None, out: Any = None) -> Any:
     """The singular values of matrices, descending."""
     if A._requires_grad:
-        return store("linalg.svdvals", svd_of("linalg.svd", A, False)[1], out)
+        return store("linalg.svdvals", svd_of("linalg.svd", A, False)[1], out, exact=True)
     values = lapack.numpy_call("linalg.svd", np.linalg.svd, lapack.host("linalg.svdvals", A), compute_uv=False)
-    return store("linalg.svdvals", lapack.tensor(values, A), out)
+    return store("linalg.svdvals", lapack.tensor(values, A), out, exact=True)
 
 
 @operator("svd")
@@ -108,7 +108,7 @@ def linalg_eigh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
     values = lapack.numpy_call("linalg.eigh", np.linalg.eigh, lapack.host("linalg.eigh", A), UPLO.upper())
     L, V = (lapack.tensor(part, A) for part in values)
     record("LinalgEigh", A, (L, V), lambda grads, outputs: _eigh_backward(*grads, *outputs))
-    return store("linalg.eigh", Eigh(L, V), out)
+    return store("linalg.eigh", Eigh(L, V), out, exact=True)
 
 
 def _eigh_backward(gL: Any, gV: Any, L: Any, V: Any) -> Any:
@@ -121,9 +121,40 @@ def _eigh_backward(gL: Any, gV: Any, L: Any, V: Any) -> Any:
     return matmul(V, matmul(inner, turned(V)))
 
 
+@operator("lobpcg", method=False)
+def lobpcg(A: Any, k: int | None = None, B: Any = None, X: Any = None, n: int | None = None, iK: Any = None,
+           niter: int | None = None, tol: float | None = None, largest: bool | None = None, method: str | None = None,
+           tracker: Any = None, ortho_iparams: Any = None, ortho_fparams: Any = None,
+           ortho_bparams: Any = None) -> tuple[Any, Any]:
+    """The k largest (or smallest) eigenvalues E of symmetric matrices, and vectors X with A @ X = B @ X @ diag(E).
+
+    Matrices are dense here, so LAPACK's whole decomposition serves instead of PyTorch's iteration: what steers that one
+    (an initial ``X``, ``n``, ``iK``, ``niter``, ``tol``, ``tracker``) is taken and not needed. ``B`` is positive definite.
+    """
+    size = A.layout.shape[-1] if A.layout.ndim else 0
+    if A.layout.ndim < 2 or A.layout.shape[-2] != size:
+        raise AssertionError(f"A must be square, got shape {A.layout.shape}")
+    wanted = (X.layout.shape[-1] if X is not None else 1) if k is None else k
+    width = X.layout.shape[-1] if X is not None else wanted if n is None else n
+    if size < 3 * width:
+        raise ValueError(f"LOBPCG algorithm is not applicable when the number of A rows (={size}) is smaller than 3 x the "
+                         f"number of requested eigenpairs (={width})")
+    half = (A + turned(A)) * 0.5
+    if B is None:
+        values, vectors = linalg_eigh(half)
+    else:
+        L = linalg_cholesky(B)
+        inner = solve_triangular(L, half, upper=False)
+        values, vectors = linalg_eigh(solve_triangular(turned(L), inner, upper=True, left=False))
+        vectors = solve_triangular(turned(L), vectors, upper=True)
+    if largest is None or largest:
+        return values[..., size - wanted:].flip(-1), vectors[..., size - wanted:].flip(-1)
+    return values[..., :wanted], vectors[..., :wanted]
+
+
 def eigvalsh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
     """The eigenvalues of symmetric matrices, ascending."""
-    return store("linalg.eigvalsh", linalg_eigh(A, UPLO)[0], out)
+    return store("linalg.eigvalsh", linalg_eigh(A, UPLO)[0], out, exact=True)
 
 
 def _complex(name: str) -> Any:

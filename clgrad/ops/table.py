@@ -31,7 +31,7 @@ TENSOR_FIRST = TENSORS_ONLY | {"clamp_max", "clamp_min", "copysign", "eq", "fmod
 SECOND_NAMED = frozenset({"clamp_max", "clamp_min", "heaviside"})
 # Operators whose ``out`` has to have the result's dtype; that of others may be of a higher category.
 EXACT_OUT = frozenset({"_clamp", "abs", "bitwise_not", "ceil", "floor", "frac", "hardshrink", "heaviside", "isneginf",
-                       "isposinf", "lerp", "neg", "round", "sign", "signbit", "trunc"})
+                       "isposinf", "neg", "round", "sign", "signbit", "trunc"})
 
 
 def row(name: str, operands: str, value: str, nondiff: str | None = None, *, kind: str = "same",
@@ -96,8 +96,8 @@ row("fmax", "a b", "fmax(a, b)", in_place=False,
     a="where((a >= b) | isnan(b), g, 0)", b="where((a >= b) | isnan(b), 0, g)")
 row("fmin", "a b", "fmin(a, b)", in_place=False,
     a="where((a <= b) | isnan(b), g, 0)", b="where((a <= b) | isnan(b), 0, g)")
-row("clamp_min", "x low", "maximum(x, low)", kind="number", x="where(x >= low, g, 0)", low="where(x < low, g, 0)")
-row("clamp_max", "x high", "minimum(x, high)", kind="number", x="where(x <= high, g, 0)", high="where(x > high, g, 0)")
+row("clamp_min", "x low", "maximum(x, low)", x="where(x >= low, g, 0)", low="where(x < low, g, 0)")
+row("clamp_max", "x high", "minimum(x, high)", x="where(x <= high, g, 0)", high="where(x > high, g, 0)")
 row("_clamp", "x low high", "minimum(maximum(x, low), high)", kind="number", in_place=False,
     x="where((x >= low) & (x <= high), g, 0)",
     low="where((x < low) & (low < high), g, 0)", high="where((x > high) | (low > high), g, 0)")

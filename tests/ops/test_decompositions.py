@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 import clgrad
 from clgrad.autograd import gradcheck, gradgradcheck
@@ -167,3 +168,18 @@ def test_complex_eigenvalues_are_a_clear_error():
     for name in ("eig", "eigvals"):
         with pytest.raises(NotImplementedError, match="complex"):
             getattr(clgrad.linalg, name)(clgrad.eye(2))
+
+
+@pytest.mark.parametrize("largest", [None, False])
+@pytest.mark.parametrize("general", [False, True])
+def test_lobpcg(largest, general, torch):
+    rng = np.random.default_rng(0)
+    a, b = (m + m.T for m in rng.standard_normal((2, 9, 9)))
+    b = b @ b + np.eye(9)
+    A, B = clgrad.tensor(a), clgrad.tensor(b) if general else None
+    E, X = clgrad.lobpcg(A, 2, B, largest=largest)
+    expected = scipy.linalg.eigvalsh(a, b if general else None)
+    np.testing.assert_allclose(E.numpy(), expected[:2] if largest is False else expected[::-1][:2], 1e-10)
+    np.testing.assert_allclose((A @ X).numpy(), ((B @ X if general else X) * E).numpy(), atol=1e-10)
+    with pytest.raises(ValueError, match="3 x"):
+        clgrad.lobpcg(clgrad.eye(4), 2)

@@ -93,3 +93,18 @@ def test_in_place_with_a_number(name, torch):
     lambda t: t.arange(0, 4, 0.5, dtype=t.int64), lambda t: t.eye(3.0), lambda t: t.arange(3, dtype=t.bool)])
 def test_refused(call, torch):
     assert_same_outcome(torch, call)
+
+
+@pytest.mark.parametrize("name", ["eig", "lstsq", "matrix_rank", "solve", "symeig"])
+def test_removed(name, torch):
+    matrices = 2 if name in ("lstsq", "solve") else 1
+    assert_same_outcome(torch, lambda t: getattr(t, name)(*[t.eye(2)] * matrices))
+
+
+@pytest.mark.parametrize("call", [
+    lambda t, x: t.addmm(x.double(), x, x), lambda t, x: x.double().addmm_(x, x),
+    lambda t, x: t.addmv(x[0].double(), x, x[0]),
+    lambda t, x: t.addr(x > 0, x[0] > 0, x[1] > 1, beta=3, alpha=2), lambda t, x: t.addr(x > 0, x[0] > 0, x[1] > 1, beta=1.5),
+    lambda t, x: t.clamp_max(x > 0, x > 1), lambda t, x: t.clamp(x > 0, min=0), lambda t, x: t.clamp(x > 0, x > 0, x > 1)])
+def test_mixed_operands(call, torch):
+    assert_same_outcome(torch, lambda t: call(t, t.arange(4.0).reshape(2, 2)))
