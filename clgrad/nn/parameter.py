@@ -9,7 +9,7 @@ from clgrad.ops.interception import disabled_torch_function
 from clgrad.tensor import Tensor
 
 
-def _over(cls: type, data: Any) -> Any:
+def tensor_over(cls: type, data: Any) -> Any:
     """A tensor of class ``cls`` on the memory of another, outside of any graph."""
     made: Any = object.__new__(cls)
     made.memory, made.offset, made.layout = data.memory, data.offset, data.layout
@@ -40,7 +40,7 @@ class Parameter(Tensor):
             data = empty(0)
         if not isinstance(data, Tensor):
             raise TypeError(f"{cls.__name__}(): argument 'data' must be Tensor, not {type(data).__name__}")
-        made = _over(cls, data)
+        made = tensor_over(cls, data)
         made.requires_grad = requires_grad
         return made
 
@@ -59,7 +59,7 @@ class Buffer(Tensor):
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
         if data is None:
             data = empty(0)
-        made = _over(cls, data)
+        made = tensor_over(cls, data)
         made.requires_grad = data.requires_grad
         made.persistent = persistent
         return made
@@ -99,7 +99,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
     cls_to_become = Parameter
 
     def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
-        made = _over(cls, empty(0, device=device, dtype=dtype))
+        made = tensor_over(cls, empty(0, device=device, dtype=dtype))
         made.requires_grad = requires_grad
         return made
 
@@ -110,7 +110,7 @@ class UninitializedBuffer(UninitializedTensorMixin, Buffer):
     cls_to_become = Buffer
 
     def __new__(cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True) -> Any:
-        made = _over(cls, empty(0, device=device, dtype=dtype))
+        made = tensor_over(cls, empty(0, device=device, dtype=dtype))
         made.requires_grad = requires_grad
         made.persistent = persistent
         return made
