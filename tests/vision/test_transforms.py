@@ -35,7 +35,8 @@ FIXED = {
                            for e in (False, True)] + [lambda x: f.rotate(x, 90.0, expand=True),
                                                       lambda x: f.rotate(x, 20.0, center=[3, 4])],
     "affine": lambda f, m: [lambda x, i=i: f.affine(x, 12.0, [2, -1], 1.2, [5.0, 3.0], m(i)) for i in MODES[::2]],
-    "tone": lambda f, m: [f.invert, lambda x: f.posterize(x, 3), lambda x: f.solarize(x, 100), f.equalize, f.autocontrast],
+    "tone": lambda f, m: [f.invert, lambda x: f.posterize(x, 3), lambda x: f.solarize(x, 100), f.equalize],
+    "range": lambda f, m: [f.autocontrast, lambda x: f.adjust_sharpness(x, 2.0), lambda x: f.adjust_sharpness(x, 0.3)],
 }
 
 
@@ -170,3 +171,14 @@ def test_errors(torchvision, make, error):
     for library in (transforms, torchvision.transforms):
         with pytest.raises(error):
             make(library)
+
+
+def test_flat_and_small_pictures_and_gradients():
+    flat = clgrad.full((3, 4, 4), 0.5)
+    assert F.autocontrast(flat).tolist() == flat.tolist()
+    small = clgrad.rand(3, 2, 5)
+    assert F.adjust_sharpness(small, 2.0) is small
+    for change in (F.autocontrast, lambda x: F.adjust_sharpness(x, 0.5)):
+        x = clgrad.rand(3, 5, 5).requires_grad_()
+        change(x).sum().backward()
+        assert bool((x.grad != 0).any())

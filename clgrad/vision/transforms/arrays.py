@@ -153,6 +153,36 @@ def saturation(img: Any, factor: float) -> Any:
     return work(img, lambda x: _blend(x, _back(_grey(x), x, rounded=False), factor))
 
 
+def sharpness(img: Any, factor: float) -> Any:
+    """Away from, or towards, the picture whose inner pixels are smoothed: each with its neighbours, weighed 5 to 1."""
+    def one(x: Any) -> Any:
+        height, width = x.shape[-2:]
+        if min(height, width) <= 2:
+            return x
+        values = _float(x)
+        around = sum(values[..., row:height - 2 + row, column:width - 2 + column] for row in range(3) for column in range(3))
+        inner = values[..., 1:-1, 1:-1]
+        change = values.new_zeros(values.shape) if isinstance(x, Tensor) else np.zeros_like(values)
+        change[..., 1:-1, 1:-1] = _float(_back((around + 4 * inner) / 13, x)) - inner
+        return _blend(x, values + change, factor)
+    return work(img, one)
+
+
+def autocontrast(img: Any) -> Any:
+    """Each channel stretched to the whole range; one that is flat stays."""
+    def one(x: Any) -> Any:
+        values = _float(x)
+        if isinstance(x, Tensor):
+            low, high = values.amin((-2, -1), keepdim=True), values.amax((-2, -1), keepdim=True)
+            flat = high.eq(low).to(values.dtype)
+        else:
+            low, high = values.min((-2, -1), keepdims=True), values.max((-2, -1), keepdims=True)
+            flat = (high == low).astype(values.dtype)
+        scale = (bound(x) * (1 - flat) + flat) / (high - low + flat)
+        return _back(((values - low * (1 - flat)) * scale).clip(0, bound(x)), x, rounded=False)
+    return work(img, one)
+
+
 def invert(img: Any) -> Any:
     """The negative."""
     return work(img, lambda x: _back(bound(x) - _float(x), x))

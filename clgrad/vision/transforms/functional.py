@@ -338,20 +338,18 @@ def adjust_gamma(img: Any, gamma: float, gain: float = 1) -> Any:
 
 
 def adjust_sharpness(img: Any, sharpness_factor: float) -> Any:
-    """0 is smoothed, 1 the picture itself; for pictures of Pillow's."""
+    """0 is smoothed, 1 the picture itself."""
     _positive("sharpness_factor", sharpness_factor)
-    if not _checked(img):
-        return _by_picture(img, lambda picture: pictures.enhance(picture, "Sharpness", sharpness_factor))
-    return pictures.enhance(img, "Sharpness", sharpness_factor)
+    return pictures.enhance(img, "Sharpness", sharpness_factor) if _checked(img) else arrays.sharpness(img, sharpness_factor)
 
 
 def _by_picture(img: Any, function: Any) -> Any:
-    """A function of Pillow's pictures, of a tensor of bytes."""
+    """A function of Pillow's pictures, of a tensor of bytes: bytes have no gradients, and the host makes them."""
     if img.dtype is not dtypes.uint8:
         raise TypeError(f"Only torch.uint8 image tensors are supported, but found {img.dtype}")
     flat = img.reshape(-1, *img.shape[-3:])
     made = [copying.to_array(pil_to_tensor(function(to_pil_image(one)))) for one in flat]
-    return arrays.from_array(np.stack(made)).reshape(img.shape)
+    return copying.to(arrays.from_array(np.stack(made)).reshape(img.shape), device=img.device)
 
 
 def posterize(img: Any, bits: int) -> Any:
@@ -370,8 +368,7 @@ def solarize(img: Any, threshold: float) -> Any:
 
 def autocontrast(img: Any) -> Any:
     """Each channel stretched to the whole range."""
-    return pictures.operation(img, "autocontrast") if _checked(img) else _by_picture(
-        img, lambda picture: pictures.operation(picture, "autocontrast"))
+    return pictures.operation(img, "autocontrast") if _checked(img) else arrays.autocontrast(img)
 
 
 def equalize(img: Any) -> Any:
