@@ -11,7 +11,7 @@ from clgrad.autograd.listening import switch
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, full
 from clgrad.ops.interception import intercepted, quick_form
-from clgrad.ops.output import add_in_place, store
+from clgrad.ops.output import add_in_place, check_exact, store
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, alias, operator, publish
 from clgrad.ops.views import make_view
 from clgrad.shapes import Size, is_dense
@@ -253,7 +253,7 @@ def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:
         return _round(input, out=out)
     scale = 10.0 ** abs(decimals)
     result = _round(input * scale) / scale if decimals > 0 else _round(input / scale) * scale
-    return store("round", result.to(input.layout.dtype), out)
+    return store("round", result.to(input.layout.dtype), out, exact=True)
 
 
 @operator("round_")
@@ -267,6 +267,8 @@ def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None,
                out: Any = None) -> Any:
     """NaN and infinities replaced: by 0 and the largest and smallest finite numbers, or the given ones."""
     largest = FUNCTIONS["finfo"](input.layout.dtype).max if input.layout.dtype.is_floating_point else 0
+    if out is not None:
+        check_exact("nan_to_num", input.layout.dtype, out)
     parameters = (nan or 0.0, largest if posinf is None else posinf, -largest if neginf is None else neginf)
     return pointwise.call(ROWS["_nan_to_num"], (input,), parameters, out)
 

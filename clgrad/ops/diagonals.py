@@ -39,13 +39,13 @@ def tril(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
     tensor([[1., 0., 0.],
             [1., 1., 0.]])
     """
-    return store("tril", _triangular("tril", input, diagonal), out)
+    return store("tril", _triangular("tril", input, diagonal), out, exact=True)
 
 
 @operator("triu")
 def triu(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
     """Matrices with 0 below a diagonal: the main one, or ``diagonal`` places to its right."""
-    return store("triu", _triangular("triu", input, diagonal), out)
+    return store("triu", _triangular("triu", input, diagonal), out, exact=True)
 
 
 add_in_place("tril", "triu")

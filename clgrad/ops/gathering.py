@@ -96,7 +96,7 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
 def take(input: Any, index: Any, *, out: Any = None) -> Any:
     """The elements of the flattened ``input`` at the indices; the result has the shape of ``index``."""
     flat, places = taken("take", input, index)
-    return store("take", read(flat, places, "Take"), out, input, index)
+    return store("take", read(flat, places, "Take"), out, input, index, exact=True)
 
 
 def taken(name: str, x: Any, index: Any) -> tuple[Any, Places]:
@@ -118,7 +118,7 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any
     if indices.layout.dtype is not dtypes.int64:
         raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.layout.dtype.name}")
     if dim is None:
-        return store("take_along_dim", read(*taken("take_along_dim", input, indices.reshape(-1)), "Gather"), out)
+        return store("take_along_dim", read(*taken("take_along_dim", input, indices.reshape(-1)), "Gather"), out, exact=True)
     if input.layout.ndim != indices.layout.ndim:
         raise RuntimeError("torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
                            f"{input.layout.ndim} dimensions for input, and {indices.layout.ndim} dimensions for indices")
@@ -130,4 +130,4 @@ def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any
     if input.layout.ndim:
         size = x.layout.shape[axis]
         check_range(index, size, out_of_range("take_along_dim", axis, size), negative=True)
-    return store("take_along_dim", _gathered(x, axis, index, index, negative=True), out)
+    return store("take_along_dim", _gathered(x, axis, index, index, negative=True), out, exact=True)

@@ -84,7 +84,7 @@ def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:
     if as_tuple:
         x = input if input.layout.ndim else input.reshape(1)
         return FUNCTIONS["unbind"](Marked(x).places(), 1)
-    return store("nonzero", Marked(input).places(), out)
+    return store("nonzero", Marked(input).places(), out, exact=True)
 
 
 @operator("nonzero_static")
@@ -160,7 +160,7 @@ publish(_where_method, "where", function=False)
 def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
     """The elements where the mask, broadcast with ``input``, holds, as a vector."""
     _check_mask("masked_select", mask, dtypes.bool, dtypes.uint8)
-    return store("masked_select", selected(input, mask), out, input, mask)
+    return store("masked_select", selected(input, mask), out, input, mask, exact=True)
 
 
 def selected(x: Any, mask: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.ops.copying import empty
 from clgrad.ops.normalization import batch_norm, group_norm, layer_norm
+from clgrad.ops.output import store
 from clgrad.ops.random import bernoulli_
 from clgrad.ops.registry import FUNCTIONS, operator
 
@@ -39,20 +40,20 @@ def native_group_norm(input: Any, weight: Any, bias: Any, N: int, C: int, HxW: i
 
 @operator("native_batch_norm", method=False)
 def native_batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool,
-                      momentum: float, eps: float) -> tuple:
+                      momentum: float, eps: float, *, out: Any = None) -> tuple:
     """(:func:`batch_norm`, means, 1 / standard deviations); the last two are empty when not training."""
     result = batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     if not training:
         kind, place = input.layout.dtype.compute, input.layout.device
-        return result, empty((0,), kind, place), empty((0,), kind, place)
+        return store("native_batch_norm", (result, empty((0,), kind, place), empty((0,), kind, place)), out, exact=True)
     mean, rstd = _moments(input.detach(), [d for d in range(input.layout.ndim) if d != 1], eps)
-    return result, mean, rstd
+    return store("native_batch_norm", (result, mean, rstd), out, exact=True)
 
 
 @operator("_native_batch_norm_legit", method=False)
-def native_batch_norm_legit(input: Any, weight: Any, bias: Any, *args: Any) -> tuple:
+def native_batch_norm_legit(input: Any, weight: Any, bias: Any, *args: Any, out: Any = None) -> tuple:
     """:func:`native_batch_norm`, with or without ``running_mean, running_var`` before ``training, momentum, eps``."""
-    return native_batch_norm(input, weight, bias, *((None, None, *args) if len(args) == 3 else args))
+    return native_batch_norm(input, weight, bias, *((None, None, *args) if len(args) == 3 else args), out=out)
 
 
 @operator("native_dropout", method=False)

@@ -253,7 +253,7 @@ def _max_or_min(name: str, x: Any, dim: Any, keepdim: bool, other: Any, out: Any
         return FUNCTIONS[f"{name}imum"](x, other, out=out)
     if dim is None:
         return store(name, _extreme(f"a{name}", x, None, False), out)
-    return store(name, _with_index(name, x, dim, keepdim), out)
+    return store(name, _with_index(name, x, dim, keepdim), out, exact=True)
 
 
 @operator("max")

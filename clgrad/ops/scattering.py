@@ -354,7 +354,7 @@ def slice_scatter(input: Any, src: Any, dim: int = 0, start: int | None = None, 
     first, last, _ = slice(start, end, step).indices(input.layout.shape[axis])
     count = max(0, -(-(last - first) // step))
     return store("slice_scatter", _replaced("slice_scatter", input, src,
-                                            lambda x: slice_view(x, axis, first, count, step)), out)
+                                            lambda x: slice_view(x, axis, first, count, step)), out, exact=True)
 
 
 @operator("diagonal_scatter")

@@ -272,7 +272,7 @@ def triangular_solve(input: Any, A: Any, upper: bool = True, transpose: bool = F
     coefficient = turned(A) if transpose else A
     X = solve_triangular(coefficient, input, upper=upper != transpose, unitriangular=unitriangular)
     copy = A.clone().expand(*X.layout.shape[:-2], *A.layout.shape[-2:])
-    return store("triangular_solve", TriangularSolve(X, copy), out)
+    return store("triangular_solve", TriangularSolve(X, copy), out, exact=True)
 
 
 @operator("cholesky_solve")

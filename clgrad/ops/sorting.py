@@ -75,7 +75,7 @@ def sort(input: Any, dim: Any = -1, descending: bool = False, stable: bool | Non
     axis = normalize_dim(dim, input.layout.ndim)
     values, indices = sorted_pairs(input, axis, descending)
     select_along("sort", input, axis, values, indices)
-    return store("sort", SORT(values, indices), out)
+    return store("sort", SORT(values, indices), out, exact=True)
 
 
 @operator("argsort")
@@ -87,7 +87,7 @@ def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = 
 @operator("msort")
 def msort(input: Any, *, out: Any = None) -> Any:
     """The elements sorted along the first dimension."""
-    return store("msort", sort(input, 0).values, out)
+    return store("msort", sort(input, 0).values, out, exact=True)
 
 
 @operator("topk")
@@ -112,7 +112,7 @@ def topk(input: Any, k: int, dim: int | None = -1, largest: bool = True, sorted:
     else:
         values, indices = (t.narrow(axis, 0, k).contiguous() for t in sorted_pairs(input, axis, largest))
     select_along("topk", input, axis, values, indices)
-    return store("topk", TOPK(values, indices), out)
+    return store("topk", TOPK(values, indices), out, exact=True)
 
 
 def _pick(name: str, kind: Any, x: Any, axis: int, keepdim: bool, pairs: tuple, places: Any) -> Any:
@@ -153,8 +153,8 @@ def _median(name: str, kind: Any, x: Any, dim: Any, keepdim: bool, out: Any, ski
     if dim is None:
         if not x.layout.numel:
             lost = float("nan") if x.layout.dtype.is_floating_point else FUNCTIONS["iinfo"](x.layout.dtype).min
-            return store(name, x.new_full((), lost), out)
-        return store(name, _median(name, kind, x.reshape(-1), 0, False, None, skip).values, out)
+            return store(name, x.new_full((), lost), out, exact=True)
+        return store(name, _median(name, kind, x.reshape(-1), 0, False, None, skip).values, out, exact=True)
     axis = _nonempty_axis(name, x, dim)
     values, indices = sorted_pairs(x, axis)
     n = (x.layout.shape or (1,))[axis]
@@ -164,7 +164,7 @@ def _median(name: str, kind: Any, x: Any, dim: Any, keepdim: bool, out: Any, ski
         # NaN stands last: a row with some has its first one as the median, or the median of the others.
         some = (numbers - 1).clamp(min=0).div(2, rounding_mode="floor")
         place = some if skip else FUNCTIONS["where"](numbers.eq(n), place, numbers)
-    return store(name, _pick(name, kind, x, axis, keepdim, (values, indices), place), out)
+    return store(name, _pick(name, kind, x, axis, keepdim, (values, indices), place), out, exact=True)
 
 
 @operator("median")
@@ -185,7 +185,7 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False, *, out: Any = None) -
     axis = _nonempty_axis("mode", input, dim)
     values, indices = sorted_pairs(input, axis)
     if not input.layout.ndim:
-        return store("mode", _pick("mode", MODE, input, axis, keepdim, (values, indices), 0), out)
+        return store("mode", _pick("mode", MODE, input, axis, keepdim, (values, indices), 0), out, exact=True)
     n = input.layout.shape[axis]
     positions = FUNCTIONS["arange"](n, device=input.device).view([n if a == axis else 1 for a in range(input.ndim)])
     changes = values.narrow(axis, 1, n - 1).ne(values.narrow(axis, 0, n - 1))
@@ -194,7 +194,7 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False, *, out: Any = None) -
     start = FUNCTIONS["cummax"](FUNCTIONS["where"](begins, positions, 0), axis).values
     lengths = FUNCTIONS["where"](ends, positions - start + 1, 0)
     place = lengths.argmax(axis, keepdim=True)
-    return store("mode", _pick("mode", MODE, input, axis, keepdim, (values, indices), place), out)
+    return store("mode", _pick("mode", MODE, input, axis, keepdim, (values, indices), place), out, exact=True)
 
 
 _INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
@@ -237,7 +237,7 @@ def _quantile(name: str, x: Any, q: Any, dim: int | None, keepdim: bool, interpo
         found = found.reshape(-1, *shape)
     elif dim is None or not rank:
         found = found.reshape(-1)
-    return store(name, found.squeeze(0) if scalar else found, out)
+    return store(name, found.squeeze(0) if scalar else found, out, exact=True)
 
 
 def _between(rows: Any, place: Any, interpolation: str) -> Any:

@@ -92,10 +92,10 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True, *, out: Any = No
     """U, S and V with input = U @ diag(S) @ V.T; without ``compute_uv`` U and V are zeros."""
     if compute_uv:
         U, S, Vh = svd_of("linalg.svd", input, not some)
-        return store("svd", TorchSVD(U, S, turned(Vh)), out)
+        return store("svd", TorchSVD(U, S, turned(Vh)), out, exact=True)
     batch, (m, n) = tuple(input.layout.shape[:-2]), input.layout.shape[-2:]
     zeros = [input.detach().new_zeros((*batch, size, size)) for size in (m, n)]
-    return store("svd", TorchSVD(zeros[0], svdvals(input), zeros[1]), out)
+    return store("svd", TorchSVD(zeros[0], svdvals(input), zeros[1]), out, exact=True)
 
 
 # Symmetric matrices: A = V @ diag(L) @ V.T.

@@ -21,14 +21,24 @@ EXACT = [
     lambda t, a, b, o: t.index_select(a, 0, t.tensor([1]), out=o), lambda t, a, b, o: t.abs(a, out=o),
     lambda t, a, b, o: t.index_add(a, 0, t.tensor([1]), a[:1], out=o), lambda t, a, b, o: t.log_softmax(a, 1, out=o),
     lambda t, a, b, o: t.conj_physical(a, out=o), lambda t, a, b, o: t.all(a, out=o),
-    lambda t, a, b, o: t.isin(a, b, out=o), lambda t, a, b, o: t.argsort(a, stable=True, out=o)]
+    lambda t, a, b, o: t.isin(a, b, out=o), lambda t, a, b, o: t.argsort(a, stable=True, out=o),
+    lambda t, a, b, o: t.tril(a, out=o), lambda t, a, b, o: t.msort(a, out=o), lambda t, a, b, o: t.renorm(a, 2, 0, 1, out=o),
+    lambda t, a, b, o: t.take(a, t.tensor([1]), out=o), lambda t, a, b, o: t.quantile(a, 0.5, out=o),
+    lambda t, a, b, o: t.transpose_copy(a, 0, 1, out=o), lambda t, a, b, o: t.slice_scatter(a, a[:1], 0, 0, 1, out=o),
+    lambda t, a, b, o: t.masked_select(a, a.ge(0), out=o), lambda t, a, b, o: t.nonzero(a, out=o),
+    lambda t, a, b, o: t.nan_to_num(a, out=o), lambda t, a, b, o: t.round(a, decimals=1, out=o),
+    lambda t, a, b, o: t.take_along_dim(a, t.zeros(2, 3, dtype=t.int64), 0, out=o),
+    *[lambda t, a, b, o, n=n: getattr(t, n)(a, 0, out=(o, t.empty(0, dtype=t.int64)))
+      for n in ("max", "min", "median", "nanmedian", "mode", "sort")],
+    lambda t, a, b, o: t.topk(a, 1, out=(o, t.empty(0, dtype=t.int64)))]
 
 
 @pytest.mark.parametrize("call", [
     *EXACT, lambda t, a, b, o: t.cat([a, a], out=o), lambda t, a, b, o: t.logsumexp(a, 0, out=o),
     lambda t, a, b, o: t.cumsum(a, 1, out=o), lambda t, a, b, o: t.cumprod(a, 1, out=o),
     lambda t, a, b, o: t.float_power(a, 2, out=o), lambda t, a, b, o: t.bernoulli(a.ge(0).float(), out=o),
-    lambda t, a, b, o: t.cumsum(a, 1, dtype=t.float32, out=o)])
+    lambda t, a, b, o: t.cumsum(a, 1, dtype=t.float32, out=o),
+    lambda t, a, b, o: t.max(a, out=o)])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dtypes(call, dtype, torch):
     assert_same_outcome(torch, lambda t: call(t, *matrices(t), t.empty(0, dtype=getattr(t, dtype))))
