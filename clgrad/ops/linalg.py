@@ -116,14 +116,19 @@ def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     return store("mm", matmul(input, mat2), out, exact=True)
 
 
+def check_batches(name: str, batch1: Any, batch2: Any) -> None:
+    """RuntimeError unless two tensors are batches of as many matrices, which can be multiplied."""
+    _ranks(name, (batch1, 3), (batch2, 3))
+    if batch1.layout.shape[0] != batch2.layout.shape[0] or batch1.layout.shape[2] != batch2.layout.shape[1]:
+        b, _, k = batch1.layout.shape
+        raise RuntimeError(f"{name}(): Expected size for first two dimensions of batch2 tensor to be: [{b}, {k}] but got: "
+                           f"{list(batch2.layout.shape[:2])}.")
+
+
 @operator("bmm")
 def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     """The products of two batches of matrices of the same length."""
-    _ranks("bmm", (input, 3), (mat2, 3))
-    if input.layout.shape[0] != mat2.layout.shape[0] or input.layout.shape[2] != mat2.layout.shape[1]:
-        b, m, k = input.layout.shape
-        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{b}, {k}] but got: "
-                           f"{list(mat2.layout.shape[:2])}.")
+    check_batches("bmm", input, mat2)
     return store("bmm", matmul(input, mat2), out, exact=True)
 
 
@@ -209,7 +214,12 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any =
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * the sum over the batch of bmm(batch1, batch2)."""
     check_operands("addbmm", batch1, input)
-    return store("addbmm", _combine(input, bmm(batch1, batch2).sum(0), beta, alpha), out, exact=True)
+    check_batches("addbmm", batch1, batch2)
+    count, rows, depth = batch1.layout.shape
+    # The sum over the batch is a product of matrices side by side, and of matrices below each other.
+    product = matmul(batch1.transpose(0, 1).reshape(rows, count * depth),
+                     batch2.reshape(count * depth, batch2.layout.shape[2]))
+    return store("addbmm", _combine(input, product, beta, alpha), out, exact=True)
 
 
 add_in_place("addmm", "addr", "baddbmm", "addbmm")

@@ -115,6 +115,8 @@ def test_removed(name, torch):
     lambda t, x: t.addmm(x.double(), x, x), lambda t, x: x.double().addmm_(x, x),
     lambda t, x: t.addmv(x[0].double(), x, x[0]),
     lambda t, x: t.addr(x > 0, x[0] > 0, x[1] > 1, beta=3, alpha=2), lambda t, x: t.addr(x > 0, x[0] > 0, x[1] > 1, beta=1.5),
+    lambda t, x: t.addbmm(x.byte(), x.byte().expand(3, 2, 2), x.byte().expand(3, 2, 2), beta=2),
+    lambda t, x: t.addbmm(x, x.expand(3, 2, 2), x.expand(2, 2, 2)), lambda t, x: t.addbmm(x, x[None, :0, 1:], x[None, 1:]),
     lambda t, x: t.clamp_max(x > 0, x > 1), lambda t, x: t.clamp(x > 0, min=0), lambda t, x: t.clamp(x > 0, x > 0, x > 1)])
 def test_mixed_operands(call, torch):
     assert_same_outcome(torch, lambda t: call(t, t.arange(4.0).reshape(2, 2)))
