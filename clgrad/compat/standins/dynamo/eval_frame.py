@@ -1,5 +1,14 @@
 """``torch._dynamo.eval_frame``."""
 
-from clgrad.compat.standins.dynamo import OptimizedModule, disable, is_dynamo_supported
+from clgrad.compiler import disable
 
 __all__ = ["OptimizedModule", "disable", "is_dynamo_supported"]
+
+
+class OptimizedModule:
+    """A class of no object: ``torch.compile`` returns the module itself."""
+
+
+def is_dynamo_supported() -> bool:
+    """False."""
+    return False
