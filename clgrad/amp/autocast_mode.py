@@ -11,6 +11,7 @@ from clgrad import dtypes
 from clgrad.ops.autocast import converted, kind_of_device, set_enabled, state
 
 _SIXTEEN = (dtypes.float16, dtypes.bfloat16)
+_ABSENT = frozenset({"hpu", "ipu", "maia", "mps", "mtia", "privateuseone", "xla", "xpu"})
 
 
 class autocast:
@@ -71,8 +72,8 @@ def is_autocast_available(device_type: str) -> bool:
 
 
 def is_autocast_enabled(device_type: str = "cuda") -> bool:
-    """Whether autocast is on for a type of device."""
-    return state.enabled[kind_of_device(device_type)]
+    """Whether autocast is on for a type of device; False for those of PyTorch's that clgrad has none of."""
+    return device_type not in _ABSENT and state.enabled[kind_of_device(device_type)]
 
 
 def set_autocast_enabled(device_type: Any, enabled: bool | None = None) -> None:

@@ -19,6 +19,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import clgrad
 from clgrad import vision
@@ -46,7 +47,8 @@ def _give_to_parent(name: str) -> None:
     if above in ROOTS or not above.startswith(tuple(f"{root}." for root in ROOTS)):
         return
     parent = importlib.import_module(above)
-    if not hasattr(parent, own):
+    # A function of that name, torchvision.models.alexnet for one, stays.
+    if isinstance(getattr(parent, own, parent), ModuleType):
         setattr(parent, own, importlib.import_module(name))
 
 

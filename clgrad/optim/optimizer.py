@@ -273,6 +273,9 @@ def _with_hooks(step: Callable) -> Callable:
     @wraps(step)
     def hooked(*args: Any, **kwargs: Any) -> Any:
         self = args[0]
+        # One around another optimizer, which has not called Optimizer.__init__: the inner one's step has the hooks.
+        if "_optimizer_step_pre_hooks" not in self.__dict__:
+            return step(*args, **kwargs)
         for hook in (*_global_pre_hooks.values(), *self._optimizer_step_pre_hooks.values()):
             changed = hook(self, args, kwargs)
             if changed is not None:

@@ -43,7 +43,9 @@ def test_float32_list_and_gradients():
 
 
 def test_switches():
-    assert not clgrad.is_autocast_enabled("cpu")
+    assert not clgrad.is_autocast_enabled("cpu") and not clgrad.is_autocast_enabled("mps")
+    with pytest.raises(RuntimeError, match="unsupported autocast device_type"):
+        clgrad.is_autocast_enabled("nowhere")
     with clgrad.autocast("cpu", dtype=clgrad.float16):
         assert clgrad.is_autocast_enabled("cpu") and clgrad.get_autocast_dtype("cpu") is clgrad.float16
         with clgrad.autocast("cpu", enabled=False):

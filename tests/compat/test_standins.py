@@ -24,6 +24,13 @@ PROGRAMS = {
                                     flatten_with_keys_fn=lambda o: ([(pytree.GetAttrKey("item"), o.item)], None))
         assert pytree.keystr(pytree.tree_leaves_with_path(Own([7]))[0][0]) == ".item[0]"
         """,
+    "modules as attributes, without an import of their own": """
+        import torch, torchvision
+        assert torch.utils._pytree.keystr(()) == "" and torch.nn.modules.module._EXTRA_STATE_KEY_SUFFIX
+        assert not torch._C._functorch.is_batchedtensor(None) and torch._C._nn._parse_to("cpu")[1] is None
+        assert issubclass(torch._dynamo.exc.Unsupported, RuntimeError) and torch._dynamo.eval_frame.OptimizedModule
+        assert callable(torchvision.models.alexnet)
+        """,
     "parts of modules that are files here": """
         import torch, torch.jit.annotations, torch._dynamo.eval_frame, torch.fx.experimental.symbolic_shapes as shapes
         from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
+from collections import OrderedDict, namedtuple
 
 import numpy as np
 import pytest
 
 import clgrad
 from clgrad.utils import data
+from clgrad.utils.data import collate as rules
 
 
 class Squares(data.Dataset):
@@ -58,6 +59,23 @@ def test_tensor_dataset_batches_equal_collated_ones():
         assert all(t.dtype is s.dtype for a, b in zip(fast, slow, strict=True) for t, s in zip(a, b, strict=True))
     with pytest.raises(AssertionError, match="Size mismatch"):
         data.TensorDataset(x, clgrad.arange(5))
+
+
+def test_collate_keeps_containers_and_takes_functions_for_classes():
+    class Row(list):
+        pass
+
+    class Words:
+        def __init__(self, text):
+            self.text = text
+    made = data.default_collate([OrderedDict(a=1, b=Row([1, 2])), OrderedDict(a=3, b=Row([3, 4]))])
+    assert type(made) is OrderedDict and type(made["b"]) is Row and made["b"][1].tolist() == [2, 4]
+    rules.default_collate_fn_map[Words] = lambda batch, *, collate_fn_map: " ".join(w.text for w in batch)
+    try:
+        assert data.default_collate([(1, Words("a")), (2, Words("b"))])[1] == "a b"
+    finally:
+        del rules.default_collate_fn_map[Words]
+    assert rules.collate([1, 2], collate_fn_map={int: lambda batch, *, collate_fn_map: sum(batch)}) == 3
 
 
 def test_collate(torch):

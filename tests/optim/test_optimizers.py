@@ -236,6 +236,22 @@ def test_hooks_around_state(tmp_path):
         optimizer.add_param_group({"params": [clgrad.nn.Parameter(clgrad.ones(1))]})
 
 
+def test_an_optimizer_around_another_needs_no_init():
+    class Around(clgrad.optim.Optimizer):
+        def __init__(self, inner):
+            self.inner = inner
+
+        def step(self, closure=None):
+            return self.inner.step(closure)
+
+    p, seen = clgrad.nn.Parameter(clgrad.ones(1)), []
+    inner = clgrad.optim.SGD([p], lr=1.0)
+    inner.register_step_post_hook(lambda *args: seen.append(1))
+    p.sum().backward()
+    Around(inner).step()
+    assert p.item() == 0.0 and seen == [1]
+
+
 def test_groups_closures_and_hooks():
     a, b = clgrad.nn.Parameter(clgrad.ones(1)), clgrad.nn.Parameter(clgrad.ones(1))
     optimizer = clgrad.optim.SGD([{"params": [a]}, {"params": b, "lr": 1.0}], lr=0.1)
