@@ -242,12 +242,12 @@ class MixtureSameFamily(Distribution):
         spread = (parts.mean - self.mean.unsqueeze(self._dim)).square()
         return (weights * (parts.variance + spread)).sum(self._dim)
 
-    def cdf(self, value: Any) -> Any:
-        return (self.component_distribution.cdf(value.unsqueeze(self._dim)) * self.mixture_distribution.probs).sum(-1)
+    def cdf(self, x: Any) -> Any:
+        return (self.component_distribution.cdf(x.unsqueeze(self._dim)) * self.mixture_distribution.probs).sum(-1)
 
-    def log_prob(self, value: Any) -> Any:
-        self._validate_sample(value)
-        found = self.component_distribution.log_prob(value.unsqueeze(self._dim))
+    def log_prob(self, x: Any) -> Any:
+        self._validate_sample(x)
+        found = self.component_distribution.log_prob(x.unsqueeze(self._dim))
         return (found + self.mixture_distribution.logits.log_softmax(-1)).logsumexp(-1)
 
     def sample(self, sample_shape: Any = ()) -> Any:

@@ -118,7 +118,7 @@ class CorrCholeskyTransform(Transform):
         below, rest = tril_matrix_to_vec(y, diag=-1), tril_matrix_to_vec(left, diag=-1)
         return (below / rest.sqrt()).atanh()
 
-    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
+    def log_abs_det_jacobian(self, x: Any, y: Any, intermediates: Any = None) -> Any:
         left = 1 - y.square().cumsum(-1)
         sticks = 0.5 * tril_matrix_to_vec(left, diag=-2).log().sum(-1)
         return sticks - 2 * (x + FUNCTIONS["softplus"](-2 * x) - math.log(2.0)).sum(-1)
