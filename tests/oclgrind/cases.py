@@ -90,12 +90,12 @@ def dtypes() -> None:
     torch.where(values(19) > 0, values(19), values(1))
 
 
-def _functions(kind: torch.dtype) -> None:
+def _functions(kind: torch.dtype, gradients: bool) -> None:
     for name, (_, intervals) in FLOATING.items():
         row = REGISTRY.pointwise[name]
         arrays = [np.concatenate([_rng.uniform(*interval, 4), np.multiply(interval, 9), [np.nan, 0]])
                   for interval in intervals]
-        operands = [torch.tensor(a).to(kind).requires_grad_() for a in arrays]
+        operands = [torch.tensor(a).to(kind).requires_grad_(gradients) for a in arrays]
         result = pointwise.call(row, tuple(operands), tuple(row.parameters.values()))
         if result.requires_grad:
             with contextlib.suppress(NotImplementedError):  # no derivative with respect to an order
@@ -104,12 +104,12 @@ def _functions(kind: torch.dtype) -> None:
 
 @of("elementwise.cl", "cpu")
 def all_functions_in_double_precision() -> None:
-    _functions(torch.float64)
+    _functions(torch.float64, gradients=False)
 
 
 @of("elementwise.cl")
 def all_functions() -> None:
-    _functions(torch.float32)
+    _functions(torch.float32, gradients=True)
     for name, (_, intervals) in INTEGER.items():
         row = REGISTRY.pointwise[name]
         operands = [torch.tensor(_rng.integers(low, high, 9)) for low, high in intervals]
@@ -176,7 +176,7 @@ def cross_entropies() -> None:
     for shape in ((1, 7), (5, 7), (70, 7), (3, 7, 2), (2, 7, 37)):
         targets = positions(7, shape[0], *shape[2:])
         targets.view(-1)[0] = -100 if targets.numel() > 1 else 3
-        for reduction in ("none", "mean", "sum"):
+        for reduction in ("none", "mean", "sum") if shape == (5, 7) else ("mean",):
             backward(F.cross_entropy(values(*shape, grad=True), targets, reduction=reduction))
             backward(F.cross_entropy(values(*shape, grad=True), targets, weight=weight, reduction=reduction,
                                      label_smoothing=0.1))
@@ -205,7 +205,7 @@ def compacting() -> None:
     for n in (1, 33, 100, 1500):
         for mask in (torch.zeros(n), torch.ones(n), values(n)):
             torch.nonzero(mask)
-            for kind in (torch.float32, torch.float64, torch.float16, torch.uint8):
+            for kind in (torch.float32, torch.float64, torch.float16, torch.uint8) if n < 1000 else FLOATS[:1]:
                 values(n, dtype=kind)[mask > 0]
     torch.nonzero(values(3, 2, 5) > 0)
     values(4, 5).t()[values(5, 4) > 0] = 2.0
@@ -213,7 +213,7 @@ def compacting() -> None:
 
 @of("indexed.cl")
 def indexing() -> None:
-    for kind in (torch.float32, torch.float64, torch.float16, torch.int64, torch.uint8):
+    for kind in (torch.float32, torch.float16, torch.int64):
         x, where = values(9, 7, dtype=kind), positions(9, 5)
         for chosen in (where, where - 9, (where, positions(7, 5)), (slice(None), positions(7, 3))):
             x.__getitem__(chosen)
@@ -271,7 +271,7 @@ def largest() -> None:
 
 @of("random.cl")
 def random_numbers() -> None:
-    for n, kind in product((1, 5, 70, 2100), (torch.float32, torch.float64, torch.float16)):
+    for n, kind in [*product((1, 5, 70), FLOATS[:3]), (2100, torch.float32)]:
         torch.rand(n, dtype=kind), torch.randn(n, dtype=kind)
         torch.empty(n + 3, dtype=kind)[3:].uniform_()
     torch.randint(9, (70,)), torch.randint(-5, 5, (7,), dtype=torch.int8)
@@ -457,9 +457,9 @@ def resampling() -> None:
 
 @of("recurrent.cl", "cpu")
 def recurrent() -> None:
-    for (kind, options), batch, bias in product(
+    for (kind, options), (batch, bias) in product(
             ((torch.nn.LSTM, {}), (torch.nn.GRU, {}), (torch.nn.RNN, {}), (torch.nn.RNN, {"nonlinearity": "relu"})),
-            (1, 2, 5, 18), (True, False)):
+            ((1, True), (2, False), (5, True), (18, True))):
         layer = kind(3, 5, bias=bias, bidirectional=batch == 2, **options)
         backward(layer(values(4, batch, 3, grad=True))[0])
         with torch.no_grad():
