@@ -83,6 +83,8 @@ def repeat_interleave(input: Any = None, repeats: Any = None, dim: int | None = 
     Without ``dim`` the flattened tensor. ``repeat_interleave(repeats)`` gives the index of what is repeated. Knowing
     ``output_size`` saves reading the repeats' sum back.
     """
+    if repeats is None and input is None:
+        raise TypeError("repeat_interleave() missing 1 required positional argument: 'repeats'")
     if repeats is None or input is None:
         return _repeated_places(repeats if input is None else input, output_size)
     x, axis = (input.reshape(-1), 0) if dim is None else (input, normalize_dim(dim, input.layout.ndim))

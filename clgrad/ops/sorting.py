@@ -104,11 +104,11 @@ def topk(input: Any, k: int, dim: int | None = -1, largest: bool = True, sorted:
     n, k = (input.layout.shape or (1,))[axis], int(k)
     if not 0 <= k <= n:
         raise RuntimeError("selected index k out of range")
+    if not input.layout.ndim:
+        k = 1  # as in PyTorch: of a number there is one, even where none is asked for
     place = input.layout.device.compute
     if k == n or not k or kernels.topk_suits(place, n, k):
         values, indices = _first("topk", input, axis, k, largest)
-        if not input.layout.ndim and not k:
-            values, indices = values.reshape(1)[:0], indices.reshape(1)[:0]
     else:
         values, indices = (t.narrow(axis, 0, k).contiguous() for t in sorted_pairs(input, axis, largest))
     select_along("topk", input, axis, values, indices)

@@ -98,6 +98,18 @@ def test_second_derivatives(rng):
         assert gradcheck(function, (x,)) and gradgradcheck(function, (x,))
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 8, 9), (1, 2, 5, 3), (1, 1, 7, 11), (1, 3, 33, 17)])
+def test_rows_of_halves_begin_at_odd_addresses(rng, shape):
+    values = clgrad.tensor(rng.integers(-8, 9, shape)).half()
+    for size, mode in (((5, 9), "bilinear"), ((13, 21), "bicubic"), ((9, 5), "nearest"), ((17, 21), "area")):
+        x, y = values.clone().requires_grad_(), values.float().requires_grad_()
+        found, expected = (clgrad.nn.functional.interpolate(z, size, mode=mode) for z in (x, y))
+        found.sum().backward()
+        expected.sum().backward()
+        np.testing.assert_allclose(found.tolist(), expected.tolist(), rtol=5e-3, atol=2e-2)
+        np.testing.assert_allclose(x.grad.tolist(), y.grad.tolist(), rtol=5e-3, atol=2e-2)
+
+
 PROGRAMS = {
     "reflect too far": lambda t: t.nn.functional.pad(t.ones(1, 3), (3, 0), "reflect"),
     "circular too far": lambda t: t.nn.functional.pad(t.ones(1, 3), (4, 0), "circular"),

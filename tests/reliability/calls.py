@@ -51,7 +51,7 @@ class Call:
         """Positional and named arguments."""
         row = REGISTRY.pointwise.get(self.name)
         made = {name: _made(library, value) for name, value in self.arguments.items()}
-        if row is not None:
+        if row is not None or not made:
             return list(made.values()), {}
         first = next(iter(made))
         if first in ("tensors", "matrices") and self.name in SPREAD:

@@ -53,6 +53,7 @@ def test_calls(name):
         t.ones(1, 4, 1), 4), lambda t: t.nn.functional.avg_pool1d(t.arange(6).view(1, 1, 6), 4),
     lambda t: t.nn.functional.conv_transpose1d(t.ones(1, 2, 3), t.ones(2, 3, 0)),
     lambda t: t.nn.functional.avg_pool3d(t.arange(8).view(1, 1, 2, 2, 2), 2),
+    lambda t: t.topk(t.tensor(3.0), 0)[0], lambda t: t.repeat_interleave(),
     lambda t: t.igamma(t.tensor([float("inf"), 0.0]), t.tensor([2.0, float("nan")])).nan_to_num(7.0),
     lambda t: t.cummax(1.5, 0), lambda t: t.ones(2).index_add_(0, t.tensor([0]), 5), lambda t: t.kron(t.ones(2), 3),
     lambda t: t.equal(t.ones(2), True), lambda t: t.cross(t.ones(3), None), lambda t: t.matrix_exp([]),
