@@ -36,6 +36,7 @@ def store(name: str, result: Any, out: Any, *inputs: Any, exact: bool = False) -
     check_apart(name, out, *inputs)
     if target.shape != own.shape:
         out.resize_(own.shape)
+        check_apart(name, out, *inputs)
     return out.copy_(result)
 
 

@@ -68,6 +68,7 @@ def test_strides_stay(torch):
 
 @pytest.mark.parametrize("call", [
     lambda t, x: t.cat([x, x], out=x), lambda t, x: t.cat([x, x], out=t.empty(1).expand(12)),
+    lambda t, x: t.cat([x + 1, x], out=x[:2]), lambda t, x: t.gather(x + 1, 0, x[1:].long(), out=x[:1]),
     lambda t, x: t.cat([x, x], out=t.empty(12, requires_grad=True)), lambda t, x: t.cumsum(x, 0, out=x[:1].expand(6))])
 def test_memory(call, torch):
     assert_same_outcome(torch, lambda t: call(t, t.arange(6.0)))
