@@ -99,6 +99,8 @@ _PLAIN = ("Tensor", "Buffer")  # the classes whose text begins with ``tensor``
 def values_text(x: Any, indent: int) -> str:
     """The values within the text of ``repr``; ``indent`` spaces stand before the second line."""
     own = x.layout
+    if own.device.type == "meta":
+        return "..."
     if own.numel == 0:
         return "[]"
     values = copying.to_array(x.detach())
@@ -116,13 +118,8 @@ def tensor_text(x: Any) -> str:
     suffixes = []
     if own.device.type != "cpu":
         suffixes.append(f"device='{own.device}'")
-    if own.device.type == "meta":
-        body = "..."
-        suffixes.append(f"size={tuple(own.shape)}")
-        if own.dtype is not dtypes.get_default_dtype():
-            suffixes.append(f"dtype={own.dtype}")
-    elif own.numel == 0:
-        if own.ndim != 1:
+    if own.device.type == "meta" or own.numel == 0:
+        if own.ndim != 1 or own.device.type == "meta":
             suffixes.append(f"size={tuple(own.shape)}")
         if own.dtype is not dtypes.get_default_dtype():
             suffixes.append(f"dtype={own.dtype}")

@@ -200,7 +200,7 @@ SKIPPED = {"normal", "empty_like", "rand_like", "randn_like", "randint_like", "t
            "gru", "rnn_relu", "rnn_tanh", "lstm_cell", "gru_cell", "rnn_relu_cell", "rnn_tanh_cell", "ctc_loss",
            "histogramdd", "get_device", "is_distributed", "alias", "resize_as_", "ormqr", "orgqr", "geqrf", "lu_unpack",
            "lu_solve", "broadcast_shapes", "arange", "zeros", "affine_grid_generator", "grid_sampler", "conv_tbc",
-           "convolution", "pca_lowrank", "svd_lowrank", "as_strided_scatter", "is_coalesced"}
+           "convolution", "pca_lowrank", "svd_lowrank", "lobpcg", "as_strided_scatter", "is_coalesced"}
 
 
 def parameters(name: str) -> dict[str, Kind] | None:

@@ -86,6 +86,6 @@ class CustomNamespace:
 
 
 def __getattr__(name: str) -> CustomNamespace:
-    if name.startswith("__"):
-        raise AttributeError(name)
+    if not any(operator.startswith(f"{name}::") for operator in OPERATORS):
+        raise AttributeError(f"torch.ops has no operators of '{name}'")
     return CustomNamespace(name)

@@ -8,7 +8,7 @@ row, and returns what broadcasts to a score for each pair.
 ...     return q_idx >= kv_idx
 >>> x = clgrad.ones(1, 1, 3, 2)
 >>> flex_attention(x, x, x, block_mask=create_block_mask(causal, 1, 1, 3, 3)).shape
-clgrad.Size([1, 1, 3, 2])
+torch.Size([1, 1, 3, 2])
 """
 
 from __future__ import annotations
