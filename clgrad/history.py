@@ -8,7 +8,7 @@ from typing import Any
 
 from clgrad.autograd import engine
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Node, TensorBase, current_node, edge_of, wrap
+from clgrad.autograd.graph import Node, TensorBase, current_node, edge_of, take_place, wrap
 from clgrad.autograd.handles import RemovableHandle, add_hook
 from clgrad.ops.registry import FUNCTIONS
 
@@ -185,12 +185,11 @@ class History(TensorBase):
             raise TypeError(f"as_subclass(): argument 'cls' must be a subclass of Tensor, got {cls!r}")
         alias = FUNCTIONS["alias"](self)
         made: Any = object.__new__(cls)
-        made.__dict__.update(alias.__dict__)
+        take_place(made, alias)
         return made
 
     @classmethod
     def _make_subclass(cls, data: Any, require_grad: bool = False) -> Any:
-        made: Any = object.__new__(cls)
-        made.memory, made.offset, made.layout = data.memory, data.offset, data.layout
+        made = wrap(data.memory, data.offset, data.layout, cls)
         made.requires_grad = require_grad
         return made

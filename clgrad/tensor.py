@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd.graph import TensorBase
+from clgrad.autograd.graph import TensorBase, take_place, wrap
 from clgrad.autograd.listening import switch, without_classes
 from clgrad.conversion import TYPE_NAMES as TYPE_NAMES
 from clgrad.conversion import Conversion
@@ -118,7 +118,7 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         made = cls._from_arguments(args, dtype or dtypes.get_default_dtype(), device)
         if cls is not Tensor:
             plain, made = made, object.__new__(cls)
-            made.__dict__.update(plain.__dict__)
+            take_place(made, plain)
         return made
 
     def __init_subclass__(cls, **kwargs: Any):
@@ -339,7 +339,7 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
                                "at the moment.")
         plain = self.detach().clone()
         made = memo[id(self)] = _rebuilt(type(self), plain, self._requires_grad)
-        made.__dict__.update({n: copy.deepcopy(v, memo) for n, v in self.__dict__.items() if n not in _OWN})
+        made.__dict__.update(copy.deepcopy(self.__dict__, memo))
         if self._grad is not None:
             made._grad = copy.deepcopy(self._grad, memo)
         return made
@@ -349,8 +349,7 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         dense = self.detach() if is_dense(own.shape, own.strides) else self.detach().contiguous()
         first, strides = dense.offset * own.dtype.itemsize, dense.layout.strides
         data = dense.memory.read()[first:first + own.nbytes].tobytes()
-        extra = {n: v for n, v in self.__dict__.items() if n not in _OWN}
-        return _unpickled, (type(self), data, own.dtype.name, str(self.device), self._requires_grad, extra,
+        return _unpickled, (type(self), data, own.dtype.name, str(self.device), self._requires_grad, self.__dict__,
                             tuple(own.shape), strides)
 
 
@@ -366,18 +365,10 @@ def _as_class(result: Any, cls: type) -> Any:
     return result
 
 
-_OWN = frozenset({"memory", "offset", "layout", "_requires_grad", "_grad_fn", "_output_nr", "_grad", "_hooks", "_view",
-                  "_rebased", "_untracked", "_retains_grad", "_accumulator", "_post_hooks",
-                  "_inference"})
-
-
 def _rebuilt(cls: type, plain: Any, requires_grad: bool) -> Any:
-    if cls is not Tensor:
-        made: Any = object.__new__(cls)
-        made.memory, made.offset, made.layout = plain.memory, plain.offset, plain.layout
-        plain = made
-    plain._requires_grad = requires_grad
-    return plain
+    made = plain if cls is Tensor else wrap(plain.memory, plain.offset, plain.layout, cls)
+    made._requires_grad = requires_grad
+    return made
 
 
 def _unpickled(cls: type, data: bytes, kind: str, place: str, requires_grad: bool, extra: dict, shape: tuple,

@@ -300,3 +300,19 @@ def test_squares_of_the_tutorial(torch):
     y.backward(clgrad.ones(y.size()))
     by_hand = 2 * values(x) * np.exp(values(x)) + values(x) ** 2 * np.exp(values(x))
     np.testing.assert_allclose(values(x.grad), by_hand, rtol=1e-5, atol=1e-6)
+
+
+def test_dict_holds_only_the_programs_own_attributes():
+    class Named(clgrad.Tensor):
+        pass
+    x = clgrad.ones(2, 3, requires_grad=True)
+    view = x.view(6)
+    (view * 2).sum().backward()
+    named = clgrad.ones(2).as_subclass(Named)
+    for tensor in (x, view, named, clgrad.nn.Parameter(clgrad.ones(2)), Named([1.0])):
+        assert tensor.__dict__ == {}
+    named.label = ["a"]
+    other = clgrad.zeros(3).as_subclass(Named)
+    other.__dict__.update(named.__dict__)  # as subclasses of Tensor in libraries do
+    assert other.label == ["a"] and other.tolist() == [0.0] * 3
+    assert copy.deepcopy(named).__dict__ == pickle.loads(pickle.dumps(clgrad.ones(1))).__dict__ | {"label": ["a"]}

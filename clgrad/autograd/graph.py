@@ -11,7 +11,7 @@ import itertools
 import traceback
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.handles import RemovableHandle, add_hook
@@ -24,7 +24,7 @@ __all__ = ["AccumulateGrad", "GradientEdge", "Node", "Saved", "TensorBase", "Vie
            "check_in_place", "current_node", "disable_saved_tensors_hooks", "edge_of", "ends_in",
            "fit", "get_gradient_edge",
            "increment_version", "mark_changed", "needs_graph", "node_class", "rebase", "register_multi_grad_hook",
-           "save_on_cpu", "saved_tensors_hooks", "wrap"]
+           "save_on_cpu", "saved_tensors_hooks", "take_place", "wrap"]
 
 _sequence = itertools.count()
 
@@ -32,24 +32,27 @@ _sequence = itertools.count()
 class TensorBase:
     """A window on a storage (``offset`` and ``layout``, in elements) and its place in the graph."""
 
+    # Slots, so that a tensor's __dict__ holds the attributes that programs give it, and no others.
+    __slots__ = ("memory", "offset", "layout", "_requires_grad", "_grad_fn", "_output_nr", "_grad", "_hooks", "_view",
+                 "_rebased", "_untracked", "_retains_grad", "_accumulator", "_post_hooks", "_inference")
+
     memory: Storage
     offset: int
     layout: Layout
-    concrete: type[TensorBase]
+    concrete: ClassVar[type[TensorBase]]
 
-    # What most tensors never change stays in the class, so that making a tensor is cheap.
-    _requires_grad = False
-    _grad_fn: Node | None = None
-    _output_nr = 0
-    _grad: Any = None
-    _hooks: dict[int, Callable] | None = None
-    _view: View | None = None
-    _rebased = 0
-    _untracked = False
-    _retains_grad = False
-    _accumulator: Any = None
-    _post_hooks: dict[int, Callable] | None = None
-    _inference = False
+    _requires_grad: bool
+    _grad_fn: Node | None
+    _output_nr: int
+    _grad: Any
+    _hooks: dict[int, Callable] | None
+    _view: View | None
+    _rebased: int  # how often an operation in place has changed its history
+    _untracked: bool
+    _retains_grad: bool
+    _accumulator: Any
+    _post_hooks: dict[int, Callable] | None
+    _inference: bool
 
     if TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any: ...  # the operators, which the registry adds to the public class
@@ -60,15 +63,23 @@ class TensorBase:
             TensorBase.concrete = cls
 
 
-def wrap(storage: Storage, offset: int, layout: Layout) -> Any:
-    """A new tensor, of the public class, outside of any graph."""
-    tensor = object.__new__(TensorBase.concrete)
+def wrap(storage: Storage, offset: int, layout: Layout, cls: type | None = None) -> Any:
+    """A new tensor outside of any graph, of the public class or of a subclass."""
+    tensor: Any = object.__new__(TensorBase.concrete if cls is None else cls)
     tensor.memory = storage
     tensor.offset = offset
     tensor.layout = layout
-    if mode.inference:
-        tensor._inference = True
+    tensor._requires_grad = tensor._untracked = tensor._retains_grad = False
+    tensor._grad_fn = tensor._grad = tensor._hooks = tensor._view = tensor._accumulator = tensor._post_hooks = None
+    tensor._output_nr = tensor._rebased = 0
+    tensor._inference = mode.inference
     return tensor
+
+
+def take_place(tensor: Any, source: Any) -> None:
+    """Makes ``tensor`` the same window as ``source``, at the same place in the graph."""
+    for name in TensorBase.__slots__:
+        setattr(tensor, name, getattr(source, name))
 
 
 class View:

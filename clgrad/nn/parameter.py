@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from clgrad.autograd.graph import wrap
 from clgrad.creation import empty
 from clgrad.ops.interception import disabled_torch_function
 from clgrad.tensor import Tensor
@@ -11,9 +12,7 @@ from clgrad.tensor import Tensor
 
 def tensor_over(cls: type, data: Any) -> Any:
     """A tensor of class ``cls`` on the memory of another, outside of any graph."""
-    made: Any = object.__new__(cls)
-    made.memory, made.offset, made.layout = data.memory, data.offset, data.layout
-    return made
+    return wrap(data.memory, data.offset, data.layout, cls)
 
 
 class Parameter(Tensor):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from clgrad.autograd.graph import TensorBase
+
 
 def swap_tensors(t1: Any, t2: Any) -> None:
     """Exchanges all that two tensors are: data, gradient, class, attributes. Who holds the one finds the other in it.
@@ -16,3 +18,7 @@ def swap_tensors(t1: Any, t2: Any) -> None:
     """
     t1.__class__, t2.__class__ = t2.__class__, t1.__class__
     t1.__dict__, t2.__dict__ = t2.__dict__, t1.__dict__
+    for name in TensorBase.__slots__:
+        first, second = getattr(t1, name), getattr(t2, name)
+        setattr(t1, name, second)
+        setattr(t2, name, first)
