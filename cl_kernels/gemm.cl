@@ -1,4 +1,5 @@
-/* Matrix products: C[z] = act(alpha * A[z] B[z] + bias), or C[z] += ..., for matrices of any strides.
+/* Matrix products: C[z] = act(alpha * A[z] B[z] + bias), or C[z] += ..., for matrices of any strides. In place of a bias
+ * the sums of A's rows can be had: the bias' gradient beside the weight's.
  *
  *      n
  *     +------------+          A is m x k, B is k x n, C is m x n; a stride for batch, row and column of each, in
@@ -66,6 +67,7 @@
 #define VLOAD_T(p, i) PASTE(VLOAD_, CODE)(p, i)
 #define VSTORE_T(p, i, v) PASTE(VSTORE_, CODE)(p, i, v)
 #define UNROLL _Pragma("unroll")
+#define SUMMED 64 /* elements of a row of A that are added up before they join its sum */
 #if FLOATING
 #define MULTIPLY_ADD(a, b, c) fma(a, b, c)
 #else
@@ -100,6 +102,18 @@ static OUTLINED void finish_one(REAL sum, int row, int column, __global T *c, co
       INDEX c_column, int split, SCALAR alpha, int bias_kind, int relu, int accumulate
 #define BIAS_ROW 1
 #define BIAS_COLUMN 2
+#define ROW_SUMS 3 /* `bias` is written: m sums, of the rows of A */
+
+/* Sums over k of A's row, in blocks, so that rounding does not grow with k. */
+static OUTLINED REAL row_sum(const __global T *a, int k, INDEX a_column) {
+  REAL total = 0;
+  for (int begin = 0; begin < k; begin += SUMMED) {
+    REAL part = 0;
+    for (int q = begin; q < min(begin + SUMMED, k); q++) part += LOAD_T(a, q * a_column);
+    total += part;
+  }
+  return total;
+}
 
 /* Moves a, b, c and bias to this batch element; a batch element of a split product is `split` of k. */
 #define ENTER_BATCH(z)                          \
@@ -160,6 +174,21 @@ typedef struct {
   const __global T *bias_row, *bias_column;
 } Block;
 
+/* The sums of rows of A, side by side where they lie so. */
+static OUTLINED void row_sums(const __global T *a, int rows, int k, INDEX a_row, INDEX a_column, __global T *sums) {
+  int i = 0;
+  for (; a_row == 1 && i + VW <= rows; i += VW) {
+    V total = (V)(0);
+    for (int begin = 0; begin < k; begin += SUMMED) {
+      V part = (V)(0);
+      for (int q = begin; q < min(begin + SUMMED, k); q++) part += VLOAD_T(a, i + q * a_column);
+      total += part;
+    }
+    VSTORE_T(sums, i, total);
+  }
+  for (; i < rows; i++) STORE_T(sums, i, row_sum(a + i * a_row, k, a_column));
+}
+
 /* One panel of B stays in L1 while all rows of A's slice, which stays in L2, pass it. */
 static OUTLINED void multiply_block(const Block *block, __global T *c, Finish *finish) {
   int depth = block->depth;
@@ -210,6 +239,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
   a += first_row * a_row;
   b += first_column * b_column;
   c += first_row * c_row + first_column * c_column;
+  if (bias_kind == ROW_SUMS && first_column == 0) row_sums(a, rows, k, a_row, a_column, (__global T *)bias + first_row);
   Block block;
   block.b_row = b_row;
   block.b_column = b_column;
@@ -225,7 +255,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
     int last = begin + depth >= k;
     finish.add = begin > 0 || accumulate;
     finish.relu = relu && last;
-    finish.plain = c_column == 1 && !(last && (relu || bias_kind));
+    finish.plain = c_column == 1 && !(last && (relu || bias_kind == BIAS_ROW || bias_kind == BIAS_COLUMN));
     block.a_row = a_copied ? (by_column ? 1 : A_STEP(depth)) : a_row;
     block.a_step = a_copied ? (by_column ? MR : 1) : a_column;
     block.a_tile = MR * (a_copied ? A_STEP(depth) : a_row);
@@ -329,6 +359,8 @@ __kernel __attribute__((reqd_work_group_size(GROUP, GROUP, 1))) void gemm_blocks
     a_next[f] = i < m && qa < k ? LOAD_T(a, i * a_row + qa * a_column) : 0;                         \
     b_next[f] = j < n && qb < k ? LOAD_T(b, qb * b_row + j * b_column) : 0;                         \
   }
+  if (bias_kind == ROW_SUMS && first_column == 0 && item < TILE && first_row + item < m)
+    STORE_T((__global T *)bias, first_row + item, row_sum(a + (first_row + item) * a_row, k, a_column));
   FETCH(0)
   for (int begin = 0; begin < k; begin += DEPTH) {
     UNROLL for (int f = 0; f < TILE * DEPTH / ITEMS; f++) {

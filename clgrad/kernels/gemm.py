@@ -14,7 +14,7 @@ from clgrad.shapes import divide_up, round_up
 Strides = tuple[int, int, int]  # of batch, row and column, in elements
 
 ACTIVATIONS = {None: 0, "relu": 1}
-BIASES = {None: 0, "row": 1, "column": 2}
+BIASES = {None: 0, "row": 1, "column": 2, "sums": 3}
 
 ONE_ROW = 1 << 18  # a vector times a matrix of this size is worth a program of its own, with tiles of one row
 MOST_PARTS = 64
@@ -64,15 +64,16 @@ def _tuning(limits: Limits) -> Tuning:
 class Plan:
     """A planned product; call it with buffers and offsets (in elements) of A, B, C and, if planned so, the bias.
 
-    ``cost`` is (floating-point operations, bytes moved at least) of one call.
+    ``cost`` is (floating-point operations, bytes moved at least) of one call; ``sums``: the sums of A's rows are stored
+    where a bias would be read.
     """
 
-    __slots__ = ("device", "bound", "swapped", "scratch", "cost", "sum")
+    __slots__ = ("device", "bound", "swapped", "scratch", "cost", "sum", "sums")
 
     def __init__(self, device: Device, bound: Bound | None, swapped: bool, scratch: int, cost: tuple[int, int],
-                 sum: tuple[Bound, int] | None = None):
-        self.device, self.bound, self.swapped, self.scratch, self.cost, self.sum = (
-            device, bound, swapped, scratch, cost, sum)
+                 sum: tuple[Bound, int] | None = None, sums: bool = False):
+        self.device, self.bound, self.swapped, self.scratch, self.cost, self.sum, self.sums = (
+            device, bound, swapped, scratch, cost, sum, sums)
 
     def __call__(self, a: Any, a_offset: int, b: Any, b_offset: int, c: Any, c_offset: int, bias: Any = None,
                  bias_offset: int = 0) -> None:
@@ -111,7 +112,8 @@ def plan(device: Device, dtype: dtype, batch: int, m: int, n: int, k: int, a_str
     """Plans ``C[z] = activation(alpha * A[z] @ B[z] + bias)`` with A m x k, B k x n and C m x n.
 
     Strides are those of (batch, row, column) in elements: a transposed operand has them swapped, a batch stride of 0
-    uses one matrix for all. ``bias`` is None, "row" (m values, one a row of C) or "column" (n values). With
+    uses one matrix for all. ``bias`` is None, "row" (m values, one a row of C) or "column" (n values); "sums" asks for the
+    sums of A's rows (m values) in its place, where the plan's ``sums`` then says that it stores them. With
     ``accumulate`` the product is added to C before the activation (None or "relu"). k may be 0: C becomes the bias.
     The matrices of C must not overlap each other or the operands. ``tuning`` stands for the device's own.
     """
@@ -119,17 +121,19 @@ def plan(device: Device, dtype: dtype, batch: int, m: int, n: int, k: int, a_str
     cost = shape.cost
     if batch * m * n == 0:
         return Plan(device, None, False, 0, cost)
-    kind = BIASES[bias]
     swapped = _better_transposed(shape)
     if swapped:
         shape = shape.transposed()
+    parts = _parts(shape)
+    sums = bias == "sums" and batch == 1 and parts == 1 and not swapped and not _are_dots(shape)
+    kind = 0 if bias == "sums" and not sums else BIASES[bias]
+    if swapped:
         kind = (0, 2, 1)[kind]
     ending = (alpha, kind, ACTIVATIONS[activation], int(accumulate))
-    parts = _parts(shape)
     if parts > 1:
         return _split_plan(shape, parts, swapped, ending, cost)
     bound, scratch = _product(shape, 0, ending)
-    return Plan(device, bound, swapped, scratch, cost)
+    return Plan(device, bound, swapped, scratch, cost, sums=sums)
 
 
 class _Shape:
@@ -183,6 +187,11 @@ def _better_transposed(s: _Shape) -> bool:
     return s.n < s.m and s.n <= s.tuning.few_rows and (s.n == 1 or (s.a[2] == 1 and s.b[1] == 1))
 
 
+def _are_dots(s: _Shape) -> bool:
+    """Whether a CPU takes the kernel whose vectors run along k."""
+    return s.device.is_cpu and s.m <= s.tuning.few_rows and s.a[2] == 1 and s.b[1] == 1 and s.b[2] != 1
+
+
 def _parts(s: _Shape) -> int:
     """Into how many parts k is split: C is too small to keep all cores busy, and k is long."""
     if s.batch > 1 or s.widen:
@@ -218,7 +227,7 @@ def _product(s: _Shape, split: int, ending: tuple) -> tuple[Bound, int]:
         tile = s.tuning.per_item * group
         size = (divide_up(s.n, tile) * group, divide_up(s.m, tile) * group, s.batch)
         return Bound(s.kernel("gemm_blocks"), size, (group, group, 1), 5, varying, constants, s.cost), 0
-    if s.m <= s.tuning.few_rows and s.a[2] == 1 and s.b[1] == 1 and s.b[2] != 1:
+    if _are_dots(s):
         return _dots(s, varying, constants), 0
     return _tiles(s, varying, constants, split)
 

@@ -9,7 +9,7 @@ from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, needs_graph
 from clgrad.layout import Layout
-from clgrad.ops.matrices import of_batches, of_rows
+from clgrad.ops.matrices import of_batches, of_rows, of_rows_and_sums
 from clgrad.ops.output import add_in_place, store
 from clgrad.ops.pointwise import activation_gradient
 from clgrad.ops.registry import FUNCTIONS, operator
@@ -259,12 +259,18 @@ def activated_linear(input: Any, weight: Any, bias: Any, activation: str | None)
             inputs, weights, *value = saved.unpack()
             if activation is not None:
                 g = activation_gradient(activation, g, value[0])
-            bias_gradient = _as_rows(g).sum(0) if bias_needed else None
             if mode.enabled:
                 return (None if weights is None else matmul(g, weights),
-                        None if inputs is None else matmul(_as_rows(g).t(), _as_rows(inputs)), bias_gradient)
-            return (None if weights is None else of_rows(g, weights),
-                    None if inputs is None else of_rows(g, inputs, flip_a=True), bias_gradient)
+                        None if inputs is None else matmul(_as_rows(g).t(), _as_rows(inputs)),
+                        _as_rows(g).sum(0) if bias_needed else None)
+            weight_gradient = bias_gradient = None
+            if inputs is not None and bias_needed:
+                weight_gradient, bias_gradient = of_rows_and_sums(g, inputs)
+            elif inputs is not None:
+                weight_gradient = of_rows(g, inputs, flip_a=True)
+            if bias_needed and bias_gradient is None:
+                bias_gradient = _as_rows(g).sum(0)
+            return None if weights is None else of_rows(g, weights), weight_gradient, bias_gradient
         attach(out, "Mm" if bias is None else "Addmm", (input, weight, bias), backward, saved)
         if activation is not None:
             saved.add_output(out)

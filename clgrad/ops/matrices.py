@@ -61,6 +61,26 @@ def of_rows(a: Any, b: Any, bias: Any = None, activation: str | None = None, *, 
     return product(a, b, bias)
 
 
+_summed: dict[tuple[Layout, Layout], tuple[Product, Layout]] = {}
+
+
+def of_rows_and_sums(a: Any, b: Any) -> tuple[Any, Any]:
+    """``a.T @ b`` for the rows of both, and ``a.sum(0)``: in one launch where the kernels can, else None for the sums."""
+    found = _summed.get((a.layout, b.layout))
+    if found is None:
+        for x in (a, b):
+            if not _is_matrix(x.layout):
+                return of_rows_and_sums(a.contiguous(), b.contiguous())
+        product = _plan_rows(a.layout, b.layout, "sums", None, True, False)
+        sums = contiguous_layout(product.result.shape[:1], a.layout.dtype, a.layout.device)
+        found = _summed[a.layout, b.layout] = product, sums
+    product, own = found
+    if not product.plan.sums:
+        return product(a, b), None
+    sums = blank(own)
+    return product(a, b, sums), sums
+
+
 def _is_matrix(own: Layout) -> bool:
     return own.ndim == 2 or own.contiguous
 

@@ -69,6 +69,24 @@ def test_layouts(device, layout, m, n, k):
     check(device, dtypes.float32, m, n, k, a_layout=layout, b_layout=layout, c_layout=layout, bias="column", batch=2)
 
 
+@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.float16], ids=str)
+@pytest.mark.parametrize("a_layout", ["row", "column", "strided"])
+@pytest.mark.parametrize("m, n, k, given", [(10, 84, 4, True), (84, 120, 4, True), (37, 50, 300, True), (3, 40, 1, True),
+                                            (300, 70, 65, True), (6, 5, 0, True), (20, 1, 9, False), (0, 3, 4, False)])
+def test_sums_of_rows(device, dtype, a_layout, m, n, k, given):
+    """The sums of A's rows beside the product, where the kernels store them: they say so."""
+    a, b = Operand(device, dtype, (1, m, k), a_layout), Operand(device, dtype, (1, k, n), "row")
+    c, sums = Operand(device, dtype, (1, m, n), "row", poison=True), Operand(device, dtype, (1, 1, m), "row", poison=True)
+    plan = gemm.plan(device, dtype, 1, m, n, k, a.strides, b.strides, c.strides, bias="sums")
+    plan(a.buffer, a.offset, b.buffer, b.offset, c.buffer, c.offset, sums.buffer, sums.offset)
+    assert np.all(np.abs(c.read() - a.values @ b.values)
+                  <= tolerance(dtype, k) * (np.abs(a.values) @ np.abs(b.values) + 1))
+    assert plan.sums == given
+    if given:
+        assert np.all(np.abs(sums.read()[0, 0] - a.values[0].sum(1)) <= tolerance(dtype, k) * (np.abs(a.values[0]).sum(1) + 1))
+        assert sums.gaps_untouched()
+
+
 @pytest.mark.parametrize("bias", [None, "row", "column"])
 @pytest.mark.parametrize("activation", [None, "relu"])
 @pytest.mark.parametrize("accumulate", [False, True])

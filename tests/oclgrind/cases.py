@@ -311,6 +311,13 @@ def products_in_blocks() -> None:
 
 
 @of("gemm.cl")
+def gradients_of_linear_layers() -> None:
+    for rows, inputs, outputs in ((9, 5, 12), (70, 6, 19)):  # the bias' gradient is stored with the weight's
+        weight, bias = values(outputs, inputs, grad=True), values(outputs, grad=True)
+        backward(F.linear(values(rows, inputs, grad=True), weight, bias))
+
+
+@of("gemm.cl")
 def products_split_along_k() -> None:
     F.linear(values(2, 130), values(3, 130), values(3)), values(130, 9).t() @ values(130, 5)
 
