@@ -7,7 +7,15 @@ from contextlib import nullcontext
 from typing import Any, Final, NoReturn
 
 from clgrad.futures import Future
-from clgrad.nn import Module as ScriptModule
+from clgrad.nn import Module
+
+
+class ScriptModule(Module):
+    """What PyTorch compiles modules to. No module is one here: :func:`script` and :func:`trace` give back what they get."""
+
+
+class ScriptFunction:
+    """What PyTorch compiles functions to. No function is one here."""
 
 
 def script(obj: Any, *args: Any, **kwargs: Any) -> Any:
@@ -54,7 +62,7 @@ def _refuse(what: str) -> Callable[..., NoReturn]:
 
 save, load = _refuse("save"), _refuse("load")
 freeze = optimize_for_inference = trace_module = script
-Attribute, ScriptFunction, Error, TracerWarning = annotate, ScriptModule, RuntimeError, UserWarning
+Attribute, Error, TracerWarning = annotate, RuntimeError, UserWarning
 
 
 def fork(func: Callable, *args: Any, **kwargs: Any) -> Future:

@@ -52,6 +52,9 @@ class UntypedStorage:
     size = nbytes
     __len__ = nbytes
 
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + self.nbytes()
+
     def element_size(self) -> int:
         """1: an element is a byte."""
         return 1
@@ -202,6 +205,9 @@ class TypedStorage:
     def nbytes(self) -> int:
         """How many bytes there are."""
         return self._bytes.nbytes()
+
+    def __sizeof__(self) -> int:
+        return object.__sizeof__(self) + self.nbytes()
 
     def element_size(self) -> int:
         """Bytes an element."""

@@ -113,6 +113,8 @@ def storages(t):
     u = x.untyped_storage()
     o = [
         len(s),
+        s.__sizeof__() - t.zeros(0).storage().__sizeof__(),
+        u.__sizeof__() - t.zeros(0).untyped_storage().__sizeof__(),
         s[1],
         s.tolist(),
         s.size(),

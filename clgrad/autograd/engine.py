@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -43,7 +43,7 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     tensors, grads = _roots(tensors, grad_tensors)
     wanted = None
     if inputs is not None:
-        wanted = [inputs] if not isinstance(inputs, (tuple, list)) else list(inputs)
+        wanted = _listed(inputs)
         if not wanted:
             raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
         for position, tensor in enumerate(wanted):
@@ -65,7 +65,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     Raises:
         RuntimeError: an input is not used in the graph (unless ``allow_unused``, which gives None for it).
     """
-    inputs = [inputs] if isinstance(inputs, GradientEdge) or not isinstance(inputs, (tuple, list)) else list(inputs)
+    inputs = _listed(inputs)
     if not inputs:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")
     for tensor in inputs:
@@ -95,8 +95,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
 def _batched(outputs: Any, inputs: list, grad_outputs: Any, retain: bool | None, create: bool,
              allow_unused: bool | None, materialize: bool) -> tuple:
     """One walk for each entry of the leading dimension of ``grad_outputs``; the results one above the other."""
-    outputs = list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
-    seeds = list(grad_outputs) if isinstance(grad_outputs, (tuple, list)) else [grad_outputs]
+    outputs, seeds = _listed(outputs), _listed(grad_outputs)
     for number, (output, seed) in enumerate(zip(outputs, seeds, strict=True)):
         if seed is not None and tuple(seed.shape[1:]) != tuple(output.shape):
             raise RuntimeError("If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the "
@@ -119,9 +118,15 @@ def _batched(outputs: Any, inputs: list, grad_outputs: Any, retain: bool | None,
 
 
 @unseen
+def _listed(given: Any) -> list:
+    """One tensor or edge, or those that an iterable gives."""
+    alone = isinstance(given, (TensorBase, GradientEdge)) or not isinstance(given, Iterable)
+    return [given] if alone else list(given)
+
+
 def _roots(tensors: Any, grads: Any) -> tuple[list, list]:
-    tensors = list(tensors) if isinstance(tensors, (tuple, list)) and not isinstance(tensors, GradientEdge) else [tensors]
-    grads = list(grads) if isinstance(grads, (tuple, list)) else [grads] * len(tensors) if grads is None else [grads]
+    tensors = _listed(tensors)
+    grads = [None] * len(tensors) if grads is None else _listed(grads)
     if len(tensors) != len(grads):
         raise RuntimeError(f"got {len(tensors)} tensors and {len(grads)} gradients")
     for number, (tensor, value) in enumerate(zip(tensors, grads, strict=True)):

@@ -26,6 +26,7 @@ from clgrad import vision
 from clgrad.compat.facade import Facade
 from clgrad.compat.finder import Finder
 from clgrad.compat.names import BELOW_MODULES, RENAMED, ROOTS
+from clgrad.compat.private_names import PRIVATE
 from clgrad.compat.standins import version
 
 __all__ = ["install", "installed"]
@@ -52,6 +53,16 @@ def _give_to_parent(name: str) -> None:
         setattr(parent, own, importlib.import_module(name))
 
 
+def _add_private_names() -> None:
+    """Gives modules the names that only programs for PyTorch take from them, where they have none of that name."""
+    for module, origins in PRIVATE.items():
+        own = vars(importlib.import_module(module))
+        for origin, names in origins.items():
+            found = vars(importlib.import_module(origin))
+            for name in names.split():
+                own.setdefault(name, found[name])
+
+
 def install() -> None:
     """Lets ``torch`` and ``torchvision`` stand for clgrad, in this process and in those that it starts.
 
@@ -71,6 +82,7 @@ def install() -> None:
         sys.modules[name] = importlib.import_module(target)
     for name in RENAMED:
         _give_to_parent(name)
+    _add_private_names()
     if _PATH not in sys.path:
         sys.path.append(_PATH)
     known = os.environ.get("PYTHONPATH", "")

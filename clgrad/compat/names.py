@@ -11,7 +11,8 @@ _STANDINS = "clgrad.compat.standins"
 RENAMED = {
     "torch.version": f"{_STANDINS}.version",
     "torch.distributed.distributed_c10d": "clgrad.distributed",
-    **{f"torch.distributed.{name}": f"{_STANDINS}.distributed.{name}" for name in ("device_mesh", "fsdp", "rpc", "tensor")},
+    **{f"torch.distributed.{name}": f"{_STANDINS}.distributed.{name}" for name in (
+        "device_mesh", "elastic", "fsdp", "rpc", "tensor")},
     "torch.distributed._tensor": f"{_STANDINS}.distributed.tensor",
     "torch._C": f"{_STANDINS}.c_library",
     "torch._dynamo": f"{_STANDINS}.dynamo",
@@ -36,6 +37,17 @@ RENAMED = {
     "torch._utils": "clgrad.serialization",
     "torch.fx._symbolic_trace": "clgrad.fx.tracer",
     "torch._six": f"{_STANDINS}.six",
+    "torch._tensor": "clgrad.tensor",
+    "torch._VF": "clgrad",
+    "torch._jit_internal": f"{_STANDINS}.jit_internal",
+    "torch._vmap_internals": "clgrad.func",
+    **{f"torch.{name}": "clgrad" for name in ("_linalg_utils", "_lobpcg", "_lowrank")},
+    "torch.cpu.amp": f"{_STANDINS}.cpu_amp",
+    "torch.cuda.nvtx": f"{_STANDINS}.nvtx",
+    **{f"torch.cuda.{name}": "clgrad.cuda" for name in ("memory", "random", "streams")},
+    "torch.nn._reduction": f"{_STANDINS}.reduction",
+    "torch.nn.common_types": f"{_STANDINS}.common_types",
+    "torch.utils._contextlib": f"{_STANDINS}.contexts",
     "torch.nn.modules.module": f"{_STANDINS}.module",
     **{f"torch.distributions.{name}": "clgrad.distributions" for name in (
         "bernoulli", "beta", "binomial", "categorical", "cauchy", "chi2", "dirichlet", "exponential", "fishersnedecor",
@@ -59,7 +71,11 @@ RENAMED = {
 
 # Names of a package that are those of a stand-in.
 FROM_STANDINS = {**{f"torch.{name}": f"{_STANDINS}.c_library" for name in ("PyTorchFileReader", "ScriptObject")},
-                 **{f"torch.{name}": "clgrad.jit" for name in ("ScriptFunction", "ScriptModule")}}
+                 **{f"torch.{name}": "clgrad.jit" for name in ("ScriptFunction", "ScriptModule")},
+                 **{f"torch.{name}": f"{_STANDINS}.root" for name in (
+                     "_assert_async", "_cast_Byte", "_cast_Char", "_cast_Double", "_cast_Float", "_cast_Half", "_cast_Int",
+                     "_cast_Long", "_cast_Short", "has_cuda", "has_cudnn", "has_lapack", "has_mkl", "has_mkldnn", "has_mps",
+                     "has_openmp", "legacy_contiguous_format", "spmm")}}
 
 # Modules below ones that are no packages in clgrad: they are put in place when the mapping is installed.
 BELOW_MODULES = {"torch._subclasses.fake_tensor": f"{_STANDINS}.fake_tensor",

@@ -291,6 +291,7 @@ class MultivariateNormal(Distribution):
         if scale_tril is None:
             covariance = covariance_matrix if precision_matrix is None else precision_matrix.inverse()
             scale_tril = FUNCTIONS["cholesky"](covariance)
+        self._unbroadcasted_scale_tril = scale_tril
         self.scale_tril = scale_tril.expand((*batch, n, n))
         super().__init__(batch, (n,), validate_args=validate_args)
 

@@ -122,6 +122,11 @@ def test_grad_with_all_its_arguments(torch):
         assert t.autograd.grad(x.sum(), [x, x])[1].tolist() == [1, 1]
         s = x.sum()
         assert t.autograd.grad(s, s)[0].item() == 1
+        named = {"x": x, "y": y}
+        for several in (iter([x, y]), (place for place in (x, y)), named.values()):
+            assert [g.tolist() for g in t.autograd.grad((x * y).sum(), several)] == [y.tolist(), x.tolist()]
+        t.autograd.backward(iter([(x * y).sum()]), inputs=named.values())
+        assert x.grad.tolist() == y.tolist() and y.grad.tolist() == x.tolist()
 
 
 def test_backward_with_inputs():

@@ -105,6 +105,63 @@ PROGRAMS = {
         assert isinstance(iter(loader), _SingleProcessDataLoaderIter)
         assert not isinstance(iter(loader), _MultiProcessingDataLoaderIter)
         """,
+    "helpers that layers of a program's own are written with": """
+        import torch, torch.nn.functional as F
+        from torch.nn.common_types import _size_2_t
+        from torch.nn.modules.transformer import _get_activation_fn, _get_clones
+        from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+        from torch.nn.modules.module import _addindent
+        from torch.nn.modules.utils import _list_with_default, _reverse_repeat_tuple, consume_prefix_in_state_dict_if_present
+        assert len(_get_clones(torch.nn.ReLU(), 3)) == 3 and _get_activation_fn("relu") is F.relu
+        assert _list_with_default([None, 3], [4, 5, 6]) == [5, 3] and _reverse_repeat_tuple((1, 2), 2) == (2, 2, 1, 1)
+        assert _addindent("a\\nb", 2) == "a\\n  b" and F._Reduction.get_enum("sum") == 2
+        weights = {"module.a.b": 1, "module.c": 2}
+        consume_prefix_in_state_dict_if_present(weights, "module.")
+        assert weights == {"a.b": 1, "c": 2}
+        x, w, b = torch.randn(2, 4), torch.randn(12, 4), torch.randn(12)
+        whole = F.linear(x, w, b).chunk(3, -1)
+        assert all(map(torch.allclose, F._in_projection_packed(x, x, x, w, b), whole))
+        assert all(map(torch.allclose, F._in_projection(x, x, x, *w.chunk(3), *b.chunk(3)), whole))
+        """,
+    "helpers of distributions and optimizers": """
+        import torch
+        from torch._utils import _flatten_dense_tensors, _take_tensors, _unflatten_dense_tensors
+        from torch.distributions.multivariate_normal import _batch_mahalanobis, _batch_mv, _precision_to_scale_tril
+        from torch.optim.optimizer import ParamsT, _use_grad_for_differentiable
+        from torch.utils._contextlib import _DecoratorContextManager
+        from torch.distributed.elastic.multiprocessing.errors import record
+        L = torch.tensor([[2.0, 0.0], [1.0, 3.0]])
+        x = torch.tensor([[1.0, 2.0], [0.5, -1.0]])
+        inverse = (L @ L.T).inverse()
+        assert torch.allclose(_batch_mahalanobis(L, x), ((x @ inverse) * x).sum(-1))
+        assert torch.allclose(_batch_mv(L, x), x @ L.T)
+        factor = _precision_to_scale_tril(inverse)
+        assert torch.allclose(factor, L, atol=1e-5)
+        tensors = [torch.zeros(3), torch.ones(2, 2), torch.zeros(5, dtype=torch.float64), torch.zeros(1)]
+        assert [[t.numel() for t in group] for group in _take_tensors(tensors, 20)] == [[3], [4, 1], [5]]
+        assert _unflatten_dense_tensors(_flatten_dense_tensors(tensors[:2]), tensors[:2])[1].shape == (2, 2)
+        class doubled(_DecoratorContextManager):
+            depth = 0
+            def __enter__(self): doubled.depth += 1
+            def __exit__(self, *error): doubled.depth -= 1
+        @record
+        @doubled()
+        def depth(): return doubled.depth
+        assert depth() == 1 and doubled.depth == 0
+        """,
+    "old names": """
+        import torch
+        assert torch.equal(torch.spmm(torch.ones(2, 2), torch.ones(2, 1)), torch.full((2, 1), 2.0))
+        assert torch._cast_Long(torch.tensor(2.5)).item() == 2 and not torch.has_cuda
+        torch._assert_async(torch.ones(1))
+        try:
+            torch._assert_async(torch.zeros(1), "none")
+        except RuntimeError as error:
+            assert "none" in str(error)
+        else:
+            raise SystemExit(1)
+        assert not isinstance(torch.nn.ReLU(), torch.jit.ScriptModule)
+        """,
     "printed values": """
         import torch
         from torch._tensor_str import PRINT_OPTS, _tensor_str

@@ -192,3 +192,20 @@ def test_sequences_of_different_lengths(torch, rng):
 ])
 def test_errors(torch, program):
     assert_same_error(torch, program)
+
+
+def test_weights_given_in_place_of_parameters(torch):
+    """What libraries do that train through the steps of an optimizer."""
+    found = []
+    for t in (torch, clgrad):
+        layer = t.nn.GRU(2, 3)
+        given = [t.linspace(-1, 1, p.numel()).reshape(p.shape).requires_grad_() for p in layer.parameters()]
+        layer._flat_weights = given
+        y, _ = layer(t.ones(2, 1, 2))
+        y.sum().backward()
+        found.append([y.tolist(), given[0].grad.tolist(), given[3].grad.tolist(), layer.bias_hh_l0.grad])
+        layer.bias_hh_l0 = t.nn.Parameter(t.zeros(9))
+        assert layer._flat_weights[3] is layer.bias_hh_l0
+        assert layer(t.ones(2, 1, 2))[0].sum().requires_grad
+    for expected, value in zip(*found, strict=True):
+        assert expected == value if expected is None else np.allclose(expected, value, atol=1e-6)

@@ -6,6 +6,14 @@ from collections.abc import Callable, Iterable
 from itertools import repeat
 from typing import Any
 
+from clgrad.compat.standins.layers import (
+    _list_with_default,
+    _reverse_repeat_tuple,
+    consume_prefix_in_state_dict_if_present,
+)
+
+__all__ = ["_list_with_default", "_ntuple", "_pair", "_quadruple", "_reverse_repeat_tuple", "_single", "_triple",
+           "consume_prefix_in_state_dict_if_present"]
 
 def _ntuple(n: int, name: str = "parse") -> Callable[[Any], tuple]:
     def parse(x: Any) -> tuple:

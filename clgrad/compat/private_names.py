@@ -1,0 +1,35 @@
+"""Private names that programs import from PyTorch's modules, and where clgrad has what they name."""
+
+from __future__ import annotations
+
+_STANDINS = "clgrad.compat.standins"
+
+# By PyTorch's module, the names that it has besides clgrad's: those of one origin in a string.
+PRIVATE = {
+    "torch.autograd.grad_mode": {f"{_STANDINS}.contexts": "_DecoratorContextManager"},
+    "torch.autograd.function": {f"{_STANDINS}.functions": "InplaceFunction"},
+    "torch.distributions": {
+        f"{_STANDINS}.gaussians": "_batch_mahalanobis _batch_mv _precision_to_scale_tril",
+        "clgrad.distributions.utils": "_standard_normal"},
+    "torch.distributions.transforms": {"clgrad.distributions.transform": "_InverseTransform",
+                                       "clgrad.distributions.utils": "_sum_rightmost lazy_property"},
+    "torch.nn.functional": {f"{_STANDINS}.attention": "_in_projection _in_projection_packed",
+                            f"{_STANDINS}.layers": "_get_softmax_dim _list_with_default _verify_batch_size",
+                            f"{_STANDINS}.ntuple": "_pair _single _triple", f"{_STANDINS}.reduction": "_Reduction",
+                            "clgrad.overrides": "handle_torch_function has_torch_function has_torch_function_unary "
+                                                "has_torch_function_variadic"},
+    "torch.nn.init": {f"{_STANDINS}.init": "_no_grad_fill_ _no_grad_normal_ _no_grad_trunc_normal_ _no_grad_uniform_ "
+                                           "_no_grad_zero_"},
+    "torch.nn.modules": {"clgrad.nn.modules.transformer": "_get_activation_fn _get_clones",
+                         "clgrad.nn.modules.linear": "NonDynamicallyQuantizableLinear",
+                         f"{_STANDINS}.ntuple": "_pair _single _triple",
+                         f"{_STANDINS}.common_types": "_shape_t _size_1_t _size_2_t _size_3_t",
+                         f"{_STANDINS}.layers": "_list_with_default _reverse_repeat_tuple",
+                         f"{_STANDINS}.reduction": "_Reduction",
+                         "clgrad.nn.init": "constant_ xavier_normal_ xavier_uniform_"},
+    "torch.optim.lr_scheduler": {f"{_STANDINS}.optimizer": "EPOCH_DEPRECATION_WARNING"},
+    "torch.optim.optimizer": {f"{_STANDINS}.optimizer":
+                              "ParamsT StateDict _default_to_fused_or_foreach _dispatch_sqrt _get_scalar_dtype _get_value "
+                              "_stack_if_compiling _to_scalar _use_grad_for_differentiable"},
+    "torch._utils": {f"{_STANDINS}.flat_tensors": "_flatten_dense_tensors _take_tensors _unflatten_dense_tensors"},
+}

@@ -1,0 +1,1 @@
+"""``torch.distributed.elastic``: programs that are started several times."""
