@@ -1,4 +1,4 @@
-"""``torch.library``: operators of the program's own, called by a qualified name.
+"""Operators of the program's own, called by a qualified name.
 
 An operator is a Python function; autograd sees it as one node, whose derivative :func:`register_autograd` gives. Programs
 that import clgrad as torch (:mod:`clgrad.compat`) find it as ``torch.ops.namespace.name``, too.
@@ -163,7 +163,7 @@ triton_op = custom_op
 
 def wrap_triton(triton_kernel: Any, /) -> NoReturn:
     """RuntimeError: kernels are OpenCL C."""
-    raise RuntimeError("torch.library.wrap_triton: clgrad runs no Triton kernels")
+    raise RuntimeError("wrap_triton: clgrad runs no Triton kernels")
 
 
 # Schemas.
@@ -228,7 +228,7 @@ def _found(op: Any) -> CustomOpDef:
         return op
     name = op if isinstance(op, str) else str(getattr(op, "qualname", op))
     if name.removesuffix(".default") not in OPERATORS:
-        raise RuntimeError(f"operator {name} does not exist: define it with torch.library.custom_op or torch.library.define")
+        raise RuntimeError(f"operator {name} does not exist: define it with custom_op or define")
     return OPERATORS[name.removesuffix(".default")]
 
 

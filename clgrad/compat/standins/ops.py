@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from clgrad import library
 from clgrad.compat.standins.refusal import function
-from clgrad.library import OPERATORS
 from clgrad.ops.registry import FUNCTIONS, METHODS
 
 __all__ = ["aten", "load_library"]
@@ -79,13 +79,13 @@ class CustomNamespace:
         self._name = name
 
     def __getattr__(self, name: str) -> Packet:
-        found = OPERATORS.get(f"{self._name}::{name}")
+        found = library.OPERATORS.get(f"{self._name}::{name}")
         if found is None:
             raise AttributeError(f"'_OpNamespace' '{self._name}' object has no attribute '{name}'")
         return Packet(name, found)
 
 
 def __getattr__(name: str) -> CustomNamespace:
-    if not any(operator.startswith(f"{name}::") for operator in OPERATORS):
+    if not any(operator.startswith(f"{name}::") for operator in library.OPERATORS):
         raise AttributeError(f"torch.ops has no operators of '{name}'")
     return CustomNamespace(name)
