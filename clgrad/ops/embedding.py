@@ -6,13 +6,15 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
-from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
+from clgrad.layout import Layout
 from clgrad.ops.copying import full
 from clgrad.ops.places import Places, check_range, combine, read, spread, sums
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.scattering import reduced
 
-_known_rows: dict[tuple, Places] = {}  # without their indices, by the layouts of calls that passed all checks
+# By the layouts of calls that passed all checks: the rows without their indices, and the layout that spreads these.
+_known_rows: dict[tuple, tuple[Places, Layout]] = {}
 _KNOWN_MOST = 1024
 
 
@@ -33,10 +35,12 @@ def _rows_at(name: str, input: Any, weight: Any) -> Places:
             raise RuntimeError(f"'weight' must be 2-D, got {weight.layout.ndim}-D")
         if len(_known_rows) >= _KNOWN_MOST:
             _known_rows.clear()
-        known = Places(name, (*own.shape, weight.layout.shape[1]), (None,) * own.ndim + (1,), (0,), ())
+        shape = (*own.shape, weight.layout.shape[1])
+        known = (Places(name, shape, (None,) * own.ndim + (1,), (0,), ()), spread(input, own.shape, 0, 1, shape).layout)
         _known_rows[key] = known
+    rows, wide = known
     check_range(input, weight.layout.shape[0], _outside)
-    return known.over((spread(input, own.shape, 0, 1, known.shape),))
+    return rows.over((wrap(input.memory, input.offset, wide),))
 
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None, max_norm: float | None = None,
