@@ -170,17 +170,19 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         result = func(*values)
         output, aux = result if has_aux else (result, None)
         outputs = tree_leaves(output)
-        seeds = level.fresh([FUNCTIONS["zeros_like"](o.detach()) for o in outputs])[1]
-        pairs = [(o, s) for o, s in zip(outputs, seeds, strict=True) if o.requires_grad]
-        rows = autograd.grad([o for o, _ in pairs], own, [s for _, s in pairs], True, True,
-                             allow_unused=True) if pairs else (None,) * len(own)
+        following = [o for o in outputs if o.requires_grad]
+        # Gradients are linear in them, so that any would do but those at which a formula has no derivative of its own.
+        seeds = level.fresh([FUNCTIONS["ones_like"](o.detach()) for o in following])[1]
+        rows = autograd.grad(following, own, seeds, True, True, allow_unused=True) if following else (None,) * len(own)
         used = [(r, t) for r, t in zip(rows, tree_leaves(tangents), strict=True) if r is not None and r.requires_grad]
         found = autograd.grad([r for r, _ in used], seeds, [t for _, t in used], True, True,
                               allow_unused=True) if used else (None,) * len(seeds)
         if strict and any(not o.requires_grad for o in outputs):
             raise RuntimeError("jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This "
                                "is not allowed with strict=True.")
-        filled = [FUNCTIONS["zeros_like"](o) if g is None else g for g, o in zip(found, outputs, strict=True)]
+        moved = iter(found)
+        filled = [next(moved) if o.requires_grad else None for o in outputs]
+        filled = [FUNCTIONS["zeros_like"](o) if g is None else g for g, o in zip(filled, outputs, strict=True)]
     settled = level.settled((output, tree_unflatten(filled, tree_structure(output))))
     return (*settled, aux) if has_aux else settled
 

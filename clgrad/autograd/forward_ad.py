@@ -122,7 +122,7 @@ def _tangent(tensor: Any, duals: list[_Dual]) -> Any:
     if not duals or not tensor.requires_grad:
         return None
     with enable_grad():
-        direction = tensor.detach().new_zeros(tensor.shape, requires_grad=True)
+        direction = tensor.detach().new_ones(tensor.shape, requires_grad=True)
         rows = grad([tensor], [entry.dual for entry in duals], [direction], True, True, allow_unused=True)
         used = [(row, entry.tangent) for row, entry in zip(rows, duals, strict=True) if row is not None]
         if not used:

@@ -126,7 +126,7 @@ def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
         leaves = _leaves(given, create_graph)
         vectors = _vectors(v, leaves, "jvp")
         outputs, several_outputs = _call(func, leaves, "jvp", strict)
-        seeds = tuple([FUNCTIONS["zeros_like"](o, requires_grad=True) for o in outputs])
+        seeds = tuple([FUNCTIONS["ones_like"](o, requires_grad=True) for o in outputs])
         products = _gradients(outputs, leaves, seeds, True, True, strict, "jvp")
         found = _gradients(products, seeds, vectors, create_graph, False, strict, "jvp")
     return (_shaped(_released(outputs, create), several_outputs), _shaped(_released(found, create), several_outputs))

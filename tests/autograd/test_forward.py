@@ -94,3 +94,16 @@ def test_random_numbers_within_vmap():
     assert first == second
     first, second = clgrad.vmap(draws, randomness="different")(clgrad.zeros(2, 2)).tolist()
     assert first != second
+
+
+def test_a_formula_without_a_derivative_at_zero_has_a_product():
+    """PyTorch gives NaN here: its formula for the gradient takes the logarithm of a zero."""
+    x, v = clgrad.tensor([1.0, 2.0], dtype=clgrad.float64), clgrad.tensor([3.0, 4.0], dtype=clgrad.float64)
+    share = np.exp(2.0) / (np.exp(1.0) + np.exp(2.0))
+    expected = [3.0, 3.0 * (1 - share) + 4.0 * share]
+    np.testing.assert_allclose(clgrad.autograd.functional.jvp(lambda x: x.logcumsumexp(0), x, v)[1].tolist(), expected)
+    np.testing.assert_allclose(clgrad.func.jvp(lambda x: x.logcumsumexp(0), (x,), (v,))[1].tolist(), expected)
+    with fwAD.dual_level():
+        dual = fwAD.make_dual(x, v)
+        tangent = fwAD.unpack_dual(dual.logcumsumexp(0)).tangent
+    np.testing.assert_allclose(tangent.tolist(), expected)

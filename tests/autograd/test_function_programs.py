@@ -278,6 +278,8 @@ def func(t):
         F.grad(lambda x: ((x * x).sum(), {"a": x}), has_aux=True)(x),
         F.vjp(lambda x: x * 2, x)[1](t.ones(2)),
         F.jvp(lambda x: x * x, (x,), (t.ones(2),)),
+        tuple(F.jvp(lambda x: x.sort(), (y,), (x,))[1]),
+        F.jvp(lambda x: x.logcumsumexp(0), (x,), (y,)),
         F.jacrev(lambda x: x**2)(x),
         F.jacfwd(lambda x: x**2)(x),
         F.hessian(lambda x: (x**3).sum())(x),
