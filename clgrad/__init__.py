@@ -120,10 +120,10 @@ _assert = _FUNCTIONS["_assert"]
 
 # What an operator does not need is imported when it is first asked for: ``import clgrad`` stays fast.
 _LATER = frozenset({
-    "_C", "accelerator", "amp", "backends", "compiler", "cpu", "distributed", "distributions", "fft", "func", "futures",
-    "fx", "hub", "jit", "library", "linalg", "masked", "mps", "mtia", "multiprocessing", "nn", "onnx", "optim", "overrides",
-    "profiler",
-    "quasirandom", "return_types", "safetensors", "signal", "special", "testing", "types", "utils", "vision", "xpu",
+    "_C", "__future__", "accelerator", "amp", "backends", "compiler", "cpu", "distributed", "distributions", "fft",
+    "func", "futures", "fx", "hub", "jit", "library", "linalg", "masked", "mps", "mtia", "multiprocessing", "nn",
+    "onnx", "optim", "overrides", "profiler", "quasirandom", "return_types", "safetensors", "signal", "special",
+    "testing", "types", "utils", "vision", "xpu",
 })
 _LATER_NAMES = {
     **dict.fromkeys((

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -143,10 +144,10 @@ class History(TensorBase):
         node, number = edge
         if _is_leaf(self):
             if self._hooks is None:
-                self._hooks = {}
+                self._hooks = OrderedDict()
             return add_hook(self._hooks, hook)
         if node.pre_hooks is None:
-            node.pre_hooks = {}
+            node.pre_hooks = OrderedDict()
         return add_hook(node.pre_hooks, (number, hook))
 
     def register_post_accumulate_grad_hook(self, hook: Callable) -> RemovableHandle:
@@ -156,7 +157,7 @@ class History(TensorBase):
         if not _is_leaf(self):
             raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
         if self._post_hooks is None:
-            self._post_hooks = {}
+            self._post_hooks = OrderedDict()
         return add_hook(self._post_hooks, hook)
 
     def retain_grad(self) -> None:

@@ -29,7 +29,7 @@ FLOORS = [
      "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "objects",
      "safetensors", "profiler", "_C", "fx", "linalg", "masked", "special", "amp", "distributions", "onnx", "distributed",
      "absent_device", "mtia", "checks", "futures", "quasirandom", "return_types", "fft", "symbolic",
-     "library"],
+     "library", "__future__"],
     ["", "__main__", "compat", "doctor", "tune"],
 ]
 # Libraries stand side by side: of each other they see the public names only.

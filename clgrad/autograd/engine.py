@@ -331,12 +331,20 @@ def _accumulate_into(leaf: Any, values: list, create: bool) -> None:
     accumulate(leaf, value, create, alone=references[0] <= _ALONE[0] and references[1] <= _ALONE[1])
 
 
+def _as_leaf_lies(leaf: Any, value: Any) -> Any:
+    """A gradient whose elements lie in memory as those of the leaf, where they fill it without gaps."""
+    own = leaf.layout
+    if own.contiguous or own.strides == value.layout.strides or own.repeats or own.extent != own.numel:
+        return value
+    return value.new_empty_strided(own.shape, own.strides).copy_(value.detach())
+
+
 def accumulate(leaf: Any, value: Any, create: bool, alone: bool = False) -> None:
     """Adds a gradient to ``leaf.grad``. ``alone``: nobody else holds ``value``, so it may become the gradient."""
     existing = leaf._grad
     if existing is None:
         if not create:
-            value = value if alone and value.layout.contiguous else value.detach().clone()
+            value = _as_leaf_lies(leaf, value if alone and value.layout.contiguous else value.detach().clone())
             value._grad_fn, value._requires_grad = None, False
         # Recorded, it is copied too: another leaf, or the caller, may hold the same tensor.
         leaf._grad = value.clone() if create else value

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import traceback
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -127,13 +128,13 @@ class Node:
     def register_hook(self, hook: Callable) -> RemovableHandle:
         """Calls ``hook(grad_inputs, grad_outputs)`` after this node ran; what it returns replaces ``grad_inputs``."""
         if self.hooks is None:
-            self.hooks = {}
+            self.hooks = OrderedDict()
         return add_hook(self.hooks, hook)
 
     def register_prehook(self, hook: Callable) -> RemovableHandle:
         """Calls ``hook(grad_outputs)`` before this node runs; what it returns replaces them."""
         if self.pre_hooks is None:
-            self.pre_hooks = {}
+            self.pre_hooks = OrderedDict()
         return add_hook(self.pre_hooks, (-1, hook))
 
     def run(self, grads: list) -> tuple:

@@ -79,7 +79,7 @@ class UninitializedTensorMixin(Tensor):
 
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Makes it an ordinary parameter or buffer of a shape; its values are not set."""
-        self.data = empty(*shape, device=self.device if device is None else device,
+        self.data = empty(shape, device=self.device if device is None else device,
                           dtype=self.dtype if dtype is None else dtype)
         self.__class__ = self.cls_to_become
 

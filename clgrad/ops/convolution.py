@@ -14,6 +14,7 @@ from clgrad.kernels import conv
 from clgrad.layout import Layout, contiguous_layout
 from clgrad.ops.copying import blank, empty
 from clgrad.ops.execute import check_device, execute
+from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.padding import constant_pad_nd
 from clgrad.ops.pointwise import activation_gradient
 from clgrad.ops.registry import operator
@@ -179,8 +180,10 @@ def tuple_of(name: str, value: Any, rank: int) -> tuple[int, ...]:
     """A number for all dimensions, or one each."""
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
     values = values * rank if len(values) == 1 else values
-    if len(values) != rank or not all(isinstance(v, int) for v in values):
+    if not all(isinstance(v, int) for v in values):
         raise TypeError(f"{name} must be an int or a tuple of {rank} ints, got {value!r}")
+    if len(values) != rank:
+        raise RuntimeError(f"{name} must either be a single int, or a tuple of {rank} ints, got {value!r}")
     return values
 
 
@@ -293,6 +296,7 @@ def padded(name: str, x: Any, padding: str, kernel: Shape, steps: tuple, spread:
 
 
 @operator("conv2d", method=False)
+@keeps_format
 def conv2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
            groups: int = 1) -> Any:
     """Cross-correlates images with filters, the bias added in the same launch.
@@ -348,6 +352,7 @@ def _transposed(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, pa
 
 
 @operator("conv_transpose2d", method=False)
+@keeps_format
 def conv_transpose2d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
                      output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Any:
     """The transposed convolution of (N, Ci, H, W) with (Ci, Co / groups, KH, KW): the gradient of a convolution."""

@@ -20,12 +20,14 @@ from clgrad.ops.convolution import (
     transposed_into,
     transposed_sizes,
 )
+from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import operator
 from clgrad.ops.resample import resample
 from clgrad.ops.unfolding import windows
 
 
 @operator("conv3d", method=False)
+@keeps_format
 def conv3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
            groups: int = 1) -> Any:
     """Cross-correlates volumes (N, Ci, D, H, W) with filters (Co, Ci / groups, KD, KH, KW)."""
@@ -47,6 +49,7 @@ def conv3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: 
 
 
 @operator("conv_transpose3d", method=False)
+@keeps_format
 def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
                      output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Any:
     """The transposed convolution of (N, Ci, D, H, W) with (Ci, Co / groups, KD, KH, KW)."""

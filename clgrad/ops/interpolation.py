@@ -15,6 +15,7 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.ops.copying import cast
+from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.resample import Taps, resample
 
@@ -125,6 +126,7 @@ def _check(input: Any, mode: str, align_corners: bool | None, antialias: bool) -
 
 
 @operator("interpolate", method=False)
+@keeps_format
 def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
                 align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
                 antialias: bool = False) -> Any:

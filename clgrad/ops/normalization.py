@@ -19,6 +19,7 @@ from clgrad.kernels.norm import Groups, Kind
 from clgrad.ops.composed_norms import by_given, by_own, by_root_mean_square, per_channel, scaled
 from clgrad.ops.copying import empty
 from clgrad.ops.execute import check_device, execute
+from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import operator
 
 _plan = lru_cache(maxsize=1024)(kernels.plan)
@@ -95,6 +96,7 @@ def _update(running: Any, value: Any, momentum: float) -> None:
 
 
 @operator("batch_norm", method=False)
+@keeps_format
 def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
                training: bool = False, momentum: float = 0.1, eps: float = 1e-5, cudnn_enabled: bool = False) -> Any:
     """(x - mean) / sqrt(var + eps) * weight + bias for each channel (dimension 1).
@@ -187,6 +189,7 @@ def _over_last(name: str, x: Any, normalized_shape: Any, weight: Any, bias: Any,
 
 
 @operator("group_norm", method=False)
+@keeps_format
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5,
                cudnn_enabled: bool = False) -> Any:
     """Normalises each sample's groups of channels (dimension 1), then scales and shifts each channel."""

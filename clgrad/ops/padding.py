@@ -10,6 +10,7 @@ import numpy as np
 
 from clgrad.autograd.graph import TensorBase, attach, needs_graph
 from clgrad.ops.copying import full
+from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import operator
 from clgrad.ops.resample import Taps, resample
 
@@ -17,6 +18,7 @@ MODES = ("constant", "reflect", "replicate", "circular")
 
 
 @operator("constant_pad_nd", method=False)
+@keeps_format
 def constant_pad_nd(input: Any, pad: Any, value: float = 0) -> Any:
     """Elements of one value added at the edges, or taken away where a count is negative.
 
@@ -94,6 +96,7 @@ def _pad_axis(x: Any, axis: int, low: int, high: int, mode: str) -> Any:
 
 
 @operator("pad", method=False)
+@keeps_format
 def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
     """The input with elements added at the edges, or taken away where a count is negative.
 

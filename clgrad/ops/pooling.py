@@ -14,6 +14,7 @@ from clgrad.layout import contiguous_layout
 from clgrad.ops.convolution import tuple_of
 from clgrad.ops.copying import blank, empty
 from clgrad.ops.execute import check_device, execute
+from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import FUNCTIONS, operator
 
 _plans: dict[tuple, pool.Plan] = {}
@@ -149,9 +150,9 @@ def _check_windows(name: str, x: Any, rank: int, kernel: Any, stride: Any, paddi
     size = tuple_of("kernel_size", kernel, rank)
     step = size if stride is None or stride == () or stride == [] else tuple_of("stride", stride, rank)
     around, spread = tuple_of("padding", padding, rank), tuple_of("dilation", dilation, rank)
-    if min(size) <= 0 or min(step) <= 0 or min(spread) <= 0:
-        raise RuntimeError(f"{name}(): kernel_size, stride and dilation should be greater than zero, but got {size}, {step} "
-                           f"and {spread}")
+    for label, values in (("kernel_size", size), ("stride", step), ("dilation", spread)):
+        if min(values) <= 0:
+            raise RuntimeError(f"{name}(): {label} must be greater than zero, but got {values}")
     for pad, k, d in zip(around, size, spread, strict=True):
         if pad < 0 or pad > ((k - 1) * d + 1) // 2:
             raise RuntimeError(f"{name}(): pad should be at most half of effective kernel size, but got pad={pad}, "
@@ -218,6 +219,9 @@ def _adaptive(rank: int, largest: bool) -> Any:
 
     def adaptive_pool(input: Any, output_size: Any, return_indices: bool = False) -> Any:
         windows = _adaptive_windows(name, input, output_size, rank)
+        if largest and not input.layout.shape[-rank - 1]:
+            raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got "
+                               f"{list(input.layout.shape)}")
         if not largest:
             return _average(input, windows, True, 0)
         values, where = _max(input, windows, dtypes.int64)
@@ -230,4 +234,4 @@ def _adaptive(rank: int, largest: bool) -> Any:
 
 for _rank in (1, 2, 3):
     for _function in (_max_pool(_rank), _avg_pool(_rank), _adaptive(_rank, True), _adaptive(_rank, False)):
-        operator(method=False)(_function)
+        operator(method=False)(keeps_format(_function))

@@ -14,6 +14,7 @@ from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, mar
 from clgrad.kernels import random
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, empty, from_array
+from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.sorting import sorted_pairs
@@ -284,6 +285,7 @@ def permutation(n: int, generator: Generator | None, place: Any) -> Any:
 
 
 @operator("dropout", method=False)
+@keeps_format
 def dropout(input: Any, p: float = 0.5, training: bool = True, train: bool | None = None, inplace: bool = False) -> Any:
     """While training, zeros each element with probability ``p`` and scales the others by 1 / (1 - p)."""
     if not 0 <= p <= 1:

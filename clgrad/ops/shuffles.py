@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import operator
 
 
 @operator("pixel_shuffle", method=False)
+@keeps_format
 def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     """(*, c * r^2, h, w) to (*, c, h * r, w * r) (Shi et al. 2016)."""
     shape, r = input.layout.shape, upscale_factor
@@ -26,6 +28,7 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
 
 
 @operator("pixel_unshuffle", method=False)
+@keeps_format
 def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     """(*, c, h * r, w * r) to (*, c * r^2, h, w): :func:`pixel_shuffle` undone."""
     shape, r = input.layout.shape, downscale_factor

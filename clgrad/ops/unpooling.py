@@ -5,8 +5,10 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import FUNCTIONS, operator
 
 
@@ -15,6 +17,7 @@ def _flat(x: Any, rank: int) -> Any:
 
 
 @operator("_max_unpool", method=False)
+@keeps_format
 def max_unpool(name: str, input: Any, indices: Any, sizes: tuple[int, ...]) -> Any:
     """The elements of ``input`` at their places in planes (or lines, volumes) of ``sizes``; zeros elsewhere.
 
@@ -61,11 +64,11 @@ def fractional_max_pool(name: str, input: Any, kernel: tuple[int, ...], output: 
     """(largest values, their places) of windows at random distances (Graham 2014)."""
     rank, shape = len(kernel), input.layout.shape
     if len(shape) not in (rank + 1, rank + 2) or 0 in shape[-rank - 1:]:
-        raise RuntimeError(f"{name}(): Expected {rank + 1}D or {rank + 2}D tensor with non-zero sizes, but got input of size "
-                           f"{list(shape)}")
+        raise RuntimeError(f"{name}(): Expected input of {rank + 1} or {rank + 2} dimensions with non-zero size for "
+                           f"non-batch dimensions, but got input of size {list(shape)}")
     sizes = shape[-rank:]
     for label, n, k, o in zip(("depth", "height", "width")[-rank:], sizes, kernel, output, strict=True):
-        if o <= 0 or k <= 0 or o + k - 1 > n:
+        if o < 0 or k <= 0 or o + k - 1 > n:
             raise RuntimeError(f"{name}(): pool {label} {k} too large relative to input {label} {n} for {o} windows")
     batch = shape[0] if len(shape) == rank + 2 else 1
     if samples is None:
@@ -76,12 +79,20 @@ def fractional_max_pool(name: str, input: Any, kernel: tuple[int, ...], output: 
         raise RuntimeError(f"{name}(): Expect _random_samples of shape {[batch, shape[-rank - 1], rank]}, got "
                            f"{list(samples.layout.shape)}")
     with no_grad():
-        places = _window_places(samples.view(*shape[:-rank], rank), sizes, kernel, output)
-        flat = _flat(input.detach(), rank)
-        windows = flat.gather(-1, places.reshape(*shape[:-rank], prod(output) * prod(kernel))).view(places.layout.shape)
-        best = places.gather(-1, windows.argmax(-1, keepdim=True)).squeeze(-1)
+        best = _largest_places(input.detach(), samples, kernel, output)
     values = _flat(input, rank).gather(-1, best)
     return values.view(*shape[:-rank], *output), best.view(*shape[:-rank], *output)
+
+
+def _largest_places(input: Any, samples: Any, kernel: tuple[int, ...], output: tuple[int, ...]) -> Any:
+    """Where in its plane the largest element of every window stands: (*, windows)."""
+    rank = len(kernel)
+    lead, sizes = input.layout.shape[:-rank], input.layout.shape[-rank:]
+    if 0 in output:
+        return FUNCTIONS["empty"]((*lead, 0), dtype=dtypes.int64, device=input.device)
+    places = _window_places(samples.view(*lead, rank), sizes, kernel, output)
+    windows = _flat(input, rank).gather(-1, places.reshape(*lead, prod(output) * prod(kernel))).view(places.layout.shape)
+    return places.gather(-1, windows.argmax(-1, keepdim=True)).squeeze(-1)
 
 
 def _window_places(samples: Any, sizes: tuple[int, ...], kernel: tuple[int, ...], output: tuple[int, ...]) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clgrad.optim.optimizer import Optimizer
-from clgrad.optim.schedule import EPOCH_WARNING, LRScheduler, set_value
+from clgrad.optim.schedule import EPOCH_DEPRECATION_WARNING, LRScheduler, set_value
 
 
 class _Several(LRScheduler):
@@ -59,10 +59,20 @@ class SequentialLR(_Several):
         self.optimizer = optimizer
         for group in optimizer.param_groups:  # what making the schedules did is undone
             set_value(group, "lr", group["initial_lr"])
-        _undo(self)
+        self.recursive_undo()
         first = self._schedulers[bisect_right(self._milestones, 0)]
         first._initial_step()
         self._last_lr = first.get_last_lr()
+
+    def recursive_undo(self, sched: Any = None) -> None:
+        """Takes the step back that every schedule, also within schedules of schedules, made when it was made."""
+        scheduler = self if sched is None else sched
+        inner = getattr(scheduler, "_schedulers", None)
+        if inner is None:
+            scheduler.last_epoch -= 1
+        else:
+            for one in inner:
+                self.recursive_undo(one)
 
     def step(self) -> None:  # type: ignore[override]
         """Sets the rates of the next epoch."""
@@ -74,15 +84,6 @@ class SequentialLR(_Several):
         else:
             scheduler.step()
         self._last_lr = scheduler.get_last_lr()
-
-
-def _undo(scheduler: Any) -> None:
-    inner = getattr(scheduler, "_schedulers", None)
-    if inner is None:
-        scheduler.last_epoch -= 1
-    else:
-        for one in inner:
-            _undo(one)
 
 
 class ChainedScheduler(_Several):
@@ -166,7 +167,7 @@ class ReduceLROnPlateau(LRScheduler):
         """Takes an epoch's metric, and makes the rates smaller where it is time."""
         current = float(metrics)
         if epoch is not None:
-            warnings.warn(EPOCH_WARNING, UserWarning, stacklevel=2)
+            warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=2)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self._is_better(current, self.best):
             self.best, self.num_bad_epochs = current, 0

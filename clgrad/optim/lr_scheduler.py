@@ -13,6 +13,7 @@ from typing import Any
 
 from clgrad.optim.combined import ChainedScheduler, ReduceLROnPlateau, SequentialLR
 from clgrad.optim.cyclic import CyclicLR, OneCycleLR
+from clgrad.optim.schedule import EPOCH_DEPRECATION_WARNING as EPOCH_DEPRECATION_WARNING
 from clgrad.optim.schedule import LRScheduler, state_of_function
 
 __all__ = ["ChainedScheduler", "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR",

@@ -10,14 +10,16 @@ from clgrad.autograd import no_grad
 from clgrad.optim.optimizer import Optimizer
 from clgrad.tensor import Tensor
 
-EPOCH_WARNING = ("The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where possible. "
-                 "Please use `scheduler.step()` to step the scheduler.")
+_HOW_TO = "https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
+EPOCH_DEPRECATION_WARNING = ("The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where "
+                             "possible. Please use `scheduler.step()` to step the scheduler.")
 GET_LR_WARNING = "To get the last learning rate computed by the scheduler, please use `get_last_lr()`."
 OVERRIDDEN_WARNING = ("Seems like `optimizer.step()` has been overridden after learning rate scheduler initialization. "
-                      "Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`.")
+                      "Please, make sure to call `optimizer.step()` before `lr_scheduler.step()`. See more "
+                      f"details at {_HOW_TO}")
 ORDER_WARNING = ("Detected call of `lr_scheduler.step()` before `optimizer.step()`. In PyTorch 1.1.0 and later, you "
                  "should call them in the opposite order: `optimizer.step()` before `lr_scheduler.step()`. Otherwise "
-                 "the first value of the schedule is skipped.")
+                 f"the first value of the schedule is skipped. See more details at {_HOW_TO}")
 
 
 class LRScheduler:
@@ -92,7 +94,7 @@ class LRScheduler:
                 warnings.warn(ORDER_WARNING, UserWarning, stacklevel=2)
         self._step_count += 1
         if epoch is not None:
-            warnings.warn(EPOCH_WARNING, UserWarning, stacklevel=2)
+            warnings.warn(EPOCH_DEPRECATION_WARNING, UserWarning, stacklevel=2)
         self._update_lr(epoch)
 
     def _update_lr(self, epoch: int | None = None) -> None:

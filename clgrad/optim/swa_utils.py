@@ -49,7 +49,7 @@ def _each(weight: Callable[[Any], float]) -> Callable:
             if average.is_floating_point():
                 average.lerp_(value.to(average.dtype), share)
             else:
-                average.add_((value - average) * share)
+                average.copy_(average + (value - average) * share)
     return update
 
 

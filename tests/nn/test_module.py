@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
+import weakref
+from collections import namedtuple
 
 import pytest
 
 import clgrad
+import clgrad.nn.functional as F
 from clgrad import nn
 
 
@@ -219,3 +223,100 @@ def test_vectors_of_parameters():
     vector = nn.utils.parameters_to_vector(net.parameters())
     nn.utils.vector_to_parameters(clgrad.arange(9.0), net.parameters())
     assert vector.shape == (9,) and net.bias.tolist() == [6.0, 7.0, 8.0]
+
+
+def test_a_handle_takes_a_hook_out_of_all_its_dictionaries_and_keeps_no_module_alive():
+    layer = nn.Linear(2, 2)
+    handle = layer.register_forward_hook(lambda m, a, k, r: r, with_kwargs=True, always_call=True)
+    assert handle.id in layer._forward_hooks_with_kwargs and handle.id in layer._forward_hooks_always_called
+    assert handle.hooks_dict_ref() is layer._forward_hooks
+    handle.remove()
+    assert not layer._forward_hooks_with_kwargs and not layer._forward_hooks_always_called
+    layer.register_load_state_dict_pre_hook(lambda module, *rest: None)
+    reference = weakref.ref(layer)
+    gc.disable()
+    try:
+        del layer
+        assert reference() is None
+    finally:
+        gc.enable()
+
+
+def test_regular_and_full_backward_hooks_are_not_mixed_and_the_regular_one_hangs_at_the_last_node():
+    layer, seen = nn.Sequential(nn.Linear(3, 3), nn.Tanh()), []
+    layer.register_backward_hook(lambda module, grad_input, grad_output: seen.append(grad_output[0].tolist()))
+    with pytest.raises(RuntimeError, match="both regular backward hooks and full"):
+        layer.register_full_backward_hook(lambda *arguments: None)
+    with pytest.warns(FutureWarning, match="the forward contains multiple autograd Nodes"):
+        layer(clgrad.ones(1, 3)).sum().backward()
+    assert seen == [[[1.0, 1.0, 1.0]]]
+
+
+def test_backward_hooks_of_named_tuples_and_of_results_that_are_no_tensors():
+    Pair = namedtuple("Pair", "a b")
+
+    class Splits(nn.Module):
+        def forward(self, x):
+            return Pair(x * 2, x * 3)
+
+    module, seen = Splits(), []
+    module.register_full_backward_hook(lambda m, grad_input, grad_output: seen.append(len(grad_output)))
+    out = module(clgrad.ones(2, requires_grad=True))
+    assert isinstance(out, Pair)
+    out.a.sum().backward()
+    assert seen == [2]
+
+    class Names(nn.Module):
+        def forward(self, x):
+            return {"x": x}
+
+    module = Names()
+    module.register_full_backward_hook(lambda *arguments: None)
+    with pytest.warns(UserWarning, match="should be a Tensor or a tuple of Tensors"):
+        module(clgrad.ones(2, requires_grad=True))
+
+
+@pytest.mark.parametrize("way", ["overwrite", "swap"])
+def test_conversions_put_new_parameters_or_exchange_them(way):
+    layer = nn.Linear(2, 3)
+    before = layer.weight
+    setter = getattr(clgrad.__future__, f"set_{way}_module_params_on_conversion")
+    setter(True)
+    try:
+        assert getattr(clgrad.__future__, f"get_{way}_module_params_on_conversion")()
+        layer.double()
+    finally:
+        setter(False)
+    assert layer.weight.dtype is clgrad.float64 and isinstance(layer.weight, nn.Parameter)
+    assert (layer.weight is before) == (way == "swap")
+
+
+CHANNELS_LAST = {
+    "conv2d": lambda x: F.conv2d(x, clgrad.ones(4, 3, 3, 3)),
+    "batch_norm": lambda x: F.batch_norm(x, None, None, training=True),
+    "max_pool2d": lambda x: F.max_pool2d(x, 2, return_indices=True)[0], "avg_pool2d": lambda x: F.avg_pool2d(x, 2),
+    "adaptive": lambda x: F.adaptive_avg_pool2d(x, 3), "interpolate": lambda x: F.interpolate(x, scale_factor=2),
+    "dropout": F.dropout, "group_norm": lambda x: F.group_norm(x, 3), "pad": lambda x: F.pad(x, (1, 1)),
+    "fused": lambda x: nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU())(x)}
+
+
+@pytest.mark.parametrize("name", CHANNELS_LAST)
+def test_results_lie_in_memory_as_the_input_does(name):
+    x = clgrad.arange(2 * 3 * 6 * 6, dtype=clgrad.float32).view(2, 3, 6, 6)
+    clgrad.manual_seed(1)
+    expected = CHANNELS_LAST[name](x)
+    other = x.to(memory_format=clgrad.channels_last).requires_grad_()
+    clgrad.manual_seed(1)
+    out = CHANNELS_LAST[name](other)
+    assert out.is_contiguous(memory_format=clgrad.channels_last)
+    assert out.grad_fn.name() != "CloneBackward0"
+    if name not in ("dropout", "fused"):
+        assert clgrad.equal(out, expected)
+    out.sum().backward()
+    assert other.grad.is_contiguous(memory_format=clgrad.channels_last)
+
+
+def test_a_module_converts_weights_to_a_memory_format():
+    layer = nn.Conv2d(2, 3, 3).to(memory_format=clgrad.channels_last)
+    assert layer.weight.is_contiguous(memory_format=clgrad.channels_last)
+    assert layer(clgrad.ones(1, 2, 5, 5)).is_contiguous(memory_format=clgrad.channels_last)

@@ -56,6 +56,7 @@ from clgrad.nn.modules.conv import (
     ConvTranspose3d,
     _ConvNd,
 )
+from clgrad.nn.modules.conversion import conversions as conversions
 from clgrad.nn.modules.distance import CosineSimilarity, PairwiseDistance
 from clgrad.nn.modules.dropout import (
     AlphaDropout,

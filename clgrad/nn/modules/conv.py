@@ -11,6 +11,7 @@ from clgrad.nn import init
 from clgrad.nn.modules.module import Module
 from clgrad.nn.parameter import Parameter
 from clgrad.ops.convolution import convolve
+from clgrad.ops.memory_formats import in_format, suggested_format
 
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -151,8 +152,10 @@ class Conv2d(_ConvNd):
     def activated(self, input: Any, activation: str) -> Any:
         """An activation of the result, in the same launch: for :class:`~clgrad.nn.Sequential`."""
         input, padding = self._padded(input)
-        return convolve("conv2d", 2, input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups,
-                        activation)
+        out = convolve("conv2d", 2, input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups,
+                       activation)
+        wanted = suggested_format(input) or suggested_format(self.weight)
+        return out if wanted is None else in_format(out, wanted)
 
 
 class Conv3d(_ConvNd):

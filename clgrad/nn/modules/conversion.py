@@ -14,6 +14,16 @@ from clgrad.runtime import device as Device
 from clgrad.tensor import Tensor
 
 
+class _Conversions:
+    """What happens to a parameter that ``Module.to`` and the like convert; by default its data is replaced."""
+
+    overwrite = False  # the module gets a new parameter
+    swap = False  # the parameter's object exchanges all that it is with a new parameter
+
+
+conversions = _Conversions()
+
+
 class Convertible(Members):
     """What acts on a module and everything below it at once."""
 
@@ -24,18 +34,29 @@ class Convertible(Members):
         if recurse:
             for child in self.children():
                 child._apply(fn)
-        for parameter in self._parameters.values():
+        for name, parameter in list(self._parameters.items()):
             if parameter is None:
                 continue
             with no_grad():
-                parameter.data = fn(parameter.data)
-                if parameter.grad is not None:
-                    parameter.grad = fn(parameter.grad)
+                self._convert(name, parameter, fn)
         for name, buffer in self._buffers.items():
             if buffer is not None:
                 with no_grad():
                     self._buffers[name] = fn(buffer)
         return self
+
+    def _convert(self, name: str, parameter: Any, fn: Callable) -> None:
+        """Converts a parameter and its gradient: in place, or as :mod:`clgrad.__future__` says."""
+        grad = None if parameter.grad is None else fn(parameter.grad)
+        if not conversions.overwrite and not conversions.swap:
+            parameter.data = fn(parameter.data)
+        else:
+            made = type(parameter)(fn(parameter.data), parameter.requires_grad)
+            if conversions.swap:
+                parameter.__dict__, made.__dict__ = made.__dict__, parameter.__dict__
+            else:
+                self._parameters[name] = parameter = made
+        parameter.grad = grad
 
     def apply(self, fn: Callable) -> Any:
         """Calls ``fn`` with every module, children first; returns this module."""
@@ -47,10 +68,12 @@ class Convertible(Members):
     def to(self, *args: Any, **kwargs: Any) -> Any:
         """Moves parameters and buffers to a device, and converts those of floating point to a dtype, in place.
 
-        ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``, or the same as keywords.
+        ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``, or the same as keywords; ``memory_format=`` is
+        for tensors of four and five dimensions.
         """
         place, kind = kwargs.pop("device", None), kwargs.pop("dtype", None)
-        for name in ("non_blocking", "memory_format", "copy"):
+        wanted = kwargs.pop("memory_format", None)
+        for name in ("non_blocking", "copy"):
             kwargs.pop(name, None)
         if kwargs:
             raise TypeError(f"to() got an unexpected keyword argument '{next(iter(kwargs))}'")
@@ -68,7 +91,10 @@ class Convertible(Members):
         place = None if place is None else Device(place)
 
         def convert(t: Any) -> Any:
-            return t.to(device=place, dtype=kind if kind is not None and t.is_floating_point() else None)
+            dtype = kind if kind is not None and t.is_floating_point() else None
+            if wanted is not None and t.ndim in (4, 5):
+                return t.to(device=place, dtype=dtype, memory_format=wanted)
+            return t.to(device=place, dtype=dtype)
         return self._apply(convert)
 
     def cpu(self) -> Any:
@@ -136,7 +162,9 @@ class Convertible(Members):
                     parameter.grad.zero_()
 
     def share_memory(self) -> Any:
-        """Does nothing: tensors reach other processes by being copied."""
+        """Tensors reach other processes by being copied: only parameters without a shape raise an error."""
+        for t in (*self.parameters(), *self.buffers()):
+            t.share_memory_()
         return self
 
     def compile(self, *args: Any, **kwargs: Any) -> None:

@@ -12,6 +12,8 @@ from clgrad.nn.modules.hooks import (
     HOOKS,
     BackwardHooks,
     Hookable,
+    backward_hooks,
+    hook_last_node,
     hooks_with_marks,
     innermost_caller,
     register_module_backward_hook,
@@ -116,7 +118,11 @@ class Module(Hookable, Stateful, Convertible):
         except Exception:
             self._call_always(self._hooks_after_forward() if waiting is None else waiting, args, kwargs, result)
             raise
-        return around.outputs(result) if around is not None else result
+        result = around.outputs(result) if around is not None else result
+        at_last_node = backward_hooks(self, full=False)
+        if at_last_node:
+            hook_last_node(self, at_last_node, args, result)
+        return result
 
     def _hooks_after_forward(self) -> list[tuple]:
         return hooks_with_marks(self, "_forward_hooks", "with_kwargs", "always_called")
@@ -136,8 +142,8 @@ class Module(Hookable, Stateful, Convertible):
         return args, kwargs
 
     def _backward_hooks_around(self, args: tuple) -> tuple[BackwardHooks | None, tuple]:
-        after, before = ([hook for hook, in hooks_with_marks(self, kind)]
-                         for kind in ("_backward_hooks", "_backward_pre_hooks"))
+        after = backward_hooks(self, full=True)
+        before = [hook for hook, in hooks_with_marks(self, "_backward_pre_hooks")]
         if not after and not before:
             return None, args
         around = BackwardHooks(self, after, before)

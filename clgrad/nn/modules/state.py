@@ -80,10 +80,10 @@ class Stateful(Members):
         for name, child in self._modules.items():
             if child is not None:
                 child.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
-        for hook, may_replace in list(self._state_dict_hooks.values()):
+        for hook in list(self._state_dict_hooks.values()):
             found = hook(self, destination, prefix, local)
             if found is not None:
-                if not may_replace:
+                if getattr(hook, "_from_public_api", False):
                     raise RuntimeError("state_dict post-hook must return None")
                 destination = found
         return destination
@@ -196,7 +196,7 @@ def _load_one(module: Any, name: str, key: str, target: Any, value: Any, assign:
         if not assign and is_lazy(target) and not is_lazy(given):
             target.materialize(given.shape)
         elif not is_lazy(target):
-            return f'While copying the parameter named "{key}": the given one is uninitialized'
+            return f'While copying the parameter named "{key}": there is no shape of an uninitialized tensor'
         else:
             return None
     if not target.ndim and tuple(given.shape) == (1,):
