@@ -75,6 +75,7 @@ from clgrad.info import (
     result_type,
     set_default_dtype,
 )
+from clgrad.ops.node_names import METHODS_ALONE as _METHODS_ALONE
 from clgrad.ops.random import Generator, default_generator, manual_seed
 from clgrad.ops.registry import FUNCTIONS as _FUNCTIONS
 from clgrad.printing import get_printoptions, set_printoptions
@@ -150,7 +151,7 @@ _LATER_NAMES = {
 
 # Every operator of the registry, every constructor: ``clgrad.exp``, ``clgrad.zeros``, ``clgrad.FloatTensor``.
 globals().update({name: function for name, function in _FUNCTIONS.items()
-                  if not name.startswith("_") and name not in _LATER_NAMES})
+                  if not name.startswith("_") and name not in _LATER_NAMES and name not in _METHODS_ALONE})
 globals().update(_creation.CREATORS)
 globals().update(_sampling.CREATORS)
 globals().update(_windows.CREATORS)
@@ -172,7 +173,8 @@ def __getattr__(name: str) -> _Any:
     if name in _LATER_NAMES:
         found = globals()[name] = getattr(_import_module(f"clgrad.{_LATER_NAMES[name]}"), name)
         return found
-    if name in _FUNCTIONS:  # operators that PyTorch has under a private name, such as ``_foreach_add``
+    # Operators that PyTorch has under a private name, such as ``_foreach_add``.
+    if name in _FUNCTIONS and name not in _METHODS_ALONE:
         return _FUNCTIONS[name]
     if name in _ABSENT:
         raise AttributeError(f"module 'clgrad' has no attribute '{name}': {_ABSENT[name]}")

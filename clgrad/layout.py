@@ -13,6 +13,8 @@ from clgrad import formats
 from clgrad.dtypes import dtype
 from clgrad.shapes import Shape, Size, contiguous_strides, extent, is_contiguous
 
+_LARGEST = (1 << 63) - 1  # bytes
+
 
 class Layout(formats.layout):
     """Shape, strides (in elements), dtype and device of a tensor. Get one from :func:`layout`.
@@ -37,6 +39,10 @@ class Layout(formats.layout):
         self.extent = extent(shape, strides)
         self.nbytes = self.numel * dtype.itemsize
         self.span = self.extent * dtype.itemsize  # bytes of memory from the first to the last element
+        if max(strides, default=0) > _LARGEST:
+            raise RuntimeError(f"Stride calculation overflowed with sizes={list(shape)}")
+        if self.span > _LARGEST:
+            raise RuntimeError(f"Storage size calculation overflowed with sizes={list(shape)} and strides={list(strides)}")
         # Whether several elements share a place in memory: such a tensor cannot be written.
         self.repeats = self.numel > 0 and any(size > 1 and not step for size, step in zip(shape, strides, strict=True))
         self.size = Size(shape)  # what users see; a plain tuple is read faster

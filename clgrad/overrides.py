@@ -29,6 +29,7 @@ from clgrad import creation, linalg, sampling, special, windows
 from clgrad.autograd.listening import pop_mode, push_mode, thread, without_innermost_mode
 from clgrad.nn import functional
 from clgrad.ops.interception import handle, overriding
+from clgrad.ops.node_names import METHODS_ALONE
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.tensor import Tensor
 
@@ -152,7 +153,8 @@ def _creators() -> dict[str, Callable]:
 
 def _places() -> list[tuple[str, Any, dict[str, Any]]]:
     """(prefix, namespace, its functions), those first whose name a function has that stands in several."""
-    top = {name: f for name, f in {**FUNCTIONS, **_creators()}.items() if not name.startswith("_") or name == "_assert"}
+    top = {name: f for name, f in {**FUNCTIONS, **_creators()}.items()
+           if (not name.startswith("_") or name == "_assert") and name not in METHODS_ALONE}
     modules: list[ModuleType] = [linalg, special]
     listed = {name: getattr(functional, name) for name in functional.__all__}
     return [("torch.nn.functional", functional, listed), ("torch", None, top),

@@ -157,6 +157,17 @@ def broadcast_strides(shape: Sequence[int], strides: Sequence[int], to: Sequence
         for size, stride, target in zip(shape, strides, to[lead:], strict=True))
 
 
+def expanded_strides(shape: Sequence[int], strides: Sequence[int], to: Sequence[int]) -> Shape:
+    """:func:`broadcast_strides` as users see them: a new dimension of one element steps over all that is behind it."""
+    if not shape:
+        return (0,) * len(to)
+    result = list(broadcast_strides(shape, strides, to))
+    for axis in reversed(range(len(to) - len(shape))):
+        if to[axis] == 1:
+            result[axis] = to[axis + 1] * result[axis + 1]
+    return tuple(result)
+
+
 def normalize_dim(dim: int, rank: int) -> int:
     """A possibly negative dimension as one in [0, rank); IndexError outside. A 0-d tensor has dimension 0 too."""
     bound = max(rank, 1)

@@ -329,6 +329,9 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
     def __setitem__(self, index: Any, value: Any) -> None:
         indexing.set_item(self, index, value)
 
+    def __delitem__(self, index: Any) -> None:
+        raise TypeError("Tensor does not support deleting items")
+
     # Copies and pickles.
 
     def __deepcopy__(self, memo: dict) -> Any:

@@ -87,12 +87,7 @@ def column_stack(tensors: Any, *, out: Any = None) -> Any:
     return cat(columns, 1, out=out)
 
 
-def _split_along(name: str, x: Any, spellings: tuple, dim: int, least: int) -> tuple:
-    """The pieces that one of the spellings of the argument says."""
-    given = [spelling for spelling in spellings if spelling is not None]
-    if len(given) != 1:
-        raise TypeError(f"{name}(): expected one of the arguments indices_or_sections, sections, indices; got {len(given)}")
-    sections = given[0]
+def _split_along(name: str, x: Any, sections: Any, dim: int, least: int) -> tuple:
     if x.layout.ndim < least:
         raise RuntimeError(f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor with "
                            f"{x.layout.ndim} dimensions!")
@@ -105,21 +100,21 @@ def _split_along(name: str, x: Any, spellings: tuple, dim: int, least: int) -> t
 
 
 @operator("hsplit")
-def hsplit(input: Any, indices_or_sections: Any = None, *, sections: Any = None, indices: Any = None) -> tuple:
+def hsplit(input: Any, indices_or_sections: Any) -> tuple:
     """Equal pieces, or pieces between indices, along the second dimension (of a vector: the first)."""
-    return _split_along("hsplit", input, (indices_or_sections, sections, indices), min(max(input.layout.ndim - 1, 0), 1), 1)
+    return _split_along("hsplit", input, indices_or_sections, min(max(input.layout.ndim - 1, 0), 1), 1)
 
 
 @operator("vsplit")
-def vsplit(input: Any, indices_or_sections: Any = None, *, sections: Any = None, indices: Any = None) -> tuple:
+def vsplit(input: Any, indices_or_sections: Any) -> tuple:
     """Equal pieces, or pieces between indices, along the first dimension."""
-    return _split_along("vsplit", input, (indices_or_sections, sections, indices), 0, 2)
+    return _split_along("vsplit", input, indices_or_sections, 0, 2)
 
 
 @operator("dsplit")
-def dsplit(input: Any, indices_or_sections: Any = None, *, sections: Any = None, indices: Any = None) -> tuple:
+def dsplit(input: Any, indices_or_sections: Any) -> tuple:
     """Equal pieces, or pieces between indices, along the third dimension."""
-    return _split_along("dsplit", input, (indices_or_sections, sections, indices), 2, 3)
+    return _split_along("dsplit", input, indices_or_sections, 2, 3)
 
 
 @operator("unsafe_split")

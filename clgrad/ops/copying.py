@@ -16,7 +16,7 @@ from clgrad.ops.execute import blank
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, operator, publish
 from clgrad.runtime import canonical, device, filled_storage, host_storage, new_storage
-from clgrad.shapes import Shape, broadcast_shapes, contiguous_strides, extent, is_dense, normalize_dim
+from clgrad.shapes import Shape, broadcast_shapes, contiguous_strides, is_dense, normalize_dim
 
 COPY = REGISTRY.pointwise["_copy"]
 
@@ -340,10 +340,11 @@ def resize_(x: Any, *sizes: Any, size: Any = None, memory_format: Any = None) ->
         return x
     strides = (rows.result_strides(shape, [old]) if memory_format is preserve_format
                else format_strides(shape, memory_format or contiguous_format))
-    need = (x.offset + extent(shape, strides)) * old.dtype.itemsize
+    made = layout(shape, strides, old.dtype, old.device)
+    need = (x.offset + made.extent) * old.dtype.itemsize
     if need > x.memory.nbytes:
         x.memory.resize(need)
-    x.layout = layout(shape, strides, old.dtype, old.device)
+    x.layout = made
     return x
 
 

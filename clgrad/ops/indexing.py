@@ -8,6 +8,7 @@ they are neighbours, else in front.
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -150,6 +151,9 @@ class Parsed:
         self.tensors[dim] = item
         if item.layout.dtype not in _MASKS:
             return x, dim + 1
+        if item.layout.dtype is dtypes.uint8:
+            warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
+                          UserWarning, stacklevel=2)
         _check_mask_shape(x, dim, item)
         return x, dim + item.layout.ndim
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
+from clgrad.formats import contiguous_format
 from clgrad.ops.copying import cast, cat, full, stack
 from clgrad.ops.grid_sampling import grid_sampler
 from clgrad.ops.linalg import addmm, mm
@@ -169,7 +170,8 @@ def slice_copy(input: Any, dim: int = 0, start: int | None = None, end: int | No
                out: Any = None) -> Any:
     """A copy of every ``step``-th slice from ``start`` to ``end`` along a dimension."""
     axis = normalize_dim(dim, input.layout.ndim)
-    return store("slice_copy", input[(slice(None),) * axis + (slice(start, end, step),)].clone(), out, exact=True)
+    found = input[(slice(None),) * axis + (slice(start, end, step),)]
+    return store("slice_copy", found.clone(memory_format=contiguous_format), out, exact=True)
 
 
 # Masked indexing, whose indices may be out of range where the mask does not hold.

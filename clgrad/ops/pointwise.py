@@ -217,9 +217,9 @@ def _bind(op: Pointwise, args: tuple, kwargs: dict) -> tuple[tuple, tuple, Any]:
     if len(args) > len(names):
         raise TypeError(f"{op.name}() takes {len(names)} arguments but {len(args)} were given")
     values = dict(zip(names, args, strict=False))
-    renamed = {"input": op.tensors[0], "other": op.tensors[1] if len(op.tensors) > 1 else "other",
-               "exponent": "b", "tensor1": "a", "tensor2": "b", "end": "b", "self": op.tensors[0], "values": "b",
-               "min": "low", "max": "high"}
+    first, second = op.tensors[0], op.tensors[1] if len(op.tensors) > 1 else "other"
+    renamed = {"input": first, "self": first, "x": first, "a": first, "x1": first, "other": second, "x2": second,
+               "exponent": "b", "tensor1": "a", "tensor2": "b", "end": "b", "values": "b", "min": "low", "max": "high"}
     for name, value in kwargs.items():
         name = name if name in names else renamed.get(name, name)
         if name not in names or name in values:
@@ -236,7 +236,9 @@ def _make_unary(op: Pointwise, told: Callable) -> Callable:
     plans = op.plans
     differentiable = bool(op.derivatives)
 
-    def unary(input: Any, *, out: Any = None) -> Any:
+    def unary(input: Any = None, *, out: Any = None, **spelled: Any) -> Any:
+        if spelled:  # an operand by another of its names
+            return told(*([] if input is None else [input]), out=out, **spelled)
         prepared = None
         if out is None and not switch.on and isinstance(input, TensorBase):
             prepared = plans.get((input.layout,))
@@ -258,7 +260,10 @@ def _make_binary(op: Pointwise, told: Callable, tensor_first: bool, tensors_only
     plans = op.plans
     differentiable = bool(op.derivatives)
 
-    def binary(input: Any, other: Any, *, out: Any = None) -> Any:
+    def binary(input: Any = None, other: Any = None, *, out: Any = None, **spelled: Any) -> Any:
+        if spelled:
+            given = {name: operand for name, operand in (("input", input), ("other", other)) if operand is not None}
+            return told(out=out, **given, **spelled)
         left, right = isinstance(input, TensorBase), isinstance(other, TensorBase)
         prepared = None
         if out is None and not switch.on and (left or (right and not tensor_first)) and (right or not tensors_only):

@@ -6,14 +6,14 @@ import operator as op
 from collections.abc import Callable
 from typing import Any
 
+from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, as_view, attach, needs_graph, wrap
-from clgrad.layout import Layout, layout
+from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import (
     Shape,
     as_shape,
-    broadcast_strides,
-    contiguous_strides,
+    expanded_strides,
     extent,
     infer_shape,
     normalize_dim,
@@ -113,14 +113,22 @@ def reshape(input: Any, *sizes: Any, shape: Any = None) -> Any:
         wanted = infer_shape(sizes_of(asked), old.numel)
         strides = view_strides(old.shape, old.strides, wanted)
         if strides is None:
-            input, strides = input.contiguous(), contiguous_strides(wanted)
-        else:
-            _reshaped[old, asked] = layout(tuple(wanted), tuple(strides), old.dtype, old.device)
+            return _reshaped_copy(input.contiguous(), wanted)
+        _reshaped[old, asked] = layout(tuple(wanted), tuple(strides), old.dtype, old.device)
     else:
         wanted, strides = made.shape, made.strides
     shape_before = old.shape
     return make_view(input, input.offset, wanted, strides, lambda b: b.view(wanted), "View",
                      lambda g: g.reshape(shape_before))
+
+
+def _reshaped_copy(copy: Any, shape: Shape) -> Any:
+    """A copy that nobody else sees in another shape: no view of it."""
+    old = copy.layout
+    out = wrap(copy.memory, copy.offset, contiguous_layout(shape, old.dtype, old.device))
+    if needs_graph(copy):
+        attach(out, "UnsafeView", (copy,), lambda g: g.reshape(old.shape))
+    return out
 
 
 @operator("view_as", function=False)
@@ -215,7 +223,7 @@ def expand(x: Any, *sizes: Any, size: Any = None, implicit: bool = False) -> Any
                                f"{list(shape)}")
         full.append(target)
     target_shape = tuple(full)
-    return make_view(x, x.offset, target_shape, broadcast_strides(shape, x.layout.strides, target_shape),
+    return make_view(x, x.offset, target_shape, expanded_strides(shape, x.layout.strides, target_shape),
                      lambda b: b.expand(target_shape), "Expand", lambda g: g)
 
 
@@ -328,8 +336,8 @@ def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 @operator("ravel")
 def ravel(input: Any) -> Any:
-    """``input.reshape(-1)``."""
-    return reshape(input, -1)
+    """The elements in one dimension, contiguous: a view where the tensor is."""
+    return view(input.contiguous(), -1)
 
 
 @operator("unflatten")
@@ -422,11 +430,17 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
 @operator("tensor_split")
 def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple:
     """A number of nearly equal pieces, or pieces between the given indices."""
+    if not input.layout.ndim:
+        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
     dim = normalize_dim(dim, input.layout.ndim)
     size, sections = input.layout.shape[dim], indices_or_sections
-    if isinstance(sections, (tuple, list)) or (hasattr(sections, "tolist") and sections.ndim):
-        places = list(sections if isinstance(sections, (tuple, list)) else sections.tolist())
-        cuts = [min(max(c + size if c < 0 else c, 0), size) for c in places]
+    if isinstance(sections, TensorBase):
+        if sections.layout.dtype is not dtypes.int64 or sections.layout.ndim > 1:
+            raise RuntimeError("tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional "
+                               f"tensor of dtype long, but got {sections.layout.ndim} dims of {sections.layout.dtype}")
+        sections = sections.tolist()
+    if isinstance(sections, (tuple, list)):
+        cuts = [min(max(c + size if c < 0 else c, 0), size) for c in sections]
     else:
         sections = op.index(sections)
         if sections <= 0:
@@ -469,9 +483,17 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
             memory = memory.scatter_add(0, positions.reshape(-1), g.reshape(-1))
         else:
             as_strided(memory, shape, strides, offset - first).copy_(g)
+        if sees_twice(own.shape, own.strides):  # each of those that share an element gets its part
+            memory = memory / _times_seen(own, place - first, memory)
         return as_strided(memory, own.shape, own.strides, place - first)
     return make_view(input, offset, shape, strides, lambda b: as_strided(b, shape, strides, b.offset + relative),
                      "AsStrided", backward)
+
+
+def _times_seen(own: Layout, start: int, memory: Any) -> Any:
+    """How many elements of a window stand at each place of the memory; 1 where none does."""
+    positions = _positions(own.shape, own.strides, start, memory.device).reshape(-1)
+    return memory.new_zeros(memory.layout.shape).index_add(0, positions, memory.new_ones(own.numel)).clamp(min=1)
 
 
 def _positions(shape: Shape, strides: Shape, start: int, device: Any) -> Any:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from clgrad.errors import OutOfMemoryError
 from clgrad.runtime.device import Device
 from clgrad.runtime.memory import Block
 from clgrad.runtime.meta import NOTHING
@@ -138,10 +139,14 @@ class Storage:
 
         Raises:
             RuntimeError: somebody outside holds the memory.
+            OutOfMemoryError: there is not as much.
         """
         if self.exported:
             raise RuntimeError("Trying to resize storage that is not resizable: its memory is shared with an array")
-        grown = np.zeros(nbytes, np.uint8)
+        try:
+            grown = np.zeros(nbytes, np.uint8)
+        except MemoryError as error:
+            raise OutOfMemoryError(f"can't allocate {nbytes:,} bytes of host memory") from error
         kept = min(nbytes, self.nbytes)
         if kept and (self._block is not None or self._host is not None or self._fill is not None):
             grown[:kept] = self.read()[:kept]

@@ -47,11 +47,11 @@ X = clgrad.arange(6.0).view(2, 3)
 FORMS = {
     "function": (lambda: clgrad.exp(X), ["torch.exp"]),
     "method": (lambda: X.sum(1), ["torch.sum"]),
-    "in place": (lambda: X.clone().add_(1), ["torch.clone", "torch.add_"]),
+    "in place": (lambda: X.clone().add_(1), ["torch.clone", "torch.Tensor.add_"]),
     "out": (lambda: clgrad.mul(X, X, out=clgrad.empty(2, 3)), ["torch.empty", "torch.mul"]),
     "operator": (lambda: X + 1, ["torch.add"]),
     "operator of the number": (lambda: 1 - X, ["torch.sub"]),
-    "augmented": (lambda: X.__iadd__(0), ["torch.add_"]),
+    "augmented": (lambda: X.__iadd__(0), ["torch.Tensor.add_"]),
     "comparison": (lambda: X < 2, ["torch.lt"]),
     "unary operators": (lambda: (-X, abs(X)), ["torch.neg", "torch.abs"]),
     "index": (lambda: X[0], ["torch.Tensor.__getitem__"]),
@@ -364,7 +364,7 @@ def test_names_and_lists():
     assert clgrad.add in listed["torch"]
     assert F.relu in listed[F]
     assert clgrad.Tensor.item in listed[clgrad.Tensor]
-    assert resolve_name(clgrad.Tensor.add_) == "torch.add_"
+    assert resolve_name(clgrad.Tensor.add_) == "torch.Tensor.add_"
     assert resolve_name(len) is None
     assert is_tensor_method_or_property(clgrad.Tensor.T.__get__)
 

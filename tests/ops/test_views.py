@@ -35,6 +35,8 @@ VIEWS = {
     "movedim": ((2, 3, 4), lambda t, x: x.movedim(0, -1)),
     "movedim_several": ((2, 3, 4, 5), lambda t, x: t.movedim(x, (0, 3), (2, 0))),
     "expand": ((3, 1), lambda t, x: x.expand(2, 3, 4)),
+    "expand_one_in_front": ((3, 1), lambda t, x: x.expand(1, 3, 4)),
+    "tensor_split_tensor": ((7, 2), lambda t, x: t.tensor_split(x, t.tensor([1, 4]))[1]),
     "expand_keep": ((3, 1), lambda t, x: x.expand(-1, 4)),
     "expand_as": ((3, 1), lambda t, x: x.expand_as(t.zeros(3, 5))),
     "expand_huge": ((1, 2), lambda t, x: x.unsqueeze(0).expand(10000000000000, 3, 2)),
@@ -186,6 +188,14 @@ def test_second_gradients(name):
     lambda t: t.zeros(()).unbind(0),
     lambda t: t.zeros(4).as_strided((3, 3), (3, 1)),
     lambda t: t.zeros(4).as_strided((2,), (1, 1)),
+    lambda t: t.zeros(()).tensor_split(1),
+    lambda t: t.zeros(4).tensor_split(t.tensor(1.1)),
+    lambda t: t.zeros(4).tensor_split(t.zeros(1, 1, dtype=t.int64)),
+    lambda t: t.zeros(4).resize_(2, 4, 2 ** 29, 2 ** 29),
+    lambda t: t.zeros(4).resize_(8, 8, 2 ** 29, 2 ** 29),
+    lambda t: t.zeros(4).resize_(0, 4, 2 ** 29, 2 ** 40),
+    lambda t: t.zeros(4).resize_(2 ** 45),
+    lambda t: t.zeros(4).__delitem__(0),
     lambda t: t.zeros(4)[4],
     lambda t: t.zeros(4)[-5],
     lambda t: t.zeros(4)[0, 0],
@@ -310,3 +320,30 @@ def test_any_chain_of_views(torch, data):
             else:
                 x, y = x.view(first, -1), viewed
             np.testing.assert_array_equal(values(x), values(y))
+
+
+def test_a_reshape_that_copies_is_no_view():
+    x = clgrad.ones(2, 3, requires_grad=True)
+    y = (x * 1).t().reshape(6)
+    assert not y._is_view() and y.grad_fn.name() == "UnsafeViewBackward0"
+    assert not clgrad.ones(2, 3).t().flatten()._is_view()
+    y.mul_(2)  # it changes nothing else, and its gradient passes
+    y.sum().backward()
+    assert x.grad.tolist() == [[2.0] * 3] * 2
+    assert clgrad.ones(6)[::2].ravel().is_contiguous()
+
+
+@pytest.mark.parametrize("window", [((5, 5), (0, 1), 0), ((2, 3), (1, 1), 1)])
+def test_gradients_of_a_window_on_an_expanded_tensor(window):
+    x = clgrad.tensor(np.arange(5.0), requires_grad=True)
+    assert gradcheck(lambda v: v.expand(5, 5).as_strided(*window), x)
+
+
+def test_copies_of_slices_are_contiguous():
+    x = clgrad.rand(2, 4, 3, 3).to(memory_format=clgrad.channels_last)
+    assert clgrad.slice_copy(x, 0, 0, 2).is_contiguous()
+
+
+def test_masks_of_bytes_are_deprecated():
+    with pytest.warns(UserWarning, match="uint8 is now deprecated"):
+        assert clgrad.arange(3)[clgrad.tensor([1, 0, 1], dtype=clgrad.uint8)].tolist() == [0, 2]
