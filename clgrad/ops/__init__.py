@@ -50,6 +50,7 @@ from clgrad.ops import (  # noqa: F401
     special,
     spectral,
     statistics,
+    strided,
     unfolding,
     unpooling,
     views,

@@ -11,7 +11,8 @@ from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, full
 from clgrad.ops.output import add_in_place, store
 from clgrad.ops.registry import FUNCTIONS, operator
-from clgrad.ops.views import as_strided, diagonal
+from clgrad.ops.strided import as_strided
+from clgrad.ops.views import diagonal
 from clgrad.shapes import normalize_dim
 
 

@@ -9,7 +9,7 @@ from clgrad.autograd.graph import attach, needs_graph
 from clgrad.ops.copying import blank, clone
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, METHODS, operator
-from clgrad.ops.views import as_strided
+from clgrad.ops.strided import as_strided
 
 
 @operator("conj", "resolve_conj", "resolve_neg")
