@@ -305,10 +305,10 @@ def _view_in_place(name: str) -> None:
     publish(form, f"{name}_", function=False)
 
 
-for _name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims", "as_strided"):
+for _name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims"):
     _view_in_place(_name)
 
-_COPIED = ("alias", "as_strided", "diagonal", "expand", "permute", "select", "squeeze", "t", "transpose", "unfold",
+_COPIED = ("alias", "diagonal", "expand", "permute", "select", "squeeze", "t", "transpose", "unfold",
            "unsqueeze", "view", "narrow", "detach", "split", "split_with_sizes", "unbind")
 
 

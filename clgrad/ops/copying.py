@@ -282,6 +282,8 @@ def flip(input: Any, *axes_: Any, dims: Any = None) -> Any:
     """A copy with the order of elements reversed along ``dims``, given as a sequence or one by one."""
     rank = input.layout.ndim
     given = axes_ if dims is None else (dims,)
+    if not given:
+        raise TypeError("flip() missing 1 required argument: 'dims'")
     listed = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
     axes = {normalize_dim(d, rank) for d in listed}
     if len(axes) != len(tuple(listed)):

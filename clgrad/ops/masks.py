@@ -82,6 +82,8 @@ def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:
             [3]])
     """
     if as_tuple:
+        if out is not None:
+            raise RuntimeError("nonzero does not support the out kwarg when as_tuple is True")
         x = input if input.layout.ndim else input.reshape(1)
         return FUNCTIONS["unbind"](Marked(x).places(), 1)
     return store("nonzero", Marked(input).places(), out, exact=True)

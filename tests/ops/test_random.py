@@ -209,3 +209,10 @@ def test_the_stream_is_the_same_with_memory_of_its_own(monkeypatch):
     monkeypatch.setenv("CLGRAD_DISCRETE", "0")
     here = subprocess.run([sys.executable, "-c", STREAM], capture_output=True, text=True, check=True).stdout
     assert other == here
+
+
+@pytest.mark.parametrize("kind", [clgrad.float16, clgrad.bfloat16, clgrad.bool, clgrad.int8])
+def test_integers_of_every_dtype(kind):
+    clgrad.manual_seed(0)
+    for drawn in (clgrad.randint(0, 2, (100,), dtype=kind), clgrad.empty(100, dtype=kind).random_(0, 2)):
+        assert drawn.dtype is kind and set(drawn.tolist()) == {0, 1}

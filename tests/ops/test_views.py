@@ -196,6 +196,8 @@ def test_second_gradients(name):
     lambda t: t.zeros(4).resize_(0, 4, 2 ** 29, 2 ** 40),
     lambda t: t.zeros(4).resize_(2 ** 45),
     lambda t: t.zeros(4).__delitem__(0),
+    lambda t: t.zeros(4).flip(),
+    lambda t: t.nonzero(t.zeros(4), as_tuple=True, out=t.empty(0, dtype=t.int64)),
     lambda t: t.zeros(4)[4],
     lambda t: t.zeros(4)[-5],
     lambda t: t.zeros(4)[0, 0],
