@@ -164,7 +164,8 @@ class Function:
         marked = tuple([t if isinstance(t, TensorBase) and id(old) not in silent else None
                         for old, t in zip(outputs, made, strict=True)])
         positions = [n for n, a in enumerate(args) if isinstance(a, TensorBase)]
-        owners = {id(old): new for old, new in zip(outputs, made, strict=True)}
+        owners = {id(old): new for old, new in zip(outputs, made, strict=True)
+                  if isinstance(new, TensorBase) and id(old) not in silent and new.dtype.is_floating_point}
         saved = Saved(cls.__name__, [None if t is None or id(t) in owners and id(t) not in inputs else t
                                      for t in ctx._to_save])
         ctx._saved = saved

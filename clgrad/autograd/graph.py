@@ -390,8 +390,8 @@ def as_view(view: Any, base: Any, replay: Callable[[Any], Any]) -> Any:
     return view
 
 
-def check_in_place(tensor: Any, recorded: bool) -> None:
-    """RuntimeError where changing ``tensor`` in place would break the graph."""
+def check_history(tensor: Any) -> None:
+    """RuntimeError where another place in the graph for ``tensor`` would break the graph."""
     if tensor._inference and not mode.inference:
         raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to "
                            "get a normal tensor before doing inplace update.")
@@ -400,6 +400,11 @@ def check_in_place(tensor: Any, recorded: bool) -> None:
     view = tensor._view
     if mode.enabled and view is not None and view.base._requires_grad and current_node(view.base) is None:
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+def check_in_place(tensor: Any, recorded: bool) -> None:
+    """RuntimeError where changing ``tensor`` in place would break the graph, or write a value over another."""
+    check_history(tensor)
     if tensor.layout.repeats:
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
                            "memory location. Please clone() the tensor before performing the operation.")

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.autograd.graph import TensorBase, attach, check_in_place, needs_graph
+from clgrad.autograd.graph import TensorBase, attach, check_history, needs_graph
 from clgrad.formats import contiguous_format
 from clgrad.ops.composed import alias_view
 from clgrad.ops.copying import cat, empty, flip, stack
@@ -286,7 +286,7 @@ def split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> tuple:
 
 def _become(x: Any, view: Any) -> Any:
     """Gives ``x`` the window and the place in the graph of a view of it."""
-    check_in_place(x, False)
+    check_history(x)
     x.offset, x.layout = view.offset, view.layout
     if view._grad_fn is not None:
         x._grad_fn, x._output_nr, x._requires_grad = view._grad_fn, view._output_nr, True

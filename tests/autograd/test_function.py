@@ -126,6 +126,30 @@ def test_marks_and_context(torch):
         assert z.tolist() == [4, -8]
 
 
+def test_outputs_without_a_gradient_can_be_saved(torch):
+    """Places (integers), and a value that is marked."""
+    def program(t):
+        class Largest(t.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                value, place = x.max(-1)
+                share = value / x.sum(-1)
+                ctx.mark_non_differentiable(place, share)
+                ctx.save_for_backward(place, share, value)
+                ctx.shape = x.shape
+                return value, place, share
+
+            @staticmethod
+            def backward(ctx, g, g_place, g_share):
+                place, share, value = ctx.saved_tensors
+                return t.zeros(ctx.shape).scatter_add(-1, place.unsqueeze(-1), (g * share * value).unsqueeze(-1))
+        x = t.tensor([[1.0, 3.0, 2.0], [5.0, 4.0, 1.0]], requires_grad=True)
+        value, place, share = Largest.apply(x)
+        value.sum().backward()
+        return [x.grad.tolist(), place.tolist(), place.requires_grad, share.requires_grad, value.requires_grad]
+    assert program(clgrad) == program(torch)
+
+
 def test_saved_tensors_are_watched():
     x = clgrad.ones(2, requires_grad=True)
     h = x * 1

@@ -100,4 +100,6 @@ def test_shapes_and_memory_of_views_in_place():
     x = clgrad.arange(6.0)
     y = x.as_strided_((2, 3), (3, 1))
     assert y is x and x.t_().shape == (3, 2) and x.unsqueeze_(0).shape == (1, 3, 2)
+    repeated = clgrad.ones(2, 1).expand(2, 3)
+    assert repeated.unsqueeze_(-1).shape == (2, 3, 1) and repeated.transpose_(0, 1).stride() == (0, 1, 1)
     assert values(x.squeeze_().swapaxes_(0, 1)).tolist() == [[0, 1, 2], [3, 4, 5]]
