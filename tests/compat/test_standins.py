@@ -149,6 +149,21 @@ PROGRAMS = {
         def depth(): return doubled.depth
         assert depth() == 1 and doubled.depth == 0
         """,
+    "tensors that share a storage": """
+        import torch
+        from safetensors.torch import _end_ptr, _remove_duplicate_names
+        a, b = torch.zeros(3, 3), torch.zeros(4)
+        assert _end_ptr(a) - a.data_ptr() == 36 and _end_ptr(torch.zeros(0)) == torch.zeros(0).data_ptr()
+        assert _remove_duplicate_names({"B": a, "A": a, "C": b, "D": a[1]}) == {"A": ["B", "D"]}
+        assert _remove_duplicate_names({"B": a, "A": a}, preferred_names=["B"]) == {"B": ["A"]}
+        assert _remove_duplicate_names({"B": a, "A": a}, discard_names=["A"]) == {"B": ["A"]}
+        try:
+            _remove_duplicate_names({"part": a[1:]})
+        except RuntimeError as error:
+            assert "part" in str(error)
+        else:
+            raise SystemExit(1)
+        """,
     "old names": """
         import torch
         assert torch.equal(torch.spmm(torch.ones(2, 2), torch.ones(2, 1)), torch.full((2, 1), 2.0))

@@ -8,8 +8,8 @@ from typing import Any
 
 from clgrad.safetensors import load, load_file, load_model, save, save_file, save_model
 
-__all__ = ["_end_ptr", "_find_shared_tensors", "_is_complete", "_remove_duplicate_names", "load", "load_file", "load_model", "save", "save_file", "save_model",
-           "storage_ptr", "storage_size"]
+__all__ = ["_end_ptr", "_find_shared_tensors", "_is_complete", "_remove_duplicate_names", "load", "load_file", "load_model",
+           "save", "save_file", "save_model", "storage_ptr", "storage_size"]
 
 
 def storage_ptr(tensor: Any) -> int:
