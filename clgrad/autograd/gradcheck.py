@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from clgrad.autograd.engine import grad
-from clgrad.autograd.grad_mode import enable_grad, no_grad
+from clgrad.autograd.grad_mode import enable_grad
 from clgrad.autograd.graph import TensorBase
 
 
@@ -34,8 +34,8 @@ def _numerical(f: Callable, inputs: tuple, which: int, eps: float) -> list[np.nd
         for sign in (1, -1):
             moved = values.copy().reshape(-1)
             moved[position] += sign * eps
-            replaced = x.detach().new_tensor(moved.reshape(values.shape), requires_grad=False)
-            with no_grad():
+            replaced = x.detach().new_tensor(moved.reshape(values.shape), requires_grad=True)
+            with enable_grad():  # which results there are may depend on whether they need a gradient
                 outputs = f(*inputs[:which], replaced, *inputs[which + 1:])
             ends.append([np.array(o.tolist(), np.float64).ravel() for o in _differentiable(outputs)])
         columns.append([(a - b) / (2 * eps) for a, b in zip(*ends, strict=True)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from clgrad.distributions import constraints
@@ -81,7 +82,18 @@ class Wishart(ExponentialFamily):
         diagonal = v.diagonal(dim1=-2, dim2=-1)
         return self.df[..., None, None] * (v.square() + diagonal.unsqueeze(-1) * diagonal.unsqueeze(-2))
 
-    def rsample(self, sample_shape: Any = ()) -> Any:
+    def rsample(self, sample_shape: Any = (), max_try_correction: int | None = None) -> Any:
+        """Samples; those that came out singular are drawn again, up to ``max_try_correction`` times (default: 10)."""
+        sample = self._bartlett(sample_shape)
+        for _ in range(10 if max_try_correction is None else max_try_correction):
+            wrong = ~self.support.check(sample)
+            if not bool(wrong.any()):
+                break
+            warnings.warn("Singular sample detected.", stacklevel=2)
+            sample = FUNCTIONS["where"](wrong[..., None, None], self._bartlett(sample_shape), sample)
+        return sample
+
+    def _bartlett(self, sample_shape: Any) -> Any:
         n = self._event_shape[-1]
         freedom = self.df.unsqueeze(-1) - FUNCTIONS["ones_like"](self.scale_tril[..., 0]).detach().cumsum(-1) + 1
         roots = Chi2(freedom, validate_args=False).rsample(sample_shape).sqrt()

@@ -85,7 +85,8 @@ class LBFGS(Optimizer):
             state["d"], state["prev_flat_grad"], state["prev_loss"] = direction, gradient.clone(), loss
             length = float(group["lr"])
             if state["n_iter"] == 1:
-                length *= min(1.0, 1.0 / gradient.abs().sum().item())
+                size = gradient.abs().sum().item()
+                length *= min(1.0, 1.0 / size) if size else 1.0
             state["t"] = length
             slope = gradient.dot(direction).item()
             if slope > -group["tolerance_change"]:

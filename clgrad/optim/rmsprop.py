@@ -27,7 +27,7 @@ class RMSprop(FusedOptimizer):
         ValueError: a setting out of its range.
     """
 
-    STATES = ("square_avg", "grad_avg", "momentum_buffer")
+    STATES = ("square_avg", "momentum_buffer", "grad_avg")
 
     def __init__(self, params: Iterable[Any], lr: Any = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
                  weight_decay: float = 0, momentum: float = 0, centered: bool = False, capturable: bool = False,
@@ -43,7 +43,7 @@ class RMSprop(FusedOptimizer):
             "differentiable": differentiable})
 
     def _states(self, settings: dict[str, Any]) -> tuple[str, ...]:
-        wanted = (True, settings["centered"], settings["momentum"] > 0)
+        wanted = (True, settings["momentum"] > 0, settings["centered"])
         return tuple([name for name, needed in zip(self.STATES, wanted, strict=True) if needed])
 
     def _rule(self, settings: dict[str, Any], counters: tuple, before: tuple) -> tuple[list[str], dict[str, Any]]:

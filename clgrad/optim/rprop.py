@@ -45,7 +45,7 @@ class Rprop(FusedOptimizer):
         return [*(["g = -g"] if settings["maximize"] else []),
                 "agreement = g * prev",
                 "wished = step_size * where(agreement > 0, grow, where(agreement < 0, shrink, 1))",
-                "step_size = minimum(maximum(wished, smallest), largest)",
+                "step_size = where(wished < smallest, smallest, where(wished > largest, largest, wished))",
                 "prev = where(agreement < 0, 0, g)",
                 "p = p - sign(prev) * step_size"], {
                     "grow": grow, "shrink": shrink, "smallest": smallest, "largest": largest}

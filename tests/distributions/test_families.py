@@ -135,3 +135,11 @@ def test_gradients_of_samples():
 def test_errors(make, words):
     with pytest.raises(ValueError, match=words):
         make(clgrad.distributions)
+
+
+def test_wishart_draws_singular_samples_again(monkeypatch):
+    made = clgrad.distributions.Wishart(clgrad.tensor(3.0), covariance_matrix=clgrad.eye(2))
+    drawn = iter([clgrad.zeros(2, 2), clgrad.eye(2)])
+    monkeypatch.setattr(made, "_bartlett", lambda shape: next(drawn))
+    with pytest.warns(UserWarning, match="Singular sample"):
+        assert clgrad.equal(made.rsample(max_try_correction=3), clgrad.eye(2))

@@ -309,3 +309,36 @@ def test_errors(make, error, words):
 def test_gradient_of_another_shape_is_refused():
     with pytest.raises(RuntimeError, match=r"shape \[2\] has a gradient or state of shape \[3\]"):
         optimizer_step.step(UpdateRule(("p = p - g * lr",), ()), [(clgrad.ones(2), clgrad.ones(3))], {"lr": 0.1})
+
+
+def test_rprop_can_be_differentiated_through():
+    start = clgrad.tensor([1.0, -2.0], dtype=clgrad.float64, requires_grad=True)
+    weight = start * 1.0
+    optimizer = clgrad.optim.Rprop([weight], lr=0.1, differentiable=True)
+    weight.retain_grad()
+    weight.grad = clgrad.tensor([0.5, -0.5], dtype=clgrad.float64)
+    optimizer.step()
+    np.testing.assert_allclose(weight.detach().numpy(), [0.9, -1.9])
+    (slope,) = clgrad.autograd.grad(weight.sum(), start)
+    assert slope.tolist() == [1.0, 1.0]
+
+
+def test_lbfgs_begins_where_the_gradient_is_zero_without_a_division():
+    weight = clgrad.zeros(3, requires_grad=True)
+    optimizer = clgrad.optim.LBFGS([weight], tolerance_grad=-1.0)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (weight * weight).sum()
+        loss.backward()
+        return loss
+    assert float(optimizer.step(closure)) == 0.0
+    assert weight.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_rmsprop_keeps_its_state_in_pytorchs_order():
+    weight = clgrad.ones(2, requires_grad=True)
+    optimizer = clgrad.optim.RMSprop([weight], momentum=0.1, centered=True)
+    weight.sum().backward()
+    optimizer.step()
+    assert list(optimizer.state[weight]) == ["step", "square_avg", "momentum_buffer", "grad_avg"]

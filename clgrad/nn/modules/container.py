@@ -20,6 +20,15 @@ def _is_plain(module: Any) -> bool:
     return not (module._hooked or EVERYWHERE.active or switch.on or "forward" in module.__dict__)
 
 
+class Container(Module):
+    """A module of the given children. Deprecated in PyTorch: define a Module, or take a Sequential or a ModuleDict."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__()
+        for name, module in kwargs.items():
+            self.add_module(name, module)
+
+
 class _Indexed(Module):
     """Children called "0", "1", ...: what Sequential and ModuleList have in common."""
 
