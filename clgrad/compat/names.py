@@ -78,8 +78,11 @@ FROM_STANDINS = {**{f"torch.{name}": f"{_STANDINS}.c_library" for name in ("PyTo
                      "_cast_Long", "_cast_Short", "has_cuda", "has_cudnn", "has_lapack", "has_mkl", "has_mkldnn", "has_mps",
                      "has_openmp", "legacy_contiguous_format", "spmm")}}
 
-# Modules below ones that are no packages in clgrad: they are put in place when the mapping is installed.
-BELOW_MODULES = {"torch._subclasses.fake_tensor": f"{_STANDINS}.fake_tensor",
+# Modules below ones that are no packages in clgrad, and those after which their package has a function: they are put in
+# place when the mapping is installed, so that an import of one does not take the place of the function.
+BELOW_MODULES = {**{f"torch.{name}": f"clgrad.{name}" for name in (
+                     "autograd.gradcheck", "nn.utils.spectral_norm", "nn.utils.weight_norm")},
+                 "torch._subclasses.fake_tensor": f"{_STANDINS}.fake_tensor",
                  "torch.cuda.amp.grad_scaler": "clgrad.amp.grad_scaler",
                  "torch.cuda.amp.autocast_mode": "clgrad.cuda.amp", "torch.nn.parallel.data_parallel": "clgrad.nn.parallel"}
 

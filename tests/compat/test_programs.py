@@ -180,3 +180,12 @@ def test_modules_that_programs_import(tmp_path):
         """)
     assert done.returncode == 0, done.stderr
     assert "twice" in done.stdout and "one process" in done.stdout
+
+
+def test_an_import_of_a_module_does_not_hide_the_function_of_its_name(tmp_path):
+    assert run(tmp_path, """
+        import torch
+        from torch.autograd.gradcheck import GradcheckError
+        import torch.nn.utils.weight_norm, torch.nn.utils.spectral_norm
+        print(all(callable(f) for f in (torch.autograd.gradcheck, torch.nn.utils.weight_norm, torch.nn.utils.spectral_norm)))
+    """).stdout.split() == ["True"]

@@ -44,3 +44,17 @@ def test_tensorboard(tmp_path):
     assert all(word in data for word in (b"loss", b"image", b"weights", np.float32(0.5).tobytes()))
     with pytest.raises(AttributeError):
         _ = writer.no_such_method
+
+
+def test_a_selective_checkpoint_has_the_gradients_of_the_function():
+    tools = clgrad.utils.checkpoint
+
+    def policy(context, operator, *args, **kwargs):
+        return tools.CheckpointPolicy.MUST_SAVE
+    x = clgrad.tensor([0.5, 2.0], requires_grad=True)
+    tools.checkpoint(lambda t: t.sin() * t, x, use_reentrant=False,
+                     context_fn=lambda: tools.create_selective_checkpoint_contexts(policy)).sum().backward()
+    values = np.array([0.5, 2.0])
+    np.testing.assert_allclose(x.grad.numpy(), np.sin(values) + values * np.cos(values), rtol=1e-6)
+    with pytest.raises(TypeError, match="either a function or a list of ops"):
+        tools.create_selective_checkpoint_contexts(3)

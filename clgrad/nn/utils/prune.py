@@ -187,6 +187,11 @@ class Identity(BasePruningMethod):
         return super().apply(module, name)
 
 
+def _compute_nparams_toprune(amount: Any, tensor_size: int) -> int:
+    """How many units an amount, a number of them or a fraction, means."""
+    return int(amount) if isinstance(amount, numbers.Integral) else round(float(amount) * tensor_size)
+
+
 class _Amount(BasePruningMethod):
     """A method that prunes a fraction, if ``amount`` is a float, or a number of units."""
 
@@ -199,10 +204,10 @@ class _Amount(BasePruningMethod):
 
     def _count(self, size: int) -> int:
         """How many of ``size`` units are pruned."""
-        count: Any = self.amount if isinstance(self.amount, numbers.Integral) else round(float(self.amount) * size)
+        count = _compute_nparams_toprune(self.amount, size)
         if count > size:
             raise ValueError(f"amount={count} should be smaller than the number of parameters to prune={size}")
-        return int(count)
+        return count
 
 
 class _Unstructured(_Amount):

@@ -133,6 +133,8 @@ def invert_permutation(permutation: Any) -> Any:
 
 
 def _check_lengths(lengths: list, batch: int, steps: int, enforce_sorted: bool) -> None:
+    if not lengths or not batch:
+        raise RuntimeError("pack_padded_sequence: Cannot pack empty tensors.")
     if len(lengths) != batch:
         raise RuntimeError(f"pack_padded_sequence: Expected `len(lengths)` to be equal to batch_size, but got "
                            f"{len(lengths)} (batch_size={batch})")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad.autograd import no_grad
-from clgrad.nn.parameter import Parameter
+from clgrad.nn.parameter import Parameter, is_lazy
 
 
 def weight_matrix(weight: Any, dim: int) -> Any:
@@ -52,12 +52,14 @@ def spectral_norm(module: Any, name: str = "weight", n_power_iterations: int = 1
 
     Raises:
         RuntimeError: the parameter has been replaced already.
-        ValueError: no iterations.
+        ValueError: no iterations; the parameter of a lazy module has no shape yet.
     """
     if n_power_iterations <= 0:
         raise ValueError(f"Expected n_power_iterations to be positive, but got n_power_iterations={n_power_iterations}")
     if name + "_orig" in module._parameters:
         raise RuntimeError(f"Cannot register two spectral_norm hooks on the same parameter {name}")
+    if is_lazy(getattr(module, name)):
+        raise ValueError("spectral_norm: the module can't have uninitialized parameters. Call it once before")
     if dim is None:
         dim = int(type(module).__name__.startswith("ConvTranspose"))
     hook = SpectralNorm(name, n_power_iterations, dim, eps)

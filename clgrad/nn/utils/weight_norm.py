@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from clgrad.nn.parameter import Parameter
+from clgrad.nn.parameter import Parameter, is_lazy
 from clgrad.ops.registry import FUNCTIONS
 
 
@@ -33,11 +33,14 @@ def weight_norm(module: Any, name: str = "weight", dim: int | None = 0) -> Any:
 
     Raises:
         RuntimeError: the parameter has been replaced already.
+        ValueError: the parameter of a lazy module has no shape yet.
     """
     if any(isinstance(hook, WeightNorm) and hook.name == name for hook in module._forward_pre_hooks.values()):
         raise RuntimeError(f"Cannot register two weight_norm hooks on the same parameter {name}")
     hook = WeightNorm(name, dim)
     weight = getattr(module, name)
+    if is_lazy(weight):
+        raise ValueError("weight_norm: the module can't have uninitialized parameters. Call it once before")
     del module._parameters[name]
     module.register_parameter(name + "_g", Parameter(FUNCTIONS["norm_except_dim"](weight, 2, hook.dim).detach()))
     module.register_parameter(name + "_v", Parameter(weight.detach()))

@@ -114,3 +114,14 @@ def test_errors_leave_the_module_as_it_was(torch, error, call):
             call(lib.nn.utils.prune, layer)
         assert sorted(layer.state_dict()) == ["bias", "weight"]
         assert not lib.nn.utils.prune.is_pruned(layer)
+
+
+def test_norms_of_lazy_modules_wait_for_a_shape():
+    for function in (clgrad.nn.utils.weight_norm, clgrad.nn.utils.spectral_norm):
+        with pytest.raises(ValueError, match="uninitialized parameters"):
+            function(clgrad.nn.LazyLinear(3))
+
+
+def test_nothing_can_be_packed_out_of_nothing():
+    with pytest.raises(RuntimeError, match="empty tensor"):
+        clgrad.nn.utils.rnn.pack_padded_sequence(clgrad.zeros(0, 0), [])
