@@ -48,7 +48,10 @@ def _to_numpy(data: Any, wanted: Any = None) -> tuple[np.ndarray, Dtype]:
     kinds: set[Dtype] = set()
     given = data
     if isinstance(data, (list, tuple)):
-        data = _plain(data, kinds)
+        try:
+            data = _plain(data, kinds)
+        except RecursionError:
+            raise TypeError("new(): self-referential lists are incompatible") from None
     elif not isinstance(data, (bool, int, float)) and not hasattr(data, "__array__"):
         if not hasattr(data, "__len__") or not hasattr(data, "__getitem__") or isinstance(data, dict):
             raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
@@ -57,6 +60,10 @@ def _to_numpy(data: Any, wanted: Any = None) -> tuple[np.ndarray, Dtype]:
         array = np.array(data, np.uint64 if wanted is dtypes.uint64 else None)
     except ValueError:
         raise _ragged(data) from None
+    rounds = wanted is not None and (wanted.is_floating_point or wanted is dtypes.bool)
+    if array.dtype == object and all(isinstance(v, (int, float)) for v in array.flat) and (
+            rounds or any(isinstance(v, float) for v in array.flat)):
+        array = array.astype(np.float64)  # integers beyond 64 bits
     if array.dtype == object and all(isinstance(v, int) for v in array.flat):
         raise ValueError("Overflow when unpacking long long")
     if array.dtype == object or array.dtype.kind in "US":
@@ -168,11 +175,12 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:
 
 
 def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
-            requires_grad: bool = False) -> Any:
+            requires_grad: bool | None = None) -> Any:
     """``obj`` (a tensor, an array, a DLPack object, a buffer, numbers) as a tensor.
 
     Args:
         copy: True always copies, False never (ValueError where that cannot be), None where it must.
+        requires_grad: None keeps what a given tensor has, with its history.
     """
     if isinstance(obj, TensorBase):
         shared = obj
@@ -182,17 +190,21 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
         shared = from_dlpack(obj)
     elif isinstance(obj, (bytes, bytearray, memoryview)):
         shared = frombuffer(obj, dtype=kind_of(dtype))
+    elif type(obj).__name__ == "PyCapsule":
+        shared = from_dlpack(obj)
     elif copy is False:
+        if isinstance(obj, np.generic):
+            raise RuntimeError("can't alias NumPy scalars. Either remove copy=False or transform it in a ndarray.")
         raise ValueError("can't alias arbitrary sequence into a tensor.")
     else:
-        return tensor(obj, dtype=dtype, device=device, requires_grad=requires_grad)
+        return tensor(obj, dtype=dtype, device=device, requires_grad=bool(requires_grad))
     made = copying.to(shared, dtype=dtype, device=device, copy=bool(copy))
     if copy is False and made.memory is not shared.memory:
         raise ValueError(f"can't alias tensor with dtype {shared.dtype} on {shared.device} as {made.dtype} on "
                          f"{made.device}.")
-    if requires_grad and made is obj:
-        made = made.detach()
-    return checked(made, requires_grad)
+    if requires_grad is None or made._requires_grad is requires_grad:
+        return made
+    return checked(made.detach(), requires_grad)  # the given tensor is not changed
 
 
 def from_numpy(ndarray: np.ndarray) -> Any:
@@ -241,7 +253,10 @@ def frombuffer(buffer: Any, *, dtype: Dtype, count: int = -1, offset: int = 0, r
         count: how many elements; -1 as many as there are.
         offset: bytes to skip.
     """
-    view, size = memoryview(buffer), dtype.itemsize
+    try:
+        view, size = memoryview(buffer), dtype.itemsize
+    except TypeError:
+        raise ValueError("object does not implement Python buffer protocol.") from None
     length = view.nbytes
     if length == 0 or count == 0:
         raise ValueError(f"both buffer length ({length}) and count ({count}) must not be 0")

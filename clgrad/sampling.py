@@ -15,7 +15,9 @@ def _filled(size: tuple, kwargs: dict, kind: str, a: float, b: float) -> Any:
     generator = kwargs.pop("generator", None)
     requires_grad = kwargs.pop("requires_grad", False)
     out = kwargs.pop("out", None)
-    made = empty(*size, **kwargs) if out is None else out.resize_(*size, **kwargs)
+    if out is not None and kwargs.get("dtype") not in (None, out.layout.dtype):
+        raise RuntimeError(f"dtype {kwargs['dtype']} does not match dtype of out parameter ({out.layout.dtype})")
+    made = empty(*size, **kwargs) if out is None else out.resize_(*size)
     if kind != "INTEGER" and not made.layout.dtype.is_floating_point:
         raise NotImplementedError(f"random numbers are not implemented for '{made.layout.dtype.name}'")
     random.fill_random(made, kind, a, b, generator)
@@ -51,7 +53,8 @@ def randint(*args: Any, **kwargs: Any) -> Any:
         low = given.pop() if given else 0
     if low >= high:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
-    kind = kwargs["dtype"] = kwargs.get("dtype") or dtypes.int64
+    out = kwargs.get("out")
+    kind = kwargs["dtype"] = kwargs.get("dtype") or (dtypes.int64 if out is None else out.layout.dtype)
     if not kind.is_floating_point and kind is not dtypes.bool:
         limits = FUNCTIONS["iinfo"](kind)
         if low < limits.min or high - 1 > limits.max:
@@ -64,7 +67,10 @@ def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = 
     """The integers below ``n`` in random order."""
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
-    return _result(random.permutation(n, generator, place_of(device)).to(dtype or dtypes.int64), out, requires_grad)
+    kind = dtype or (dtypes.int64 if out is None else out.layout.dtype)
+    if n > random.exact_integers(kind) + 1:
+        raise RuntimeError(f"n is too large for result tensor type: {kind} holds {random.exact_integers(kind)} at most")
+    return _result(random.permutation(n, generator, place_of(device)).to(kind), out, requires_grad)
 
 
 def _result(made: Any, out: Any, requires_grad: bool) -> Any:

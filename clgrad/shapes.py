@@ -171,6 +171,8 @@ def expanded_strides(shape: Sequence[int], strides: Sequence[int], to: Sequence[
 def normalize_dim(dim: int, rank: int) -> int:
     """A possibly negative dimension as one in [0, rank); IndexError outside. A 0-d tensor has dimension 0 too."""
     bound = max(rank, 1)
+    if dim is True or dim is False:  # a flag in the place of a dimension
+        raise TypeError("argument 'dim' must be int, not bool")
     dim = operator.index(dim)
     if not -bound <= dim < bound:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})")

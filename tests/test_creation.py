@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import clgrad
-from tests.compare import assert_same, assert_same_error, values
+from tests.compare import assert_same, assert_same_error, assert_same_outcome, values
 
 PROGRAMS = {
     "tensor_float": lambda t: t.tensor([5.5, 3]),
@@ -180,3 +180,33 @@ def test_range_includes_its_end_and_warns():
 ])
 def test_errors(program, torch):
     assert_same_error(torch, program)
+
+
+@pytest.mark.parametrize("program", [
+    lambda t: t.randint(0, 6, (3,), out=t.empty(3, dtype=t.float32)).dtype.is_floating_point,
+    lambda t: list(t.randint(0, 6, (3,), out=t.empty((), dtype=t.int64)).shape),
+    lambda t: t.randint(0, 6, (3,), dtype=t.float32, out=t.empty(3, dtype=t.int64)),
+    lambda t: t.randint(-2 ** 63, 2 ** 63 - 1, (400,)).min().item() < -2 ** 60,
+    lambda t: t.empty(3, dtype=t.bool).random_(0, 3),
+    lambda t: t.empty(3, dtype=t.int8).random_(-129, 3),
+    lambda t: t.empty(300, dtype=t.int8).random_(-128, None).min().item() < 0,
+    lambda t: t.empty(3).uniform_(-3e38, 3e38),
+    lambda t: t.randperm(257, out=t.empty(0, dtype=t.uint8)),
+    lambda t: list(t.randperm(256, out=t.empty(0, dtype=t.uint8)).shape),
+    lambda t: (lambda z: (z.append(z), t.tensor(z)))([0]),
+    lambda t: t.tensor((float("nan"), 0, -2 ** 63 - 1), dtype=t.bool),
+    lambda t: t.tensor(2 ** 64, dtype=t.float32),
+    lambda t: t.tensor([2 ** 64]),
+    lambda t: t.tensor([2 ** 64, 1.5]),
+    lambda t: t.asarray(t.ones(2, requires_grad=True) * 1).requires_grad,
+    lambda t: t.asarray(t.ones(2, requires_grad=True) * 1, requires_grad=False).requires_grad,
+    lambda t: t.asarray(np.float64(1), copy=False),
+    lambda t: t.frombuffer([1, 2], dtype=t.int8),
+    lambda t: list(t.cat([t.empty(0), t.empty(0)], dim=1).shape),
+    lambda t: t.cat([t.ones(2, 3, 4, 5).to(memory_format=t.channels_last)] * 2, 1).stride(),
+    lambda t: t.cat([t.ones(2, 3, 4, 5).to(memory_format=t.channels_last), t.ones(2, 3, 4, 5)], 1).stride(),
+    lambda t: t.ones(2, 3).topk(1, True),
+    lambda t: t.ones(2, 3).softmax(True),
+])
+def test_limits_of_what_is_made(program, torch):
+    assert_same_outcome(torch, program)

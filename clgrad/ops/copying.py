@@ -9,7 +9,7 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, attach, check_in_place, ends_in, needs_graph, rebase, wrap
 from clgrad.dtypes import dtype
-from clgrad.formats import contiguous_format, format_strides, has_format, preserve_format
+from clgrad.formats import channels_last, channels_last_3d, contiguous_format, format_strides, has_format, preserve_format
 from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops import pointwise, rows
 from clgrad.ops.execute import blank
@@ -234,7 +234,7 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     first = pieces[0].layout
     if not first.ndim:
         raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
-    dim = normalize_dim(dim, first.ndim)
+    dim = 0 if first.shape == (0,) else normalize_dim(dim, first.ndim)
     for number, t in enumerate(pieces):
         same = t.layout.ndim == first.ndim and all(
             a == b for axis, (a, b) in enumerate(zip(t.layout.shape, first.shape, strict=False)) if axis != dim)
@@ -246,7 +246,7 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
                                f"{t.layout.device}")
     lengths = [t.layout.shape[dim] for t in pieces]
     shape = (*first.shape[:dim], sum(lengths), *first.shape[dim + 1:])
-    result = empty(shape, kind, first.device)
+    result = empty(shape, kind, first.device, _common_strides(pieces, shape))
     strides, start = result.layout.strides, result.offset
     for t in pieces:
         part = wrap(result.memory, start, layout(t.layout.shape, strides, result.layout.dtype, first.device))
@@ -259,6 +259,15 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
         raise TypeError(f"torch.cat(): input types can't be cast to the desired output type "
                         f"{dtypes.type_name(out.layout.dtype)}")
     return store("cat", result, out, *tensors)
+
+
+def _common_strides(pieces: list, shape: Shape) -> Shape | None:
+    """The strides of a channels-last result, where all that it is made of are channels last; None where not."""
+    wanted = {4: channels_last, 5: channels_last_3d}.get(len(shape))
+    if wanted is None or pieces[0].layout.contiguous:
+        return None
+    alike = all(has_format(t.layout.shape, t.layout.strides, wanted) for t in pieces)
+    return format_strides(shape, wanted) if alike else None
 
 
 @operator("stack", method=False)

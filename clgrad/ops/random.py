@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+import warnings
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from clgrad.runtime import device as Device
 from clgrad.runtime import settle
 
 _plans: dict[tuple, random.Plan] = {}
+_NOT_GIVEN = object()
 
 
 class Generator:
@@ -129,9 +131,8 @@ def _run(kind: str, tensors: tuple, a: float, b: float, generator: Generator | N
             raise RuntimeError(f"{place.limits.name} has no float64; use float32")
         plan = _plans[key] = random.plan(place, kind, main.layout.dtype, n)
     seed, first = (generator or default_generator).take(plan.counters)
-    number = int if kind == "INTEGER" else float
-    plan(tuple([t.memory.acquire(True) for t in tensors]), tuple([t.offset for t in tensors]), seed, first,
-         number(a), number(b))
+    a, b = (int(a), random.signed(min(int(b), (1 << 64) - 1))) if kind == "INTEGER" else (float(a), float(b))
+    plan(tuple([t.memory.acquire(True) for t in tensors]), tuple([t.offset for t in tensors]), seed, first, a, b)
     if any(t.memory.buffer is None for t in tensors):
         settle()
 
@@ -163,6 +164,29 @@ def _lowest(name: str, from_: float, kwargs: dict) -> Any:
     return kwargs.get("from", from_)
 
 
+def exact_integers(kind: Any) -> int:
+    """The largest integer up to which a dtype holds every one."""
+    digits = {"float32": 24, "float64": 53, "float16": 11, "bfloat16": 8, "bool": 1, "uint8": 8}
+    found = digits.get(kind.name, 8 * kind.itemsize - 1)
+    return 1 << found if kind.is_floating_point else (1 << found) - 1
+
+
+def _check_limits(kind: Any, low: int, last: int) -> None:
+    """RuntimeError where integers from ``low`` to ``last`` are outside of what a dtype holds."""
+    if kind is dtypes.bool:
+        first, top = 0, 1
+    else:
+        limits = FUNCTIONS["finfo" if kind.is_floating_point else "iinfo"](kind)
+        first, top = limits.min, limits.max
+    for name, value in (("from", low), ("to - 1", last)):
+        if not first <= value <= top:
+            raise RuntimeError(f"{name} is out of bounds for {kind.name}: {value}")
+        if kind.is_floating_point and abs(value) > exact_integers(kind):
+            warnings.warn(f"{name} is out of bounds [-(2^{exact_integers(kind).bit_length() - 1}), "
+                          f"2^{exact_integers(kind).bit_length() - 1}]: {kind.name} does not hold every integer there",
+                          UserWarning, stacklevel=3)
+
+
 @operator("uniform_", function=False)
 def uniform_(x: Any, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None, **kwargs: Any) -> Any:
     """Numbers from [from, to)."""
@@ -170,6 +194,8 @@ def uniform_(x: Any, from_: float = 0.0, to: float = 1.0, *, generator: Generato
     _floating("uniform_", x)
     if low > to:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}")
+    if to - low > FUNCTIONS["finfo"](x.layout.dtype).max:
+        raise RuntimeError(f"uniform_ expects to-from <= {x.layout.dtype}'s largest number, but found to={to} and from={low}")
     return fill_random(x, "UNIFORM", low, to, generator)
 
 
@@ -183,17 +209,20 @@ def normal_(x: Any, mean: float = 0.0, std: float = 1.0, *, generator: Generator
 
 
 @operator("random_", function=False)
-def random_(x: Any, from_: int = 0, to: int | None = None, *, generator: Generator | None = None, **kwargs: Any) -> Any:
-    """Integers from [from, to); ``random_(to)`` from [0, to); without limits, all that the dtype holds exactly."""
+def random_(x: Any, from_: int = 0, to: Any = _NOT_GIVEN, *, generator: Generator | None = None, **kwargs: Any) -> Any:
+    """Integers from [from, to); ``random_(to)`` from [0, to); without limits, all from 0 that the dtype holds exactly.
+
+    With ``to`` None all from ``from`` on.
+    """
     low = _lowest("random_", from_, kwargs)
     kind = x.layout.dtype
-    if to is None and low:
+    if to is _NOT_GIVEN and low:
         low, to = 0, low
-    if to is None:
-        exact = {"float32": 24, "float64": 53, "float16": 11, "bfloat16": 8, "bool": 1, "uint8": 8}
-        to = 1 << exact.get(kind.name, 8 * kind.itemsize - 1)
+    if to is None or to is _NOT_GIVEN:
+        to = exact_integers(kind) + 1
     if low >= to:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={to}")
+    _check_limits(kind, low, to - 1)
     return fill_random(x, "INTEGER", low, to - low, generator)
 
 
