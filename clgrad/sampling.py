@@ -17,6 +17,7 @@ def _filled(size: tuple, kwargs: dict, kind: str, a: float, b: float) -> Any:
     out = kwargs.pop("out", None)
     if out is not None and kwargs.get("dtype") not in (None, out.layout.dtype):
         raise RuntimeError(f"dtype {kwargs['dtype']} does not match dtype of out parameter ({out.layout.dtype})")
+    size = (kwargs.pop("size"),) if "size" in kwargs else size
     made = empty(*size, **kwargs) if out is None else out.resize_(*size)
     if kind != "INTEGER" and not made.layout.dtype.is_floating_point:
         raise NotImplementedError(f"random numbers are not implemented for '{made.layout.dtype.name}'")

@@ -17,7 +17,7 @@ from clgrad.ops.node_names import OVERLOADS, node_name
 from clgrad.ops.output import check_exact
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise, publish
 from clgrad.ops.rows import NUMBERS, launch, result_dtype, run, run_into
-from clgrad.ops.table import EXACT_OUT, SECOND_NAMED, TENSOR_FIRST, TENSORS_ONLY
+from clgrad.ops.table import EXACT_OUT, NUMBERS_ALONE, SECOND_NAMED, TENSOR_FIRST, TENSORS_ONLY
 from clgrad.shapes import broadcast_shapes
 
 # Gradients.
@@ -165,6 +165,8 @@ def _same_place(op: Pointwise, operands: tuple) -> tuple:
                 devices.append(t.layout.device)
         elif not isinstance(t, NUMBERS):
             raise TypeError(f"{op.name}(): argument must be Tensor or Number, not {type(t).__name__}")
+    if not devices and op.name in NUMBERS_ALONE:
+        return tuple([FUNCTIONS["tensor"](t) for t in operands])
     if not devices:
         raise TypeError(f"{op.name}(): at least one argument must be a Tensor, got only numbers")
     if len(devices) > 1:

@@ -27,6 +27,9 @@ TENSORS_ONLY = frozenset({"atan2", "fmax", "fmin", "gcd", "heaviside", "hypot", 
                            "nextafter"})
 TENSOR_FIRST = TENSORS_ONLY | {"clamp_max", "clamp_min", "copysign", "eq", "fmod", "ge", "gt", "le", "lt", "ne"}
 
+# Operators that take numbers alone, as 0-d tensors.
+NUMBERS_ALONE = frozenset({"add", "_add_scaled", "sub", "mul", "div", "_div_floor", "_div_trunc", "floor_divide"})
+
 # Operators whose second operand is called otherwise than "other": they take it by PyTorch's name.
 SECOND_NAMED = frozenset({"clamp_max", "clamp_min", "heaviside"})
 # Operators whose ``out`` has to have the result's dtype; that of others may be of a higher category.
