@@ -201,6 +201,9 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
     if min(size) <= 0:
         raise ValueError(f"Expected non-zero, positive output size. Got {tuple(size)}")
     corners = _explicit("affine_grid", align_corners)
+    if corners and min(size[2:]) == 1:
+        warnings.warn("affine_grid: with align_corners=True the points along an axis of one element are at 0, its centre; "
+                      "before PyTorch 1.3.0 they were at -1. See the documentation of affine_grid for details.", stacklevel=2)
     axes = np.meshgrid(*(_line(n, corners) for n in size[2:]), indexing="ij")
     points = np.stack([*axes[::-1], np.ones(size[2:])], -1).reshape(-1, rank + 1)
     own = theta.layout

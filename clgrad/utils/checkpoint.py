@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad import autograd
+from clgrad.amp import autocast
 from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled
 from clgrad.autograd.graph import TensorBase, saved_tensors_hooks
 from clgrad.nn import Module, Sequential
+from clgrad.ops.autocast import state as autocasts
 from clgrad.ops.random import default_generator
 
 __all__ = ["CheckpointError", "CheckpointPolicy", "SelectiveCheckpointContext", "checkpoint", "checkpoint_sequential",
@@ -86,24 +88,23 @@ def detach_variable(inputs: tuple) -> tuple:
     return tuple([x.detach().requires_grad_(x.requires_grad) if isinstance(x, TensorBase) else x for x in inputs])
 
 
-class _RandomState:
-    """The state of the random stream, to be gone back to for a while."""
+class _Surroundings:
+    """What the first run depends on: autocast and, if wanted, the state of the random stream."""
 
-    def __init__(self, wanted: bool):
-        self.state = default_generator.get_state() if wanted else None
+    def __init__(self, random: bool):
+        self.state = default_generator.get_state() if random else None
+        self.casts = [(kind, autocasts.dtypes[kind], enabled) for kind, enabled in autocasts.enabled.items()]
 
     @contextlib.contextmanager
     def again(self) -> Any:
-        """The stream as it was, and as it is now afterwards."""
-        if self.state is None:
+        """All of it as it was, and as it is now afterwards."""
+        with contextlib.ExitStack() as stack:
+            for kind, dtype, enabled in self.casts:
+                stack.enter_context(autocast(kind, dtype, enabled))
+            if self.state is not None:
+                stack.callback(default_generator.set_state, default_generator.get_state())
+                default_generator.set_state(self.state)
             yield
-            return
-        now = default_generator.get_state()
-        default_generator.set_state(self.state)
-        try:
-            yield
-        finally:
-            default_generator.set_state(now)
 
 
 class _Reentrant(autograd.Function):
@@ -111,7 +112,7 @@ class _Reentrant(autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, function: Callable, preserve: bool, *args: Any) -> Any:
-        ctx.function, ctx.random = function, _RandomState(preserve)
+        ctx.function, ctx.surroundings = function, _Surroundings(preserve)
         ctx.others = [None if isinstance(a, TensorBase) else a for a in args]
         ctx.places = [n for n, a in enumerate(args) if isinstance(a, TensorBase)]
         ctx.save_for_backward(*[args[n] for n in ctx.places])
@@ -122,7 +123,7 @@ class _Reentrant(autograd.Function):
         args = list(ctx.others)
         for n, x in zip(ctx.places, ctx.saved_tensors, strict=True):
             args[n] = x.detach().requires_grad_(ctx.needs_input_grad[n + 2])
-        with enable_grad(), ctx.random.again():
+        with enable_grad(), ctx.surroundings.again():
             outputs = ctx.function(*args)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if isinstance(o, TensorBase) and o.requires_grad]
@@ -199,10 +200,10 @@ def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None
     if not is_grad_enabled():
         with first:
             return function(*args, **kwargs)
-    random = _RandomState(preserve_rng_state)
+    surroundings = _Surroundings(preserve_rng_state)
 
     def repeat() -> None:
-        with enable_grad(), random.again(), second:
+        with enable_grad(), surroundings.again(), second:
             function(*args, **kwargs)
     frame = _Frame(repeat)
     with saved_tensors_hooks(frame.pack, frame.unpack), first:

@@ -58,3 +58,26 @@ def test_a_selective_checkpoint_has_the_gradients_of_the_function():
     np.testing.assert_allclose(x.grad.numpy(), np.sin(values) + values * np.cos(values), rtol=1e-6)
     with pytest.raises(TypeError, match="either a function or a list of ops"):
         tools.create_selective_checkpoint_contexts(3)
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_a_checkpoint_computes_again_in_the_dtype_of_the_first_run(use_reentrant):
+    layer, seen = clgrad.nn.Linear(3, 3), []
+
+    def function(x):
+        out = layer(x)
+        seen.append(out.dtype)
+        return out
+    x = clgrad.ones(2, 3, requires_grad=True)
+    with clgrad.autocast("cpu", dtype=clgrad.bfloat16):
+        out = clgrad.utils.checkpoint.checkpoint(function, x, use_reentrant=use_reentrant)
+    out.float().sum().backward()
+    assert seen == [clgrad.bfloat16, clgrad.bfloat16]
+    assert not clgrad.is_autocast_enabled("cpu")
+    np.testing.assert_allclose(x.grad.numpy()[0], layer.weight.detach().sum(0).numpy(), rtol=2e-2, atol=2e-2)
+
+
+def test_an_affine_grid_of_one_line_is_warned_of():
+    theta = clgrad.zeros(1, 2, 3)
+    with pytest.warns(UserWarning, match="See the documentation of affine_grid for details"):
+        clgrad.nn.functional.affine_grid(theta, (1, 1, 2, 1), align_corners=True)
