@@ -159,3 +159,13 @@ def test_a_loader_keeps_what_it_was_made_with():
     with pytest.raises(ValueError, match="batch_size attribute should not be set"):
         loader.batch_size = 3
     assert len(iter(loader)) == 4
+
+
+def test_public_attributes_are_arguments():
+    """Programs make a loader like another from them."""
+    loader = data.DataLoader(list(range(6)), batch_size=2, drop_last=True)
+    taken = {name: value for name, value in vars(loader).items() if not name.startswith("_")}
+    for name in ("batch_size", "drop_last", "sampler"):
+        del taken[name]
+    taken["batch_sampler"] = [[5, 4], [0]]
+    assert [batch.tolist() for batch in data.DataLoader(**taken)] == [[5, 4], [0]]

@@ -43,7 +43,7 @@ class InProcess(Iteration):
 
     def __init__(self, loader: Any):
         super().__init__(loader)
-        self._fetcher = Fetcher(loader.dataset, loader.collate_fn, loader.batched, loader.drop_last)
+        self._fetcher = Fetcher(loader.dataset, loader.collate_fn, loader._auto_collation, loader.drop_last)
 
     def __next__(self) -> Any:
         return self._fetcher.fetch(next(self._orders))
@@ -60,7 +60,7 @@ class WithWorkers(Iteration):
         super().__init__(loader)
         self._workers: list[tuple[Any, Any]] = []
         self._epoch = -1
-        task = Task(loader.dataset, loader.collate_fn, loader.batched, loader.drop_last, loader.worker_init_fn,
+        task = Task(loader.dataset, loader.collate_fn, loader._auto_collation, loader.drop_last, loader.worker_init_fn,
                     loader.num_workers)
         self._here: Fetcher | None = None
         start = Start(task, loader.multiprocessing_context)
@@ -141,7 +141,7 @@ class WithWorkers(Iteration):
         rest = [self._wanted[index] for index in sorted(self._wanted)]
         self._orders = chain(rest, self._orders if self._more else ())
         self.close(IMPATIENCE)
-        self._here = Fetcher(loader.dataset, loader.collate_fn, loader.batched, loader.drop_last)
+        self._here = Fetcher(loader.dataset, loader.collate_fn, loader._auto_collation, loader.drop_last)
         loader.load_here()
 
     def _dispatch(self) -> None:

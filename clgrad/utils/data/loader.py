@@ -95,8 +95,8 @@ class DataLoader:
             raise ValueError(f"batch_size should be a positive integer value, but got batch_size={batch_size}")
         self.batch_size, self.drop_last, self.sampler, self.batch_sampler = (
             batch_size, drop_last, sampler, batch_sampler)
-        self.batched = batch_sampler is not None or (self._iterable and batch_size is not None)
-        self.collate_fn = collate_fn or (default_collate if self.batched else default_convert)
+        self._auto_collation = batch_sampler is not None or (self._iterable and batch_size is not None)
+        self.collate_fn = collate_fn or (default_collate if self._auto_collation else default_convert)
         self._ready = True
 
     def __setattr__(self, name: str, value: Any) -> None:
