@@ -320,3 +320,13 @@ def test_a_module_converts_weights_to_a_memory_format():
     layer = nn.Conv2d(2, 3, 3).to(memory_format=clgrad.channels_last)
     assert layer.weight.is_contiguous(memory_format=clgrad.channels_last)
     assert layer(clgrad.ones(1, 2, 5, 5)).is_contiguous(memory_format=clgrad.channels_last)
+
+
+def test_a_replica_has_dictionaries_of_its_own(torch):
+    for t in (torch, clgrad):
+        layer = t.nn.BatchNorm1d(3)
+        layer.own = 5
+        replica = layer._replicate_for_data_parallel()
+        replica.running_mean = t.ones(3)
+        assert type(replica) is type(layer) and replica.own == 5 and replica._is_replica
+        assert not list(replica.parameters()) and layer.running_mean.sum() == 0 and replica.running_var is layer.running_var

@@ -240,6 +240,14 @@ class Module(Hookable, Stateful, Convertible):
             self.__dict__.setdefault(name, OrderedDict())
         self.__dict__.setdefault("_hooked", any(self.__dict__[name] for name in HOOKS))
 
+    def _replicate_for_data_parallel(self) -> Any:
+        """A module with this one's attributes, buffers and modules, whose parameters are still to be given."""
+        replica = self.__new__(type(self))
+        fields = self.__dict__
+        replica.__dict__ = {**fields, "_parameters": {}, "_buffers": fields["_buffers"].copy(),
+                            "_modules": fields["_modules"].copy(), "_is_replica": True}
+        return replica
+
     # Text.
 
     def _get_name(self) -> str:
