@@ -113,8 +113,8 @@ def storages(t):
     u = x.untyped_storage()
     o = [
         len(s),
-        s.__sizeof__() - t.zeros(0).storage().__sizeof__(),
-        u.__sizeof__() - t.zeros(0).untyped_storage().__sizeof__(),
+        sys.getsizeof(s),
+        sys.getsizeof(u),
         s[1],
         s.tolist(),
         s.size(),
