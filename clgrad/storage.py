@@ -107,6 +107,10 @@ class UntypedStorage:
         """A copy."""
         return self.over(self.tensor().clone().memory, self.device)
 
+    def __deepcopy__(self, memo: dict) -> UntypedStorage:
+        made = memo[id(self)] = self.clone()
+        return made
+
     def to(self, *, device: Any, non_blocking: bool = False) -> UntypedStorage:
         """The storage on a device; itself where it is there."""
         moved = self.tensor().to(device)
@@ -255,6 +259,10 @@ class TypedStorage:
     def clone(self) -> TypedStorage:
         """A copy."""
         return self._over(self.tensor().clone())
+
+    def __deepcopy__(self, memo: dict) -> TypedStorage:
+        made = memo[id(self)] = self.clone()
+        return made
 
     def cpu(self) -> TypedStorage:
         """The storage in host memory."""

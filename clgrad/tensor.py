@@ -334,6 +334,12 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
 
     # Copies and pickles.
 
+    def __copy__(self) -> Any:
+        """The same memory, as a tensor of its own."""
+        made = _rebuilt(type(self), self.detach(), self._requires_grad)
+        made.__dict__.update(self.__dict__)
+        return made
+
     def __deepcopy__(self, memo: dict) -> Any:
         if id(self) in memo:
             return memo[id(self)]

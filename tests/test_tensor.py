@@ -316,3 +316,22 @@ def test_dict_holds_only_the_programs_own_attributes():
     other.__dict__.update(named.__dict__)  # as subclasses of Tensor in libraries do
     assert other.label == ["a"] and other.tolist() == [0.0] * 3
     assert copy.deepcopy(named).__dict__ == pickle.loads(pickle.dumps(clgrad.ones(1))).__dict__ | {"label": ["a"]}
+
+
+def test_a_shallow_copy_shares_the_memory():
+    x = clgrad.tensor([1.0, 2.0])
+    x.label = "a"
+    y = copy.copy(x)
+    y.fill_(3)
+    assert y is not x and x.tolist() == [3.0, 3.0] and y.label == "a"
+    parameter = clgrad.nn.Parameter(clgrad.ones(2))
+    other = copy.copy(parameter)
+    assert type(other) is clgrad.nn.Parameter and other.requires_grad and other.data_ptr() == parameter.data_ptr()
+
+
+def test_storages_are_copied_deeply():
+    x = clgrad.tensor([1.0, 2.0])
+    for storage in (x.storage(), x.untyped_storage()):
+        other = copy.deepcopy(storage)
+        assert type(other) is type(storage) and other.tolist() == storage.tolist()
+        assert other.data_ptr() != storage.data_ptr()
