@@ -211,7 +211,7 @@ class TypedStorage:
         return self._bytes.nbytes()
 
     def __sizeof__(self) -> int:
-        return 40 + self.nbytes()
+        return 24 + self.nbytes()
 
     def element_size(self) -> int:
         """Bytes an element."""
