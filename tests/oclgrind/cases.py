@@ -313,8 +313,7 @@ def products_in_blocks() -> None:
 @of("gemm.cl")
 def gradients_of_linear_layers() -> None:
     for rows, inputs, outputs in ((9, 5, 12), (70, 6, 19)):  # the bias' gradient is stored with the weight's
-        weight, bias = values(outputs, inputs, grad=True), values(outputs, grad=True)
-        backward(F.linear(values(rows, inputs, grad=True), weight, bias))
+        backward(F.linear(values(rows, inputs), values(outputs, inputs, grad=True), values(outputs, grad=True)))
 
 
 @of("gemm.cl")
