@@ -65,16 +65,15 @@ def environment(library: str | None, folder: Path) -> dict[str, str]:
     vendors = folder / "vendors"
     vendors.mkdir()
     variables = {**os.environ, "OCL_ICD_VENDORS": str(vendors)}
+    variables.pop("CLGRAD_DEVICE", None)  # the driver's device is `cpu`, also where it is a GPU, as there is no other
     if library is None:
         variables.pop("OCL_ICD_VENDORS")
-        variables.pop("CLGRAD_DEVICE", None)
         return variables
     (vendors / "driver.icd").write_text(library, encoding="utf-8")
     if os.path.dirname(library):
         variables["LD_LIBRARY_PATH"] = os.pathsep.join(
             filter(None, [os.path.dirname(library), os.environ.get("LD_LIBRARY_PATH")]))
     variables.setdefault("RUSTICL_ENABLE", "llvmpipe")
-    variables["CLGRAD_DEVICE"] = "cl:0"
     return variables
 
 
