@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import frexp, isfinite, prod
+from math import prod
 from typing import Any
+
+import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, attach, needs_graph
-from clgrad.ops.copying import cat, full
+from clgrad.ops.copying import cat, full, to_array
 from clgrad.ops.diagonals import diag_embed
 from clgrad.ops.linalg import dot, matmul
 from clgrad.ops.output import store
@@ -235,6 +237,11 @@ def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
         square = matmul(square, square)
 
 
+def _like(values: np.ndarray, x: Any, kind: Any = None) -> Any:
+    """An array's values as a tensor beside ``x``."""
+    return FUNCTIONS["tensor"](values, dtype=x.layout.dtype if kind is None else kind, device=x.layout.device)
+
+
 _TAYLOR = 16  # terms: for a norm of 1/2 the rest is below 1e-19, for 2 below 1e-9
 
 
@@ -251,10 +258,12 @@ def matrix_exp(input: Any) -> Any:
     check_square("linalg.matrix_exp", input)
     if not input.layout.numel:
         return input.clone()
-    norm = input.detach().abs().sum(-2).amax().item()
+    norms = to_array(input.detach().abs().sum(-2).amax(-1).to(dtypes.float64 if input.layout.dtype is dtypes.float64
+                                                              else dtypes.float32))
     largest = -1 if input.layout.dtype is dtypes.float64 else 1  # exponent of the norm that the polynomial is good for
-    squarings = max(0, frexp(norm)[1] - largest) if isfinite(norm) else 0
-    x = input * 2.0 ** -squarings
+    squarings = np.where(np.isfinite(norms), np.maximum(np.frexp(norms)[1] - largest, 0), 0)[..., None, None]
+    most, even = int(squarings.max()), bool((squarings == squarings.min()).all())
+    x = input * (2.0 ** -most if even else _like(np.ldexp(1.0, -squarings), input))
     powers = [None, x]
     for _ in range(3):
         powers.append(matmul(powers[-1], x))
@@ -272,6 +281,7 @@ def matrix_exp(input: Any) -> Any:
     result = block(_TAYLOR - 4) + powers[4] * coefficients[_TAYLOR]
     for start in range(_TAYLOR - 8, -1, -4):
         result = block(start) + matmul(powers[4], result)
-    for _ in range(squarings):
-        result = matmul(result, result)
+    for done in range(most):
+        squared = matmul(result, result)
+        result = squared if even else FUNCTIONS["where"](_like(squarings > done, input, dtypes.bool), squared, result)
     return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import clgrad
@@ -59,3 +60,15 @@ def test_errors(torch, program):
 def test_a_chain_is_multiplied_in_the_best_order():
     thin = clgrad.ones(1, 100)
     assert clgrad.chain_matmul(thin.t(), thin, thin.t(), thin).tolist()[0][:2] == [100.0, 100.0]
+
+
+def test_each_matrix_of_a_batch_is_scaled_by_its_own_norm():
+    """Squaring a matrix as often as the largest one of its batch needs would cost it digits."""
+    linalg = pytest.importorskip("scipy.linalg")
+    values = np.random.default_rng(0).uniform(-1, 1, (4, 5, 5)) * np.array([0.01, 1, 5, 20]).reshape(4, 1, 1)
+    expected = np.stack([linalg.expm(v) for v in values])
+    found = clgrad.matrix_exp(clgrad.tensor(values, dtype=clgrad.float32)).numpy()
+    errors = np.abs(found - expected).max((1, 2)) / np.abs(expected).max((1, 2))
+    assert (errors < [2e-7, 1e-6, 4e-6, 2e-5]).all(), errors
+    x = clgrad.tensor(values[:3], requires_grad=True)
+    assert gradcheck(clgrad.matrix_exp, (x,)) and gradgradcheck(clgrad.matrix_exp, (x,))
