@@ -300,7 +300,8 @@ def _linear(name: str, start: Any, end: Any, steps: int) -> np.ndarray:
     if any(isinstance(v, TensorBase) and v.layout.ndim for v in (start, end)):
         raise RuntimeError(f"{name} only supports 0-dimensional start and end tensors")
     if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool):
-        raise TypeError(f"{name}(): argument 'steps' must be int, not {type(steps).__name__}")
+        got = ", ".join(type(v).__name__ for v in (start, end, steps))
+        raise TypeError(f"{name}() received an invalid combination of arguments - got ({got}), but expected int steps")
     first, last = float(_number(start)), float(_number(end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")

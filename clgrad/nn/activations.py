@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from clgrad.dtypes import type_name
+from clgrad.info import finfo
 from clgrad.ops.pointwise import call, call_in_place
 from clgrad.ops.registry import FUNCTIONS, REGISTRY
 
@@ -101,7 +103,9 @@ def hardshrink(input: Any, lambd: float = 0.5) -> Any:
 def softshrink(input: Any, lambd: float = 0.5) -> Any:
     """x moved by ``lambd`` towards 0, at most to it."""
     if lambd < 0:
-        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
+        kind = input.layout.dtype
+        raise RuntimeError(f"lambda must be in range [0, {finfo(kind).max:g}] for input dtype {type_name(kind)}, but found "
+                           f"{lambd}")
     return FUNCTIONS["softshrink"](input, lambd)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from clgrad.dtypes import int64, type_name
 from clgrad.nn.losses import reduced, reduction_of
 from clgrad.ops.registry import FUNCTIONS
 
@@ -86,10 +87,13 @@ def _rows(name: str, input: Any, target: Any, per_class: bool) -> tuple[Any, Any
                            f"{list(input.shape)}")
     expected = tuple(input.shape) if per_class else tuple(input.shape[:-1])
     if tuple(target.shape) != expected and not (not per_class and input.ndim == 1 and target.numel() == 1):
-        raise RuntimeError(f"{name}: inconsistent target size: {list(target.shape)}, expected {list(expected)} for input of "
-                           f"size {list(input.shape)}")
-    if target.layout.dtype.name != "int64":
-        raise RuntimeError(f"{name}: expected target of dtype int64, but got {target.layout.dtype.name}")
+        raise RuntimeError(f"{name}: inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}"
+                           if per_class or target.ndim <= 1 else
+                           f"{name}: target tensor should be 1-D with size equal to the number of input samples (batch size)."
+                           f" Expected target size {list(expected)}, but got {list(target.shape)}. Input has shape "
+                           f"{list(input.shape)}.")
+    if target.layout.dtype is not int64:
+        raise RuntimeError(f"{name}: expected scalar type Long but found {type_name(target.layout.dtype)}")
     rows = input if input.ndim == 2 else input.view(1, -1)
     return rows, target.reshape(rows.shape if per_class else (rows.shape[0],))
 
@@ -108,7 +112,8 @@ def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, 
         raise ValueError("weight must be one-dimensional")
     rows, classes = _rows("multi_margin_loss", input, target, False)
     if weight is not None and weight.numel() != rows.shape[1]:
-        raise RuntimeError(f"multi_margin_loss: inconsistent weight size: {list(weight.shape)}, expected [{rows.shape[1]}]")
+        raise RuntimeError(f"multi_margin_loss: inconsistent weight size, expected {rows.shape[1]} but got "
+                           f"{list(weight.shape)}")
     right = classes.unsqueeze(1)
     over = (margin - rows.gather(1, right) + rows).clamp_min(0)
     over = FUNCTIONS["where"](right == _classes(rows), 0.0, over if p == 1 else over * over)

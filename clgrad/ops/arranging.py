@@ -144,6 +144,8 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     tensor([3, 4, 0, 1, 2])
     """
     steps = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
+    if not steps:
+        raise RuntimeError("roll(): `shifts` required")
     if dims is None or dims == () or dims == []:
         if len(steps) != 1:
             raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:0")

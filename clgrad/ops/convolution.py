@@ -196,13 +196,24 @@ def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilati
     if x.layout.ndim not in (rank + 1, rank + 2):
         raise RuntimeError(f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {name}, but got input of "
                            f"size: {list(x.layout.shape)}")
-    if w.layout.ndim != rank + 2:
-        raise RuntimeError(f"{name}: expected weight of {rank + 2} dimensions, got {list(w.layout.shape)}")
     channels, w_shape = x.layout.shape[-rank - 1], w.layout.shape
+    if len(w_shape) < 3:
+        raise RuntimeError(f"{name}: weight should have at least three dimensions, got {list(w_shape)}")
+    if len(w_shape) != rank + 2:
+        raise RuntimeError(f"{name}: Expected {len(w_shape)}-dimensional input for {len(w_shape)}-dimensional weight "
+                           f"{list(w_shape)}, but got {x.layout.ndim}-dimensional input of size {list(x.layout.shape)} "
+                           "instead")
+    if groups <= 0:
+        raise RuntimeError(f"{name}: non-positive groups is not supported, got groups={groups}")
+    steps, spread = tuple_of("stride", stride, rank), tuple_of("dilation", dilation, rank)
+    if min(steps) <= 0:
+        raise RuntimeError(f"{name}: non-positive stride is not supported, got {steps}")
+    if min(spread) <= 0:
+        raise RuntimeError(f"{name}: dilation should be greater than zero, but got {spread}")
     if min(w_shape[2:]) <= 0:
         raise RuntimeError(f"kernel size should be greater than zero, but got weight of size {list(w_shape)}")
     expected = w_shape[0] if transposed else w_shape[1] * groups
-    if groups <= 0 or w_shape[0] % groups:
+    if w_shape[0] % groups:
         raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight "
                            f"of size {list(w_shape)} instead")
     if channels != expected:
@@ -220,11 +231,6 @@ def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilati
                                "be the same")
     if not x.layout.dtype.is_floating_point:
         raise NotImplementedError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
-    steps, spread = tuple_of("stride", stride, rank), tuple_of("dilation", dilation, rank)
-    if min(steps) <= 0:
-        raise RuntimeError("non-positive stride is not supported")
-    if min(spread) <= 0:
-        raise RuntimeError("dilation should be greater than zero")
     return steps, spread
 
 
@@ -254,11 +260,11 @@ def convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, paddi
 def geometry(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
              groups: int) -> tuple[tuple, tuple, tuple]:
     """Stride, padding and dilation of a convolution, checked against its operands."""
-    steps, spread = checked(name, x, w, bias, rank, stride, dilation, groups, False)
-    kernel, sizes = w.layout.shape[2:], x.layout.shape[-rank:]
     around = tuple_of("padding", padding, rank)
     if min(around) < 0:
         raise RuntimeError("negative padding is not supported")
+    steps, spread = checked(name, x, w, bias, rank, stride, dilation, groups, False)
+    kernel, sizes = w.layout.shape[2:], x.layout.shape[-rank:]
     for size, pad, d, k in zip(sizes, around, spread, kernel, strict=True):
         if size + 2 * pad < d * (k - 1) + 1:
             extent = " x ".join(str(s + 2 * p) for s, p in zip(sizes, around, strict=True))

@@ -236,9 +236,9 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
         raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
     dim = 0 if first.shape == (0,) else normalize_dim(dim, first.ndim)
     for number, t in enumerate(pieces):
-        same = t.layout.ndim == first.ndim and all(
-            a == b for axis, (a, b) in enumerate(zip(t.layout.shape, first.shape, strict=False)) if axis != dim)
-        if not same:
+        if t.layout.ndim != first.ndim:
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} and {t.layout.ndim}")
+        if any(a != b for axis, (a, b) in enumerate(zip(t.layout.shape, first.shape, strict=True)) if axis != dim):
             raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected {list(first.shape)} "
                                f"but got {list(t.layout.shape)} for tensor number {number} in the list.")
         if t.layout.device.compute is not first.device.compute:

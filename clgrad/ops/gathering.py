@@ -21,14 +21,15 @@ def check_gather(name: str, x: Any, dim: int, index: Any, src: Any = None) -> in
     if not places.numel:
         return axis
     if max(own.ndim, 1) != max(places.ndim, 1):
-        raise RuntimeError(f"{name}(): Index tensor must have the same number of dimensions as input tensor, got "
-                           f"{places.ndim} and {own.ndim}")
+        raise RuntimeError(f"{name}(): Index tensor must have the same number of dimensions as "
+                           f"{'input' if name == 'gather' else 'self'} tensor, got {places.ndim} and {own.ndim}")
     if src is not None and max(src.layout.ndim, 1) != max(places.ndim, 1):
         raise RuntimeError(f"{name}(): Index tensor must have the same number of dimensions as src tensor, got "
                            f"{places.ndim} and {src.layout.ndim}")
-    if any(a > b for d, (a, b) in enumerate(zip(places.shape, own.shape, strict=False)) if d != axis):
-        raise RuntimeError(f"{name}(): Size does not match at some dimension: expected index {list(places.shape)} to be "
-                           f"no larger than self {list(own.shape)} apart from dimension {axis}")
+    for d, (a, b) in enumerate(zip(places.shape, own.shape, strict=False)):
+        if a > b and d != axis:
+            raise RuntimeError(f"{name}(): Size does not match at dimension {d} expected index {list(places.shape)} to be "
+                               f"no larger than self {list(own.shape)} apart from dimension {axis}")
     if src is not None and any(a > b for a, b in zip(places.shape, src.layout.shape, strict=False)):
         raise RuntimeError(f"{name}(): Expected index {list(places.shape)} to be no larger than src "
                            f"{list(src.layout.shape)}")

@@ -145,7 +145,12 @@ def mv(input: Any, vec: Any, *, out: Any = None) -> Any:
 @operator("dot")
 def dot(input: Any, tensor: Any, *, out: Any = None) -> Any:
     """The sum of products of two vectors."""
+    if isinstance(tensor, TensorBase) and (input.layout.ndim, tensor.layout.ndim) != (1, 1):
+        raise RuntimeError(f"1D tensors expected, but got {input.layout.ndim}D and {tensor.layout.ndim}D tensors")
     _ranks("dot", (input, 1), (tensor, 1))
+    if input.layout.dtype is not tensor.layout.dtype:
+        raise RuntimeError("dot : expected both vectors to have same dtype, but found "
+                           f"{dtypes.type_name(input.layout.dtype)} and {dtypes.type_name(tensor.layout.dtype)}")
     check_operands("dot", input, tensor)
     if input.layout.shape != tensor.layout.shape:
         raise RuntimeError(f"inconsistent tensor size, expected tensor {list(input.layout.shape)} and src "

@@ -126,7 +126,8 @@ def _check_mask(name: str, mask: Any, *allowed: dtype) -> None:
     if not isinstance(mask, TensorBase):
         raise TypeError(f"{name}(): argument 'mask' must be Tensor, not {type(mask).__name__}")
     if mask.layout.dtype not in allowed:
-        raise RuntimeError(f"{name}: expected a boolean mask, but got mask with dtype {mask.layout.dtype.name}")
+        wanted = "masked_scatter_ only supports boolean masks" if name == "masked_scatter" else "expected a boolean mask"
+        raise RuntimeError(f"{name}: {wanted}, but got mask with dtype {mask.layout.dtype.name}")
 
 
 @operator("where", method=False)

@@ -168,7 +168,10 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
 
 def _over_last(name: str, x: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float, rms: bool) -> tuple:
     shape = tuple(normalized_shape)
-    if not shape or tuple(x.shape[-len(shape):]) != shape:
+    if not shape:
+        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "
+                           "but got normalized_shape = []")
+    if tuple(x.shape[-len(shape):]) != shape:
         expected = ", ".join(["*", *map(str, shape)])
         raise RuntimeError(f"{name}: Given normalized_shape={list(shape)}, expected input with shape [{expected}], but "
                            f"got input of size {list(x.shape)}")

@@ -143,27 +143,47 @@ def _windows(name: str, x: Any, *arguments: Any) -> Windows:
 
 def _check_windows(name: str, x: Any, rank: int, kernel: Any, stride: Any, padding: Any, dilation: Any,
                    ceil_mode: bool) -> Windows:
-    _checked(name, x, rank)
-    if not x.layout.shape[-rank - 1]:
-        raise RuntimeError(f"{name}(): Expected {rank + 1}D or {rank + 2}D (batch mode) tensor with optional 0 dim batch "
-                           f"size for input, but got: {list(x.layout.shape)}")
     size = tuple_of("kernel_size", kernel, rank)
     step = size if stride is None or stride == () or stride == [] else tuple_of("stride", stride, rank)
     around, spread = tuple_of("padding", padding, rank), tuple_of("dilation", dilation, rank)
     for label, values in (("kernel_size", size), ("stride", step), ("dilation", spread)):
         if min(values) <= 0:
-            raise RuntimeError(f"{name}(): {label} must be greater than zero, but got {values}")
+            raise RuntimeError(f"{name}() {label} must be greater than zero, but got {min(values)}")
     for pad, k, d in zip(around, size, spread, strict=True):
-        if pad < 0 or pad > ((k - 1) * d + 1) // 2:
+        if pad < 0:
+            raise RuntimeError(f"{name}(): pad must be non-negative, but got pad: {pad}")
+        if pad > ((k - 1) * d + 1) // 2:
             raise RuntimeError(f"{name}(): pad should be at most half of effective kernel size, but got pad={pad}, "
                                f"kernel_size={k} and dilation={d}")
+    _check_dims(name, x, rank)
+    _checked(name, x, rank)
     sizes = tuple(x.layout.shape[-rank:])
     windows = pool.fixed(sizes, size, step, around, spread, ceil_mode)
     output = windows.output
     if min(output) <= 0:
-        raise RuntimeError(f"{name}(): Given input size: ({' x '.join(map(str, sizes))}). Calculated output size: "
-                           f"({' x '.join(map(str, output))}). Output size is too small")
+        if name == "max_pool1d":
+            raise RuntimeError(f"{name}() Invalid computed output size: {output[0]}")
+        planes = x.layout.shape[-rank - 1]
+        raise RuntimeError(f"{name}(): Given input size: ({'x'.join(map(str, (planes, *sizes)))}). Calculated output size: "
+                           f"({'x'.join(map(str, (planes, *output)))}). Output size is too small")
     return windows
+
+
+def _check_dims(name: str, x: Any, rank: int) -> None:
+    """RuntimeError where a pool's input is no image, or has no elements for another reason than an empty batch."""
+    if not isinstance(x, TensorBase):
+        raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
+    shape = list(x.layout.shape)
+    empty_dim = next((d for d, n in enumerate(shape[-rank - 1:]) if not n), None)
+    if rank == 3 and len(shape) in (4, 5) and empty_dim is not None:
+        raise RuntimeError(f"{name}(): Expected input's non-batch dimensions to have positive length, but input has a shape "
+                           f"of {shape} and non-batch dimension {empty_dim} has length zero!")
+    if len(shape) not in (rank + 1, rank + 2) and rank > 1:
+        raise RuntimeError(f"{name}(): non-empty {rank + 1}D or {rank + 2}D (batch mode) tensor expected for input, but got: "
+                           f"{shape}")
+    if len(shape) not in (rank + 1, rank + 2) or empty_dim is not None:
+        raise RuntimeError(f"{name}: Expected {rank + 1}D or {rank + 2}D (batch mode) tensor with optional 0 dim batch size "
+                           f"for input, but got:{shape}")
 
 
 def _max_pool(rank: int) -> Any:
@@ -206,11 +226,16 @@ def _adaptive_windows(name: str, x: Any, output_size: Any, rank: int) -> Windows
     _checked(name, x, rank)
     wanted = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * rank
     if len(wanted) != rank:
-        raise RuntimeError(f"{name}(): argument 'output_size' must be {rank} number(s), got {list(wanted)}")
+        raise RuntimeError(f"{name}() argument 'output_size' should contain one int (got {len(wanted)})" if rank == 1 else
+                           f"{name}(): internal error: output_size.size() must be {rank}" if "max" in name else
+                           f"{name}: output_size must be {rank}")
     sizes = tuple(x.layout.shape[-rank:])
     output = tuple(n if o is None else int(o) for o, n in zip(wanted, sizes, strict=True))
     if min(output) < 0:
-        raise RuntimeError(f"{name}(): elements of output_size must be greater than or equal to 0, got {list(output)}")
+        made = [*x.layout.shape[:-rank], *output]
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(output)}: {made}" if "max" in name else
+                           f"{name}: elements of output_size must be greater than or equal to 0 but received "
+                           f"{', '.join(map(str, output))}")
     return pool.adaptive(sizes, output)
 
 

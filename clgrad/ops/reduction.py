@@ -102,8 +102,8 @@ def _of_kind(x: Any, kind: dtype | None) -> Any:
 def _float_only(name: str, x: Any, kind: dtype | None = None) -> dtype:
     own = kind or x.layout.dtype
     if not own.is_floating_point:
-        raise RuntimeError(f"{name}(): could not infer output dtype. Input dtype must be either a floating point or "
-                           f"complex dtype. Got: {own.name}")
+        raise RuntimeError(f"{name}(): could not infer output dtype. {'Input' if kind is None else 'Optional'} dtype must be "
+                           f"either a floating point or complex dtype. Got: {dtypes.type_name(own)}")
     return own
 
 
@@ -128,8 +128,8 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | No
 def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None) -> Any:
     """The mean over all dimensions, or those named, of floating-point values."""
     dims = normalize_dims(None if dim == () or dim == [] else dim, input.layout.ndim)
+    kind = _float_only("mean", input, dtype)
     x = input if dtype is None else cast(input, dtype)
-    kind = _float_only("mean", x)
     shape = x.layout.shape
     count = prod(shape[d] for d in dims)
     result, _ = run(x, "mean", dims, keepdim, kind)
@@ -214,6 +214,8 @@ def amin(input: Any, dim: Any = (), keepdim: bool = False, *, out: Any = None) -
 def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False, out: Any = None) -> Any:
     """The smallest and the largest values, as ``(min, max)``."""
     dims = () if dim is None else dim
+    if not input.layout.numel and dim is None:
+        raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
     return store("aminmax", _AMINMAX(amin(input, dims, keepdim), amax(input, dims, keepdim)), out, exact=True)
 
 

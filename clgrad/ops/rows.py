@@ -56,6 +56,9 @@ def result_dtype(op: Pointwise, layouts: list[Layout | None], numbers: list[dtyp
     if op.kind == "float" and not common.is_floating_point:
         common = dtypes.get_default_dtype()
     if common.category not in _CATEGORIES.get(op.kind, (0, 1, 2)):
+        if op.name == "neg":
+            raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a "
+                               "mask, use the `~` or `logical_not()` operator instead.")
         raise NotImplementedError(f"\"{op.name}\" not implemented for '{dtypes.type_name(common)}'")
     return common, dtypes.bool if op.kind == "bool" else common
 

@@ -243,7 +243,8 @@ def _check_source(name: str, x: Any, axis: int, index: Any, source: Any) -> None
                            "same scalar type")
     own, shape = list(x.layout.shape), list(source.layout.shape) or [1]
     if len(own) != len(shape):
-        raise RuntimeError(f"{name}_(): source has {len(shape)} dimensions, self has {len(own)}; they must agree")
+        raise RuntimeError(f"{name}_(): source tensor shape must match self tensor shape, excluding the specified dimension. "
+                           f"Got self.shape = {own} source.shape = {shape}")
     count = index.layout.numel
     if shape[axis] != count:
         error = IndexError if name in ("index_copy", "index_reduce") else RuntimeError

@@ -85,8 +85,11 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
         raise RuntimeError(f"dim {repeated} appears multiple times in the list of dims")
     steps = list(spacing) if listed else [spacing] * len(axes)
     if len(steps) != len(axes):
-        raise RuntimeError(f"torch.gradient expected spacing to be unspecified, a scalar, or a list with an element for each "
-                           f"of the {len(axes)} dimensions, but got a list of length {len(steps)}")
+        wanted = (f"a scalar, or a list of length equal to 'self.dim() = {own.ndim}', since dim argument was not given, but "
+                  f"got a list of length {len(steps)}" if dim is None else
+                  "a scalar or it's spacing and dim arguments to have the same length, but got a spacing argument of length "
+                  f"{len(steps)} and a dim argument of length {len(axes)}.")
+        raise RuntimeError(f"torch.gradient expected spacing to be unspecified, {wanted}")
     for axis, step in zip(axes, steps, strict=True):
         if own.shape[axis] <= edge_order:
             raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
@@ -153,9 +156,15 @@ def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -
 
 
 def _weights(name: str, w: Any, observations: int) -> Any:
-    if w.layout.ndim > 1 or w.layout.numel != observations:
-        raise RuntimeError(f"cov(): expected {name} to have one weight for each of the {observations} observations, but "
-                           f"got shape {list(w.layout.shape)}")
+    if w.layout.ndim > 1:
+        raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but got {name} with {w.layout.ndim} "
+                           "dimensions")
+    if w.layout.dtype.is_floating_point != (name == "aweights"):
+        wanted = "floating point" if name == "aweights" else "integral"
+        raise RuntimeError(f"cov(): expected {name} to have {wanted} dtype but got {name} with {w.layout.dtype.name} dtype")
+    if w.layout.numel != observations:
+        raise RuntimeError(f"cov(): expected {name} to have the same numel as there are observations in the input but got "
+                           f"{w.layout.numel} != {observations}")
     if w.layout.numel and bool(w.detach().lt(0).any()):
         raise RuntimeError(f"cov(): {name} cannot be negative")
     return w
@@ -177,13 +186,8 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     count = x.layout.shape[1]
     w: Any = None
     if fweights is not None:
-        if fweights.layout.dtype.is_floating_point:
-            raise RuntimeError(f"cov(): expected fweights to have integral dtype but got {fweights.layout.dtype.name}")
         w = _weights("fweights", fweights, count)
     if aweights is not None:
-        if not aweights.layout.dtype.is_floating_point:
-            raise RuntimeError("cov(): expected aweights to have floating point dtype but got "
-                               f"{aweights.layout.dtype.name}")
         a = _weights("aweights", aweights, count)
         w = a if w is None else w * a
     if not x.layout.dtype.is_floating_point:

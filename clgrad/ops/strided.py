@@ -18,10 +18,11 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
         raise RuntimeError("mismatch in length of strides and shape")
     offset = input.offset if storage_offset is None else storage_offset
     reach = offset + extent(shape, strides)
-    if reach * input.layout.dtype.itemsize > input.memory.nbytes or any(s < 0 for s in strides):
-        raise RuntimeError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset} requiring"
-                           f" a storage size of {reach * input.layout.dtype.itemsize} are out of bounds for storage of "
-                           f"size {input.memory.nbytes}")
+    itemsize = input.layout.dtype.itemsize
+    if reach * itemsize > input.memory.nbytes or any(s < 0 for s in strides):
+        raise RuntimeError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset}, and "
+                           f"itemsize {itemsize} requiring a storage size of {reach * itemsize} are out of bounds for "
+                           f"storage of size {input.memory.nbytes}")
     relative, own, place = offset - input.offset, input.layout, input.offset
     first = min(offset, place)
     count = max(reach, place + own.extent) - first

@@ -186,7 +186,8 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
     destination = destination if isinstance(destination, (tuple, list)) else (destination,)
     if len(source) != len(destination):
         raise RuntimeError("movedim: Invalid source or destination dims: source "
-                           f"({list(source)} dims) should contain the same number of dims as destination")
+                           f"({list(source)} dims) should contain the same number of dims as destination "
+                           f"({list(destination)} dims)")
     from_, to = [normalize_dim(d, rank) for d in source], [normalize_dim(d, rank) for d in destination]
     for label, axes, given in (("source", from_, source), ("destination", to, destination)):
         if len(set(axes)) < len(axes):

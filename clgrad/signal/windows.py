@@ -20,9 +20,7 @@ def _made(name: str, shape: Callable[[Any, int], Any], M: int, sym: bool, dtype:
         raise ValueError(f"{name} is implemented for strided tensors only, got: {layout}")
     if M < 0:
         raise ValueError(f"{name} requires non-negative window length, got M={M}")
-    if not kind_of(dtype).is_floating_point:
-        raise ValueError(f"{name} expects floating point dtypes, got: {dtype}")
-    if kind_of(dtype).itemsize < 4:
+    if not kind_of(dtype).is_floating_point or kind_of(dtype).itemsize < 4:
         raise ValueError(f"{name} expects float32 or float64 dtypes, got: {dtype}")
     return sampled(shape, M, not sym, dtype, device, requires_grad)
 
