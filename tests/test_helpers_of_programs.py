@@ -112,7 +112,7 @@ def test_dtypes_that_no_tensor_has(name):
 
 
 def test_handles_of_hooks():
-    hooks, more = {}, {}
+    hooks, more = OrderedDict(), OrderedDict()
     handle = clgrad.utils.hooks.RemovableHandle(hooks, extra_dict=more)
     hooks[handle.id] = more[handle.id] = print
     handle.remove()

@@ -117,13 +117,13 @@ def _batched(outputs: Any, inputs: list, grad_outputs: Any, retain: bool | None,
     return tuple(stacked)
 
 
-@unseen
 def _listed(given: Any) -> list:
     """One tensor or edge, or those that an iterable gives."""
     alone = isinstance(given, (TensorBase, GradientEdge)) or not isinstance(given, Iterable)
     return [given] if alone else list(given)
 
 
+@unseen
 def _roots(tensors: Any, grads: Any) -> tuple[list, list]:
     tensors = _listed(tensors)
     grads = [None] * len(tensors) if grads is None else _listed(grads)

@@ -23,7 +23,7 @@ from clgrad.runtime import device as Device
 from clgrad.runtime import settle
 
 _plans: dict[tuple, random.Plan] = {}
-_NOT_GIVEN = object()
+_NOT_GIVEN = ...
 
 
 class Generator:

@@ -231,8 +231,10 @@ def required(name: str) -> set[str]:
     row = REGISTRY.pointwise.get(name)
     if row is not None:
         return set(row.tensors)
+    parameters = inspect.signature(FUNCTIONS[name]).parameters.values()
+    other_names = any(p.name == "spelled" for p in parameters)  # the operands have defaults, as they have other names
     return set(BY_FUNCTION.get(name, ())) | {
-        p.name for p in inspect.signature(FUNCTIONS[name]).parameters.values() if p.default is p.empty}
+        p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and (other_names or p.default is p.empty)}
 
 
 def driven() -> list[str]:

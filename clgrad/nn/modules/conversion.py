@@ -9,6 +9,7 @@ from clgrad import dtypes
 from clgrad.autograd import no_grad
 from clgrad.creation import empty_like
 from clgrad.dtypes import dtype as Dtype
+from clgrad.exchange import swap_tensors
 from clgrad.nn.modules.members import Members
 from clgrad.runtime import device as Device
 from clgrad.tensor import Tensor
@@ -53,7 +54,7 @@ class Convertible(Members):
         else:
             made = type(parameter)(fn(parameter.data), parameter.requires_grad)
             if conversions.swap:
-                parameter.__dict__, made.__dict__ = made.__dict__, parameter.__dict__
+                swap_tensors(parameter, made)
             else:
                 self._parameters[name] = parameter = made
         parameter.grad = grad
