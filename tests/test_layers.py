@@ -22,7 +22,7 @@ FLOORS = [
     ["autograd"],
     ["ops"],
     ["from_data", "creation", "sampling", "storage", "printing", "host", "history",
-     "conversion", "tensor", "typed", "info", "windows"],
+     "conversion", "tensor", "exchange", "typed", "info", "windows"],
     ["nn", "optim", "utils", "serialization", "pickles", "cuda", "vision", "multiprocessing",
      "autograd.functional", "autograd.forward_ad", "autograd.profiler", "func", "random", "settings", "backends",
      "accelerator", "mps", "xpu", "cpu", "signal",
