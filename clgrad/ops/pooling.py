@@ -121,6 +121,11 @@ def _checked(name: str, x: Any, rank: int) -> None:
     if 0 in x.layout.shape[-rank:]:
         raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got "
                            f"{list(x.layout.shape)}")
+    _check_kind(name, x)
+
+
+def _check_kind(name: str, x: Any) -> None:
+    """Errors of a dtype that the pool does not take, or that the device has not."""
     if not x.layout.dtype.is_floating_point and (x.layout.dtype is dtypes.bool or name not in _OF_INTEGERS
                                                  or name.startswith("avg") and x.layout.dtype is not dtypes.int64):
         raise NotImplementedError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
@@ -156,7 +161,7 @@ def _check_windows(name: str, x: Any, rank: int, kernel: Any, stride: Any, paddi
             raise RuntimeError(f"{name}(): pad should be at most half of effective kernel size, but got pad={pad}, "
                                f"kernel_size={k} and dilation={d}")
     _check_dims(name, x, rank)
-    _checked(name, x, rank)
+    _check_kind(name, x)
     sizes = tuple(x.layout.shape[-rank:])
     windows = pool.fixed(sizes, size, step, around, spread, ceil_mode)
     output = windows.output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import linalg
 
 import clgrad
 from clgrad.autograd import gradcheck, gradgradcheck
@@ -64,7 +65,6 @@ def test_a_chain_is_multiplied_in_the_best_order():
 
 def test_each_matrix_of_a_batch_is_scaled_by_its_own_norm():
     """Squaring a matrix as often as the largest one of its batch needs would cost it digits."""
-    linalg = pytest.importorskip("scipy.linalg")
     values = np.random.default_rng(0).uniform(-1, 1, (4, 5, 5)) * np.array([0.01, 1, 5, 20]).reshape(4, 1, 1)
     expected = np.stack([linalg.expm(v) for v in values])
     found = clgrad.matrix_exp(clgrad.tensor(values, dtype=clgrad.float32)).numpy()
