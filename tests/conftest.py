@@ -7,6 +7,8 @@ import pytest
 
 import clgrad
 
+pytest.register_assert_rewrite("tests.compare", "tests.references")
+
 
 @pytest.fixture(scope="session")
 def torch():

@@ -57,6 +57,8 @@ def _softmax(name: str, x: Any, dim: int | None, kind: Any, log: bool) -> Any:
         dim = 0 if x.layout.ndim in (0, 1, 3) else 1
         warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an "
                       "argument.", UserWarning, stacklevel=4)
+    elif type(dim) is not int:  # True is no dimension, though equal to 1
+        dim = normalize_dim(dim, x.layout.ndim)
     key = (x.layout, dim, log)
     ready = _ready.get(key)
     if ready is None:

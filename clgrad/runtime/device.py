@@ -18,6 +18,7 @@ from clgrad.runtime.limits import Limits
 from clgrad.runtime.memory import Block, Clock, Pool
 from clgrad.runtime.opencl import cl
 
+MOST_RETIRED = 1 << 28  # bytes of host memory that are kept for launches that may use it
 SMALL_FILL = 1 << 18  # bytes that the caller's thread fills sooner than another wakes up
 
 
@@ -59,6 +60,7 @@ class Device:
         self.lane = Lane(self.context, handle, limits)
         self.lock: Any = threading.Lock()
         self.clock = Clock()
+        self._wrapped_bytes = 0  # since the last wait
         self.shared_memory = limits.is_cpu and self._shares_memory()
         self.here = Lane(self.context, companion, limits) if companion is not None and self.shared_memory else None
         self._latest: Any = None  # the event of the last launch on ``lane``, while it may be under way
@@ -69,8 +71,8 @@ class Device:
         self._kernels: dict[tuple, Kernel] = {}
         self._faults: dict[str, tuple[Block, np.ndarray]] = {}
         self._suspects: set[str] = set()  # faults that launches since the last look may have set
-        self._retired: list[Any] = []
-        self._retired_bytes = 0
+        # Host memory whose storage has died, with its buffer: kept until the launches that may use it have finished.
+        self.retired: list[tuple[Any, np.ndarray]] = []
         _open.add(self)
 
     def __repr__(self) -> str:
@@ -128,8 +130,8 @@ class Device:
                     raise self.explain(error, "waiting for the device") from error
                 self._latest = None
             self.clock.completed = reached
-            self._retired.clear()
-            self._retired_bytes = 0
+            self.retired.clear()
+            self._wrapped_bytes = 0
         if self._faults:
             self._raise_faults()
 
@@ -208,14 +210,10 @@ class Device:
 
     def wrap(self, host: np.ndarray) -> Any:
         """A buffer over memory that the host owns, used in place."""
-        return cl.Buffer(self.context, cl.mem_flags.READ_WRITE | cl.mem_flags.USE_HOST_PTR, hostbuf=host)
-
-    def retire(self, keep: Any, nbytes: int) -> None:
-        """Keeps host memory alive until the launches enqueued so far, which may use it, have finished."""
-        self._retired.append(keep)
-        self._retired_bytes += nbytes
-        if self._retired_bytes > 1 << 28:
+        self._wrapped_bytes += host.nbytes
+        if self._wrapped_bytes > MOST_RETIRED:
             self.synchronize()
+        return cl.Buffer(self.context, cl.mem_flags.READ_WRITE | cl.mem_flags.USE_HOST_PTR, hostbuf=host)
 
     def explain(self, error: Exception, doing: str) -> DeviceError:
         """A driver's error code as a sentence. Where it says that the device is gone, nobody uses it from now on."""

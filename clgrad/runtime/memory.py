@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import mmap
 import threading
-from collections import defaultdict
-from functools import cache
+from collections import defaultdict, deque
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -35,21 +35,17 @@ def bin_size(nbytes: int) -> int:
 class Block:
     """A piece of device memory: ``buffer`` for kernels and, where host and device share memory, ``host`` bytes.
 
+    ``release()`` gives it back; launches that were enqueued before may still use it (the queue is in order). It runs no
+    Python code, so that it can be what ends a storage: Python loses a Ctrl-C that arrives in a ``__del__`` of its own.
     ``last_use`` is the number of the last launch that may touch it, known once it is back in the pool.
     """
 
-    __slots__ = ("buffer", "host", "nbytes", "pool", "last_use")
+    __slots__ = ("buffer", "host", "nbytes", "release", "last_use")
 
-    def __init__(self, buffer: Any, host: np.ndarray | None, nbytes: int, pool: Pool):
-        self.buffer, self.host, self.nbytes, self.pool = buffer, host, nbytes, pool
+    def __init__(self, buffer: Any, host: np.ndarray | None, nbytes: int, returned: deque[Block]):
+        self.buffer, self.host, self.nbytes = buffer, host, nbytes
+        self.release = partial(returned.append, self)
         self.last_use = 0
-
-    def release(self) -> None:
-        """Gives the block back; launches that were enqueued before may still use it (the queue is in order)."""
-        pool = self.pool
-        self.last_use = pool.clock.submitted
-        pool.in_use -= self.nbytes
-        pool.free[self.nbytes].append(self)
 
 
 class Clock:
@@ -67,12 +63,13 @@ class Pool:
 
     def __init__(self, context: Any, limits: Limits, clock: Clock, shared: bool):
         self.context, self.limits, self.clock, self.shared = context, limits, clock, shared
-        self.free: dict[int, list[Block]] = defaultdict(list)
         self.fraction = 1.0  # of the device's memory that may be used
-        self.in_use = 0
         self.peak = 0
         self.reserved = 0
         self.finish = lambda: None  # set by the device: waits for the queue
+        self._free: dict[int, list[Block]] = defaultdict(list)
+        self._returned: deque[Block] = deque()  # released since somebody looked
+        self._in_use = 0
         # Every block, also one whose holder forgets to release it: a launch may still be using its memory.
         self._made: set[Block] = set()
         self._colour = 0
@@ -82,38 +79,61 @@ class Pool:
     def allocate(self, nbytes: int) -> Block:
         """A block of at least ``nbytes``; OutOfMemoryError when the device is full even after freeing the cache."""
         size = bin_size(nbytes)
+        if self._returned:
+            self._collect()
         try:
-            block = self.free[size].pop()
+            block = self._free[size].pop()
         except IndexError:
             block = self._grow(size)
-        self.in_use += size
-        if self.in_use > self.peak:
-            self.peak = self.in_use
+        self._in_use += size
+        if self._in_use > self.peak:
+            self.peak = self._in_use
         return block
 
     def allocate_idle(self, nbytes: int) -> Block:
         """Like :meth:`allocate`, a block that no pending launch uses: the host may write into it at once."""
         size = bin_size(nbytes)
-        waiting = self.free[size]
+        self._collect()
+        waiting = self._free[size]
         for index, block in enumerate(waiting):
             if block.last_use <= self.clock.completed:
                 del waiting[index]
                 break
         else:
             block = self._grow(size)
-        self.in_use += size
-        self.peak = max(self.peak, self.in_use)
+        self._in_use += size
+        self.peak = max(self.peak, self._in_use)
         return block
+
+    @property
+    def in_use(self) -> int:
+        """How many bytes are held by those who allocated them."""
+        self._collect()
+        return self._in_use
 
     def empty_cache(self) -> None:
         """Gives unused blocks back to the driver, after the launches that may use them."""
         self.finish()
+        self._collect()
         with self._growing:
-            for blocks in self.free.values():
+            for blocks in self._free.values():
                 while blocks:
                     block = blocks.pop()
+                    del block.release  # which holds the block
                     self._made.discard(block)
                     self.reserved -= block.nbytes
+
+    def _collect(self) -> None:
+        """Puts blocks that were released among the free ones."""
+        returned = self._returned
+        while returned:
+            try:
+                block = returned.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            block.last_use = self.clock.submitted
+            self._in_use -= block.nbytes
+            self._free[block.nbytes].append(block)
 
     def _grow(self, size: int) -> Block:
         if size > self.limits.max_alloc:
@@ -139,9 +159,9 @@ class Pool:
         if self.shared:
             host = self._host_memory(size)
             flags = cl.mem_flags.READ_WRITE | cl.mem_flags.USE_HOST_PTR
-            block = Block(cl.Buffer(self.context, flags, hostbuf=host), host, size, self)
+            block = Block(cl.Buffer(self.context, flags, hostbuf=host), host, size, self._returned)
         else:
-            block = Block(cl.Buffer(self.context, cl.mem_flags.READ_WRITE, size), None, size, self)
+            block = Block(cl.Buffer(self.context, cl.mem_flags.READ_WRITE, size), None, size, self._returned)
         self.reserved += size
         self._made.add(block)
         return block

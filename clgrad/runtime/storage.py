@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from clgrad.runtime.meta import NOTHING
 # Bytes from which on a storage's ``buffer`` is None, too: offsets into it may not fit the 32 bits with which kernels for
 # small operands count, and only those who ask by ``acquire`` look at them.
 LARGE = 1 << 31
+_NOTHING = bool  # gives nothing back
 KNOWN_MOST = 1 << 16  # bytes of a fill value that are written out for a look
 
 
@@ -65,6 +68,10 @@ class Storage:
     autograd compares it with what it was when a tensor was saved.
     """
 
+    # What gives the memory back when the storage dies. It is no method: Python would lose a Ctrl-C that arrives in it.
+    __slots__ = ("__del__", "__dict__", "__weakref__")
+    __del__: Callable[[], object]
+
     # What few storages have stays in the class, so that making one is cheap.
     version = 0
     checked: Any = None  # what was found in order when somebody looked at the contents, with its version
@@ -72,11 +79,17 @@ class Storage:
     _fill: np.generic | None = None
     _foreign = False
     _export: weakref.ref[_Export] | None = None
-    _block: Block | None = None  # also of a storage whose making was interrupted
+    _block: Block | None = None
 
     def __init__(self, device: Device, nbytes: int, block: Block | None = None):
-        self.device, self.nbytes, self._block = device, nbytes, block
-        self.buffer: Any = block.buffer if block is not None and nbytes < LARGE else None
+        self.device, self.nbytes = device, nbytes
+        self.buffer: Any = None
+        if block is None:
+            self.__del__ = _NOTHING
+        else:
+            self._block, self.__del__ = block, block.release
+            if nbytes < LARGE:
+                self.buffer = block.buffer
 
     @property
     def exported(self) -> bool:
@@ -155,16 +168,19 @@ class Storage:
 
     def _drop(self) -> None:
         """Gives back what the device half holds."""
-        if self._block is not None:
-            self._block.release()
-            self._block = None
+        self.__del__()
+        self.__del__, self._block = _NOTHING, None
+
+    def _hold(self, block: Block) -> Block:
+        self._block, self.__del__ = block, block.release
+        return block
 
     def _exportable(self) -> np.ndarray:
         raise NotImplementedError
 
     def _allocate(self) -> Block:
         """Makes the device half, filled where a fill value is waiting."""
-        block = self._block = self.device.allocate(self.nbytes)
+        block = self._hold(self.device.allocate(self.nbytes))
         if self._fill is not None:
             if self.nbytes:
                 self.device.fill(block, np.asarray(self._fill), self.nbytes)
@@ -177,17 +193,9 @@ class SharedStorage(Storage):
 
     _wrapped: Any = None
 
-    def __del__(self) -> None:
-        if self._block is not None:
-            self._block.release()
-        elif self._wrapped is not None:
-            self.device.retire((self._wrapped, self._host), self.nbytes)
-
     def _drop(self) -> None:
         super()._drop()
-        if self._wrapped is not None:
-            self.device.retire((self._wrapped, self._host), self.nbytes)
-            self._wrapped = None
+        self._wrapped = None
 
     def acquire(self, write: bool = False) -> Any:
         if self._block is not None:
@@ -197,6 +205,7 @@ class SharedStorage(Storage):
         else:
             if self._wrapped is None:
                 self._wrapped = self.device.wrap(self._host)
+                self.__del__ = partial(self.device.retired.append, (self._wrapped, self._host))
             buffer = self._wrapped
         if self.exported:
             _touched.storages.append((self, write))
@@ -206,7 +215,7 @@ class SharedStorage(Storage):
 
     def read(self) -> np.ndarray:
         if self._block is None and self._host is None:
-            block = self._block = self.device.pool.allocate_idle(self.nbytes)
+            block = self._hold(self.device.pool.allocate_idle(self.nbytes))
             self.buffer = block.buffer if self.nbytes < LARGE else None
             if self._fill is not None and block.host is not None:
                 block.host[:self.nbytes].view(self._fill.dtype)[:] = self._fill
@@ -240,10 +249,6 @@ class DiscreteStorage(Storage):
     """
 
     _snapshot: np.ndarray | None = None
-
-    def __del__(self) -> None:
-        if self._block is not None:
-            self._block.release()
 
     def _drop(self) -> None:
         super()._drop()

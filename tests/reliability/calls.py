@@ -82,7 +82,7 @@ def drawn(draw: Draw, name: str) -> Call:
     hidden = ("first", "letters")
     arguments = {key: value for key, value in known.items() if key not in hidden}
     call = Call(name, arguments)
-    if chance(draw, 3):
+    if arguments and chance(draw, 3):
         place = list(arguments)[draw_index(draw, len(arguments))]
         arguments[place] = WRONG[draw_index(draw, len(WRONG))]
         call.wrong = True

@@ -207,3 +207,23 @@ def test_huge_views_take_no_memory():
     y = clgrad.zeros(10**12)
     assert y.numel() == 10**12
     """)
+
+@pytest.mark.parametrize("discrete", ["0", "1"])
+def test_a_dying_tensor_runs_no_python_in_which_a_ctrl_c_would_be_lost(discrete):
+    run("""
+    import sys
+    import numpy as np
+    import clgrad
+    pool = clgrad.device("cpu").compute.pool
+    called = []
+    held = pool.in_use
+    for make in (lambda: clgrad.zeros(5000), lambda: clgrad.ones(5000) + 1, lambda: clgrad.arange(5000) + 1,
+                 lambda: clgrad.from_numpy(np.ones(5000)) * 1, lambda: clgrad.tensor(np.ones(5000)).view(50, 100)):
+        x = make()
+        y = x + x
+        sys.setprofile(lambda frame, event, _: called.append((event, frame.f_code.co_name)) if event == "call" else None)
+        del x, y
+        sys.setprofile(None)
+    assert called == [], called
+    assert pool.in_use == held, "and gives its memory back"
+    """, CLGRAD_DISCRETE=discrete)
