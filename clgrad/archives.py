@@ -31,6 +31,20 @@ def read_record(archive: zipfile.ZipFile, name: str) -> bytes:
     return archive.read(name)
 
 
+class _Seekable:
+    """A file of a program's own class that does not say that it can be sought."""
+
+    def __init__(self, file: Any):
+        self._file = file
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 class Archive:
     """A zip archive: ``data.pkl`` has the structure, ``data/0``, ``data/1``, ... the storages.
 
@@ -45,7 +59,7 @@ class Archive:
     def __init__(self, file: Any, path: str | None):
         self._file, self._path = file, path
         try:
-            self._zip = zipfile.ZipFile(file)
+            self._zip = zipfile.ZipFile(file if hasattr(file, "seekable") else _Seekable(file))
         except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
             raise RuntimeError(f"it is not a zip archive, or it is damaged ({error})") from error
         names = self._zip.namelist()
@@ -173,9 +187,12 @@ class Stream:
 
 def opened(file: Any, path: str | None, name: str) -> Archive | Stream:
     """A file in whichever layout it has; RuntimeError where it has neither."""
-    file.seek(0, io.SEEK_SET)
+    begin = file.tell()
     start = file.read(4)
-    file.seek(0, io.SEEK_SET)
+    if not start:  # just written
+        begin = file.seek(0, io.SEEK_SET) or 0
+        start = file.read(4)
+    file.seek(begin, io.SEEK_SET)
     try:
         if start[:2] == b"PK" or start[:1] != b"\x80":
             return Archive(file, path)

@@ -189,8 +189,8 @@ class History(TensorBase):
         take_place(made, alias)
         return made
 
-    @classmethod
-    def _make_subclass(cls, data: Any, require_grad: bool = False) -> Any:
+    @staticmethod
+    def _make_subclass(cls: type, data: Any, require_grad: bool = False) -> Any:
         made = wrap(data.memory, data.offset, data.layout, cls)
         made.requires_grad = require_grad
         return made

@@ -22,7 +22,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from clgrad import dtypes
+from clgrad.allowed import add_safe_globals as add_safe_globals
+from clgrad.allowed import clear_safe_globals as clear_safe_globals
+from clgrad.allowed import get_safe_globals as get_safe_globals
+from clgrad.allowed import safe_globals as safe_globals
+from clgrad.allowed import safe_table
 from clgrad.archives import Archive, Stream, at_path, opened
+from clgrad.creation import empty_strided
 from clgrad.cuda import is_available
 from clgrad.dtypes import dtype
 from clgrad.layout import layout
@@ -54,10 +60,10 @@ class _Saving:
     def reduce(self, value: Any) -> Any:
         """An object as a pickle's call or name."""
         if isinstance(value, Parameter):
-            return Call(Global("torch._utils", "_rebuild_parameter"),
-                        (value.detach(), value.requires_grad, OrderedDict()))
+            return _with_attributes(value, Call(Global("torch._utils", "_rebuild_parameter"),
+                                                (value.detach(), value.requires_grad, OrderedDict())))
         if isinstance(value, Tensor) and type(value) in (Tensor, Buffer):
-            return self._tensor(value)
+            return _with_attributes(value, _of_meta(value) if value.is_meta else self._tensor(value))
         if isinstance(value, dtype):
             return Global("torch", value.name)
         if isinstance(value, device):
@@ -78,14 +84,16 @@ class _Saving:
         raise NotPlain(f"{kind.__module__}.{kind.__qualname__}")
 
     def describe(self, value: Any) -> Any:
-        """A tensor or dtype for a pickle of whole objects; NotImplemented for other things."""
-        if isinstance(value, Parameter) and type(value) is Parameter:
-            return _rebuild_parameter, (value.detach(), value.requires_grad, OrderedDict())
-        if isinstance(value, Tensor) and type(value) in (Tensor, Buffer):
-            storage, *rest = self._tensor(value).arguments
-            _, kind, *where = storage.id
-            return _rebuild_tensor, (Stored(("storage", kind.name, *where)), *rest)
-        return NotImplemented
+        """A tensor for a pickle of whole objects; NotImplemented for other things."""
+        if type(value) is Parameter:
+            return _rebuild_parameter, (value.detach(), value.requires_grad, OrderedDict()), value.__dict__ or None
+        if type(value) not in (Tensor, Buffer):
+            return NotImplemented
+        if value.is_meta:
+            return _rebuild_meta, _of_meta(value).arguments, value.__dict__ or None
+        storage, *rest = self._tensor(value).arguments
+        _, kind, *where = storage.id
+        return _rebuild_tensor, (Stored(("storage", kind.name, *where)), *rest), value.__dict__ or None
 
     def _tensor(self, value: Any) -> Call:
         if value.grad_fn is not None:
@@ -103,6 +111,23 @@ class _Saving:
         return Call(Global("torch._utils", "_rebuild_tensor_v2"),
                     (storage, value.offset, tuple(value.layout.shape), tuple(value.layout.strides), requires_grad,
                      OrderedDict()))
+
+
+def _of_meta(value: Any) -> Call:
+    """A tensor of the device meta, which has no storage."""
+    return Call(Global("torch._utils", "_rebuild_meta_tensor_no_storage"),
+                (value.dtype, tuple(value.shape), tuple(value.stride()), value.requires_grad))
+
+
+def _with_attributes(value: Any, call: Call) -> Call:
+    """The call of a tensor or parameter, which is to have the attributes that the program gave it."""
+    state = {} if isinstance(value, Buffer) else value.__dict__
+    if not state:
+        return call
+    if isinstance(value, Parameter):
+        return Call(Global("torch._utils", "_rebuild_parameter_with_state"), (*call.arguments, state))
+    return Call(Global("torch._tensor", "_rebuild_from_type_v2"),
+                (call.function, Global("torch", "Tensor"), call.arguments, state))
 
 
 class NotPlain(PicklingError):
@@ -352,7 +377,33 @@ def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_
 def _rebuild_parameter(data: Any, requires_grad: Any = True, hooks: Any = None, state: Any = None) -> Any:
     if not isinstance(data, Tensor):
         raise UnpicklingError("a parameter without a tensor")
-    return Parameter(data.detach(), requires_grad=bool(requires_grad))
+    return _given(Parameter(data.detach(), requires_grad=bool(requires_grad)), state)
+
+
+def _rebuild_meta(kind: Any, size: Any, stride: Any, requires_grad: Any = False) -> Any:
+    if not (isinstance(kind, dtype) and _whole(size) and _whole(stride) and len(size) == len(stride)):
+        raise UnpicklingError("a tensor on meta without a proper dtype, size or stride")
+    return empty_strided(size, stride, dtype=kind, device="meta", requires_grad=bool(requires_grad))
+
+
+def _rebuild_from_type(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
+    rebuild = function.call if isinstance(function, Allowed) else function
+    if rebuild not in (_rebuild_tensor, _rebuild_parameter, _rebuild_meta) or not isinstance(arguments, tuple):
+        raise UnpicklingError("a tensor with attributes that is not made as tensors are")
+    made = rebuild(*arguments)
+    if isinstance(kind, type) and issubclass(kind, Tensor) and not isinstance(made, kind):
+        made = made.as_subclass(kind)
+    return _given(made, state)
+
+
+def _given(made: Any, state: Any) -> Any:
+    """The tensor, with the attributes that the program gave it: a dict, or a pair of it and of what slots hold."""
+    attributes = state[0] if isinstance(state, tuple) and len(state) == 2 else state
+    if attributes:
+        if not isinstance(attributes, dict):
+            raise UnpicklingError("attributes of a tensor that are no dict")
+        made.__dict__.update(attributes)
+    return made
 
 
 def _encode(text: Any, encoding: Any = "latin1") -> bytes:
@@ -389,6 +440,8 @@ _GLOBALS: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_tensor_v2"): Allowed(_rebuild_tensor),
     ("torch._utils", "_rebuild_parameter"): Allowed(_rebuild_parameter),
     ("torch._utils", "_rebuild_parameter_with_state"): Allowed(_rebuild_parameter),
+    ("torch._utils", "_rebuild_meta_tensor_no_storage"): Allowed(_rebuild_meta),
+    ("torch._tensor", "_rebuild_from_type_v2"): Allowed(_rebuild_from_type),
     ("torch.nn.parameter", "Parameter"): Allowed(_rebuild_parameter),
     ("clgrad.serialization", "_rebuild_tensor"): Allowed(_rebuild_tensor),
     ("clgrad.serialization", "_rebuild_parameter"): Allowed(_rebuild_parameter),
@@ -400,53 +453,6 @@ _GLOBALS: dict[tuple[str, str], Any] = {
     **{(module, "bytearray"): Allowed(lambda data=b"", encoding=None: bytearray(
         data if isinstance(data, bytes) else _encode(data, encoding))) for module in ("__builtin__", "builtins")},
 }
-
-
-_safe: dict[tuple[str, str], Any] = {}
-
-
-def safe_table() -> dict[tuple[str, str], Any]:
-    """What :func:`add_safe_globals` allowed, as a table for the reader."""
-    return {name: Allowed(value, value if isinstance(value, type) else None) for name, value in _safe.items()}
-
-
-def add_safe_globals(safe_globals: list) -> None:
-    """Lets files of plain data refer to more classes and functions; their code runs when such a file is read.
-
-    Args:
-        safe_globals: classes and functions, or pairs (object, ``"module.name"`` under which files know it).
-    """
-    for entry in safe_globals:
-        value, name = entry if isinstance(entry, tuple) else (entry, f"{entry.__module__}.{entry.__qualname__}")
-        module, _, last = name.rpartition(".")
-        for known in {module, module.replace("clgrad", "torch", 1), module.replace("numpy._core", "numpy.core")}:
-            _safe[known, last] = value
-
-
-def get_safe_globals() -> list:
-    """The classes and functions that were allowed."""
-    return list(dict.fromkeys(_safe.values()))
-
-
-def clear_safe_globals() -> None:
-    """Allows none of them any more."""
-    _safe.clear()
-
-
-class safe_globals(contextlib.AbstractContextManager):
-    """:func:`add_safe_globals` within a ``with`` block."""
-
-    def __init__(self, safe_globals: list):
-        self._entries = safe_globals
-
-    def __enter__(self) -> safe_globals:
-        self._before = dict(_safe)
-        add_safe_globals(self._entries)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        _safe.clear()
-        _safe.update(self._before)
 
 
 def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool | None = None,

@@ -26,7 +26,7 @@ FLOORS = [
     ["nn", "optim", "utils", "serialization", "pickles", "cuda", "vision", "multiprocessing",
      "autograd.functional", "autograd.forward_ad", "autograd.profiler", "func", "random", "settings", "backends",
      "accelerator", "mps", "xpu", "cpu", "signal",
-     "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "objects",
+     "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "allowed", "objects",
      "safetensors", "profiler", "_C", "fx", "linalg", "masked", "special", "amp", "distributions", "onnx", "distributed",
      "absent_device", "mtia", "checks", "futures", "quasirandom", "return_types", "fft", "symbolic",
      "library", "__future__"],

@@ -281,3 +281,40 @@ def test_big_endian():
     swapped = repacked(lambda name, data: b"big" if name == "byteorder" else
                        np.frombuffer(data, "<f4").astype(">f4").tobytes() if name == "data/0" else data)
     assert clgrad.load(swapped)["w"].tolist() == [1, 1, 1]
+
+
+def test_attributes_and_tensors_without_memory_both_ways(torch):
+    for library, other in ((clgrad, torch), (torch, clgrad)):
+        x, p = library.ones(2), library.nn.Parameter(library.zeros(3))
+        x.note, p.scale = "kept", 0.5
+        meta = library.empty_strided((2, 3), (1, 2), device="meta", dtype=library.float64)
+        file = io.BytesIO()
+        library.save({"x": x, "p": p, "meta": meta}, file)
+        found = other.load(io.BytesIO(file.getvalue()))
+        assert found["x"].note == "kept" and found["x"].tolist() == [1, 1]
+        assert isinstance(found["p"], other.nn.Parameter) and found["p"].scale == 0.5
+        assert found["meta"].device.type == "meta" and found["meta"].stride() == (1, 2)
+    layer = clgrad.nn.Linear(2, 2, device="meta")
+    layer.weight.note = "kept"
+    assert again(layer, weights_only=False).weight.note == "kept"
+
+
+class Minimal:
+    """A file with the four methods that reading takes."""
+
+    def __init__(self, data):
+        file = io.BytesIO(data)
+        self.read, self.readline, self.seek, self.tell = file.read, file.readline, file.seek, file.tell
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_files_that_begin_later_and_files_of_few_methods(torch, zipped):
+    file = io.BytesIO()
+    pickle.dump(41, file)
+    torch.save(torch.ones(2), file, _use_new_zipfile_serialization=zipped)
+    file.seek(0)
+    assert pickle.load(file) == 41 and clgrad.load(file).tolist() == [1, 1]
+    file.seek(0)
+    rest = Minimal(file.getvalue())
+    rest.seek(len(pickle.dumps(41)))
+    assert clgrad.load(rest).tolist() == [1, 1]

@@ -312,6 +312,8 @@ def test_dict_holds_only_the_programs_own_attributes():
     for tensor in (x, view, named, clgrad.nn.Parameter(clgrad.ones(2)), Named([1.0])):
         assert tensor.__dict__ == {}
     named.label = ["a"]
+    made = clgrad.Tensor._make_subclass(Named, clgrad.ones(2), True)
+    assert type(made) is Named and made.requires_grad and made.is_leaf
     other = clgrad.zeros(3).as_subclass(Named)
     other.__dict__.update(named.__dict__)  # as subclasses of Tensor in libraries do
     assert other.label == ["a"] and other.tolist() == [0.0] * 3

@@ -35,6 +35,7 @@ RENAMED = {
     "torch.utils.data._utils": "clgrad.utils.data",
     "torch.utils.data._utils.collate": "clgrad.utils.data.collate",
     "torch.optim._functional": "clgrad.optim",
+    "torch.testing._comparison": "clgrad.testing.close",
     "torch._utils": "clgrad.serialization",
     "torch.fx._symbolic_trace": "clgrad.fx.tracer",
     "torch._six": f"{_STANDINS}.six",

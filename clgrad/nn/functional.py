@@ -169,7 +169,7 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     columns = input2.reshape(-1, right)
     # (n, left) @ (left, k * right): for each row and each k a vector over input2's features.
     mixed = rows.matmul(weight.permute(1, 0, 2).reshape(left, count * right)).view(-1, count, right)
-    result = (mixed * columns.unsqueeze(1)).sum(-1).view(*input1.shape[:-1], count)
+    result = (mixed * columns.unsqueeze(1)).sum(-1, dtype=input1.dtype).view(*input1.shape[:-1], count)
     return result if bias is None else result + bias
 
 

@@ -9,7 +9,7 @@ from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
 from clgrad.dtypes import dtype
 from clgrad.kernels import compact
 from clgrad.ops import pointwise, rows
-from clgrad.ops.copying import empty, full
+from clgrad.ops.copying import cast, empty, full
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.output import store
 from clgrad.ops.places import Places, put, sums
@@ -115,7 +115,7 @@ def unravel_index(indices: Any, shape: Any) -> tuple:
         raise TypeError("torch.unravel_index(): 'shape' should be int or sequence of ints")
     if any(s < 0 for s in sizes):
         raise ValueError(f"torch.unravel_index(): 'shape' cannot have negative values, but got {tuple(sizes)}")
-    found, rest = [], indices
+    found, rest = [], cast(indices, dtypes.int64)
     for size in reversed(sizes):
         found.append(rest % size)
         rest = rest.div(size, rounding_mode="floor")

@@ -54,7 +54,8 @@ def tensordot(a: Any, b: Any, dims: Any = 2, *, out: Any = None) -> Any:
                                f"second has size {shape_b[j]} in dim {j}")
         # A dimension of size 1 is summed over the other's.
         if shape_a[i] != shape_b[j]:
-            a, b = (a.sum(i, keepdim=True), b) if shape_b[j] == 1 else (a, b.sum(j, keepdim=True))
+            a, b = ((a.sum(i, keepdim=True, dtype=a.dtype), b) if shape_b[j] == 1 else
+                    (a, b.sum(j, keepdim=True, dtype=b.dtype)))
     shape_a, shape_b = a.layout.shape, b.layout.shape
     kept_a = [d for d in range(len(shape_a)) if d not in left]
     kept_b = [d for d in range(len(shape_b)) if d not in right]

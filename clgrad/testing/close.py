@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,26 @@ from clgrad.from_data import as_tensor
 
 # Relative and absolute tolerance by dtype; integers have to be equal.
 _TOLERANCES = {"float16": (1e-3, 1e-5), "bfloat16": (1.6e-2, 1e-5), "float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)}
+
+
+def default_tolerances(*inputs: Any, dtype_precisions: Mapping[Any, tuple[float, float]] | None = None
+                       ) -> tuple[float, float]:
+    """(relative, absolute) tolerance of :func:`assert_close` for tensors or dtypes: the largest that one of them has.
+
+    Args:
+        inputs: tensors or dtypes.
+        dtype_precisions: tolerances by dtype, in place of the library's.
+    """
+    kinds = [getattr(value, "dtype", value) for value in inputs]
+    if dtype_precisions is None:
+        return _largest(kind.name for kind in kinds)
+    known = [dtype_precisions.get(kind, (0.0, 0.0)) for kind in kinds]
+    return max(r for r, _ in known), max(a for _, a in known)
+
+
+def _largest(kinds: Iterable[str]) -> tuple[float, float]:
+    known = [_TOLERANCES.get(kind, (0.0, 0.0)) for kind in kinds]
+    return max(r for r, _ in known), max(a for _, a in known)
 
 
 class _Rules(NamedTuple):
@@ -30,8 +50,7 @@ class _Rules(NamedTuple):
         """(relative, absolute): those given, else the largest that the dtypes have."""
         if self.rtol is not None and self.atol is not None:
             return self.rtol, self.atol
-        known = [_TOLERANCES.get(kind, (0.0, 0.0)) for kind in kinds]
-        return max(r for r, _ in known), max(a for _, a in known)
+        return _largest(kinds)
 
 
 def assert_close(actual: Any, expected: Any, *, allow_subclasses: bool = True, rtol: float | None = None,

@@ -41,7 +41,9 @@ def test_integers_and_float32(torch):
     for dtype in ("int64", "float32", "uint8"):
         (a, x), (b, y) = zip(pair(torch, [[1, 2], [3, 4]], dtype), pair(torch, [[2, 0], [1, 5]], dtype), strict=True)
         for program in (lambda t, p, q: t.kron(p, q), lambda t, p, q: t.tensordot(p, q, 1), lambda t, p, q: t.inner(p, q),
-                        lambda t, p, q: t.addmm(p, p, q, beta=2, alpha=3), lambda t, p, q: t.matrix_power(p, 3)):
+                        lambda t, p, q: t.addmm(p, p, q, beta=2, alpha=3), lambda t, p, q: t.matrix_power(p, 3),
+                        lambda t, p, q: t.tensordot(p[:, :1], q, ([1], [0])),
+                        lambda t, p, q: t.nn.functional.bilinear(p, q, t.stack([p, q]))):
             assert_same(program(clgrad, a, x), program(torch, b, y))
 
 

@@ -192,6 +192,7 @@ def test_scatter_with_reduce():
     lambda t: t.triu_indices(4, 3, 1),
     lambda t: t.triu_indices(0, 3),
     lambda t: t.unravel_index(t.tensor([[0, 5], [11, 7]]), (3, 4)),
+    lambda t: t.unravel_index(t.tensor([[0, 5], [11, 7]], dtype=t.int32), (3, 4)),
     lambda t: t.nonzero_static(t.tensor([1, 0, 1]), size=4),
     lambda t: t.nonzero_static(t.tensor([1, 0, 1]), size=1),
     lambda t: t.where(t.tensor([True, False]), 1, 2.5),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import clgrad
+from clgrad.testing.close import default_tolerances
 from tests.compare import outcome
 
 
@@ -86,3 +87,11 @@ def test_make_tensor():
     assert bool(clgrad.testing.make_tensor(99, dtype=clgrad.int8, device="cpu", exclude_zero=True).all())
     with pytest.raises(ValueError, match="must be less"):
         clgrad.testing.make_tensor(2, dtype=clgrad.float32, device="cpu", low=3, high=2)
+
+
+def test_default_tolerances(torch):
+    theirs = torch.testing._comparison.default_tolerances
+    for names in (("float32",), ("float16", "float64"), ("int64",), ("bfloat16", "int32")):
+        ours, other = ([getattr(t, name) for name in names] for t in (clgrad, torch))
+        assert default_tolerances(*ours) == theirs(*other)
+    assert default_tolerances(clgrad.ones(1), dtype_precisions={clgrad.float32: (1.0, 2.0)}) == (1.0, 2.0)
