@@ -11,6 +11,7 @@ from clgrad.autograd import engine
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Node, TensorBase, current_node, edge_of, take_place, wrap
 from clgrad.autograd.handles import RemovableHandle, add_hook
+from clgrad.autograd.shared_memory import refuse_change
 from clgrad.ops.registry import FUNCTIONS
 
 
@@ -24,7 +25,8 @@ class History(TensorBase):
     @property
     def requires_grad(self) -> bool:
         """Whether gradients with respect to this tensor are wanted or flow through it."""
-        current_node(self)
+        if self._view is None or self._view.origin is None:
+            current_node(self)
         return self._requires_grad
 
     @requires_grad.setter
@@ -46,7 +48,14 @@ class History(TensorBase):
 
     @property
     def grad_fn(self) -> Node | None:
-        """The node that made this tensor; None for a leaf."""
+        """The node that made this tensor; None for a leaf.
+
+        Raises:
+            RuntimeError: this is a view that was made unrecorded, and its memory was changed in place since.
+        """
+        view = self._view
+        if view is not None and view.origin is not None and self._requires_grad and view.version != self.memory.version:
+            refuse_change(view, self._grad_fn, self._output_nr, indirect=True)
         return current_node(self)
 
     @property

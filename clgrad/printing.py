@@ -110,6 +110,15 @@ def values_text(x: Any, indent: int) -> str:
     return _rows(values, indent, _Format(_shown(values) if shorten else values), shorten)
 
 
+def _node_name(x: Any) -> str | None:
+    """The name of a tensor's node; "Invalid" for a view that was made, and its memory changed, where nothing is recorded."""
+    try:
+        node = x.grad_fn
+    except RuntimeError:
+        return "Invalid"
+    return None if node is None else node.name()
+
+
 def tensor_text(x: Any) -> str:
     """The text of ``repr``."""
     own, name = x.layout, type(x).__name__
@@ -126,9 +135,9 @@ def tensor_text(x: Any) -> str:
     elif own.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool):
         suffixes.append(f"dtype={own.dtype}")
     body = values_text(x, indent)
-    node = x.grad_fn
+    node = _node_name(x)
     if node is not None:
-        suffixes.append(f"grad_fn=<{node.name()}>")
+        suffixes.append(f"grad_fn=<{node}>")
     elif x.requires_grad:
         suffixes.append("requires_grad=True")
     text = prefix + body

@@ -345,7 +345,7 @@ def accumulate(leaf: Any, value: Any, create: bool, alone: bool = False) -> None
     if existing is None:
         if not create:
             value = _as_leaf_lies(leaf, value if alone and value.layout.contiguous else value.detach().clone())
-            value._grad_fn, value._requires_grad = None, False
+            value._grad_fn, value._requires_grad, value._view = None, False, None
         # Recorded, it is copied too: another leaf, or the caller, may hold the same tensor.
         leaf._grad = value.clone() if create else value
     elif create:

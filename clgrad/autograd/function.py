@@ -9,6 +9,7 @@ from typing import Any
 
 from clgrad.autograd.grad_mode import mode, no_grad
 from clgrad.autograd.graph import Node, Saved, TensorBase, attach, rebase, wrap
+from clgrad.autograd.shared_memory import FUNCTION, SEVERAL, View
 
 
 class FunctionCtx:
@@ -127,6 +128,8 @@ class Function:
             else:
                 result = cls.forward(*args, **kwargs)
                 setup(ctx, args, result)
+        if ctx._dirty:
+            _check_dirty(ctx._dirty, args, result)
         if recorded:
             return cls._record(ctx, args, result)
         return result
@@ -159,8 +162,8 @@ class Function:
         silent = {id(t) for t in ctx._non_differentiable}
         inputs = {id(a) for a in args if isinstance(a, TensorBase)}
         # A result that is an input becomes a new tensor on its memory: it has a history of its own.
-        made = [wrap(t.memory, t.offset, t.layout) if isinstance(t, TensorBase) and (
-                    id(t) in inputs or t._view is not None) else t for t in outputs]
+        made = [_own_history(t) if isinstance(t, TensorBase) and (id(t) in inputs or t._view is not None) else t
+                for t in outputs]
         marked = tuple([t if isinstance(t, TensorBase) and id(old) not in silent else None
                         for old, t in zip(outputs, made, strict=True)])
         positions = [n for n, a in enumerate(args) if isinstance(a, TensorBase)]
@@ -187,11 +190,39 @@ class Function:
             if t is not None and id(t) in owners and id(t) not in inputs and saved.entries is not None:
                 saved.add_output(owners[id(t)])
                 saved.entries[place] = saved.entries.pop()
+        several_views = sum(owners.get(id(old)) is new for old, new in zip(outputs, made, strict=True)) > 1
         for old, new in zip(outputs, made, strict=True):
             if id(old) in dirty:
                 rebase(old, node, new)
+            elif several_views and isinstance(new, TensorBase) and new._view is not None:
+                new._view.origin = SEVERAL
         final = [old if id(old) in dirty else new for old, new in zip(outputs, made, strict=True)]
         return type(result)(final) if several else final[0]
+
+
+def _own_history(tensor: Any) -> Any:
+    """A new tensor on the memory of an input or a view, known as a view that may not be changed in place."""
+    made = wrap(tensor.memory, tensor.offset, tensor.layout)
+    view = tensor._view
+    base, replay = (tensor, lambda whole: whole.view_as(whole)) if view is None else (view.base, view.replay)
+    made._view = View(made, base, replay, FUNCTION)
+    return made
+
+
+def _check_dirty(dirty: tuple, args: tuple, result: Any) -> None:
+    """RuntimeError where tensors that ``forward`` says it changed are not returned, or could not have a history."""
+    outputs = result if isinstance(result, tuple) else (result,)
+    if any(all(t is not out for out in outputs) for t in dirty):
+        raise RuntimeError("Some elements marked as dirty during the forward method were not returned as output. The inputs "
+                           "that are modified inplace must all be outputs of the Function.")
+    if any(all(t is not a for a in args) for t in dirty):
+        warnings.warn("Only input Tensors should be given to ctx.mark_dirty(). If a Tensor is not an input, there is no need "
+                      "to pass it to mark_dirty().", UserWarning, stacklevel=3)
+    if len(outputs) > 1 and any(t._view is not None for t in dirty):
+        raise RuntimeError("If your Function modifies inplace an input that is a view of another Tensor, your Function "
+                           "cannot return more than one Tensor. This is not supported by the current autograd engine. You "
+                           "should either make sure the input is not a view (using .clone() for example) or make your "
+                           "Function only return one Tensor.")
 
 
 def once_differentiable(function: Callable) -> Callable:

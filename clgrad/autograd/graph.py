@@ -18,6 +18,7 @@ from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.handles import RemovableHandle, add_hook
 from clgrad.autograd.multi_grad import register_multi_grad_hook
 from clgrad.autograd.saved_hooks import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
+from clgrad.autograd.shared_memory import View, as_view, refuse_change, views_of
 from clgrad.layout import Layout
 from clgrad.runtime import Storage
 
@@ -81,15 +82,6 @@ def take_place(tensor: Any, source: Any) -> None:
     """Makes ``tensor`` the same window as ``source``, at the same place in the graph."""
     for name in TensorBase.__slots__:
         setattr(tensor, name, getattr(source, name))
-
-
-class View:
-    """How a tensor was made from the ``base`` whose memory it shares: ``replay(base)`` makes it again."""
-
-    __slots__ = ("base", "replay", "epoch")
-
-    def __init__(self, base: Any, replay: Callable[[Any], Any]):
-        self.base, self.replay, self.epoch = base, replay, base._rebased
 
 
 class Node:
@@ -312,8 +304,10 @@ def current_node(tensor: Any) -> Node | None:
     """A tensor's ``grad_fn``; a view's is made anew when its base was changed in place since."""
     view = tensor._view
     if view is not None and view.epoch != view.base._rebased:
-        view.epoch = view.base._rebased
         base = view.base
+        if base._requires_grad and view.origin is not None and tensor.layout.dtype.is_floating_point:
+            refuse_change(view, tensor._grad_fn, tensor._output_nr, indirect=True)
+        view.epoch = base._rebased
         if base._requires_grad:
             tensor._requires_grad = True
             replay, shape_of_base = view.replay, base.layout
@@ -376,35 +370,26 @@ def _stack_text() -> str:
     return "".join(traceback.format_stack(limit=24)[:-3])
 
 
-def as_view(view: Any, base: Any, replay: Callable[[Any], Any]) -> Any:
-    """Records that ``view`` shares the memory of ``base`` and is ``replay(base)``."""
-    root = base._view
-    if root is None:
-        view._view = View(base, replay)
-    else:
-        first = root.replay
-        view._view = View(root.base, lambda whole: replay(first(whole)))
-    if base._untracked:
-        view._untracked = True
-    view._inference = base._inference
-    return view
-
-
-def check_history(tensor: Any) -> None:
+def check_history(tensor: Any, recorded: bool = False) -> None:
     """RuntimeError where another place in the graph for ``tensor`` would break the graph."""
     if tensor._inference and not mode.inference:
         raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to "
                            "get a normal tensor before doing inplace update.")
-    if mode.enabled and tensor._requires_grad and current_node(tensor) is None:
-        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    if not mode.enabled:
+        return
     view = tensor._view
-    if mode.enabled and view is not None and view.base._requires_grad and current_node(view.base) is None:
-        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+    if view is not None and (recorded or tensor._requires_grad or view.base._requires_grad):
+        if view.origin is not None:
+            refuse_change(view, tensor._grad_fn, tensor._output_nr)
+        if view.base._requires_grad and current_node(view.base) is None:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+    if tensor._requires_grad and current_node(tensor) is None:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
 
 def check_in_place(tensor: Any, recorded: bool) -> None:
     """RuntimeError where changing ``tensor`` in place would break the graph, or write a value over another."""
-    check_history(tensor)
+    check_history(tensor, recorded)
     if tensor.layout.repeats:
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
                            "memory location. Please clone() the tensor before performing the operation.")
@@ -423,9 +408,7 @@ def rebase(tensor: Any, node: Node, history: Any) -> None:
     """
     view = tensor._view
     if view is None:
-        tensor._requires_grad = True
-        tensor._grad_fn, tensor._output_nr = node, history._output_nr
-        tensor._rebased = tensor._rebased + 1
+        _change_place(tensor, node, history._output_nr)
         return
     base, replay = view.base, view.replay
 
@@ -440,10 +423,18 @@ def rebase(tensor: Any, node: Node, history: Any) -> None:
         return (whole, *results[1:])
     whole_node = node_class("CopySlices")((edge_of(base), *node.edges[1:]), (base.layout, *node.layouts[1:]), backward,
                                           node.saved)
-    base._requires_grad = True
-    base._grad_fn, base._output_nr = whole_node, 0
-    base._rebased = base._rebased + 1
+    _change_place(base, whole_node, 0)
     current_node(tensor)
+
+
+def _change_place(base: Any, node: Node, number: int) -> None:
+    """Gives a tensor another place in the graph; its views make their own anew when they are next used."""
+    if not base._requires_grad:
+        for view in views_of(base):
+            view._requires_grad = view.layout.dtype.is_floating_point
+        base._requires_grad = True
+    base._grad_fn, base._output_nr = node, number
+    base._rebased = base._rebased + 1
 
 
 class GradientEdge(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, attach, check_history, needs_graph
+from clgrad.autograd.shared_memory import View
 from clgrad.formats import contiguous_format
 from clgrad.ops.composed import alias_view
 from clgrad.ops.copying import cat, empty, flip, stack
@@ -117,22 +118,28 @@ def dsplit(input: Any, indices_or_sections: Any) -> tuple:
     return _split_along("dsplit", input, indices_or_sections, 2, 3)
 
 
+def _apart(pieces: tuple) -> tuple:
+    for piece in pieces:
+        piece._view = None
+    return pieces
+
+
 @operator("unsafe_split")
 def unsafe_split(input: Any, split_size: int, dim: int = 0) -> tuple:
-    """:func:`split` into a size; here as safe as that."""
-    return split(input, split_size, dim)
+    """:func:`split` into a size; the pieces are not known as views, so changes in place are not seen by one another."""
+    return _apart(split(input, split_size, dim))
 
 
 @operator("unsafe_split_with_sizes")
 def unsafe_split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> tuple:
-    """:func:`split` into sizes; here as safe as that."""
-    return split(input, split_sizes, dim)
+    """:func:`split` into sizes; see :func:`unsafe_split`."""
+    return _apart(split(input, split_sizes, dim))
 
 
 @operator("unsafe_chunk")
 def unsafe_chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
-    """:func:`chunk`; here as safe as that."""
-    return chunk(input, chunks, dim)
+    """:func:`chunk`; see :func:`unsafe_split`."""
+    return _apart(chunk(input, chunks, dim))
 
 
 @operator("roll")
@@ -293,7 +300,7 @@ def _become(x: Any, view: Any) -> Any:
     if view._grad_fn is not None:
         x._grad_fn, x._output_nr, x._requires_grad = view._grad_fn, view._output_nr, True
     if x._view is not None:
-        x._view = view._view
+        x._view = View(x, x._view.base, view._view.replay, x._view.origin)
     return x
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, as_view, attach, needs_graph, wrap
+from clgrad.autograd.shared_memory import SEVERAL, set_origin
 from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import (
@@ -422,7 +423,7 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
     for length in sections:
         pieces.append(slice_view(tensor, dim, start, length, 1))
         start += length
-    return tuple(pieces)
+    return set_origin(tuple(pieces), SEVERAL)
 
 
 @operator("tensor_split")
@@ -455,7 +456,7 @@ def unbind(input: Any, dim: int = 0) -> tuple:
     dim = normalize_dim(dim, input.layout.ndim)
     if not input.layout.ndim:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
-    return tuple([select(input, dim, index) for index in range(input.layout.shape[dim])])
+    return set_origin(tuple([select(input, dim, index) for index in range(input.layout.shape[dim])]), SEVERAL)
 
 
 @operator("detach")

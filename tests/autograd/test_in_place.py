@@ -265,3 +265,128 @@ def test_a_constant_joins_the_graph(torch):
         assert y.grad_fn.name() == "AddBackward0"
         y.sum().backward()
         assert v.grad.tolist() == [5, 7, 9]
+
+
+def made_unrecorded(t, x, v):
+    with t.no_grad():
+        view = (x * 2)[0]
+    return view.add_(v)
+
+
+def made_unrecorded_and_changed_by_a_gradient(t, x, v):
+    y = t.zeros(3, dtype=t.float64)
+    with t.no_grad():
+        view = y[:2]
+    return view.mul_(v[:2])
+
+
+def base_of_an_unrecorded_view(t, x, v):
+    y = t.zeros(3, dtype=t.float64)
+    with t.no_grad():
+        view = y[:2]
+    y.add_(v)
+    return view * 2
+
+
+def view_of_an_unrecorded_view(t, x, v):
+    y = x * 2
+    with t.no_grad():
+        view = y[0]
+    return view.view(-1).mul_(2)
+
+
+def made_in_inference_mode(t, x, v):
+    y = t.zeros(3, dtype=t.float64)
+    with t.inference_mode():
+        view = y[:3]
+    return view.mul_(v)
+
+
+def one_of_several(t, x, v):
+    return (v * 2).split(1)[0].add_(1)
+
+
+def one_of_rows(t, x, v):
+    for row in x * 2:
+        row += 1
+    return row
+
+
+def base_of_several(t, x, v):
+    y = x * 2
+    rows = y.unbind()
+    y.add_(1)
+    return rows[0] * 2
+
+
+def from_a_function(t, x, v):
+    class Same(t.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x
+
+        @staticmethod
+        def backward(ctx, g):
+            return g
+    return Same.apply(x * 2).add_(1)
+
+
+@pytest.mark.parametrize("program", [
+    made_unrecorded, made_unrecorded_and_changed_by_a_gradient, base_of_an_unrecorded_view, view_of_an_unrecorded_view,
+    made_in_inference_mode, one_of_several, one_of_rows, base_of_several, from_a_function], ids=lambda p: p.__name__)
+def test_views_whose_history_would_be_wrong_are_refused(program, torch):
+    assert_same_error(torch, lambda t: program(t, *start(t)))
+
+
+@pytest.mark.parametrize("split", [lambda x: x.unsafe_split(1), lambda x: x.unsafe_chunk(2), lambda x: x.tensor_split(2)])
+def test_pieces_that_may_change(split):
+    x, _ = start(clgrad)
+    pieces = split(x * 2)
+    pieces[0].mul_(3)
+    pieces[0].sum().backward()
+    assert x.grad.tolist() == [[6, 6, 6], [0, 0, 0]]
+
+
+def test_an_unrecorded_view_asks_for_gradients_and_prints_as_invalid_once_changed(torch):
+    for t in (clgrad, torch):
+        x, _ = start(t)
+        with t.no_grad():
+            view = x[0]
+            assert view.requires_grad
+            assert view.is_leaf
+            view.mul_(2)
+        assert "grad_fn=<Invalid>" in repr(view)
+
+
+def test_views_join_the_graph_with_their_base():
+    _, v = start(clgrad)
+    y = clgrad.zeros(3, dtype=clgrad.float64)
+    view = y[:2]
+    y.add_(v)
+    (view * view).sum().backward()
+    assert v.grad.tolist() == [1, -2, 0]
+
+
+def test_what_a_function_may_mark_as_changed(torch):
+    class Bad:
+        @staticmethod
+        def forward(ctx, x, v):
+            x.add_(v)
+            ctx.mark_dirty(x)
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            return g, g
+
+    class TwoOfAView(Bad):
+        @staticmethod
+        def forward(ctx, x, v):
+            x.add_(v)
+            ctx.mark_dirty(x)
+            return x, x + v
+
+    for kind in (Bad, TwoOfAView):
+        assert_same_error(torch, lambda t, kind=kind: type("F", (t.autograd.Function,), {
+            "forward": kind.__dict__["forward"], "backward": Bad.__dict__["backward"]}).apply(
+                (start(t)[1] * 2)[:], start(t)[1]))
