@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import weakref
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd import engine
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Node, TensorBase, current_node, edge_of, take_place, wrap
+from clgrad.autograd.graph import Node, TensorBase, current_node, edge_of, retain, take_place, wrap
 from clgrad.autograd.handles import RemovableHandle, add_hook
 from clgrad.autograd.shared_memory import refuse_change
 from clgrad.ops.registry import FUNCTIONS
@@ -71,6 +71,10 @@ class History(TensorBase):
     @property
     def grad(self) -> Any:
         """The accumulated gradient, or None."""
+        if self._grad is None and self._grad_fn is not None and not self._retains_grad:
+            warnings.warn("The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute "
+                          "won't be populated during autograd.backward(). If you indeed want the .grad field to be populated "
+                          "for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.", UserWarning, stacklevel=2)
         return self._grad
 
     @grad.setter
@@ -175,9 +179,7 @@ class History(TensorBase):
         if not self._requires_grad:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
         if node is not None:
-            if node.capture is None:
-                node.capture = {}
-            node.capture[self._output_nr] = weakref.ref(self)
+            retain(self)
             self._retains_grad = True
 
     @property

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from clgrad import dlpack, dtypes
+from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import TensorBase
 from clgrad.ops import copying
 from clgrad.ops.registry import FUNCTIONS
@@ -35,13 +36,13 @@ class HostAccess(TensorBase):
         """The values as an array; on ``cpu`` it shares the tensor's memory, both ways.
 
         Raises:
-            RuntimeError: the tensor requires a gradient; use ``detach().numpy()``.
+            RuntimeError: the tensor requires a gradient, and operations are recorded; use ``detach().numpy()``.
             TypeError: it lives on a GPU, or is bfloat16; use ``cpu()`` or ``force=True``.
         """
         if force:
             plain = self.detach().cpu()
             return (plain.float() if plain.dtype is dtypes.bfloat16 else plain).numpy()
-        if self._requires_grad:
+        if self._requires_grad and mode.enabled:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         if self.device.type != "cpu":
             raise TypeError(f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the "

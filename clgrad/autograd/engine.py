@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
+from clgrad.autograd.anomaly_mode import tell_forward_calls
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import AccumulateGrad, GradientEdge, Node, TensorBase, edge_of
 from clgrad.autograd.listening import observed, switch, unseen
@@ -49,12 +50,9 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
         for position, tensor in enumerate(wanted):
             if not isinstance(tensor, GradientEdge) and not tensor.requires_grad:
                 raise RuntimeError(f"backward(): element {position} of inputs does not require grad")
-    found = _walk(tensors, grads, create_graph if retain_graph is None else retain_graph, create_graph, wanted)
-    for tensor, grad in zip(wanted or (), found, strict=False):
-        if grad is not None and not isinstance(tensor, GradientEdge):
-            accumulate(tensor, grad, create_graph)
-            for hook in list((tensor._post_hooks or {}).values()):
-                hook(tensor)
+            if not isinstance(tensor, GradientEdge):
+                tensor.retain_grad()
+    _walk(tensors, grads, create_graph if retain_graph is None else retain_graph, create_graph, wanted, True)
 
 
 def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
@@ -177,8 +175,9 @@ def _needed(starts: Sequence[Node], targets: set[Node]) -> set[Node]:
 
 
 @unseen
-def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | None) -> list:
-    """Runs the nodes. Where ``inputs`` are given their gradients are returned, and no leaf's is touched."""
+def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | None, leaves: bool = False) -> list:
+    """Runs the nodes, and adds to the ``grad`` of ``leaves``. The gradients of ``inputs``, where given, are returned;
+    then only those of them that are leaves are touched."""
     captured: dict[tuple[Node, int], list[int]] = {}
     found: list[Any] = [None] * len(inputs or ())
     edges = tuple([_edge(tensor) for tensor in roots])
@@ -212,20 +211,26 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
                 node = heappop(heap)[1]
                 values = waiting.pop(node)
                 if node.pre_hooks or node.capture:
-                    _before_node(node, values)
+                    _tensor_hooks(node, values)
                 if captured:
                     _note(captured, node, values, found)
                 edges = node.edges
-                if needed is not None and not any(e is not None and e[0] in needed for e in edges):
+                if needed is not None and not any(e is not None and e[0] in needed for e in edges) and not (
+                        leaves and (node.hooks or node.pre_hooks)):
                     continue
+                if node.pre_hooks:
+                    _node_hooks(node, values)
                 results = _run(node, values) if mode.anomaly or node.hooks or switch.observers else node.run(values)
                 if not retain and node.saved is not None:
                     node.saved.clear()
         for node in list(waiting):
             values = waiting.pop(node)
-            _before_leaf(node, values)  # type: ignore[arg-type]
+            if node.variable._hooks or node.pre_hooks or node.capture:  # type: ignore[attr-defined]
+                _leaf_hooks(node, values)  # type: ignore[arg-type]
             _note(captured, node, values, found)
-            if inputs is None and values[0] is not None:
+            if leaves and values[0] is not None:
+                if node.pre_hooks:
+                    _node_hooks(node, values)
                 _finish_leaf(node, values, create)  # type: ignore[arg-type]
     finally:
         mode.enabled = before
@@ -239,30 +244,31 @@ def _note(captured: dict[tuple[Node, int], list[int]], node: Node, values: list,
             found[position] = value
 
 
-def _before_leaf(node: AccumulateGrad, values: list) -> None:
-    """The hooks of a leaf and of its end of the graph."""
-    if node.variable._hooks is not None:
-        for hook in list(node.variable._hooks.values()):
-            values[0] = _replaced(hook, values[0])
-    if node.pre_hooks or node.capture:
-        _before_node(node, values)
+def _leaf_hooks(node: AccumulateGrad, values: list) -> None:
+    """The hooks on a leaf."""
+    for hook in list((node.variable._hooks or {}).values()):
+        values[0] = _replaced(hook, values[0])
+    _tensor_hooks(node, values)
 
 
-def _before_node(node: Node, values: list) -> None:
-    """Hooks on the tensors that a node made, and ``retain_grad``."""
-    if node.pre_hooks:
-        for number, hook in list(node.pre_hooks.values()):
-            if number < 0:
-                replaced = hook(tuple(values))
-                if replaced is not None:
-                    values[:] = replaced if isinstance(replaced, tuple) else (replaced,)
-            elif values[number] is not None:
-                values[number] = _replaced(hook, values[number])
-    if node.capture:
-        for number, reference in node.capture.items():
-            tensor = reference()
-            if tensor is not None and values[number] is not None:
-                tensor._grad = values[number] if tensor._grad is None else tensor._grad + values[number]
+def _tensor_hooks(node: Node, values: list) -> None:
+    """Hooks on the tensors that a node made, and then ``retain_grad``."""
+    for number, hook in list((node.pre_hooks or {}).values()):
+        if number >= 0 and values[number] is not None:
+            values[number] = _replaced(hook, values[number])
+    for number, reference in (node.capture or {}).items():
+        tensor = reference()
+        if tensor is not None and values[number] is not None:
+            tensor._grad = values[number] if tensor._grad is None else tensor._grad + values[number]
+
+
+def _node_hooks(node: Node, values: list) -> None:
+    """Hooks on a node that is going to run."""
+    for number, hook in list((node.pre_hooks or {}).values()):
+        if number < 0:
+            replaced = hook(tuple(values))
+            if replaced is not None:
+                values[:] = replaced if isinstance(replaced, tuple) else (replaced,)
 
 
 def _replaced(hook: Any, grad: Any) -> Any:
@@ -282,27 +288,30 @@ def _finish_leaf(node: AccumulateGrad, values: list, create: bool) -> None:
     leaf = node.variable
     arrived = tuple(values) if node.hooks else ()
     _accumulate_into(leaf, values, create)
+    if leaf._post_hooks:
+        for hook in list(leaf._post_hooks.values()):
+            if hook(leaf) is not None:
+                raise RuntimeError("Tensor post accumulate grad hooks should return None.")
     if node.hooks:
         for hook in list(node.hooks.values()):
             hook((), arrived)
-    if leaf._post_hooks:
-        for hook in list(leaf._post_hooks.values()):
-            hook(leaf)
 
 
 def _run(node: Node, values: list) -> tuple:
+    outer, mode.running = mode.running, node
     try:
         with observed(node.name(), tuple(values)):
             results = node.run(values)
-    except Exception as error:
-        if node.trace and hasattr(error, "add_note"):
-            error.add_note(f"{node.name()} failed. Its forward call was:\n{node.trace}")
+        if mode.anomaly and mode.check_nan:
+            for number, result in enumerate(results):
+                if result is not None and bool((result != result).any()):
+                    raise RuntimeError(f"Function '{node.name()}' returned nan values in its {number}th output.")
+    except Exception:
+        if mode.anomaly:
+            tell_forward_calls(node)
         raise
-    if mode.anomaly and mode.check_nan:
-        for number, result in enumerate(results):
-            if result is not None and bool((result != result).any()):
-                raise RuntimeError(f"Function '{node.name()}' returned nan values in its {number}th output.\n"
-                                   f"Its forward call was:\n{node.trace}")
+    finally:
+        mode.running = outer
     if node.hooks:
         for hook in list(node.hooks.values()):
             replaced = hook(results, tuple(values))

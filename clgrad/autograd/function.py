@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ class FunctionCtx:
     _dirty: tuple = ()
     _non_differentiable: tuple = ()
     _materialize = True
+    _materialize_non_diff_grads = True  # zeros also for the results that are marked as not differentiable
     needs_input_grad: tuple = ()
 
     def save_for_backward(self, *tensors: Any) -> None:
@@ -127,12 +129,19 @@ class Function:
                 result = cls.forward(ctx, *args, **kwargs)
             else:
                 result = cls.forward(*args, **kwargs)
-                setup(ctx, args, result)
+                setup(ctx, cls._with_defaults(args, kwargs), result)
         if ctx._dirty:
             _check_dirty(ctx._dirty, args, result)
         if recorded:
             return cls._record(ctx, args, result)
         return result
+
+    @classmethod
+    def _with_defaults(cls, args: tuple, kwargs: dict) -> tuple:
+        """The arguments of ``forward`` with those that were left out."""
+        bound = inspect.signature(cls.forward).bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.args
 
     @classmethod
     def _gradients(cls, ctx: Any, grads: tuple, count: int) -> tuple:
@@ -172,7 +181,9 @@ class Function:
         saved = Saved(cls.__name__, [None if t is None or id(t) in owners and id(t) not in inputs else t
                                      for t in ctx._to_save])
         ctx._saved = saved
-        layouts, count = [t.layout if isinstance(t, TensorBase) else None for t in outputs], len(args)
+        filled = [t.layout if isinstance(t, TensorBase) and (id(t) not in silent or ctx._materialize_non_diff_grads) else None
+                  for t in outputs]
+        count = len(args)
         for t in ctx._dirty:
             if t._requires_grad and t.is_leaf:
                 raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
@@ -181,7 +192,7 @@ class Function:
             if ctx._materialize:
                 like = next(g for g in grads if g is not None)
                 grads = tuple([g if g is not None or own is None else like.new_zeros(own.shape, dtype=own.dtype)
-                               for g, own in zip(grads, layouts, strict=True)])
+                               for g, own in zip(grads, filled, strict=True)])
             found = cls._gradients(ctx, grads, count)
             return tuple([found[n] for n in positions])
         node = attach(marked, cls._node_type(), [args[n] for n in positions], backward, saved)

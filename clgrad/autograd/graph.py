@@ -91,7 +91,8 @@ class Node:
     hooks: dict[int, Callable] | None = None
     pre_hooks: dict[int, tuple[int, Callable]] | None = None
     capture: dict[int, Any] | None = None  # tensors that keep their gradient: output number -> weak reference
-    trace: str | None = None
+    trace: str | None = None  # where it was made, and
+    maker: Node | None = None  # the node whose backward made it: noted where anomalies are looked for
     _metadata: dict | None = None
 
     def __init__(self, edges: tuple, layouts: tuple, backward: Callable | None, saved: Saved | None, outputs: int = 1):
@@ -316,8 +317,26 @@ def current_node(tensor: Any) -> Node | None:
                 whole = grad.new_zeros(shape_of_base.shape)
                 replay(whole).copy_(grad)
                 return whole
+            old, number = tensor._grad_fn, tensor._output_nr
             attach(tensor, "AsStrided", (base,), backward)
+            if tensor._retains_grad:
+                _keep_retaining(tensor, old, number)
     return tensor._grad_fn
+
+
+def _keep_retaining(tensor: Any, old: Node | None, number: int) -> None:
+    """A tensor that keeps its gradient and was output ``number`` of ``old`` keeps the one of its new place."""
+    if old is not None and old.capture is not None:
+        old.capture.pop(number, None)
+    retain(tensor)
+
+
+def retain(tensor: Any) -> None:
+    """Has the node of a tensor keep its gradient in its ``grad``."""
+    node = tensor._grad_fn
+    if node.capture is None:
+        node.capture = {}
+    node.capture[tensor._output_nr] = weakref.ref(tensor)
 
 
 def needs_graph(*tensors: Any) -> bool:
@@ -349,7 +368,7 @@ def attach(output: Any, name: str | type[Node], inputs: Sequence[Any], backward:
     outputs = output if isinstance(output, tuple) else (output,)
     node = (_node_classes.get(name) or node_class(name))(tuple(edges), tuple(layouts), backward, saved, len(outputs))
     if mode.anomaly:
-        node.trace = _stack_text()
+        node.trace, node.maker = _stack_text(), mode.running
     for number, tensor in enumerate(outputs):
         if tensor is not None and tensor.layout.dtype.is_floating_point:
             tensor._requires_grad = True
@@ -433,8 +452,11 @@ def _change_place(base: Any, node: Node, number: int) -> None:
         for view in views_of(base):
             view._requires_grad = view.layout.dtype.is_floating_point
         base._requires_grad = True
+    old, old_number = base._grad_fn, base._output_nr
     base._grad_fn, base._output_nr = node, number
     base._rebased = base._rebased + 1
+    if base._retains_grad:
+        _keep_retaining(base, old, old_number)
 
 
 class GradientEdge(NamedTuple):

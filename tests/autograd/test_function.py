@@ -290,3 +290,26 @@ def test_gradgradcheck_finds_a_wrong_second_derivative():
     assert gradcheck(Half.apply, x)
     with pytest.raises(GradcheckError):
         gradgradcheck(Half.apply, x)
+
+
+def test_arguments_left_out_and_results_without_gradient():
+    class Power(clgrad.autograd.Function):
+        @staticmethod
+        def forward(x, y=3):
+            return x ** y, x.clone()
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            x, ctx.y = inputs
+            ctx.save_for_backward(x)
+            ctx.mark_non_differentiable(output[1])
+            ctx._materialize_non_diff_grads = False
+
+        @staticmethod
+        def backward(ctx, g, none):
+            assert none is None
+            (x,) = ctx.saved_tensors
+            return g * ctx.y * x ** (ctx.y - 1), None
+    x = clgrad.tensor(2.0, requires_grad=True)
+    Power.apply(x)[0].backward()
+    assert x.grad.item() == 12

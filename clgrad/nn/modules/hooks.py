@@ -46,7 +46,7 @@ class BackwardHooks:
         self.module, self.hooks, self.pre_hooks = module, hooks, pre_hooks
         self.inputs_seen = False
         self.count = 0
-        self.grad_output: tuple = ()
+        self.grad_output: tuple | None = None  # while a backward pass is between the outputs and the inputs
 
     def inputs(self, args: tuple) -> tuple:
         """The arguments, passed through a node."""
@@ -104,6 +104,8 @@ class BackwardHooks:
         return tuple(grad_output[n] for n in places) if changed else None
 
     def _leaving(self, places: list[int], grads: tuple) -> Any:
+        if self.grad_output is None:  # a second derivative, which did not come by way of the outputs
+            return None
         full: list = [None] * self.count
         for n, g in zip(places, grads, strict=True):
             full[n] = g
@@ -117,6 +119,7 @@ class BackwardHooks:
                 if len(grad_input) != self.count:
                     raise RuntimeError(f"Backward hook returned an invalid number of grad_input, got "
                                        f"{len(grad_input)}, but expected {self.count}")
+        self.grad_output = None
         return tuple(grad_input[n] for n in places) if changed else None
 
 
