@@ -86,6 +86,34 @@ def _antialiased(n: int, m: int, cubic: bool, align_corners: bool, factor: float
                             np.concatenate(weights))
 
 
+def _whole_weights(taps: Taps) -> Taps:
+    """The map as bytes are resized: one tap for a place, weights as 15 bits and a common power of two, as in Pillow."""
+    keys = np.repeat(np.arange(taps.m), np.diff(taps.starts)) * taps.n + taps.places
+    merged, number = np.unique(keys, return_inverse=True)
+    weights = np.bincount(number, taps.weights, len(merged))
+    unit = 1 << 22
+    while unit > 1 and int(weights.max() * unit + 0.5) >= 1 << 15:
+        unit >>= 1
+    rounded = np.trunc(weights * unit + np.copysign(0.5, weights)) / unit
+    return Taps.from_places(taps.name, taps.n, merged // taps.n, merged % taps.n, taps.m, rounded)
+
+
+@lru_cache(maxsize=512)
+def _byte_taps(antialias: bool, *arguments: Any) -> Taps:
+    return _whole_weights((_antialiased if antialias else _smooth)(*arguments, np.float64))
+
+
+def _resized_bytes(x: Any, sizes: list[int], factors: list, cubic: bool, align_corners: bool, antialias: bool) -> Any:
+    """An image of bytes, which are rounded after each axis; the last axis is the first. float32 holds the sums exactly."""
+    result = cast(x, dtypes.float32)
+    for axis in reversed(range(2, x.layout.ndim)):
+        n, m = x.layout.shape[axis], sizes[axis - 2]
+        taps = _byte_taps(antialias, n, m, cubic, align_corners, factors[axis - 2])
+        if not taps.is_identity:
+            result = (resample(result, axis, taps) + 0.5).floor().clamp(0, 255)
+    return cast(result, x.layout.dtype)
+
+
 def _sizes(input: Any, size: Any, scale_factor: Any, recompute: bool | None) -> tuple[list[int], list[float | None]]:
     """The sizes of the result's spatial dimensions, and the factors that count besides them."""
     rank, shape = input.layout.ndim - 2, input.layout.shape[2:]
@@ -156,8 +184,7 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
         return FUNCTIONS[f"adaptive_avg_pool{len(sizes)}d"](input, sizes)
     kind = input.layout.dtype
     if kind is dtypes.uint8 and not mode.startswith("nearest"):
-        smooth = interpolate(cast(input, dtypes.float32), sizes, None, mode, align_corners, antialias=antialias)
-        return cast(smooth.round().clamp(0, 255), kind)
+        return _resized_bytes(input, sizes, factors, mode == "bicubic", bool(align_corners), antialias)
     if not kind.is_floating_point and kind is not dtypes.uint8:
         raise NotImplementedError(f"\"upsample_{mode}\" not implemented for '{kind.name}'")
     real = np.float64 if kind is dtypes.float64 else np.float32

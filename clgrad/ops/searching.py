@@ -219,7 +219,11 @@ def _edges(x: Any, bins: Any, interval: Any) -> Any:
     """The edges of the bins of one coordinate."""
     if isinstance(bins, TensorBase):
         return bins
-    low, high = _limits("histogram", x, 0.0, 0.0, 0.5) if interval is None else interval
+    if interval is None:
+        interval = _limits("histogram", x, 0.0, 0.0, 0.5) if x.layout.numel else (0.0, 1.0)
+    low, high = interval
+    if not (abs(low) < float("inf") and abs(high) < float("inf")) or low > high:
+        raise RuntimeError(f"torch.histogram(): range [{low}, {high}] is not finite, or its min exceeds its max")
     if low == high:
         low, high = low - 0.5, high + 0.5
     count = int(bins)
@@ -237,10 +241,33 @@ def _places(x: Any, edges: Any) -> Any:
     return FUNCTIONS["where"](bins.lt(last).logical_and(x.le(edges[-1])), bins, -1)
 
 
-def _dense(name: str, x: Any, bins: list, weight: Any, density: bool, interval: Any) -> tuple[Any, list]:
-    """The histogram of the rows of a matrix, and the edges of each column's bins."""
+def _check_histogram(name: str, x: Any, bins: list, weight: Any, interval: Any) -> None:
     if not x.layout.dtype.is_floating_point:
         raise NotImplementedError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
+    for d, edges in enumerate(bins):
+        if not isinstance(edges, TensorBase):
+            continue
+        if edges.layout.dtype is not x.layout.dtype:
+            raise RuntimeError(f"torch.{name}(): input tensor and bins tensors should have the same dtype, but got input "
+                               f"with dtype {x.layout.dtype.name} and bins for dimension {d} with dtype "
+                               f"{edges.layout.dtype.name}")
+        if edges.layout.ndim != 1 or not edges.layout.numel:
+            raise RuntimeError(f"torch.{name}(): bins tensor should have one dimension and at least 1 element, but got "
+                               f"shape {list(edges.layout.shape)} for dimension {d}")
+    if weight is not None and weight.layout.dtype is not x.layout.dtype:
+        raise RuntimeError(f"torch.{name}(): if weight tensor is provided, input tensor and weight tensor should have the "
+                           f"same dtype, but got input with dtype {x.layout.dtype.name} and weight with dtype "
+                           f"{weight.layout.dtype.name}")
+    if weight is not None and weight.layout.numel != x.layout.shape[0]:
+        raise RuntimeError(f"torch.{name}(): if weight tensor is provided it should have the same shape as the input tensor "
+                           f"excluding its innermost dimension, but got weight with shape {list(weight.layout.shape)}")
+    if interval is not None and len(interval) != 2 * len(bins):
+        raise RuntimeError(f"torch.{name}(): range should have {2 * len(bins)} elements, but got {len(interval)}")
+
+
+def _dense(name: str, x: Any, bins: list, weight: Any, density: bool, interval: Any) -> tuple[Any, list]:
+    """The histogram of the rows of a matrix, and the edges of each column's bins."""
+    _check_histogram(name, x, bins, weight, interval)
     x = x.detach()
     ends = None if interval is None else [tuple(interval[2 * d:2 * d + 2]) for d in range(len(bins))]
     edges = [_edges(x[:, d], b, None if ends is None else ends[d]) for d, b in enumerate(bins)]

@@ -68,6 +68,15 @@ def test_interpolate_keeps_infinities_where_they_are(torch):
         assert_same(clgrad.nn.functional.interpolate(x, size), torch.nn.functional.interpolate(y, size))
 
 
+@pytest.mark.parametrize("options", [{"size": (7, 5)}, {"size": (21, 30)}, {"scale_factor": 0.6},
+                                     {"size": (7, 30), "align_corners": True}, {"size": (5, 9), "antialias": True}])
+def test_bytes_are_resized_to_the_same_bytes(torch, rng, options):
+    x, y = pair(torch, rng.integers(0, 256, (2, 3, 13, 17)), "uint8")
+    for mode in ("bilinear", "bicubic"):
+        assert_same(clgrad.nn.functional.interpolate(x, mode=mode, **options),
+                    torch.nn.functional.interpolate(y, mode=mode, **options))
+
+
 def test_interpolate_of_strided_and_half(torch, rng):
     x, y = pair(torch, rng.normal(size=(2, 6, 5, 3)).astype(np.float32))
     for mode in ("nearest", "bilinear"):

@@ -55,6 +55,21 @@ def test_histograms(torch, rng):
         assert_same(tuple(clgrad.histogram(x, edges, **a)), tuple(torch.histogram(y, other, **b)))
 
 
+@pytest.mark.parametrize("program", [
+    lambda t: t.histogram(t.ones(()), t.ones((), dtype=t.float64)), lambda t: t.histogram(t.ones(3), t.ones(())),
+    lambda t: t.histogram(t.ones(3), t.ones(0)), lambda t: t.histogram(t.ones(3), 2, weight=t.ones(2)),
+    lambda t: t.histogram(t.ones(3), 2, weight=t.ones(3, dtype=t.float64)), lambda t: t.histogram(t.ones(3), 2, range=(1.0,)),
+    lambda t: t.histogram(t.ones(3), 2, range=(2.0, 1.0)), lambda t: t.histogram(t.ones(3), 2, range=(0.0, float("inf"))),
+])
+def test_errors_of_histograms(program, torch):
+    assert_same_error(torch, program)
+
+
+def test_a_histogram_of_nothing_covers_0_to_1(torch):
+    assert_same(tuple(clgrad.histogram(clgrad.empty(0), 3)), tuple(torch.histogram(torch.empty(0), 3)))
+
+
+
 @pytest.mark.parametrize("call", [
     lambda t, x: t.diff(x, 2, 0), lambda t, x: t.diff(x, append=x[:, :1]), lambda t, x: t.trapezoid(x),
     lambda t, x: t.trapezoid(x, x.abs() + 1, dim=0), lambda t, x: t.cumulative_trapezoid(x, dx=0.5),
