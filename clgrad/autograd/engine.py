@@ -6,6 +6,7 @@ each node's gradient is complete when its turn comes. The walk is a loop: graphs
 
 from __future__ import annotations
 
+import functools
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -82,6 +83,8 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     result = []
     for position, (tensor, value) in enumerate(zip(inputs, found, strict=True)):
         if value is None and materialize_grads:
+            if isinstance(tensor, GradientEdge):
+                raise RuntimeError("materialize_grads cannot be used when the given input is a GradientEdge")
             value = tensor.new_zeros(tensor.shape, requires_grad=create_graph)
         if value is None and not allow_unused:
             raise RuntimeError(f"The differentiated Tensor at index {position} appears to not have been used in the "
@@ -153,25 +156,45 @@ def _edge(place: Any) -> tuple[Node, int] | None:
     return (place.node, place.output_nr) if isinstance(place, GradientEdge) else edge_of(place)
 
 
-def _needed(starts: Sequence[Node], targets: set[Node]) -> set[Node]:
-    """The nodes from which a target can be reached."""
-    order: list[Node] = []
+def _below(starts: Sequence[Node]) -> set[Node]:
+    """The nodes that can be reached."""
     seen: set[Node] = set()
     stack = list(starts)
     while stack:
         node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        order.append(node)
-        stack += [edge[0] for edge in node.edges if edge is not None]
+        if node not in seen:
+            seen.add(node)
+            stack += [edge[0] for edge in node.edges if edge is not None]
+    return seen
+
+
+def _needed(starts: Sequence[Node], targets: set[Node]) -> set[Node]:
+    """The nodes from which a target can be reached."""
     needed: set[Node] = set()
     # Oldest first: what a node leads to is decided before the node is.
-    for node in sorted(order, key=lambda n: n.sequence):
+    for node in sorted(_below(starts), key=lambda n: n.sequence):
         if node in targets or any(edge is not None and (edge[0] in needed or edge[0] in targets)
                                   for edge in node.edges):
             needed.add(node)
     return needed
+
+
+class _Walk:
+    """A backward pass: where it starts, which nodes it is limited to, and what is called at its end."""
+
+    def __init__(self, starts: tuple, needed: set[Node] | None, captured: dict[tuple[Node, int], list[int]]):
+        self.starts, self.needed, self.captured = starts, needed, captured
+        self.callbacks: list[Any] = []
+
+    @functools.cached_property
+    def _reached(self) -> set[Node]:
+        if self.needed is not None:
+            return self.needed | {node for node, _ in self.captured}
+        return set(_below([edge[0] for edge in self.starts if edge is not None]))
+
+    def reaches(self, node: Node) -> bool:
+        """Whether the gradient of a node's outputs is going to be known."""
+        return node in self._reached
 
 
 @unseen
@@ -189,11 +212,13 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
                 raise RuntimeError("One of the differentiated Tensors does not require grad")
             captured.setdefault(edge, []).append(number)
         needed = _needed([edge[0] for edge in edges if edge is not None], {edge[0] for edge in captured})
+    walk = _Walk(edges, needed, captured)
     results: tuple | None = tuple(grads)
     grads.clear()
     waiting: dict[Node, list] = {}  # what has arrived at nodes that have not run
     heap: list[tuple[int, Node]] = []  # those of them that are not leaves, the youngest first
     before, mode.enabled = mode.enabled, create
+    outer, mode.walk = mode.walk, walk
     try:
         while results is not None:
             for edge, result in zip(edges, results, strict=True):
@@ -232,8 +257,10 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
                 if node.pre_hooks:
                     _node_hooks(node, values)
                 _finish_leaf(node, values, create)  # type: ignore[arg-type]
+        for callback in walk.callbacks:
+            callback()
     finally:
-        mode.enabled = before
+        mode.enabled, mode.walk = before, outer
     return found
 
 

@@ -94,6 +94,7 @@ class Function:
     tensor(6.)
     """
 
+    generate_vmap_rule = False
     _node: type[Node] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -134,6 +135,10 @@ class Function:
             _check_dirty(ctx._dirty, args, result)
         if recorded:
             return cls._record(ctx, args, result)
+        if mode.enabled:
+            for t in result if isinstance(result, tuple) else (result,):
+                if isinstance(t, TensorBase) and t._view is not None and all(t is not a for a in args):
+                    t._view.origin = FUNCTION
         return result
 
     @classmethod
@@ -146,6 +151,9 @@ class Function:
     @classmethod
     def _gradients(cls, ctx: Any, grads: tuple, count: int) -> tuple:
         """What the user's backward gives, one entry for each of ``count`` arguments."""
+        if cls.backward is not Function.backward and cls.vjp is not Function.vjp:
+            raise RuntimeError("Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only "
+                               "implement one of them.")
         rule = cls.backward if cls.backward is not Function.backward else cls.vjp
         found = rule(ctx, *grads)
         found = tuple(found) if isinstance(found, (tuple, list)) else (found,)

@@ -19,6 +19,7 @@ class _Mode(threading.local):
         self.inference = False
         self.anomaly = False
         self.check_nan = True
+        self.walk: Any = None  # the backward pass that is going on
         self.running: Any = None  # the node whose backward runs, as far as somebody watches
         self.multithreading = True
         # What is done with tensors that nodes save: pairs (pack, unpack), the innermost last; or why it is forbidden.

@@ -262,9 +262,13 @@ class _Packed:
         pack, self.unpack = mode.saved_hooks[-1]
         enabled, mode.enabled = mode.enabled, False
         try:
+            version = storage.version
             self.value = pack(wrap(storage, offset, layout))
         finally:
             mode.enabled = enabled
+        if storage.version != version:
+            raise RuntimeError("A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack "
+                               "hook can not be modified by in-place operations as this can lead to unexpected side-effects.")
 
     def tensor(self) -> Any:
         """The tensor that the unpack hook gives, outside of any graph."""

@@ -293,7 +293,7 @@ def split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> tuple:
     return split(input, list(split_sizes), dim)
 
 
-def _become(x: Any, view: Any) -> Any:
+def become(x: Any, view: Any) -> Any:
     """Gives ``x`` the window and the place in the graph of a view of it."""
     check_history(x)
     x.offset, x.layout = view.offset, view.layout
@@ -308,7 +308,7 @@ def _view_in_place(name: str) -> None:
     view = METHODS[name]
 
     def form(x: Any, *args: Any, **kwargs: Any) -> Any:
-        return _become(x, view(x, *args, **kwargs))
+        return become(x, view(x, *args, **kwargs))
     form.__name__ = form.__qualname__ = f"{name}_"
     form.__doc__ = f":func:`{name}` of this very tensor: its shape changes, its memory does not."
     publish(form, f"{name}_", function=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import attach, needs_graph
+from clgrad.ops.arranging import become
 from clgrad.ops.copying import blank, clone
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, METHODS, operator
@@ -123,9 +124,7 @@ FUNCTIONS.update(fill_=METHODS["fill_"], zero_=METHODS["zero_"])
 @operator("as_strided_")
 def as_strided_(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
     """Makes a tensor any window on its own storage."""
-    seen = as_strided(input.detach(), size, stride, storage_offset)
-    input.offset, input.layout = seen.offset, seen.layout
-    return input
+    return become(input, as_strided(input, size, stride, storage_offset))
 
 
 @operator("as_strided_copy", method=False)

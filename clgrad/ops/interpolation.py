@@ -180,6 +180,8 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
     if min(sizes) <= 0 or 0 in shape[1:]:
         raise RuntimeError(f"Input and output sizes should be greater than 0, but got input ({list(shape[2:])}) output "
                            f"({sizes})")
+    if math.prod((*shape[:2], *sizes)) >= 2 ** 63:
+        raise RuntimeError(f"interpolate: an output of size {[*shape[:2], *sizes]} has too many elements")
     if mode == "area":
         return FUNCTIONS[f"adaptive_avg_pool{len(sizes)}d"](input, sizes)
     kind = input.layout.dtype

@@ -75,11 +75,11 @@ def fractional_max_pool(name: str, input: Any, kernel: tuple[int, ...], output: 
         samples = input.detach().new_empty((batch, shape[-rank - 1], rank)).uniform_()
     if samples.layout.dtype is not input.layout.dtype:
         raise RuntimeError(f"{name}(): Expect _random_samples to have the same dtype as input")
-    if tuple(samples.layout.shape) != (batch, shape[-rank - 1], rank):
+    if tuple(samples.layout.shape[1:]) != (shape[-rank - 1], rank) or samples.layout.shape[0] < batch:
         raise RuntimeError(f"{name}(): Expect _random_samples of shape {[batch, shape[-rank - 1], rank]}, got "
                            f"{list(samples.layout.shape)}")
     with no_grad():
-        best = _largest_places(input.detach(), samples, kernel, output)
+        best = _largest_places(input.detach(), samples[:batch], kernel, output)
     values = _flat(input, rank).gather(-1, best)
     return values.view(*shape[:-rank], *output), best.view(*shape[:-rank], *output)
 

@@ -105,6 +105,40 @@ def multi_grad_hook(t):
 
 
 @programs
+def multi_grad_hook_where_not_all_take_part(t):
+    a, b, c = (leaf(t), leaf(t), leaf(t))
+    o = []
+    t.autograd.graph.register_multi_grad_hook((a, b, c), lambda gs: o.append([g is not None for g in gs]))
+    t.autograd.graph.register_multi_grad_hook((a, b, c), lambda g: o.append(g.tolist()), mode="any")
+    (a * 2 + c * 3).sum().backward()
+    b.sum().backward()
+    (a * b * c).sum().backward(inputs=(a, b))
+    return o
+
+
+@programs
+def callbacks_at_the_end(t):
+    x = leaf(t)
+    o = []
+
+    def hook(grad):
+        t.autograd.Variable._execution_engine.queue_callback(lambda: o.append(x.grad is not None))
+        o.append("hook")
+    x.register_hook(hook)
+    (x * 2).sum().backward()
+    return o
+
+
+@programs
+def as_strided_in_place(t):
+    x = leaf(t)
+    y = x * 2
+    y.as_strided_((2,), (1,), 0)
+    (y * y).sum().backward()
+    return (x.grad, y)
+
+
+@programs
 def save_on_cpu(t):
     x = leaf(t)
     with t.autograd.graph.save_on_cpu():

@@ -72,7 +72,10 @@ def test_parameter_dicts(torch):
         d.setdefault("c", lib.ones(3))
         other = d.copy()
         key, _ = other.popitem()
-        found.append((list(d), list(reversed(d)), key, list((d | {"z": lib.ones(1)}).keys()),
+        mixed = {"y": lib.ones(1), "x": lib.ones(2)}
+        d.update(mixed)
+        found.append((list(d), list(lib.nn.ParameterDict(mixed)), list(mixed | d), list(reversed(d)), key,
+                      list((d | {"z": lib.ones(1)}).keys()),
                       [n for n, _ in d.named_parameters()], d.get("nothing")))
     assert found[0] == found[1]
 
@@ -94,9 +97,9 @@ def test_states_carry_versions():
     net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     state = net.state_dict()
     assert state._metadata == {"": {"version": 1}, "0": {"version": 1}, "1": {"version": 2}}
-    old = {key: value for key, value in state.items() if "num_batches" not in key}
+    del state["1.num_batches_tracked"]
     with pytest.raises(RuntimeError, match="num_batches_tracked"):
-        net.load_state_dict(old)
+        net.load_state_dict(state)
     kept = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).state_dict()
     kept.pop("1.num_batches_tracked")
     kept._metadata["1"]["version"] = 1
@@ -191,3 +194,12 @@ def test_activations_in_place(torch, rng):
             (y * y).sum().backward()
             grads.append((y, x.grad))
         assert_same(*grads, 1e-5, 1e-6)
+
+
+def test_states_without_a_count_of_batches():
+    source, target = clgrad.nn.BatchNorm1d(2), clgrad.nn.Sequential(clgrad.nn.BatchNorm1d(2))
+    source.running_mean.fill_(3)
+    state = {f"0.{key}": value for key, value in source.state_dict().items() if key != "num_batches_tracked"}
+    target.load_state_dict(state)
+    assert target[0].running_mean.tolist() == [3, 3]
+    assert target[0].num_batches_tracked.item() == 0

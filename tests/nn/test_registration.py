@@ -42,6 +42,11 @@ def test_normalising_no_samples_gives_gradients(training):
 @pytest.mark.parametrize("program", [
     lambda lib: lib.func.functional_call(lib.nn.Linear(1, 1), 3, (lib.ones(1),)),
     lambda lib: lib.nn.ParameterDict({"a": lib.ones(1)})["b"],
+    lambda lib: lib.nn.ModuleDict([lib.nn.ReLU()]),
+    lambda lib: lib.nn.ModuleDict([[lib.nn.ReLU()]]),
+    lambda lib: lib.nn.ParameterDict([("a", lib.ones(1), 3)]),
+    lambda lib: lib.nn.LayerNorm(())(lib.ones(())),
+    lambda lib: lib.nn.functional.interpolate(lib.ones(1, 1, 4, 4), scale_factor=1e20, mode="bilinear"),
 ])
 def test_errors(torch, program):
     assert_same_error(torch, program)

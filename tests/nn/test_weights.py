@@ -52,6 +52,16 @@ def test_fusion(kind):
     np.testing.assert_allclose(fused(x).detach().numpy(), bn(layer(x)).detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("weight", "bias"), [(True, False), (False, True), (False, None)])
+def test_what_is_fused_asks_for_gradients_as_before(weight, bias):
+    layer, bn = nn.Conv2d(2, 3, 3, bias=bias is not None), nn.BatchNorm2d(3)
+    layer.weight.requires_grad = weight
+    if bias is not None:
+        layer.bias.requires_grad = bias
+    fused = nn.utils.fuse_conv_bn_eval(layer.eval(), bn.eval())
+    assert (fused.weight.requires_grad, fused.bias.requires_grad) == (weight, bool(bias))
+
+
 def test_spectral_norm():
     layer = nn.utils.spectral_norm(nn.Conv2d(2, 3, 3), n_power_iterations=40)
     assert set(layer.state_dict()) == {"bias", "weight_orig", "weight_u", "weight_v"}

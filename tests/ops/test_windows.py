@@ -76,6 +76,9 @@ def test_fractional_max_pool(torch, rng, rank):
         for n, (lib, t) in enumerate(((clgrad, x), (torch, y)))]
     assert_same(*results)
     both_backward([(x, y)], [values for values, _ in results])
+    alone = [getattr(lib.nn.functional, f"fractional_max_pool{rank}d")(t.detach()[0], 2, output_size=3, _random_samples=s)
+             for lib, t, s in ((clgrad, x, samples[0]), (torch, y, samples[1]))]
+    assert_same(*alone)
     drawn = getattr(clgrad.nn.functional, f"fractional_max_pool{rank}d")(x, 2, output_size=3)
     assert tuple(drawn.shape) == (2, 3, *(3,) * rank)
 

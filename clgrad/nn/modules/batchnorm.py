@@ -55,9 +55,9 @@ class _NormBase(Module):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, strict: bool,
                               missing_keys: list, unexpected_keys: list, error_msgs: list) -> None:
-        """States from before the batches were counted have no number: the module's own stays."""
+        """States from before the batches were counted, or without a version, may have no number: the own one stays."""
         key = f"{prefix}num_batches_tracked"
-        if local_metadata.get("version", 2) < 2 and self.track_running_stats and key not in state_dict:
+        if (local_metadata.get("version") or 1) < 2 and self.track_running_stats and key not in state_dict:
             state_dict[key] = self.num_batches_tracked.clone()
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys,
                                       error_msgs)

@@ -265,9 +265,13 @@ def _pairs(owner: Any, given: Any) -> list[tuple[str, Any]]:
         return list(given.items())
     pairs = []
     for number, pair in enumerate(given):
-        if not isinstance(pair, Iterable) or len(tuple(pair)) != 2:
-            raise ValueError(f"{type(owner).__name__} update sequence element #{number} is not a pair (name, value)")
-        pairs.append(tuple(pair))
+        place = f"{type(owner).__name__} update sequence element #{number}"
+        if not isinstance(pair, Iterable):
+            raise TypeError(f"{place} should be Iterable; is {type(pair).__name__}")
+        found = tuple(pair)
+        if len(found) != 2:
+            raise ValueError(f"{place} has length {len(found)}; 2 is required")
+        pairs.append(found)
     return pairs
 
 
@@ -395,17 +399,21 @@ class ParameterDict(Module):
 
     def copy(self) -> Any:
         """Another dict of the same parameters."""
-        return ParameterDict(dict(self.items()))
+        return ParameterDict(self.items())
 
     def fromkeys(self, keys: Iterable[str], default: Any = None) -> Any:
         """A dict with a value under several names."""
-        return ParameterDict(dict.fromkeys(keys, default))
+        return ParameterDict([(key, default) for key in keys])
 
     def __or__(self, other: Any) -> Any:
-        return ParameterDict({**dict(self.items()), **dict(_pairs(self, other))})
+        found = self.copy()
+        found.update(other)
+        return found
 
     def __ror__(self, other: Any) -> Any:
-        return ParameterDict({**dict(_pairs(self, other)), **dict(self.items())})
+        found = other.copy()
+        found.update(self)
+        return found
 
     def __ior__(self, other: Any) -> Any:
         self.update(other)
@@ -426,8 +434,11 @@ class ParameterDict(Module):
             del self[key]
 
     def update(self, parameters: Any) -> None:
-        """Adds the values of a mapping, or of an iterable of (name, value)."""
-        for key, value in _pairs(self, parameters):
+        """Adds the values of a mapping, or of an iterable of (name, value). Those of a plain dict by name, as in PyTorch."""
+        pairs = _pairs(self, parameters)
+        if isinstance(parameters, Mapping) and not isinstance(parameters, OrderedDict):
+            pairs.sort()
+        for key, value in pairs:
             self[key] = value
 
     def extra_repr(self) -> str:

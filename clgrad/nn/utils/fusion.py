@@ -22,7 +22,8 @@ def fuse_conv_bn_weights(conv_w: Any, conv_b: Any, bn_rm: Any, bn_rv: Any, bn_ep
     bias = ((zeros if conv_b is None else conv_b) - bn_rm) * scale + (zeros if bn_b is None else bn_b)
     weight = (conv_w * scale.reshape(shape)).to(conv_w.dtype)
     return (Parameter(weight.detach(), conv_w.requires_grad),
-            Parameter(bias.detach().to(conv_w.dtype), conv_w.requires_grad))
+            Parameter(bias.detach().to((conv_w if conv_b is None else conv_b).dtype),
+                      conv_b is not None and conv_b.requires_grad))
 
 
 def _check(layer: Any, bn: Any) -> None:
