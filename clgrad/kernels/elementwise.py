@@ -147,11 +147,10 @@ class _Text:
         rest = [self._store(k, o, step, whole=False) for k, (o, step) in enumerate(targets)]
         calculate = [f"V {name} = (V)(s_{name});" for name in self.scalars]
         calculate += [f"V r{k} = {value};" for k, value in enumerate(self.values)]
-        left = ["const int left = VW;"]
         return "\n".join([
             "#define PARAMETERS " + ", ".join(self._parameters()),
             "#define ROW_STARTS " + " ".join(self._row_starts()),
-            "#define LOADS " + " ".join(left + loads),
+            "#define LOADS " + " ".join(loads),
             "#define PARTIAL_LOADS " + " ".join(partial),
             "#define CALCULATE " + " ".join(calculate),
             "#define STORES " + " ".join(stores),
@@ -192,7 +191,8 @@ class _Text:
             return f"V {o.name} = (CALC)LOAD_{o.dtype.code}(p_{o.name}, {index});"
         if step == 1 and whole:
             return f"V {o.name} = CONVERT(CALC, VLOAD_{o.dtype.code}(p_{o.name}, i));"
-        return f"V {o.name}; PARTIAL({o.dtype.code}, {o.name}, p_{o.name}, {'1' if step == 1 else f't0_{o.name}'})"
+        form = "STRIDED" if whole else "PARTIAL"
+        return f"V {o.name}; {form}({o.dtype.code}, {o.name}, p_{o.name}, {'1' if step == 1 else f't0_{o.name}'})"
 
     def _store(self, k: int, o: Operand, step: int, *, whole: bool) -> str:
         code = o.dtype.code
@@ -208,4 +208,5 @@ class _Text:
             return f"STORE_{code}(p_{o.name}, {index}, {value});"
         if step in (0, 1) and whole:
             return f"VSTORE_{code}(p_{o.name}, i, {value});"
-        return f"PARTIAL_STORE({code}, {target}, p_{o.name}, {'1' if step in (0, 1) else f't0_{o.name}'}, {value})"
+        form = "STRIDED_STORE" if whole else "PARTIAL_STORE"
+        return f"{form}({code}, {target}, p_{o.name}, {'1' if step in (0, 1) else f't0_{o.name}'}, {value})"

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from clgrad.errors import BuildError
 from clgrad.runtime.limits import Limits
@@ -41,33 +41,46 @@ def assemble(file: str, macros: Mapping[str, object], prelude: str, limits: Limi
     lines = [f"#define {name} {value}" for name, value in defines.items()]
     if limits.fp64:
         lines.insert(0, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable")
-    before, after = quirks(limits)
-    return "\n".join([before, *lines, prelude, source_text(file), after, ""])
+    quirks = quirks_of(limits)
+    return "\n".join([*quirks.before, *lines, prelude, source_text(file), *quirks.after, ""])
 
 
-def quirks(limits: Limits) -> tuple[str, str]:
-    """Source lines that a driver needs before and after every program; all known quirks of compilers live here.
+class Quirks(NamedTuple):
+    """What a driver needs for every program: options of its compiler, lines before and after the source."""
 
-    PoCL compiles kernels for the processor it finds but carries its built-in functions compiled for Intel's; on
-    AMD's processors LLVM then inlines none of them, and a ``vload8`` becomes a call. Compiling the kernel for
-    Haswell, whose instructions these processors have, makes pointwise kernels three times as fast.
+    options: tuple[str, ...] = ("-w",)
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+
+@cache
+def quirks_of(limits: Limits) -> Quirks:
+    """All known quirks of compilers live here.
+
+    * PoCL compiles kernels for the processor it finds but carries its built-in functions compiled for Intel's; on
+      AMD's processors LLVM then inlines none of them, and a ``vload8`` becomes a call. Compiling the kernel for
+      Haswell, whose instructions these processors have, makes pointwise kernels three times as fast.
+    * PoCL 3 reads a megabyte of declarations before every program; see ``builtins.clh``, which it reads instead.
     """
+    options, before, after = Quirks()
     if limits.is_pocl and limits.target.startswith("znver"):
-        return ('#pragma clang attribute push(__attribute__((target("arch=haswell"))), apply_to=function)',
-                "#pragma clang attribute pop")
-    return "", ""
+        before = ('#pragma clang attribute push(__attribute__((target("arch=haswell"))), apply_to=function)',)
+        after = ("#pragma clang attribute pop",)
+    if limits.is_pocl and limits.driver.startswith("3."):
+        options, before = (*options, "-D_OPENCL_H_"), (source_text("builtins.clh"), *before)
+    return Quirks(options, before, after)
 
 
 def build(context: Any, device: Any, file: str, macros: Mapping[str, object], prelude: str, limits: Limits) -> Any:
     """A built ``pyopencl.Program``; BuildError with file, macros and the compiler's log where it fails."""
     text = assemble(file, macros, prelude, limits)
     try:
-        return _compiled(context, device, text)
+        return _compiled(context, device, text, limits)
     except cl.Error as error:
         if limits.is_pocl:
             # The entry of PoCL's cache may be damaged. Another text has another entry.
             with contextlib.suppress(cl.Error):
-                built = _compiled(context, device, f"{text}typedef int compiled_again_by_{os.getpid()};\n")
+                built = _compiled(context, device, f"{text}typedef int compiled_again_by_{os.getpid()};\n", limits)
                 _warn_of_damage()
                 return built
         listing = ", ".join(f"{name}={value}" for name, value in macros.items()) or "none"
@@ -75,11 +88,11 @@ def build(context: Any, device: Any, file: str, macros: Mapping[str, object], pr
                          f"macros: {listing}\n{prelude}\nlog:\n{error}") from error
 
 
-def _compiled(context: Any, device: Any, text: str) -> Any:
+def _compiled(context: Any, device: Any, text: str, limits: Limits) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # compilers' remarks on correct code are not the user's business
         # The drivers that compile slowly keep caches of their own: PoCL, NVIDIA, Intel, Mesa.
-        built = cl.Program(context, text).build(options=["-w"], devices=[device], cache_dir=False)
+        built = cl.Program(context, text).build(list(quirks_of(limits).options), [device], cache_dir=False)
     if not built.kernel_names:
         raise cl.RuntimeError("the compiled program holds no kernels")
     return built
