@@ -22,8 +22,14 @@ def length(x: Any, p: float, dim: int, keepdim: bool = False) -> Any:
         return x.abs().amin(dim, keepdim=keepdim)
     if p == 0.0:
         return (x != 0).sum(dim, keepdim=keepdim).to(x.dtype) + (x * 0).sum(dim, keepdim=keepdim)
-    total = ((x * x) if p == 2.0 else x.abs().pow(p)).sum(dim, keepdim=keepdim)
-    where, zero = FUNCTIONS["where"], total == 0
+    where = FUNCTIONS["where"]
+    if p < 1.0:  # whose derivative at zero is infinite: left out
+        zero = x == 0
+        powers = where(zero, 0.0, where(zero, 1.0, x.abs()).pow(p))
+    else:
+        powers = x * x if p == 2.0 else x.abs().pow(p)
+    total = powers.sum(dim, keepdim=keepdim)
+    zero = total == 0
     filled = where(zero, 1.0, total)
     return where(zero, 0.0, filled.sqrt() if p == 2.0 else filled.pow(1.0 / p))
 

@@ -58,8 +58,8 @@ def _picker(input: Any, grid_sizes: tuple[int, ...]) -> Callable[[list], Any]:
             ok = (at >= 0) & (at <= size - 1)
             valid = ok if valid is None else valid & ok
             index = index * size + FUNCTIONS["nan_to_num"](at, 0.0).clamp(0, size - 1).long()
-        index = index.view(count, 1, prod(grid_sizes)).expand(count, channels, prod(grid_sizes))
-        return flat.gather(2, index) * valid.view(count, 1, -1).to(input.dtype)
+        index = index.reshape(count, 1, prod(grid_sizes)).expand(count, channels, prod(grid_sizes))
+        return flat.gather(2, index) * valid.reshape(count, 1, -1).to(input.dtype)
     return pick
 
 
@@ -144,7 +144,7 @@ def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: i
             result = _without_gradient_of(grid, pick([x.detach().round() for x in places]))
         else:
             result = _linear(pick, places)
-    return result.view(count, channels, *outputs)
+    return result.reshape(count, channels, *outputs)
 
 
 @operator("grid_sample", method=False)

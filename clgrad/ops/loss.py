@@ -173,7 +173,7 @@ def _class_loss(name: str, x: Any, target: Any, weight: Any, ignore_index: int, 
     plan: Any = ready.plan
     if plan is None:
         return ((x.sum() * 0 / 0) if reduction == "mean" else x.sum() * 0 if reduction == "sum" else
-                blank(ready.loss))
+                blank(ready.loss) + x.sum() * 0)
     if target.layout.dtype is not dtypes.int64 or not target.layout.contiguous:
         target = cast(target, dtypes.int64).contiguous()
     x = x if x.layout.contiguous else x.contiguous()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clgrad.autograd.graph import TensorBase, attach, needs_graph
-from clgrad.ops.copying import full
+from clgrad.ops.copying import clone, full
 from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import operator
 from clgrad.ops.resample import Taps, resample
@@ -130,6 +130,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     for number, (low, high) in enumerate(sides):
         if shape[-1 - number] + low + high < (0 if mode == "circular" else 1):
             raise RuntimeError(f"input of size {list(shape)} is too small for padding {counts}")
+    padded = input
     for number, (low, high) in enumerate(sides):
-        input = _pad_axis(input, len(shape) - 1 - number, low, high, mode)
-    return input
+        padded = _pad_axis(padded, len(shape) - 1 - number, low, high, mode)
+    return clone(padded) if padded.memory is input.memory else padded

@@ -177,3 +177,34 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_errors(torch, name):
     assert_same_error(torch, PROGRAMS[name])
+
+
+@pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
+@pytest.mark.parametrize("sides", [(0, 0), (-1, 0), (0, 0, -1, -1)])
+def test_padding_gives_memory_of_its_own(mode, sides):
+    x = clgrad.ones(1, 3, 4, 4) if len(sides) == 4 else clgrad.ones(1, 3, 4)
+    clgrad.nn.functional.pad(x, sides, mode=mode).fill_(5)
+    assert bool((x == 1).all())
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_sampling_at_a_grid_of_any_layout(torch, rng, rank):
+    x, y = pair(torch, rng.random((2, 2, 4, 5, 3)[:rank + 2]), requires_grad=True)
+    grids = pair(torch, rng.random((3, 2, 4, 2, rank)[:rank + 1] + (rank,)) * 2 - 1, requires_grad=True)
+    results = [lib.nn.functional.grid_sample(t, grid.transpose(0, 1), align_corners=True)
+               for lib, t, grid in ((clgrad, x, grids[0]), (torch, y, grids[1]))]
+    assert_same(*results, 1e-9)
+    both_backward([(x, y), grids], results)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0, 1.5, 2.0, float("inf")])
+def test_distances_of_equal_rows_have_gradients(p):
+    x = clgrad.zeros(3, 2, requires_grad=True)
+    clgrad.nn.functional.pdist(x, p).sum().backward()
+    assert x.grad.tolist() == [[0, 0]] * 3
+
+
+def test_losses_of_nothing_give_gradients():
+    x = clgrad.zeros(0, 3, requires_grad=True)
+    clgrad.nn.functional.nll_loss(x, clgrad.zeros(0, dtype=clgrad.int64), reduction="none").sum().backward()
+    assert x.grad.shape == (0, 3)

@@ -10,9 +10,38 @@ from clgrad.autograd import no_grad
 from clgrad.creation import empty_like
 from clgrad.dtypes import dtype as Dtype
 from clgrad.exchange import swap_tensors
+from clgrad.formats import memory_format
 from clgrad.nn.modules.members import Members
 from clgrad.runtime import device as Device
 from clgrad.tensor import Tensor
+
+
+def _target(args: tuple, kwargs: dict) -> tuple[Any, Any, Any]:
+    """Device, dtype and memory format that the arguments of ``to`` ask for.
+
+    Raises:
+        TypeError: PyTorch has no such combination of arguments.
+        RuntimeError: ``copy`` is asked for.
+    """
+    first = args[0] if args else None
+    names = ("tensor",) if isinstance(first, Tensor) or "tensor" in kwargs else (
+        ("dtype",) if isinstance(first, Dtype) else ("device", "dtype"))
+    names = (*names, "non_blocking", "copy")
+    given = dict(zip(names, args, strict=False))
+    kinds: dict[str, Any] = {"tensor": Tensor, "dtype": Dtype, "device": (str, int, Device), "non_blocking": bool,
+                             "copy": bool, "memory_format": memory_format}
+    if len(args) > len(names) or given.keys() & kwargs.keys() or not kwargs.keys() <= {*names, "dtype", "memory_format"}:
+        raise TypeError(f"to() received an invalid combination of arguments: {len(args)} positional, and {sorted(kwargs)}")
+    given.update(kwargs)
+    for name, value in given.items():
+        if value is not None and (not isinstance(value, kinds[name]) or isinstance(value, bool) and name == "device"):
+            raise TypeError(f"to() received an invalid combination of arguments: {name} is of type {type(value).__name__}")
+    if given.get("copy"):
+        raise RuntimeError(".to() does not accept copy argument")
+    tensor, place = given.get("tensor"), given.get("device")
+    if tensor is not None:
+        return tensor.device, tensor.dtype, given.get("memory_format")
+    return None if place is None else Device(place), given.get("dtype"), given.get("memory_format")
 
 
 class _Conversions:
@@ -50,7 +79,9 @@ class Convertible(Members):
         """Converts a parameter and its gradient: in place, or as :mod:`clgrad.__future__` says."""
         grad = None if parameter.grad is None else fn(parameter.grad)
         if not conversions.overwrite and not conversions.swap:
-            parameter.data = fn(parameter.data)
+            made = fn(parameter)
+            if made is not parameter:  # else changed in place, which the version counts
+                parameter.data = made
         else:
             made = type(parameter)(fn(parameter.data), parameter.requires_grad)
             if conversions.swap:
@@ -72,24 +103,9 @@ class Convertible(Members):
         ``to(device)``, ``to(dtype)``, ``to(device, dtype)``, ``to(tensor)``, or the same as keywords; ``memory_format=`` is
         for tensors of four and five dimensions.
         """
-        place, kind = kwargs.pop("device", None), kwargs.pop("dtype", None)
-        wanted = kwargs.pop("memory_format", None)
-        for name in ("non_blocking", "copy"):
-            kwargs.pop(name, None)
-        if kwargs:
-            raise TypeError(f"to() got an unexpected keyword argument '{next(iter(kwargs))}'")
-        for argument in args:
-            if isinstance(argument, Dtype):
-                kind = argument
-            elif isinstance(argument, Tensor):
-                place, kind = argument.device, argument.dtype
-            elif isinstance(argument, (str, int, Device)) and not isinstance(argument, bool):
-                place = argument
-            elif argument is not None and not isinstance(argument, bool):
-                raise TypeError(f"to() received an invalid argument of type {type(argument).__name__}")
+        place, kind, wanted = _target(args, kwargs)
         if kind is not None and not kind.is_floating_point:
             raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={kind}")
-        place = None if place is None else Device(place)
 
         def convert(t: Any) -> Any:
             dtype = kind if kind is not None and t.is_floating_point() else None

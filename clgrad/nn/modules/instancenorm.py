@@ -25,6 +25,9 @@ class _InstanceNorm(_NormBase):
                  track_running_stats: bool = False, device: Any = None, dtype: Any = None, *, bias: bool = True):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
+    def _get_no_batch_dim(self) -> int:
+        return self.rank + 1
+
     def forward(self, input: Any) -> Any:
         """A tensor of the input's shape, (n, c, ...) or (c, ...)."""
         batched = input.ndim == self.rank + 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -126,7 +127,7 @@ class Stateful(Members):
             elif strict:
                 missing_keys.append(key)
         extra = prefix + _EXTRA_STATE_KEY_SUFFIX
-        has_extra = self._has_extra_state()
+        has_extra = type(self).set_extra_state is not Stateful.set_extra_state
         if has_extra:
             if extra in state_dict:
                 self.set_extra_state(state_dict[extra])
@@ -208,6 +209,11 @@ def _load_one(module: Any, name: str, key: str, target: Any, value: Any, assign:
         if assign:
             _assign(module, name, target, given)
         else:
+            if target.is_meta and not given.is_meta:
+                warnings.warn(f"for {key}: copying from a non-meta parameter in the checkpoint to a meta parameter in the "
+                              "current model, which is a no-op. (Did you mean to pass `assign=True` to assign items in the "
+                              "state dictionary to their corresponding key in the module instead of copying them in place?)",
+                              UserWarning, stacklevel=2)
             with no_grad():
                 target.copy_(given)
     except Exception as error:
