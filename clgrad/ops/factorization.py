@@ -307,6 +307,12 @@ def householder_product(A: Any, tau: Any, *, out: Any = None) -> Any:
 
     The diagonal of A counts as 1, what is above as 0: what :func:`geqrf` returns.
     """
+    if A.layout.ndim < 2 or tau.layout.ndim != A.layout.ndim - 1 or tau.layout.shape[:-1] != A.layout.shape[:-2]:
+        raise RuntimeError("linalg.householder_product: expected input to have at least 2 dimensions and tau one less, with "
+                           f"equal batch dimensions, but got {list(A.layout.shape)} and {list(tau.layout.shape)}")
+    if tau.layout.dtype is not A.layout.dtype:
+        raise RuntimeError(f"linalg.householder_product: tau dtype {tau.layout.dtype.name} does not match input dtype "
+                           f"{A.layout.dtype.name}")
     m, n = A.layout.shape[-2:]
     k = tau.layout.shape[-1]
     if m < n or k > n:

@@ -210,6 +210,10 @@ def _euclidean(x1: Any, x2: Any) -> Any:
 
 def cond(A: Any, p: Any = None, *, out: Any = None) -> Any:
     """The condition numbers of matrices: the norm times that of the inverse; infinite where singular."""
+    if A.layout.ndim < 2:
+        raise RuntimeError(f"linalg.cond: The input tensor A must have at least 2 dimensions, but it has {A.layout.ndim}")
+    if not A.layout.numel:
+        return store("linalg.cond", A.new_zeros(A.layout.shape[:-2]), out)
     if p is None or (not isinstance(p, str) and abs(p) == 2):
         values = svdvals(A)
         largest, smallest = values[..., 0], values[..., -1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -35,9 +36,18 @@ def store(name: str, result: Any, out: Any, *inputs: Any, exact: bool = False) -
     check_cast(name, own.dtype, target.dtype)
     check_apart(name, out, *inputs)
     if target.shape != own.shape:
-        out.resize_(own.shape)
+        resize_output(out, own.shape)
         check_apart(name, out, *inputs)
     return out.copy_(result)
+
+
+def resize_output(out: Any, shape: tuple[int, ...]) -> None:
+    """Gives a tensor that is to hold a result the result's shape; a warning where it had elements."""
+    if out.layout.numel:
+        warnings.warn(f"An output with one or more elements was resized since it had shape {list(out.layout.shape)}, which "
+                      f"does not match the required output shape {list(shape)}. This is deprecated: resize the tensor to "
+                      "zero elements first, with out.resize_(0), to reuse it.", stacklevel=4)
+    out.resize_(shape)
 
 
 def check_apart(name: str, out: Any, *inputs: Any) -> None:

@@ -14,7 +14,7 @@ from clgrad.dtypes import dtype, of_number
 from clgrad.ops.execute import blank
 from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.node_names import OVERLOADS, node_name
-from clgrad.ops.output import check_exact
+from clgrad.ops.output import check_exact, resize_output
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise, publish
 from clgrad.ops.rows import NUMBERS, launch, result_dtype, run, run_into
 from clgrad.ops.table import EXACT_OUT, NUMBERS_ALONE, SECOND_NAMED, TENSOR_FIRST, TENSORS_ONLY
@@ -184,7 +184,7 @@ def _call_out(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> An
     if op.name in EXACT_OUT:
         check_exact(op.name, _result_dtype(op, operands), out)
     if out.layout.shape != shape:
-        out.resize_(shape)
+        resize_output(out, shape)
     run_into(op, operands, parameters, out)
     return out
 

@@ -12,7 +12,7 @@ from clgrad import dtypes
 from clgrad.autograd.graph import attach, needs_graph
 from clgrad.dtypes import dtype
 from clgrad.kernels import resample as kernels
-from clgrad.ops.copying import empty, from_array
+from clgrad.ops.copying import cast, empty, from_array
 from clgrad.ops.execute import check_device, execute
 
 MOST_TAPS = 16  # of an output, for the kernel that walks rows
@@ -98,6 +98,8 @@ def _uploaded(values: np.ndarray, kind: dtype, place: Any) -> Any:
 
 def resample(x: Any, axis: int, taps: Taps) -> Any:
     """The map along one axis, 0 <= axis < ndim, of a tensor of any dtype."""
+    if x.layout.dtype is dtypes.bool:
+        return cast(resample(cast(x, dtypes.uint8), axis, taps), dtypes.bool)
     x = x.contiguous()
     own = x.layout
     out = empty((*own.shape[:axis], taps.m, *own.shape[axis + 1:]), own.dtype, own.device)

@@ -168,6 +168,11 @@ def test_nan_and_infinity_propagate():
     lambda t: t.outer(t.ones(2, 2), t.ones(3)),
     lambda t: t.matmul(t.ones(2, 2), 3),
     lambda t: t.addmm(t.ones(7), t.ones(2, 3), t.ones(3, 4)),
+    lambda t: t.addr(t.ones(2, 2), t.ones(2), t.ones(2), beta=True),
+    lambda t: t.linalg.cond(t.ones(2)),
+    lambda t: t.linalg.householder_product(t.ones(2), t.ones(2)),
+    lambda t: t.linalg.householder_product(t.ones(5, 3, 2), t.ones(4, 2)),
+    lambda t: t.linalg.householder_product(t.ones(3, 2), t.ones(2, dtype=t.float64)),
     lambda t: t.nn.functional.linear(t.ones(2, 3), t.ones(5, 4)),
     lambda t: t.nn.functional.linear(t.ones(2, 3), t.ones(5, 3), t.ones(4)),
 ])
@@ -184,3 +189,8 @@ def test_integer_products(torch):
         assert "int64" in str(error) or "implemented" in str(error)
     else:
         assert_same(found, b @ b)
+
+
+@pytest.mark.parametrize(("shape", "p"), [((0, 0), None), ((3, 0, 0), "fro"), ((0, 3), 2), ((0, 3, 3), 1)])
+def test_condition_numbers_of_nothing(torch, shape, p):
+    assert_same(clgrad.linalg.cond(clgrad.ones(shape), p), torch.linalg.cond(torch.ones(shape), p))

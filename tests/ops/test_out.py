@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import clgrad
 from tests.compare import assert_same_outcome
 
 DTYPES = ["float32", "float64", "int64", "uint8", "bool"]
@@ -72,6 +73,16 @@ def test_strides_stay(torch):
     lambda t, x: t.cat([x, x], out=t.empty(12, requires_grad=True)), lambda t, x: t.cumsum(x, 0, out=x[:1].expand(6))])
 def test_memory(call, torch):
     assert_same_outcome(torch, lambda t: call(t, t.arange(6.0)))
+
+
+@pytest.mark.parametrize("call", [
+    lambda t, o: t.add(t.ones(2), 1, out=o), lambda t, o: t.mm(t.eye(2), t.eye(2), out=o),
+    lambda t, o: t.sum(t.ones(2, 2), 0, out=o), lambda t, o: t.cat([t.ones(2)], out=o)])
+def test_a_result_of_another_shape_warns(call):
+    for out in (clgrad.ones(3), clgrad.ones(1, 2, 2)):
+        with pytest.warns(UserWarning, match=r"was resized since it had shape \[.*resize_\(0\)"):
+            call(clgrad, out)
+    call(clgrad, clgrad.empty(0))
 
 
 # Names of arguments.

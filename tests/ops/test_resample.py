@@ -40,6 +40,7 @@ def test_pad(torch, rng, shape, pad, mode):
 def test_pad_of_other_dtypes(torch, dtype):
     x, y = pair(torch, [[0, 1, 1], [1, 0, 1]], dtype)
     assert_same(clgrad.nn.functional.pad(x, (1, 2), value=1), torch.nn.functional.pad(y, (1, 2), value=1))
+    assert_same(clgrad.nn.functional.pad(x, (1, 2), "circular"), torch.nn.functional.pad(y, (1, 2), "circular"))
     if dtype in ("int64", "float16"):
         assert_same(clgrad.nn.functional.pad(x, (2, 1), "replicate"), torch.nn.functional.pad(y, (2, 1), "replicate"))
 
