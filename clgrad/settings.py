@@ -9,6 +9,8 @@ from typing import Any
 
 from clgrad.conversion import parse_type
 from clgrad.info import set_default_dtype
+from clgrad.nn.modules.module import Module
+from clgrad.nn.modules.optimized import OptimizedModule
 from clgrad.runtime import device as as_device
 from clgrad.runtime import set_default_device
 
@@ -130,7 +132,10 @@ def is_warn_always_enabled() -> bool:
 def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: bool | None = None,
             backend: Any = "inductor", mode: str | None = None, options: dict | None = None, disable: bool = False,
             name: str | None = None) -> Any:
-    """The function or module itself: kernels are compiled as they are needed. Also a decorator, with or without arguments.
+    """The function itself, or a module that calls the given one: kernels are compiled as they are needed.
+
+    Also a decorator, with or without arguments. The module that it gives holds the given one as ``_orig_mod``, and so do
+    the keys of its state.
 
     Raises:
         RuntimeError: ``mode`` and ``options`` are both given.
@@ -138,10 +143,10 @@ def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: 
     if mode is not None and options is not None:
         raise RuntimeError("Either mode or options can be specified, but both can't be specified at the same time.")
     if model is None:
-        return lambda function: function
+        return lambda function: compile(function, disable=disable)
     if not callable(model):
         raise TypeError(f"compile(): expected a function or a module, got {type(model).__name__}")
-    return model
+    return OptimizedModule(model) if isinstance(model, Module) and not disable else model
 
 
 def typename(obj: Any) -> str:

@@ -330,3 +330,27 @@ def test_a_replica_has_dictionaries_of_its_own(torch):
         replica.running_mean = t.ones(3)
         assert type(replica) is type(layer) and replica.own == 5 and replica._is_replica
         assert not list(replica.parameters()) and layer.running_mean.sum() == 0 and replica.running_var is layer.running_var
+
+
+def test_compiled_modules_are_modules_around_the_given_one(torch):
+    found = []
+    for lib in (clgrad, torch):
+        net = lib.nn.Sequential(lib.nn.Linear(2, 2), lib.nn.BatchNorm1d(2))
+        net.scale = 3
+        made = lib.compile(net, backend="eager")
+        assert made._orig_mod is net
+        made.scale = 4
+        made.eval()
+        assert lib.compile(net, disable=True) is net
+        found.append((type(made).__name__, list(made.state_dict()), net.scale, net.training, made.training, repr(made),
+                      [name for name, _ in made.named_modules()]))
+    assert found[0] == found[1]
+    net = clgrad.nn.Linear(2, 3)
+    made = clgrad.compile(net)
+    x = clgrad.ones(1, 2)
+    assert made(x).tolist() == net(x).tolist()
+    copied = copy.deepcopy(made)
+    copied.load_state_dict(made.state_dict())
+    assert copied._orig_mod is not net
+    with pytest.raises(AttributeError, match="nothing"):
+        getattr(made, "nothing")  # noqa: B009

@@ -1,12 +1,9 @@
 """``torch._dynamo.eval_frame``."""
 
 from clgrad.compiler import disable
+from clgrad.nn.modules.optimized import OptimizedModule
 
 __all__ = ["OptimizedModule", "disable", "is_dynamo_supported"]
-
-
-class OptimizedModule:
-    """A class of no object: ``torch.compile`` returns the module itself."""
 
 
 def is_dynamo_supported() -> bool:
