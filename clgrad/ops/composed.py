@@ -46,6 +46,13 @@ def _check_alpha(a: Any, b: Any, alpha: Any) -> None:
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
 
 
+def _last_operand(name: str, factor: Any, old: tuple) -> Any:
+    """The operand of the order that older programs use: ``x.add_(factor, operand)``."""
+    if len(old) > 1 or isinstance(factor, TensorBase):
+        raise TypeError(f"{name}() takes 2 positional arguments but {2 + len(old)} were given")
+    return old[0]
+
+
 _DEFAULTS = {"alpha": 1, "out": None}
 
 
@@ -63,7 +70,9 @@ def _scaled(name: str, sign: int) -> None:
         return pointwise.call(row, (input, other), (sign * alpha,), out)
     told = intercepted(general, name)
 
-    def function(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
+    def function(input: Any, other: Any, *old: Any, alpha: Any = 1, out: Any = None) -> Any:
+        if old:
+            return function(input, _last_operand(name, other, old), alpha=other, out=out)
         if out is None and alpha == 1 and not switch.on and (
                 sign > 0 or not isinstance(input, TensorBase) or input.layout.dtype is not dtypes.bool):
             return plain(input, other)
@@ -72,7 +81,9 @@ def _scaled(name: str, sign: int) -> None:
     quick_form(function, told)
     plain.told.public[:] = [function]  # type: ignore[attr-defined]
 
-    def in_place(input: Any, other: Any, *, alpha: Any = 1) -> Any:
+    def in_place(input: Any, other: Any, *old: Any, alpha: Any = 1) -> Any:
+        if old:
+            return in_place(input, _last_operand(f"{name}_", other, old), alpha=other)
         if alpha == 1:
             return plain_in_place(input, other)
         _check_alpha(input, other, alpha)

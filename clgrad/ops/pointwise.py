@@ -17,7 +17,7 @@ from clgrad.ops.node_names import OVERLOADS, node_name
 from clgrad.ops.output import check_exact, resize_output
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise, publish
 from clgrad.ops.rows import NUMBERS, launch, result_dtype, run, run_into
-from clgrad.ops.table import EXACT_OUT, NUMBERS_ALONE, SECOND_NAMED, TENSOR_FIRST, TENSORS_ONLY
+from clgrad.ops.table import EXACT_OUT, FACTOR_FIRST, NUMBERS_ALONE, SECOND_NAMED, TENSOR_FIRST, TENSORS_ONLY
 from clgrad.shapes import broadcast_shapes
 
 # Gradients.
@@ -216,6 +216,10 @@ def _bind(op: Pointwise, args: tuple, kwargs: dict) -> tuple[tuple, tuple, Any]:
     """Operands, parameters and ``out`` from a call's arguments."""
     out = kwargs.pop("out", None)
     names = (*op.tensors, *op.parameters)
+    if op.name in FACTOR_FIRST and len(args) == len(names):
+        if isinstance(args[1], TensorBase):
+            raise TypeError(f"{op.name}() takes 3 positional arguments but 4 were given")
+        args = (args[0], *args[2:], args[1])
     if len(args) > len(names):
         raise TypeError(f"{op.name}() takes {len(names)} arguments but {len(args)} were given")
     values = dict(zip(names, args, strict=False))

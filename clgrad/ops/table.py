@@ -27,6 +27,9 @@ TENSORS_ONLY = frozenset({"atan2", "fmax", "fmin", "gcd", "heaviside", "hypot", 
                            "nextafter"})
 TENSOR_FIRST = TENSORS_ONLY | {"clamp_max", "clamp_min", "copysign", "eq", "fmod", "ge", "gt", "le", "lt", "ne"}
 
+# Rows whose factor may also stand behind the first operand, where older programs have it: x.addcmul_(0.9, a, b).
+FACTOR_FIRST = frozenset({"addcmul", "addcdiv"})
+
 # Operators that take numbers alone, as 0-d tensors.
 NUMBERS_ALONE = frozenset({"add", "_add_scaled", "sub", "mul", "div", "_div_floor", "_div_trunc", "floor_divide"})
 
