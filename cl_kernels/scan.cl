@@ -57,7 +57,7 @@ static inline state combine(state s, state t) {
 #else
     // Equal infinities have the difference NaN; the larger one is the result.
     const ACC top = t.a > s.a || t.a != t.a ? t.a : s.a, low = t.a > s.a || t.a != t.a ? s.a : t.a;
-    s.a = top == low && isinf(top) ? top : top + log1p(exp(low - top));
+    s.a = top == low && fabs(top) == INFINITY ? top : top + log1p(exp(low - top));
 #endif
     return s;
 }
