@@ -6,13 +6,14 @@ aborts the process where a compiled kernel in it is damaged.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import os
 import shutil
 import struct
 import tempfile
 import warnings
+from collections.abc import Iterator
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 TRIAL = 1 << 20  # bytes that a folder must have room for: a few compiled kernels
@@ -29,7 +30,7 @@ def prepare() -> None:
     for parent in (tempfile.gettempdir(), "/dev/shm"):
         with contextlib.suppress(OSError):
             other = Path(tempfile.mkdtemp(prefix="clgrad-kernels-", dir=parent))
-            atexit.register(_remove, other, os.getpid())
+            Finalize(None, _remove, (other,), exitpriority=0)
             if _problem(other) is None:
                 os.environ["POCL_CACHE_DIR"] = str(other)
                 warnings.warn(f"compiled kernels cannot be kept in {folder} ({problem}): this process compiles all of them "
@@ -59,19 +60,20 @@ def _problem(folder: Path) -> str | None:
     return None
 
 
-def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:
-        shutil.rmtree(folder, ignore_errors=True)
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _clean(folder: Path) -> None:
     """Throws away damaged kernels where an earlier process did not come to its end: they may be the reason."""
-    stale = [mark for mark in folder.glob(_MARK.format("*")) if not _lives(mark.stem.rpartition("-")[2])]
-    for mark in stale:
-        with contextlib.suppress(OSError):
-            mark.unlink()
-    if stale:
-        damaged = [path for path in folder.glob("*/*/*/*/*.so") if _is_damaged(path)]
+    begun = []  # when those processes did
+    for mark in folder.glob(_MARK.format("*")):
+        if not _lives(mark.stem.rpartition("-")[2]):
+            with contextlib.suppress(OSError):
+                begun.append(mark.stat().st_mtime)
+                mark.unlink()
+    if begun:
+        damaged = [path for path in _written(folder, min(begun)) if _is_damaged(path)]
         for path in damaged:
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -81,12 +83,23 @@ def _clean(folder: Path) -> None:
     own = folder / _MARK.format(os.getpid())
     with contextlib.suppress(OSError):
         own.touch()
-        atexit.register(_unmark, own, os.getpid())
+        # Not by atexit, which processes of multiprocessing end without.
+        Finalize(None, _unmark, (own,), exitpriority=0)
 
 
-def _unmark(mark: Path, owner: int) -> None:
-    if os.getpid() == owner:
-        mark.unlink(missing_ok=True)
+def _unmark(mark: Path) -> None:
+    mark.unlink(missing_ok=True)
+
+
+def _written(folder: str | Path, since: float, depth: int = 5) -> Iterator[Path]:
+    """The compiled kernels, ``depth`` folders down, that were written after a time in seconds."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if depth > 1:
+                if entry.is_dir():
+                    yield from _written(entry.path, since, depth - 1)
+            elif entry.name.endswith(".so") and entry.stat().st_mtime >= since - 1:
+                yield Path(entry.path)
 
 
 def _lives(pid: str) -> bool:

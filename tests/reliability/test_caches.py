@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -80,13 +81,32 @@ def test_damaged_kernels_are_thrown_away_after_a_crash(tmp_path):
     kernels = list(tmp_path.glob("*/*/*/*/*.so"))
     if not kernels:
         pytest.skip("this PoCL keeps its kernels in another form")
+    (tmp_path / f"clgrad-{ended()}.running").touch()  # what a process leaves that PoCL aborts
     for file in kernels:
         file.write_bytes(file.read_bytes()[:200])
-    (tmp_path / f"clgrad-{ended()}.running").touch()  # what a process leaves that PoCL aborts
     lines = in_folder(tmp_path).stdout.splitlines()
     assert lines[0] == "10000.0" and "damaged compiled kernels" in lines[1]
     assert list(tmp_path.glob("*.running")) == []
     assert in_folder(tmp_path).stdout == "10000.0\n0\n"
+
+
+def test_workers_leave_no_mark_of_a_crash(tmp_path):
+    """Else each epoch's workers would look through the whole folder for what the last ones' crash had damaged."""
+    program = tmp_path / "program.py"
+    program.write_text("""
+import pathlib, sys
+import clgrad
+from clgrad.utils.data import DataLoader, TensorDataset
+if __name__ == "__main__":
+    folder = pathlib.Path(sys.argv[1])
+    for _ in DataLoader(TensorDataset(clgrad.arange(8.0) * 2), num_workers=2):
+        most = len(list(folder.glob("*.running")))
+    print(most, len(list(folder.glob("*.running"))))
+""")
+    folder = tmp_path / "kernels"
+    done = subprocess.run([sys.executable, str(program), str(folder)], capture_output=True, text=True, timeout=100,
+                          check=True, env={**os.environ, "POCL_CACHE_DIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.stdout == "3 1\n" and not list(folder.glob("*.running"))
 
 
 def ended() -> int:
