@@ -104,8 +104,9 @@ if __name__ == "__main__":
     print(most, len(list(folder.glob("*.running"))))
 """)
     folder = tmp_path / "kernels"
+    environment = {**os.environ, "POCL_CACHE_DIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, str(program), str(folder)], capture_output=True, text=True, timeout=100,
-                          check=True, env={**os.environ, "POCL_CACHE_DIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)})
+                          check=True, env=environment)
     assert done.stdout == "3 1\n" and not list(folder.glob("*.running"))
 
 
