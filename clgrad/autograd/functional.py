@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.engine import grad
-from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled
+from clgrad.autograd.grad_mode import enable_grad
 from clgrad.autograd.graph import TensorBase
 from clgrad.ops.registry import FUNCTIONS
 
@@ -107,10 +107,9 @@ def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
         leaves = _leaves(given, create_graph)
         outputs, several_outputs = _call(func, leaves, "vjp", strict)
         vectors = _vectors(v, outputs, "vjp")
-    create = create_graph and is_grad_enabled()
     with enable_grad():
         found = _gradients(outputs, leaves, vectors, create_graph, False, strict, "vjp")
-    return (_shaped(_released(outputs, create), several_outputs), _shaped(_released(found, create), several))
+    return (_shaped(_released(outputs, create_graph), several_outputs), _shaped(_released(found, create_graph), several))
 
 
 def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
@@ -121,7 +120,6 @@ def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     tensor([2., 4.])
     """
     given, _ = _tuple_of(inputs, "inputs", "given to jvp")
-    create = create_graph and is_grad_enabled()
     with enable_grad():
         leaves = _leaves(given, create_graph)
         vectors = _vectors(v, leaves, "jvp")
@@ -129,7 +127,8 @@ def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
         seeds = tuple([FUNCTIONS["ones_like"](o, requires_grad=True) for o in outputs])
         products = _gradients(outputs, leaves, seeds, True, True, strict, "jvp")
         found = _gradients(products, seeds, vectors, create_graph, False, strict, "jvp")
-    return (_shaped(_released(outputs, create), several_outputs), _shaped(_released(found, create), several_outputs))
+    return (_shaped(_released(outputs, create_graph), several_outputs),
+            _shaped(_released(found, create_graph), several_outputs))
 
 
 def jacobian(func: Callable, inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
@@ -159,8 +158,7 @@ def jacobian(func: Callable, inputs: Any, create_graph: bool = False, strict: bo
             table.append(tuple([
                 FUNCTIONS["stack"]([row[k] for row in rows]).reshape((*output.shape, *x.shape)) if rows
                 else output.new_zeros((*output.shape, *x.shape)) for k, x in enumerate(leaves)]))
-    create = create_graph and is_grad_enabled()
-    return _shaped(tuple([_shaped(_released(row, create), several) for row in table]), several_outputs)
+    return _shaped(tuple([_shaped(_released(row, create_graph), several) for row in table]), several_outputs)
 
 
 def _scalar(func: Callable, name: str) -> Callable:
@@ -168,7 +166,7 @@ def _scalar(func: Callable, name: str) -> Callable:
         output = func(*inputs)
         values, several = _tuple_of(output, "outputs", f"of the user-provided function given to {name}")
         if several or values[0].numel() != 1:
-            raise RuntimeError(f"The function given to {name} should return a single Tensor with a single element")
+            raise RuntimeError(f"The Tensor returned by the function given to {name} should contain a single element")
         return values[0].squeeze()
     return checked
 
@@ -203,11 +201,10 @@ def hvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
 
 def _hessian_product(func: Callable, inputs: Any, v: Any, create_graph: bool, strict: bool, name: str) -> tuple:
     given, several = _tuple_of(inputs, "inputs", f"given to {name}")
-    create = create_graph and is_grad_enabled()
     with enable_grad():
         leaves = _leaves(given, create_graph)
         vectors = _vectors(v, leaves, name)
         output = _scalar(func, name)(*leaves)
         first = _gradients((output,), leaves, None, True, True, strict, name)
         found = _gradients(first, leaves, vectors, create_graph, False, strict, name)
-    return _released((output,), create)[0], _shaped(_released(found, create), several)
+    return _released((output,), create_graph)[0], _shaped(_released(found, create_graph), several)

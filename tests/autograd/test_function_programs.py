@@ -432,3 +432,13 @@ def test_a_function_keeps_nothing_of_its_inputs_that_it_does_not_save():
     assert reference() is None
     y.backward()
     assert x.grad.tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["jacobian", "hessian", "vjp", "jvp", "vhp", "hvp"])
+def test_derivatives_are_recorded_when_asked_for_even_within_no_grad(name):
+    x = clgrad.tensor([1.0, 2.0], requires_grad=True)
+    vectors = () if name in ("jacobian", "hessian") else (clgrad.ones(()),) if name == "vjp" else (clgrad.ones(2),)
+    with clgrad.no_grad():
+        found = getattr(clgrad.autograd.functional, name)(lambda x: (x ** 3).sum(), x, *vectors, create_graph=True)
+    for tensor in found if isinstance(found, tuple) else (found,):
+        assert tensor.grad_fn is not None
