@@ -84,7 +84,6 @@ from clgrad.runtime import default_device as get_default_device
 from clgrad.runtime import device, set_default_device
 from clgrad.settings import (
     are_deterministic_algorithms_enabled,
-    compile,
     cond,
     get_deterministic_debug_mode,
     get_device_module,
@@ -136,6 +135,7 @@ _LATER_NAMES = {
         "_check", "_check_index", "_check_is_size", "_check_not_implemented", "_check_tensor_all", "_check_type",
         "_check_value", "_check_with"), "checks"),
     **dict.fromkeys(("SymBool", "SymFloat", "SymInt"), "types"),
+    **dict.fromkeys(("compile",), "compiler"),
     **dict.fromkeys(("Future",), "futures"),
     **dict.fromkeys(("vmap",), "func"),
     **dict.fromkeys(("sym_float", "sym_fresh_size", "sym_int", "sym_ite", "sym_max", "sym_min", "sym_not", "sym_sqrt",

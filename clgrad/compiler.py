@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from clgrad.settings import compile as compile
+from clgrad.nn.modules.module import Module
+from clgrad.nn.modules.optimized import OptimizedModule
 
 __all__ = ["allow_in_graph", "assume_constant_result", "compile", "cudagraph_mark_step_begin", "disable", "is_compiling",
            "is_dynamo_compiling", "is_exporting", "list_backends", "reset", "set_stance"]
+
+
+def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: bool | None = None,
+            backend: Any = "inductor", mode: str | None = None, options: dict | None = None, disable: bool = False,
+            name: str | None = None) -> Any:
+    """The function itself, or a module that calls the given one: kernels are compiled as they are needed.
+
+    Also a decorator, with or without arguments. The module that it gives holds the given one as ``_orig_mod``, and so do
+    the keys of its state.
+
+    Raises:
+        RuntimeError: ``mode`` and ``options`` are both given.
+    """
+    if mode is not None and options is not None:
+        raise RuntimeError("Either mode or options can be specified, but both can't be specified at the same time.")
+    if model is None:
+        return lambda function: compile(function, disable=disable)
+    if not callable(model):
+        raise TypeError(f"compile(): expected a function or a module, got {type(model).__name__}")
+    return OptimizedModule(model) if isinstance(model, Module) and not disable else model
 
 
 def reset() -> None:

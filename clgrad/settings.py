@@ -1,4 +1,4 @@
-"""Switches of the whole library that PyTorch has: threads, determinism, precision, default types; ``compile``."""
+"""Switches of the whole library that PyTorch has: threads, determinism, precision, default types."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Any
 
 from clgrad.conversion import parse_type
 from clgrad.info import set_default_dtype
-from clgrad.nn.modules.module import Module
-from clgrad.nn.modules.optimized import OptimizedModule
 from clgrad.runtime import device as as_device
 from clgrad.runtime import set_default_device
 
@@ -128,25 +126,6 @@ def is_warn_always_enabled() -> bool:
     """What :func:`set_warn_always` was told."""
     return _state["warn_always"]
 
-
-def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: bool | None = None,
-            backend: Any = "inductor", mode: str | None = None, options: dict | None = None, disable: bool = False,
-            name: str | None = None) -> Any:
-    """The function itself, or a module that calls the given one: kernels are compiled as they are needed.
-
-    Also a decorator, with or without arguments. The module that it gives holds the given one as ``_orig_mod``, and so do
-    the keys of its state.
-
-    Raises:
-        RuntimeError: ``mode`` and ``options`` are both given.
-    """
-    if mode is not None and options is not None:
-        raise RuntimeError("Either mode or options can be specified, but both can't be specified at the same time.")
-    if model is None:
-        return lambda function: compile(function, disable=disable)
-    if not callable(model):
-        raise TypeError(f"compile(): expected a function or a module, got {type(model).__name__}")
-    return OptimizedModule(model) if isinstance(model, Module) and not disable else model
 
 
 def typename(obj: Any) -> str:

@@ -96,6 +96,8 @@ def repeat_interleave(input: Any = None, repeats: Any = None, dim: int | None = 
     if not isinstance(repeats, TensorBase):
         if repeats < 0:
             raise RuntimeError(f"Repeats must be non-negative, got {repeats}")
+        if output_size is not None and output_size != size * repeats:
+            raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {size * repeats} but got {output_size}")
         shape = x.layout.shape
         wide = x.unsqueeze(axis + 1).expand(*shape[:axis + 1], repeats, *shape[axis + 1:])
         return wide.clone(memory_format=contiguous_format).flatten(axis, axis + 1)

@@ -194,7 +194,8 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, ou
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * (mat @ vec)."""
     check_operands("addmv", mat, input)
-    return store("addmv", _combine(input, mv(mat, vec), beta, alpha), out, exact=True)
+    nothing = not vec.layout.numel  # whose sums are zero, whatever alpha is
+    return store("addmv", _combine(input, mv(mat, vec), beta, 0 if nothing else alpha), out, exact=True)
 
 
 @operator("addr")

@@ -13,10 +13,12 @@ from clgrad.ops.random import bernoulli_
 from clgrad.ops.registry import FUNCTIONS, operator
 
 
-def _moments(x: Any, dims: list[int], eps: float, keepdim: bool = False) -> tuple[Any, Any]:
-    """Means and 1 / standard deviations over dimensions, in the dtype of arithmetic."""
+def _moments(x: Any, weight: Any, dims: list[int], eps: float, keepdim: bool = False) -> tuple[Any, Any]:
+    """Means and 1 / standard deviations over dimensions, in the weight's dtype, without weight in the input's."""
+    kind = (x if weight is None else weight).layout.dtype
     values = x.to(x.layout.dtype.compute)
-    return values.mean(dims, keepdim=keepdim), (values.var(dims, correction=0, keepdim=keepdim) + eps).rsqrt()
+    rstd = (values.var(dims, correction=0, keepdim=keepdim) + eps).rsqrt()
+    return values.mean(dims, keepdim=keepdim).to(kind), rstd.to(kind)
 
 
 @operator("native_layer_norm", method=False)
@@ -24,7 +26,7 @@ def native_layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any,
     """(:func:`layer_norm`, means, 1 / standard deviations), the last two with normalised dimensions of size 1."""
     result = layer_norm(input, normalized_shape, weight, bias, eps)
     dims = list(range(input.layout.ndim - len(tuple(normalized_shape)), input.layout.ndim))
-    mean, rstd = _moments(input.detach(), dims, eps, keepdim=True)
+    mean, rstd = _moments(input.detach(), weight, dims, eps, keepdim=True)
     return result, mean, rstd
 
 
@@ -34,7 +36,7 @@ def native_group_norm(input: Any, weight: Any, bias: Any, N: int, C: int, HxW: i
     if prod(input.layout.shape) != N * C * HxW:
         raise RuntimeError(f"native_group_norm: expected {N * C * HxW} elements, got shape {list(input.layout.shape)}")
     result = group_norm(input, group, weight, bias, eps)
-    mean, rstd = _moments(input.reshape(N, group, C // group * HxW), [2], eps)
+    mean, rstd = _moments(input.reshape(N, group, C // group * HxW), weight, [2], eps)
     return result, mean, rstd
 
 
@@ -44,9 +46,9 @@ def native_batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, run
     """(:func:`batch_norm`, means, 1 / standard deviations); the last two are empty when not training."""
     result = batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     if not training:
-        kind, place = input.layout.dtype.compute, input.layout.device
+        kind, place = (input if weight is None else weight).layout.dtype, input.layout.device
         return store("native_batch_norm", (result, empty((0,), kind, place), empty((0,), kind, place)), out, exact=True)
-    mean, rstd = _moments(input.detach(), [d for d in range(input.layout.ndim) if d != 1], eps)
+    mean, rstd = _moments(input.detach(), weight, [d for d in range(input.layout.ndim) if d != 1], eps)
     return store("native_batch_norm", (result, mean, rstd), out, exact=True)
 
 

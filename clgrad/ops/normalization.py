@@ -17,7 +17,7 @@ from clgrad.autograd.graph import Saved, attach, mark_changed, needs_graph
 from clgrad.kernels import norm as kernels
 from clgrad.kernels.norm import Groups, Kind
 from clgrad.ops.composed_norms import by_given, by_own, by_root_mean_square, per_channel, scaled
-from clgrad.ops.copying import empty
+from clgrad.ops.copying import cast, empty
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import operator
@@ -77,10 +77,11 @@ def _normalize(name: str, x: Any, weight: Any, bias: Any, g: Groups, kind: Kind,
 
 
 def _recorded(dy: Any, x: Any, weight: Any, needed: list[bool], g: Groups, composed: Callable) -> tuple:
-    """The gradients as Tensor operations, for derivatives of higher order."""
+    """The gradients as Tensor operations in the dtype of arithmetic, for derivatives of higher order."""
     with enable_grad():
         wanted = [t for t, need in zip((x, weight), needed, strict=False) if need]
-        found = list(engine.grad(composed(x, weight), wanted, dy, create_graph=True)) if wanted else []
+        result = composed(*(None if t is None else cast(t, t.layout.dtype.compute) for t in (x, weight)))
+        found = list(engine.grad(result, wanted, cast(dy, result.layout.dtype), create_graph=True)) if wanted else []
         dx = found.pop(0) if needed[0] else None
         dw = found.pop(0) if needed[1] else None
         if not needed[2]:
@@ -160,9 +161,9 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
 
 @operator("rms_norm", method=False)
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
-    """x / sqrt(mean(x^2) + eps) * weight over the last dimensions; ``eps`` by default the dtype's own."""
+    """x / sqrt(mean(x^2) + eps) * weight over the last dimensions; ``eps`` by default that of the arithmetic's dtype."""
     if eps is None:
-        eps = {"float64": 2.0**-52, "float16": 2.0**-10, "bfloat16": 2.0**-7}.get(input.dtype.name, 2.0**-23)
+        eps = 2.0**-52 if input.dtype.name == "float64" else 2.0**-23
     return _over_last("rms_norm", input, normalized_shape, weight, None, eps, True)[0]
 
 

@@ -42,7 +42,7 @@ FORM = sys.argv[1] if __name__ == "__main__" else "cpu"
 def strict_memory(patch: Any = setattr) -> None:
     """Exact blocks that are never used again, and no work in the host's memory."""
     patch(memory, "bin_size", lambda nbytes: max(nbytes, 1))
-    patch(Block, "release", lambda self: None)
+    patch(memory.Pool, "_collect", lambda self: None)
     patch(Device, "_shares_memory", lambda self: False)
     patch(Device, "fill", _fill)  # Oclgrind does not take clEnqueueFillBuffer for an initialisation
 

@@ -7,7 +7,7 @@ import pytest
 
 import clgrad
 from clgrad.autograd import gradcheck, gradgradcheck
-from tests.compare import assert_same, assert_same_error, pair
+from tests.compare import assert_same, assert_same_error, assert_same_outcome, pair
 
 NORMS = {
     "layer": ((3, 4, 10), (10,), lambda F, x, w, b: F.layer_norm(x, (10,), w, b)),
@@ -71,6 +71,38 @@ def test_half(torch, rng, dtype):
     found = clgrad.nn.functional.layer_norm(x.to(kinds[0]), (33,), w.to(kinds[0]))
     expected = torch.nn.functional.layer_norm(y.to(kinds[1]), (33,), v.to(kinds[1]))
     assert_same(found.float(), expected.float(), 2e-2, 2e-2)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@pytest.mark.parametrize("size", [1e-4, 1.0])
+def test_root_mean_square_of_other_dtypes(torch, dtype, size):
+    results = [lib.nn.functional.rms_norm(lib.tensor([[size, -size]], dtype=getattr(lib, dtype)), (2,)).double()
+               for lib in (clgrad, torch)]
+    assert_same(*results, 1e-2)
+
+
+@pytest.mark.parametrize("norm", ["layer_norm", "rms_norm"])
+def test_second_derivatives_of_half_are_computed_in_float(norm):
+    """Where all elements of a group are equal, a rounding of the variance is a large part of the result."""
+    found = []
+    for kind in (clgrad.float16, clgrad.float64):
+        x = clgrad.tensor([[0.5], [1.5]], dtype=kind, requires_grad=True)
+        y = getattr(clgrad.nn.functional, norm)(x, (1,), clgrad.full((1,), 0.5, dtype=kind))
+        grad, = clgrad.autograd.grad(y.double().square().sum(), x, create_graph=True)
+        found.append(clgrad.autograd.grad((grad.double() + 1).square().sum(), x)[0].double())
+    np.testing.assert_allclose(found[0].numpy(), found[1].numpy(), 0.05, 1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_statistics_of_the_lower_level_forms_have_the_inputs_dtype_or_the_weights(torch, dtype):
+    def program(t):
+        x, ones = t.arange(12.0).view(1, 3, 4).to(getattr(t, dtype)), t.ones(3)
+        calls = (t.native_layer_norm(x, (4,), None, None, 1e-5), t.native_layer_norm(x, (4,), t.ones(4), None, 1e-5),
+                 t.native_group_norm(x, None, None, 1, 3, 4, 3, 1e-5),
+                 t.native_batch_norm(x, ones, ones, ones.clone(), ones.clone(), True, 0.1, 1e-5),
+                 t.native_batch_norm(x, None, None, None, None, True, 0.1, 1e-5))
+        return [(tuple(result.shape), str(result.dtype)) for results in calls for result in results]
+    assert_same_outcome(torch, program)
 
 
 def test_long_groups_strided_and_empty(torch, rng):
