@@ -9,6 +9,7 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.dtypes import dtype
+from clgrad.layout import common_dtype
 from clgrad.ops import rows
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.storage import TypedStorage, UntypedStorage
@@ -92,9 +93,8 @@ def numel(input: Any) -> int:
 def result_type(tensor: Any, other: Any) -> dtype:
     """The dtype of an operation on two operands, tensors or numbers."""
     sides = (tensor, other)
-    tensors = [t.layout for t in sides if isinstance(t, TensorBase)]
-    return dtypes.result_type([a.dtype for a in tensors if a.ndim], [a.dtype for a in tensors if not a.ndim],
-                              [dtypes.of_number(v) for v in sides if not isinstance(v, TensorBase)])
+    return common_dtype([t.layout for t in sides if isinstance(t, TensorBase)],
+                        [dtypes.of_number(v) for v in sides if not isinstance(v, TensorBase)])
 
 
 def set_default_dtype(d: dtype) -> None:

@@ -6,10 +6,10 @@ kinds of operands does no arithmetic on shapes.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from math import prod
 
-from clgrad import formats
+from clgrad import dtypes, formats
 from clgrad.dtypes import dtype
 from clgrad.shapes import Shape, Size, contiguous_strides, extent, is_contiguous
 
@@ -70,3 +70,9 @@ def contiguous_layout(shape: Shape, dtype: dtype, device: Hashable) -> Layout:
     if found is None:
         found = _contiguous[key] = layout(tuple(shape), contiguous_strides(shape), dtype, device)
     return found
+
+
+def common_dtype(layouts: Iterable[Layout], numbers: Iterable[dtype] = ()) -> dtype:
+    """The dtype of an operation on tensors of these layouts and on numbers, whose dtypes are given."""
+    known = list(layouts)
+    return dtypes.result_type([a.dtype for a in known if a.ndim], [a.dtype for a in known if not a.ndim], numbers)

@@ -7,6 +7,7 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.formats import contiguous_format
+from clgrad.layout import common_dtype
 from clgrad.ops.copying import full
 from clgrad.ops.masks import Marked
 from clgrad.ops.output import store
@@ -67,7 +68,7 @@ def isin(elements: Any = None, test_elements: Any = None, *, assume_unique: bool
     elif count * x.layout.numel <= _PAIRS:
         found = x.detach().unsqueeze(-1).eq(tests).any(-1)
     else:
-        kind = FUNCTIONS["result_type"](x, tests)
+        kind = common_dtype((x.layout, tests.layout))
         ordered = FUNCTIONS["sort"](tests.to(kind))[0]
         values = x.detach().to(kind)
         place = FUNCTIONS["searchsorted"](ordered, values).clamp(max=count - 1)

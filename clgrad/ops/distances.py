@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.ops.copying import from_array
+from clgrad.layout import common_dtype
+from clgrad.ops.copying import cast, from_array
 from clgrad.ops.registry import FUNCTIONS, operator
 
 
@@ -43,11 +44,10 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
 @operator("cosine_similarity", method=False)
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """The cosine of the angle between vectors along ``dim``; lengths count as at least ``eps``."""
-    for x in (x1, x2):
-        if not x.layout.dtype.is_floating_point:
-            raise RuntimeError("expected common dtype to be floating point, yet common dtype is "
-                               f"{x.layout.dtype.name}")
-    x1, x2 = FUNCTIONS["broadcast_tensors"](x1, x2)
+    kind = common_dtype((x1.layout, x2.layout))
+    if not kind.is_floating_point:
+        raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {kind.name}")
+    x1, x2 = FUNCTIONS["broadcast_tensors"](cast(x1, kind), cast(x2, kind))
     left, right = (x / length(x, 2.0, dim, True).clamp_min(eps) for x in (x1, x2))
     return (left * right).sum(dim)
 

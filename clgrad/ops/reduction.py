@@ -49,7 +49,7 @@ def run(x: Any, op: str, dims: Shape, keepdim: bool, result: dtype, *, aux: dtyp
         # The dimensions interleave in more groups than the kernels index: a copy with the kept ones in front.
         order_of = [a for a in range(own.ndim) if a not in dims] + list(dims)
         packed = x.detach().permute(order_of).contiguous()
-        flat = packed.view(-1, prod(own.shape[d] for d in dims))
+        flat = packed.view(made.numel, prod(own.shape[d] for d in dims))
         first, extra = run(flat, op, (1,), False, result, aux=aux, correction=correction, order=order)
         return first.view(made.shape), None if extra is None else extra.view(made.shape)
     source = x.memory.buffer
@@ -142,6 +142,8 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | N
 @operator("prod")
 def prod_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None) -> Any:
     """The product over all dimensions, or one."""
+    if isinstance(dim, (tuple, list)):
+        raise TypeError(f"prod(): argument 'dim' must be int, not {type(dim).__name__}")
     dims = normalize_dims(dim, input.layout.ndim)
     x = _of_kind(input, dtype)
     result, _ = run(x, "prod", dims, keepdim, _result_type(x, dtype))
@@ -171,7 +173,7 @@ def _product_of_others(x: Any, dims: Shape) -> Any:
 
 
 def _extreme(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
-    everything = dim is None or dim == ()
+    everything = dim is None or dim == () or dim == []
     dims = normalize_dims(None if everything else dim, x.layout.ndim)
     if everything and x.layout.numel == 0:
         raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
@@ -213,6 +215,8 @@ def amin(input: Any, dim: Any = (), keepdim: bool = False, *, out: Any = None) -
 @operator("aminmax")
 def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False, out: Any = None) -> Any:
     """The smallest and the largest values, as ``(min, max)``."""
+    if isinstance(dim, (tuple, list)):
+        raise TypeError(f"aminmax(): argument 'dim' must be int, not {type(dim).__name__}")
     dims = () if dim is None else dim
     if not input.layout.numel and dim is None:
         raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
@@ -384,7 +388,9 @@ def std_mean(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim:
 def logsumexp(input: Any, dim: Any, keepdim: bool = False, *, out: Any = None) -> Any:
     """log(sum(exp(input))) over dimensions, without overflow."""
     x = input if input.layout.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
-    dims = normalize_dims(None if dim == () or dim == [] else dim, x.layout.ndim)
+    if dim in ((), []) and x.layout.ndim:
+        raise RuntimeError("logsumexp(): expected dim to name at least one dimension, got none")
+    dims = normalize_dims(dim, x.layout.ndim)
     result, _ = run(x, "logsumexp", dims, keepdim, x.layout.dtype)
     if needs_graph(x):
         saved = Saved("logsumexp", [x])

@@ -11,7 +11,7 @@ from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, mark_changed
 from clgrad.dtypes import dtype
 from clgrad.kernels import elementwise
-from clgrad.layout import Layout, layout
+from clgrad.layout import Layout, common_dtype, layout
 from clgrad.ops.execute import FAR, blank, within_reach
 from clgrad.ops.registry import FUNCTIONS, Pointwise
 from clgrad.runtime import Device, settle
@@ -51,8 +51,7 @@ _CATEGORIES = {"integer": (0, 1), "whole": (1,), "number": (1, 2), "real": (2,)}
 
 def result_dtype(op: Pointwise, layouts: list[Layout | None], numbers: list[dtype]) -> tuple[dtype, dtype]:
     """(dtype of the common operands, dtype of the result)."""
-    known = [a for a in layouts if a is not None]
-    common = dtypes.result_type([a.dtype for a in known if a.ndim], [a.dtype for a in known if not a.ndim], numbers)
+    common = common_dtype([a for a in layouts if a is not None], numbers)
     if op.kind == "float" and not common.is_floating_point:
         common = dtypes.get_default_dtype()
     if common.category not in _CATEGORIES.get(op.kind, (0, 1, 2)):

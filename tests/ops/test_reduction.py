@@ -136,7 +136,8 @@ def test_arguments(torch, rng):
     x, y = pair(torch, rng.normal(size=(3, 5)).astype(np.float32))
     for program in [lambda t: t.var(0, unbiased=False), lambda t: t.var(unbiased=False), lambda t: t.std(1, True),
                     lambda t: t.var(dim=1, correction=2), lambda t: t.std(dim=(0, 1), correction=0, keepdim=True),
-                    lambda t: t.sum(axis=1), lambda t: t.sum(()), lambda t: t.mean([])]:
+                    lambda t: t.sum(axis=1), lambda t: t.sum(()), lambda t: t.mean([]),
+                    lambda t: t.amin([]), lambda t: t.amax(dim=[], keepdim=True)]:
         assert_same(program(x), program(y), 1e-5, 1e-5)
     assert_same(clgrad.sum(x, 1, dtype=clgrad.float64), torch.sum(y, 1, dtype=torch.float64))
     assert_same(clgrad.var_mean(x, 1), torch.var_mean(y, 1), 1e-5, 1e-5)
@@ -148,6 +149,8 @@ def test_arguments(torch, rng):
 @pytest.mark.parametrize("program", [
     lambda t: t.zeros(2, 3).sum(2),
     lambda t: t.zeros(2, 3).sum((0, 0)),
+    lambda t: t.zeros(2, 3).prod([0]),
+    lambda t: t.zeros(2, 3).logsumexp([]),
     lambda t: t.zeros(2, 3).sum((0, -2)),
     lambda t: t.zeros(2, 3, dtype=t.int64).mean(),
     lambda t: t.zeros(0).max(),
@@ -225,3 +228,9 @@ def test_inputs_stay_as_they_are(rng):
 def test_elements_are_converted_before_they_are_summed(name, dtype, torch):
     x, y = pair(torch, [0.9, 1.9, -1.5, 2.5])
     assert_same(getattr(x, name)(0, dtype=getattr(clgrad, dtype)), getattr(y, name)(0, dtype=getattr(torch, dtype)))
+
+
+def test_nothing_reduced_where_kept_dimensions_are_many(torch):
+    x, y = (lib.zeros(0, 0, 6, 4).permute(2, 3, 0, 1)[::2] for lib in (clgrad, torch))
+    assert_same(x.sum((2, 3)), y.sum((2, 3)))
+    assert_same(clgrad.dist(x, x), torch.dist(y, y))

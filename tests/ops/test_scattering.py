@@ -182,6 +182,7 @@ def test_scatter_with_reduce():
     lambda t: t.bincount(t.tensor([1, 2, 1]), weights=t.tensor([0.5, 1.0, 2.0])),
     lambda t: t.bincount(t.tensor([], dtype=t.int64), minlength=2),
     lambda t: t.isin(t.tensor([[1, 2], [3, 4]]), t.tensor([2, 3])),
+    lambda t: t.isin(t.arange(3000), t.arange(2000.0, 5000.0)).sum(),
     lambda t: t.isin(t.tensor([1.5, 2]), 2, invert=True),
     lambda t: t.isin(3, t.tensor([1, 3])),
     lambda t: t.isin(t.tensor([1]), t.tensor([])),

@@ -100,6 +100,7 @@ RANDOM = {"bernoulli", "dropout", "multinomial", "poisson"}
 # Where several answers are right: places of equal elements, signs and bases of decompositions.
 PLACES = {"sort", "topk", "kthvalue", "mode", "median", "nanmedian", "argsort", "msort"}
 BASES = {"svd", "qr", "lu"}
+READS_BEYOND = {"median", "nanmedian"}  # of expanded operands PyTorch 2.13 reads what lies behind their memory
 OVERFLOWS = {"softsign"}  # of the smallest integer PyTorch takes the absolute value as an integer
 
 
@@ -191,6 +192,8 @@ def check(torch: Any, call: Call) -> str:
             return "more"
         if any(str(getattr(leaf, "dtype", "")).startswith("torch.complex") for leaf in _flat(expected)):
             return "complex"
+        if call.name in READS_BEYOND and getattr(call.arguments.get("input"), "layout", "") == "expanded":
+            return "garbage"
         compare(call.name, found, expected)
         return "value"
 

@@ -43,7 +43,10 @@ def test_calls(name):
     lambda t: t.square(t.tensor([True, False])), lambda t: t.tensor([True, False]) ** 3,
     lambda t: t.tensor([True]).pow(2.0), lambda t: t.broadcast_to(t.ones(2, 1), (3, -1, 4)).shape,
     lambda t: t.count_nonzero(t.ones(2, 3), ()), lambda t: t.tensor(3.0).flip(-1), lambda t: t.tensor(3.0).movedim(0, -1),
-    lambda t: t.isclose(t.tensor([True]), t.tensor([True])), lambda t: t.allclose(t.tensor([True]), t.tensor([False])),
+    lambda t: t.isclose(t.tensor([2 ** 63 - 1]), t.tensor([-1])), lambda t: t.isclose(t.tensor([True]), t.tensor([True])),
+    lambda t: t.nn.functional.cosine_similarity(t.tensor(3), t.tensor(2.0), dim=0), lambda t: t.addmv(
+        t.ones(3), t.ones(3, 0), t.ones(0), beta=2, alpha=float("inf")), lambda t: t.repeat_interleave(
+        t.ones(2), 2, output_size=5), lambda t: t.allclose(t.tensor([True]), t.tensor([False])),
     lambda t: t.nn.functional.softsign(t.tensor([1, -3])), lambda t: t.nn.functional.tanhshrink(t.tensor([1, -3])),
     lambda t: t.sub(t.tensor([1]), 3, alpha=1.5), lambda t: t.tensor([1]).add_(3, alpha=1.5),
     lambda t: t.squeeze(t.ones(1, 2), (0, -2)), lambda t: t.unflatten(t.ones(2), 0, ()),
