@@ -10,7 +10,7 @@ from typing import Any
 
 from clgrad.autograd.grad_mode import mode, no_grad
 from clgrad.autograd.graph import Node, Saved, TensorBase, attach, rebase, wrap
-from clgrad.autograd.shared_memory import FUNCTION, SEVERAL, View
+from clgrad.autograd.shared_memory import FUNCTION, SEVERAL, view_of
 
 
 class FunctionCtx:
@@ -224,7 +224,7 @@ def _own_history(tensor: Any) -> Any:
     made = wrap(tensor.memory, tensor.offset, tensor.layout)
     view = tensor._view
     base, replay = (tensor, lambda whole: whole.view_as(whole)) if view is None else (view.base, view.replay)
-    made._view = View(made, base, replay, FUNCTION)
+    made._view = view_of(made, base, replay, FUNCTION)
     return made
 
 

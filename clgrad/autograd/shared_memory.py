@@ -37,16 +37,20 @@ class View(weakref.ref):
 
     __slots__ = ("base", "replay", "epoch", "origin", "version", "tensor")
 
-    def __new__(cls, tensor: Any, base: Any, replay: Callable[[Any], Any], origin: str | None) -> View:
-        return super().__new__(cls, base)
+    base: Any
+    replay: Callable[[Any], Any]
+    epoch: int
+    origin: str | None
+    version: int
+    tensor: weakref.ref
 
-    def __init__(self, tensor: Any, base: Any, replay: Callable[[Any], Any], origin: str | None):
-        self.base, self.replay, self.origin = base, replay, origin
-        self.epoch, self.version, self.tensor = base._rebased, base.memory.version, weakref.ref(tensor)
 
-    def moved(self) -> bool:
-        """Whether an operation in place has changed the history of the base since the view last looked."""
-        return self.epoch != self.base._rebased
+def view_of(tensor: Any, base: Any, replay: Callable[[Any], Any], origin: str | None) -> View:
+    """Says that ``tensor`` is ``replay(base)``. (No constructor: a class of weak references would need two.)"""
+    made = View(base)
+    made.base, made.replay, made.origin = base, replay, origin
+    made.epoch, made.version, made.tensor = base._rebased, base.memory.version, weakref.ref(tensor)
+    return made
 
 
 def views_of(base: Any) -> list[Any]:
@@ -60,10 +64,10 @@ def as_view(view: Any, base: Any, replay: Callable[[Any], Any]) -> Any:
     origin = None if mode.enabled else INFERENCE if mode.inference else NO_GRAD
     root = base._view
     if root is None:
-        view._view = View(view, base, replay, origin)
+        view._view = view_of(view, base, replay, origin)
     else:
         first = root.replay
-        view._view = View(view, root.base, lambda whole: replay(first(whole)), origin or root.origin)
+        view._view = view_of(view, root.base, lambda whole: replay(first(whole)), origin or root.origin)
     if base._untracked:
         view._untracked = True
     view._inference = base._inference

@@ -7,7 +7,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, attach, check_history, needs_graph
-from clgrad.autograd.shared_memory import View
+from clgrad.autograd.shared_memory import view_of
 from clgrad.formats import contiguous_format
 from clgrad.ops.composed import alias_view
 from clgrad.ops.copying import cat, empty, flip, stack
@@ -300,7 +300,7 @@ def become(x: Any, view: Any) -> Any:
     if view._grad_fn is not None:
         x._grad_fn, x._output_nr, x._requires_grad = view._grad_fn, view._output_nr, True
     if x._view is not None:
-        x._view = View(x, x._view.base, view._view.replay, x._view.origin)
+        x._view = view_of(x, x._view.base, view._view.replay, x._view.origin)
     return x
 
 
