@@ -32,6 +32,8 @@ def _kind(x: Any, weight: Any, bias: Any, running: tuple, **options: bool) -> Ki
     small = [t.layout.dtype for t in (weight, bias, *running) if t is not None]
     if not own.device.compute.is_cpu or not own.numel or not own.dtype.is_floating_point:
         return None
+    if any(t is not None and not t.layout.contiguous for t in running):  # they are changed where they are
+        return None
     if any(kind is not small[0] for kind in small) or (small and small[0] not in (own.dtype, own.dtype.compute)):
         return None
     return Kind(own.dtype, small[0] if small else own.dtype, weight is not None, bias is not None, **options)

@@ -73,6 +73,17 @@ def test_half(torch, rng, dtype):
     assert_same(found.float(), expected.float(), 2e-2, 2e-2)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_running_statistics_that_are_strided(torch, training):
+    results = []
+    for lib in (clgrad, torch):
+        mean, var = lib.tensor([[0.0, 5.0], [1.0, 5.0]])[:, 0], lib.tensor([[1.0, 9.0], [4.0, 9.0]])[:, 0]
+        y = lib.nn.functional.batch_norm(lib.arange(12.0).view(1, 2, 6), mean, var, training=training)
+        results.append((y, mean, var))
+    for found, expected in zip(*results, strict=True):
+        assert_same(found, expected, 1e-5, 1e-6)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 @pytest.mark.parametrize("size", [1e-4, 1.0])
 def test_root_mean_square_of_other_dtypes(torch, dtype, size):
