@@ -127,7 +127,6 @@ def is_warn_always_enabled() -> bool:
     return _state["warn_always"]
 
 
-
 def typename(obj: Any) -> str:
     """The name of a value's type, with its module; a tensor's is like ``torch.FloatTensor``."""
     if hasattr(obj, "layout") and hasattr(obj, "type"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Sequence
 from math import prod
+from typing import Any
 
 Shape = tuple[int, ...]
 
@@ -192,6 +193,16 @@ def normalize_dims(dims: int | Iterable[int] | None, rank: int) -> Shape:
         if found.count(d) > 1:
             raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
     return tuple(sorted(d for d in found if d < rank))
+
+
+def names_none(dims: Any) -> bool:
+    """Whether an argument names no dimension, by which most operators mean all of them."""
+    return dims is None or dims == () or dims == []
+
+
+def reduced_dims(dims: int | Iterable[int] | None, rank: int) -> Shape:
+    """:func:`normalize_dims` for reductions that take ``()`` and ``[]`` for all dimensions."""
+    return normalize_dims(None if names_none(dims) else dims, rank)
 
 
 def collapse(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[Shape, tuple[Shape, ...]]:

@@ -6,6 +6,7 @@ from collections import OrderedDict, defaultdict, deque, namedtuple
 
 import numpy as np
 import pytest
+from scipy.stats import qmc
 
 import clgrad
 from clgrad.futures import Future, collect_all, wait_all
@@ -71,7 +72,6 @@ def test_checks():
 
 
 def test_sobol_points():
-    qmc = pytest.importorskip("scipy.stats.qmc")
     engine = clgrad.quasirandom.SobolEngine(4)
     expected = qmc.Sobol(4, scramble=False).random_base2(4)
     np.testing.assert_array_equal(engine.draw(16).numpy(), expected.astype(np.float32))

@@ -7,10 +7,13 @@ import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from clgrad.autograd.grad_mode import mode, no_grad
 from clgrad.autograd.graph import Node, Saved, TensorBase, attach, rebase, wrap
 from clgrad.autograd.shared_memory import FUNCTION, SEVERAL, view_of
+
+_signatures: WeakKeyDictionary[Callable, inspect.Signature] = WeakKeyDictionary()  # of forward functions
 
 
 class FunctionCtx:
@@ -144,7 +147,10 @@ class Function:
     @classmethod
     def _with_defaults(cls, args: tuple, kwargs: dict) -> tuple:
         """The arguments of ``forward`` with those that were left out."""
-        bound = inspect.signature(cls.forward).bind(*args, **kwargs)
+        signature = _signatures.get(cls.forward)
+        if signature is None:
+            signature = _signatures[cls.forward] = inspect.signature(cls.forward)
+        bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return bound.args
 

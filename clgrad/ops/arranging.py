@@ -14,7 +14,7 @@ from clgrad.ops.copying import cat, empty, flip, stack
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, METHODS, operator, publish
 from clgrad.ops.views import chunk, expand, reshape, split, tensor_split, transpose
-from clgrad.shapes import normalize_dim
+from clgrad.shapes import names_none, normalize_dim
 
 
 def _each(tensors: tuple, rank: int) -> Any:
@@ -153,7 +153,7 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     steps = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
     if not steps:
         raise RuntimeError("roll(): `shifts` required")
-    if dims is None or dims == () or dims == []:
+    if names_none(dims):
         if len(steps) != 1:
             raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:0")
         return roll(input.reshape(-1), steps, 0).view(input.layout.shape)

@@ -30,7 +30,7 @@ def grid_sampler_of_rank(input: Any, grid: Any, interpolation_mode: int, padding
 @operator("frobenius_norm", method=False)
 def frobenius_norm(input: Any, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Any:
     """The root of the sum of squares over dimensions, all by default."""
-    return store("frobenius_norm", vector_norm(input, 2, None if dim in ((), []) else dim, keepdim), out)
+    return store("frobenius_norm", vector_norm(input, 2, dim, keepdim), out)
 
 
 @operator("nuclear_norm", method=False)

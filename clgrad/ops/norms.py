@@ -15,7 +15,7 @@ from clgrad.ops.reduction import run, spread
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.solving import inv_ex
 from clgrad.ops.spectral import svdvals
-from clgrad.shapes import Shape, broadcast_shapes, normalize_dim, normalize_dims
+from clgrad.shapes import Shape, broadcast_shapes, normalize_dim, reduced_dims
 
 where = FUNCTIONS["where"]
 
@@ -45,7 +45,7 @@ def vector_norm(x: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, 
         raise TypeError(f"{name}(): argument 'ord' must be Number, not str")
     x = _floating(name, x, dtype)
     shape, order = x.layout.shape, float(ord)
-    dims = normalize_dims(None if dim is None or dim == () or dim == [] else dim, x.layout.ndim)
+    dims = reduced_dims(dim, x.layout.ndim)
     if (order < 0 or order == inf) and any(shape[d] == 0 for d in dims):
         raise RuntimeError(f"{name} cannot compute the {ord} norm on an empty tensor because the operation does not have "
                            "an identity")

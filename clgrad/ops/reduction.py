@@ -16,7 +16,7 @@ from clgrad.ops.execute import execute
 from clgrad.ops.node_names import node_name
 from clgrad.ops.output import named_result, store
 from clgrad.ops.registry import FUNCTIONS, operator
-from clgrad.shapes import Shape, normalize_dim, normalize_dims
+from clgrad.shapes import Shape, names_none, normalize_dim, normalize_dims, reduced_dims
 
 _plans: dict[tuple, tuple[reduce.Plan | None, Layout, Layout | None]] = {}
 
@@ -115,7 +115,7 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | No
     >>> clgrad.ones(2, 3).sum(dim=1)
     tensor([3., 3.])
     """
-    dims = normalize_dims(None if dim == () or dim == [] else dim, input.layout.ndim)
+    dims = reduced_dims(dim, input.layout.ndim)
     x = _of_kind(input, dtype)
     shape = x.layout.shape
     result, _ = run(x, "sum", dims, keepdim, _result_type(x, dtype))
@@ -127,7 +127,7 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | No
 @operator("mean")
 def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None) -> Any:
     """The mean over all dimensions, or those named, of floating-point values."""
-    dims = normalize_dims(None if dim == () or dim == [] else dim, input.layout.ndim)
+    dims = reduced_dims(dim, input.layout.ndim)
     kind = _float_only("mean", input, dtype)
     x = input if dtype is None else cast(input, dtype)
     shape = x.layout.shape
@@ -173,9 +173,8 @@ def _product_of_others(x: Any, dims: Shape) -> Any:
 
 
 def _extreme(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
-    everything = dim is None or dim == () or dim == []
-    dims = normalize_dims(None if everything else dim, x.layout.ndim)
-    if everything and x.layout.numel == 0:
+    dims = reduced_dims(dim, x.layout.ndim)
+    if names_none(dim) and x.layout.numel == 0:
         raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
                            "reduction dim with the 'dim' argument.")
     _not_empty(name, x, dims)
@@ -324,7 +323,7 @@ def any(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) 
 @operator("count_nonzero")
 def count_nonzero(input: Any, dim: Any = None) -> Any:
     """How many elements are not zero, as int64."""
-    dims = normalize_dims(None if dim == () or dim == [] else dim, input.layout.ndim)
+    dims = reduced_dims(dim, input.layout.ndim)
     return run(input, "count_nonzero", dims, False, dtypes.int64)[0]
 
 
@@ -337,7 +336,7 @@ def _spread_of(name: str, x: Any, dim: Any, unbiased: bool | None, keepdim: bool
         raise TypeError(f"{name}(): expected one of unbiased and correction, but got both")
     correction = float(correction if correction is not None else unbiased is not False)
     kind = _float_only(name, x)
-    dims = normalize_dims(None if dim == () or dim == [] else dim, x.layout.ndim)
+    dims = reduced_dims(dim, x.layout.ndim)
     result, _ = run(x, name, dims, keepdim, kind, correction=correction)
     if needs_graph(x):
         divisor = prod(x.layout.shape[d] for d in dims) - correction
@@ -388,7 +387,7 @@ def std_mean(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim:
 def logsumexp(input: Any, dim: Any, keepdim: bool = False, *, out: Any = None) -> Any:
     """log(sum(exp(input))) over dimensions, without overflow."""
     x = input if input.layout.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
-    if dim in ((), []) and x.layout.ndim:
+    if dim is not None and names_none(dim) and x.layout.ndim:
         raise RuntimeError("logsumexp(): expected dim to name at least one dimension, got none")
     dims = normalize_dims(dim, x.layout.ndim)
     result, _ = run(x, "logsumexp", dims, keepdim, x.layout.dtype)

@@ -25,14 +25,11 @@ def default_tolerances(*inputs: Any, dtype_precisions: Mapping[Any, tuple[float,
         dtype_precisions: tolerances by dtype, in place of the library's.
     """
     kinds = [getattr(value, "dtype", value) for value in inputs]
-    if dtype_precisions is None:
-        return _largest(kind.name for kind in kinds)
-    known = [dtype_precisions.get(kind, (0.0, 0.0)) for kind in kinds]
-    return max(r for r, _ in known), max(a for _, a in known)
+    return _largest([kind.name for kind in kinds]) if dtype_precisions is None else _largest(kinds, dtype_precisions)
 
 
-def _largest(kinds: Iterable[str]) -> tuple[float, float]:
-    known = [_TOLERANCES.get(kind, (0.0, 0.0)) for kind in kinds]
+def _largest(kinds: Iterable[Any], tolerances: Mapping[Any, tuple[float, float]] = _TOLERANCES) -> tuple[float, float]:
+    known = [tolerances.get(kind, (0.0, 0.0)) for kind in kinds]
     return max(r for r, _ in known), max(a for _, a in known)
 
 

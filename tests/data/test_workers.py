@@ -20,7 +20,7 @@ import clgrad
 from clgrad.utils import data
 from clgrad.utils.data import transfer
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="workers of other systems start too slowly to be tested")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system: a worker takes seconds to start")
 
 
 class Rows(data.Dataset):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no process groups on this system")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork, and so no process groups, on this system")
 
 PROGRAM = """
 import os, sys, threading, time

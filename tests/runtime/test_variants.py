@@ -44,7 +44,7 @@ print(json.dumps([first, programs()]))
 def programs():
     """For each lane the programs after LeNet was trained, and after it was trained with other sizes."""
     if not clgrad.device("cpu").compute.is_cpu:
-        pytest.skip("counts the programs of a CPU")
+        pytest.skip("this device is no CPU, whose programs are counted")
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
