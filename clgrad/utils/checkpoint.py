@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from clgrad import autograd
 from clgrad.amp import autocast
-from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled
+from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled, mode
 from clgrad.autograd.graph import TensorBase, saved_tensors_hooks
 from clgrad.nn import Module, Sequential
 from clgrad.ops.autocast import state as autocasts
 from clgrad.ops.random import default_generator
+from clgrad.utils.recomputation import Arguments, CheckpointError, Frame
 
-__all__ = ["CheckpointError", "CheckpointPolicy", "SelectiveCheckpointContext", "checkpoint", "checkpoint_sequential",
-           "create_selective_checkpoint_contexts", "detach_variable", "get_device_states", "noop_context_fn",
-           "set_checkpoint_early_stop", "set_device_states"]
+__all__ = ["CheckpointError", "CheckpointFunction", "CheckpointPolicy", "SelectiveCheckpointContext",
+           "check_backward_validity", "checkpoint", "checkpoint_sequential", "create_selective_checkpoint_contexts",
+           "detach_variable", "get_device_states", "noop_context_fn", "set_checkpoint_early_stop", "set_device_states"]
 
 
-class CheckpointError(RuntimeError):
-    """The second forward pass saved other tensors than the first."""
+_IMPLICIT = ("torch.utils.checkpoint.{}: the use_reentrant parameter should be passed explicitly. use_reentrant=False is "
+             "recommended; where it is left out, use_reentrant=True is used, as in older programs.")
 
 
 def get_device_states(*args: Any) -> tuple[list[int], list[Any]]:
@@ -69,16 +71,18 @@ def create_selective_checkpoint_contexts(policy_fn_or_list: Any, allow_cache_ent
 
 
 class set_checkpoint_early_stop:
-    """Accepted: the second forward pass always runs to its end."""
+    """Within the block, calls of :func:`checkpoint` stop their second run early, or do not, whatever they say."""
+
+    forced: ClassVar[bool | None] = None
 
     def __init__(self, enable: bool):
         self.enable = enable
 
     def __enter__(self) -> None:
-        """Nothing to do."""
+        self.previous, set_checkpoint_early_stop.forced = set_checkpoint_early_stop.forced, self.enable
 
     def __exit__(self, *exception: object) -> None:
-        """Nothing to do."""
+        set_checkpoint_early_stop.forced = self.previous
 
 
 def detach_variable(inputs: tuple) -> tuple:
@@ -86,6 +90,12 @@ def detach_variable(inputs: tuple) -> tuple:
     if not isinstance(inputs, tuple):
         raise RuntimeError(f"Only tuple of tensors is supported. Got Unsupported input type: {type(inputs).__name__}")
     return tuple([x.detach().requires_grad_(x.requires_grad) if isinstance(x, TensorBase) else x for x in inputs])
+
+
+def check_backward_validity(inputs: Any) -> None:
+    """Warns where no tensor of ``inputs`` requires a gradient, so that none would arrive."""
+    if not any(x.requires_grad for x in inputs if isinstance(x, TensorBase)):
+        warnings.warn("None of the inputs have requires_grad=True. Gradients will be None", stacklevel=2)
 
 
 class _Surroundings:
@@ -107,11 +117,12 @@ class _Surroundings:
             yield
 
 
-class _Reentrant(autograd.Function):
+class CheckpointFunction(autograd.Function):
     """The forward pass without a graph; the backward pass makes the graph, and walks it from within the outer walk."""
 
     @staticmethod
     def forward(ctx: Any, function: Callable, preserve: bool, *args: Any) -> Any:
+        check_backward_validity(args)
         ctx.function, ctx.surroundings = function, _Surroundings(preserve)
         ctx.others = [None if isinstance(a, TensorBase) else a for a in args]
         ctx.places = [n for n, a in enumerate(args) if isinstance(a, TensorBase)]
@@ -120,6 +131,10 @@ class _Reentrant(autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple:
+        if mode.walk.needed is not None:
+            raise RuntimeError("When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or passing an "
+                               "`inputs` parameter to .backward(). To resolve this error, you can either set "
+                               "use_reentrant=False, or call .backward() without passing the `inputs` argument.")
         args = list(ctx.others)
         for n, x in zip(ctx.places, ctx.saved_tensors, strict=True):
             args[n] = x.detach().requires_grad_(ctx.needs_input_grad[n + 2])
@@ -133,56 +148,21 @@ class _Reentrant(autograd.Function):
         return (None, None, *[a.grad if isinstance(a, TensorBase) else None for a in args])
 
 
-class _Frame:
-    """One checkpointed call: how to repeat it, and the tensors that the repetition saved."""
-
-    def __init__(self, repeat: Callable[[], None]):
-        self.repeat = repeat
-        self.expected: list[tuple] = []
-        self.found: list[Any] | None = None
-
-    def pack(self, tensor: Any) -> int:
-        """Keeps what the tensor looks like, and gives it a number."""
-        self.expected.append((tuple(tensor.shape), tensor.dtype, tensor.device))
-        return len(self.expected) - 1
-
-    def unpack(self, number: int) -> Any:
-        """The tensor of that number, from a second forward pass."""
-        if self.found is None:
-            found: list[Any] = []
-
-            def keep(tensor: Any) -> int:
-                found.append(tensor)
-                return len(found) - 1
-            with saved_tensors_hooks(keep, lambda position: found[position]):
-                self.repeat()
-            self._check(found)
-            self.found = found
-        return self.found[number]
-
-    def _check(self, found: list) -> None:
-        if len(found) != len(self.expected):
-            raise CheckpointError("torch.utils.checkpoint: A different number of tensors was saved during the original "
-                                  f"forward and recomputation: {len(self.expected)} and {len(found)}")
-        for number, (tensor, expected) in enumerate(zip(found, self.expected, strict=True)):
-            actual = (tuple(tensor.shape), tensor.dtype, tensor.device)
-            if actual != expected:
-                raise CheckpointError("torch.utils.checkpoint: Recomputed values for the following tensors have different "
-                                      f"metadata than during the forward pass: tensor {number} was {expected}, is {actual}")
-
-
 def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None,
                context_fn: Callable[[], tuple] = noop_context_fn, determinism_check: str = "default", debug: bool = False,
-               early_stop: bool = True, preserve_rng_state: bool = True, **kwargs: Any) -> Any:
+               early_stop: bool = True, **kwargs: Any) -> Any:
     """``function(*args, **kwargs)``, of whose inside nothing is kept: the backward pass runs it a second time.
 
+    Checkpoints may be nested, and their backward pass may be differentiated.
+
     Args:
-        use_reentrant: True walks the graph of the second run from within the outer backward pass; only positional
-            arguments that require gradients lead to it, and ``autograd.grad`` does not see the parameters inside. False,
-            the default, has no such limits.
-        preserve_rng_state: the second run sees the random numbers of the first.
+        use_reentrant: True (with a warning also None) walks the graph of the second run from within the outer backward
+            pass; only positional arguments that require gradients lead to it, and ``autograd.grad`` does not see the
+            parameters inside. False has no such limits.
+        preserve_rng_state: the second run sees the random numbers of the first. Default: True.
         context_fn: gives two contexts, for the first and the second run.
         determinism_check: ``"none"`` does not compare the tensors that both runs save.
+        early_stop: the second run ends as soon as it has made the last tensor that is needed.
 
     >>> import clgrad
     >>> x = clgrad.tensor([2.], requires_grad=True)
@@ -190,29 +170,49 @@ def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None
     >>> x.grad
     tensor([4.])
     """
+    if use_reentrant is None:
+        warnings.warn(_IMPLICIT.format("checkpoint"), stacklevel=2)
+        use_reentrant = True
+    preserve = kwargs.pop("preserve_rng_state", True)
     if use_reentrant:
         if kwargs:
             raise ValueError(f"Unexpected keyword arguments: {','.join(kwargs)}")
         if context_fn is not noop_context_fn or debug:
             raise ValueError("Passing `context_fn` or `debug` is only supported when use_reentrant=False.")
-        return _Reentrant.apply(function, preserve_rng_state, *args)
+        return CheckpointFunction.apply(function, preserve, *args)
+    if debug and context_fn is not noop_context_fn:
+        raise ValueError("debug=True is incompatible with non-default context_fn")
+    if determinism_check not in ("default", "none"):
+        raise ValueError(f"determinism_check should be one of ['default', 'none'], but got {determinism_check}")
     first, second = context_fn()
     if not is_grad_enabled():
         with first:
             return function(*args, **kwargs)
-    surroundings = _Surroundings(preserve_rng_state)
+    surroundings = _Surroundings(preserve)
 
-    def repeat() -> None:
-        with enable_grad(), surroundings.again(), second:
-            function(*args, **kwargs)
-    frame = _Frame(repeat)
+    def repeat(*given: Any) -> None:
+        with surroundings.again(), second:
+            function(*given, **kwargs)
+    forced = set_checkpoint_early_stop.forced
+    frame = Frame(repeat, Arguments(args), early_stop if forced is None else forced, determinism_check == "default")
     with saved_tensors_hooks(frame.pack, frame.unpack), first:
-        return function(*args, **kwargs)
+        result = function(*args, **kwargs)
+    frame.complete = True
+    return result
 
 
 def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentrant: bool | None = None,
-                          preserve_rng_state: bool = True) -> Any:
-    """A Sequential, or a list of functions, in ``segments`` parts of which all but the last are checkpointed."""
+                          **kwargs: Any) -> Any:
+    """A Sequential, or a list of functions, in ``segments`` parts of which all but the last are checkpointed.
+
+    The options are those of :func:`checkpoint`: ``use_reentrant`` and ``preserve_rng_state``.
+    """
+    if use_reentrant is None:
+        warnings.warn(_IMPLICIT.format("checkpoint_sequential"), stacklevel=2)
+        use_reentrant = True
+    preserve = kwargs.pop("preserve_rng_state", True)
+    if kwargs:
+        raise ValueError(f"Unexpected keyword arguments: {','.join(kwargs)}")
     parts = list(functions.children()) if isinstance(functions, Sequential) else list(functions)
     size = len(parts) // segments
 
@@ -223,6 +223,5 @@ def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentra
             return x
         return forward
     for start in range(0, size * (segments - 1), size):
-        input = checkpoint(run(parts[start:start + size]), input, use_reentrant=use_reentrant,
-                           preserve_rng_state=preserve_rng_state)
+        input = checkpoint(run(parts[start:start + size]), input, use_reentrant=use_reentrant, preserve_rng_state=preserve)
     return run(parts[size * (segments - 1):])(input)
