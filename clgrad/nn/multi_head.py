@@ -54,30 +54,42 @@ def _check_ranks(query: Any, key: Any, value: Any, key_padding_mask: Any, attn_m
     return rank == 3
 
 
+def _linear(x: Any, weight: Any, bias: Any) -> Any:
+    """The layer over (steps, batch, width) in the order that its input has in memory: no batch that comes first is copied."""
+    turned = x.transpose(0, 1)
+    linear = FUNCTIONS["linear"]
+    if turned.layout.contiguous and not x.layout.contiguous:
+        return linear(turned, weight, bias).transpose(0, 1)
+    return linear(x, weight, bias)
+
+
 def _project(query: Any, key: Any, value: Any, packed: Any, separate: tuple, bias: Any) -> tuple:
     """Queries, keys and values of all heads, (steps, batch, width) each."""
-    linear, width = FUNCTIONS["linear"], query.shape[-1]
+    width = query.shape[-1]
     if packed is None:
         biases = (None,) * 3 if bias is None else bias.chunk(3)
-        return tuple([linear(x, w, b) for x, w, b in zip((query, key, value), separate, biases, strict=True)])
+        return tuple([_linear(x, w, b) for x, w, b in zip((query, key, value), separate, biases, strict=True)])
     if key is value and query is key:
-        return linear(query, packed, bias).chunk(3, -1)
+        return _linear(query, packed, bias).chunk(3, -1)
     first, rest = packed.split([width, 2 * width])
     bias_first, bias_rest = (None, None) if bias is None else bias.split([width, 2 * width])
     if key is value:
-        return (linear(query, first, bias_first), *linear(key, rest, bias_rest).chunk(2, -1))
+        return (_linear(query, first, bias_first), *_linear(key, rest, bias_rest).chunk(2, -1))
     w_key, w_value = rest.chunk(2)
     b_key, b_value = (None, None) if bias_rest is None else bias_rest.chunk(2)
-    return linear(query, first, bias_first), linear(key, w_key, b_key), linear(value, w_value, b_value)
+    return _linear(query, first, bias_first), _linear(key, w_key, b_key), _linear(value, w_value, b_value)
 
 
-def _heads(x: Any, static: Any, name: str, batch: int, heads: int, size: int) -> Any:
-    """(steps, batch, width) as (batch * heads, steps, size)."""
-    if static is None:
-        return x.reshape(x.shape[0], batch * heads, size).transpose(0, 1)
+def _heads(x: Any, heads: int) -> Any:
+    """(steps, batch, width) as (batch, heads, steps, size), a view."""
+    return x.unflatten(-1, (heads, -1)).permute(1, 2, 0, 3)
+
+
+def _given_heads(static: Any, name: str, batch: int, heads: int, size: int) -> Any:
+    """Keys or values of all heads, (batch * heads, keys, size), as (batch, heads, keys, size)."""
     _require(static.shape[0] == batch * heads, f"expecting {name}.size(0) of {batch * heads}, but got {static.shape[0]}")
     _require(static.shape[2] == size, f"expecting {name}.size(2) of {size}, but got {static.shape[2]}")
-    return static
+    return static.unflatten(0, (batch, heads))
 
 
 def _wider(mask: Any) -> Any:
@@ -185,16 +197,15 @@ def multi_head_attention_forward(
         _require(static_v is None, "bias cannot be added to static value.")
         k, v = (FUNCTIONS["cat"]([x, bias.expand(1, batch, width)]) for x, bias in ((k, bias_k), (v, bias_v)))
         attn_mask, key_padding_mask = _wider(attn_mask), _wider(key_padding_mask)
-    q = _heads(q, None, "", batch, num_heads, size)
-    k = _heads(k, static_k, "static_k", batch, num_heads, size)
-    v = _heads(v, static_v, "static_v", batch, num_heads, size)
+    q = _heads(q, num_heads)
+    k = _heads(k, num_heads) if static_k is None else _given_heads(static_k, "static_k", batch, num_heads, size)
+    v = _heads(v, num_heads) if static_v is None else _given_heads(static_v, "static_v", batch, num_heads, size)
     if add_zero_attn:
-        k, v = (FUNCTIONS["cat"]([x, x.new_zeros((batch * num_heads, 1, size))], 1) for x in (k, v))
+        k, v = (FUNCTIONS["cat"]([x, x.new_zeros((batch, num_heads, 1, size))], 2) for x in (k, v))
         attn_mask, key_padding_mask = _wider(attn_mask), _wider(key_padding_mask)
-    keys = k.shape[1]
+    keys = k.shape[2]
     mask = _merged(attn_mask, key_padding_mask, batch, num_heads, keys)
     dropout_p = dropout_p if training else 0.0
-    q, k, v = (x.reshape(batch, num_heads, x.shape[1], size) for x in (q, k, v))
     if need_weights:
         found, weights = _with_weights(q, k, v, mask, dropout_p)
         weights = weights.mean(1) if average_attn_weights else weights
@@ -202,5 +213,6 @@ def multi_head_attention_forward(
     else:
         found = FUNCTIONS["scaled_dot_product_attention"](q, k, v, mask, dropout_p, hint)
         weights = None
-    result = FUNCTIONS["linear"](found.permute(2, 0, 1, 3).reshape(steps, batch, width), out_proj_weight, out_proj_bias)
+    found = found.permute(2, 0, 1, 3).flatten(2)
+    result = _linear(found.contiguous() if query.layout.contiguous else found, out_proj_weight, out_proj_bias)
     return result if batched else result.squeeze(1), weights

@@ -49,6 +49,7 @@ from clgrad.ops import (  # noqa: F401
     sorting,
     special,
     spectral,
+    splitting,
     statistics,
     strided,
     unfolding,

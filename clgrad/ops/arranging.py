@@ -1,4 +1,4 @@
-"""Tensors put together, laid out anew and taken apart: compositions of views and copies."""
+"""Tensors put together and laid out anew: compositions of views and copies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from clgrad.ops.composed import alias_view
 from clgrad.ops.copying import cat, empty, flip, stack
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, METHODS, operator, publish
-from clgrad.ops.views import chunk, expand, reshape, split, tensor_split, transpose
+from clgrad.ops.splitting import split, split_with_sizes, unbind
+from clgrad.ops.views import expand, reshape, transpose
 from clgrad.shapes import names_none, normalize_dim
 
 
@@ -86,60 +87,6 @@ def column_stack(tensors: Any, *, out: Any = None) -> Any:
     """Tensors side by side along the second dimension; scalars and vectors are columns."""
     columns = [t if t.layout.ndim > 1 else reshape(t, (t.layout.numel, 1)) for t in _listed("column_stack", tensors)]
     return cat(columns, 1, out=out)
-
-
-def _split_along(name: str, x: Any, sections: Any, dim: int, least: int) -> tuple:
-    if x.layout.ndim < least:
-        raise RuntimeError(f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor with "
-                           f"{x.layout.ndim} dimensions!")
-    if isinstance(sections, int):
-        size = x.layout.shape[dim]
-        if sections <= 0 or size % sections:
-            raise RuntimeError(f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension "
-                               f"{size} is not divisible by the split_size {sections}!")
-    return tensor_split(x, sections, dim)
-
-
-@operator("hsplit")
-def hsplit(input: Any, indices_or_sections: Any) -> tuple:
-    """Equal pieces, or pieces between indices, along the second dimension (of a vector: the first)."""
-    return _split_along("hsplit", input, indices_or_sections, min(max(input.layout.ndim - 1, 0), 1), 1)
-
-
-@operator("vsplit")
-def vsplit(input: Any, indices_or_sections: Any) -> tuple:
-    """Equal pieces, or pieces between indices, along the first dimension."""
-    return _split_along("vsplit", input, indices_or_sections, 0, 2)
-
-
-@operator("dsplit")
-def dsplit(input: Any, indices_or_sections: Any) -> tuple:
-    """Equal pieces, or pieces between indices, along the third dimension."""
-    return _split_along("dsplit", input, indices_or_sections, 2, 3)
-
-
-def _apart(pieces: tuple) -> tuple:
-    for piece in pieces:
-        piece._view = None
-    return pieces
-
-
-@operator("unsafe_split")
-def unsafe_split(input: Any, split_size: int, dim: int = 0) -> tuple:
-    """:func:`split` into a size; the pieces are not known as views, so changes in place are not seen by one another."""
-    return _apart(split(input, split_size, dim))
-
-
-@operator("unsafe_split_with_sizes")
-def unsafe_split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> tuple:
-    """:func:`split` into sizes; see :func:`unsafe_split`."""
-    return _apart(split(input, split_sizes, dim))
-
-
-@operator("unsafe_chunk")
-def unsafe_chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
-    """:func:`chunk`; see :func:`unsafe_split`."""
-    return _apart(chunk(input, chunks, dim))
 
 
 @operator("roll")
@@ -287,12 +234,6 @@ def swapdims(input: Any, dim0: int, dim1: int) -> Any:
     return transpose(input, dim0, dim1)
 
 
-@operator("split_with_sizes")
-def split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> tuple:
-    """Pieces of the given sizes."""
-    return split(input, list(split_sizes), dim)
-
-
 def become(x: Any, view: Any) -> Any:
     """Gives ``x`` the window and the place in the graph of a view of it."""
     check_history(x)
@@ -318,7 +259,7 @@ for _name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims"):
     _view_in_place(_name)
 
 _COPIED = ("alias", "diagonal", "expand", "permute", "select", "squeeze", "t", "transpose", "unfold",
-           "unsqueeze", "view", "narrow", "detach", "split", "split_with_sizes", "unbind")
+           "unsqueeze", "view", "narrow", "detach")
 
 
 def _copying(name: str, view: Any) -> None:
@@ -336,3 +277,5 @@ def _copying(name: str, view: Any) -> None:
 
 for _name in _COPIED:
     _copying(f"{_name}_copy", METHODS.get(_name) or FUNCTIONS[_name])
+for _view in (split, split_with_sizes, unbind):
+    _copying(f"{_view.__name__}_copy", _view)

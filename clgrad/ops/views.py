@@ -6,9 +6,7 @@ import operator as op
 from collections.abc import Callable
 from typing import Any
 
-from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, as_view, attach, needs_graph, wrap
-from clgrad.autograd.shared_memory import SEVERAL, set_origin
 from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import (
@@ -391,72 +389,6 @@ def unfold(x: Any, dimension: int, size: int, step: int) -> Any:
     return make_view(x, x.offset, (*shape[:dim], count, *shape[dim + 1:], size),
                      (*strides[:dim], strides[dim] * step, *strides[dim + 1:], strides[dim]),
                      lambda b: b.unfold(dim, size, step), "Unfold", backward)
-
-
-@operator("chunk")
-def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
-    """At most ``chunks`` pieces of equal size (the last may be smaller)."""
-    if chunks < 1:
-        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    size = input.layout.shape[normalize_dim(dim, input.layout.ndim)]
-    return split(input, max(-(-size // chunks), 1), dim) if size else split(input, [0] * chunks, dim)
-
-
-@operator("split")
-def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
-    """Pieces of one size (the last may be smaller), or of the given sizes."""
-    dim = normalize_dim(dim, tensor.layout.ndim)
-    size = tensor.layout.shape[dim]
-    sections = split_size_or_sections
-    if not isinstance(sections, (tuple, list)):
-        if sections < 0 or (sections == 0 and size):
-            raise RuntimeError(f"split expects split_size be non-negative, but got split_size={sections}")
-        full = sections or 1
-        sections = [min(full, size - start) for start in range(0, size, full)] or [0]
-    if any(length < 0 for length in sections):
-        raise RuntimeError(f"split_with_sizes expects split_sizes have only non-negative entries, but got "
-                           f"split_sizes={list(sections)}")
-    if sum(sections) != size:
-        raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at "
-                           f"dimension {dim}), but got split_sizes={list(sections)}")
-    pieces, start = [], 0
-    for length in sections:
-        pieces.append(slice_view(tensor, dim, start, length, 1))
-        start += length
-    return set_origin(tuple(pieces), SEVERAL)
-
-
-@operator("tensor_split")
-def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple:
-    """A number of nearly equal pieces, or pieces between the given indices."""
-    if not input.layout.ndim:
-        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
-    dim = normalize_dim(dim, input.layout.ndim)
-    size, sections = input.layout.shape[dim], indices_or_sections
-    if isinstance(sections, TensorBase):
-        if sections.layout.dtype is not dtypes.int64 or sections.layout.ndim > 1:
-            raise RuntimeError("tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional "
-                               f"tensor of dtype long, but got {sections.layout.ndim} dims of {sections.layout.dtype}")
-        sections = sections.tolist()
-    if isinstance(sections, (tuple, list)):
-        cuts = [min(max(c + size if c < 0 else c, 0), size) for c in sections]
-    else:
-        sections = op.index(sections)
-        if sections <= 0:
-            raise RuntimeError(f"number of sections must be larger than 0, got {sections}")
-        base, extra = divmod(size, sections)
-        cuts = [k * base + min(k, extra) for k in range(1, sections)]
-    bounds = [0, *cuts, size]
-    return tuple([slice_view(input, dim, a, max(b - a, 0), 1) for a, b in zip(bounds, bounds[1:], strict=False)])
-
-
-@operator("unbind")
-def unbind(input: Any, dim: int = 0) -> tuple:
-    """The slices along a dimension."""
-    dim = normalize_dim(dim, input.layout.ndim)
-    if not input.layout.ndim:
-        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
-    return set_origin(tuple([select(input, dim, index) for index in range(input.layout.shape[dim])]), SEVERAL)
 
 
 @operator("detach")
