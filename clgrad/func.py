@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from clgrad import autograd
-from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled
+from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled, tangents_wanted
 from clgrad.autograd.graph import AccumulateGrad, TensorBase, edge_of
 from clgrad.nn import Module
 from clgrad.nn.utils.stateless import replaced_call
@@ -173,7 +173,8 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         following = [o for o in outputs if o.requires_grad]
         # Gradients are linear in them, so that any would do but those at which a formula has no derivative of its own.
         seeds = level.fresh([FUNCTIONS["ones_like"](o.detach()) for o in following])[1]
-        rows = autograd.grad(following, own, seeds, True, True, allow_unused=True) if following else (None,) * len(own)
+        with tangents_wanted():
+            rows = autograd.grad(following, own, seeds, True, True, allow_unused=True) if following else (None,) * len(own)
         used = [(r, t) for r, t in zip(rows, tree_leaves(tangents), strict=True) if r is not None and r.requires_grad]
         found = autograd.grad([r for r, _ in used], seeds, [t for _, t in used], True, True,
                               allow_unused=True) if used else (None,) * len(seeds)

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from clgrad.autograd.engine import grad
-from clgrad.autograd.grad_mode import enable_grad
+from clgrad.autograd.grad_mode import enable_grad, tangents_wanted
 from clgrad.autograd.graph import AccumulateGrad
 from clgrad.tensor import Tensor
 
@@ -123,7 +123,8 @@ def _tangent(tensor: Any, duals: list[_Dual]) -> Any:
         return None
     with enable_grad():
         direction = tensor.detach().new_ones(tensor.shape, requires_grad=True)
-        rows = grad([tensor], [entry.dual for entry in duals], [direction], True, True, allow_unused=True)
+        with tangents_wanted():
+            rows = grad([tensor], [entry.dual for entry in duals], [direction], True, True, allow_unused=True)
         used = [(row, entry.tangent) for row, entry in zip(rows, duals, strict=True) if row is not None]
         if not used:
             return None

@@ -21,8 +21,12 @@ class FunctionCtx:
 
     _saved: Saved | None = None
     _to_save: tuple = ()
+    _saved_forward: Saved | None = None
+    _to_save_forward: tuple = ()
+    _moves_forward = False  # jvp is running
     _dirty: tuple = ()
     _non_differentiable: tuple = ()
+    _silent: list[bool]  # of each result: whether it has no derivative
     _materialize = True
     _materialize_non_diff_grads = True  # zeros also for the results that are marked as not differentiable
     needs_input_grad: tuple = ()
@@ -33,13 +37,11 @@ class FunctionCtx:
         Raises:
             TypeError: an argument is neither a tensor nor None.
         """
-        for number, t in enumerate(tensors):
-            if t is not None and not isinstance(t, TensorBase):
-                raise TypeError(f"save_for_backward can only save variables, but argument {number} is of type "
-                                f"{type(t).__name__}")
-        self._to_save = tensors
+        self._to_save = _checked("save_for_backward", tensors)
 
-    save_for_forward = save_for_backward
+    def save_for_forward(self, *tensors: Any) -> None:
+        """Keeps tensors for ``jvp``, which finds them in ``saved_tensors``."""
+        self._to_save_forward = _checked("save_for_forward", tensors)
 
     def mark_dirty(self, *tensors: Any) -> None:
         """Says which inputs ``forward`` changed in place."""
@@ -56,12 +58,22 @@ class FunctionCtx:
     @property
     def saved_tensors(self) -> tuple:
         """What was saved."""
+        if self._moves_forward:
+            return tuple(self._saved_forward.unpack()) if self._saved_forward is not None else ()
         return tuple(self._saved.unpack()) if self._saved is not None else self._to_save
 
     @property
     def materialize_grads(self) -> bool:
         """Whether ``backward`` gets zeros for results to which no gradient came."""
         return self._materialize
+
+
+def _checked(name: str, tensors: tuple) -> tuple:
+    """TypeError where one of them is neither a tensor nor None."""
+    for number, t in enumerate(tensors):
+        if t is not None and not isinstance(t, TensorBase):
+            raise TypeError(f"{name} can only save variables, but argument {number} is of type {type(t).__name__}")
+    return tensors
 
 
 class _FunctionNode(Node):
@@ -121,6 +133,12 @@ class Function:
 
     vjp = backward
 
+    @staticmethod
+    def jvp(ctx: Any, *grad_inputs: Any) -> Any:
+        """Computes the tangents of the results from those of the arguments (None for what is no tensor)."""
+        raise NotImplementedError("You must implement the jvp function for custom autograd.Function to use it with forward "
+                                  "mode AD.")
+
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Runs ``forward`` and records a node whose backward is this class's."""
@@ -172,6 +190,49 @@ class Function:
         return found[:count]
 
     @classmethod
+    def _linear_in(cls, grads: tuple, ctx: Any, count: int, layouts: dict[int, Any]) -> tuple:
+        """Stands for the gradients of the tensor arguments, as a function of ``grads`` whose derivative is ``jvp``.
+
+        Such a walk is made to be differentiated: its values matter to nobody, and what arrives at the arguments are their
+        tangents.
+        """
+        like = next(g for g in grads if g is not None)
+
+        def move(*tangents: Any) -> tuple:
+            full: list[Any] = [None] * count
+            for (place, layout), tangent in zip(layouts.items(), tangents, strict=True):
+                if tangent is None and ctx._materialize and layout.dtype.is_floating_point:
+                    tangent = like.new_zeros(layout.shape, dtype=layout.dtype)
+                full[place] = tangent.clone() if ctx._dirty and tangent is not None else tangent
+            found = cls._tangents(ctx, full, len(grads))
+            return tuple([t for t, g in zip(found, grads_given, strict=True) if g])
+        grads_given = [g is not None for g in grads]
+        rows = tuple([like.new_zeros(layout.shape, dtype=layout.dtype) if layout.dtype.is_floating_point else None
+                      for layout in layouts.values()])
+        attach(rows, f"{cls.__name__}Jvp", [g for g in grads if g is not None], move)
+        return rows
+
+    @classmethod
+    def _tangents(cls, ctx: Any, given: list, outputs: int) -> tuple:
+        """What the user's jvp gives, one entry for each result."""
+        ctx._moves_forward = True
+        try:
+            found = cls.jvp(ctx, *given)
+        finally:
+            ctx._moves_forward = False
+        found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
+        if len(found) != outputs:
+            raise RuntimeError(f"{cls.__name__}: jvp must return as many tangents as forward returns results, {outputs}, "
+                               f"but gave {len(found)}")
+        for number, (tangent, silent) in enumerate(zip(found, ctx._silent, strict=True)):
+            if tangent is not None and not isinstance(tangent, TensorBase):
+                raise RuntimeError(f"{cls.__name__}: expected Variable or None from jvp (got {type(tangent).__name__})")
+            if tangent is not None and silent:
+                raise RuntimeError(f"{cls.__name__}: jvp gives a tangent for result {number}, which is not differentiable. "
+                                   "You should return None at that position instead.")
+        return found
+
+    @classmethod
     def _node_type(cls) -> type[Node]:
         if "_node" not in cls.__dict__:
             cls._node = type(f"{cls.__name__}Backward", (_FunctionNode,), {})
@@ -192,17 +253,22 @@ class Function:
         positions = [n for n, a in enumerate(args) if isinstance(a, TensorBase)]
         owners = {id(old): new for old, new in zip(outputs, made, strict=True)
                   if isinstance(new, TensorBase) and id(old) not in silent and new.dtype.is_floating_point}
-        saved = Saved(cls.__name__, [None if t is None or id(t) in owners and id(t) not in inputs else t
-                                     for t in ctx._to_save])
-        ctx._saved = saved
+        ctx._silent = [not isinstance(t, TensorBase) or id(t) in silent or not t.dtype.is_floating_point for t in outputs]
+        saved = ctx._saved = _saved(cls.__name__, ctx._to_save, owners, inputs)
+        has_jvp = cls.jvp is not Function.jvp
+        if has_jvp and ctx._to_save_forward:
+            ctx._saved_forward = _saved(cls.__name__, ctx._to_save_forward, owners, inputs)
         filled = [t.layout if isinstance(t, TensorBase) and (id(t) not in silent or ctx._materialize_non_diff_grads) else None
                   for t in outputs]
         count = len(args)
+        given = [args[n].layout for n in positions]
         for t in ctx._dirty:
             if t._requires_grad and t.is_leaf:
                 raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
 
         def backward(*grads: Any) -> tuple:
+            if has_jvp and mode.tangents:
+                return cls._linear_in(grads, ctx, count, dict(zip(positions, given, strict=True)))
             if ctx._materialize:
                 like = next(g for g in grads if g is not None)
                 grads = tuple([g if g is not None or own is None else like.new_zeros(own.shape, dtype=own.dtype)
@@ -211,10 +277,9 @@ class Function:
             return tuple([found[n] for n in positions])
         node = attach(marked, cls._node_type(), [args[n] for n in positions], backward, saved)
         node.ctx = ctx  # type: ignore[attr-defined]
-        for place, t in enumerate(ctx._to_save):
-            if t is not None and id(t) in owners and id(t) not in inputs and saved.entries is not None:
-                saved.add_output(owners[id(t)])
-                saved.entries[place] = saved.entries.pop()
+        _save_outputs(saved, ctx._to_save, owners, inputs)
+        if ctx._saved_forward is not None:
+            _save_outputs(ctx._saved_forward, ctx._to_save_forward, owners, inputs)
         several_views = sum(owners.get(id(old)) is new for old, new in zip(outputs, made, strict=True)) > 1
         for old, new in zip(outputs, made, strict=True):
             if id(old) in dirty:
@@ -223,6 +288,19 @@ class Function:
                 new._view.origin = SEVERAL
         final = [old if id(old) in dirty else new for old, new in zip(outputs, made, strict=True)]
         return type(result)(final) if several else final[0]
+
+
+def _saved(name: str, tensors: tuple, owners: dict, inputs: Any) -> Saved:
+    """Keeps tensors; results of the call itself, which are no inputs, have their place filled by :func:`_save_outputs`."""
+    return Saved(name, [None if t is None or id(t) in owners and id(t) not in inputs else t for t in tensors])
+
+
+def _save_outputs(saved: Saved, tensors: tuple, owners: dict, inputs: Any) -> None:
+    """Fills the places of results, once their node exists."""
+    for place, t in enumerate(tensors):
+        if t is not None and id(t) in owners and id(t) not in inputs and saved.entries is not None:
+            saved.add_output(owners[id(t)])
+            saved.entries[place] = saved.entries.pop()
 
 
 def _own_history(tensor: Any) -> Any:

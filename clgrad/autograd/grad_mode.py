@@ -20,6 +20,7 @@ class _Mode(threading.local):
         self.anomaly = False
         self.check_nan = True
         self.walk: Any = None  # the backward pass that is going on
+        self.tangents = False  # whether the derivative of the walk that goes on is wanted, which users' Functions may know
         self.running: Any = None  # the node whose backward runs, as far as somebody watches
         self.multithreading = True
         # What is done with tensors that nodes save: pairs (pack, unpack), the innermost last; or why it is forbidden.
@@ -148,6 +149,16 @@ class set_grad_enabled(_Context):
     def clone(self) -> _Context:
         """Another of the same mode."""
         return self._fresh()
+
+
+class tangents_wanted(_Context):
+    """The walks inside are differentiated by what they start from: users' Functions give their ``jvp`` as derivative."""
+
+    def __enter__(self) -> None:
+        self.previous, mode.tangents = mode.tangents, True
+
+    def __exit__(self, *exception: object) -> None:
+        mode.tangents = self.previous
 
 
 def _switch(value: bool) -> bool:

@@ -107,3 +107,84 @@ def test_a_formula_without_a_derivative_at_zero_has_a_product():
         dual = fwAD.make_dual(x, v)
         tangent = fwAD.unpack_dual(dual.logcumsumexp(0)).tangent
     np.testing.assert_allclose(tangent.tolist(), expected)
+
+
+def functions_with_forward_rules(t):
+    """A Function whose jvp is twice its derivative, so that one sees which was used; and one without a backward."""
+    class Doubled(t.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, y, factor):
+            ctx.save_for_backward(x, y)
+            ctx.save_for_forward(x, y)
+            ctx.factor = factor
+            return x * y * factor, x > 0
+
+        @staticmethod
+        def backward(ctx, g, _):
+            x, y = ctx.saved_tensors
+            return g * y * ctx.factor, g * x * ctx.factor, None
+
+        @staticmethod
+        def jvp(ctx, x_t, y_t, nothing):
+            assert nothing is None
+            x, y = ctx.saved_tensors
+            return 2 * ctx.factor * (x_t * y + x * y_t), None
+
+    class Exp(t.autograd.Function):
+        @staticmethod
+        def forward(x):
+            return t.exp(x)
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_forward(output)
+
+        @staticmethod
+        def jvp(ctx, x_t):
+            (y,) = ctx.saved_tensors
+            return x_t * y
+    return Doubled, Exp
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+def test_a_functions_jvp_gives_its_tangents_as_pytorchs():
+    torch = pytest.importorskip("torch")
+    found = []
+    for t in (torch, clgrad):
+        doubled, exp = functions_with_forward_rules(t)
+        x, x_t = t.tensor([1.0, -2.0], dtype=t.float64), t.tensor([0.5, 3.0], dtype=t.float64)
+        y = t.tensor([4.0, 5.0], dtype=t.float64, requires_grad=True)
+        with t.autograd.forward_ad.dual_level():
+            dual = t.autograd.forward_ad.make_dual(x, x_t)
+            z = doubled.apply(dual.sin(), y, 3)[0] * dual
+            first = t.autograd.forward_ad.unpack_dual(z)
+            second = t.autograd.forward_ad.unpack_dual(exp.apply(dual) * 2)
+            found.append([first.primal.tolist(), first.tangent.tolist(), second.primal.tolist(), second.tangent.tolist()])
+    np.testing.assert_allclose(*found, rtol=1e-12)
+
+
+def test_tangents_of_a_functions_jvp_have_tangents_themselves():
+    _, exp = functions_with_forward_rules(clgrad)
+    x, one = clgrad.tensor(0.3, dtype=clgrad.float64), clgrad.tensor(1.0, dtype=clgrad.float64)
+
+    def slope(x):
+        return clgrad.func.jvp(lambda v: exp.apply(v * v), (x,), (one,))[1]
+    value, slope_of_slope = clgrad.func.jvp(slope, (x,), (one,))
+    np.testing.assert_allclose(value.item(), 0.6 * np.exp(0.09), rtol=1e-12)
+    np.testing.assert_allclose(slope_of_slope.item(), (2 + 0.36) * np.exp(0.09), rtol=1e-12)
+
+
+@pytest.mark.parametrize("answer, message", [
+    (lambda t: t, "as many tangents as forward returns"), (lambda t: (t, t), "You should return None at that position"),
+    (lambda t: (3, None), "expected Variable or None")])
+def test_a_jvp_that_answers_wrongly_is_refused(answer, message):
+    class Wrong(clgrad.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2, x > 0
+
+        @staticmethod
+        def jvp(ctx, x_t):
+            return answer(x_t)
+    with pytest.raises(RuntimeError, match=message):
+        clgrad.func.jvp(lambda x: Wrong.apply(x)[0], (clgrad.ones(2),), (clgrad.ones(2),))
