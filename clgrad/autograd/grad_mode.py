@@ -26,6 +26,7 @@ class _Mode(threading.local):
         # What is done with tensors that nodes save: pairs (pack, unpack), the innermost last; or why it is forbidden.
         self.saved_hooks: list[tuple[Callable, Callable]] = []
         self.saved_hooks_refused: str | None = None
+        self.copies: Any = None  # takes copies of saved tensors that are going to be changed in place
 
 
 mode = _Mode()

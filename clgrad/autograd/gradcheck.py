@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from clgrad.autograd.engine import grad
-from clgrad.autograd.grad_mode import enable_grad
+from clgrad.autograd.grad_mode import enable_grad, tangents_wanted
 from clgrad.autograd.graph import TensorBase
 
 
@@ -53,22 +53,26 @@ def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1
     Args:
         inputs: tensors; those that require gradients are checked and should be float64.
         nondet_tol: by how much two backward passes over the same graph may differ.
-        fast_mode, and the other ``check_`` options: accepted; whole Jacobians are compared, gradients always have their
-            inputs' dtypes, and derivatives forwards come from the backward passes that are checked.
+        check_backward_ad, check_forward_ad: which derivatives are compared: gradients, and tangents.
+        fast_mode, and the other ``check_`` options: accepted; whole Jacobians are compared, and gradients always have their
+            inputs' dtypes.
 
     Raises:
         GradcheckError: they do not, and ``raise_exception`` is true.
         ValueError: no input requires a gradient.
     """
+    if not (check_forward_ad or check_backward_ad):
+        raise AssertionError("Expected at least one of check_forward_ad or check_backward_ad to be True")
     inputs = _tuple(inputs)
     checked = [n for n, t in enumerate(inputs) if isinstance(t, TensorBase) and t.requires_grad]
     if not checked:
         raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have "
                          "requires_grad=True.")
     outputs = _differentiable(func(*inputs))
-    problems = (problem for number in checked
-                for problem in _mismatches(outputs, inputs[number], number, _numerical(func, inputs, number, eps),
-                                           (rtol, atol, nondet_tol)))
+    rules = [rule for rule, wanted in ((_forward_mismatches, check_forward_ad), (_mismatches, check_backward_ad)) if wanted]
+    numerical = ((number, _numerical(func, inputs, number, eps)) for number in checked)
+    problems = (problem for number, expected in numerical for rule in rules
+                for problem in rule(outputs, inputs[number], number, expected, (rtol, atol, nondet_tol)))
     problem = next(problems, None)
     if problem is not None and raise_exception:
         raise GradcheckError(problem)
@@ -91,6 +95,35 @@ def _mismatches(outputs: list, x: Any, number: int, expected: list[np.ndarray],
         if found.size and not np.allclose(_row(outputs[k], x, 0), found[:, 0], 0, nondet_tol, equal_nan=True):
             yield (f"Backward is not reentrant: running it twice for output {k} gives gradients with respect to input "
                    f"{number} that differ by more than nondet_tol={nondet_tol}")
+
+
+def _forward_mismatches(outputs: list, x: Any, number: int, expected: list[np.ndarray],
+                        tolerances: tuple[float, float, float]) -> Iterator[str]:
+    """What is wrong with the tangents of the outputs that come from one input."""
+    rtol, atol, _ = tolerances
+    for k, output in enumerate(outputs):
+        found = _forward(output, x)
+        if expected and not np.allclose(found, expected[k], rtol, atol, equal_nan=True):
+            yield (f"Jacobian computed with forward mode mismatch for output {k} with respect to input {number},\n"
+                   f"numerical:\n{expected[k]}\nanalytical:\n{found}")
+
+
+def _forward(output: Any, x: Any) -> np.ndarray:
+    """The Jacobian by the tangent of the output for each element of the input."""
+    found = np.zeros((x.numel(), output.numel()))
+    if not output.requires_grad:
+        return found
+    direction = output.detach().new_ones(output.shape, requires_grad=True)
+    with tangents_wanted():
+        (row,) = grad(output, x, direction, create_graph=True, allow_unused=True)
+    for position in range(x.numel() if row is not None and row.requires_grad else 0):
+        seed = np.zeros(x.numel())
+        seed[position] = 1
+        (tangent,) = grad(row, direction, x.detach().new_tensor(seed.reshape(tuple(x.shape))), retain_graph=True,
+                          allow_unused=True)
+        if tangent is not None:
+            found[position] = np.array(tangent.tolist(), np.float64).ravel()
+    return found
 
 
 def _row(output: Any, x: Any, position: int) -> np.ndarray:

@@ -17,16 +17,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.handles import RemovableHandle, add_hook
 from clgrad.autograd.multi_grad import register_multi_grad_hook
-from clgrad.autograd.saved_hooks import disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
+from clgrad.autograd.saved_hooks import (
+    allow_mutation_on_saved_tensors,
+    disable_saved_tensors_hooks,
+    save_on_cpu,
+    saved_tensors_hooks,
+)
 from clgrad.autograd.shared_memory import View, as_view, refuse_change, views_of
 from clgrad.layout import Layout
 from clgrad.runtime import Storage
 
-__all__ = ["AccumulateGrad", "GradientEdge", "Node", "Saved", "TensorBase", "View", "as_view", "attach",
-           "check_in_place", "current_node", "disable_saved_tensors_hooks", "edge_of", "ends_in",
-           "fit", "get_gradient_edge",
-           "increment_version", "mark_changed", "needs_graph", "node_class", "rebase", "register_multi_grad_hook",
-           "save_on_cpu", "saved_tensors_hooks", "take_place", "wrap"]
+__all__ = ["AccumulateGrad", "GradientEdge", "Node", "Saved", "TensorBase", "View", "allow_mutation_on_saved_tensors",
+           "as_view", "attach", "check_history", "check_in_place", "current_node", "disable_saved_tensors_hooks", "edge_of",
+           "ends_in", "fit", "get_gradient_edge", "increment_version", "mark_changed", "needs_graph", "node_class", "rebase",
+           "register_multi_grad_hook", "save_on_cpu", "saved_tensors_hooks", "take_place", "wrap"]
 
 _sequence = itertools.count()
 
@@ -398,6 +402,8 @@ def check_history(tensor: Any, recorded: bool = False) -> None:
     if tensor._inference and not mode.inference:
         raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to "
                            "get a normal tensor before doing inplace update.")
+    if mode.copies is not None:
+        mode.copies.before_change_of(tensor)
     if not mode.enabled:
         return
     view = tensor._view

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
-from clgrad.autograd.grad_mode import mode
+from clgrad.autograd.grad_mode import mode, no_grad
 
 
 class saved_tensors_hooks:
@@ -52,3 +53,83 @@ class disable_saved_tensors_hooks:
 
     def __exit__(self, *exception: object) -> None:
         mode.saved_hooks_refused = self.previous
+
+
+class _Handle:
+    """Stands for a saved tensor: a window on a storage at one of its versions."""
+
+    __slots__ = ("window", "__weakref__")
+
+    def __init__(self, window: tuple):
+        self.window = window
+
+
+class _Copies(saved_tensors_hooks):
+    """Saved tensors, and what is copied of them before it is changed: ``cloned``, until then ``original``."""
+
+    def __init__(self) -> None:
+        super().__init__(self._pack, self._unpack)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets all tensors."""
+        self.original: weakref.WeakKeyDictionary[_Handle, Any] = weakref.WeakKeyDictionary()
+        self.cloned: weakref.WeakKeyDictionary[_Handle, Any] = weakref.WeakKeyDictionary()
+        self._of_storage: weakref.WeakKeyDictionary[Any, weakref.WeakSet[_Handle]] = weakref.WeakKeyDictionary()
+
+    def _pack(self, tensor: Any) -> _Handle:
+        window = tensor.offset, tensor.layout, tensor.memory.version
+        others = self._of_storage.setdefault(tensor.memory, weakref.WeakSet())
+        handle = next((other for other in others if other.window == window), None)
+        if handle is None:
+            handle = _Handle(window)
+            others.add(handle)
+            self.original[handle] = tensor
+        return handle
+
+    def _unpack(self, handle: _Handle) -> Any:
+        found = self.cloned.get(handle, self.original.get(handle))
+        if mode.copies is not self or found is None:
+            raise AssertionError("Trying to backward outside of the 'allow_mutation_on_saved_tensors' context in which the "
+                                 "graph was originally recorded.")
+        return found
+
+    def before_change_of(self, tensor: Any) -> None:
+        """Copies what is saved of the memory of ``tensor``."""
+        for handle in list(self._of_storage.get(tensor.memory, ())):
+            if handle in self.original:
+                with no_grad():
+                    self.cloned[handle] = self.original.pop(handle).clone()
+
+
+class allow_mutation_on_saved_tensors:
+    """Within the block, in which also the backward pass must run, tensors that are saved for it may be changed in place.
+
+    What is saved is copied before it is changed. Entering gives an object that tells of the copies (``cloned``).
+
+    Raises:
+        RuntimeError: blocks are nested.
+
+    >>> import clgrad
+    >>> x = clgrad.tensor([3.], requires_grad=True)
+    >>> with allow_mutation_on_saved_tensors():
+    ...     y = x.clone()
+    ...     z = y ** 2
+    ...     _ = y.zero_()
+    ...     z.backward()
+    >>> x.grad
+    tensor([6.])
+    """
+
+    def __enter__(self) -> _Copies:
+        if mode.copies is not None:
+            raise RuntimeError("allow_mutation_on_saved_tensors contexts cannot be nested")
+        copies = _Copies()
+        copies.__enter__()
+        mode.copies = copies
+        return copies
+
+    def __exit__(self, *exception: object) -> None:
+        copies, mode.copies = mode.copies, None
+        copies.__exit__()
+        copies.clear()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clgrad import dtypes
+from clgrad.autograd.grad_mode import mode
 from clgrad.dtypes import dtype
 from clgrad.kernels import optimizer
 from clgrad.layout import Layout, contiguous_layout
@@ -68,6 +69,10 @@ def step(rule: UpdateRule, rows: Sequence[tuple], numbers: dict[str, float]) -> 
         known = _steps[key] = _prepare(rule, rows)
     width = 2 + len(rule.states)
     written = tuple([name in rule.written for name in ("p", "g", *rule.states)])
+    if mode.copies is not None:
+        for n, t in enumerate(tensors):
+            if written[n % width]:
+                mode.copies.before_change_of(t)
     originals = [(n, tensors[n]) for n, _ in known.stand_ins]
     for n, layout in known.stand_ins:
         tensors[n] = _stand_in(tensors[n], layout)

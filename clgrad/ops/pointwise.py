@@ -8,7 +8,17 @@ from functools import cache
 from typing import Any
 
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, current_node, node_class, rebase, wrap
+from clgrad.autograd.graph import (
+    Saved,
+    TensorBase,
+    attach,
+    check_history,
+    check_in_place,
+    current_node,
+    node_class,
+    rebase,
+    wrap,
+)
 from clgrad.autograd.listening import switch
 from clgrad.dtypes import dtype, of_number
 from clgrad.ops.execute import blank
@@ -183,6 +193,7 @@ def _call_out(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> An
     shape = broadcast_shapes(*(t.layout.shape for t in operands if isinstance(t, TensorBase)))
     if op.name in EXACT_OUT:
         check_exact(op.name, _result_dtype(op, operands), out)
+    check_history(out)
     if out.layout.shape != shape:
         resize_output(out, shape)
     run_into(op, operands, parameters, out)

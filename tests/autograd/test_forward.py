@@ -188,3 +188,15 @@ def test_a_jvp_that_answers_wrongly_is_refused(answer, message):
             return answer(x_t)
     with pytest.raises(RuntimeError, match=message):
         clgrad.func.jvp(lambda x: Wrong.apply(x)[0], (clgrad.ones(2),), (clgrad.ones(2),))
+
+
+def test_gradcheck_compares_tangents():
+    doubled, exp = functions_with_forward_rules(clgrad)
+    x, y = (clgrad.tensor(v, dtype=clgrad.float64, requires_grad=True) for v in ([1.0, -2.0], [4.0, 5.0]))
+    assert clgrad.autograd.gradcheck(exp.apply, (x,), check_forward_ad=True, check_backward_ad=False)
+    assert clgrad.autograd.gradcheck(lambda a: a.sin() * a, (x,), check_forward_ad=True)
+    assert clgrad.autograd.gradcheck(lambda a, b: doubled.apply(a, b, 3)[0], (x, y))
+    with pytest.raises(RuntimeError, match="computed with forward mode mismatch for output 0 with respect to input 0"):
+        clgrad.autograd.gradcheck(lambda a, b: doubled.apply(a, b, 3)[0], (x, y), check_forward_ad=True)
+    with pytest.raises(AssertionError, match="at least one of"):
+        clgrad.autograd.gradcheck(exp.apply, (x,), check_backward_ad=False)
