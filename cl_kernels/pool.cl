@@ -14,8 +14,9 @@
 #ifndef IN             // code of the dtype
 #define IN f32
 #endif
-#ifndef REAL           // type of arithmetic, and the integer of that width
+#ifndef REAL           // type of arithmetic, its lowest value, and the integer of that width
 #define REAL float
+#define LOWEST (-INFINITY)
 #define MASK int
 #endif
 #ifndef IDX            // type of the indices: int or long
@@ -88,7 +89,7 @@ static inline REAL divisor_of(window d, window h, window w, int include_pad, int
 static inline REAL pool_one(global const T *x, INDEX plane, window d, window h, window w, int H, int W, int LD, int LH,
                             int LW, IDX *at) {
 #if MAX_POOL
-    REAL best = -INFINITY;
+    REAL best = LOWEST;
     *at = ((IDX)d.start * H + h.start) * W + w.start;
 #else
     REAL best = 0;
@@ -148,7 +149,7 @@ static inline void pool_pairs(global const T *x, global T *y, global IDX *chosen
         const V a = LOAD_V(x, 2 * ow), b = LOAD_V(x, 2 * ow + VW), c = LOAD_V(x, W + 2 * ow), d = LOAD_V(x, W + 2 * ow + VW);
         const V v0 = EVEN(a, b), v1 = ODD(a, b), v2 = EVEN(c, d), v3 = ODD(c, d);
         const M from = (M)(index + 2 * ow) + (M)(0, 2, 4, 6, 8, 10, 12, 14);
-        V best = (V)(MAX_POOL ? -INFINITY : 0);
+        V best = (V)(MAX_POOL ? LOWEST : (REAL)0);
         M at = from;
         TAP(M, v0, from)
         TAP(M, v1, from + 1)
@@ -161,7 +162,7 @@ static inline void pool_pairs(global const T *x, global T *y, global IDX *chosen
     for (; ow < OW; ow++) {
         const REAL v0 = LOAD_1(x, 2 * ow), v1 = LOAD_1(x, 2 * ow + 1), v2 = LOAD_1(x, W + 2 * ow), v3 = LOAD_1(x, W + 2 * ow + 1);
         const int from = index + 2 * ow;
-        REAL best = MAX_POOL ? -INFINITY : 0;
+        REAL best = MAX_POOL ? LOWEST : (REAL)0;
         int at = from;
         TAP(int, v0, from)
         TAP(int, v1, from + 1)
@@ -209,7 +210,7 @@ kernel void pool(global const T *x, global T *y, global IDX *indices, INDEX x_of
 #if !ADAPTIVE
             if (ow >= inside && ow < outside) {
                 const int count = min(VW, outside - ow);
-                V best = (V)(MAX_POOL ? -INFINITY : 0);
+                V best = (V)(MAX_POOL ? LOWEST : (REAL)0);
                 M at = (M)((d.start * H + h.start) * W + w.start) + (M)(0, 1, 2, 3, 4, 5, 6, 7) * SW;
                 for (int i = d.start; i < d.end; i += LD)
                     for (int j = h.start; j < h.end; j += LH)

@@ -49,12 +49,32 @@ class dtype:
         """``value`` as one element of this dtype's memory (bfloat16: its 16 bits)."""
         if self is bfloat16:
             return float32_to_bfloat16(np.asarray(value, np.float32))[()]
-        if not self.is_floating_point and self is not bool and not isinstance(value, np.bool_):
-            try:
-                return np.asarray(int(value)).astype(self.numpy)[()]  # type: ignore[call-overload]
-            except OverflowError as error:
-                raise RuntimeError(f"value cannot be converted to type {self.name} without overflow: {value}") from error
+        if self.category == 1:
+            return self.numpy.type(self.element(value))
         return np.asarray(value).astype(self.numpy)[()]
+
+    def element(self, value: Any) -> int:
+        """A number as an element of an integer dtype; RuntimeError where it (unsigned: its absolute value) does not fit."""
+        bits = 8 * self.itemsize
+        try:
+            whole = int(value)
+            fits = -(1 << bits - 1) <= whole < 1 << bits - 1 if self.is_signed else abs(whole) < 1 << bits
+        except (OverflowError, ValueError):  # infinite, NaN
+            fits = False
+        if not fits:
+            raise RuntimeError(f"value cannot be converted to type {self.name} without overflow: {value}")
+        return self.wrapped(whole)
+
+    def wrapped(self, value: Any) -> int:
+        """The lowest bits of a number as an element of an integer dtype, which is how operands become narrower."""
+        bits = 8 * self.itemsize
+        lowest = -(1 << bits - 1) if self.is_signed else 0
+        return (int(value) - lowest) % (1 << bits) + lowest
+
+    def rounded(self, value: Any) -> float:
+        """A number as float16 or bfloat16 has it."""
+        element = np.asarray(self.to_numpy_scalar(value))
+        return float(bfloat16_to_float32(element) if self is bfloat16 else element)
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device
@@ -21,11 +22,15 @@ _MASK = {"float": "int", "double": "long", "int": "int", "long": "long", "ulong"
 
 @dataclass(frozen=True)
 class Operand:
-    """A tensor of a pointwise kernel: the name that it has in the expressions, its dtype and strides."""
+    """A tensor of a pointwise kernel: the name that it has in the expressions, its dtype and strides.
+
+    ``common``: the dtype that a 0-d tensor, which may be of a wider one, is converted to.
+    """
 
     name: str
     dtype: dtype
     strides: Shape
+    common: Any = None
 
 
 def calc_type(d: dtype) -> str:
@@ -185,7 +190,10 @@ class _Text:
 
     def _load(self, o: Operand, step: int, *, whole: bool) -> str:
         if step == 0:
-            return f"V {o.name} = (V)((CALC)LOAD_{o.dtype.code}(p_{o.name}, 0));"
+            cast = ""
+            if o.common is not None and o.common.category == o.dtype.category == 1:
+                cast = f"(T_{o.common.code})"
+            return f"V {o.name} = (V)((CALC){cast}LOAD_{o.dtype.code}(p_{o.name}, 0));"
         if self.lanes == 1:
             index = "i" if step == 1 else f"i * t0_{o.name}"
             return f"V {o.name} = (CALC)LOAD_{o.dtype.code}(p_{o.name}, {index});"

@@ -74,7 +74,7 @@ class Plan:
 
 def plan(device: Device, kind: dtype, planes: int, windows: Windows, *, max_pool: bool,
          index_dtype: dtype = dtypes.int64, include_pad: bool = True, divisor: int = 0) -> Plan:
-    """Pools ``planes`` contiguous planes of a floating-point dtype.
+    """Pools ``planes`` contiguous planes of a floating-point dtype or of int64.
 
     ``include_pad`` and ``divisor`` (0: none) are avg_pool's ``count_include_pad`` and ``divisor_override``.
     """
@@ -103,8 +103,9 @@ def _plan(device: Device, name: str, kind: dtype, planes: int, windows: Windows,
     if results == 0:
         return Plan(device, None, cost)
     wide = max(inputs, outputs) >= 1 << 30
-    index, real = ("l" if wide else "i"), kind.compute.cl
-    macros = {"IN": kind.code, "REAL": real, "MASK": "long" if real == "double" else "int", "IDX": index_dtype.cl,
+    index, real = ("l" if wide else "i"), kind.compute.cl if kind.is_floating_point else "long"
+    macros = {"IN": kind.code, "REAL": real, "LOWEST": "(-INFINITY)" if kind.is_floating_point else "LONG_MIN",
+              "MASK": "int" if real == "float" else "long", "IDX": index_dtype.cl,
               "MAX_POOL": int(max_pool), "ADAPTIVE": int(windows.adaptive), "VW": 8,
               "SCATTER": int(device.is_cpu and kind is kind.compute), "INDEX": "long" if wide else "int"}
     kernel = device.kernel("pool.cl", name, macros, "PPP" + index * 5 + "i" * 20)

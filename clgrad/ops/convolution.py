@@ -6,31 +6,21 @@ which is the transposed convolution, and the gradient of its weight ``dw(x, dy)`
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
+from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
 from clgrad.kernels import conv
 from clgrad.layout import Layout, contiguous_layout
 from clgrad.ops.copying import blank, empty
 from clgrad.ops.execute import check_device, execute
+from clgrad.ops.integer_convolution import Geometry, convolve_integers, transpose_integers
 from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.padding import constant_pad_nd
 from clgrad.ops.pointwise import activation_gradient
 from clgrad.ops.registry import operator
 from clgrad.shapes import Shape
-
-Pair = tuple[int, int]
-
-
-class Geometry(NamedTuple):
-    """How a convolution's window walks; pairs are (height, width)."""
-
-    stride: Pair
-    padding: Pair
-    dilation: Pair
-    groups: int
-
 
 _plans: dict[tuple, tuple[conv.Plan | None, Layout]] = {}
 
@@ -213,9 +203,12 @@ def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilati
     if min(w_shape[2:]) <= 0:
         raise RuntimeError(f"kernel size should be greater than zero, but got weight of size {list(w_shape)}")
     expected = w_shape[0] if transposed else w_shape[1] * groups
-    if w_shape[0] % groups:
+    if w_shape[0] % groups or not w_shape[0]:
         raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight "
                            f"of size {list(w_shape)} instead")
+    if 0 in x.layout.shape[-rank:] and 0 not in x.layout.shape[:-rank]:
+        raise RuntimeError("Only zero batch or zero channel inputs are supported, but got input shape: "
+                           f"{list(x.layout.shape)}")
     if channels != expected:
         raise RuntimeError(f"Given groups={groups}, weight of size {list(w_shape)}, expected input"
                            f"{list(x.layout.shape)} to have {expected} channels, but got {channels} channels instead")
@@ -229,8 +222,9 @@ def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilati
         if t is not None and t.layout.dtype is not x.layout.dtype:
             raise RuntimeError(f"Input type ({x.layout.dtype.name}) and weight or bias type ({t.layout.dtype.name}) should "
                                "be the same")
-    if not x.layout.dtype.is_floating_point:
-        raise NotImplementedError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
+    kind = x.layout.dtype
+    if kind is dtypes.bool or transposed and not (kind.is_floating_point or kind is dtypes.int64):
+        raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.type_name(kind)}'")
     return steps, spread
 
 
@@ -251,6 +245,8 @@ def convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, paddi
             x, padding = padded(name, x, padding, w.layout.shape[2:], steps, spread)
         stride, padding, dilation = (tuple(a) if isinstance(a, list) else a for a in (stride, padding, dilation))
         g = Geometry(*geometry(name, rank, x, w, bias, stride, padding, dilation, groups), groups)
+        if not x.layout.dtype.is_floating_point:
+            return convolve_integers(x, w, bias, g)
         _known[x.layout, w.layout, bias if bias is None else bias.layout, stride, padding, dilation, groups] = g
     if x.layout.ndim == 4 and rank == 2:
         return forward(x, w, bias, g, activation)
@@ -349,6 +345,8 @@ def _transposed(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, pa
                 groups: int, dilation: Any) -> Any:
     steps, around, spread, sizes = transposed_sizes(name, rank, x, w, bias, stride, padding, output_padding, groups,
                                                     dilation)
+    if not x.layout.dtype.is_floating_point:
+        return transpose_integers(x, w, bias, Geometry(steps, around, spread, groups), sizes)
     channels = w.layout.shape[1] * groups
 
     def run(a: Any, b: Any, g: Geometry) -> Any:

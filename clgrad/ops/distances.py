@@ -10,6 +10,7 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.layout import common_dtype
 from clgrad.ops.copying import cast, from_array
+from clgrad.ops.products import constant_of
 from clgrad.ops.registry import FUNCTIONS, operator
 
 
@@ -22,7 +23,7 @@ def length(x: Any, p: float, dim: int, keepdim: bool = False) -> Any:
     if p == -math.inf:
         return x.abs().amin(dim, keepdim=keepdim)
     if p == 0.0:
-        return (x != 0).sum(dim, keepdim=keepdim).to(x.dtype) + (x * 0).sum(dim, keepdim=keepdim)
+        return constant_of((x != 0).sum(dim, keepdim=keepdim).to(x.dtype), x)
     where = FUNCTIONS["where"]
     if p < 1.0:  # whose derivative at zero is infinite: left out
         zero = x == 0
@@ -33,6 +34,11 @@ def length(x: Any, p: float, dim: int, keepdim: bool = False) -> Any:
     zero = total == 0
     filled = where(zero, 1.0, total)
     return where(zero, 0.0, filled.sqrt() if p == 2.0 else filled.pow(1.0 / p))
+
+
+def distance(difference: Any, p: float, dim: int) -> Any:
+    """:func:`length` of differences; of order 0 as cdist and pdist count them, where NaN is not another value but NaN."""
+    return difference.abs().ceil().clamp_max(1).sum(dim) if p == 0.0 else length(difference, p, dim)
 
 
 @operator("pairwise_distance", method=False)
@@ -66,4 +72,4 @@ def pdist(input: Any, p: float = 2.0) -> Any:
                    for rows in np.triu_indices(own.shape[0], 1))
     if not left.layout.numel:
         return input.new_empty((0,)) + input.sum() * 0
-    return length(input.index_select(0, left) - input.index_select(0, right), float(p), 1)
+    return distance(input.index_select(0, left) - input.index_select(0, right), float(p), 1)

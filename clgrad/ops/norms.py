@@ -9,6 +9,7 @@ from clgrad import dtypes
 from clgrad.autograd.graph import Saved, attach, needs_graph
 from clgrad.kernels.reduce import norm_op
 from clgrad.ops.copying import cast
+from clgrad.ops.distances import distance
 from clgrad.ops.linalg import matmul
 from clgrad.ops.output import add_in_place, store
 from clgrad.ops.reduction import run, spread
@@ -186,7 +187,8 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = "use_mm_f
     large = a.shape[-2] > _BY_PRODUCT or b.shape[-2] > _BY_PRODUCT
     if p == 2 and (modes[compute_mode] == 1 or (modes[compute_mode] == 0 and large)):
         return _euclidean(x1, x2)
-    return vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
+    difference = x1.unsqueeze(-2) - x2.unsqueeze(-3)
+    return vector_norm(difference, p, -1) if p else distance(difference, 0.0, -1)
 
 
 def _euclidean(x1: Any, x2: Any) -> Any:

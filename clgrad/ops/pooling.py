@@ -12,7 +12,7 @@ from clgrad.kernels import pool
 from clgrad.kernels.pool import Windows
 from clgrad.layout import contiguous_layout
 from clgrad.ops.convolution import tuple_of
-from clgrad.ops.copying import blank, empty
+from clgrad.ops.copying import blank, cast, empty
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import FUNCTIONS, operator
@@ -108,7 +108,7 @@ def _average_gradient(g: Any, shape: tuple, windows: Windows, include_pad: bool,
     return dx
 
 
-# PyTorch pools integers with these: here they are computed in float64, and what is not whole is cut off.
+# What pools integers, as PyTorch does; what is not whole of a mean is cut off.
 _OF_INTEGERS = frozenset({"max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"})
 
 
@@ -198,9 +198,9 @@ def _max_pool(rank: int) -> Any:
                  ceil_mode: bool = False, return_indices: bool = False) -> Any:
         windows = _windows(name, input, rank, kernel_size, stride, padding, dilation, ceil_mode)
         kind = input.layout.dtype
-        values, where = _max(input if kind.is_floating_point else input.double(), windows,
-                             dtypes.int64 if return_indices else dtypes.int32)
-        values = values if kind.is_floating_point else values.to(kind)
+        wide = input if kind.is_floating_point else cast(input, dtypes.int64)  # of the integers the kernel takes these
+        values, where = _max(wide, windows, dtypes.int64 if return_indices else dtypes.int32)
+        values = cast(values, kind)
         return (values, where) if return_indices else values
     max_pool.__name__ = name
     max_pool.__doc__ = (f"The largest value of each window over the last {rank} dimension(s); NaN wins. ``stride`` is the "
@@ -216,8 +216,6 @@ def _avg_pool(rank: int) -> Any:
         windows = _windows(name, input, rank, kernel_size, stride, padding, 1, ceil_mode)
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")
-        if not input.layout.dtype.is_floating_point:
-            return _average(input.double(), windows, count_include_pad, divisor_override or 0).to(input.layout.dtype)
         return _average(input, windows, count_include_pad, divisor_override or 0)
     avg_pool.__name__ = name
     avg_pool.__doc__ = (f"The mean of each window over the last {rank} dimension(s). ``count_include_pad``: padding counts "

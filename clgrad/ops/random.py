@@ -322,7 +322,9 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, train: bool | Non
     if not (training if train is None else train) or p == 0:
         return input
     if p == 1:
-        return input.mul_(0) if inplace else input * 0
+        return input.mul_(False) if inplace else input * False
+    if input.layout.dtype is dtypes.bool:
+        raise RuntimeError("dropout: result type Float can't be cast to the desired output type Bool")
     if inplace:
         keep = bernoulli_(empty(input.layout.shape, input.layout.dtype, input.layout.device), 1 - p)
         return input.mul_(keep.mul_(1 / (1 - p)))

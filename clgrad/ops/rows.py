@@ -14,6 +14,7 @@ from clgrad.kernels import elementwise
 from clgrad.layout import Layout, common_dtype, layout
 from clgrad.ops.execute import FAR, blank, within_reach
 from clgrad.ops.registry import FUNCTIONS, Pointwise
+from clgrad.ops.table import FITTING_NUMBERS
 from clgrad.runtime import Device, settle
 from clgrad.shapes import Shape, broadcast_shapes, broadcast_strides, is_dense
 
@@ -24,13 +25,23 @@ _plan_caches: list[dict] = []
 class Prepared:
     """What is known of a call before its data: the plan and the result's layout."""
 
-    __slots__ = ("plan", "layout", "reads", "numbers", "convert")
+    __slots__ = ("plan", "layout", "reads", "numbers", "convert", "convert_parameter")
 
-    def __init__(self, plan: elementwise.Plan, result: Layout, calc: str, reads: list[int], numbers: list[int]):
+    def __init__(self, plan: elementwise.Plan, result: Layout, reads: list[int], numbers: list[int], op: Pointwise,
+                 common: dtype):
         self.plan, self.layout = plan, result
         # Positions of the operands that the kernel reads, and of those that are numbers, converted by ``convert``.
         self.reads, self.numbers = reads, numbers
-        self.convert: Callable = int if calc in ("int", "long") else float
+        self.convert, self.convert_parameter = _conversions(op, common)
+
+
+def _conversions(op: Pointwise, common: dtype) -> tuple[Callable, Callable]:
+    """How numbers, and parameters, become arguments of a kernel that computes in ``common``."""
+    if common.is_floating_point:
+        return common.rounded if op.kind == "bool" and common is not common.compute else float, float
+    if common.category != 1 or common.itemsize == 8:
+        return int, int
+    return (common.element if op.name in FITTING_NUMBERS else common.wrapped), common.element
 
 
 def clear_plans() -> None:
@@ -107,12 +118,13 @@ def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -
     formula = op.integers if op.integers is not None and not common.is_floating_point else op.value
     reads = [n for n, name in enumerate(op.tensors) if layouts[n] is not None and name in formula.names]
     numbered = [n for n, a in enumerate(layouts) if a is None]
-    inputs = [elementwise.Operand(op.tensors[n], a.dtype, broadcast_strides(a.shape, a.strides, shape))
+    inputs = [elementwise.Operand(op.tensors[n], a.dtype, broadcast_strides(a.shape, a.strides, shape),
+                                  common if conditions[n] is False and not a.ndim else None)
               for n in reads if (a := layouts[n]) is not None]  # type: ignore[assignment]
     scalars = [*(op.tensors[n] for n in numbered), *op.parameters]
     plan = elementwise.plan(device, op.name.lstrip("_"), calc, [formula.c], inputs,
                             [elementwise.Operand("out", out.dtype, out.strides)], scalars, shape)
-    return Prepared(plan, out, calc, reads, numbered)
+    return Prepared(plan, out, reads, numbered, op, common)
 
 
 def plan_for(op: Pointwise, key: tuple, operands: list[Layout | type], out: Layout | None) -> Prepared:
@@ -157,8 +169,8 @@ def launch(prepared: Prepared, operands: tuple, parameters: tuple, out: Any, wri
     offsets.append(offset)
     scalars: tuple = ()
     if prepared.numbers or parameters:
-        convert = prepared.convert
-        scalars = tuple([convert(operands[n]) for n in prepared.numbers] + [convert(v) for v in parameters])
+        convert, number = prepared.convert_parameter, prepared.convert
+        scalars = tuple([number(operands[n]) for n in prepared.numbers] + [convert(v) for v in parameters])
     prepared.plan(tuple(buffers), tuple(offsets), scalars)
     if exported:
         settle()

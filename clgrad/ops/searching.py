@@ -211,7 +211,7 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0, *, out: A
 
 
 def _even_bins(x: Any, bins: int, low: float, high: float) -> Any:
-    places = ((x - low) * (bins / (high - low))).nan_to_num(-1.0).floor().clamp(max=bins - 1).to(dtypes.int64)
+    places = ((x - low) * bins / (high - low)).nan_to_num(-1.0).floor().clamp(max=bins - 1).to(dtypes.int64)
     return FUNCTIONS["where"](x.ge(low).logical_and(x.le(high)), places, -1)
 
 

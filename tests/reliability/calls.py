@@ -54,7 +54,7 @@ class Call:
         if row is not None or not made:
             return list(made.values()), {}
         first = next(iter(made))
-        if first in ("tensors", "matrices") and self.name in SPREAD:
+        if first in ("tensors", "matrices") and self.name in SPREAD and isinstance(made[first], (list, tuple)):
             return list(made.pop(first)), made
         return [made.pop(first)], made
 

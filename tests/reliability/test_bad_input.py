@@ -59,6 +59,14 @@ def test_calls(name):
     lambda t: t.topk(t.tensor(3.0), 0)[0], lambda t: t.repeat_interleave(),
     lambda t: t.igamma(t.tensor([float("inf"), 0.0]), t.tensor([2.0, float("nan")])).nan_to_num(7.0),
     lambda t: t.cummax(1.5, 0), lambda t: t.ones(2).index_add_(0, t.tensor([0]), 5), lambda t: t.kron(t.ones(2), 3),
+    lambda t: t.tensor([1, 200], dtype=t.uint8).clamp(min=-5, max=-1), lambda t: t.tensor([1], dtype=t.int8) <= 300,
+    lambda t: t.tensor([1], dtype=t.int8).clamp(max=300), lambda t: t.tensor([1, 5], dtype=t.int32) < 2 ** 40,
+    lambda t: t.nn.functional.dropout(t.tensor([True]), 1.0), lambda t: t.nn.functional.dropout(t.tensor([True]), 0.5),
+    lambda t: t.cdist(t.tensor([[float("nan"), 1.0]]), t.tensor([[1.0, 1.0]]), p=0).nan_to_num(7.0),
+    lambda t: t.nn.functional.conv1d(t.ones(1, 2, 0), t.ones(3, 2, 1), padding=1),
+    lambda t: t.nn.functional.conv_transpose2d(t.ones(1, 0, 3, 3), t.ones(0, 2, 3, 3), groups=2),
+    lambda t: t.nn.functional.avg_pool1d(t.tensor([[[2 ** 63 - 1, 2 ** 63 - 1]]]), 2),
+    lambda t: t.nn.functional.conv2d(t.ones(1, 1, 3, 3).int(), t.ones(2, 1, 2, 2).int()),
     lambda t: t.equal(t.ones(2), True), lambda t: t.cross(t.ones(3), None), lambda t: t.matrix_exp([]),
 ])
 def test_findings(program):

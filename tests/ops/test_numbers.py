@@ -1,0 +1,80 @@
+"""Numbers and 0-d tensors beside tensors of a narrower dtype: they become its elements first, as in PyTorch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import clgrad
+
+KINDS = {clgrad.int8: np.int8, clgrad.uint8: np.uint8, clgrad.int16: np.int16, clgrad.int32: np.int32}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("number", [-1, 300, 65537, 2**40 + 5, -(2**31) - 1])
+@pytest.mark.parametrize("name", ["lt", "le", "eq", "gt", "add", "mul", "sub"])
+def test_numbers_are_cut_down(name, number, kind):
+    x = np.array([1, 44, 5, 127, 0], KINDS[kind])
+    narrow = np.array(number).astype(KINDS[kind])
+    function = {"lt": np.less, "le": np.less_equal, "eq": np.equal, "gt": np.greater, "add": np.add, "mul": np.multiply,
+                "sub": np.subtract}[name]
+    with np.errstate(over="ignore"):
+        expected = function(x, narrow)
+    assert getattr(clgrad.tensor(x), name)(number).tolist() == expected.tolist()
+    assert getattr(clgrad.tensor(x), name)(clgrad.tensor(number)).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("program", [
+    lambda x: x.clamp(max=300), lambda x: x.clamp_(min=-129), lambda x: x ** 128, lambda x: x.add(1, alpha=300),
+    lambda x: x.masked_fill(x == 1, 300), lambda x: x.fill_(-129), lambda x: clgrad.where(x == 1, x, 128),
+    lambda x: x.index_fill(0, clgrad.tensor([0]), 300), lambda x: clgrad.full((2,), 1e10, dtype=clgrad.int32),
+])
+def test_numbers_that_have_to_fit(program):
+    x = clgrad.tensor([1, 2], dtype=clgrad.int8)
+    with pytest.raises(RuntimeError, match="cannot be converted to type int"):
+        program(x)
+    assert x.tolist() == [1, 2]
+
+
+def test_unsigned_integers_take_the_opposite_of_what_fits():
+    x = clgrad.tensor([1, 200], dtype=clgrad.uint8)
+    assert x.clamp(max=-1).tolist() == [1, 200]
+    assert x.clamp(min=-5).tolist() == [251, 251]
+    with pytest.raises(RuntimeError, match="without overflow"):
+        x.clamp(min=-256)
+
+
+@pytest.mark.parametrize("kind", [clgrad.float16, clgrad.bfloat16])
+def test_comparisons_with_half_precision(kind):
+    x = clgrad.tensor([0.1, 1.0, 0.3], dtype=kind)
+    assert (x == 0.1).tolist() == [True, False, False]
+    assert (x <= 0.1).tolist() == [True, False, False]
+    assert (x != 1 + 1e-6).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d"])
+def test_pools_of_large_integers_are_exact(name):
+    x = clgrad.tensor([[[[2**62 + 1, 2**62], [-(2**62), -5]]]])
+    expected = 2**62 + 1 if name == "max_pool2d" else (2**62 - 4) // 4
+    assert getattr(clgrad.nn.functional, name)(x, 2).item() == expected
+
+
+def test_distances_of_order_zero():
+    nan, inf = float("nan"), float("inf")
+    a, b = clgrad.tensor([[inf, 1.0], [nan, 1.0]]), clgrad.tensor([[1.0, 1.0], [2.0, 3.0], [inf, 1.0]])
+    np.testing.assert_equal(clgrad.cdist(a, b, p=0).tolist(), [[1, 2, nan], [nan, nan, nan]])
+    np.testing.assert_equal(clgrad.nn.functional.pdist(clgrad.cat([a, b[:1]]), 0).tolist(), [nan, 1, nan])
+    difference = clgrad.tensor([[0.5, 0.0, -1e-3]], requires_grad=True)
+    clgrad.cdist(difference, clgrad.zeros(1, 3), p=0).sum().backward()
+    assert difference.grad.tolist() == [[0, 0, 0]]
+
+
+def test_trigamma_of_large_numbers():
+    x = clgrad.tensor([1e30, 1e25], dtype=clgrad.float32)
+    np.testing.assert_allclose(clgrad.polygamma(1, x).tolist(), [1e-30, 1e-25], rtol=1e-6)
+
+
+def test_dropout_of_masks():
+    assert clgrad.nn.functional.dropout(clgrad.tensor([True]), 1.0).dtype is clgrad.bool
+    with pytest.raises(RuntimeError, match="Bool"):
+        clgrad.nn.functional.dropout(clgrad.tensor([True]), 0.5)
