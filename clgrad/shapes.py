@@ -182,10 +182,12 @@ def normalize_dim(dim: int, rank: int) -> int:
 
 def normalize_dims(dims: int | Iterable[int] | None, rank: int) -> Shape:
     """One, several or (None) all dimensions, each once, as sorted numbers in [0, rank)."""
-    if type(dims) is int and -rank <= dims < rank:
-        return (dims % rank,)
     if dims is None:
         return tuple(range(rank))
+    if rank > 64:
+        raise RuntimeError("only tensors with up to 64 dims are supported")
+    if type(dims) is int and -rank <= dims < rank:
+        return (dims % rank,)
     if not isinstance(dims, (tuple, list)):
         dims = (dims,)  # type: ignore[assignment]
     found = [normalize_dim(d, rank) for d in dims]  # type: ignore[union-attr]

@@ -8,11 +8,11 @@ from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.formats import contiguous_format
 from clgrad.layout import common_dtype
-from clgrad.ops.copying import full
+from clgrad.ops.copying import cast, cat, full
 from clgrad.ops.masks import Marked
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
-from clgrad.shapes import normalize_dim
+from clgrad.shapes import names_none, normalize_dim, reduced_dims
 
 _PAIRS = 1 << 22  # comparisons that are worth less than a sort
 
@@ -45,6 +45,27 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     bins = full((max(high + 1, minlength),), 0, kind, own.device)
     one = full((1,), 1, kind, own.device).expand(own.shape)
     return bins.index_add_(0, input.to(dtypes.int64), one if weights is None else weights.detach().to(kind))
+
+
+@operator("hash_tensor")
+def hash_tensor(input: Any, dim: Any = (), *, keepdim: bool = False, mode: int = 0, out: Any = None) -> Any:
+    """The exclusive or of elements as 64 bits (of float64, or int64), over dimensions or all; as uint64."""
+    if mode:
+        raise RuntimeError(f"Unknown hash_tensor mode: {mode}")
+    own = input.layout
+    dims = reduced_dims(dim, own.ndim)
+    if names_none(dim) and not own.numel:
+        raise RuntimeError("hash_tensor: Expected reduction dim to be specified for input.numel() == 0. Specify the "
+                           "reduction dim with the 'dim' argument.")
+    bits = cast(input.detach(), dtypes.float64 if own.dtype.is_floating_point else dtypes.int64).view(dtypes.int64)
+    for axis in dims:
+        if not own.shape[axis]:
+            raise IndexError(f"hash_tensor: Expected reduction dim {axis} to have non-zero size.")
+        while (size := bits.layout.shape[axis]) > 1:  # one half upon the other; of an odd number the last waits
+            folded = bits.narrow(axis, 0, size // 2) ^ bits.narrow(axis, size // 2, size // 2)
+            bits = cat([folded, bits.narrow(axis, size - 1, 1)], axis) if size % 2 else folded
+    bits = bits.view(dtypes.uint64)
+    return store("hash_tensor", bits if keepdim else bits.squeeze(dims), out)
 
 
 @operator("isin", method=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from math import prod
 from typing import Any
 
@@ -180,7 +182,23 @@ def _combine(x: Any, value: Any, beta: Any, alpha: Any) -> Any:
     return (x if beta == 1 else x * beta) + value
 
 
+def _in_older_order(function: Callable) -> Callable:
+    """Takes factors also where older programs have them: ``f(beta, input, alpha, a, b)``, ``x.f(beta, a, b)``."""
+    @wraps(function)
+    def form(input: Any, *operands: Any, **named: Any) -> Any:
+        if len(operands) < 3:
+            return function(input, *operands, **named)
+        given = (input, *operands)
+        tensors = [value for value in given if isinstance(value, TensorBase)]
+        factors = [value for value in given if not isinstance(value, TensorBase)]
+        if len(tensors) != 3 or len(factors) > 2:
+            raise TypeError(f"{function.__name__}() takes 3 positional arguments but {len(given)} were given")
+        return function(*tensors, **dict(zip(("beta", "alpha"), factors, strict=False)), **named)
+    return form
+
+
 @operator("addmm")
+@_in_older_order
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * (mat1 @ mat2)."""
     _ranks("addmm", (mat1, 2), (mat2, 2))
@@ -191,6 +209,7 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, ou
 
 
 @operator("addmv")
+@_in_older_order
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * (mat @ vec)."""
     check_operands("addmv", mat, input)
@@ -199,6 +218,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out:
 
 
 @operator("addr")
+@_in_older_order
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * outer(vec1, vec2)."""
     kind = dtypes.result_type([t.layout.dtype for t in (input, vec1, vec2)])
@@ -211,6 +231,7 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out
 
 
 @operator("baddbmm")
+@_in_older_order
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * bmm(batch1, batch2)."""
     check_operands("baddbmm", batch1, input)
@@ -218,6 +239,7 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any =
 
 
 @operator("addbmm")
+@_in_older_order
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * the sum over the batch of bmm(batch1, batch2)."""
     check_operands("addbmm", batch1, input)

@@ -407,6 +407,8 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False, *, out: Any = None) -
 def sum_to_size(x: Any, *sizes: Any, size: Any = None) -> Any:
     """The sum over the dimensions in which a tensor of this size would be broadcast to x."""
     shape = size if size is not None else sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+    if not shape:
+        return sum(x)  # of integers int64, also where there is nothing to sum
     own = x.layout.shape
     lead = len(own) - len(shape)
     if lead < 0 or [1 for a, b in zip(own[lead:], shape, strict=True) if b not in (1, a)]:

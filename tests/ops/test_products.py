@@ -74,3 +74,18 @@ def test_each_matrix_of_a_batch_is_scaled_by_its_own_norm():
     assert (errors < [2e-7, 1e-6, 4e-6, 2e-5]).all(), errors
     x = clgrad.tensor(values[:3], requires_grad=True)
     assert gradcheck(clgrad.matrix_exp, (x,)) and gradgradcheck(clgrad.matrix_exp, (x,))
+
+
+@pytest.mark.parametrize(("name", "x", "a", "b"), [
+    ("addmm", (2, 2), (2, 3), (3, 2)), ("addbmm", (2, 2), (5, 2, 3), (5, 3, 2)), ("baddbmm", (5, 2, 2), (5, 2, 3), (5, 3, 2)),
+    ("addmv", (2,), (2, 3), (3,)), ("addr", (2, 3), (2,), (3,)),
+])
+def test_factors_where_older_programs_have_them(name, x, a, b):
+    x, a, b = (clgrad.rand(shape) for shape in (x, a, b))
+    function, method = getattr(clgrad, name), getattr(x, name)
+    both, first = (function(x, a, b, beta=2, alpha=alpha).tolist() for alpha in (3, 1))
+    assert function(2, x, 3, a, b).tolist() == method(2, 3, a, b).tolist() == both
+    assert function(2, x, a, b).tolist() == method(2, a, b).tolist() == first
+    assert getattr(x.clone(), f"{name}_")(2, 3, a, b).tolist() == both
+    with pytest.raises(TypeError, match=f"{name}.*takes 3 positional arguments"):
+        method(2, 3, 4, a, b)

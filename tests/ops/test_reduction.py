@@ -234,3 +234,17 @@ def test_nothing_reduced_where_kept_dimensions_are_many(torch):
     x, y = (lib.zeros(0, 0, 6, 4).permute(2, 3, 0, 1)[::2] for lib in (clgrad, torch))
     assert_same(x.sum((2, 3)), y.sum((2, 3)))
     assert_same(clgrad.dist(x, x), torch.dist(y, y))
+
+
+def test_sum_to_size_of_integers():
+    x = clgrad.ones(3, 2, dtype=clgrad.int32)
+    assert x.sum_to_size(()).dtype is clgrad.int64
+    assert clgrad.tensor(True).sum_to_size(()).dtype is clgrad.int64
+    assert x.sum_to_size(()).item() == 6
+
+
+def test_at_most_64_dimensions_can_be_named():
+    x = clgrad.ones((1,) * 65)
+    assert x.sum().item() == 1
+    with pytest.raises(RuntimeError, match="64 dims"):
+        x.sum(0)

@@ -96,3 +96,18 @@ def test_sums_without_nan(torch):
     lambda t: t.nanmean(t.ones(3, dtype=t.int64))])
 def test_errors(program, torch):
     assert_same_error(torch, program)
+
+
+def test_hash_tensor():
+    x = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+    bits = x.astype(np.float64).view(np.uint64)
+    found = clgrad.hash_tensor(clgrad.tensor(x))
+    assert found.dtype is clgrad.uint64
+    assert found.item() == np.bitwise_xor.reduce(bits, axis=None)
+    assert clgrad.hash_tensor(clgrad.tensor(x), 1).tolist() == np.bitwise_xor.reduce(bits, axis=1).tolist()
+    assert clgrad.tensor(x).hash_tensor((0, 1), keepdim=True).shape == (1, 1)
+    assert clgrad.hash_tensor(clgrad.tensor([5, 3, 9])).item() == 5 ^ 3 ^ 9
+    with pytest.raises(IndexError, match="non-zero size"):
+        clgrad.hash_tensor(clgrad.ones(0, 3), 0)
+    with pytest.raises(RuntimeError, match="mode"):
+        clgrad.hash_tensor(clgrad.ones(3), mode=1)
