@@ -243,7 +243,7 @@ def _probability_loss(x: Any, target: Any, weight: Any, reduction: str, smoothin
     axis = 1 if x.layout.ndim > 1 else 0
     classes = x.layout.shape[axis]
     if smoothing:
-        target = target * (1 - smoothing) + smoothing / classes
+        target = target * (1 - smoothing) + smoothing / max(classes, 1)
     terms = -(log_softmax(x, axis) * target)
     if weight is not None:
         terms = terms * weight.view(-1, *(1,) * (x.layout.ndim - axis - 1))
@@ -251,7 +251,7 @@ def _probability_loss(x: Any, target: Any, weight: Any, reduction: str, smoothin
     if reduction == "none":
         return losses
     total = losses.sum()
-    return total if reduction == "sum" else total / max(x.layout.numel // classes, 1)
+    return total if reduction == "sum" else total / (x.layout.numel // max(classes, 1))  # of nothing NaN
 
 
 @operator("nll_loss", method=False)

@@ -117,6 +117,13 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
     return _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)[0]
 
 
+def _check_per_channel(channels: int, **given: Any) -> None:
+    """RuntimeError where one of the tensors has not a value a channel."""
+    for name, values in given.items():
+        if values is not None and values.numel() != channels:
+            raise RuntimeError(f"{name} should contain {channels} elements not {values.numel()}")
+
+
 def _batch_norm(x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
                 eps: float) -> tuple:
     if not x.numel():
@@ -124,10 +131,7 @@ def _batch_norm(x: Any, weight: Any, bias: Any, running_mean: Any, running_var: 
     if x.ndim < 2:
         raise RuntimeError(f"batch_norm: expected an input of 2 or more dimensions, got {list(x.shape)}")
     channels = x.shape[1]
-    for name, values in {"running_mean": running_mean, "running_var": running_var, "weight": weight,
-                         "bias": bias}.items():
-        if values is not None and values.numel() != channels:
-            raise RuntimeError(f"{name} should contain {channels} elements not {values.numel()}")
+    _check_per_channel(channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     count = x.numel() // channels
     if not training and (running_mean is None or running_var is None):
         raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
@@ -241,6 +245,7 @@ def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None,
     size = prod(input.shape[2:])
     if size == 1:
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
+    _check_per_channel(channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     if running_mean is not None:
         with no_grad():
             dims = list(range(2, input.ndim))

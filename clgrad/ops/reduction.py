@@ -343,13 +343,14 @@ def _spread_of(name: str, x: Any, dim: Any, unbiased: bool | None, keepdim: bool
         saved = Saved(name, [x])
 
         def backward(g: Any) -> Any:
-            inputs, y = saved.unpack()
+            inputs, *root = saved.unpack()
             shape = inputs.layout.shape
             centred = inputs - inputs.mean(dims, keepdim=True) if dims else inputs - inputs
-            slope = g * (2.0 / divisor) if name == "var" else FUNCTIONS["where"](y == 0, 0.0, g / (y * divisor))
+            slope = FUNCTIONS["where"](root[0] == 0, 0.0, g / (root[0] * divisor)) if root else g * (2.0 / divisor)
             return spread(slope, dims, keepdim, shape) * centred
         attach(result, node_name(name), (x,), backward, saved)
-        saved.add_output(result)
+        if name == "std":
+            saved.add_output(result)
     return store(name, result, out)
 
 

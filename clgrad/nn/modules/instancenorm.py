@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from clgrad.nn import functional as F
@@ -28,6 +29,19 @@ class _InstanceNorm(_NormBase):
     def _get_no_batch_dim(self) -> int:
         return self.rank + 1
 
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, local_metadata: dict, strict: bool,
+                              missing_keys: list, unexpected_keys: list, error_msgs: list) -> None:
+        """Says what to do about running statistics in a state of before they were kept on demand only."""
+        kept = [name for name in ("running_mean", "running_var") if prefix + name in state_dict]
+        if local_metadata.get("version") is None and not self.track_running_stats and kept:
+            names, kind = " and ".join(f'"{prefix}{name}"' for name in kept), type(self).__name__
+            error_msgs.append(f"Unexpected running stats buffer(s) {names} for {kind} with track_running_stats=False. Remove "
+                              f"these keys from the state_dict or, if the statistics are needed, make the {kind} with "
+                              "track_running_stats=True.")
+            for name in kept:
+                state_dict.pop(prefix + name)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+
     def forward(self, input: Any) -> Any:
         """A tensor of the input's shape, (n, c, ...) or (c, ...)."""
         batched = input.ndim == self.rank + 2
@@ -37,6 +51,9 @@ class _InstanceNorm(_NormBase):
         if channels != self.num_features and self.affine:
             raise ValueError(f"expected input's size at dim={int(batched)} to match num_features "
                              f"({self.num_features}), but got: {channels}.")
+        if channels != self.num_features:
+            warnings.warn(f"input's size at dim={int(batched)} does not match num_features. Without affine=True num_features "
+                          "is not used.", stacklevel=2)
         x = input if batched else input.unsqueeze(0)
         use_input = self.training or not self.track_running_stats
         result = F.instance_norm(x, self.running_mean, self.running_var, self.weight, self.bias, use_input,
