@@ -25,19 +25,20 @@ def _differentiable(outputs: Any) -> list:
 
 
 def _numerical(f: Callable, inputs: tuple, which: int, eps: float) -> list[np.ndarray]:
-    """For each output its Jacobian with respect to one input, by central differences."""
-    x = inputs[which]
-    values = np.array(x.detach().tolist(), np.float64)
+    """For each output its Jacobian with respect to one input, by central differences.
+
+    The input's elements are changed in place, and put back: a function may hold it otherwise than as its argument.
+    """
+    data = inputs[which].data
     columns = []
-    for position in range(values.size):
-        ends = []
+    for place in np.ndindex(*data.shape):
+        value, ends = data[place].clone(), []
         for sign in (1, -1):
-            moved = values.copy().reshape(-1)
-            moved[position] += sign * eps
-            replaced = x.detach().new_tensor(moved.reshape(values.shape), requires_grad=True)
+            data[place] = value + sign * eps
             with enable_grad():  # which results there are may depend on whether they need a gradient
-                outputs = f(*inputs[:which], replaced, *inputs[which + 1:])
+                outputs = f(*inputs)
             ends.append([np.array(o.tolist(), np.float64).ravel() for o in _differentiable(outputs)])
+        data[place] = value
         columns.append([(a - b) / (2 * eps) for a, b in zip(*ends, strict=True)])
     return [np.stack([column[k] for column in columns]) if columns else np.zeros((0, 0))
             for k in range(len(columns[0]) if columns else 0)]

@@ -95,6 +95,16 @@ def without_overrides() -> Iterator[None]:
         thread.disabled = before
 
 
+@contextmanager
+def with_overrides() -> Iterator[None]:
+    """A region in which modes and classes are asked again: for what a program has called within a backward pass."""
+    before, thread.disabled = thread.disabled, False
+    try:
+        yield
+    finally:
+        thread.disabled = before
+
+
 def observe(observer: Any, wanted: bool) -> None:
     """Adds somebody who is told when an operator, or a node of the backward walk, begins and ends; or takes them away.
 

@@ -60,7 +60,10 @@ def views_of(base: Any) -> list[Any]:
 
 
 def as_view(view: Any, base: Any, replay: Callable[[Any], Any]) -> Any:
-    """Records that ``view`` shares the memory of ``base`` and is ``replay(base)``."""
+    """Records that ``view`` shares the memory of ``base`` and is ``replay(base)``; inference tensors need none of it."""
+    if base._inference:
+        view._inference, view._untracked = True, base._untracked
+        return view
     origin = None if mode.enabled else INFERENCE if mode.inference else NO_GRAD
     root = base._view
     if root is None:
@@ -70,7 +73,7 @@ def as_view(view: Any, base: Any, replay: Callable[[Any], Any]) -> Any:
         view._view = view_of(view, root.base, lambda whole: replay(first(whole)), origin or root.origin)
     if base._untracked:
         view._untracked = True
-    view._inference = base._inference
+    view._inference = False
     if origin is not None and base._requires_grad and view.layout.dtype.is_floating_point:
         view._requires_grad = True
     return view

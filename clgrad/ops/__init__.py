@@ -56,3 +56,4 @@ from clgrad.ops import (  # noqa: F401
     unpooling,
     views,
 )
+from clgrad.ops.overloads import aten  # noqa: F401

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
+from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import TensorBase, attach, check_in_place, ends_in, needs_graph, rebase, wrap
 from clgrad.dtypes import dtype
 from clgrad.formats import channels_last, channels_last_3d, contiguous_format, format_strides, has_format, preserve_format
@@ -344,7 +345,7 @@ def resize_(x: Any, *sizes: Any, size: Any = None, memory_format: Any = None) ->
     shape = tuple(int(s) for s in wanted)
     if any(s < 0 for s in shape):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
-    if x._requires_grad:
+    if x._requires_grad and not mode.inference:
         raise RuntimeError("cannot resize variables that require grad")
     old = x.layout
     if shape == old.shape and memory_format is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import warnings
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -16,6 +15,7 @@ from clgrad.nn import Module, Sequential
 from clgrad.ops.autocast import state as autocasts
 from clgrad.ops.random import default_generator
 from clgrad.utils.recomputation import Arguments, CheckpointError, Frame
+from clgrad.utils.selective import CheckpointPolicy, SelectiveCheckpointContext, create_selective_checkpoint_contexts
 
 __all__ = ["CheckpointError", "CheckpointFunction", "CheckpointPolicy", "SelectiveCheckpointContext",
            "check_backward_validity", "checkpoint", "checkpoint_sequential", "create_selective_checkpoint_contexts",
@@ -38,36 +38,6 @@ def set_device_states(devices: Any, states: Any, *, device_type: str | None = No
 def noop_context_fn() -> tuple:
     """Two contexts that do nothing: the default of ``context_fn``."""
     return contextlib.nullcontext(), contextlib.nullcontext()
-
-
-class CheckpointPolicy(enum.Enum):
-    """What a selective checkpoint's policy answers for an operator: keep its result, or compute it again."""
-
-    MUST_SAVE = 0
-    PREFER_SAVE = 1
-    MUST_RECOMPUTE = 2
-    PREFER_RECOMPUTE = 3
-
-
-class SelectiveCheckpointContext:
-    """The first argument of a policy: in which of the two runs it is asked."""
-
-    def __init__(self, *, is_recompute: bool):
-        self.is_recompute = is_recompute
-
-
-def create_selective_checkpoint_contexts(policy_fn_or_list: Any, allow_cache_entry_mutation: bool = False) -> tuple:
-    """Two contexts for ``context_fn`` of :func:`checkpoint`.
-
-    The policy is a choice of memory against time, which is made here for the least memory: everything is computed again,
-    and the results are those of any other choice.
-
-    Raises:
-        TypeError: neither a function nor a list of operators.
-    """
-    if not callable(policy_fn_or_list) and not isinstance(policy_fn_or_list, list):
-        raise TypeError("policy_fn_or_list must be either a function or a list of ops.")
-    return noop_context_fn()
 
 
 class set_checkpoint_early_stop:

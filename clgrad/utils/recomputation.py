@@ -13,6 +13,7 @@ from typing import Any
 
 from clgrad.autograd.grad_mode import enable_grad, mode
 from clgrad.autograd.graph import Saved, TensorBase, saved_tensors_hooks
+from clgrad.autograd.listening import with_overrides
 
 __all__ = ["Arguments", "CheckpointError", "Frame"]
 
@@ -113,7 +114,7 @@ class Frame:
                 raise _Enough
             return tensor
         try:
-            with enable_grad(), saved_tensors_hooks(keep, lambda tensor: tensor):
+            with enable_grad(), with_overrides(), saved_tensors_hooks(keep, lambda tensor: tensor):
                 self.repeat(*self.arguments.again())
         except _Enough:
             pass

@@ -313,3 +313,11 @@ def test_arguments_left_out_and_results_without_gradient():
     x = clgrad.tensor(2.0, requires_grad=True)
     Power.apply(x)[0].backward()
     assert x.grad.item() == 12
+
+
+def test_gradcheck_reaches_inputs_that_a_function_holds_itself():
+    layer = clgrad.nn.Linear(3, 2, dtype=clgrad.float64)
+    x = clgrad.rand(4, 3, dtype=clgrad.float64, requires_grad=True)
+    before = layer.weight.detach().clone()
+    assert gradcheck(lambda x, *parameters: layer(x).sin(), (x, *layer.parameters()))
+    assert clgrad.equal(layer.weight, before)

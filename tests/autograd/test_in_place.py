@@ -390,3 +390,16 @@ def test_what_a_function_may_mark_as_changed(torch):
         assert_same_error(torch, lambda t, kind=kind: type("F", (t.autograd.Function,), {
             "forward": kind.__dict__["forward"], "backward": Bad.__dict__["backward"]}).apply(
                 (start(t)[1] * 2)[:], start(t)[1]))
+
+
+def test_inference_tensors_have_no_views():
+    with clgrad.inference_mode():
+        x = clgrad.ones(2, 3, requires_grad=True)
+        view = x.view(-1)
+        x.resize_(1, 2)
+    assert view.is_inference() and not view.requires_grad and not view._is_view()
+    plain = clgrad.ones(2)
+    with clgrad.inference_mode():
+        c = clgrad.ones(2)
+    with pytest.raises(RuntimeError, match="Inplace update to inference tensor outside InferenceMode"):
+        clgrad.mul(plain, plain, out=c)

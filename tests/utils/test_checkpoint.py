@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 
 import numpy as np
 import pytest
 
 import clgrad
-from clgrad.utils.checkpoint import CheckpointError, checkpoint, checkpoint_sequential, set_checkpoint_early_stop
+from clgrad.utils.checkpoint import (
+    CheckpointError,
+    CheckpointPolicy,
+    checkpoint,
+    checkpoint_sequential,
+    create_selective_checkpoint_contexts,
+    set_checkpoint_early_stop,
+)
 
 
 def again(function):
@@ -118,3 +126,70 @@ def test_the_kind_of_checkpoint_should_be_said():
         clgrad.autograd.grad(checkpoint(clgrad.exp, x, use_reentrant=True).sum(), x)
     with pytest.raises(ValueError, match="determinism_check should be one of"):
         checkpoint(clgrad.exp, x, use_reentrant=False, determinism_check="some")
+
+
+def block(x, w):
+    y = clgrad.nn.functional.layer_norm(x @ w, (4,)).sin()
+    return clgrad.nn.functional.linear(y, w).softmax(-1) * y
+
+
+CHOICES = {
+    "nothing": [], "products": [clgrad.ops.aten.mm.default], "norms": [clgrad.ops.aten.layer_norm.default],
+    "everything": lambda context, op, *args, **kwargs: CheckpointPolicy.MUST_SAVE,
+    "truth": lambda context, op, *args, **kwargs: op == clgrad.ops.aten.sin.default}
+
+
+@pytest.mark.parametrize("choice", CHOICES.values(), ids=list(CHOICES))
+@pytest.mark.parametrize("early_stop", [True, False])
+def test_selective_checkpoints_have_the_functions_derivatives(choice, early_stop):
+    x, w = (clgrad.randn(4, 4, dtype=clgrad.float64, requires_grad=True) for _ in range(2))
+
+    def contexts():
+        return create_selective_checkpoint_contexts(choice)
+    plain = clgrad.autograd.grad(block(x, w).sin().sum(), (x, w))
+    kept = clgrad.autograd.grad(checkpoint(block, x, w, use_reentrant=False, context_fn=contexts,
+                                           early_stop=early_stop).sin().sum(), (x, w))
+    for expected, got in zip(plain, kept, strict=True):
+        np.testing.assert_allclose(got.numpy(), expected.numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_what_is_kept_is_not_computed_again():
+    calls = []
+
+    class Counting(clgrad.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            calls.append(func.__name__)
+            return func(*args, **(kwargs or {}))
+    x = clgrad.rand(3, 3, requires_grad=True)
+    asked = []
+
+    def policy(context, op, *args, **kwargs):
+        asked.append((op, context.is_recompute))
+        return op == clgrad.ops.aten.mm.default
+
+    @contextlib.contextmanager
+    def counted(context):
+        with Counting(), context:
+            yield
+    out = checkpoint(lambda t: t.cos().mm(t).sin(), x, use_reentrant=False, early_stop=False,
+                     context_fn=lambda: map(counted, create_selective_checkpoint_contexts(policy)))
+    out.sum().backward()
+    assert [name for name in calls if name in ("cos", "mm", "sin")] == ["cos", "mm", "sin", "cos", "sin"]
+    assert asked == [(clgrad.ops.aten.cos, False), (clgrad.ops.aten.mm, False), (clgrad.ops.aten.sin, False)]
+
+
+def test_selective_checkpoints_refuse_what_they_cannot_do():
+    x = clgrad.rand(3, requires_grad=True)
+
+    def run(function, **options):
+        return checkpoint(function, x, use_reentrant=False, context_fn=lambda: create_selective_checkpoint_contexts(
+            [clgrad.ops.aten.sin.default], **options)).sum()
+    with pytest.raises(RuntimeError, match="has been mutated"):
+        run(lambda t: t.sin().mul_(2).cos().exp()).backward()
+    run(lambda t: t.sin().mul_(2).cos().exp(), allow_cache_entry_mutation=True).backward()
+    out = run(lambda t: t.sin().cos().exp())
+    out.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="Trying to backward an extra time"):
+        out.backward()
+    with pytest.raises(ValueError, match="to be an OpOverload"):
+        create_selective_checkpoint_contexts([2])

@@ -1,0 +1,80 @@
+"""Operators as objects, by PyTorch's internal names: ``aten.add.Tensor``, ``aten.mm.default``.
+
+>>> import clgrad
+>>> aten.mm.default(clgrad.ones(1, 2), clgrad.ones(2, 1))
+tensor([[2.]])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from clgrad.autograd.graph import TensorBase
+from clgrad.ops.registry import FUNCTIONS, METHODS
+
+
+def _slice(x: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Any:
+    return x[(slice(None),) * (dim % x.dim()) + (slice(start, end, step),)]
+
+
+# Operators that programs can call under these names only.
+UNDER_THE_HOOD: dict[str, Callable] = {
+    "_to_copy": lambda x, **options: x.to(copy=True, **options),
+    "alias": lambda x: x.view_as(x),
+    "index": lambda x, indices: x[tuple(slice(None) if index is None else index for index in indices)],
+    "_pin_memory": lambda x, device=None: x.pin_memory(),
+    "slice": _slice,
+    "_unsafe_view": lambda x, size: x.reshape(size),
+}
+# One operator here is several there, by what computes it.
+_SAME = {f"_scaled_dot_product_{kind}": "scaled_dot_product_attention"
+         for kind in ("attention_math", "cudnn_attention", "efficient_attention", "flash_attention",
+                      "flash_attention_for_cpu", "fused_attention_overrideable")}
+
+
+class Packet:
+    """An operator; its overloads are itself, as the arguments tell them apart."""
+
+    def __init__(self, name: str, call: Callable):
+        self._name, self._function = name, call
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the operator."""
+        return self._function(*args, **kwargs)
+
+    def __getattr__(self, overload: str) -> Packet:
+        if overload.startswith("__"):
+            raise AttributeError(overload)
+        return self
+
+    def __repr__(self) -> str:
+        return f"<OpOverloadPacket(op='aten.{self._name}')>"
+
+
+class Namespace:
+    """The operators of PyTorch itself."""
+
+    def __getattr__(self, name: str) -> Packet:
+        if name in _SAME:
+            return getattr(self, _SAME[name])  # type: ignore[no-any-return]
+        found = FUNCTIONS.get(name) or UNDER_THE_HOOD.get(name) or METHODS.get(name)
+        if found is None:
+            raise AttributeError(f"'_OpNamespace' 'aten' object has no attribute '{name}'")
+        packet = self.__dict__[name] = Packet(name, found)
+        return packet
+
+
+aten = Namespace()
+
+
+def called(public: Callable, args: tuple, kwargs: dict) -> Packet:
+    """The operator that PyTorch computes a public function by, where there is one: ``linear`` is ``addmm``, for example."""
+    name = getattr(public, "operator_name", public.__name__)
+    if name == "linear":
+        name = "mm" if len(args) < 3 and kwargs.get("bias") is None else "addmm"
+    elif name in ("matmul", "__matmul__"):
+        name = "bmm" if all(t.ndim > 2 for t in args if isinstance(t, TensorBase)) else "mm"
+    elif name.startswith("conv"):
+        name = "convolution"
+    return getattr(aten, name) if name in FUNCTIONS or name in METHODS else Packet(name, public)
