@@ -113,6 +113,8 @@ def _fractional(rank: int, always: bool) -> Any:
             raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
         if output_size is None:
             ratios = output_ratio if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * rank
+            if len(ratios) != rank:
+                raise ValueError(f"{name} requires output_ratio to either be a single Int or tuple of Ints.")
             output_size = [int(n * ratio) for n, ratio in zip(input.shape[-rank:], ratios, strict=True)]
         values, places = FUNCTIONS["_fractional_max_pool"](
             name, input, tuple_of("kernel_size", kernel_size, rank), tuple_of("output_size", output_size, rank),

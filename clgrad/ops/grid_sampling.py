@@ -59,8 +59,13 @@ def _picker(input: Any, grid_sizes: tuple[int, ...]) -> Callable[[list], Any]:
             valid = ok if valid is None else valid & ok
             index = index * size + FUNCTIONS["nan_to_num"](at, 0.0).clamp(0, size - 1).long()
         index = index.reshape(count, 1, prod(grid_sizes)).expand(count, channels, prod(grid_sizes))
-        return flat.gather(2, index) * valid.reshape(count, 1, -1).to(input.dtype)
+        return flat.gather(2, index) * _rows(valid).to(input.dtype)
     return pick
+
+
+def _rows(weight: Any) -> Any:
+    """A number a place of each sample's grid, as (N, 1, places)."""
+    return weight.flatten(1).unsqueeze(1)
 
 
 def _linear(pick: Callable, places: list) -> Any:
@@ -71,7 +76,7 @@ def _linear(pick: Callable, places: list) -> Any:
         for x, base, step in zip(places, whole, corner, strict=True):
             weight = weight * ((x - base) if step else (base + 1 - x))
         at = [base + step for base, step in zip(whole, corner, strict=True)]
-        term = pick(at) * weight.reshape(weight.layout.shape[0], 1, -1)
+        term = pick(at) * _rows(weight)
         total = term if total is None else total + term
     return total
 
@@ -92,7 +97,7 @@ def _bicubic(pick: Callable, places: list, sizes: tuple[int, ...], padding: str,
         at = [_inside(base + step - 1, size, padding, align_corners)
               for base, step, size in zip(whole, (i, j), sizes, strict=True)]
         weight = weights[0][i] * weights[1][j]
-        term = pick([x.round() for x in at]) * weight.reshape(weight.layout.shape[0], 1, -1)
+        term = pick([x.round() for x in at]) * _rows(weight)
         total = term if total is None else total + term
     return total
 

@@ -74,7 +74,11 @@ def fold(input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padd
         raise RuntimeError(f"Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got "
                            f"input.size(1)={shape[-2]} and kernel_size=({kh}, {kw}).")
     counts = [window_count(n, *axis) for n, axis in zip(sizes, geometry, strict=True)]
-    if min(counts) < 1 or prod(counts) != shape[-1]:
+    if min(counts) < 1:
+        raise RuntimeError(f"Given output_size={sizes}, kernel_size=({kh}, {kw}), dilation={dilation}, padding={padding}, "
+                           f"stride={stride}, calculated shape of the array of sliding blocks as {counts}, but its components "
+                           "must be at least one.")
+    if prod(counts) != shape[-1]:
         raise RuntimeError(f"Given output_size={sizes}, kernel_size=({kh}, {kw}), dilation={dilation}, padding={padding}, "
                            f"stride={stride}, expected size of input's dimension 2 to match the calculated number of "
                            f"sliding blocks {counts[0]} * {counts[1]} = {prod(counts)}, but got input.size(2)={shape[-1]}.")

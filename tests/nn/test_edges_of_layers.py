@@ -48,3 +48,55 @@ def test_a_variance_may_be_changed_before_the_backward_pass():
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         root.sum().backward()
     assert F.cross_entropy(clgrad.zeros(0, 3), clgrad.zeros(0, dtype=clgrad.int64), reduction="sum").item() == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"enable_nested_tensor": False}, {"norm": True}], ids=["default", "off", "norm"])
+@pytest.mark.parametrize("mask", ["ends", "between"])
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_encoders_pad_with_zeros_where_pytorch_does(options, mask):
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).standard_normal((2, 4, 8)).astype(np.float32)
+    padding = np.array([[False, False, mask == "between", True], [False] * 4])
+    results = []
+    for t in (torch, clgrad):
+        norm = t.nn.LayerNorm(8) if "norm" in options else None
+        layer = t.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        encoder = t.nn.TransformerEncoder(layer, 2, **{**options, "norm": norm}).eval()
+        for number, (_, p) in enumerate(sorted(encoder.named_parameters())):
+            with t.no_grad():
+                p.copy_(t.from_numpy(np.random.default_rng(number).standard_normal(tuple(p.shape)).astype(np.float32) / 3))
+        given = t.from_numpy(x), t.from_numpy(padding)
+        with t.no_grad():
+            results.append(encoder(given[0], src_key_padding_mask=given[1]).numpy())
+        results.append(encoder(given[0], src_key_padding_mask=given[1]).detach().numpy()[~padding])
+    np.testing.assert_allclose(results[2], results[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(results[3], results[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_grids_of_no_samples(rank, mode):
+    x = clgrad.zeros(0, 3, *(4,) * rank, requires_grad=True)
+    out = F.grid_sample(x, clgrad.zeros(0, *(2,) * rank, rank), mode=mode, align_corners=False)
+    assert out.shape == (0, 3, *(2,) * rank)
+    out.sum().backward()
+    assert x.grad.shape == x.shape
+
+
+@pytest.mark.parametrize("call, error, message", [
+    (lambda: F.interpolate(clgrad.ones(1, 1, 4), size=2.0), TypeError, "expected size to be one of int or"),
+    (lambda: F.interpolate(clgrad.ones(1, 1, 4), size=(clgrad.tensor(2.0),)), TypeError, "expected size to be one of int or"),
+    (lambda: clgrad.nn.FractionalMaxPool2d([2, 1], output_ratio=[0.5, 0.5, 0.6])(clgrad.rand(1, 1, 8, 8)), ValueError,
+     "requires output_ratio to either be"),
+    (lambda: clgrad.nn.Unflatten(1, (2, 5, 5.0)), TypeError, "found element of type float at pos 2"),
+    (lambda: clgrad.nn.Fold((4, 5), 2, dilation=8)(clgrad.rand(1, 12, 12)), RuntimeError, "its components must be at least")])
+def test_what_layers_refuse(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_full_backward_hook_without_inputs_that_require_gradients_is_warned_of():
+    layer = clgrad.nn.Linear(2, 2)
+    layer.register_full_backward_hook(lambda module, gi, go: None)
+    with pytest.warns(UserWarning, match="Full backward hook is firing"):
+        layer(clgrad.ones(1, 2)).sum().backward()

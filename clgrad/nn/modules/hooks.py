@@ -96,6 +96,9 @@ class BackwardHooks:
                                        f"{len(grad_output)}, but expected {count}")
         self.grad_output = grad_output
         if not self.inputs_seen:
+            if self.hooks:
+                warnings.warn("Full backward hook is firing when gradients are computed with respect to module outputs since "
+                              "no inputs require gradients.", stacklevel=5)
             for hook in self.hooks:
                 if hook(self.module, (None,) * self.count, grad_output) is not None:
                     raise RuntimeError("Backward hook for Modules where no input requires gradient should always "

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from clgrad.autograd.grad_mode import is_grad_enabled
 from clgrad.creation import arange, full
 from clgrad.nn import functional as F
 from clgrad.nn import init
@@ -18,6 +19,7 @@ from clgrad.nn.modules.linear import Linear
 from clgrad.nn.modules.module import Module
 from clgrad.nn.modules.normalization import LayerNorm
 from clgrad.nn.multi_head import float_mask
+from clgrad.ops.autocast import state as autocasts
 from clgrad.ops.registry import FUNCTIONS
 
 
@@ -124,7 +126,9 @@ class Transformer(Module):
 class TransformerEncoder(Module):
     """Copies of an encoder layer, one after the other, and a normalisation at the end, or None.
 
-    ``enable_nested_tensor`` and ``mask_check`` are accepted; padded positions are always computed.
+    As PyTorch, which then leaves out padded positions, it makes them zeros before the last normalisation in ``eval()`` where
+    nothing is recorded, batches come first, there is padding at the ends and no other mask. ``enable_nested_tensor=False``
+    switches that off; ``mask_check=False`` says that padding is at the ends.
     """
 
     def __init__(self, encoder_layer: Any, num_layers: int, norm: Any = None, enable_nested_tensor: bool = True,
@@ -132,7 +136,16 @@ class TransformerEncoder(Module):
         super().__init__()
         self.layers = _get_clones(encoder_layer, num_layers)
         self.num_layers, self.norm = num_layers, norm
-        self.enable_nested_tensor, self.use_nested_tensor, self.mask_check = enable_nested_tensor, False, mask_check
+        self.enable_nested_tensor, self.mask_check = enable_nested_tensor, mask_check
+        self.use_nested_tensor = enable_nested_tensor and _skips_padding(encoder_layer)
+
+    def _pads_with_zeros(self, src: Any, mask: Any, padding: Any) -> bool:
+        if not self.use_nested_tensor or self.layers[0].training or src.dim() != 3 or padding is None or mask is not None:
+            return False
+        if autocasts.active or is_grad_enabled() and any(t.requires_grad for t in (src, *self.layers[0].parameters())):
+            return False
+        kept = padding == 0
+        return not self.mask_check or not bool((kept[:, 1:] > kept[:, :-1]).any())
 
     def forward(self, src: Any, mask: Any = None, src_key_padding_mask: Any = None,
                 is_causal: bool | None = None) -> Any:
@@ -140,9 +153,20 @@ class TransformerEncoder(Module):
         src_key_padding_mask = float_mask(src_key_padding_mask, "src_key_padding_mask", src.dtype, mask, "mask")
         mask = float_mask(mask, "mask", src.dtype)
         causal = _is_causal(mask, is_causal, self.layers[0].self_attn.batch_first, src)
+        zeros = self._pads_with_zeros(src, mask, src_key_padding_mask)
         for layer in self.layers:
             src = layer(src, src_mask=mask, is_causal=causal, src_key_padding_mask=src_key_padding_mask)
+        if zeros:
+            src = src.masked_fill((src_key_padding_mask != 0).unsqueeze(2), 0.0)
         return src if self.norm is None else self.norm(src)
+
+
+def _skips_padding(layer: Any) -> bool:
+    """Whether PyTorch leaves out padded positions for such layers."""
+    return (isinstance(layer, TransformerEncoderLayer) and not layer.norm_first and layer.self_attn.batch_first
+            and layer.self_attn._qkv_same_embed_dim and layer.self_attn.in_proj_bias is not None
+            and bool(layer.activation_relu_or_gelu) and layer.norm1.eps == layer.norm2.eps
+            and layer.self_attn.num_heads % 2 == 0)
 
 
 class TransformerDecoder(Module):
