@@ -126,8 +126,8 @@ def _sizes(input: Any, size: Any, scale_factor: Any, recompute: bool | None) -> 
                              f"dimensions of {list(shape)} and output size of {size}. Please provide input tensor in (N, C, "
                              "d1, d2, ...,dK) format and output size in (o1, o2, ...,oK) format.")
         if any(isinstance(s, float) or isinstance(s, TensorBase) and s.layout.dtype.is_floating_point for s in sizes):
-            raise TypeError("expected size to be one of int or Tuple[int] or Tuple[int, int] or Tuple[int, int, int], but got "
-                            f"size with types {[type(s) for s in sizes]}")
+            raise TypeError("expected size to be one of int or Tuple[int] or Tuple[int, int] or Tuple[int, int, int], but "
+                            f"got size with types {[type(s) for s in sizes]}")
         return [int(s) for s in sizes], [None] * rank
     if scale_factor is None:
         raise ValueError("either size or scale_factor should be defined")

@@ -76,8 +76,8 @@ def fold(input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padd
     counts = [window_count(n, *axis) for n, axis in zip(sizes, geometry, strict=True)]
     if min(counts) < 1:
         raise RuntimeError(f"Given output_size={sizes}, kernel_size=({kh}, {kw}), dilation={dilation}, padding={padding}, "
-                           f"stride={stride}, calculated shape of the array of sliding blocks as {counts}, but its components "
-                           "must be at least one.")
+                           f"stride={stride}, calculated shape of the array of sliding blocks as {counts}, but its "
+                           "components must be at least one.")
     if prod(counts) != shape[-1]:
         raise RuntimeError(f"Given output_size={sizes}, kernel_size=({kh}, {kw}), dilation={dilation}, padding={padding}, "
                            f"stride={stride}, expected size of input's dimension 2 to match the calculated number of "
