@@ -57,14 +57,6 @@ def _reflected_method(name: str) -> Callable:
     return method
 
 
-def _in_place_method(name: str) -> Callable:
-    function = FUNCTIONS.get(f"{name}_")
-
-    def method(self: Any, other: Any) -> Any:
-        return function(self, other)  # type: ignore[misc]
-    return method
-
-
 # Methods and properties that no operator of the registry is behind, and whose calls can be listened to all the same.
 _LISTENED = ("__getitem__", "__setitem__", "__len__", "__bool__", "__float__", "__int__", "__contains__", "__repr__",
              "__deepcopy__", "item", "tolist", "numpy", "size", "stride", "dim", "ndimension", "numel", "nelement",
@@ -98,7 +90,7 @@ def with_operators(cls: type) -> type:
             setattr(cls, f"__{dunder}__", _operator_method(name))
             setattr(cls, f"__r{dunder}__", _reflected_method(name))
         if f"{name}_" in FUNCTIONS:
-            setattr(cls, f"__i{dunder}__", _in_place_method(name))
+            setattr(cls, f"__i{dunder}__", _operator_method(f"{name}_"))
     for prefix in ("", "r", "i"):
         setattr(cls, f"__{prefix}div__", getattr(cls, f"__{prefix}truediv__"))  # Python 2's name, which PyTorch keeps
     for name in _COMPARISONS:

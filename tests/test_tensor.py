@@ -337,3 +337,8 @@ def test_storages_are_copied_deeply():
         other = copy.deepcopy(storage)
         assert type(other) is type(storage) and other.tolist() == storage.tolist()
         assert other.data_ptr() != storage.data_ptr()
+
+
+@pytest.mark.parametrize("name", ["add", "iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "iand"])
+def test_unknown_operands_are_left_to_the_other_side(name):
+    assert getattr(clgrad.ones(2), f"__{name}__")(object()) is NotImplemented
