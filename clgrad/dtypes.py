@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -73,8 +74,7 @@ class dtype:
 
     def rounded(self, value: Any) -> float:
         """A number as float16 or bfloat16 has it."""
-        element = np.asarray(self.to_numpy_scalar(value))
-        return float(bfloat16_to_float32(element) if self is bfloat16 else element)
+        return _rounded(self, float(value)) if value else float(value)  # 0.0 and -0.0 are equal, and not the same
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"
@@ -145,6 +145,12 @@ def float32_to_bfloat16(values: np.ndarray) -> np.ndarray:
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     rounded = ((bits.astype(np.uint64) + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
     return np.where(np.isnan(values), np.uint16(0x7FC0), rounded).reshape(np.shape(values))
+
+
+@lru_cache(1024)
+def _rounded(kind: dtype, value: float) -> float:
+    element = np.asarray(kind.to_numpy_scalar(value))
+    return float(bfloat16_to_float32(element) if kind is bfloat16 else element)
 
 
 def bfloat16_to_float32(bits: np.ndarray) -> np.ndarray:

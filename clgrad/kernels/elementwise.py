@@ -24,7 +24,7 @@ _MASK = {"float": "int", "double": "long", "int": "int", "long": "long", "ulong"
 class Operand:
     """A tensor of a pointwise kernel: the name that it has in the expressions, its dtype and strides.
 
-    ``common``: the dtype that a 0-d tensor, which may be of a wider one, is converted to.
+    ``common``: the integer dtype that a 0-d tensor, which may be of a wider one, is converted to.
     """
 
     name: str
@@ -190,10 +190,10 @@ class _Text:
 
     def _load(self, o: Operand, step: int, *, whole: bool) -> str:
         if step == 0:
-            cast = ""
+            value = f"LOAD_{o.dtype.code}(p_{o.name}, 0)"
             if o.common is not None and o.common.category == o.dtype.category == 1:
-                cast = f"(T_{o.common.code})"
-            return f"V {o.name} = (V)((CALC){cast}LOAD_{o.dtype.code}(p_{o.name}, 0));"
+                value = f"(T_{o.common.code}){value}"
+            return f"V {o.name} = (V)((CALC){value});"
         if self.lanes == 1:
             index = "i" if step == 1 else f"i * t0_{o.name}"
             return f"V {o.name} = (CALC)LOAD_{o.dtype.code}(p_{o.name}, {index});"

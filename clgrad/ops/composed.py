@@ -40,7 +40,8 @@ def _refuse_masks(other: Any) -> None:
 
 
 def _check_alpha(a: Any, b: Any, alpha: Any) -> None:
-    """RuntimeError for a floating-point factor of integers: it would be cut off."""
+    """RuntimeError for a floating-point factor of integers, which would be cut off; TypeError for one with a gradient."""
+    pointwise.constant("add", "alpha", alpha)
     if isinstance(alpha, float) and not any(
             t.layout.dtype.is_floating_point if isinstance(t, TensorBase) else isinstance(t, float) for t in (a, b)):
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")

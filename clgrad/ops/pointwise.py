@@ -245,8 +245,15 @@ def _bind(op: Pointwise, args: tuple, kwargs: dict) -> tuple[tuple, tuple, Any]:
     missing = [n for n in op.tensors if n not in values]
     if missing:
         raise TypeError(f"{op.name}() missing {len(missing)} required argument(s): {', '.join(missing)}")
-    parameters = tuple([values.get(n, default) for n, default in op.parameters.items()])
+    parameters = tuple([constant(op.name, n, values.get(n, default)) for n, default in op.parameters.items()])
     return tuple([values[n] for n in op.tensors]), parameters, out
+
+
+def constant(name: str, parameter: str, value: Any) -> Any:
+    """A parameter's value; TypeError for a tensor that requires a gradient, which it would not get."""
+    if isinstance(value, TensorBase) and value._requires_grad:
+        raise TypeError(f"{name}(): argument '{parameter}' must be Number, not a Tensor that requires grad")
+    return value
 
 
 def _make_unary(op: Pointwise, told: Callable) -> Callable:

@@ -13,8 +13,8 @@ from clgrad.dtypes import dtype
 from clgrad.kernels import elementwise
 from clgrad.layout import Layout, common_dtype, layout
 from clgrad.ops.execute import FAR, blank, within_reach
-from clgrad.ops.registry import FUNCTIONS, Pointwise
-from clgrad.ops.table import FITTING_NUMBERS
+from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise
+from clgrad.ops.table import FACTORS, FITTING_NUMBERS
 from clgrad.runtime import Device, settle
 from clgrad.shapes import Shape, broadcast_shapes, broadcast_strides, is_dense
 
@@ -38,7 +38,9 @@ class Prepared:
 def _conversions(op: Pointwise, common: dtype) -> tuple[Callable, Callable]:
     """How numbers, and parameters, become arguments of a kernel that computes in ``common``."""
     if common.is_floating_point:
-        return common.rounded if op.kind == "bool" and common is not common.compute else float, float
+        # Gradients, which are no rows of the table, take numbers as they are.
+        rounds = common is not common.compute and op.name not in FACTORS and REGISTRY.pointwise.get(op.name) is op
+        return common.rounded if rounds else float, float
     if common.category != 1 or common.itemsize == 8:
         return int, int
     return (common.element if op.name in FITTING_NUMBERS else common.wrapped), common.element
@@ -119,7 +121,7 @@ def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -
     reads = [n for n, name in enumerate(op.tensors) if layouts[n] is not None and name in formula.names]
     numbered = [n for n, a in enumerate(layouts) if a is None]
     inputs = [elementwise.Operand(op.tensors[n], a.dtype, broadcast_strides(a.shape, a.strides, shape),
-                                  common if conditions[n] is False and not a.ndim else None)
+                                  common if not a.ndim and not conditions[n] else None)
               for n in reads if (a := layouts[n]) is not None]  # type: ignore[assignment]
     scalars = [*(op.tensors[n] for n in numbered), *op.parameters]
     plan = elementwise.plan(device, op.name.lstrip("_"), calc, [formula.c], inputs,

@@ -122,9 +122,11 @@ def _slopes(x: Any, axis: int, step: Any, edge_order: int) -> Any:
 
 def _panels(name: str, y: Any, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
     """Twice the area over each interval, and the dimension."""
+    if not y.layout.ndim:
+        raise IndexError(f"{name}(): dim {dim} was given, but the tensor has no dimensions")
     axis = normalize_dim(dim, y.layout.ndim)
-    size = y.layout.shape[axis] if y.layout.ndim else 1
-    pairs = y.narrow(axis, 1, size - 1) + y.narrow(axis, 0, size - 1) if size and y.layout.ndim else y.new_zeros((0,))
+    size = y.layout.shape[axis]
+    pairs = y.narrow(axis, 1, size - 1) + y.narrow(axis, 0, size - 1) if size else y
     if x is None:
         return pairs * dx, axis
     if not isinstance(x, TensorBase):
@@ -141,7 +143,7 @@ def _panels(name: str, y: Any, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
 @operator("trapezoid", "trapz", method=False)
 def trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
     """The integral along a dimension by the trapezoidal rule, over places ``x`` or steps ``dx`` (default 1)."""
-    if not y.layout.ndim or not y.layout.shape[normalize_dim(dim, y.layout.ndim)]:
+    if y.layout.ndim and not y.layout.shape[normalize_dim(dim, y.layout.ndim)]:
         shape = [s for a, s in enumerate(y.layout.shape) if a != normalize_dim(dim, y.layout.ndim)]
         return y.new_zeros(shape)
     panels, axis = _panels("trapezoid", y, x, dx, dim)

@@ -37,6 +37,8 @@ NUMBERS_ALONE = frozenset({"add", "_add_scaled", "sub", "mul", "div", "_div_floo
 SECOND_NAMED = frozenset({"clamp_max", "clamp_min", "heaviside"})
 # Operators whose numbers have to fit the operands' integer dtype; those of others are cut down to its bits.
 FITTING_NUMBERS = frozenset({"_clamp", "_masked_fill", "clamp_max", "clamp_min", "pow", "where"})
+# Operators whose numbers stay what they are beside float16 and bfloat16; those of others are rounded to the dtype first.
+FACTORS = frozenset({"_div_floor", "div", "floor_divide", "lerp", "mul"})
 # Operators whose ``out`` has to have the result's dtype; that of others may be of a higher category.
 EXACT_OUT = frozenset({"_clamp", "abs", "bitwise_not", "ceil", "floor", "frac", "hardshrink", "heaviside", "isneginf",
                        "isposinf", "neg", "round", "sign", "signbit", "trunc"})

@@ -78,3 +78,26 @@ def test_dropout_of_masks():
     assert clgrad.nn.functional.dropout(clgrad.tensor([True]), 1.0).dtype is clgrad.bool
     with pytest.raises(RuntimeError, match="Bool"):
         clgrad.nn.functional.dropout(clgrad.tensor([True]), 0.5)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", ["add", "sub", "fmod", "remainder", "pow", "maximum", "mul", "div", "floor_divide"])
+def test_numbers_beside_half_precision(name, kind):
+    """They are rounded to the dtype first, but as factors, which PyTorch keeps in float32."""
+    torch = pytest.importorskip("torch")
+    x = torch.linspace(-9, 9, 500).to(getattr(torch, kind))
+    ours = clgrad.tensor(x.float().numpy()).to(getattr(clgrad, kind))
+    for number in (2.3, -0.7):
+        operands = [torch.tensor(number), clgrad.tensor(number)] if name == "maximum" else [number, number]
+        expected, found = getattr(x, name)(operands[0]), getattr(ours, name)(operands[1])
+        np.testing.assert_array_equal(found.float().numpy(), expected.float().numpy())
+
+
+@pytest.mark.parametrize("program", [
+    lambda x, factor: x.addcmul(x, x, value=factor), lambda x, factor: clgrad.add(x, x, alpha=factor),
+    lambda x, factor: x.sub_(x, alpha=factor)])
+def test_factors_get_no_gradient(program):
+    x, factor = clgrad.ones(2), clgrad.tensor(2.0)
+    assert program(x.clone(), factor) is not None
+    with pytest.raises(TypeError, match="requires grad"):
+        program(x, factor.requires_grad_())

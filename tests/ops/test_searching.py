@@ -111,3 +111,11 @@ def test_hash_tensor():
         clgrad.hash_tensor(clgrad.ones(0, 3), 0)
     with pytest.raises(RuntimeError, match="mode"):
         clgrad.hash_tensor(clgrad.ones(3), mode=1)
+
+
+def test_trapezoids_of_nothing():
+    assert clgrad.cumulative_trapezoid(clgrad.ones(0, 3), dim=0).shape == (0, 3)
+    assert clgrad.cumulative_trapezoid(clgrad.ones(2, 3, 0), dim=1).shape == (2, 2, 0)
+    for function in (clgrad.trapezoid, clgrad.cumulative_trapezoid):
+        with pytest.raises(IndexError, match="no dimensions"):
+            function(clgrad.tensor(4.0))
