@@ -35,6 +35,16 @@ def pointwise() -> Iterator[Row]:
         return lambda: x.t().contiguous()
     yield Row("pointwise", "copy of a transpose 1024x1024", transposed, bytes=8.0 * 1024 * 1024)
 
+    def channels_last(library: Any) -> Callable:
+        (x,) = tensors(library, (32, 64, 56, 56))
+        return lambda: x.permute(0, 2, 3, 1).contiguous()
+    yield Row("pointwise", "channels to the end 32x64x56x56", channels_last, bytes=8.0 * 32 * 64 * 56 * 56)
+
+    def across(library: Any) -> Callable:
+        x, y = tensors(library, (1024, 1024), (1024, 1024))
+        return lambda: x.t() + y
+    yield Row("pointwise", "add of a transpose 1024x1024", across, bytes=12.0 * 1024 * 1024)
+
 
 def reductions() -> Iterator[Row]:
     """Sums of rows, of columns and of everything."""

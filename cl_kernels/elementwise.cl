@@ -7,12 +7,15 @@
  *   ROW_STARTS        pointers to where each operand's row (an inner line of N elements) begins
  *   LOADS, PARTIAL_LOADS     VW elements of each operand as vectors; the same for the last, incomplete vector
  *   CALCULATE         the operator's value from what was loaded
+ *   BLOCKS, BLOCK_LOADS      as LOADS, of VW rows at once and then of each, with BLOCKED
  *   STORES, PARTIAL_STORES
  *
  *            <---------------- N = inner size ---------------->
  *   row 0    [ VW ][ VW ][ VW ] ... CHUNK ...][ VW ]...[ part ]     get_global_id(0): which chunk
  *   row 1    [ VW ][ VW ] ...                                       get_global_id(1): which ROWS rows
  *   ...                                                             get_global_id(2): index of the outer dimensions
+ *
+ * BLOCKED: an operand is dense across the rows. VW rows of VW elements are loaded along its own rows, and transposed.
  *
  * On a CPU a work-item is a loop over a long chunk (a work-group of its own: no barrier, no divergence); on a GPU it is
  * one vector, so that neighbouring work-items touch neighbouring memory.
@@ -30,20 +33,46 @@
 #define STORES VSTORE(q0, i, r0);
 #define PARTIAL_STORES PARTIAL_STORE(f32, CALC, q0, 1, r0)
 #endif
+#ifndef BLOCKED
+#define BLOCKED 0
+#endif
 
 #include "types.clh"
 #include "math.clh"
 #include "partial.clh"
+#if BLOCKED
+#include "transpose.clh"
+#endif
 
 __kernel void KERNEL_NAME(PARAMETERS) {
-  INDEX begin = get_global_id(0) * CHUNK;
-  INDEX end = min(begin + CHUNK, N);
+  const INDEX begin = get_global_id(0) * CHUNK;
+  const INDEX end = min(begin + CHUNK, N);
+  const INDEX last_row = min((INDEX)get_global_id(1) * ROWS + ROWS, COUNT1);
+  const INDEX outer = get_global_id(2);
   INDEX row = get_global_id(1) * ROWS;
-  INDEX last_row = min(row + ROWS, COUNT1);
-  INDEX outer = get_global_id(2);
+  INDEX first = begin; /* of a row, in the rows before `blocks_end` */
+  INDEX blocks_end = row;
+#if BLOCKED
+  first += (end - begin) / VW * VW;
+  for (; blocks_end + VW <= last_row; blocks_end += VW) {
+    for (INDEX i = begin; i < first; i += VW) {
+      row = blocks_end;
+      ROW_STARTS
+      BLOCKS
+      for (int r = 0; r < VW; r++) {
+        row = blocks_end + r;
+        ROW_STARTS
+        BLOCK_LOADS
+        CALCULATE
+        STORES
+      }
+    }
+  }
+  row = get_global_id(1) * ROWS;
+#endif
   for (; row < last_row; row++) {
     ROW_STARTS
-    INDEX i = begin;
+    INDEX i = row < blocks_end ? first : begin;
     for (; i + VW <= end; i += VW) {
       LOADS
       CALCULATE

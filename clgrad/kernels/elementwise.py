@@ -15,6 +15,9 @@ CPU_CHUNK = 4096
 CPU_CHUNK_MOST = 131072
 PAGE = 4096
 GPU_GROUP = 256
+# A CPU's vector of an operand that is dense across the rows: BLOCK rows of it are transposed in registers, in tiles.
+BLOCK = 8
+BLOCK_TILE = 64
 
 _LETTER = {"float": "f", "double": "d", "int": "i", "long": "l", "ulong": "l"}
 _MASK = {"float": "int", "double": "long", "int": "int", "long": "long", "ulong": "long"}
@@ -69,15 +72,17 @@ def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Se
         return Plan(device, None, cost)
     sizes, strides = _order(shape, [o.strides for o in operands], len(inputs))
     inner = sizes[0]
-    lanes = _lanes(device, inner, strides[len(inputs)][0])
+    blocked = _blocked(device, sizes, strides, len(inputs))
+    lanes = BLOCK if blocked else _lanes(device, inner, strides[len(inputs)][0])
     wide = max(numel, *(extent(shape, o.strides) for o in operands)) >= 2**31
-    text = _Text(inputs, outputs, scalars, values, len(sizes), [s[0] for s in strides], lanes)
+    text = _Text(inputs, outputs, scalars, values, len(sizes), strides, lanes, blocked)
     macros = {"KERNEL_NAME": f"pointwise_{name}", "CALC": calc, "CALC_FLOAT": int(calc in ("float", "double")),
               "MASK": _MASK[calc], "VW": lanes, "INDEX": "long" if wide else "int",
-              **({"CALC_DOUBLE": 1} if calc == "double" else {})}
+              **({"CALC_DOUBLE": 1} if calc == "double" else {}), **({"BLOCKED": 1} if blocked else {})}
     index = "l" if wide else "i"
     varying = index * len(operands) + _LETTER[calc] * len(scalars)
-    chunk, rows, global_size, local_size = _ndrange(device, sizes, lanes, _tile(operands, strides))
+    chunk, rows, global_size, local_size = _ndrange(
+        device, sizes, lanes, BLOCK_TILE if blocked else _tile(operands, strides))
     constants = (inner, chunk, rows, *sizes[1:], *(() if len(sizes) > 1 else (1,)),
                  *(stride for steps in strides for stride in steps))
     signature = "P" * len(operands) + varying + index * len(constants)
@@ -86,10 +91,30 @@ def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Se
 
 
 def _order(shape: Shape, strides: list[Shape], first_output: int) -> tuple[Shape, list[Shape]]:
-    """Merged sizes and strides, innermost first: the dimension in which the output's elements are nearest."""
+    """Merged sizes and strides: innermost the dimension in which the output's elements are nearest, then one in which
+    an input's are that is not dense there, then the others outwards."""
     axes = sorted(range(len(shape)), key=lambda axis: (-abs(strides[first_output][axis]), axis))
     sizes, steps = collapse([shape[a] for a in axes], [[s[a] for a in axes] for s in strides])
-    return sizes[::-1], [s[::-1] for s in steps]
+    order = list(range(len(sizes)))[::-1]
+    for axis in order[2:]:
+        if any(s[axis] == 1 != s[order[0]] for s in steps[:first_output]):
+            order.remove(axis)
+            order.insert(1, axis)
+    return tuple([sizes[a] for a in order]), [tuple([s[a] for a in order]) for s in steps]
+
+
+def _across(strides: Shape) -> bool:
+    """Whether an operand is dense across the rows, and not along them."""
+    return len(strides) > 1 and strides[1] == 1 and strides[0] not in (0, 1)
+
+
+def _blocked(device: Device, sizes: Shape, strides: list[Shape], first_output: int) -> bool:
+    """Whether blocks of rows are transposed: on a CPU, where an input is dense across the rows and the output along them.
+
+    Measured for 32 images of 64 channels of 56 x 56, from channels first to last and back: 2.1 times as fast.
+    """
+    return (device.is_cpu and strides[first_output][0] == 1 and min(sizes[:2]) >= BLOCK
+            and any(_across(s) for s in strides[:first_output]))
 
 
 def _lanes(device: Device, inner: int, output_step: int) -> int:
@@ -139,15 +164,18 @@ class _Text:
     """The generated part of a pointwise kernel."""
 
     def __init__(self, inputs: Sequence[Operand], outputs: Sequence[Operand], scalars: Sequence[str],
-                 values: Sequence[str], rank: int, inner: list[int], lanes: int):
+                 values: Sequence[str], rank: int, strides: list[Shape], lanes: int, blocked: bool):
         self.inputs, self.outputs, self.scalars, self.values = inputs, outputs, scalars, values
         self.operands = [*inputs, *outputs]
-        self.rank, self.inner, self.lanes = rank, inner, lanes
+        self.rank, self.inner, self.lanes = rank, [s[0] for s in strides], lanes
+        self.across = {o.name for o, s in zip(inputs, strides, strict=False) if blocked and _across(s)}
 
     def prelude(self) -> str:
         loads = [self._load(o, step, whole=True) for o, step in zip(self.inputs, self.inner, strict=False)]
         partial = [self._load(o, step, whole=False) for o, step in zip(self.inputs, self.inner, strict=False)]
         targets = list(zip(self.outputs, self.inner[len(self.inputs):], strict=True))
+        turned = [f"V {o.name} = rows_{o.name}[r];" if o.name in self.across else load
+                  for o, load in zip(self.inputs, loads, strict=True)]
         stores = [self._store(k, o, step, whole=True) for k, (o, step) in enumerate(targets)]
         rest = [self._store(k, o, step, whole=False) for k, (o, step) in enumerate(targets)]
         calculate = [f"V {name} = (V)(s_{name});" for name in self.scalars]
@@ -158,6 +186,8 @@ class _Text:
             "#define LOADS " + " ".join(loads),
             "#define PARTIAL_LOADS " + " ".join(partial),
             "#define CALCULATE " + " ".join(calculate),
+            "#define BLOCKS " + " ".join([self._block(o) for o in self.inputs if o.name in self.across]),
+            "#define BLOCK_LOADS " + " ".join(turned),
             "#define STORES " + " ".join(stores),
             "#define PARTIAL_STORES " + " ".join(rest),
         ])
@@ -199,8 +229,14 @@ class _Text:
             return f"V {o.name} = (CALC)LOAD_{o.dtype.code}(p_{o.name}, {index});"
         if step == 1 and whole:
             return f"V {o.name} = CONVERT(CALC, VLOAD_{o.dtype.code}(p_{o.name}, i));"
-        form = "STRIDED" if whole else "PARTIAL"
-        return f"V {o.name}; {form}({o.dtype.code}, {o.name}, p_{o.name}, {'1' if step == 1 else f't0_{o.name}'})"
+        arguments = f"({o.dtype.code}, {o.name}, p_{o.name}, {'1' if step == 1 else f't0_{o.name}'})"
+        if whole and o.name in self.across:  # the rows that are no block: a loop, which compiles faster
+            return f"V {o.name}; {{ const int left = VW; PARTIAL{arguments} }}"
+        return f"V {o.name}; {'STRIDED' if whole else 'PARTIAL'}{arguments}"
+
+    def _block(self, o: Operand) -> str:
+        load = f"CONVERT(CALC, VLOAD_{o.dtype.code}(p_{o.name}, (i + l) * t0_{o.name}))"
+        return f"V rows_{o.name}[VW]; for (int l = 0; l < VW; l++) rows_{o.name}[l] = {load}; transpose(rows_{o.name});"
 
     def _store(self, k: int, o: Operand, step: int, *, whole: bool) -> str:
         code = o.dtype.code

@@ -66,6 +66,9 @@ def trial() -> None:
 
 @of("elementwise.cl")
 def layouts() -> None:
+    values(2, 8, 9).transpose(1, 2) + values(2, 9, 8)
+    values(11, 3, 17).permute(2, 1, 0).contiguous()
+    values(3, 9, 20)[1:, :, 1:].transpose(1, 2).to(torch.float16)
     for n in (1, 3, 4, 5, 8, 37):
         values(n).exp()
         values(n, dtype=torch.float64) + values(1, dtype=torch.float64)

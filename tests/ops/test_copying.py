@@ -109,6 +109,28 @@ def test_copy_records_gradients(rng):
     assert (c.grad.dtype, c.grad.tolist()) == (clgrad.float64, [2.0, 2.0, 2.0])
 
 
+TURNED = [((5, 7), (1, 0)), ((8, 8), (1, 0)), ((19, 33), (1, 0)), ((3, 70, 9), (0, 2, 1)), ((9, 10, 17), (2, 1, 0)),
+          ((2, 24, 3, 40), (0, 2, 3, 1)), ((16, 8, 9), (2, 0, 1)), ((70, 3, 65), (2, 1, 0))]
+
+
+@pytest.mark.parametrize(("kind", "shape", "order"), [
+    *[("float32", *turned) for turned in TURNED], *[(kind, *TURNED[3]) for kind in DTYPES if kind != "float32"]])
+def test_dimensions_in_another_order(kind, shape, order):
+    """A dense dimension of the operand crosses the result's: alone, converted, with others, within gaps and reversed."""
+    source = np.random.default_rng(4).integers(0, 100, shape)
+    x = clgrad.tensor(source).to(getattr(clgrad, kind))
+    known = x.double().numpy()
+    turned, expected = x.permute(order), known.transpose(order)
+    np.testing.assert_array_equal(turned.contiguous().double().numpy(), expected)
+    np.testing.assert_array_equal(turned.to(clgrad.float32, memory_format=clgrad.contiguous_format).numpy(), expected)
+    row = clgrad.arange(float(expected.shape[-1]))
+    np.testing.assert_array_equal((turned + row).double().numpy(), expected + row.numpy())
+    whole = clgrad.zeros([n + 3 for n in shape], dtype=x.dtype)
+    inside = whole[tuple(slice(2, n + 2) for n in shape)].copy_(x)
+    np.testing.assert_array_equal(inside.permute(order).contiguous().double().numpy(), expected)
+    np.testing.assert_array_equal(x.flip(0).permute(order).contiguous().double().numpy(), known[::-1].transpose(order))
+
+
 JOINED = {
     "rows": lambda t, v: t.cat([v(2, 3), v(1, 3), v(4, 3)]),
     "columns": lambda t, v: t.cat((v(2, 3), v(2, 1)), dim=1),
