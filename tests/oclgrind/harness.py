@@ -77,8 +77,8 @@ REPLACED = {
     "math.clh": {"frexp(x, &e)": "(e = ilogb(x) + 1, ldexp(x, -e))"},
     "transpose.clh": {
         "static inline void transpose(V *v) {":
-        "static inline void transpose(V *v) { CALC t[64], *e = (CALC *)v; for (int k = 0; k < 64; k++) t[k] = e[k]; "
-        "for (int k = 0; k < 64; k++) e[k] = t[k % 8 * 8 + k / 8]; return;"},
+        "static inline void transpose(V *v) { CALC from[64], *to = (CALC *)v; for (int k = 0; k < 64; k++) from[k] = to[k]; "
+        "for (int k = 0; k < 64; k++) to[k] = from[k % 8 * 8 + k / 8]; return;"},
     "conv_planes.clh": {
         "else VSTORE(to, at, (V)(VLOAD_T(p, 0).even, VLOAD_T(p, VW - 1).odd));":
         "else { REAL near[VW], far[VW]; VSTORE(near, 0, VLOAD_T(p, 0)); VSTORE(far, 0, VLOAD_T(p, VW - 1)); "
