@@ -13,9 +13,7 @@ from clgrad.distributions.compound import (
     LogisticNormal,
     LogitRelaxedBernoulli,
     LogNormal,
-    LowRankMultivariateNormal,
     MixtureSameFamily,
-    MultivariateNormal,
     RelaxedBernoulli,
     RelaxedOneHotCategorical,
     TransformedDistribution,
@@ -43,6 +41,7 @@ from clgrad.distributions.generalized_pareto import GeneralizedPareto
 from clgrad.distributions.inverse_gamma import InverseGamma
 from clgrad.distributions.kl import kl_divergence, register_kl
 from clgrad.distributions.lkj_cholesky import LKJCholesky
+from clgrad.distributions.multivariate_normal import LowRankMultivariateNormal, MultivariateNormal
 from clgrad.distributions.transforms import (
     AbsTransform,
     AffineTransform,

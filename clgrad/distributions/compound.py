@@ -7,7 +7,7 @@ from typing import Any
 
 from clgrad.autograd import no_grad
 from clgrad.distributions import constraints
-from clgrad.distributions.continuous import Normal, Uniform, _LocationScale
+from clgrad.distributions.continuous import EULER, Normal, Uniform, _LocationScale
 from clgrad.distributions.discrete import Bernoulli, Categorical, OneHotCategorical
 from clgrad.distributions.distribution import (
     Distribution,
@@ -15,7 +15,6 @@ from clgrad.distributions.distribution import (
     logits_to_probs,
     open_uniform,
     probs_to_logits,
-    standard,
     sum_rightmost,
 )
 from clgrad.distributions.transforms import (
@@ -148,9 +147,6 @@ class TransformedDistribution(Distribution):
         made.base_dist = self.base_dist.expand(inner[:len(inner) - len(self.base_dist.event_shape)])
         return made
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
-
 
 class LogNormal(TransformedDistribution):
     """exp(x) for normal x of mean ``loc`` and standard deviation ``scale``."""
@@ -185,12 +181,20 @@ class LogNormal(TransformedDistribution):
 class Kumaraswamy(TransformedDistribution):
     """The Kumaraswamy distribution over (0, 1): (1 - (1 - u) ** (1 / b)) ** (1 / a) for uniform u."""
 
+    arg_constraints = {"concentration1": constraints.positive, "concentration0": constraints.positive}
+    support = constraints.unit_interval
+    has_rsample = True
+
     def __init__(self, concentration1: Any, concentration0: Any, validate_args: bool | None = None):
         self.concentration1, self.concentration0 = broadcast_all(concentration1, concentration0)
         zeros = FUNCTIONS["zeros_like"](self.concentration0)
         super().__init__(Uniform(zeros, zeros + 1, validate_args=False), [
             PowerTransform(self.concentration0.reciprocal()), AffineTransform(1.0, -1.0),
             PowerTransform(self.concentration1.reciprocal())], validate_args=validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        shape = tuple(batch_shape)
+        return Kumaraswamy(self.concentration1.expand(shape), self.concentration0.expand(shape), validate_args=False)
 
     def _moment(self, n: int) -> Any:
         a, b = 1 + n / self.concentration1, self.concentration0
@@ -201,8 +205,19 @@ class Kumaraswamy(TransformedDistribution):
         return self._moment(1)
 
     @property
+    def mode(self) -> Any:
+        a, b = self.concentration1, self.concentration0
+        inside = (a >= 1) & (b >= 1) & ((a != 1) | (b != 1))
+        return FUNCTIONS["where"](inside, ((a - 1) / (a * b - 1)) ** a.reciprocal(), math.nan)
+
+    @property
     def variance(self) -> Any:
         return self._moment(2) - self._moment(1).square()
+
+    def entropy(self) -> Any:
+        a, b = self.concentration1, self.concentration0
+        harmonic = (b + 1).digamma() + EULER
+        return (1 - b.reciprocal()) + (1 - a.reciprocal()) * harmonic - a.log() - b.log()
 
 
 class MixtureSameFamily(Distribution):
@@ -267,81 +282,6 @@ class MixtureSameFamily(Distribution):
         return f"MixtureSameFamily(\n  {self.mixture_distribution},\n  {self.component_distribution})"
 
 
-class MultivariateNormal(Distribution):
-    """The normal distribution of vectors, by covariance, its inverse, or the covariance's Cholesky factor."""
-
-    arg_constraints = {"loc": constraints.real_vector, "covariance_matrix": constraints.positive_definite,
-                       "scale_tril": constraints.lower_cholesky}
-    support = constraints.real_vector
-    has_rsample = True
-
-    def __init__(self, loc: Any, covariance_matrix: Any = None, precision_matrix: Any = None, scale_tril: Any = None,
-                 validate_args: bool | None = None):
-        if loc.dim() < 1:
-            raise ValueError("loc must be at least one-dimensional.")
-        if sum(x is not None for x in (covariance_matrix, precision_matrix, scale_tril)) != 1:
-            raise ValueError("Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified.")
-        given = next(x for x in (covariance_matrix, precision_matrix, scale_tril) if x is not None)
-        if given.dim() < 2:
-            raise ValueError("covariance_matrix, precision_matrix and scale_tril must be at least two-dimensional, "
-                             "with optional leading batch dimensions")
-        n = loc.shape[-1]
-        batch = tuple(FUNCTIONS["broadcast_shapes"](tuple(given.shape[:-2]), tuple(loc.shape[:-1])))
-        self.loc = loc.expand((*batch, n))
-        if scale_tril is None:
-            covariance = covariance_matrix if precision_matrix is None else precision_matrix.inverse()
-            scale_tril = FUNCTIONS["cholesky"](covariance)
-        self._unbroadcasted_scale_tril = scale_tril
-        self.scale_tril = scale_tril.expand((*batch, n, n))
-        super().__init__(batch, (n,), validate_args=validate_args)
-
-    @property
-    def covariance_matrix(self) -> Any:
-        """The covariance."""
-        return self.scale_tril @ self.scale_tril.mT
-
-    @property
-    def precision_matrix(self) -> Any:
-        """The covariance's inverse."""
-        return self.covariance_matrix.inverse()
-
-    @property
-    def mean(self) -> Any:
-        return self.loc
-
-    @property
-    def mode(self) -> Any:
-        return self.loc
-
-    @property
-    def variance(self) -> Any:
-        return self.scale_tril.square().sum(-1)
-
-    def rsample(self, sample_shape: Any = ()) -> Any:
-        z = standard("randn", self.loc, self._extended_shape(sample_shape))
-        return self.loc + (self.scale_tril @ z.unsqueeze(-1)).squeeze(-1)
-
-    def _half_log_det(self) -> Any:
-        return self.scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-
-    def log_prob(self, value: Any) -> Any:
-        self._validate_sample(value)
-        z = (self.scale_tril.inverse() @ (value - self.loc).unsqueeze(-1)).squeeze(-1)
-        return -0.5 * (self._event_shape[0] * math.log(2 * math.pi) + z.square().sum(-1)) - self._half_log_det()
-
-    def entropy(self) -> Any:
-        return 0.5 * self._event_shape[0] * (1.0 + math.log(2 * math.pi)) + self._half_log_det()
-
-
-class LowRankMultivariateNormal(MultivariateNormal):
-    """The normal distribution of covariance W @ W.T + diag(d), for ``cov_factor`` W and ``cov_diag`` d."""
-
-    def __init__(self, loc: Any, cov_factor: Any, cov_diag: Any, validate_args: bool | None = None):
-        self.cov_factor, self.cov_diag = cov_factor, cov_diag
-        super().__init__(loc, cov_factor @ cov_factor.mT + FUNCTIONS["diag_embed"](cov_diag),
-                         validate_args=validate_args)
-
-
 class LogisticNormal(TransformedDistribution):
     """Points of a simplex, whose stick-breaking log-odds are normal."""
 
@@ -393,6 +333,8 @@ class LogitRelaxedBernoulli(Distribution):
 class RelaxedBernoulli(TransformedDistribution):
     """Numbers in (0, 1) that approach Bernoulli's as ``temperature`` falls (Maddison et al. 2016)."""
 
+    arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+
     def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
         super().__init__(LogitRelaxedBernoulli(temperature, probs, logits), SigmoidTransform(),
                          validate_args=validate_args)
@@ -431,6 +373,8 @@ class ExpRelaxedCategorical(Distribution):
 
 class RelaxedOneHotCategorical(TransformedDistribution):
     """Points of a simplex that approach one-hot vectors as ``temperature`` falls (Jang et al. 2016)."""
+
+    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
 
     def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
         super().__init__(ExpRelaxedCategorical(temperature, probs, logits), ExpTransform(),

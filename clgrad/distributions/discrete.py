@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from clgrad.autograd import no_grad
@@ -404,6 +405,15 @@ class Multinomial(_Categories):
         logits, value = broadcast_all(self.logits, value)
         powers = FUNCTIONS["where"]((value == 0) & (logits == -float("inf")), 0.0, logits * value).sum(-1)
         return (value.sum(-1) + 1).lgamma() - (value + 1).lgamma().sum(-1) + powers
+
+    def entropy(self) -> Any:
+        """Of n draws: n entropies of one, less what is lost by not knowing their order."""
+        n = self.total_count
+        one = Binomial(n, probs=self.probs, validate_args=False)
+        counts = one.enumerate_support(expand=False)[1:]
+        unordered = (one.log_prob(counts).exp() * (counts + 1).lgamma()).sum((0, -1))
+        entropy = Categorical(probs=self.probs, validate_args=False).entropy()
+        return n * entropy - math.lgamma(n + 1) + unordered
 
 
 class Poisson(ExponentialFamily):

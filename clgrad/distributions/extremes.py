@@ -121,7 +121,7 @@ class Pareto(TransformedDistribution):
     """The Pareto distribution above ``scale`` with exponent ``alpha``: scale * exp(e) for exponential e of rate alpha."""
 
     has_rsample = True
-    arg_constraints = {"scale": constraints.positive, "alpha": constraints.positive}
+    arg_constraints = {"alpha": constraints.positive, "scale": constraints.positive}
 
     def __init__(self, scale: Any, alpha: Any, validate_args: bool | None = None):
         self.scale, self.alpha = broadcast_all(scale, alpha)

@@ -70,14 +70,8 @@ class Chi2(Gamma):
     arg_constraints = {"df": constraints.positive}
 
     def __init__(self, df: Any, validate_args: bool | None = None):
-        (df,) = broadcast_all(df)
-        self._df = df
-        super().__init__(0.5 * df, FUNCTIONS["zeros_like"](df) + 0.5, validate_args=validate_args)
-
-    @property
-    def df(self) -> Any:
-        """Degrees of freedom."""
-        return self.concentration * 2
+        (self.df,) = broadcast_all(df)
+        super().__init__(0.5 * self.df, FUNCTIONS["zeros_like"](self.df) + 0.5, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         return Chi2(self.df.expand(tuple(batch_shape)), validate_args=False)

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd import enable_grad, grad
-from clgrad.distributions.compound import Independent, LogNormal, MultivariateNormal, TransformedDistribution
+from clgrad.distributions.compound import Independent, LogNormal, TransformedDistribution
 from clgrad.distributions.continuous import EULER, Cauchy, Exponential, Laplace, Normal, Uniform
 from clgrad.distributions.discrete import Bernoulli, Binomial, Categorical, Geometric, OneHotCategorical, Poisson
 from clgrad.distributions.distribution import sum_rightmost
 from clgrad.distributions.exp_family import ExponentialFamily
 from clgrad.distributions.extremes import Gumbel, HalfNormal
 from clgrad.distributions.gamma import Beta, Dirichlet, Gamma
+from clgrad.distributions.multivariate_normal import MultivariateNormal
+from clgrad.ops.factorization import solve_triangular
 from clgrad.ops.registry import FUNCTIONS
 
 _PAIRS: dict[tuple[type, type], Callable] = {}
@@ -144,9 +146,9 @@ def _gumbel(p: Any, q: Any) -> Any:
 
 @register_kl(MultivariateNormal, MultivariateNormal)
 def _multivariate_normal(p: Any, q: Any) -> Any:
-    inverse = q.scale_tril.inverse()
-    spread = (inverse @ p.scale_tril).square().sum((-2, -1))
-    distance = (inverse @ (q.loc - p.loc).unsqueeze(-1)).square().sum((-2, -1))
+    factor = q._unbroadcasted_scale_tril
+    spread = solve_triangular(factor, p._unbroadcasted_scale_tril, upper=False).square().sum((-2, -1))
+    distance = solve_triangular(factor, (q.loc - p.loc).unsqueeze(-1), upper=False).square().sum((-2, -1))
     return q._half_log_det() - p._half_log_det() + 0.5 * (spread + distance - p.event_shape[0])
 
 
