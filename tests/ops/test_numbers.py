@@ -101,3 +101,16 @@ def test_factors_get_no_gradient(program):
     assert program(x.clone(), factor) is not None
     with pytest.raises(TypeError, match="requires grad"):
         program(x, factor.requires_grad_())
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_quotients_of_half_precision_are_rounded_before_they_are_cut_off(kind):
+    torch = pytest.importorskip("torch")
+    a, b = (torch.tensor(np.random.default_rng(seed).normal(0, 30, 3000)).to(getattr(torch, kind)) for seed in (0, 1))
+    x, y = (clgrad.tensor(t.float().numpy()).to(getattr(clgrad, kind)) for t in (a, b))
+    expected = torch.div(a, b, rounding_mode="trunc").float().numpy()
+    np.testing.assert_array_equal(clgrad.div(x, y, rounding_mode="trunc").float().numpy(), expected)
+    np.testing.assert_array_equal(x.clone().div_(y, rounding_mode="trunc").float().numpy(), expected)
+    x.requires_grad_()
+    clgrad.div(x, y, rounding_mode="trunc").sum().backward()
+    assert not x.grad.any()
