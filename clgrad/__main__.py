@@ -21,6 +21,7 @@ from clgrad.tune import tune
 
 clgrad: Any = _clgrad  # its functions are put together at run time
 STEPS, TOLERANCE = 20, 1e-4
+LONG = 100_000  # steps of a loop: a driver of Mesa ends loops earlier
 
 
 def describe(number: int, limits: Limits) -> str:
@@ -51,8 +52,10 @@ def default_reason() -> str:
 def self_test(place: device) -> str:
     """Trains a small network for some steps and checks a gradient; returns what was seen, DeviceError where wrong.
 
-    The gradient of a two-layer network is compared with the same computation in NumPy.
+    The gradient of a two-layer network is compared with the same computation in NumPy; a long row is added up.
     """
+    if clgrad.ones(LONG, device=place).cumsum(0)[-1].item() != LONG:
+        raise DeviceError(f"a loop of {LONG:,} steps ends early: results of large operations are incomplete")
     rng = np.random.default_rng(0)
     x, w, v = (rng.normal(size=s).astype(np.float32) for s in ((16, 8), (12, 8), (4, 12)))
     targets = rng.integers(0, 4, 16)

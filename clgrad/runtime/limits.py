@@ -40,7 +40,7 @@ class Limits:
     def items_are_threads(self) -> bool:
         """Whether a work-item is like a thread, so that kernels take their CPU form: large items and no barriers.
 
-        A CPU that emulates a GPU (llvmpipe) has local memory apart from the global one, and runs neighbouring
+        A CPU that emulates a GPU has local memory apart from the global one, and runs neighbouring
         work-items as lanes of a vector. Devices whose groups are tiny have no use for the GPU form.
         """
         return (self.is_cpu and self.local_is_global) or self.max_work_group < SMALLEST_GROUP
