@@ -295,7 +295,16 @@ def _node_hooks(node: Node, values: list) -> None:
         if number < 0:
             replaced = hook(tuple(values))
             if replaced is not None:
-                values[:] = replaced if isinstance(replaced, tuple) else (replaced,)
+                values[:] = _as_many(hook, replaced, len(values))
+
+
+def _as_many(hook: Any, replaced: Any, expected: int) -> tuple:
+    """What a node's hook returned, as a tuple; RuntimeError where it is not as much as the hook was given."""
+    replaced = replaced if isinstance(replaced, tuple) else (replaced,)
+    if len(replaced) != expected:
+        raise RuntimeError(f"hook '{getattr(hook, '__name__', hook)}' has returned an incorrect number of values (got "
+                           f"{len(replaced)}, but expected {expected})")
+    return replaced
 
 
 def _replaced(hook: Any, grad: Any) -> Any:
@@ -343,7 +352,7 @@ def _run(node: Node, values: list) -> tuple:
         for hook in list(node.hooks.values()):
             replaced = hook(results, tuple(values))
             if replaced is not None:
-                results = replaced if isinstance(replaced, tuple) else (replaced,)
+                results = _as_many(hook, replaced, len(results))
     return results
 
 

@@ -52,12 +52,15 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
     """Pieces of one size (the last may be smaller), or of the given sizes."""
     dim = normalize_dim(dim, tensor.layout.ndim)
     size = tensor.layout.shape[dim]
-    sections = split_size_or_sections
-    if not isinstance(sections, (tuple, list)):
-        if sections < 0 or (sections == 0 and size):
-            raise RuntimeError(f"split expects split_size be non-negative, but got split_size={sections}")
-        full = sections or 1
+    uniform = not isinstance(split_size_or_sections, (tuple, list))
+    if uniform:
+        full = op.index(split_size_or_sections)
+        if full < 0 or (full == 0 and size):
+            raise RuntimeError(f"split expects split_size be non-negative, but got split_size={full}")
+        full = full or 1
         sections = [min(full, size - start) for start in range(0, size, full)] or [0]
+    else:
+        sections = [op.index(length) for length in split_size_or_sections]
     if any(length < 0 for length in sections):
         raise RuntimeError(f"split_with_sizes expects split_sizes have only non-negative entries, but got "
                            f"split_sizes={list(sections)}")
@@ -70,7 +73,6 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
         parts.append((tensor.offset + start * strides[dim], (*shape[:dim], length, *shape[dim + 1:]), strides,
                       partial(slice_view, dim=dim, start=start, length=length, step=1)))
         start += length
-    uniform = sections is not split_size_or_sections
     return _views(tensor, parts, "Split" if uniform else "SplitWithSizes", lambda grads: FUNCTIONS["cat"](grads, dim))
 
 

@@ -89,7 +89,7 @@ def _largest_places(input: Any, samples: Any, kernel: tuple[int, ...], output: t
     rank = len(kernel)
     lead, sizes = input.layout.shape[:-rank], input.layout.shape[-rank:]
     if 0 in output:
-        return FUNCTIONS["empty"]((*lead, 0), dtype=dtypes.int64, device=input.device)
+        return input.new_empty((*lead, 0), dtype=dtypes.int64)
     places = _window_places(samples.view(*lead, rank), sizes, kernel, output)
     windows = _flat(input, rank).gather(-1, places.reshape(*lead, prod(output) * prod(kernel))).view(places.layout.shape)
     return places.gather(-1, windows.argmax(-1, keepdim=True)).squeeze(-1)

@@ -254,7 +254,7 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     if isinstance(start, TensorBase) and (start.layout.ndim or start.layout.dtype.category != 1):
         raise RuntimeError("narrow(): start must be an 0-dim integral Tensor.")
     dim = normalize_dim(dim, input.layout.ndim)
-    size, start = input.layout.shape[dim], op.index(start)
+    size, start, length = input.layout.shape[dim], op.index(start), op.index(length)
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
     if not -size <= start <= size:

@@ -100,3 +100,37 @@ def test_a_full_backward_hook_without_inputs_that_require_gradients_is_warned_of
     layer.register_full_backward_hook(lambda module, gi, go: None)
     with pytest.warns(UserWarning, match="Full backward hook is firing"):
         layer(clgrad.ones(1, 2)).sum().backward()
+
+
+def test_full_backward_hooks_leave_what_requires_no_gradient_so():
+    seen = []
+
+    class Sum(clgrad.nn.Module):
+        def forward(self, a, b):
+            seen.append((a.requires_grad, b.requires_grad))
+            return a.sum() + b.sum()
+    module, a = Sum(), clgrad.ones(2, requires_grad=True)
+    module.register_full_backward_hook(lambda module, gi, go: None)
+    module(a, clgrad.ones(2)).backward()
+    assert seen == [(True, False)]
+    layer = clgrad.nn.Linear(2, 2)
+    layer.register_full_backward_hook(lambda module, gi, go: gi)
+    with pytest.warns(UserWarning, match="Full backward hook is firing"):
+        layer(clgrad.ones(1, 2)).sum().backward()
+
+
+@pytest.mark.parametrize("answer, count", [(lambda grads: (), 0), (lambda grads: (*grads, grads[0]), 2)])
+def test_hooks_of_nodes_return_as_many_gradients_as_they_get(answer, count):
+    for register in ("register_hook", "register_prehook"):
+        y = clgrad.ones(2, requires_grad=True).sin()
+        getattr(y.grad_fn, register)(lambda grads, *outputs: answer(grads))
+        with pytest.raises(RuntimeError, match=rf"incorrect number of values \(got {count}, but expected 1\)"):
+            y.sum().backward()
+
+
+def test_pools_of_no_windows_and_lengths_that_are_tensors():
+    assert clgrad.nn.FractionalMaxPool2d(2, output_size=(0, 1))(clgrad.rand(2, 3, 5, 4)).shape == (2, 3, 0, 1)
+    three = clgrad.tensor(3, dtype=clgrad.int32)
+    assert clgrad.arange(4).narrow(0, 0, three).tolist() == [0, 1, 2]
+    assert [part.tolist() for part in clgrad.arange(4).split(three)] == [[0, 1, 2], [3]]
+    assert [part.tolist() for part in clgrad.arange(4).split([three, 1])] == [[0, 1, 2], [3]]

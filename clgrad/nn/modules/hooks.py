@@ -25,6 +25,7 @@ class _Pass(Function):
 
     @staticmethod
     def forward(ctx: Any, *tensors: Any) -> Any:
+        ctx.mark_non_differentiable(*[t for t in tensors if not t.requires_grad])
         return tensors
 
     @staticmethod
@@ -100,7 +101,8 @@ class BackwardHooks:
                 warnings.warn("Full backward hook is firing when gradients are computed with respect to module outputs since "
                               "no inputs require gradients.", stacklevel=5)
             for hook in self.hooks:
-                if hook(self.module, (None,) * self.count, grad_output) is not None:
+                found = hook(self.module, (None,) * self.count, grad_output)
+                if found is not None and not (isinstance(found, tuple) and all(g is None for g in found)):
                     raise RuntimeError("Backward hook for Modules where no input requires gradient should always "
                                        "return "
                                        "None or None for all gradients.")

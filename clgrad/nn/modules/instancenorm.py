@@ -52,8 +52,8 @@ class _InstanceNorm(_NormBase):
             raise ValueError(f"expected input's size at dim={int(batched)} to match num_features "
                              f"({self.num_features}), but got: {channels}.")
         if channels != self.num_features:
-            warnings.warn(f"input's size at dim={int(batched)} does not match num_features. Without affine=True num_features "
-                          "is not used.", stacklevel=2)
+            warnings.warn(f"input's size at dim={int(batched)} does not match num_features, which is not used because "
+                          "affine=False.", stacklevel=2)
         x = input if batched else input.unsqueeze(0)
         use_input = self.training or not self.track_running_stats
         result = F.instance_norm(x, self.running_mean, self.running_var, self.weight, self.bias, use_input,
