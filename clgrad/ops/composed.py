@@ -8,8 +8,9 @@ from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import TensorBase, check_in_place, mark_changed, needs_graph
 from clgrad.autograd.listening import switch
+from clgrad.layout import common_dtype
 from clgrad.ops import pointwise
-from clgrad.ops.copying import COPY, full
+from clgrad.ops.copying import COPY, cast, full
 from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.output import add_in_place, check_exact, store
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, alias, operator, publish
@@ -294,6 +295,24 @@ def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None,
     return pointwise.call(ROWS["_nan_to_num"], (input,), parameters, out)
 
 
+_nextafter = FUNCTIONS["nextafter"]
+
+
+@operator("nextafter")
+def nextafter(input: Any, other: Any, *, out: Any = None) -> Any:
+    """The next number of the dtype after each of ``input`` towards ``other``."""
+    tensors = isinstance(input, TensorBase) and isinstance(other, TensorBase)
+    kind = common_dtype((input.layout, other.layout)) if tensors else dtypes.float32
+    if kind is kind.compute or needs_graph(input, other):
+        return _nextafter(input, other, out=out)
+    x, y = cast(input, kind), cast(other, kind)
+    # The bits of 16-bit numbers, negative ones counted downwards from zero, are in the numbers' order.
+    bits, where = x.view(dtypes.int16).int(), FUNCTIONS["where"]
+    place = where(bits < 0, -32768 - bits, bits) + x.lt(y).int() - x.gt(y).int()
+    stepped = where(place < 0, -32768 - place, place).to(dtypes.int16).view(kind)
+    return store("nextafter", where(x.isnan().logical_or(y.isnan()), x + y, where(x.eq(y), y, stepped)), out)
+
+
 @operator("polygamma")
 def polygamma(n: int, input: Any, *, out: Any = None) -> Any:
     """The n-th derivative of the digamma function, n >= 0."""
@@ -310,7 +329,7 @@ def _polygamma_method(x: Any, n: int) -> Any:
 
 
 publish(_polygamma_method, "polygamma", function=False)
-add_in_place("logit", "nan_to_num", function=True)
+add_in_place("logit", "nan_to_num", "nextafter", function=True)
 add_in_place("polygamma")
 
 

@@ -114,3 +114,15 @@ def test_quotients_of_half_precision_are_rounded_before_they_are_cut_off(kind):
     x.requires_grad_()
     clgrad.div(x, y, rounding_mode="trunc").sum().backward()
     assert not x.grad.any()
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_next_number_of_half_precision(kind):
+    torch = pytest.importorskip("torch")
+    numbers = [0.0, -0.0, 1.0, -1.0, 0.01, 65504.0, 6e-8, -3e-5, float("inf"), -float("inf"), float("nan")]
+    a = torch.tensor(numbers).to(getattr(torch, kind))
+    b = torch.tensor([2.0, -2.0, 0.0, float("inf"), -float("inf"), float("nan")]).to(a.dtype).unsqueeze(1)
+    x, y = (clgrad.tensor(t.tolist(), dtype=getattr(clgrad, kind)) for t in (a, b))
+    expected = torch.nextafter(a, b).float().numpy()
+    np.testing.assert_array_equal(clgrad.nextafter(x, y).float().numpy(), expected)
+    np.testing.assert_array_equal(x.clone().nextafter_(y[0]).float().numpy(), expected[0])
