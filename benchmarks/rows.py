@@ -1,4 +1,4 @@
-"""The work that is measured: pointwise, sums, softmax, pooling, training steps."""
+"""The work that is measured: pointwise, sums, softmax, pooling, optimizers, loading, sorting."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import convolutions, norms, places, products, sequences
+from benchmarks import convolutions, models, norms, places, products, sequences
 from benchmarks.measure import Row, tensors, values
 
 
@@ -98,80 +98,6 @@ def pools() -> Iterator[Row]:
             yield Row("pool", f"{name} and gradient {'x'.join(map(str, shape))}", build, bytes=4.0 * elements * 2.75)
 
 
-def lenet(library: Any) -> Any:
-    """LeNet-5 with ReLU and max pooling."""
-    nn = library.nn
-    return nn.Sequential(nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(),
-                         nn.MaxPool2d(2), nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(),
-                         nn.Linear(84, 10))
-
-
-def resnet20(library: Any) -> Any:
-    """The residual network of 20 layers for CIFAR-10 (He et al. 2015, 4.2), with 1x1 convolutions as shortcuts."""
-    nn = library.nn
-
-    class Block(nn.Module):
-        """Two 3x3 convolutions and the shortcut around them."""
-
-        def __init__(self, inputs: int, outputs: int, stride: int):
-            super().__init__()
-            self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-            self.norm1 = nn.BatchNorm2d(outputs)
-            self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-            self.norm2 = nn.BatchNorm2d(outputs)
-            same = inputs == outputs
-            self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-            self.relu = nn.ReLU()
-
-        def forward(self, x: Any) -> Any:
-            """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
-            y = self.relu(self.norm1(self.conv1(x)))
-            return self.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
-
-    blocks = [Block(inputs if first else outputs, outputs, stride if first else 1)
-              for inputs, outputs, stride in ((16, 16, 1), (16, 32, 2), (32, 64, 2)) for first in (True, False, False)]
-    return nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(), *blocks,
-                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
-
-
-def mlp(library: Any) -> Any:
-    """784-1024-1024-10."""
-    nn = library.nn
-    return nn.Sequential(nn.Linear(784, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10))
-
-
-def _training(make: Callable, shape: tuple[int, ...]) -> Callable:
-    def build(library: Any) -> Callable:
-        net = make(library)
-        rng = np.random.default_rng(0)
-        with library.no_grad():
-            for parameter in net.parameters():
-                fan = max(1, int(np.prod(parameter.shape[1:])))
-                start = rng.uniform(-1, 1, tuple(parameter.shape)) / np.sqrt(fan)
-                parameter.copy_(library.tensor(start.astype(np.float32)))
-        x = library.tensor(values(*shape))
-        target = library.tensor(rng.integers(0, 10, shape[0]))
-        optimizer = library.optim.SGD(net.parameters(), lr=1e-3, momentum=0.9)
-
-        def step() -> Any:
-            optimizer.zero_grad()
-            loss = library.nn.functional.cross_entropy(net(x), target)
-            loss.backward()
-            optimizer.step()
-            return loss.detach()
-        return step
-    return build
-
-
-def training() -> Iterator[Row]:
-    """Whole steps: zero_grad, forward, loss, backward, SGD with momentum."""
-    for batch in (4, 32, 128):
-        yield Row("training", f"LeNet step batch {batch}", _training(lenet, (batch, 1, 32, 32)))
-    yield Row("training", "ResNet-20 step batch 32", _training(resnet20, (32, 3, 32, 32)), flops=6.0 * 32 * 40.8e6)
-    yield Row("training", "MLP 784-1024-1024-10 step batch 128", _training(mlp, (128, 784)),
-              flops=6.0 * 128 * (784 * 1024 + 1024 * 1024 + 1024 * 10))
-
-
 def optimizers() -> Iterator[Row]:
     """A step of an optimizer for one large parameter."""
     for label, n in (("1M", 1 << 20), ("25M", 25_000_000)):
@@ -226,6 +152,5 @@ def sorts() -> Iterator[Row]:
 
 
 GROUPS = {"pointwise": pointwise, "sum": reductions, "sort": sorts, "softmax": softmaxes, **products.GROUPS,
-          "pool": pools, "training": training, "optimizer": optimizers,
-          "loading": loading,
+          "pool": pools, **models.GROUPS, "optimizer": optimizers, "loading": loading,
           **convolutions.GROUPS, **norms.GROUPS, **places.GROUPS, **sequences.GROUPS}

@@ -1,4 +1,4 @@
-"""The work of sequence models that is measured: look-ups, attention, recurrent layers, a step of a small GPT."""
+"""The work of sequence models that is measured: look-ups, attention, recurrent layers."""
 
 from __future__ import annotations
 
@@ -79,51 +79,4 @@ def recurrent() -> Iterator[Row]:
                       flops=flops, tolerance=1e-3)
 
 
-def gpt(library: Any, vocabulary: int, width: int, heads: int, layers: int, steps: int) -> Any:
-    """A small GPT (Radford et al. 2019) of the library's own layers."""
-    nn = library.nn
-
-    class Model(nn.Module):
-        """Token numbers (batch, steps) to scores of the next one."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.tokens, self.places = nn.Embedding(vocabulary, width), nn.Embedding(steps, width)
-            layer = nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True)
-            self.blocks = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
-            self.head = nn.Linear(width, vocabulary)
-
-        def forward(self, x: Any) -> Any:
-            """The scores."""
-            mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
-            hidden = self.tokens(x) + self.places(library.arange(x.shape[1]))
-            return self.head(self.blocks(hidden, mask, is_causal=True))
-    return Model()
-
-
-def steps_of_gpt() -> Iterator[Row]:
-    """zero_grad, forward, loss, backward, SGD."""
-    def build(library: Any) -> Callable:
-        vocabulary, steps = 65, 128
-        model = gpt(library, vocabulary, 128, 4, 2, steps)
-        rng = np.random.default_rng(0)
-        with library.no_grad():
-            for name, parameter in model.named_parameters():
-                if parameter.ndim > 1:
-                    parameter.copy_(library.tensor((rng.normal(size=tuple(parameter.shape)) * 0.05).astype(np.float32)))
-                elif name.endswith("bias"):
-                    parameter.zero_()
-        x, y = (library.tensor(rng.integers(0, vocabulary, (8, steps))) for _ in range(2))
-        optimizer = library.optim.SGD(model.parameters(), lr=1e-3)
-
-        def step() -> Any:
-            optimizer.zero_grad()
-            loss = library.nn.functional.cross_entropy(model(x).view(-1, vocabulary), y.view(-1))
-            loss.backward()
-            optimizer.step()
-            return loss.detach()
-        return step
-    yield Row("gpt", "step 2 layers of 128, batch 8x128", build, flops=6.0 * 8 * 128 * (2 * 12 * 128**2 + 128 * 65))
-
-
-GROUPS = {"embedding": lookups, "attention": attention, "recurrent": recurrent, "gpt": steps_of_gpt}
+GROUPS = {"embedding": lookups, "attention": attention, "recurrent": recurrent}
