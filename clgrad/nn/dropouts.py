@@ -27,6 +27,8 @@ def _kept(shape: Any, like: Any, p: float) -> Any:
 
 
 def _per_channel(input: Any, lead: int) -> tuple:
+    if input.ndim < 2 and input.numel():
+        raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
     return tuple(input.shape[:lead]) + (1,) * (input.ndim - lead)
 
 
@@ -52,7 +54,9 @@ def _channels(rank: int) -> Any:
                                    "dimension, a channel dimension, and an optional batch dimension.")
             warnings.warn(f"{name}: Received a {input.ndim}-D input to {name}, which is deprecated and will result in "
                           f"an error in a future release; expected {unbatched} or {batched} dimensions.", stacklevel=3)
-        # A plane set without its batch (c, h, w) is taken for a batch of lines, as PyTorch takes it.
+        if rank == 2 and input.ndim == unbatched:  # planes without their batch are taken for a batch of lines
+            warnings.warn("dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout of "
+                          "(N, C, L) is wanted; give (1, C, H, W) for channels of planes.", stacklevel=3)
         lead = 1 if input.ndim == unbatched and rank != 2 else 2
         return feature_dropout(input, p, training, inplace, lead)
     function.__name__ = function.__qualname__ = name
@@ -83,7 +87,7 @@ def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: b
 
 def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
     """:func:`alpha_dropout` of whole channels."""
-    return _alpha(input, p, training, inplace, _per_channel(input, 2))
+    return _alpha(input, p, training, inplace, _per_channel(input, 2) if training and 0 < p < 1 else ())
 
 
 def dropout_(input: Any, p: float, train: bool) -> Any:

@@ -134,3 +134,16 @@ def test_pools_of_no_windows_and_lengths_that_are_tensors():
     assert clgrad.arange(4).narrow(0, 0, three).tolist() == [0, 1, 2]
     assert [part.tolist() for part in clgrad.arange(4).split(three)] == [[0, 1, 2], [3]]
     assert [part.tolist() for part in clgrad.arange(4).split([three, 1])] == [[0, 1, 2], [3]]
+
+
+def test_dropouts_of_channels_say_what_they_take():
+    with pytest.warns(UserWarning, match="Received a 3D input to dropout2d"):
+        F.dropout2d(clgrad.ones(2, 3, 4))
+    for name in ("feature_dropout", "feature_alpha_dropout"):
+        function = getattr(clgrad, name)
+        with pytest.raises(RuntimeError, match="requires at least 2 dimensions"):
+            function(clgrad.ones(3), 0.5, True)
+        assert function(clgrad.ones(3), 0.5, False).tolist() == [1.0] * 3
+        assert function(clgrad.ones(0), 0.5, True).shape == (0,)
+    with pytest.raises(RuntimeError, match="should be a 1D CPU int64 tensor, but got 2D"):
+        clgrad.nn.utils.rnn.pack_padded_sequence(clgrad.ones(3, 2), clgrad.tensor([[3, 2]]))
