@@ -196,6 +196,9 @@ def _call_out(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> An
     check_history(out)
     if out.layout.shape != shape:
         resize_output(out, shape)
+    kind = out.layout.dtype
+    if kind is kind.compute and kind.is_floating_point and (own := _result_dtype(op, operands)) is not own.compute:
+        return out.copy_(run(op, operands, parameters))  # rounded to 16 bits first
     run_into(op, operands, parameters, out)
     return out
 

@@ -126,3 +126,9 @@ def test_next_number_of_half_precision(kind):
     expected = torch.nextafter(a, b).float().numpy()
     np.testing.assert_array_equal(clgrad.nextafter(x, y).float().numpy(), expected)
     np.testing.assert_array_equal(x.clone().nextafter_(y[0]).float().numpy(), expected[0])
+
+
+def test_a_wider_out_does_not_change_what_is_computed():
+    x, out = clgrad.tensor(33000.0, dtype=clgrad.float16), clgrad.empty(0, dtype=clgrad.float64)
+    assert clgrad.add(x, x, out=out).item() == float("inf")
+    assert clgrad.div(x, 7, out=out).item() == (x / 7).item()
