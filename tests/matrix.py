@@ -1,8 +1,8 @@
 """Runs the tests, or some of them, on every OpenCL driver that is found: ``python -m tests.matrix [PATH ...]``.
 
 Drivers are those that the system registers, PoCL and Intel's runtime where pip installed them into this environment, and
-those whose ``.icd`` files lie in a folder given with ``--drivers``. Each runs alone, in processes of its own, one a path,
-so that a driver that crashes loses one path only. ``--write`` puts the table into docs/devices.md; ``--smoke`` runs the
+those whose ``.icd`` files lie in a folder given with ``--drivers``. Each runs in processes of its own, one a path, so that
+a driver that crashes loses one path only. ``--write`` puts the table into docs/devices.md; ``--smoke`` runs the
 self-test and tests/test_smoke.py.
 """
 
@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
@@ -167,20 +168,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--drivers", type=Path, action="append", default=[], help="a folder with .icd files")
     parser.add_argument("--only", help="drivers whose library's name has this part; pip: the PoCL that pip brings")
     parser.add_argument("--smoke", action="store_true", help="the self-test and tests/test_smoke.py only")
+    parser.add_argument("--jobs", type=int, default=1, help="drivers that are tried side by side (1)")
     parser.add_argument("--write", action="store_true", help="write the table into docs/devices.md")
     parser.add_argument("--timeout", type=float, default=3600, help="seconds for a path (3600)")
     options = parser.parse_args(arguments)
     paths = ("tests/test_smoke.py",) if options.smoke else tuple(options.paths) or SUITE
     chosen: dict[str, str | None] = {**({"pip": None} if survey.version("pocl-binary-distribution") else {}),
                                      **libraries(options.drivers)}
-    outcomes = []
-    for name, library in chosen.items():
-        if options.only is None or options.only in name:
-            outcome = run_driver(library, paths, options.timeout)
-            if outcome is None:
-                print(f"{name}: no device that works")
-            else:
-                outcomes.append(outcome)
+    drivers = {name: library for name, library in chosen.items() if options.only is None or options.only in name}
+    with ThreadPoolExecutor(options.jobs) as pool:
+        ran = list(pool.map(lambda library: run_driver(library, paths, options.timeout), drivers.values()))
+    for name, outcome in zip(drivers, ran, strict=True):
+        if outcome is None:
+            print(f"{name}: no device that works")
+    outcomes = [outcome for outcome in ran if outcome is not None]
     lines = list(table(outcomes, ["--smoke"] if options.smoke else options.paths))
     print("\n".join(lines))
     if options.write:
