@@ -331,3 +331,20 @@ def test_tracing_leaves_nothing_behind(x):
         fx.symbolic_trace(lambda x: net(x) if x else x)
     assert isinstance(net(x)["out"], clgrad.Tensor)
     assert isinstance(clgrad.exp(net.weight), clgrad.Tensor)
+
+
+def test_proxies_of_nodes_append_to_their_graph(torch):
+    """A graph that is put together by hand, as generators of code do, with and without a tracer of one's own."""
+    texts = []
+    for library in (clgrad, torch):
+        graph = library.fx.Graph()
+        x = library.fx.Proxy(graph.placeholder("x"))
+        y = library.fx.Proxy(graph.placeholder("y"), library.fx.proxy.GraphAppendingTracer(graph))
+        first, second = (x * 2).tanh(), library.matmul(y, y)
+        graph.output((first.node, second.node))
+        made = library.fx.GraphModule(library.nn.Module(), graph)
+        ones = library.ones(2, 2)
+        texts.append((made.code.replace("clgrad", "torch"), [t.tolist() for t in made(ones, ones)]))
+        with pytest.raises(RuntimeError, match="multiple different tracers"):
+            x + library.maximum(x, y)
+    assert texts[0] == texts[1]
