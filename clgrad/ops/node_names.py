@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _NODES = {"square": "Pow", "_cube": "Pow", "_add_scaled": "Add", "_div_floor": "Div", "_div_trunc": "Div",
-          "_clamp": "ClampBackward1"}
+          "_clamp": "ClampBackward1", "median": "MedianBackward1", "nanmedian": "NanmedianBackward1"}
 # Of operators whose overloads have names of their own: which operands are tensors.
 OVERLOADS: dict[tuple[str, tuple[bool, ...]], str] = {
     ("pow", (True, True)): "PowBackward1", ("pow", (False, True)): "PowBackward2",

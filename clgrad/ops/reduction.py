@@ -193,6 +193,21 @@ def _extreme(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
     return result
 
 
+def shared_by_equals(result: Any, x: Any, node: str) -> Any:
+    """Records a value that is picked from all elements of ``x``. Those that equal it share the gradient, or all NaN."""
+    if needs_graph(x):
+        saved = Saved(node, [x])
+
+        def backward(g: Any) -> Any:
+            values, y = saved.unpack()
+            where = FUNCTIONS["where"]
+            alike = where(y.isnan(), values.isnan(), values.eq(y))
+            return where(alike, g / alike.sum(), 0.0)
+        attach(result, node, (x,), backward, saved)
+        saved.add_output(result)
+    return result
+
+
 def _not_empty(name: str, x: Any, dims: Shape) -> None:
     empty_dims = [d for d in dims if x.layout.shape[d] == 0]
     if empty_dims:
@@ -257,7 +272,8 @@ def _max_or_min(name: str, x: Any, dim: Any, keepdim: bool, other: Any, out: Any
     if other is not None:
         return FUNCTIONS[f"{name}imum"](x, other, out=out)
     if dim is None:
-        return store(name, _extreme(f"a{name}", x, None, False), out)
+        found = _extreme(f"a{name}", x.detach(), None, False)
+        return store(name, shared_by_equals(found, x, f"{node_name(name)}Backward1"), out)
     return store(name, _with_index(name, x, dim, keepdim), out, exact=True)
 
 

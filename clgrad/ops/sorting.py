@@ -12,6 +12,7 @@ from clgrad.ops.copying import empty
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.node_names import node_name
 from clgrad.ops.output import named_result, store
+from clgrad.ops.reduction import shared_by_equals
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import normalize_dim
 
@@ -20,8 +21,8 @@ MEDIAN, NANMEDIAN, MODE = (named_result(name, "values indices") for name in ("me
 _plans: dict[tuple, kernels.Plan] = {}
 
 
-def select_along(name: str, x: Any, axis: int, values: Any, indices: Any) -> None:
-    """Records that ``values`` are the elements of ``x`` that stand at ``indices`` along a dimension.
+def select_along(name: str, x: Any, axis: int, values: Any, indices: Any, keepdim: bool = True) -> None:
+    """Records that ``values`` are the elements of ``x`` that stand at ``indices`` along a dimension, which is kept or not.
 
     Their gradient goes back to those places.
     """
@@ -33,6 +34,8 @@ def select_along(name: str, x: Any, axis: int, values: Any, indices: Any) -> Non
         (places,) = saved.unpack()
         if not shape:
             return g
+        if not keepdim:
+            g, places = g.unsqueeze(axis), places.unsqueeze(axis)
         return FUNCTIONS["scatter_add"](g.new_zeros(shape), axis, places, g)
     attach((values, indices), node_name(name), (x,), backward, saved)
 
@@ -123,10 +126,9 @@ def _pick(name: str, kind: Any, x: Any, axis: int, keepdim: bool, pairs: tuple, 
         values, indices = (FUNCTIONS["gather"](t, axis, places) for t in pairs)
     else:
         values, indices = (t.narrow(axis, places, 1).contiguous() for t in pairs)
-    if needs_graph(x):
-        select_along(name, x, axis, values, indices)
     if x.layout.ndim and not keepdim:
-        values, indices = values.squeeze(axis), indices.squeeze(axis)
+        values, indices = values.squeeze(axis).detach(), indices.squeeze(axis).detach()
+    select_along(name, x, axis, values, indices, keepdim)
     return kind(values, indices)
 
 
@@ -154,7 +156,8 @@ def _median(name: str, kind: Any, x: Any, dim: Any, keepdim: bool, out: Any, ski
         if not x.layout.numel:
             lost = float("nan") if x.layout.dtype.is_floating_point else FUNCTIONS["iinfo"](x.layout.dtype).min
             return store(name, x.new_full((), lost), out, exact=True)
-        return store(name, _median(name, kind, x.reshape(-1), 0, False, None, skip).values, out, exact=True)
+        middle = _median(name, kind, x.detach().reshape(-1), 0, False, None, skip).values
+        return store(name, shared_by_equals(middle, x, f"{name.capitalize()}Backward0"), out, exact=True)
     axis = _nonempty_axis(name, x, dim)
     values, indices = sorted_pairs(x, axis)
     n = (x.layout.shape or (1,))[axis]

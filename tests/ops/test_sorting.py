@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -83,3 +85,30 @@ def test_results_have_names_and_out():
     lambda t: t.ones(3).quantile(0.5, interpolation="cubic")])
 def test_errors(program, torch):
     assert_same_error(torch, program)
+
+
+@pytest.mark.parametrize("name", ["max", "min", "median", "nanmedian"])
+@pytest.mark.parametrize("numbers", [[1.0, 2.0, 1.0, 2.0], [0.0, math.nan, math.nan, 3.0], [math.nan, math.nan], [5.0]])
+def test_equals_share_the_gradient_of_one_of_all(name, numbers, torch):
+    results = []
+    for library in (clgrad, torch):
+        x = library.tensor(numbers, dtype=library.float64, requires_grad=True)
+        y = getattr(x, name)()
+        (first,) = library.autograd.grad(y * 3, x, create_graph=True)
+        (second,) = library.autograd.grad((first * first).sum() * y, x)
+        results.append((y.grad_fn.name(), first, second))
+    (found, *gradients), (expected, *wanted) = results
+    assert found == expected
+    assert_same(gradients, wanted)
+
+
+@pytest.mark.parametrize("pick", [lambda x: x.median(1), lambda x: x.nanmedian(0, True), lambda x: x.mode(0),
+                                  lambda x: x.kthvalue(2, 1)])
+def test_what_is_picked_from_rows_is_one_node(pick, torch):
+    results = []
+    for library in (clgrad, torch):
+        x = library.tensor([[3.0, 1.0, 2.0], [0.5, 7.0, 0.25]], requires_grad=True)
+        values, _ = pick(x)
+        (values * values).sum().backward()
+        results.append((values.grad_fn.name(), values.grad_fn.next_functions[0][0].name(), x.grad.tolist()))
+    assert results[0] == results[1]
