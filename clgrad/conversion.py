@@ -51,6 +51,8 @@ class Conversion(TensorBase):
             return copying.to(self, "cuda" if on_gpu else "cpu", kind)
         if getattr(dtype, "on_gpu", False):
             return copying.to(self, "cuda", dtype.dtype)
+        if isinstance(dtype, type) and issubclass(dtype, TensorBase):  # torch.Tensor
+            return copying.cast(self, dtypes.get_default_dtype())
         return copying.cast(self, dtypes.as_dtype(getattr(dtype, "dtype", dtype)))
 
     def type_as(self, other: Any) -> Any:

@@ -187,10 +187,11 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
 
 
 def as_dtype(value: Any) -> dtype:
-    """A dtype, or what Python's ``float``, ``int`` and ``bool`` stand for; TypeError for anything else."""
+    """A dtype, or what Python's number types stand for (``float``: float64); TypeError for anything else."""
     if isinstance(value, dtype):
         return value
-    found = {float: float64, int: int64, builtins.bool: bool}.get(value) if isinstance(value, type) else None
+    kinds: dict[type, dtype] = {float: float64, int: int64, builtins.bool: bool, complex: complex128}
+    found = kinds.get(value) if isinstance(value, type) else None
     if found is None:
         raise TypeError(f"argument 'dtype' must be torch.dtype, not {type(value).__name__}")
     return found

@@ -144,9 +144,9 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     tensor([[1, 2],
             [3, 4]])
     """
-    place = place_of(device)
-    array, found = _to_numpy(data, dtype)
-    kind = kind_of(dtype, found)
+    place, wanted = place_of(device), None if dtype is None else dtypes.as_dtype(dtype)
+    array, found = _to_numpy(data, wanted)
+    kind = found if wanted is None else wanted
     if found is dtypes.uint64 and dtype is None and not hasattr(data, "__array__"):
         raise ValueError("Overflow when unpacking long long")
     if isinstance(data, TensorBase):

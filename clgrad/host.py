@@ -66,7 +66,7 @@ class HostAccess(TensorBase):
     def _mapped(self, name: str, function: Any, *others: Any) -> Any:
         if self.device.type != "cpu":
             raise TypeError(f"{name} is only implemented on CPU tensors")
-        if self._requires_grad:
+        if any(t._requires_grad for t in (self, *others)):
             raise RuntimeError(f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() instead.")
         columns = [t.expand(self.shape).reshape(-1).tolist() for t in (self, *others)]
         values = [function(*row) for row in zip(*columns, strict=True)]
@@ -142,7 +142,7 @@ class HostAccess(TensorBase):
         return bool(FUNCTIONS["eq"](self, value).any())
 
     def __format__(self, spec: str) -> str:
-        return format(self.item(), spec) if not self.layout.ndim else object.__format__(self, spec)
+        return object.__format__(self, spec) if self.layout.ndim or self.is_meta else format(self.item(), spec)
 
     def __hash__(self) -> int:
         return id(self)

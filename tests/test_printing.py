@@ -110,3 +110,8 @@ def test_format(torch):
             library.tensor(3), library.tensor(2).item(), library.tensor(0.5)) == "3     2 0.500"
         assert f"{library.tensor([1.0])}" == "tensor([1.])"
         assert f"{library.tensor(2)}" == "2"
+
+
+def test_a_tensor_without_data_is_formatted_as_it_is_printed():
+    x = clgrad.empty((), device="meta")
+    assert f"{x}" == repr(x)

@@ -30,19 +30,38 @@ def alias_view(input: Any) -> Any:
 
 @operator("broadcast_shapes", method=False)
 def broadcast_shapes(*shapes: Any) -> Size:
-    """The shape that shapes broadcast to."""
-    return _broadcast_shapes(*[(s,) if isinstance(s, int) else tuple(s) for s in shapes])
+    """The shape that shapes broadcast to; each is a tuple, a list or, of one dimension, an integer.
+
+    Raises:
+        RuntimeError: they do not broadcast, or one of them is no shape.
+        ValueError: a size is negative.
+    """
+    known = [(s,) if isinstance(s, int) else s for s in shapes]
+    for shape in known:
+        if not isinstance(shape, (tuple, list)):
+            raise RuntimeError(f"Input shapes should be of type ints, a tuple of ints, or a list of ints, got {shape}")
+        if any(size < 0 for size in shape):
+            raise ValueError(f"broadcast_shapes(): a dimension has a negative length in {tuple(shape)}")
+    return _broadcast_shapes(*known)
+
+
+def _is_mask(x: Any) -> bool:
+    return isinstance(x, TensorBase) and x.layout.dtype is dtypes.bool
 
 
 def _refuse_masks(other: Any) -> None:
-    if isinstance(other, bool) or (isinstance(other, TensorBase) and other.layout.dtype is dtypes.bool):
+    if isinstance(other, bool) or _is_mask(other):
         raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
                            "`logical_xor()` operator instead.")
 
 
 def _check_alpha(a: Any, b: Any, alpha: Any) -> None:
-    """RuntimeError for a floating-point factor of integers, which would be cut off; TypeError for one with a gradient."""
+    """RuntimeError for a floating-point factor of integers, which would be cut off, and for a bool one of anything but
+    masks; TypeError for one with a gradient.
+    """
     pointwise.constant("add", "alpha", alpha)
+    if isinstance(alpha, bool) and not all(_is_mask(t) or isinstance(t, bool) for t in (a, b)):
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if isinstance(alpha, float) and not any(
             t.layout.dtype.is_floating_point if isinstance(t, TensorBase) else isinstance(t, float) for t in (a, b)):
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
@@ -66,7 +85,7 @@ def _scaled(name: str, sign: int) -> None:
     def general(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
         if sign < 0 and isinstance(input, TensorBase) and input.layout.dtype is dtypes.bool:
             _refuse_masks(other)
-        if alpha == 1:
+        if alpha == 1 and alpha is not True:
             return plain(input, other, out=out)
         _check_alpha(input, other, alpha)
         return pointwise.call(row, (input, other), (sign * alpha,), out)
@@ -75,7 +94,7 @@ def _scaled(name: str, sign: int) -> None:
     def function(input: Any, other: Any, *old: Any, alpha: Any = 1, out: Any = None) -> Any:
         if old:
             return function(input, _last_operand(name, other, old), alpha=other, out=out)
-        if out is None and alpha == 1 and not switch.on and (
+        if out is None and alpha == 1 and alpha is not True and not switch.on and (
                 sign > 0 or not isinstance(input, TensorBase) or input.layout.dtype is not dtypes.bool):
             return plain(input, other)
         given = {"alpha": alpha, "out": out}
@@ -86,7 +105,7 @@ def _scaled(name: str, sign: int) -> None:
     def in_place(input: Any, other: Any, *old: Any, alpha: Any = 1) -> Any:
         if old:
             return in_place(input, _last_operand(f"{name}_", other, old), alpha=other)
-        if alpha == 1:
+        if alpha == 1 and alpha is not True:
             return plain_in_place(input, other)
         _check_alpha(input, other, alpha)
         return pointwise.call_in_place(row, (input, other), (sign * alpha,))
@@ -99,10 +118,6 @@ def _scaled(name: str, sign: int) -> None:
 _scaled("add", 1)
 _scaled("sub", -1)
 _bitwise_not, _bitwise_not_in_place = FUNCTIONS["bitwise_not"], FUNCTIONS["bitwise_not_"]
-
-
-def _is_mask(x: Any) -> bool:
-    return isinstance(x, TensorBase) and x.layout.dtype is dtypes.bool
 
 
 _POWERS = {0.5: "sqrt", 1.0: "_copy", 2.0: "square", 3.0: "_cube", -1.0: "reciprocal", -0.5: "rsqrt"}
@@ -346,7 +361,7 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
         if not isinstance(tensor, TensorBase):
             raise TypeError(f"isclose(): argument '{name}' must be Tensor, not {type(tensor).__name__}")
     for name, bound in (("rtol", rtol), ("atol", atol)):
-        if bound < 0:
+        if pointwise.constant("isclose", name, bound) < 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {bound}")
     if input.layout.dtype is not other.layout.dtype:
         raise RuntimeError(f"{input.layout.dtype.name} did not match {other.layout.dtype.name}")

@@ -270,8 +270,16 @@ def _fitted(value: Any, shape: Shape) -> Any:
     return value
 
 
+def _check_dtypes(x: Any, values: Any) -> None:
+    if values.layout.dtype is not x.layout.dtype:
+        raise RuntimeError("Index put requires the source and destination dtypes match, got "
+                           f"{dtypes.type_name(x.layout.dtype)} for the destination and "
+                           f"{dtypes.type_name(values.layout.dtype)} for the source.")
+
+
 def _assign(x: Any, places: Places, value: Any) -> None:
-    put("IndexPut", x, cast(_fitted(value, places.shape), x.layout.dtype), places, in_place=True)
+    _check_dtypes(x, value)
+    put("IndexPut", x, _fitted(value, places.shape), places, in_place=True)
 
 
 def _index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool, in_place: bool) -> Any:
@@ -291,9 +299,7 @@ def _index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool
             raise IndexError(f"too many indices for tensor of dimension {own.ndim} (got {dim})")
         if masked:
             _check_mask_shape(input, dim - t.layout.ndim, t)
-    if values.layout.dtype is not own.dtype:
-        raise RuntimeError("Index put requires the source and destination dtypes match, got "
-                           f"{own.dtype.name} for the destination and {values.layout.dtype.name} for the source.")
+    _check_dtypes(input, values)
     if not tensors:
         result = input if in_place else input.clone()
         return result.add_(values) if accumulate else result.copy_(values)

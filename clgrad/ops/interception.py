@@ -20,6 +20,7 @@ from collections.abc import Callable
 from types import FrameType, FunctionType
 from typing import Any
 
+from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.autograd.listening import observed, switch, thread, without_innermost_mode
 from clgrad.ops import autocast
@@ -89,14 +90,13 @@ def dispatch(public: Callable, name: str, function: Callable, args: tuple, kwarg
             with observed(name, args):
                 return function(*args, **kwargs)
         return function(*args, **kwargs)
-    except AttributeError as error:
-        _name_misfit(error, name, function, args, kwargs)
-        raise
-    except TypeError:
+    except (AttributeError, TypeError) as error:
         respelled = _respelled(function, kwargs)
-        if respelled is None:
-            raise
-        return dispatch(public, name, function, args, respelled)
+        if respelled is not None:
+            return dispatch(public, name, function, args, respelled)
+        if isinstance(error, AttributeError):
+            _name_misfit(error, name, function, args, kwargs)
+        raise
 
 
 def handle(public: Callable, found: list[Any], args: tuple, kwargs: dict) -> Any:
@@ -180,12 +180,12 @@ def _wrapper(function: Callable, name: str, switch: Any, dispatch: Callable, for
         except Exception as error:
             result = foreign(public[0], name, function, args, kwargs)
             if result is NotImplemented:
+                respelled = respell(function, kwargs) if kwargs and isinstance(error, (AttributeError, TypeError)) else None
+                if respelled is not None:
+                    return wrapper(*args, **respelled)
                 if isinstance(error, AttributeError):
                     misfit(error, name, function, args, kwargs)
-                respelled = respell(function, kwargs) if kwargs and isinstance(error, TypeError) else None
-                if respelled is None:
-                    raise
-                return wrapper(*args, **respelled)
+                raise
             return result
     wrapper.public = public  # type: ignore[attr-defined]
     return wrapper
@@ -226,12 +226,15 @@ def _keywords(function: Callable) -> frozenset[str]:
 def _respelled(function: Callable, kwargs: dict) -> dict | None:
     """The keywords of a call that failed as the function spells them; None where that is how they are.
 
-    Only where a name is none of the function's own, so that the call failed before anything was done.
+    Only where a name is none of the function's own, or a Python type stands for a dtype (``dtype=float``), so that the call
+    failed before anything was done.
     """
     known = _keywords(function)
     found = {name if name in known or _SPELLINGS.get(name) not in known else _SPELLINGS[name]: value
              for name, value in kwargs.items()}
-    return found if len(found) == len(kwargs) and found.keys() != kwargs.keys() else None
+    if isinstance(found.get("dtype"), type):
+        found["dtype"] = dtypes.as_dtype(found["dtype"])
+    return found if len(found) == len(kwargs) and found != kwargs else None
 
 
 _WRAPPER = _wrapper(intercepted, "", switch, dispatch, _foreign, _name_misfit, _respelled).__code__

@@ -6,6 +6,7 @@ import operator as op
 from collections.abc import Callable
 from typing import Any
 
+from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, as_view, attach, needs_graph, wrap
 from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops.registry import FUNCTIONS, operator
@@ -56,9 +57,8 @@ def view(x: Any, *shape: Any, size: Any = None, dtype: Any = None) -> Any:
     """The same memory with another shape; one size may be -1. RuntimeError where only a copy could have it."""
     if size is not None:
         shape = (size,)
-    if dtype is not None or (len(shape) == 1 and not isinstance(shape[0], (int, tuple, list)) and hasattr(
-            shape[0], "itemsize")):
-        return view_dtype(x, dtype or shape[0])
+    if dtype is not None or (len(shape) == 1 and isinstance(shape[0], (dtypes.dtype, type))):
+        return view_dtype(x, dtypes.as_dtype(dtype or shape[0]))
     wanted = infer_shape(sizes_of(shape), x.layout.numel)
     strides = view_strides(x.layout.shape, x.layout.strides, wanted)
     if strides is None:

@@ -17,7 +17,13 @@ def shared(t):
     lambda t: t.zeros(()).roll(0, 0), lambda t: t.zeros(2, 3, 4).movedim((1, 0, 2), (0, 1, -3)),
     lambda t: t.cat(t.zeros(2, 3)), lambda t: t.isclose(t.ones(1), t.ones(1), rtol=-1.0), lambda t: t.max(2, 3),
     lambda t: t.zeros(2, 2).masked_fill(t.tensor(True), 1j), lambda t: t.linalg.lstsq(t.zeros(()), t.zeros(())),
-    lambda t: t.ormqr(t.zeros(()), t.zeros(()), t.zeros(()))])
+    lambda t: t.ormqr(t.zeros(()), t.zeros(()), t.zeros(())),
+    lambda t: t.broadcast_shapes((1, -12)), lambda t: t.broadcast_shapes(-1, 1), lambda t: t.broadcast_shapes(1.5, (5,)),
+    lambda t: t.add(t.ones(2), t.ones(2), alpha=True), lambda t: t.ones(2).sub(1, alpha=True),
+    lambda t: t.ones(2).add_(t.ones(2), alpha=False), lambda t: t.add(t.arange(2), t.ones(2) > 0, alpha=True),
+    lambda t: t.ones(2).map_(t.ones(2, requires_grad=True), max),
+    lambda t: t.isclose(t.ones(1), t.ones(1), atol=t.tensor(1.0, requires_grad=True)),
+    lambda t: t.zeros(2).sum(dtype=str), lambda t: t.tensor([1], dtype=list), lambda t: t.zeros(2).view(str)])
 def test_arguments(call, torch):
     assert_same_error(torch, call)
 

@@ -212,6 +212,9 @@ def test_second_derivatives():
     lambda t, x: x.__setitem__(x > 3, t.ones(2)),
     lambda t, x: x.__setitem__([9], 0.0),
     lambda t, x: x.index_put((t.tensor([0]),), t.tensor(1)),
+    lambda t, x: x.__setitem__([0, 1], t.tensor(1)),
+    lambda t, x: x.__setitem__((slice(None), [1]), t.ones(1, dtype=t.float64)),
+    lambda t, x: x.__setitem__(x > 57, t.ones(2, dtype=t.float64)),
     lambda t, x: x.index_put([t.tensor([0])] * 4, t.tensor(1.0)),
     lambda t, x: t.zeros(0, 2)[[0]],
 ])

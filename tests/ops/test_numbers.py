@@ -36,6 +36,30 @@ def test_numbers_that_have_to_fit(program):
     assert x.tolist() == [1, 2]
 
 
+@pytest.mark.parametrize(("number", "kind"), [(bool, clgrad.bool), (int, clgrad.int64), (float, clgrad.float64)])
+@pytest.mark.parametrize("program", [
+    lambda d: clgrad.tensor([1, 0], dtype=d), lambda d: clgrad.as_tensor([1, 0], d), lambda d: clgrad.zeros(2, dtype=d),
+    lambda d: clgrad.ones(2).new_tensor([1, 0], dtype=d), lambda d: clgrad.zeros_like(clgrad.ones(2), dtype=d),
+    lambda d: clgrad.ones(2).to(d), lambda d: clgrad.ones(2).sum(dtype=d), lambda d: clgrad.ones(2).view(d),
+    lambda d: clgrad.randint(1, (2,), dtype=d), lambda d: clgrad.sum(clgrad.ones(2), 0, dtype=d),
+])
+def test_types_of_numbers_are_dtypes(program, number, kind):
+    assert program(number).dtype is kind
+
+
+def test_a_module_takes_a_type_of_numbers():
+    layer = clgrad.nn.Linear(2, 2)
+    assert layer.to(float).weight.dtype is clgrad.float64
+    assert layer.to(dtype=float).weight.dtype is clgrad.float64
+    with pytest.raises(TypeError):
+        layer.to(int)
+
+
+def test_a_bool_factor_of_masks():
+    mask = clgrad.tensor([True, False])
+    assert clgrad.add(mask, ~mask, alpha=True).tolist() == [True, True]
+
+
 def test_unsigned_integers_take_the_opposite_of_what_fits():
     x = clgrad.tensor([1, 200], dtype=clgrad.uint8)
     assert x.clamp(max=-1).tolist() == [1, 200]

@@ -23,6 +23,8 @@ def _target(args: tuple, kwargs: dict) -> tuple[Any, Any, Any]:
         TypeError: PyTorch has no such combination of arguments.
         RuntimeError: ``copy`` is asked for.
     """
+    args = tuple(dtypes.as_dtype(value) if isinstance(value, type) else value for value in args)
+    kwargs = {name: dtypes.as_dtype(value) if isinstance(value, type) else value for name, value in kwargs.items()}
     first = args[0] if args else None
     names = ("tensor",) if isinstance(first, Tensor) or "tensor" in kwargs else (
         ("dtype",) if isinstance(first, Dtype) else ("device", "dtype"))
