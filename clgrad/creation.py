@@ -245,7 +245,13 @@ def arange(*args: Any, out: Any = None, **kwargs: Any) -> Any:
             raise ValueError(f"step must be nonzero: {step} is 0 as {kind.name}")
         if int(step):
             start, end, step, floating = int(start), int(end), int(step), False  # as PyTorch: numbers become integers first
-    return _made(_progression(start, end, step, floating), kind, options, out)
+    values = _progression(start, end, step, floating)
+    if out is not None and 0 != out.layout.numel != values.size:
+        warnings.warn(f"The number of elements in the out tensor of shape {list(out.layout.shape)} is {out.layout.numel} "
+                      f"which does not match the computed number of elements {values.size}. Note that this may occur as a "
+                      f"result of rounding error. The out tensor will be resized to a tensor of shape ({values.size},).",
+                      UserWarning, stacklevel=3)
+    return _made(values, kind, options, out)
 
 
 def _no_bool(name: str, kind: Dtype) -> None:

@@ -61,6 +61,7 @@ channels_last = memory_format("channels_last")
 channels_last_3d = memory_format("channels_last_3d")
 
 _RANKS = {channels_last: 4, channels_last_3d: 5}
+_ORDERS = {wanted: (1, *reversed(range(2, rank)), 0) for wanted, rank in _RANKS.items()}  # of dimensions, the innermost first
 
 
 def check_layout(wanted: object) -> None:
@@ -87,7 +88,7 @@ def format_strides(shape: Shape, wanted: memory_format) -> Shape:
         raise RuntimeError(f"required rank {rank} tensor to use {wanted.name} format")
     strides = [0] * rank
     step = 1
-    for axis in (1, *reversed(range(2, rank)), 0):
+    for axis in _ORDERS[wanted]:
         strides[axis] = step
         step *= max(shape[axis], 1)
     return tuple(strides)
@@ -99,3 +100,19 @@ def has_format(shape: Shape, strides: Shape, wanted: memory_format) -> bool:
         return False
     expected = format_strides(shape, wanted)
     return 0 in shape or all(size == 1 or a == b for size, a, b in zip(shape, strides, expected, strict=True))
+
+
+def suggests(shape: Shape, strides: Shape, wanted: memory_format) -> bool:
+    """Whether dimensions follow each other in memory as in a channels-last format; between elements may be gaps.
+
+    >>> suggests((2, 3, 4, 5), (90, 1, 15, 3), channels_last)
+    True
+    """
+    if len(shape) != _RANKS[wanted] or 0 in shape or strides[1] == 0:
+        return False
+    least = 0
+    for axis in _ORDERS[wanted]:
+        if strides[axis] < least or axis == 0 and least == strides[1]:  # the latter: a single pixel, whose order is unknown
+            return False
+        least = strides[axis] * shape[axis]
+    return True

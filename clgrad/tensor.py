@@ -106,8 +106,8 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
     data; both are of the default dtype.
     """
 
-    def __new__(cls, *args: Any, device: Any = None, dtype: Any = None) -> Any:
-        made = cls._from_arguments(args, dtype or dtypes.get_default_dtype(), device)
+    def __new__(cls, *args: Any, size: Any = None, device: Any = None, dtype: Any = None) -> Any:
+        made = cls._from_arguments(args if size is None else (Size(size), *args), dtype or dtypes.get_default_dtype(), device)
         if cls is not Tensor:
             plain, made = made, object.__new__(cls)
             take_place(made, plain)

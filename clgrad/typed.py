@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad.dtypes import dtype
+from clgrad.runtime import device as Device
 from clgrad.tensor import TYPE_NAMES, Tensor
 
 
@@ -17,8 +18,13 @@ class _Typed(type):
 
 def make(kind: dtype, on_gpu: bool = False) -> Any:
     """The constructor class of a dtype."""
-    def new(cls: Any, *args: Any) -> Any:
-        return Tensor(*args, dtype=kind, device="cuda" if on_gpu else None)
+    own = "cuda" if on_gpu else "cpu"
+
+    def new(cls: Any, *args: Any, size: Any = None, device: Any = None) -> Any:
+        if device is not None and (Device(device).type == "cpu") is on_gpu:
+            raise RuntimeError(f"legacy constructor expects device type: {own} but device type: {Device(device).type} was "
+                               "passed")
+        return Tensor(*args, size=size, dtype=kind, device=device or ("cuda" if on_gpu else None))
     return _Typed(TYPE_NAMES[kind], (), {"__new__": new, "dtype": kind, "on_gpu": on_gpu,
                                          "__doc__": f"Tensors of {kind.name}: ``{TYPE_NAMES[kind]}(sizes or data)``."})
 

@@ -279,6 +279,10 @@ OLD = [
     lambda t: isinstance(t.ones(2), t.LongTensor),
     lambda t: t.ByteTensor(3).dtype,
     lambda t: t.Tensor(t.ones(2).storage()),
+    lambda t: t.FloatTensor((2.0, 3.0), device="cpu"),
+    lambda t: t.FloatTensor((2.0, 3.0), device="cuda"),
+    lambda t: t.LongTensor(size=(2, 3)).shape == (2, 3),
+    lambda t: t.ones(2).new(size=(3, 4)).shape == (3, 4),
 ]
 
 

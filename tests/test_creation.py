@@ -123,6 +123,13 @@ def test_requires_grad_and_out():
     assert out.tolist() == [[0, 0], [0, 0]]
 
 
+def test_a_range_warns_before_it_resizes_out():
+    out = clgrad.zeros(5)
+    with pytest.warns(UserWarning, match="The out tensor will be resized"):
+        assert clgrad.arange(0, 6, 3, out=out) is out
+    assert out.tolist() == [0, 3]
+
+
 def test_an_identity_with_a_gradient_is_a_leaf():
     x = clgrad.eye(2, requires_grad=True)
     (x * 2).sum().backward()

@@ -176,6 +176,8 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
             raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {t.layout.ndim}D")
         if t.layout.dtype is not vectors[0].layout.dtype:
             raise RuntimeError("torch.meshgrid expects all tensors to have the same dtype")
+        if t.layout.device is not vectors[0].layout.device:
+            raise RuntimeError("torch.meshgrid expects all tensors to have the same device")
     swapped = indexing == "xy" and len(vectors) > 1
     if swapped:
         vectors[:2] = vectors[1::-1]

@@ -6,7 +6,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
-from clgrad.autograd.graph import TensorBase, check_in_place, mark_changed, needs_graph
+from clgrad.autograd.graph import TensorBase, check_history, mark_changed, needs_graph
 from clgrad.autograd.listening import switch
 from clgrad.layout import common_dtype
 from clgrad.ops import pointwise
@@ -223,7 +223,7 @@ def fill_(input: Any, value: Any) -> Any:
                                f"{value.layout.ndim} dimensions.")
         return input.copy_(value)
     own = input.layout
-    check_in_place(input, False)
+    check_history(input, False)  # elements that share memory get the same value
     if (own.nbytes == input.memory.nbytes and is_dense(own.shape, own.strides) and not input._requires_grad
             and input.memory.refill(own.dtype.to_numpy_scalar(value))):
         mark_changed(input)

@@ -10,7 +10,15 @@ from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import TensorBase, attach, check_in_place, ends_in, needs_graph, rebase, wrap
 from clgrad.dtypes import dtype
-from clgrad.formats import channels_last, channels_last_3d, contiguous_format, format_strides, has_format, preserve_format
+from clgrad.formats import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    format_strides,
+    has_format,
+    preserve_format,
+    suggests,
+)
 from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops import pointwise, rows
 from clgrad.ops.execute import blank
@@ -263,11 +271,11 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
 
 
 def _common_strides(pieces: list, shape: Shape) -> Shape | None:
-    """The strides of a channels-last result, where all that it is made of are channels last; None where not."""
+    """The strides of a channels-last result, where all that it is made of suggest this format; None where not."""
     wanted = {4: channels_last, 5: channels_last_3d}.get(len(shape))
     if wanted is None or pieces[0].layout.contiguous:
         return None
-    alike = all(has_format(t.layout.shape, t.layout.strides, wanted) for t in pieces)
+    alike = all(suggests(t.layout.shape, t.layout.strides, wanted) for t in pieces)
     return format_strides(shape, wanted) if alike else None
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd.graph import TensorBase
+from clgrad.autograd.graph import TensorBase, check_in_place
 from clgrad.layout import Layout
 from clgrad.ops.copying import cast, full
 from clgrad.ops.masks import Marked, masked_fill_, selected
@@ -251,6 +251,7 @@ def _as_mask(mask: Any) -> Any:
 def _set_number(parsed: Parsed, value: Any) -> None:
     view = parsed.view
     if not parsed.tensors:
+        check_in_place(view, False)
         view.fill_(value)
     elif parsed.mask is not None:
         masked_fill_(view, _as_mask(parsed.mask), value)

@@ -181,8 +181,31 @@ def test_cat_promotes_and_fills_out(torch):
     assert gradgradcheck(lambda v: clgrad.cat([v * v, v]).flip(0).repeat(1, 2), x)
 
 
+@pytest.mark.parametrize("pieces", [
+    lambda x: (x[:, :, :2], x[:, :, 1:]), lambda x: (x[:, :, :2], x[:, :, 1:].contiguous()), lambda x: (x[:, :1], x[:, 1:]),
+    lambda x: (x[..., :1], x[..., 1:]), lambda x: (x[:, :, :1, :1], x[:, :, 1:2, 1:]), lambda x: (x[::2], x[1:])])
+@pytest.mark.parametrize("dim", [1, 3])
+def test_cat_of_parts_of_images_whose_channels_are_neighbours(pieces, dim, torch):
+    found = []
+    for library in (clgrad, torch):
+        x = library.arange(48.0).reshape(3, 2, 4, 2).to(memory_format=library.channels_last)
+        try:
+            joined = library.cat(pieces(x), dim)
+            found.append((joined.stride(), joined.tolist()))
+        except RuntimeError:
+            found.append("sizes differ")
+    assert found[0] == found[1]
+
+
+def test_one_value_may_fill_what_is_expanded():
+    assert clgrad.empty(1).expand(3).fill_(2.0).tolist() == [2, 2, 2]
+    assert clgrad.empty(2, 1).expand(2, 3).zero_().tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
 @pytest.mark.parametrize("program", [
     lambda t: t.cat([]),
+    lambda t: t.zeros(1).expand(3).__setitem__(slice(None), 4),
+    lambda t: t.meshgrid(t.ones(2), t.ones(2, device="meta"), indexing="ij"),
     lambda t: t.cat([t.ones(2, 3), t.ones(2, 4)]),
     lambda t: t.cat([t.ones(2, 3), t.ones(3)]),
     lambda t: t.cat([t.ones(()), t.ones(())]),
