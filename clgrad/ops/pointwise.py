@@ -20,7 +20,7 @@ from clgrad.autograd.graph import (
     wrap,
 )
 from clgrad.autograd.listening import switch
-from clgrad.dtypes import dtype, of_number
+from clgrad.dtypes import can_cast, dtype, of_number
 from clgrad.ops.execute import blank
 from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.node_names import OVERLOADS, node_name
@@ -196,9 +196,9 @@ def _call_out(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> An
     check_history(out)
     if out.layout.shape != shape:
         resize_output(out, shape)
-    kind = out.layout.dtype
-    if kind is kind.compute and kind.is_floating_point and (own := _result_dtype(op, operands)) is not own.compute:
-        return out.copy_(run(op, operands, parameters))  # rounded to 16 bits first
+    own, kind = _result_dtype(op, operands), out.layout.dtype
+    if own is not kind and can_cast(own, kind):
+        return out.copy_(run(op, operands, parameters))  # rounded, or wrapped around, as if there were no out
     run_into(op, operands, parameters, out)
     return out
 

@@ -156,3 +156,12 @@ def test_a_wider_out_does_not_change_what_is_computed():
     x, out = clgrad.tensor(33000.0, dtype=clgrad.float16), clgrad.empty(0, dtype=clgrad.float64)
     assert clgrad.add(x, x, out=out).item() == float("inf")
     assert clgrad.div(x, 7, out=out).item() == (x / 7).item()
+
+
+def test_another_out_does_not_change_integers_that_wrap_around():
+    a, b = clgrad.tensor([5], dtype=clgrad.uint8), clgrad.tensor([8], dtype=clgrad.uint8)
+    for kind in (clgrad.float64, clgrad.int64, clgrad.int8):
+        expected = np.array([253], np.uint8).astype(str(kind).removeprefix("torch."))
+        assert clgrad.sub(a, b, out=clgrad.empty(0, dtype=kind)).tolist() == expected.tolist()
+    with pytest.raises(RuntimeError):
+        clgrad.div(a, b, out=clgrad.empty(1, dtype=clgrad.int64))
