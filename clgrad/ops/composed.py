@@ -124,17 +124,26 @@ _POWERS = {0.5: "sqrt", 1.0: "_copy", 2.0: "square", 3.0: "_cube", -1.0: "recipr
 _pow = FUNCTIONS["pow"]
 
 
+def _kernel_of_power(x: Any, exponent: Any) -> str | None:
+    """The row of its own that a common exponent has; RuntimeError for integers to negative powers.
+
+    A float makes integers floating point, which the general row does.
+    """
+    if not isinstance(exponent, (int, float)) or not isinstance(x, TensorBase):
+        return None
+    if not x.layout.dtype.is_floating_point:
+        if isinstance(exponent, int) and exponent < 0:
+            raise RuntimeError("Integers to negative integer powers are not allowed.")
+        if isinstance(exponent, float) or x.layout.dtype is dtypes.bool:
+            return None
+    return _POWERS.get(exponent)
+
+
 @operator("pow")
 def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     """``input ** exponent``; common exponents have kernels of their own."""
-    if (out is None and isinstance(exponent, (int, float)) and isinstance(input, TensorBase)
-            and (name := _POWERS.get(exponent)) and not _is_mask(input)
-            and (exponent in (1, 2, 3) or input.layout.dtype.is_floating_point)):
-        return pointwise.call(ROWS[name], (input,))
-    if isinstance(exponent, int) and exponent < 0 and isinstance(input, TensorBase) and (
-            not input.layout.dtype.is_floating_point):
-        raise RuntimeError("Integers to negative integer powers are not allowed.")
-    return _pow(input, exponent, out=out)
+    name = _kernel_of_power(input, exponent)
+    return _pow(input, exponent, out=out) if name is None or out is not None else pointwise.call(ROWS[name], (input,))
 
 
 _square = FUNCTIONS["square"]
@@ -258,7 +267,7 @@ def square_(x: Any) -> Any:
 @operator("pow_", function=False)
 def pow_(x: Any, exponent: Any) -> Any:
     """:func:`pow` in place."""
-    name = _POWERS.get(exponent) if isinstance(exponent, (int, float)) else None
+    name = _kernel_of_power(x, exponent)
     return (pointwise.call_in_place(ROWS[name], (x,)) if name
             else pointwise.call_in_place(ROWS["pow"], (x, exponent)))
 

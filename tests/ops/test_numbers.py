@@ -165,3 +165,22 @@ def test_another_out_does_not_change_integers_that_wrap_around():
         assert clgrad.sub(a, b, out=clgrad.empty(0, dtype=kind)).tolist() == expected.tolist()
     with pytest.raises(RuntimeError):
         clgrad.div(a, b, out=clgrad.empty(1, dtype=clgrad.int64))
+
+
+@pytest.mark.parametrize("exponent", [2.0, 3.0, 1.0, 0.5, -1.0])
+def test_integers_to_the_power_of_a_float_are_floating_point(exponent):
+    x = clgrad.tensor([3, 4], dtype=clgrad.int32)
+    found = x ** exponent
+    assert found.dtype is clgrad.float32
+    np.testing.assert_allclose(found.numpy(), np.array([3, 4], np.float32) ** exponent, rtol=1e-6)
+    with pytest.raises(RuntimeError, match="can't be cast"):
+        x.pow_(exponent)
+
+
+@pytest.mark.parametrize("exponent", [-1, -2])
+def test_integers_have_no_negative_powers(exponent):
+    x = clgrad.tensor([3, 4])
+    for program in (x.pow, x.pow_):
+        with pytest.raises(RuntimeError, match="negative integer powers"):
+            program(exponent)
+    assert (x ** 2).tolist() == [9, 16]
