@@ -34,7 +34,7 @@ _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 
 
 def _operator_method(name: str) -> Callable:
-    function = FUNCTIONS[name]
+    function = METHODS[name]
 
     def method(self: Any, other: Any) -> Any:
         if not isinstance(other, (TensorBase, int, float, np.generic)):

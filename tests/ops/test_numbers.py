@@ -180,7 +180,7 @@ def test_integers_to_the_power_of_a_float_are_floating_point(exponent):
 @pytest.mark.parametrize("exponent", [-1, -2])
 def test_integers_have_no_negative_powers(exponent):
     x = clgrad.tensor([3, 4])
-    for program in (x.pow, x.pow_):
+    for program in (x.pow, x.pow_, x.__ipow__):
         with pytest.raises(RuntimeError, match="negative integer powers"):
             program(exponent)
     assert (x ** 2).tolist() == [9, 16]
