@@ -1,9 +1,9 @@
 """Runs the tests, or some of them, on every OpenCL driver that is found: ``python -m tests.matrix [PATH ...]``.
 
 Drivers are those that the system registers, PoCL and Intel's runtime where pip installed them into this environment, and
-those whose ``.icd`` files lie in a folder given with ``--drivers``. Each runs in processes of its own, one a path, so that
-a driver that crashes loses one path only. ``--write`` puts the table into docs/devices.md; ``--smoke`` runs the
-self-test and tests/test_smoke.py.
+those whose ``.icd`` files lie in a folder given with ``--drivers``. Each runs in processes of its own, one a file, so that
+a driver that crashes loses one file only, and one that keeps megabytes for each kernel gives them back. ``--write`` puts
+the table into docs/devices.md; ``--smoke`` runs the self-test and tests/test_smoke.py.
 """
 
 from __future__ import annotations
@@ -90,8 +90,14 @@ def about(variables: dict[str, str]) -> tuple[str, str] | None:
     return device, driver
 
 
+def files(path: str) -> list[str]:
+    """The files with tests of a folder; the path itself where it is none."""
+    folder = ROOT / path
+    return [str(file.relative_to(ROOT)) for file in sorted(folder.rglob("test_*.py"))] if folder.is_dir() else [path]
+
+
 def run_path(outcome: Outcome, path: str, variables: dict[str, str], folder: Path, seconds: float) -> None:
-    """Runs the tests of one path and adds them up."""
+    """Runs the tests of one file, or of a path with the name of a test, and adds them up."""
     report = folder / "report.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout=300",
@@ -128,7 +134,8 @@ def run_driver(library: str | None, paths: Sequence[str], seconds: float) -> Out
             outcome.crashes.append(f"self-test: status {selftest.returncode}")
         for path in paths:
             begun = time.perf_counter()
-            run_path(outcome, path, variables, folder, seconds)
+            for file in files(path):
+                run_path(outcome, file, variables, folder, seconds)
             print(f"{outcome.driver}: {path}: {dict(outcome.counts)} in {time.perf_counter() - begun:.0f} s", flush=True)
         return outcome
 
@@ -170,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--smoke", action="store_true", help="the self-test and tests/test_smoke.py only")
     parser.add_argument("--jobs", type=int, default=1, help="drivers that are tried side by side (1)")
     parser.add_argument("--write", action="store_true", help="write the table into docs/devices.md")
-    parser.add_argument("--timeout", type=float, default=3600, help="seconds for a path (3600)")
+    parser.add_argument("--timeout", type=float, default=3600, help="seconds for a file (3600)")
     options = parser.parse_args(arguments)
     paths = ("tests/test_smoke.py",) if options.smoke else tuple(options.paths) or SUITE
     chosen: dict[str, str | None] = {**({"pip": None} if survey.version("pocl-binary-distribution") else {}),
