@@ -257,10 +257,10 @@ def linalg_qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
                            "'complete'")
     values = lapack.host("linalg.qr", A)
     if mode == "r":
-        R = lapack.tensor(np.asarray(np.linalg.qr(values, "r")), A)
+        R = lapack.tensor(np.asarray(lapack.numpy_call("linalg.qr", np.linalg.qr, values, "r")), A)
         Q = empty((0,), A.layout.dtype, A.layout.device)
     else:
-        Q, R = (lapack.tensor(part, A) for part in np.linalg.qr(values, mode))  # type: ignore[call-overload]
+        Q, R = (lapack.tensor(part, A) for part in lapack.numpy_call("linalg.qr", np.linalg.qr, values, mode))
 
     def backward(grads: tuple, outputs: list) -> Any:
         if mode == "r":
@@ -340,7 +340,7 @@ Geqrf = named_result("geqrf", "a tau")
 @operator("geqrf")
 def geqrf(input: Any, *, out: Any = None) -> Any:
     """R and, below its diagonal, the reflections whose product is Q, with their factors tau. No gradient."""
-    packed, tau = np.linalg.qr(lapack.host("geqrf", input), "raw")
+    packed, tau = lapack.numpy_call("geqrf", np.linalg.qr, lapack.host("geqrf", input), "raw")
     return store("geqrf", Geqrf(lapack.tensor(lapack.transposed(packed), input), lapack.tensor(tau, input)), out)
 
 

@@ -40,15 +40,44 @@ def check_floating(name: str, x: Any) -> None:
 def tensor(array: Array, like: Any, kind: Any = None) -> Any:
     """An array as a tensor of ``like``'s dtype (or ``kind``) on its device."""
     kind = kind or like.layout.dtype
-    return from_array(np.array(array, kind.numpy, order="C"), kind, like.layout.device)
+    with np.errstate(all="ignore"):
+        return from_array(np.array(array, kind.numpy, order="C"), kind, like.layout.device)
 
 
 def numpy_call(name: str, function: Callable, *args: Any, **kwargs: Any) -> Any:
-    """A function of ``numpy.linalg``; its LinAlgError becomes ours."""
+    """A function of ``numpy.linalg``; its LinAlgError becomes ours, and NaN and infinities are no matter to warn of."""
     try:
-        return function(*args, **kwargs)
+        with np.errstate(all="ignore"):
+            return function(*args, **kwargs)
     except np.linalg.LinAlgError as error:
         raise LinAlgError(f"{name}: {error}") from None
+
+
+def svd(name: str, a: Array, full_matrices: bool) -> tuple[Array, Array, Array]:
+    """U, S and Vh. LAPACK may never return from what is not finite, so it is not asked: infinities give NaN.
+
+    Raises:
+        LinAlgError: a matrix holds NaN.
+    """
+    lost = _not_finite(name, a)
+    U, S, Vh = numpy_call(name, np.linalg.svd, np.where(lost, 0, a), full_matrices)
+    return np.where(lost, np.nan, U), np.where(lost[..., 0], np.nan, S), np.where(lost, np.nan, Vh)
+
+
+def svdvals(name: str, a: Array) -> Array:
+    """The S of :func:`svd`."""
+    lost = _not_finite(name, a)
+    return np.where(lost[..., 0], np.nan, numpy_call(name, np.linalg.svd, np.where(lost, 0, a), compute_uv=False))
+
+
+def _not_finite(name: str, a: Array) -> Array:
+    """Which matrices hold infinities, in the batch's shape and (1, 1); LinAlgError where one holds NaN."""
+    unknown = np.isnan(a).any((-2, -1)).reshape(-1)
+    if unknown.any():
+        element = f"(Batch element {int(unknown.argmax())}): " if a.ndim > 2 else ""
+        raise LinAlgError(f"{name}: {element}The algorithm failed to converge because the input matrix contained non-finite "
+                          "values.")
+    return np.isinf(a).any((-2, -1), keepdims=True)
 
 
 def transposed(a: Array) -> Array:
@@ -194,8 +223,9 @@ def ldl(a: Array) -> tuple[Array, Array, Array]:
     n = a.shape[-1]
     flat = _flat(np.array(np.tril(a)))
     pivots, info = np.zeros((len(flat), n), np.int32), np.zeros(len(flat), np.int32)
-    for place, matrix in enumerate(flat):
-        info[place] = _factor_symmetric(matrix, pivots[place])
+    with np.errstate(all="ignore"):
+        for place, matrix in enumerate(flat):
+            info[place] = _factor_symmetric(matrix, pivots[place])
     return flat.reshape(a.shape), pivots.reshape(a.shape[:-1]), info.reshape(a.shape[:-2])
 
 
@@ -203,8 +233,8 @@ def _choose(a: Array, k: int) -> tuple[int, int]:
     """(the row to exchange, rows of the block) at step k."""
     n = len(a)
     below = np.abs(a[k + 1:, k])
-    largest = below.max() if len(below) else 0.0
-    if abs(a[k, k]) >= _GROWTH * largest:
+    largest = below.max(initial=0.0)
+    if not len(below) or np.isnan(a[k, k]) or abs(a[k, k]) >= _GROWTH * largest:
         return k, 1
     row = k + 1 + int(below.argmax())
     others = np.abs(np.concatenate([a[row, k:row], a[row + 1:n, row]]))

@@ -107,7 +107,7 @@ def _pseudo_inverse(A: Any, values: np.ndarray, atol: Any, rtol: Any, hermitian:
         S, V = np.linalg.eigh(values)
         Ut = lapack.transposed(V)
     else:
-        U, S, Vh = lapack.numpy_call("linalg.svd", np.linalg.svd, values, False)
+        U, S, Vh = lapack.svd("linalg.svd", values, False)
         Ut, V = lapack.transposed(U), lapack.transposed(Vh)
     kept = significant(np.abs(S), A.layout.shape, A.layout.dtype, atol, rtol)
     return V @ (np.where(kept, 1 / np.where(kept, S, 1), 0)[..., None] * Ut)
@@ -143,7 +143,7 @@ def det(input: Any) -> Any:
 def linalg_det(A: Any, *, out: Any = None) -> Any:
     """The determinants of square matrices."""
     check_square("linalg.det", A)
-    D = lapack.tensor(np.linalg.det(lapack.host("linalg.det", A)), A)
+    D = lapack.tensor(lapack.numpy_call("linalg.det", np.linalg.det, lapack.host("linalg.det", A)), A)
     if needs_graph(A):
         saved = Saved("det", [A])
 
@@ -158,17 +158,20 @@ def linalg_det(A: Any, *, out: Any = None) -> Any:
 
 
 def _cofactors(a: np.ndarray) -> np.ndarray:
-    """det(a) * inv(a).T, also of singular matrices: by singular values, the products of all but one."""
-    U, S, Vh = np.linalg.svd(a)
+    """det(a) * inv(a).T, also of singular matrices: by singular values, the products of all but one. NaN of what is lost."""
+    known = np.isfinite(a).all((-2, -1), keepdims=True)
+    U, S, Vh = lapack.svd("linalg.det", np.where(known, a, 0), True)
     n = a.shape[-1]
-    others = np.where(np.eye(n, dtype=bool), 1, S[..., None, :]).prod(-1)
-    signs = np.linalg.det(U) * np.linalg.det(Vh)
-    return (signs[..., None, None] * (U * others[..., None, :]) @ Vh).astype(a.dtype)
+    with np.errstate(all="ignore"):
+        others = np.where(np.eye(n, dtype=bool), 1, S[..., None, :]).prod(-1)
+        signs = np.linalg.det(U) * np.linalg.det(Vh)
+        return np.where(known, signs[..., None, None] * (U * others[..., None, :]) @ Vh, np.nan).astype(a.dtype)
 
 
 def _slogdet(name: str, A: Any) -> tuple[Any, Any]:
     check_square(name, A)
-    sign, log = (lapack.tensor(part, A) for part in np.linalg.slogdet(lapack.host(name, A)))
+    sign, log = (lapack.tensor(part, A) for part in lapack.numpy_call(
+        name, np.linalg.slogdet, lapack.host(name, A)))
     if needs_graph(A):
         saved = Saved("slogdet", [A])
 
@@ -366,7 +369,7 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     m, n = A.layout.shape[-2:]
     if m != right.layout.shape[-2]:
         raise RuntimeError(f"{name}: input.size(-2) should match other.size(-{1 if vector else 2})")
-    U, S, Vh = lapack.numpy_call("linalg.lstsq", np.linalg.svd, lapack.host("linalg.lstsq", A), False)
+    U, S, Vh = lapack.svd("linalg.lstsq", lapack.host("linalg.lstsq", A), False)
     cut = max(m, n) * float(np.finfo(A.layout.dtype.numpy).eps) if rcond is None else rcond
     kept = significant(S, A.layout.shape, A.layout.dtype, None, cut) if S.shape[-1] else np.zeros(S.shape, bool)
     solution = matmul(pinv(A, rtol=cut), right)

@@ -30,7 +30,7 @@ Eigh = named_result("linalg_eigh", "eigenvalues eigenvectors")
 def svd_of(name: str, A: Any, full_matrices: bool) -> tuple[Any, Any, Any]:
     """U, S and Vh of matrices, recorded."""
     values = lapack.host(name, A)
-    U, S, Vh = (lapack.tensor(part, A) for part in lapack.numpy_call(name, np.linalg.svd, values, full_matrices))
+    U, S, Vh = (lapack.tensor(part, A) for part in lapack.svd(name, values, full_matrices))
     k = S.layout.shape[-1]
 
     def backward(grads: tuple, outputs: list) -> Any:
@@ -83,7 +83,7 @@ def svdvals(A: Any, *, driver: str | None = None, out: Any = None) -> Any:
     """The singular values of matrices, descending."""
     if A._requires_grad:
         return store("linalg.svdvals", svd_of("linalg.svd", A, False)[1], out, exact=True)
-    values = lapack.numpy_call("linalg.svd", np.linalg.svd, lapack.host("linalg.svdvals", A), compute_uv=False)
+    values = lapack.svdvals("linalg.svd", lapack.host("linalg.svdvals", A))
     return store("linalg.svdvals", lapack.tensor(values, A), out, exact=True)
 
 
@@ -248,6 +248,6 @@ def matrix_rank(A: Any, tol: Any = None, *, atol: Any = None, rtol: Any = None, 
         counts = np.zeros(A.layout.shape[:-2], np.int64)
     else:
         sizes = (np.abs(np.linalg.eigvalsh(values)) if hermitian else
-                 lapack.numpy_call("linalg.svd", np.linalg.svd, values, compute_uv=False))
+                 lapack.svdvals("linalg.svd", values))
         counts = significant(sizes, A.layout.shape, A.layout.dtype, atol, rtol).sum(-1)
     return store("linalg.matrix_rank", lapack.tensor(counts, A, dtypes.int64), out)

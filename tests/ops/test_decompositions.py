@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -183,3 +185,45 @@ def test_lobpcg(largest, general, torch):
     np.testing.assert_allclose((A @ X).numpy(), ((B @ X if general else X) * E).numpy(), atol=1e-10)
     with pytest.raises(ValueError, match="3 x"):
         clgrad.lobpcg(clgrad.eye(4), 2)
+
+
+# LAPACK's singular values of some such matrices do not end.
+UNKNOWN = [[[math.nan, 1.0, 2.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0]],
+           [[-1.0, 1.6432363, 3e4], [math.inf, 3e4, 3e4], [-math.inf, math.nan, 0.72914481]],
+           [[1.7583213, -2.1435747, math.inf], [-0.0401, -2.4974978, math.nan], [0.1082, -math.inf, 1e-6]]]
+INFINITE = [[[1.0, math.inf, 2.0], [0.0, 1.0, 0.0], [0.0, 0.0, 3.0]],
+            [[-1.0280128, 1.0, 0.3349], [0.2180, -2.4547, -1.3665], [-math.inf, 1.0, -0.1965]]]
+BY_SINGULAR_VALUES = ["svd", "svdvals", "cond", "pinv", "matrix_rank"]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", BY_SINGULAR_VALUES)
+def test_singular_values_of_what_is_not_finite(name, torch):
+    for rows in UNKNOWN:
+        for matrix in (rows, [np.eye(3).tolist(), rows]):
+            for library in (clgrad, torch):
+                with pytest.raises(library.linalg.LinAlgError, match="contained non-finite values"):
+                    getattr(library.linalg, name)(library.tensor(matrix))
+    for rows in INFINITE:
+        found = getattr(clgrad.linalg, name)(clgrad.tensor([rows, np.eye(3).tolist()]))
+        for part in found if isinstance(found, tuple) else (found,):
+            assert (part[0].isnan().all() or name == "matrix_rank" and part[0] == 0) and part[1].isfinite().all()
+
+
+@pytest.mark.timeout(60)
+def test_the_gradient_of_the_determinant_of_what_is_not_finite():
+    x = clgrad.tensor([*UNKNOWN, *INFINITE, np.eye(3).tolist()], requires_grad=True)
+    clgrad.linalg.det(x).sum().backward()
+    assert x.grad[:-1].isnan().all() and x.grad[-1].equal(clgrad.eye(3))
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, 3e38])
+def test_numbers_that_are_lost_warn_of_nothing(number):
+    x = clgrad.eye(3)
+    for row, column in ((0, 0), (0, 1), (1, 2), (2, 0)):
+        x[row, column] = number
+    for program in (clgrad.linalg.det, clgrad.linalg.slogdet, clgrad.linalg.qr, clgrad.linalg.lu, clgrad.linalg.ldl_factor,
+                    clgrad.linalg.inv_ex, clgrad.geqrf, clgrad.matrix_exp):
+        found = program(x)
+        first = found if isinstance(found, clgrad.Tensor) else found[0]
+        assert first.dtype is clgrad.float32
