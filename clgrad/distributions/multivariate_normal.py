@@ -13,6 +13,17 @@ from clgrad.ops.registry import FUNCTIONS
 __all__ = ["LowRankMultivariateNormal", "MultivariateNormal"]
 
 
+def the_one_matrix(**matrices: Any) -> tuple[str, Any]:
+    """Name and value of the only one of several arguments that is given; ValueError for more or none, and for vectors."""
+    given = {name: value for name, value in matrices.items() if value is not None}
+    if len(given) != 1:
+        raise ValueError(f"Exactly one of {' or '.join(matrices)} may be specified.")
+    ((name, matrix),) = given.items()
+    if matrix.dim() < 2:
+        raise ValueError(f"{name} must be at least two-dimensional, with optional leading batch dimensions")
+    return name, matrix
+
+
 class MultivariateNormal(Distribution):
     """The normal distribution of vectors, by covariance, its inverse, or the covariance's Cholesky factor.
 
@@ -29,13 +40,8 @@ class MultivariateNormal(Distribution):
                  validate_args: bool | None = None):
         if loc.dim() < 1:
             raise ValueError("loc must be at least one-dimensional.")
-        given = {"covariance_matrix": covariance_matrix, "precision_matrix": precision_matrix, "scale_tril": scale_tril}
-        given = {name: value for name, value in given.items() if value is not None}
-        if len(given) != 1:
-            raise ValueError("Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified.")
-        ((name, matrix),) = given.items()
-        if matrix.dim() < 2:
-            raise ValueError(f"{name} must be at least two-dimensional, with optional leading batch dimensions")
+        name, matrix = the_one_matrix(covariance_matrix=covariance_matrix, precision_matrix=precision_matrix,
+                                      scale_tril=scale_tril)
         n = loc.shape[-1]
         batch = tuple(FUNCTIONS["broadcast_shapes"](tuple(matrix.shape[:-2]), tuple(loc.shape[:-1])))
         self.loc = loc.expand((*batch, n))

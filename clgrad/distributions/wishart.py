@@ -10,6 +10,7 @@ from clgrad.distributions import constraints
 from clgrad.distributions.distribution import broadcast_all, lazy_property, standard
 from clgrad.distributions.exp_family import ExponentialFamily
 from clgrad.distributions.gamma import Chi2
+from clgrad.distributions.multivariate_normal import the_one_matrix
 from clgrad.ops.factorization import solve_triangular
 from clgrad.ops.registry import FUNCTIONS
 
@@ -34,13 +35,8 @@ class Wishart(ExponentialFamily):
 
     def __init__(self, df: Any, covariance_matrix: Any = None, precision_matrix: Any = None, scale_tril: Any = None,
                  validate_args: bool | None = None):
-        given = {"covariance_matrix": covariance_matrix, "precision_matrix": precision_matrix, "scale_tril": scale_tril}
-        given = {name: value for name, value in given.items() if value is not None}
-        if len(given) != 1:
-            raise ValueError("Exactly one of covariance_matrix or precision_matrix or scale_tril may be specified.")
-        ((name, matrix),) = given.items()
-        if matrix.dim() < 2:
-            raise ValueError("scale_tril must be at least two-dimensional, with optional leading batch dimensions")
+        name, matrix = the_one_matrix(covariance_matrix=covariance_matrix, precision_matrix=precision_matrix,
+                                      scale_tril=scale_tril)
         (df,) = broadcast_all(df)
         batch = tuple(FUNCTIONS["broadcast_shapes"](tuple(matrix.shape[:-2]), tuple(df.shape)))
         event = tuple(matrix.shape[-2:])
