@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable)
@@ -86,23 +86,22 @@ def without_classes() -> Iterator[None]:
 
 
 @contextmanager
-def without_overrides() -> Iterator[None]:
+def _disabled(value: bool) -> Iterator[None]:
+    before, thread.disabled = thread.disabled, value
+    try:
+        yield
+    finally:
+        thread.disabled = before
+
+
+def without_overrides() -> AbstractContextManager[None]:
     """A region in which neither modes nor classes are asked."""
-    before, thread.disabled = thread.disabled, True
-    try:
-        yield
-    finally:
-        thread.disabled = before
+    return _disabled(True)
 
 
-@contextmanager
-def with_overrides() -> Iterator[None]:
+def with_overrides() -> AbstractContextManager[None]:
     """A region in which modes and classes are asked again: for what a program has called within a backward pass."""
-    before, thread.disabled = thread.disabled, False
-    try:
-        yield
-    finally:
-        thread.disabled = before
+    return _disabled(False)
 
 
 def observe(observer: Any, wanted: bool) -> None:
