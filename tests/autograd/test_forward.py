@@ -147,8 +147,7 @@ def functions_with_forward_rules(t):
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
-def test_a_functions_jvp_gives_its_tangents_as_pytorchs():
-    torch = pytest.importorskip("torch")
+def test_a_functions_jvp_gives_its_tangents_as_pytorchs(torch):
     found = []
     for t in (torch, clgrad):
         doubled, exp = functions_with_forward_rules(t)

@@ -9,11 +9,6 @@ from scipy import stats
 import clgrad
 
 
-@pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
 def made(lib, name):
     """A distribution, and values in its support."""
     d = lib.distributions

@@ -20,8 +20,7 @@ def made(lib, name, shift=0.0):
 
 
 @pytest.mark.parametrize("p_name", FAMILIES)
-def test_pairs(p_name):
-    torch = pytest.importorskip("torch")
+def test_pairs(p_name, torch):
     for q_name in FAMILIES:
         try:
             want = torch.distributions.kl_divergence(made(torch, p_name), made(torch, q_name, 0.05))

@@ -19,8 +19,7 @@ WAYS = {
 
 
 @pytest.mark.parametrize("name", list(WAYS))
-def test_normal_vectors_by_any_matrix(name):
-    torch = pytest.importorskip("torch")
+def test_normal_vectors_by_any_matrix(name, torch):
     found = []
     for t in (torch, clgrad):
         matrix = t.tensor(WAYS[name].tolist(), dtype=t.float64, requires_grad=True)
@@ -40,8 +39,7 @@ def test_normal_vectors_by_any_matrix(name):
         D.MultivariateNormal(clgrad.zeros(3), **{name: clgrad.full((3, 3), -1.0)})
 
 
-def test_a_covariance_of_low_rank():
-    torch = pytest.importorskip("torch")
+def test_a_covariance_of_low_rank(torch):
     found = []
     for t in (torch, clgrad):
         w, diagonal = t.tensor([[1.0], [0.5], [-2.0]], dtype=t.float64), t.tensor([0.5, 1.0, 2.0], dtype=t.float64)

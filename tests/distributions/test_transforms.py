@@ -12,11 +12,6 @@ import clgrad
 D = clgrad.distributions
 
 
-@pytest.fixture
-def torch():
-    return pytest.importorskip("torch")
-
-
 def points(lib, *shape, shift=0.0):
     values = np.linspace(-1.2, 1.4, int(np.prod(shape))).reshape(shape) + shift
     return lib.tensor(values.tolist(), dtype=lib.float64)

@@ -172,8 +172,7 @@ def test_nan_reaches_only_its_neighbours(device):
     assert np.array_equal(np.isnan(y.read()), expected)
 
 
-def test_against_torch(device):
-    torch = pytest.importorskip("torch")
+def test_against_torch(device, torch):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(4, 6, 21, 18, generator=generator)
     w = torch.randn(8, 3, 3, 3, generator=generator)

@@ -12,8 +12,7 @@ from clgrad.nn import functional as F
 @pytest.mark.parametrize("shape", [(3, 0), (0, 3), (0, 0), (2, 0, 3)])
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_cross_entropy_of_nothing_is_pytorchs(shape, reduction, smoothing):
-    torch = pytest.importorskip("torch")
+def test_cross_entropy_of_nothing_is_pytorchs(shape, reduction, smoothing, torch):
     expected, got = (t.nn.functional.cross_entropy(t.zeros(shape), t.zeros(shape), reduction=reduction,
                                                    label_smoothing=smoothing).numpy() for t in (torch, clgrad))
     assert got.shape == expected.shape
@@ -53,8 +52,7 @@ def test_a_variance_may_be_changed_before_the_backward_pass():
 @pytest.mark.parametrize("options", [{}, {"enable_nested_tensor": False}, {"norm": True}], ids=["default", "off", "norm"])
 @pytest.mark.parametrize("mask", ["ends", "between"])
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
-def test_encoders_pad_with_zeros_where_pytorch_does(options, mask):
-    torch = pytest.importorskip("torch")
+def test_encoders_pad_with_zeros_where_pytorch_does(options, mask, torch):
     x = np.random.default_rng(0).standard_normal((2, 4, 8)).astype(np.float32)
     padding = np.array([[False, False, mask == "between", True], [False] * 4])
     results = []

@@ -51,8 +51,7 @@ def test_a_query_that_sees_nothing_gives_zeros():
     assert out[0, 0, 0].tolist() == [0.0, 0.0] and not x.grad.isnan().any()
 
 
-def test_block_masks_are_those_of_pytorch():
-    torch = pytest.importorskip("torch")
+def test_block_masks_are_those_of_pytorch(torch):
     theirs = pytest.importorskip("torch.nn.attention.flex_attention")
     made = [module.create_block_mask(mods(library)[0], 2, None, 70, 70, device="cpu", BLOCK_SIZE=16)
             for library, module in ((clgrad, flex), (torch, theirs))]

@@ -131,6 +131,17 @@ def test_dimensions_in_another_order(kind, shape, order):
     np.testing.assert_array_equal(x.flip(0).permute(order).contiguous().double().numpy(), known[::-1].transpose(order))
 
 
+def test_blocks_are_transposed_where_an_operand_lies_across(monkeypatch):
+    x, y = clgrad.ones(24, 40), clgrad.ones(40, 24)
+    if not x.device.compute.is_cpu:
+        pytest.skip("this device's work-items are lanes: none of them takes a block")
+    launched = []
+    monkeypatch.setattr(x.device.compute, "recorder", lambda bound, event: launched.append(bound.kernel.macros))
+    for program in (lambda: x.t().contiguous(), lambda: x.t() + y, lambda: x.t() + 1, lambda: x[:, :4].t().contiguous()):
+        program()
+    assert ["BLOCKED" in macros for macros in launched] == [True, True, False, False]
+
+
 JOINED = {
     "rows": lambda t, v: t.cat([v(2, 3), v(1, 3), v(4, 3)]),
     "columns": lambda t, v: t.cat((v(2, 3), v(2, 1)), dim=1),

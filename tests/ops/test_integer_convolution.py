@@ -15,8 +15,7 @@ CASES = [  # rank, transposed, groups, stride, padding, dilation
 
 
 @pytest.mark.parametrize(("rank", "transposed", "groups", "stride", "padding", "dilation"), CASES)
-def test_like_pytorch(rank, transposed, groups, stride, padding, dilation):
-    torch = pytest.importorskip("torch")
+def test_like_pytorch(rank, transposed, groups, stride, padding, dilation, torch):
     rng = np.random.default_rng(rank)
     x = rng.integers(-9, 9, (2, 2 * groups, *range(5, 5 + rank)))
     w = rng.integers(-9, 9, (*((2 * groups, 3) if transposed else (3 * groups, 2)), *[3, 2, 2][:rank]))

@@ -106,9 +106,8 @@ def test_dropout_of_masks():
 
 @pytest.mark.parametrize("kind", ["float16", "bfloat16"])
 @pytest.mark.parametrize("name", ["add", "sub", "fmod", "remainder", "pow", "maximum", "mul", "div", "floor_divide"])
-def test_numbers_beside_half_precision(name, kind):
+def test_numbers_beside_half_precision(name, kind, torch):
     """They are rounded to the dtype first, but as factors, which PyTorch keeps in float32."""
-    torch = pytest.importorskip("torch")
     x = torch.linspace(-9, 9, 500).to(getattr(torch, kind))
     ours = clgrad.tensor(x.float().numpy()).to(getattr(clgrad, kind))
     for number in (2.3, -0.7):
@@ -128,8 +127,7 @@ def test_factors_get_no_gradient(program):
 
 
 @pytest.mark.parametrize("kind", ["float16", "bfloat16"])
-def test_quotients_of_half_precision_are_rounded_before_they_are_cut_off(kind):
-    torch = pytest.importorskip("torch")
+def test_quotients_of_half_precision_are_rounded_before_they_are_cut_off(kind, torch):
     a, b = (torch.tensor(np.random.default_rng(seed).normal(0, 30, 3000)).to(getattr(torch, kind)) for seed in (0, 1))
     x, y = (clgrad.tensor(t.float().numpy()).to(getattr(clgrad, kind)) for t in (a, b))
     expected = torch.div(a, b, rounding_mode="trunc").float().numpy()
@@ -141,8 +139,7 @@ def test_quotients_of_half_precision_are_rounded_before_they_are_cut_off(kind):
 
 
 @pytest.mark.parametrize("kind", ["float16", "bfloat16"])
-def test_next_number_of_half_precision(kind):
-    torch = pytest.importorskip("torch")
+def test_next_number_of_half_precision(kind, torch):
     numbers = [0.0, -0.0, 1.0, -1.0, 0.01, 65504.0, 6e-8, -3e-5, float("inf"), -float("inf"), float("nan")]
     a = torch.tensor(numbers).to(getattr(torch, kind))
     b = torch.tensor([2.0, -2.0, 0.0, float("inf"), -float("inf"), float("nan")]).to(a.dtype).unsqueeze(1)

@@ -167,7 +167,7 @@ def test_a_child_forked_before_the_first_use_works():
     assert done.stdout.strip() == "0"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_child_of_a_process_that_only_listed_devices_gets_an_error():
     done = run("""
     import os
@@ -187,7 +187,7 @@ def test_a_child_of_a_process_that_only_listed_devices_gets_an_error():
     assert done.stdout.strip() == "7"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_what_a_child_writes_into_a_tensor_stays_its_own():
     done = run("""
     import os

@@ -21,8 +21,7 @@ def networks(torch):
 
 
 @pytest.mark.parametrize("name", networks(clgrad))
-def test_counts(name):
-    torch = pytest.importorskip("torch")
+def test_counts(name, torch):
     theirs = pytest.importorskip("torch.utils.flop_counter")
     counters = []
     for library, module in ((clgrad, own), (torch, theirs)):
