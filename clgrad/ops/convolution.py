@@ -6,7 +6,7 @@ which is the transposed convolution, and the gradient of its weight ``dw(x, dy)`
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
@@ -15,12 +15,22 @@ from clgrad.kernels import conv
 from clgrad.layout import Layout, contiguous_layout
 from clgrad.ops.copying import blank, empty
 from clgrad.ops.execute import check_device, execute
-from clgrad.ops.integer_convolution import Geometry, convolve_integers, transpose_integers
+from clgrad.ops.integer_convolution import convolve_integers, transpose_integers
 from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.padding import constant_pad_nd
 from clgrad.ops.pointwise import activation_gradient
 from clgrad.ops.registry import operator
 from clgrad.shapes import Shape
+
+
+class Geometry(NamedTuple):
+    """How a convolution's window walks; each field but the last has an entry a spatial dimension."""
+
+    stride: Shape
+    padding: Shape
+    dilation: Shape
+    groups: int
+
 
 _plans: dict[tuple, tuple[conv.Plan | None, Layout]] = {}
 
@@ -246,7 +256,7 @@ def convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, paddi
         stride, padding, dilation = (tuple(a) if isinstance(a, list) else a for a in (stride, padding, dilation))
         g = Geometry(*geometry(name, rank, x, w, bias, stride, padding, dilation, groups), groups)
         if not x.layout.dtype.is_floating_point:
-            return convolve_integers(x, w, bias, g)
+            return convolve_integers(x, w, bias, *g)
         _known[x.layout, w.layout, bias if bias is None else bias.layout, stride, padding, dilation, groups] = g
     if x.layout.ndim == 4 and rank == 2:
         return forward(x, w, bias, g, activation)
@@ -346,7 +356,7 @@ def _transposed(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, pa
     steps, around, spread, sizes = transposed_sizes(name, rank, x, w, bias, stride, padding, output_padding, groups,
                                                     dilation)
     if not x.layout.dtype.is_floating_point:
-        return transpose_integers(x, w, bias, Geometry(steps, around, spread, groups), sizes)
+        return transpose_integers(x, w, bias, steps, around, spread, groups, sizes)
     channels = w.layout.shape[1] * groups
 
     def run(a: Any, b: Any, g: Geometry) -> Any:

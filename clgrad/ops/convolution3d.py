@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad.ops.convolution import (
+    Geometry,
     checked,
     conv1d,
     conv2d,
@@ -19,7 +20,7 @@ from clgrad.ops.convolution import (
     transposed_into,
     transposed_sizes,
 )
-from clgrad.ops.integer_convolution import Geometry, convolve_integers, transpose_integers
+from clgrad.ops.integer_convolution import convolve_integers, transpose_integers
 from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import operator
 from clgrad.ops.resample import resample
@@ -36,7 +37,7 @@ def conv3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: 
         input, padding = padded("conv3d", input, padding, weight.layout.shape[2:], steps, spread)
     steps, around, spread = geometry("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
     if not input.layout.dtype.is_floating_point:
-        return convolve_integers(input, weight, bias, Geometry(steps, around, spread, groups))
+        return convolve_integers(input, weight, bias, steps, around, spread, groups)
     batched = input.layout.ndim == 5
     x = input if batched else input.unsqueeze(0)
     (count, channels, size, *plane), (filters, each, kd, *kernel) = x.layout.shape, weight.layout.shape
@@ -58,7 +59,7 @@ def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1,
     steps, around, spread, sizes = transposed_sizes("conv_transpose3d", 3, input, weight, bias, stride, padding,
                                                     output_padding, groups, dilation)
     if not input.layout.dtype.is_floating_point:
-        return transpose_integers(input, weight, bias, Geometry(steps, around, spread, groups), sizes)
+        return transpose_integers(input, weight, bias, steps, around, spread, groups, sizes)
     batched = input.layout.ndim == 5
     x = input if batched else input.unsqueeze(0)
     (count, channels, depth, *plane), (_, each, kd, *kernel) = x.layout.shape, weight.layout.shape
