@@ -32,7 +32,7 @@ from clgrad.creation import empty_strided
 from clgrad.cuda import is_available
 from clgrad.dtypes import dtype
 from clgrad.layout import layout
-from clgrad.nn.parameter import Buffer, Parameter
+from clgrad.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter, is_lazy
 from clgrad.objects import Stored, dump
 from clgrad.objects import load as load_whole
 from clgrad.ops import copying
@@ -59,6 +59,8 @@ class _Saving:
 
     def reduce(self, value: Any) -> Any:
         """An object as a pickle's call or name."""
+        if is_lazy(value):
+            return Call(Global("torch.nn.parameter", type(value).__name__), (value.requires_grad,))
         if isinstance(value, Parameter):
             return _with_attributes(value, Call(Global("torch._utils", "_rebuild_parameter"),
                                                 (value.detach(), value.requires_grad, OrderedDict())))
@@ -443,6 +445,8 @@ _GLOBALS: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_meta_tensor_no_storage"): Allowed(_rebuild_meta),
     ("torch._tensor", "_rebuild_from_type_v2"): Allowed(_rebuild_from_type),
     ("torch.nn.parameter", "Parameter"): Allowed(_rebuild_parameter),
+    ("torch.nn.parameter", "UninitializedParameter"): Allowed(UninitializedParameter),
+    ("torch.nn.parameter", "UninitializedBuffer"): Allowed(UninitializedBuffer),
     ("clgrad.serialization", "_rebuild_tensor"): Allowed(_rebuild_tensor),
     ("clgrad.serialization", "_rebuild_parameter"): Allowed(_rebuild_parameter),
     **{("torch", name): kind for name, kind in dtypes.BY_NAME.items()},

@@ -88,9 +88,9 @@ def _rows(name: str, input: Any, target: Any, per_class: bool) -> tuple[Any, Any
     expected = tuple(input.shape) if per_class else tuple(input.shape[:-1])
     if tuple(target.shape) != expected and not (not per_class and input.ndim == 1 and target.numel() == 1):
         raise RuntimeError(f"{name}: inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}"
-                           if per_class or target.ndim <= 1 else
+                           if per_class else
                            f"{name}: target tensor should be 1-D with size equal to the number of input samples (batch size)."
-                           f" Expected target size {list(expected)}, but got {list(target.shape)}. Input has shape "
+                           f" Expected target size {list(expected or (1,))}, but got {list(target.shape)}. Input has shape "
                            f"{list(input.shape)}.")
     if target.layout.dtype is not int64:
         raise RuntimeError(f"{name}: expected scalar type Long but found {type_name(target.layout.dtype)}")

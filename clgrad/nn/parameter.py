@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.graph import wrap
 from clgrad.creation import empty
+from clgrad.layout import Layout
 from clgrad.ops.interception import disabled_torch_function
 from clgrad.tensor import Tensor
 
@@ -64,11 +67,39 @@ class Buffer(Tensor):
         return made
 
 
+class _UnknownLayout(Layout):
+    """The layout of a tensor whose shape is not known: operators find a dtype and a device, and an error for all else."""
+
+    __slots__ = ()
+
+    def __init__(self, dtype: Any, device: Any):
+        self.dtype, self.device = dtype, device
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise ValueError("Attempted to use an uninitialized parameter in an operation that needs its shape. This error "
+                         "happens when you are using a `LazyModule` or explicitly manipulating "
+                         "`UninitializedParameter` or `UninitializedBuffer` objects. When using LazyModules call `forward` "
+                         "with a dummy batch to initialize the parameters before calling operators.")
+
+
 class UninitializedTensorMixin(Tensor):
-    """A tensor whose shape is not known yet: it has a dtype and a device, and waits for :meth:`materialize`."""
+    """A tensor whose shape is not known yet: it has a dtype and a device, and waits for :meth:`materialize`.
+
+    Operators on it raise ValueError, but for those that convert it to another dtype or device.
+    """
 
     cls_to_become: type
     __torch_function__ = staticmethod(disabled_torch_function)  # type: ignore[assignment]
+
+    @classmethod
+    def _waiting(cls, requires_grad: bool, device: Any, dtype: Any) -> Any:
+        data = empty(0, device=device, dtype=dtype)
+        made = tensor_over(cls, data)
+        made.layout = _UnknownLayout(data.dtype, data.device)
+        made.requires_grad = requires_grad
+        return made
 
     @property
     def shape(self) -> Any:
@@ -77,11 +108,24 @@ class UninitializedTensorMixin(Tensor):
                            "`load_state_dict` when trying to load an uninitialized parameter into an initialized one. Call "
                            "`forward` to initialize the parameters before accessing their attributes.")
 
+    def size(self, dim: int | None = None) -> Any:
+        """The shape of its memory, which holds nothing: (0,)."""
+        return self._memory_of_nothing().size(dim)
+
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Makes it an ordinary parameter or buffer of a shape; its values are not set."""
         self.data = empty(shape, device=self.device if device is None else device,
                           dtype=self.dtype if dtype is None else dtype)
         self.__class__ = self.cls_to_become
+
+    def _memory_of_nothing(self) -> Any:
+        return empty(0, device=self.device, dtype=self.dtype)
+
+    def _like(self, other: Any) -> Any:
+        """Such a tensor with the dtype and device of another, and this one's attributes."""
+        made = type(self)._waiting(self.requires_grad, other.device, other.dtype)
+        made.__dict__.update(self.__dict__)
+        return made
 
     def share_memory_(self) -> Any:
         """RuntimeError: there is no memory yet."""
@@ -91,6 +135,26 @@ class UninitializedTensorMixin(Tensor):
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
+    def __deepcopy__(self, memo: dict) -> Any:
+        if id(self) not in memo:
+            memo[id(self)] = self._like(self)
+        return memo[id(self)]
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        return type(self), (self.requires_grad, self.device, self.dtype)
+
+
+def _conversion(name: str) -> Callable:
+    method = getattr(Tensor, name)
+
+    def convert(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._like(method(self._memory_of_nothing(), *args, **kwargs))
+    return functools.wraps(method)(convert)
+
+
+for _name in ("to", "cpu", "cuda", "half", "float", "double", "bfloat16", "char", "short", "int", "long"):
+    setattr(UninitializedTensorMixin, _name, _conversion(_name))
+
 
 class UninitializedParameter(UninitializedTensorMixin, Parameter):
     """A parameter of a lazy module before its first call."""
@@ -98,9 +162,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
     cls_to_become = Parameter
 
     def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
-        made = tensor_over(cls, empty(0, device=device, dtype=dtype))
-        made.requires_grad = requires_grad
-        return made
+        return cls._waiting(requires_grad, device, dtype)
 
 
 class UninitializedBuffer(UninitializedTensorMixin, Buffer):
@@ -109,8 +171,7 @@ class UninitializedBuffer(UninitializedTensorMixin, Buffer):
     cls_to_become = Buffer
 
     def __new__(cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True) -> Any:
-        made = tensor_over(cls, empty(0, device=device, dtype=dtype))
-        made.requires_grad = requires_grad
+        made = cls._waiting(requires_grad, device, dtype)
         made.persistent = persistent
         return made
 

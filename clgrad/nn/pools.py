@@ -104,6 +104,14 @@ def _unpool(rank: int) -> Any:
 max_unpool1d, max_unpool2d, max_unpool3d = map(_unpool, (1, 2, 3))
 
 
+def _one_or_each(name: str, label: str, value: Any, rank: int) -> tuple[int, ...]:
+    """A number for all dimensions, or one each: the windows' sizes, or those of the result."""
+    if isinstance(value, (tuple, list)) and len(value) != rank:
+        kinds = "tuple of Ints" if rank == 2 else "tuple of three Ints"
+        raise RuntimeError(f"{name}: {label} must either be a single Int or {kinds}")
+    return tuple_of(label, value, rank)
+
+
 def _fractional(rank: int, always: bool) -> Any:
     name = f"fractional_max_pool{rank}d"
 
@@ -117,8 +125,8 @@ def _fractional(rank: int, always: bool) -> Any:
                 raise ValueError(f"{name} requires output_ratio to either be a single Int or tuple of Ints.")
             output_size = [int(n * ratio) for n, ratio in zip(input.shape[-rank:], ratios, strict=True)]
         values, places = FUNCTIONS["_fractional_max_pool"](
-            name, input, tuple_of("kernel_size", kernel_size, rank), tuple_of("output_size", output_size, rank),
-            _random_samples)
+            name, input, _one_or_each(name, "kernel_size", kernel_size, rank),
+            _one_or_each(name, "output_size", output_size, rank), _random_samples)
         return (values, places) if return_indices or always else values
     fractional.__name__ = fractional.__qualname__ = f"{name}_with_indices" if always else name
     fractional.__doc__ = (f"The largest values of windows placed at random so that the last {rank} dimensions get "

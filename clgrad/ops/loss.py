@@ -17,7 +17,7 @@ from clgrad.ops.copying import cast
 from clgrad.ops.execute import blank, check_device, check_layouts, execute
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
-from clgrad.shapes import normalize_dim
+from clgrad.shapes import Shape, normalize_dim
 
 _plans: dict[tuple, Any] = {}
 
@@ -122,13 +122,40 @@ def _check_classes(name: str, own: Layout, target: Layout, weight: Layout | None
                          f"({shape[0] if shape else 0}).")
     expected = (own.shape[0], *own.shape[2:]) if own.ndim > 1 else ()
     if shape != expected and not (own.ndim == 1 and shape == (1,)):
-        raise RuntimeError(f"{name}: Expected target size {list(expected)}, got {list(shape)} for input of size "
-                           f"{list(own.shape)}")
+        _refuse_target(name, own, shape, expected)
     if target.dtype not in (dtypes.int64, dtypes.uint8):
-        raise RuntimeError(f"{name}: expected target dtype to be Long or Byte, but got {target.dtype.name}")
+        raise RuntimeError(f"{name}: expected target dtype to be Long or Byte, but got {dtypes.type_name(target.dtype)}")
+    if not own.dtype.is_floating_point:
+        raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.type_name(own.dtype)}'")
     if weight is not None and weight.dtype is not own.dtype:
-        raise RuntimeError(f"{name}: expected weight of dtype {own.dtype.name}, as the input's, but found "
-                           f"{weight.dtype.name}")
+        raise RuntimeError(f"{name}: weight: expected scalar type {dtypes.type_name(own.dtype)} but found "
+                           f"{dtypes.type_name(weight.dtype)}")
+    if weight is not None and own.ndim != 4:
+        _check_weight(name, own.shape[1 if own.ndim > 1 else 0], weight)
+    elif weight is not None and weight.shape != own.shape[1:2]:
+        raise RuntimeError(f"{name}: weight tensor should be defined either for all or no classes, but got a weight of shape "
+                           f"{list(weight.shape)} for {own.shape[1]} classes")
+
+
+def _refuse_target(name: str, own: Layout, shape: Shape, expected: Shape) -> None:
+    """Raises what PyTorch says of targets of class indices that have another shape than ``expected``."""
+    if own.ndim < 3 and len(shape) > 1:
+        raise RuntimeError(f"{name}: 0D or 1D target tensor expected, multi-target not supported")
+    if own.ndim == 1:
+        raise ValueError(f"{name}: For 1D input, 1D target must have size 1, but got target size: {shape[0]}")
+    if own.ndim == 4 and len(shape) != 3:
+        raise RuntimeError(f"{name}: only batches of spatial targets supported (3D tensors) but got targets of dimension: "
+                           f"{len(shape)}")
+    if own.ndim == 4:
+        raise RuntimeError(f"{name}: size mismatch (got input: {list(own.shape)} , target: {list(shape)}")
+    raise RuntimeError(f"{name}: Expected target size {list(expected)}, got {list(shape)} for input of size "
+                       f"{list(own.shape)}")
+
+
+def _check_weight(name: str, classes: int, weight: Layout) -> None:
+    if weight.shape != (classes,):
+        raise RuntimeError(f"{name}: weight tensor should be defined either for all {classes} classes or no classes "
+                           f"but got weight tensor of shape: {list(weight.shape)}")
 
 
 class _ClassLoss:
@@ -142,9 +169,6 @@ class _ClassLoss:
         batched = own.ndim > 1
         _check_classes(name, own, target, weight)
         samples, classes, inner = (own.shape[0], own.shape[1], prod(own.shape[2:])) if batched else (1, own.shape[0], 1)
-        if weight is not None and weight.shape != (classes,):
-            raise RuntimeError(f"{name}: weight tensor should be defined either for all {classes} classes or no classes "
-                               f"but got weight tensor of shape: {list(weight.shape)}")
         self.device = check_layouts(name, own, target, weight)
         self.loss = contiguous_layout(shape if reduction == "none" else (), own.dtype, own.device)
         self.fault = f"{name}: a target is out of bounds: it must be in [0, {classes}) or ignore_index"
@@ -232,7 +256,7 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
     if target.layout.shape == input.layout.shape and input.layout.ndim:
         if not target.layout.dtype.is_floating_point:
             raise RuntimeError("cross_entropy: Expected floating point type for target with class probabilities, got "
-                               f"{target.layout.dtype.name}")
+                               f"{dtypes.type_name(target.layout.dtype)}")
         if ignore_index >= 0:
             raise RuntimeError("cross_entropy: ignore_index is not supported for floating point target")
         return _probability_loss(input, target, weight, reduction, label_smoothing)
@@ -242,6 +266,8 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
 def _probability_loss(x: Any, target: Any, weight: Any, reduction: str, smoothing: float) -> Any:
     axis = 1 if x.layout.ndim > 1 else 0
     classes = x.layout.shape[axis]
+    if weight is not None:
+        _check_weight("cross_entropy", classes, weight.layout)
     if smoothing:
         target = target * (1 - smoothing) + smoothing / max(classes, 1)
     terms = -(log_softmax(x, axis) * target)

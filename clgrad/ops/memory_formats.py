@@ -8,19 +8,24 @@ from typing import Any, TypeVar
 
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import TensorBase
-from clgrad.formats import channels_last, channels_last_3d, format_strides, has_format, memory_format
-from clgrad.layout import layout
+from clgrad.formats import channels_last, channels_last_3d, format_strides, has_format, memory_format, suggests
+from clgrad.layout import Layout, layout
 from clgrad.ops.copying import contiguous
 
 F = TypeVar("F", bound=Callable)
 
 
 def suggested_format(x: Any) -> memory_format | None:
-    """``channels_last`` or ``channels_last_3d`` where a tensor has this format and is not row-major as well."""
-    if not isinstance(x, TensorBase) or x.layout.contiguous or x.layout.ndim not in (4, 5):
+    """``channels_last`` or ``channels_last_3d`` where strides are in this order; between elements may be gaps."""
+    return _suggested(x.layout) if isinstance(x, TensorBase) else None
+
+
+@functools.cache
+def _suggested(own: Layout) -> memory_format | None:
+    if own.ndim not in (4, 5):
         return None
-    wanted = channels_last if x.layout.ndim == 4 else channels_last_3d
-    return wanted if has_format(x.layout.shape, x.layout.strides, wanted) else None
+    wanted = channels_last if own.ndim == 4 else channels_last_3d
+    return wanted if suggests(own.shape, own.strides, wanted) else None
 
 
 def keeps_format(function: F) -> F:

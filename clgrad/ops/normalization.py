@@ -166,6 +166,7 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
 
 
 @operator("rms_norm", method=False)
+@keeps_format
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Any:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimensions; ``eps`` by default that of the arithmetic's dtype."""
     if eps is None:
@@ -240,7 +241,7 @@ def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None,
                   cudnn_enabled: bool = False) -> Any:
     """Batch normalisation of each sample on its own."""
     if not use_input_stats:
-        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+        return batch_norm(input.contiguous(), running_mean, running_var, weight, bias, False, momentum, eps)
     channels = input.shape[1]
     size = prod(input.shape[2:])
     if size == 1:
@@ -251,4 +252,4 @@ def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None,
             dims = list(range(2, input.ndim))
             _update(running_mean, input.mean(dims).mean(0), momentum)
             _update(running_var, input.var(dims).mean(0), momentum)
-    return group_norm(input, channels, weight, bias, eps)
+    return _group_norm(input, channels, weight, bias, eps)[0]

@@ -8,13 +8,14 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
+from clgrad.formats import channels_last_3d, suggests
 from clgrad.kernels import pool
 from clgrad.kernels.pool import Windows
-from clgrad.layout import contiguous_layout
+from clgrad.layout import Layout, contiguous_layout
 from clgrad.ops.convolution import tuple_of
 from clgrad.ops.copying import blank, cast, empty
 from clgrad.ops.execute import check_device, execute
-from clgrad.ops.memory_formats import keeps_format
+from clgrad.ops.memory_formats import in_format, keeps_format
 from clgrad.ops.registry import FUNCTIONS, operator
 
 _plans: dict[tuple, pool.Plan] = {}
@@ -68,6 +69,7 @@ def _max(x: Any, windows: Windows, index_dtype: Any) -> tuple[Any, Any]:
 
 
 def _max_gradient(g: Any, where: Any, how: _MaxPool) -> Any:
+    _check_gradient("max", how.values)
     g = g if g.layout is how.values else g.to(how.values.dtype).contiguous()
     if how.backward is None:
         how.backward = how.plan(pool.backward_plan)
@@ -99,6 +101,7 @@ def _average(x: Any, windows: Windows, include_pad: bool, divisor: int) -> Any:
 
 
 def _average_gradient(g: Any, shape: tuple, windows: Windows, include_pad: bool, divisor: int) -> Any:
+    _check_gradient("avg", g.layout)
     g = g.contiguous()
     dx = empty(shape, g.layout.dtype, g.layout.device)
     options = dict(max_pool=False, include_pad=include_pad, divisor=divisor)
@@ -106,6 +109,15 @@ def _average_gradient(g: Any, shape: tuple, windows: Windows, include_pad: bool,
     if mode.enabled and needs_graph(g):
         attach(dx, "AvgPoolBackward", (g,), lambda v: _average(v, windows, include_pad, divisor))
     return dx
+
+
+def _check_gradient(kind: str, of: Layout) -> None:
+    """RuntimeError where an adaptive pool has made a dimension empty (no other pool can)."""
+    empty_dim = next((d for d, n in enumerate(of.shape[1:], 1) if not n), None)
+    if empty_dim is not None and of.ndim > 3:
+        raise RuntimeError(f"adaptive_{kind}_pool{of.ndim - 2}d_backward(): Expected grad_output to have non-zero size for "
+                           f"non-batch dimensions, but grad_output has sizes {list(of.shape)} with dimension {empty_dim} "
+                           "being empty")
 
 
 # What pools integers, as PyTorch does; what is not whole of a mean is cut off.
@@ -126,7 +138,8 @@ def _checked(name: str, x: Any, rank: int) -> None:
 
 def _check_kind(name: str, x: Any) -> None:
     """Errors of a dtype that the pool does not take, or that the device has not."""
-    if not x.layout.dtype.is_floating_point and (x.layout.dtype is dtypes.bool or name not in _OF_INTEGERS
+    known = name.removesuffix("_with_indices") in _OF_INTEGERS
+    if not x.layout.dtype.is_floating_point and (x.layout.dtype is dtypes.bool or not known
                                                  or name.startswith("avg") and x.layout.dtype is not dtypes.int64):
         raise NotImplementedError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
     check_device(name, x)
@@ -191,17 +204,31 @@ def _check_dims(name: str, x: Any, rank: int) -> None:
                            f"for input, but got:{shape}")
 
 
+def _lies_by_channels(x: Any) -> bool:
+    """Whether a volume without a batch (C, D, H, W) is one of a batch in the format ``channels_last_3d``."""
+    own = x.layout
+    return own.ndim == 4 and suggests((1, *own.shape), (own.numel, *own.strides), channels_last_3d)
+
+
 def _max_pool(rank: int) -> Any:
-    name = f"max_pool{rank}d"
+    name, indexed = f"max_pool{rank}d", f"max_pool{rank}d_with_indices"
 
     def max_pool(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
                  ceil_mode: bool = False, return_indices: bool = False) -> Any:
-        windows = _windows(name, input, rank, kernel_size, stride, padding, dilation, ceil_mode)
+        if rank == 3 and _lies_by_channels(input):
+            return unbatched(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+        windows = _windows(indexed if return_indices else name, input, rank, kernel_size, stride, padding, dilation,
+                           ceil_mode)
         kind = input.layout.dtype
         wide = input if kind.is_floating_point else cast(input, dtypes.int64)  # of the integers the kernel takes these
         values, where = _max(wide, windows, dtypes.int64 if return_indices else dtypes.int32)
         values = cast(values, kind)
         return (values, where) if return_indices else values
+
+    def unbatched(input: Any, *options: Any) -> Any:
+        found = max_pool(input.unsqueeze(0), *options)
+        parts = tuple([in_format(part, channels_last_3d).squeeze(0) for part in (found if options[-1] else (found,))])
+        return parts if options[-1] else parts[0]
     max_pool.__name__ = name
     max_pool.__doc__ = (f"The largest value of each window over the last {rank} dimension(s); NaN wins. ``stride`` is the "
                         "kernel's size unless given; with ``return_indices`` also where each stood in its plane.")
@@ -262,4 +289,5 @@ def _adaptive(rank: int, largest: bool) -> Any:
 
 for _rank in (1, 2, 3):
     for _function in (_max_pool(_rank), _avg_pool(_rank), _adaptive(_rank, True), _adaptive(_rank, False)):
-        operator(method=False)(keeps_format(_function))
+        keeps = _rank < 3 or _function.__name__ == "max_pool3d"  # of volumes the others give row-major results
+        operator(method=False)(keeps_format(_function) if keeps else _function)

@@ -48,6 +48,7 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
 
 
 @operator("channel_shuffle", method=False)
+@keeps_format
 def channel_shuffle(input: Any, groups: int) -> Any:
     """The channels (dimension 1) of ``groups`` groups dealt out in turn (Zhang et al. 2018)."""
     shape = input.layout.shape

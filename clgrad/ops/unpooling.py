@@ -8,7 +8,8 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import Saved, attach, needs_graph
-from clgrad.ops.memory_formats import keeps_format
+from clgrad.formats import channels_last
+from clgrad.ops.memory_formats import in_format, suggested_format
 from clgrad.ops.registry import FUNCTIONS, operator
 
 
@@ -17,7 +18,6 @@ def _flat(x: Any, rank: int) -> Any:
 
 
 @operator("_max_unpool", method=False)
-@keeps_format
 def max_unpool(name: str, input: Any, indices: Any, sizes: tuple[int, ...]) -> Any:
     """The elements of ``input`` at their places in planes (or lines, volumes) of ``sizes``; zeros elsewhere.
 
@@ -38,6 +38,9 @@ def max_unpool(name: str, input: Any, indices: Any, sizes: tuple[int, ...]) -> A
     with no_grad():
         values = _flat(input.detach(), rank)
         out = values.new_zeros((*lead, prod(sizes))).scatter(-1, places, values).view(*lead, *sizes)
+    wanted = suggested_format(input)
+    if wanted is channels_last:
+        out = in_format(out, wanted)
     if needs_graph(input):
         saved = Saved("max_unpool", [places])
 
@@ -67,9 +70,9 @@ def fractional_max_pool(name: str, input: Any, kernel: tuple[int, ...], output: 
         raise RuntimeError(f"{name}(): Expected input of {rank + 1} or {rank + 2} dimensions with non-zero size for "
                            f"non-batch dimensions, but got input of size {list(shape)}")
     sizes = shape[-rank:]
-    for label, n, k, o in zip(("depth", "height", "width")[-rank:], sizes, kernel, output, strict=True):
+    for label, n, k, o in zip(("time", "height", "width")[-rank:], sizes, kernel, output, strict=True):
         if o < 0 or k <= 0 or o + k - 1 > n:
-            raise RuntimeError(f"{name}(): pool {label} {k} too large relative to input {label} {n} for {o} windows")
+            raise RuntimeError(f"{name}(): pool {label} {k} too large relative to input {label} {n}")
     batch = shape[0] if len(shape) == rank + 2 else 1
     if samples is None:
         samples = input.detach().new_empty((batch, shape[-rank - 1], rank)).uniform_()

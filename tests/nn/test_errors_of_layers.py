@@ -47,3 +47,60 @@ def test_random_pooling_of_no_samples(torch):
         values, places = lib.nn.functional.fractional_max_pool3d(lib.ones(0, 1, 4, 5, 4), 2, output_size=2,
                                                                  return_indices=True)
         assert tuple(values.shape) == tuple(places.shape) == (0, 1, 2, 2, 2)
+
+
+CLASS_LOSSES = {
+    "samples": ((5, 10), (3,), {}),
+    "several targets": ((5, 10), (5, 2), {}),
+    "one sample": ((10,), (5,), {}),
+    "no plane": ((5, 10, 4, 4), (5, 4), {}),
+    "another plane": ((5, 10, 4, 4), (5, 4, 3), {}),
+    "another line": ((5, 10, 4), (5, 3), {}),
+    "weights": ((5, 10), (5,), {"weight": (3,)}),
+    "weights of planes": ((5, 10, 4, 4), (5, 4, 4), {"weight": (3,)}),
+}
+
+
+@pytest.mark.parametrize("loss", ["nll_loss", "cross_entropy"])
+@pytest.mark.parametrize("case", CLASS_LOSSES)
+def test_losses_of_classes_say_what_pytorchs_say(loss, case, torch):
+    shape, target, options = CLASS_LOSSES[case]
+    errors = []
+    for t in (torch, clgrad):
+        with pytest.raises((RuntimeError, ValueError)) as caught:
+            getattr(t.nn.functional, loss)(t.zeros(shape), t.zeros(target, dtype=t.int64),
+                                           **{name: t.zeros(size) for name, size in options.items()})
+        errors.append(caught)
+    assert errors[1].type is errors[0].type
+    assert str(errors[0].value) in str(errors[1].value)
+
+
+def test_losses_of_classes_refuse_integers_and_other_weights(torch):
+    for t in (torch, clgrad):
+        target = t.zeros(5, dtype=t.int64)
+        with pytest.raises(RuntimeError, match="expected scalar type Float but found Half"):
+            t.nn.functional.nll_loss(t.zeros(5, 10), target, t.zeros(10).half())
+        with pytest.raises(NotImplementedError, match="not implemented for 'Long'"):
+            t.nn.functional.nll_loss(t.zeros(5, 10, dtype=t.int64), target)
+        with pytest.raises(RuntimeError, match=r"target tensor should be 1-D.*Expected target size \[5\], but got \[3\]"):
+            t.nn.functional.multi_margin_loss(t.zeros(5, 10), target[:3])
+
+
+@pytest.mark.parametrize("kind", ["avg", "max"])
+def test_adaptive_pools_of_nothing_have_no_gradient(kind, torch):
+    for t in (torch, clgrad):
+        out = getattr(t.nn.functional, f"adaptive_{kind}_pool2d")(t.zeros(1, 4, 5, 5, requires_grad=True), 0)
+        assert out.shape == (1, 4, 0, 0)
+        with pytest.raises(RuntimeError, match="Expected grad_output to have non-zero size for non-batch dimensions"):
+            out.sum().backward()
+
+
+@pytest.mark.parametrize("options", [((), (3, 3)), ((1,), (3, 3)), (2, (3,)), (2, (9, 3)), (2, (3, 9))])
+def test_fractional_pools_say_what_pytorchs_say(options, torch):
+    kernel, output = options
+    texts = []
+    for t in (torch, clgrad):
+        with pytest.raises(RuntimeError) as caught:
+            t.nn.functional.fractional_max_pool2d(t.zeros(2, 7, 7), kernel, output_size=output)
+        texts.append(str(caught.value))
+    assert texts[0] == texts[1]
