@@ -15,7 +15,6 @@ from clgrad.formats import check_layout, contiguous_format, format_strides
 from clgrad.from_data import (
     as_tensor,
     asarray,
-    check_range,
     checked,
     from_dlpack,
     from_file,
@@ -131,9 +130,6 @@ def full(size: Any, fill_value: Any, *, out: Any = None, **kwargs: Any) -> Any:
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
     if not isinstance(fill_value, (bool, int, float, np.generic)):
         raise TypeError(f"full(): argument 'fill_value' must be a real number, not {type(fill_value).__name__}")
-    kind = kwargs.get("dtype")
-    if isinstance(kind, Dtype):
-        check_range(np.asarray(fill_value), kind)
     return _filled((size,), fill_value, out, kwargs, dtypes.of_number(fill_value))
 
 
@@ -297,6 +293,8 @@ def linspace(start: Any, end: Any, steps: int, *, out: Any = None, **kwargs: Any
     _no_bool("linspace", kind)
     if not kind.is_floating_point:
         start, end = int(_number(start)), int(_number(end))
+    for limit in (start, end):
+        kind.to_numpy_scalar(_number(limit))
     values = _linear("linspace", start, end, steps)
     return _made(values, kind, options, out)
 
@@ -343,7 +341,8 @@ def eye(n: int, m: int | None = None, *, out: Any = None, **kwargs: Any) -> Any:
 
 def scalar_tensor(s: Any, **kwargs: Any) -> Any:
     """A 0-d tensor of the default dtype."""
-    return full((), s, **{**kwargs, "dtype": kind_of(kwargs.get("dtype"))})
+    kind = kind_of(kwargs.get("dtype"))
+    return full((), kind.rounded(s) if kind is not kind.compute else s, **{**kwargs, "dtype": kind})
 
 
 FUNCTIONS.update(arange=arange, zeros=zeros)

@@ -7,6 +7,7 @@ them is done (``compute``): float16 and bfloat16 are storage types, computed in 
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -23,7 +24,7 @@ class dtype:
     """
 
     __slots__ = ("name", "code", "cl", "numpy", "itemsize", "is_floating_point", "is_signed", "compute", "rank",
-                 "aliases")
+                 "aliases", "largest")
     # The order of promotion within a category, and the categories' own order: bool < integer < floating point.
     name: str
     compute: dtype
@@ -35,6 +36,8 @@ class dtype:
         self.is_floating_point = code.startswith(("f", "bf"))
         self.is_signed = code[0] in "fic" or code == "bf16"
         self.compute = self
+        # The largest finite number of the floating-point dtypes whose range is smaller than that of Python's numbers.
+        self.largest = {"f16": 65504.0, "bf16": 255 * 2.0 ** 120, "f32": (2 - 2.0 ** -23) * 2.0 ** 127}.get(code, math.inf)
 
     @property
     def is_complex(self) -> builtins.bool:
@@ -47,24 +50,40 @@ class dtype:
         return 2 if self.is_floating_point else int(self.code != "b8")
 
     def to_numpy_scalar(self, value: object) -> Any:
-        """``value`` as one element of this dtype's memory (bfloat16: its 16 bits)."""
-        if self is bfloat16:
-            return float32_to_bfloat16(np.asarray(value, np.float32))[()]
+        """``value`` as one element of this dtype's memory (bfloat16: its 16 bits); RuntimeError where it does not fit."""
         if self.category == 1:
             return self.numpy.type(self.element(value))
+        return self._bits(self.fitting(value) if self.is_floating_point else value)
+
+    def _bits(self, value: object) -> Any:
+        if self is bfloat16:
+            return float32_to_bfloat16(np.asarray(value, np.float32))[()]
         return np.asarray(value).astype(self.numpy)[()]
 
+    def fitting(self, value: Any) -> float:
+        """A number, not rounded, for a floating-point dtype; RuntimeError where it is finite and out of range."""
+        value = float(value)
+        if not -self.largest <= value <= self.largest and math.isfinite(value):
+            raise self.overflow()
+        return value
+
+    def overflow(self) -> RuntimeError:
+        """The error for a number that is out of range."""
+        return RuntimeError(f"value cannot be converted to type {_C_NAMES.get(self.name, self.name + '_t')} without overflow")
+
     def element(self, value: Any) -> int:
-        """A number as an element of an integer dtype; RuntimeError where it (unsigned: its absolute value) does not fit."""
+        """A number as an element of an integer dtype; RuntimeError where it does not fit.
+
+        A negative integer fits an unsigned dtype where its absolute value does.
+        """
         bits = 8 * self.itemsize
-        try:
-            whole = int(value)
-            fits = -(1 << bits - 1) <= whole < 1 << bits - 1 if self.is_signed else abs(whole) < 1 << bits
-        except (OverflowError, ValueError):  # infinite, NaN
-            fits = False
+        if self.is_signed:
+            fits = -(1 << bits - 1) <= value <= (1 << bits - 1) - 1
+        else:
+            fits = (0 if isinstance(value, float) else 1 - (1 << bits)) <= value <= (1 << bits) - 1
         if not fits:
-            raise RuntimeError(f"value cannot be converted to type {self.name} without overflow: {value}")
-        return self.wrapped(whole)
+            raise self.overflow()
+        return self.wrapped(value)
 
     def wrapped(self, value: Any) -> int:
         """The lowest bits of a number as an element of an integer dtype, which is how operands become narrower."""
@@ -133,6 +152,16 @@ def from_numpy(numpy_dtype: np.dtype) -> dtype:
 _TYPE_NAMES = {"uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "float16": "Half",
                "bfloat16": "BFloat16", "float32": "Float", "float64": "Double", "bool": "Bool", "uint16": "UInt16",
                "uint32": "UInt32", "uint64": "UInt64"}
+_C_NAMES = {"int32": "int", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float"}
+
+
+_C_TYPES = {**_C_NAMES, "uint8": "unsigned char", "int8": "signed char", "int16": "short", "int64": "long",
+            "float64": "double"}
+
+
+def c_type_name(d: dtype) -> str:
+    """The name of a dtype that those of PyTorch's messages have which name its type in C, such as ``signed char``."""
+    return _C_TYPES.get(d.name, d.name)
 
 
 def type_name(d: dtype) -> str:
@@ -149,7 +178,8 @@ def float32_to_bfloat16(values: np.ndarray) -> np.ndarray:
 
 @lru_cache(1024)
 def _rounded(kind: dtype, value: float) -> float:
-    element = np.asarray(kind.to_numpy_scalar(value))
+    with np.errstate(over="ignore"):
+        element = np.asarray(kind._bits(value))
     return float(bfloat16_to_float32(element) if kind is bfloat16 else element)
 
 

@@ -4,6 +4,15 @@ Wrong arguments raise what PyTorch raises (``RuntimeError``, ``TypeError``, ``Va
 classes below say that something is wrong with the machine, or with a matrix; all of them are ``RuntimeError``.
 """
 
+import warnings
+from functools import cache
+
+
+@cache
+def warn_once(message: str, stacklevel: int = 3) -> None:
+    """A ``UserWarning`` that a process sees once, at the line ``stacklevel - 1`` calls above the caller's."""
+    warnings.warn(message, stacklevel=stacklevel + 1)
+
 
 class DeviceError(RuntimeError):
     """An OpenCL driver reported an error, or the device cannot do what was asked."""

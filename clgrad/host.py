@@ -10,8 +10,14 @@ import numpy as np
 from clgrad import dlpack, dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import TensorBase
+from clgrad.errors import warn_once
 from clgrad.ops import copying
 from clgrad.ops.registry import FUNCTIONS
+
+
+def _warn_of_lost_history() -> None:
+    warn_once("Converting a tensor with requires_grad=True to a scalar may lead to unexpected behavior.\n"
+              "Consider using tensor.detach() first.", 4)
 
 
 class HostAccess(TensorBase):
@@ -109,9 +115,13 @@ class HostAccess(TensorBase):
         return self.item()
 
     def __float__(self) -> float:
+        if self._requires_grad:
+            _warn_of_lost_history()
         return float(self._number())
 
     def __int__(self) -> int:
+        if self._requires_grad:
+            _warn_of_lost_history()
         return int(self._number())
 
     def __complex__(self) -> complex:

@@ -20,7 +20,24 @@ _LIMITS = {"bfloat16": (3.3895313892515355e38, 0.0078125, 1.1754943508222875e-38
            "float8_e4m3fnuz": (240.0, 0.125, 0.0078125, 1.0), "float8_e5m2fnuz": (57344.0, 0.25, 3.0517578125e-05, 1.0)}
 
 
-class finfo:
+class _Limits:
+    """What ``finfo`` and ``iinfo`` of one dtype have in common: they are equal."""
+
+    dtype: str
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.dtype == self.dtype  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, self.dtype))
+
+
+def _check_type(name: str, kind: Any) -> None:
+    if not isinstance(kind, dtype):
+        raise TypeError(f"{name}(): argument 'type' (position 1) must be torch.dtype, not {type(kind).__name__}")
+
+
+class finfo(_Limits):
     """Limits of a floating-point dtype: ``max``, ``min``, ``eps``, ``tiny``, ``bits``, ``resolution``.
 
     >>> import clgrad
@@ -29,10 +46,11 @@ class finfo:
     """
 
     def __init__(self, type: dtype | None = None):
-        kind = type or dtypes.get_default_dtype()
+        kind = dtypes.get_default_dtype() if type is None else type
+        _check_type("finfo", kind)
         if not kind.is_floating_point:
             raise TypeError("torch.finfo() requires a floating point input type. Use torch.iinfo to handle "
-                            "'torch.iinfo'")
+                            "'torch.finfo'")
         self.dtype, self.bits = kind.name, kind.itemsize * 8
         if kind.name in _LIMITS:
             self.max, self.eps, self.tiny, self.resolution = _LIMITS[kind.name]
@@ -47,12 +65,15 @@ class finfo:
                 f"smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, dtype={self.dtype})")
 
 
-class iinfo:
+class iinfo(_Limits):
     """Limits of an integer dtype: ``max``, ``min``, ``bits``."""
 
     def __init__(self, type: dtype):
-        if type.is_floating_point or type is dtypes.bool:
-            raise TypeError("torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.finfo'")
+        _check_type("iinfo", type)
+        if type is dtypes.bool:
+            raise TypeError("torch.bool is not supported by torch.iinfo")
+        if type.is_floating_point:
+            raise TypeError("torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.iinfo'")
         limits: Any = np.iinfo(type.numpy)
         self.dtype, self.bits, self.max, self.min = type.name, limits.bits, int(limits.max), int(limits.min)
 

@@ -10,6 +10,13 @@ from typing import Any
 Shape = tuple[int, ...]
 
 
+def _as_int(position: int, size: Any) -> int:
+    try:
+        return operator.index(size)
+    except TypeError as error:
+        raise TypeError(f"torch.Size() takes an iterable of 'int' (item {position} is '{type(size).__name__}')") from error
+
+
 class Size(tuple):
     """A tensor's shape: a tuple with :meth:`numel` and PyTorch's printing.
 
@@ -18,6 +25,12 @@ class Size(tuple):
     """
 
     __slots__ = ()
+
+    def __new__(cls, sizes: Iterable = ()) -> Size:
+        """TypeError where an element is no integer."""
+        if type(sizes) is not Size:
+            sizes = [size if type(size) is int else _as_int(position, size) for position, size in enumerate(sizes)]
+        return tuple.__new__(cls, sizes)
 
     def numel(self) -> int:
         """The number of elements of a tensor of this shape."""

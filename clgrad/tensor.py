@@ -15,6 +15,7 @@ from clgrad.conversion import TYPE_NAMES as TYPE_NAMES
 from clgrad.conversion import Conversion
 from clgrad.creation import place_of
 from clgrad.dtypes import dtype
+from clgrad.errors import warn_once
 from clgrad.formats import contiguous_format, has_format, preserve_format
 from clgrad.history import History
 from clgrad.host import HostAccess
@@ -197,7 +198,10 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
 
     @property
     def T(self) -> Any:
-        """All dimensions in reverse order."""
+        """All dimensions in reverse order; other than of two dimensions that is deprecated, which is said once."""
+        if self.ndim != 2:
+            warn_once("The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated. Consider "
+                      "`x.mT` to transpose batches of matrices, or `x.permute(...)`.")
         return self.permute(*range(self.ndim - 1, -1, -1)) if self.ndim else self.t()
 
     @property

@@ -14,6 +14,7 @@ from clgrad.ops.copying import COPY, cast, full
 from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.output import add_in_place, check_exact, store
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, alias, operator, publish
+from clgrad.ops.rows import refuse_masks
 from clgrad.ops.views import make_view
 from clgrad.shapes import Size, is_dense
 from clgrad.shapes import broadcast_shapes as _broadcast_shapes
@@ -49,12 +50,6 @@ def _is_mask(x: Any) -> bool:
     return isinstance(x, TensorBase) and x.layout.dtype is dtypes.bool
 
 
-def _refuse_masks(other: Any) -> None:
-    if isinstance(other, bool) or _is_mask(other):
-        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
-                           "`logical_xor()` operator instead.")
-
-
 def _check_alpha(a: Any, b: Any, alpha: Any) -> None:
     """RuntimeError for a floating-point factor of integers, which would be cut off, and for a bool one of anything but
     masks; TypeError for one with a gradient.
@@ -83,10 +78,10 @@ def _scaled(name: str, sign: int) -> None:
     row = ROWS["_add_scaled"]
 
     def general(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
-        if sign < 0 and isinstance(input, TensorBase) and input.layout.dtype is dtypes.bool:
-            _refuse_masks(other)
         if alpha == 1 and alpha is not True:
             return plain(input, other, out=out)
+        if sign < 0:
+            refuse_masks([input, other])
         _check_alpha(input, other, alpha)
         return pointwise.call(row, (input, other), (sign * alpha,), out)
     told = intercepted(general, name)
@@ -94,8 +89,7 @@ def _scaled(name: str, sign: int) -> None:
     def function(input: Any, other: Any, *old: Any, alpha: Any = 1, out: Any = None) -> Any:
         if old:
             return function(input, _last_operand(name, other, old), alpha=other, out=out)
-        if out is None and alpha == 1 and alpha is not True and not switch.on and (
-                sign > 0 or not isinstance(input, TensorBase) or input.layout.dtype is not dtypes.bool):
+        if out is None and alpha == 1 and alpha is not True and not switch.on:
             return plain(input, other)
         given = {"alpha": alpha, "out": out}
         return told(input, other, **{option: given[option] for option in given if given[option] is not _DEFAULTS[option]})
@@ -107,6 +101,8 @@ def _scaled(name: str, sign: int) -> None:
             return in_place(input, _last_operand(f"{name}_", other, old), alpha=other)
         if alpha == 1 and alpha is not True:
             return plain_in_place(input, other)
+        if sign < 0:
+            refuse_masks([input, other])
         _check_alpha(input, other, alpha)
         return pointwise.call_in_place(row, (input, other), (sign * alpha,))
     for made, made_name in ((function, name), (in_place, f"{name}_")):
@@ -232,6 +228,8 @@ def fill_(input: Any, value: Any) -> Any:
                                f"{value.layout.ndim} dimensions.")
         return input.copy_(value)
     own = input.layout
+    if own.numel == 1 and own.dtype is not own.dtype.compute:
+        value = own.dtype.rounded(value)  # of one element what is too large becomes infinite, as in PyTorch
     check_history(input, False)  # elements that share memory get the same value
     if (own.nbytes == input.memory.nbytes and is_dense(own.shape, own.strides) and not input._requires_grad
             and input.memory.refill(own.dtype.to_numpy_scalar(value))):

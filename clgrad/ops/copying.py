@@ -140,6 +140,14 @@ def copy_(x: Any, src: Any = None, non_blocking: bool = False, *, other: Any = N
     return x
 
 
+def as_element(value: Any, x: Any) -> Any:
+    """A 0-d tensor in the dtype of ``x`` and on its device; RuntimeError where what it holds does not fit."""
+    own = value.layout
+    if own.dtype is not x.layout.dtype and own.device.compute.has_memory:
+        x.layout.dtype.to_numpy_scalar(value.item())
+    return to(value, x.layout.device, x.layout.dtype)
+
+
 def cast(x: Any, kind: dtype, *, copy: bool = False, memory_format: Any = None) -> Any:
     """The tensor in another dtype or memory format; itself where it has them already."""
     old = x.layout

@@ -104,6 +104,12 @@ def _truth(value: bool, x: Any) -> Any:
     return full((int(value),), 0, dtypes.int64, x.layout.device)
 
 
+def _warn_of_bytes(mask: Any, stacklevel: int) -> None:
+    if mask.layout.dtype is dtypes.uint8:
+        warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
+                      UserWarning, stacklevel=stacklevel)
+
+
 class Parsed:
     """An index taken apart: a view of x, and for some of its dimensions a tensor of indices, or a mask from there on."""
 
@@ -151,9 +157,7 @@ class Parsed:
         self.tensors[dim] = item
         if item.layout.dtype not in _MASKS:
             return x, dim + 1
-        if item.layout.dtype is dtypes.uint8:
-            warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
-                          UserWarning, stacklevel=2)
+        _warn_of_bytes(item, 3)
         _check_mask_shape(x, dim, item)
         return x, dim + item.layout.ndim
 
@@ -239,7 +243,7 @@ def set_item(x: Any, index: Any, value: Any) -> None:
             value = value.squeeze(0)
         view.copy_(value)
     elif parsed.mask is not None and value.layout.numel == 1:
-        masked_fill_(view, _as_mask(parsed.mask), cast(value.reshape(()), own.dtype))
+        masked_fill_(view, _as_mask(parsed.mask), value.reshape(()))
     else:
         _assign(view, places_of("index_put_", view, parsed.tensors), value)
 
@@ -249,7 +253,9 @@ def _as_mask(mask: Any) -> Any:
 
 
 def _set_number(parsed: Parsed, value: Any) -> None:
-    view = parsed.view
+    view, kind = parsed.view, parsed.view.layout.dtype
+    if kind is not kind.compute:
+        value = kind.rounded(value)  # beyond the dtype's range: infinite
     if not parsed.tensors:
         check_in_place(view, False)
         view.fill_(value)
@@ -299,6 +305,7 @@ def _index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool
         if dim > own.ndim:
             raise IndexError(f"too many indices for tensor of dimension {own.ndim} (got {dim})")
         if masked:
+            _warn_of_bytes(t, 5)
             _check_mask_shape(input, dim - t.layout.ndim, t)
     _check_dtypes(input, values)
     if not tensors:

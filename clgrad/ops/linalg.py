@@ -175,6 +175,8 @@ def _combine(x: Any, value: Any, beta: Any, alpha: Any) -> Any:
     if not (value.layout.dtype.is_floating_point or x.layout.dtype.is_floating_point):
         both = value.layout.dtype is x.layout.dtype is dtypes.bool
         beta, alpha = (bool(beta), bool(alpha)) if both else (int(beta), int(alpha))
+    for factor in (beta, alpha):
+        value.layout.dtype.compute.to_numpy_scalar(factor)
     if alpha != 1:
         value = value * alpha
     if beta == 0:
@@ -213,8 +215,13 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, ou
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * (mat @ vec)."""
     check_operands("addmv", mat, input)
-    nothing = not vec.layout.numel  # whose sums are zero, whatever alpha is
-    return store("addmv", _combine(input, mv(mat, vec), beta, 0 if nothing else alpha), out, exact=True)
+    product = mv(mat, vec)
+    if not mat.layout.numel:  # a sum of nothing is zero, whatever alpha is
+        if input.layout.shape not in ((), (1,), product.layout.shape):
+            sizes = "x".join(map(str, mat.layout.shape))
+            raise RuntimeError(f"size mismatch, got input ({input.layout.numel}), mat ({sizes}), vec ({vec.layout.numel})")
+        return store("addmv", input * beta if beta != 0 else input.new_zeros(input.layout.shape), out, exact=True)
+    return store("addmv", _combine(input, product, beta, alpha), out, exact=True)
 
 
 @operator("addr")

@@ -7,9 +7,10 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
 from clgrad.dtypes import dtype
+from clgrad.errors import warn_once
 from clgrad.kernels import compact
 from clgrad.ops import pointwise, rows
-from clgrad.ops.copying import cast, empty, full
+from clgrad.ops.copying import as_element, cast, empty, full
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.output import store
 from clgrad.ops.places import Places, put, sums
@@ -148,6 +149,8 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
     if condition.layout.dtype.name not in ("bool", "uint8"):
         raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype "
                            f"{condition.layout.dtype.name}")
+    if condition.layout.dtype is dtypes.uint8:
+        warn_once("where received a uint8 condition tensor. This behavior is deprecated. Use a boolean condition instead.", 4)
     return pointwise.call(REGISTRY.pointwise["where"], (condition, input, other), (), out)
 
 
@@ -162,7 +165,7 @@ publish(_where_method, "where", function=False)
 @operator("masked_select")
 def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
     """The elements where the mask, broadcast with ``input``, holds, as a vector."""
-    _check_mask("masked_select", mask, dtypes.bool, dtypes.uint8)
+    _check_mask("masked_select", mask, dtypes.bool)
     return store("masked_select", selected(input, mask), out, input, mask, exact=True)
 
 
@@ -201,12 +204,12 @@ def _filling(x: Any, mask: Any, value: Any) -> Any:
         if value.layout.ndim:
             raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                                f"{value.layout.ndim} dimension(s).")
-        return value.to(x.layout.device, kind)
+        return as_element(value, x)
     if isinstance(value, complex):
-        raise RuntimeError(f"masked_fill(): value cannot be converted to type {kind.name} without overflow")
+        raise kind.overflow()
     if not rows.is_number(value):
         raise TypeError(f"masked_fill(): argument 'value' must be Number or a 0-d Tensor, not {type(value).__name__}")
-    return value if kind.is_floating_point else bool(value) if kind is dtypes.bool else int(value)
+    return value if kind.is_floating_point else bool(value) if kind is dtypes.bool else kind.element(value)
 
 
 @operator("masked_fill")

@@ -24,7 +24,7 @@ from clgrad.dtypes import can_cast, dtype, of_number
 from clgrad.ops.execute import blank
 from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.node_names import OVERLOADS, node_name
-from clgrad.ops.output import check_exact, resize_output
+from clgrad.ops.output import check_apart, check_exact, resize_output
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise, publish
 from clgrad.ops.rows import NUMBERS, launch, result_dtype, run, run_into
 from clgrad.ops.table import EXACT_OUT, FACTOR_FIRST, NUMBERS_ALONE, SECOND_NAMED, TENSOR_FIRST, TENSORS_ONLY
@@ -196,6 +196,8 @@ def _call_out(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> An
     check_history(out)
     if out.layout.shape != shape:
         resize_output(out, shape)
+    if out.layout.repeats:
+        check_apart(op.name, out)
     own, kind = _result_dtype(op, operands), out.layout.dtype
     if own is not kind and can_cast(own, kind):
         return out.copy_(run(op, operands, parameters))  # rounded, or wrapped around, as if there were no out

@@ -38,10 +38,18 @@ class Prepared:
 def _conversions(op: Pointwise, common: dtype) -> tuple[Callable, Callable]:
     """How numbers, and parameters, become arguments of a kernel that computes in ``common``."""
     if common.is_floating_point:
-        # Gradients, which are no rows of the table, take numbers as they are.
-        rounds = common is not common.compute and op.name not in FACTORS and REGISTRY.pointwise.get(op.name) is op
-        return common.rounded if rounds else float, float
-    if common.category != 1 or common.itemsize == 8:
+        if REGISTRY.pointwise.get(op.name) is not op:
+            return float, float  # gradients, which are no rows of the table, take numbers as they are
+        parameter = common.fitting if op.name == "_add_scaled" else common.compute.fitting
+        half = common is not common.compute
+        if op.name in FACTORS:
+            return common.compute.fitting if op.name == "lerp" else float, parameter
+        if op.name in FITTING_NUMBERS and op.name != ("where" if half else "pow"):
+            return (lambda value: common.rounded(common.fitting(value))) if half else common.fitting, parameter
+        return common.rounded if half else float, parameter
+    if common is dtypes.bool:
+        return int, lambda value: int(bool(value))
+    if common.itemsize == 8:
         return int, int
     return (common.element if op.name in FITTING_NUMBERS else common.wrapped), common.element
 
@@ -75,6 +83,31 @@ def result_dtype(op: Pointwise, layouts: list[Layout | None], numbers: list[dtyp
     return common, dtypes.bool if op.kind == "bool" else common
 
 
+def refuse_masks(operands: list) -> None:
+    """RuntimeError where an operand of a subtraction, a tensor, a number, or the layout or type of one, is of bool."""
+    masks = [operand.layout.dtype is dtypes.bool if isinstance(operand, TensorBase) else
+             operand.dtype is dtypes.bool if isinstance(operand, Layout) else
+             (operand if isinstance(operand, type) else type(operand)) in (bool, np.bool_) for operand in operands]
+    if all(masks):
+        raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+                           "`logical_xor()` operator instead.")
+    if any(masks):
+        raise RuntimeError("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert "
+                           "a mask, use the `~` or `logical_not()` operator instead.")
+
+
+def _check_lerp(start: Layout | None, end: Layout | None, weight: Layout | None) -> None:
+    """TypeError or RuntimeError where the ends of an interpolation, or its weights, are not of one floating-point dtype."""
+    if start is None or end is None:
+        raise TypeError("lerp() received an invalid combination of arguments: input and end must be Tensors")
+    for name, other in (("end", end), ("weight", weight)):
+        if other is not None and other.dtype is not start.dtype and (name == "end" or other.ndim):
+            raise RuntimeError(f"expected dtype {dtypes.c_type_name(start.dtype)} for `{name}` but got dtype "
+                               f"{dtypes.c_type_name(other.dtype)}")
+    if not start.dtype.is_floating_point:
+        raise NotImplementedError(f"\"lerp_kernel_scalar\" not implemented for '{dtypes.type_name(start.dtype)}'")
+
+
 def result_strides(shape: Shape, layouts: list[Layout]) -> Shape:
     """Strides of a new result: dense, with its dimensions in the order of the first full operand's (as PyTorch)."""
     for candidate in layouts:
@@ -96,6 +129,10 @@ def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -
     """Plans a call with operands of these layouts (a type stands for a Python number)."""
     layouts = [a if isinstance(a, Layout) else None for a in operands]
     known = [a for a in layouts if a is not None]
+    if op.name == "sub":
+        refuse_masks(operands)
+    elif op.name == "lerp":
+        _check_lerp(*layouts)
     device = known[0].device.compute  # type: ignore[attr-defined]
     for a in known:
         if a.device.compute is not device:  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clgrad.autograd.graph import Saved, TensorBase, needs_graph
-from clgrad.ops.copying import full
+from clgrad.ops.copying import as_element, full
 from clgrad.ops.gathering import check_gather, check_vector, taken
 from clgrad.ops.output import store
 from clgrad.ops.places import Places, add, as_index, changed, check_range, combine, out_of_range, put, read
@@ -265,6 +265,7 @@ def _by_slices(name: str, x: Any, dim: int, index: Any, source: Any, in_place: b
 @in_place_form("index_add")
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1, in_place: bool = False) -> Any:
     """``input`` with ``alpha`` times the slices of ``source`` added to those along ``dim`` that the indices name."""
+    input.layout.dtype.to_numpy_scalar(alpha)
     def work(x: Any, v: Any, places: Places) -> Any:
         return add("IndexAdd", x, v if alpha == 1 else v * alpha, places, in_place=in_place)
     return _by_slices("index_add", input, dim, index, source, in_place, work)
@@ -284,7 +285,7 @@ def index_fill(input: Any, dim: int, index: Any, value: Any, *, in_place: bool =
         if value.layout.ndim:
             raise RuntimeError("index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                                f"{value.layout.ndim} dimension(s).")
-        value = value.to(input.layout.dtype)
+        value = as_element(value, input)
     def work(x: Any, _: Any, places: Places) -> Any:
         if not isinstance(value, TensorBase):
             return put("IndexFill", x, value, places, in_place=in_place)

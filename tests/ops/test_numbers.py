@@ -7,6 +7,8 @@ import pytest
 
 import clgrad
 
+inf, nan = float("inf"), float("nan")
+
 KINDS = {clgrad.int8: np.int8, clgrad.uint8: np.uint8, clgrad.int16: np.int16, clgrad.int32: np.int32}
 
 
@@ -53,6 +55,88 @@ def test_a_module_takes_a_type_of_numbers():
     assert layer.to(dtype=float).weight.dtype is clgrad.float64
     with pytest.raises(TypeError):
         layer.to(int)
+
+
+_MASK, _FIRST = "torch.tensor([True, False])", "torch.tensor([0])"
+
+
+def _outcome(torch, program, **names):
+    """The values and dtype of a program's result, or the class and first line of its error."""
+    try:
+        result = eval(program, {"torch": torch, "inf": float("inf"), "nan": float("nan"), **names})
+    except Exception as error:
+        return type(error), str(error).splitlines()[0]
+    return str(result.tolist()), str(result.dtype)
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "uint8", "bool"])
+@pytest.mark.parametrize("program", [
+    f"x.masked_fill({_MASK}, v)", f"x.masked_fill_({_MASK}, v)", f"x.masked_fill({_MASK}, torch.tensor(v))",
+    f"x.index_fill(0, {_FIRST}, v)", f"x.index_fill_(0, {_FIRST}, torch.tensor(v))", f"x.scatter(0, {_FIRST}, v)",
+    f"x.scatter_(0, {_FIRST}, v, reduce='add')", "torch.nn.functional.pad(x, (1, 1), value=v)", "x.clamp(max=v)",
+    "x.clamp(-v, v)", "x.clamp_min(-v)", "torch.full((2,), v, dtype=x.dtype)", "torch.full_like(x, v)", "x.new_full((2,), v)",
+    "x.fill_(v)", "x[::2].fill_(v)", "torch.where(x == 0, x, v)", "x.add(x, alpha=v)", "x + v", "x.add_(v)", "x < v",
+    "torch.scalar_tensor(v, dtype=x.dtype)", "x.__setitem__(0, v) or x", f"x.__setitem__({_FIRST}, v) or x",
+    f"x.__setitem__({_MASK}, v) or x",
+])
+def test_numbers_out_of_range_are_refused_where_pytorch_refuses_them(torch, program, kind):
+    for value in (1e39, 1e5, inf, nan, 300, 2**31, 1) if kind.startswith(("f", "b")) else (300, 2**31, 1):
+        expected, found = (_outcome(library, program, x=library.zeros(2, dtype=getattr(library, kind)), v=value)
+                           for library in (torch, clgrad))
+        assert found[0] == expected[0], (value, found, expected)
+        if "without overflow" in str(expected[1]):
+            assert found[1] == expected[1], value
+
+
+@pytest.mark.parametrize("program", [
+    "torch.ones(2).addcmul(torch.ones(2), torch.ones(2), value=1e39)", "torch.lerp(torch.zeros(1), torch.ones(1), 1e39)",
+    "torch.linspace(0, 300, 3, dtype=torch.int8)", "torch.linspace(0, 1e5, 3, dtype=torch.float16)",
+    "torch.ones(1, 1).addmm(torch.ones(1, 1), torch.ones(1, 1), beta=1e39)", "torch.ones(1) ** 1e39",
+    "torch.nn.functional.leaky_relu(torch.ones(1), 1e39)", "torch.ones(1, dtype=torch.float16) ** 1e5",
+    "torch.ones(2, dtype=torch.int8).index_add(0, torch.tensor([0]), torch.ones(1, dtype=torch.int8), alpha=300)",
+    "torch.full((2,), 127.5, dtype=torch.int8)", "torch.full((2,), -0.5, dtype=torch.uint8)",
+    "torch.full((2,), -3, dtype=torch.uint8)",
+])
+def test_factors_out_of_range(torch, program):
+    assert _outcome(clgrad, program) == _outcome(torch, program)
+
+
+_OPERANDS = ["torch.tensor([True, False])", "torch.tensor([1, 2])", "torch.tensor([.5, 2.])", "torch.tensor(True)", "True",
+             "1", "1.5"]
+
+
+@pytest.mark.parametrize("program", [
+    "a - b", "torch.sub(a, b)", "torch.sub(a, b, alpha=2)", "torch.rsub(a, b)", "a.sub_(b)", "a.subtract(b)",
+    "torch.sub(a, b, out=torch.empty(0))",
+])
+def test_masks_are_not_subtracted(torch, program):
+    for a in _OPERANDS:
+        for b in _OPERANDS:
+            if "tensor" in a + b:
+                expected, found = (_outcome(library, program, a=eval(a, {"torch": library}), b=eval(b, {"torch": library}))
+                                   for library in (torch, clgrad))
+                assert found[0] == expected[0], (a, b, found, expected)
+                if "Subtraction" in str(expected[1]):
+                    assert found[1] == expected[1], (a, b)
+
+
+@pytest.mark.parametrize("program", [
+    "torch.lerp(x, x.double(), .5)", "torch.lerp(x, x, x.double())",
+    "torch.lerp(x, x, torch.tensor(.5, dtype=torch.float64))",
+    "torch.lerp(x.int(), x.int(), .5)", "torch.lerp(x, x.int(), .5)", "x.lerp_(x.half(), .5)",
+])
+def test_ends_of_an_interpolation_have_one_dtype(torch, program):
+    assert _outcome(clgrad, program, x=clgrad.ones(2)) == _outcome(torch, program, x=torch.ones(2))
+
+
+@pytest.mark.parametrize("program", [
+    "torch.addmv(torch.ones(2), torch.ones(3, 0), torch.ones(0))",
+    "torch.addmv(torch.ones(1), torch.ones(0, 2), torch.ones(2))",
+    "torch.addmv(torch.full((3,), nan), torch.ones(3, 0), torch.ones(0), beta=0)",
+    "torch.addmv(torch.ones(3), torch.ones(3, 0), torch.ones(0), beta=2, alpha=nan)",
+])
+def test_products_with_empty_vectors(torch, program):
+    assert _outcome(clgrad, program) == _outcome(torch, program)
 
 
 def test_a_bool_factor_of_masks():
