@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from clgrad.autograd.graph import TensorBase
 from clgrad.autograd.listening import thread, without_classes, without_overrides
+from clgrad.nn import native
 from clgrad.ops.interception import disabled_torch_function
 from clgrad.ops.random import Generator
 from clgrad.shapes import Size
@@ -19,6 +20,7 @@ __all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass", "Generator", 
 DisableTorchFunction, DisableTorchFunctionSubclass = without_overrides, without_classes
 _disabled_torch_function_impl = disabled_torch_function
 _TensorBase, _TensorMeta = TensorBase, type(TensorBase)
+_nn = native
 
 
 def _is_torch_function_enabled() -> bool:

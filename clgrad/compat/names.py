@@ -15,6 +15,7 @@ RENAMED = {
         "device_mesh", "elastic", "fsdp", "rpc", "tensor")},
     "torch.distributed._tensor": f"{_STANDINS}.distributed.tensor",
     "torch._C": f"{_STANDINS}.c_library",
+    "torch._C._nn": "clgrad.nn.native",
     "torch.__future__": "clgrad.__future__",
     "torch._dynamo": f"{_STANDINS}.dynamo",
     "torch.fx.experimental": f"{_STANDINS}.fx_experimental",

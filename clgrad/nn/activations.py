@@ -43,28 +43,39 @@ relu_ = FUNCTIONS["relu_"]
 prelu = FUNCTIONS["prelu"]
 
 
-def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0, *, out: Any = None) -> Any:
     """log(1 + exp(beta * x)) / beta; x itself where beta * x > threshold."""
-    return FUNCTIONS["softplus"](input, beta, threshold)
+    return FUNCTIONS["softplus"](input, beta, threshold, out=out)
 
 
-def gelu(input: Any, approximate: str = "none") -> Any:
+def gelu(input: Any, approximate: str = "none", *, out: Any = None) -> Any:
     """x times the normal distribution's function of x; ``approximate="tanh"`` for the formula with tanh."""
     if approximate not in ("none", "tanh"):
         raise RuntimeError("approximate argument must be either none or tanh.")
-    return FUNCTIONS["_gelu" if approximate == "none" else "_gelu_tanh"](input)
+    return FUNCTIONS["_gelu" if approximate == "none" else "_gelu_tanh"](input, out=out)
+
+
+def _sloped(name: str, slope: float, inplace: bool, result: Any) -> Any:
+    """The result of an activation in place, which has no gradient where a falling slope hides the input's sign."""
+    if inplace and slope < 0 and result.requires_grad:
+        def refuse(grad: Any) -> None:
+            raise RuntimeError(f"In-place {name} backward calculation is triggered with a negative slope which is not "
+                               "supported. This is caused by calling in-place forward function with a negative slope, please "
+                               "call out-of-place version instead.")
+        result.register_hook(refuse)
+    return result
 
 
 def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x where x > 0, else alpha * (exp(x) - 1)."""
-    return _run("_elu", input, inplace, alpha, 1.0, 1.0)
+    return _sloped("elu", alpha, inplace, _run("_elu", input, inplace, alpha, 1.0, 1.0))
 
 
 def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x where x > 0, else alpha * (exp(x / alpha) - 1)."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return _run("_elu", input, inplace, alpha, 1.0, 1.0 / alpha)
+    return _sloped("elu", alpha, inplace, _run("_elu", input, inplace, alpha, 1.0, 1.0 / alpha))
 
 
 def selu(input: Any, inplace: bool = False) -> Any:
@@ -74,7 +85,7 @@ def selu(input: Any, inplace: bool = False) -> Any:
 
 def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """x where x > 0, else negative_slope * x."""
-    return _run("leaky_relu", input, inplace, negative_slope)
+    return _sloped("leakyReLu", negative_slope, inplace, _run("leaky_relu", input, inplace, negative_slope))
 
 
 def rrelu(input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False,
@@ -95,18 +106,18 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: b
     return _run("hardtanh", input, inplace, min_val, max_val)
 
 
-def hardshrink(input: Any, lambd: float = 0.5) -> Any:
+def hardshrink(input: Any, lambd: float = 0.5, *, out: Any = None) -> Any:
     """0 in [-lambd, lambd], else x."""
-    return FUNCTIONS["hardshrink"](input, lambd)
+    return FUNCTIONS["hardshrink"](input, lambd, out=out)
 
 
-def softshrink(input: Any, lambd: float = 0.5) -> Any:
+def softshrink(input: Any, lambd: float = 0.5, *, out: Any = None) -> Any:
     """x moved by ``lambd`` towards 0, at most to it."""
     if lambd < 0:
         kind = input.layout.dtype
         raise RuntimeError(f"lambda must be in range [0, {finfo(kind).max:g}] for input dtype {type_name(kind)}, but found "
-                           f"{lambd}")
-    return FUNCTIONS["softshrink"](input, lambd)
+                           f"{lambd:g}")
+    return FUNCTIONS["softshrink"](input, lambd, out=out)
 
 
 def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:

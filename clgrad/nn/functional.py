@@ -123,6 +123,7 @@ from clgrad.ops.grid_sampling import affine_grid, grid_sample
 from clgrad.ops.interception import intercepted
 from clgrad.ops.interpolation import interpolate, upsample, upsample_bilinear, upsample_nearest
 from clgrad.ops.normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+from clgrad.ops.output import store
 from clgrad.ops.padding import pad
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.ops.shuffles import channel_shuffle, pixel_shuffle, pixel_unshuffle
@@ -157,9 +158,10 @@ __all__ = [
 
 # Layers with weights.
 
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+def linear(input: Any, weight: Any, bias: Any = None, *, out: Any = None) -> Any:
     """``input @ weight.T + bias``: (*, in) with weight (out, in) gives (*, out)."""
-    return FUNCTIONS["linear"](input, weight, bias)
+    found = FUNCTIONS["linear"](input, weight, bias)
+    return found if out is None else store("linear", found, out, exact=True)
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from clgrad.dtypes import type_name
 from clgrad.ops.registry import FUNCTIONS, operator
 
 
@@ -11,7 +12,7 @@ from clgrad.ops.registry import FUNCTIONS, operator
 def prelu(input: Any, weight: Any) -> Any:
     """x where x > 0, else weight * x; one weight, or one a channel (dimension 1)."""
     if weight.layout.dtype is not input.layout.dtype:
-        raise RuntimeError(f"prelu: Type promoting not supported. Got {input.dtype} and {weight.dtype}")
+        raise RuntimeError(f"prelu: Type promoting not supported. Got {type_name(input.dtype)} and {type_name(weight.dtype)}")
     if weight.ndim > 1:
         raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")
     if weight.numel() != 1:

@@ -16,6 +16,7 @@ from clgrad.ops.convolution import tuple_of
 from clgrad.ops.copying import blank, cast, empty
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.memory_formats import in_format, keeps_format
+from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
 
 _plans: dict[tuple, pool.Plan] = {}
@@ -239,11 +240,11 @@ def _avg_pool(rank: int) -> Any:
     name = f"avg_pool{rank}d"
 
     def avg_pool(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-                 count_include_pad: bool = True, divisor_override: int | None = None) -> Any:
+                 count_include_pad: bool = True, divisor_override: int | None = None, *, out: Any = None) -> Any:
         windows = _windows(name, input, rank, kernel_size, stride, padding, 1, ceil_mode)
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")
-        return _average(input, windows, count_include_pad, divisor_override or 0)
+        return store(name, _average(input, windows, count_include_pad, divisor_override or 0), out, exact=True)
     avg_pool.__name__ = name
     avg_pool.__doc__ = (f"The mean of each window over the last {rank} dimension(s). ``count_include_pad``: padding counts "
                         "as values; ``divisor_override``: what sums are divided by.")

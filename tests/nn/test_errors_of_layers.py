@@ -104,3 +104,39 @@ def test_fractional_pools_say_what_pytorchs_say(options, torch):
             t.nn.functional.fractional_max_pool2d(t.zeros(2, 7, 7), kernel, output_size=output)
         texts.append(str(caught.value))
     assert texts[0] == texts[1]
+
+
+FALLING = {
+    "leaky_relu_": lambda f, x: f.leaky_relu_(x, -0.1),
+    "elu_": lambda f, x: f.elu_(x, -0.1),
+    "elu": lambda f, x: f.elu(x, -0.1, inplace=True),
+    "celu_": lambda f, x: f.celu_(x, -0.1),
+}
+
+
+@pytest.mark.parametrize("name", FALLING)
+def test_falling_slopes_in_place_have_no_gradient(name, torch):
+    for t in (torch, clgrad):
+        out = FALLING[name](t.nn.functional, t.ones(3, requires_grad=True).mul(1))
+        with pytest.raises(RuntimeError, match="backward calculation is triggered with a negative slope"):
+            out.sum().backward()
+
+
+OUTPUTS = {
+    "softplus": lambda f, x, **out: f.softplus(x, 2.0, **out),
+    "softshrink": lambda f, x, **out: f.softshrink(x, 0.2, **out),
+    "hardshrink": lambda f, x, **out: f.hardshrink(x, **out),
+    "gelu": lambda f, x, **out: f.gelu(x, approximate="tanh", **out),
+    "linear": lambda f, x, **out: f.linear(x, x, **out),
+    "avg_pool2d": lambda f, x, **out: f.avg_pool2d(x[None], 2, **out),
+    "of the C library": lambda f, x, **out: clgrad._C._nn.softplus(x, **out),
+}
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_functions_write_their_result_where_they_are_asked_to(name):
+    x = clgrad.rand(4, 4) - 0.5
+    expected = OUTPUTS[name](clgrad.nn.functional, x)
+    out = clgrad.empty_like(expected)
+    assert OUTPUTS[name](clgrad.nn.functional, x, out=out) is out
+    assert out.equal(expected)

@@ -17,11 +17,12 @@ from clgrad._C import (
     _is_torch_function_all_disabled,
     _is_torch_function_enabled,
     _is_torch_function_mode_enabled,
+    _nn,
     _TensorBase,
     _TensorMeta,
 )
 from clgrad.accelerator import current_accelerator
-from clgrad.compat.standins.c_library import _functorch, _nn
+from clgrad.compat.standins.c_library import _functorch
 from clgrad.cuda import Event, Stream
 from clgrad.errors import LinAlgError as _LinAlgError
 from clgrad.fx import Graph, Node
