@@ -20,17 +20,19 @@ class Stored(NamedTuple):
     id: tuple
 
 
-def dump(value: Any, reduce: Callable[[Any], Any], library: Any = pickle, protocol: int = 2) -> bytes:
+def dump(value: Any, reduce: Callable[[Any], Any], stored: Callable[[Any], tuple | None], library: Any = pickle,
+         protocol: int = 2) -> bytes:
     """The pickle of an object.
 
     Args:
         reduce: describes a tensor as a function and its arguments, among them a :class:`Stored`; for what is to be written
             as it describes itself it gives NotImplemented.
+        stored: gives the persistent id of a storage or a :class:`Stored`, None for other things.
         library: the module whose Pickler writes.
     """
     class Pickler(library.Pickler):
         def persistent_id(self, item: Any) -> Any:
-            return item.id if isinstance(item, Stored) else None
+            return stored(item)
 
         def reducer_override(self, item: Any) -> Any:
             return reduce(item)

@@ -358,6 +358,19 @@ class Scanner(Reader):
         """Nothing is put together."""
 
 
+class NameScanner(Scanner):
+    """A :class:`Scanner` that keeps the names that are not among its globals: ``unknown``, as ``module.name``."""
+
+    def __init__(self, data: bytes, globals_: Mapping[tuple[str, str], Any], persistent: Callable[[Any], Any]):
+        super().__init__(data, globals_, persistent)
+        self.unknown: set[str] = set()
+
+    def _global(self, module: str, name: str) -> None:
+        if (module, name) not in self._globals:
+            self.unknown.add(f"{module}.{name}")
+        super()._global(module, name)
+
+
 def _protocol(reader: Reader) -> None:
     version = reader._number("<B")
     if version > 5:

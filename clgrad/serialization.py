@@ -13,6 +13,7 @@ import io
 import os
 import pickle
 import tempfile
+import warnings
 import zipfile
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
@@ -28,25 +29,35 @@ from clgrad.allowed import get_safe_globals as get_safe_globals
 from clgrad.allowed import safe_globals as safe_globals
 from clgrad.allowed import safe_table
 from clgrad.archives import Archive, Stream, at_path, opened
-from clgrad.creation import empty_strided
-from clgrad.cuda import is_available
 from clgrad.dtypes import dtype
-from clgrad.layout import layout
-from clgrad.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter, is_lazy
+from clgrad.locations import default_restore_location as default_restore_location
+from clgrad.locations import location_tag as location_tag
+from clgrad.locations import register_package as register_package
+from clgrad.nn.parameter import Buffer, Parameter, is_lazy
 from clgrad.objects import Stored, dump
 from clgrad.objects import load as load_whole
 from clgrad.ops import copying
-from clgrad.pickles import Allowed, Call, Global, Persistent, Reader, Scanner, Writer
-from clgrad.runtime import canonical, device
-from clgrad.shapes import Size, extent
-from clgrad.tensor import TYPE_NAMES, Tensor
+from clgrad.pickles import Call, Global, NameScanner, Persistent, Reader, Scanner, Writer
+from clgrad.rebuilding import (
+    GLOBALS,
+    STORAGE_TYPES,
+    STORAGES,
+    StorageType,
+    Window,
+    rebuild_meta,
+    rebuild_parameter,
+    rebuild_tensor,
+)
+from clgrad.runtime import device
+from clgrad.shapes import Size
+from clgrad.storage import TypedStorage, UntypedStorage
+from clgrad.tensor import Tensor
 
 # What load takes as map_location: for programs that annotate.
 MAP_LOCATION: TypeAlias = Callable[[Any, str], Any] | device | str | dict[str, str] | None
 
 _ALIGNMENT = 64
-_STORAGES = {name.replace("Tensor", "Storage"): kind for kind, name in TYPE_NAMES.items()}
-_STORAGE_OF = {kind: name for name, kind in _STORAGES.items()}
+_STORAGE_OF = {kind: name for name, kind in STORAGES.items()}
 
 
 # Writing.
@@ -66,6 +77,8 @@ class _Saving:
                                                 (value.detach(), value.requires_grad, OrderedDict())))
         if isinstance(value, Tensor) and type(value) in (Tensor, Buffer):
             return _with_attributes(value, _of_meta(value) if value.is_meta else self._tensor(value))
+        if isinstance(value, (TypedStorage, UntypedStorage)):
+            return self._storage(value)
         if isinstance(value, dtype):
             return Global("torch", value.name)
         if isinstance(value, device):
@@ -88,31 +101,43 @@ class _Saving:
     def describe(self, value: Any) -> Any:
         """A tensor for a pickle of whole objects; NotImplemented for other things."""
         if type(value) is Parameter:
-            return _rebuild_parameter, (value.detach(), value.requires_grad, OrderedDict()), value.__dict__ or None
+            return rebuild_parameter, (value.detach(), value.requires_grad, OrderedDict()), value.__dict__ or None
         if type(value) not in (Tensor, Buffer):
             return NotImplemented
         if value.is_meta:
-            return _rebuild_meta, _of_meta(value).arguments, value.__dict__ or None
+            return rebuild_meta, _of_meta(value).arguments, value.__dict__ or None
         storage, *rest = self._tensor(value).arguments
         _, kind, *where = storage.id
-        return _rebuild_tensor, (Stored(("storage", kind.name, *where)), *rest), value.__dict__ or None
+        return rebuild_tensor, (Stored(("storage", kind.name, *where)), *rest), value.__dict__ or None
 
     def _tensor(self, value: Any) -> Call:
         if value.grad_fn is not None:
             value, requires_grad = value.detach(), True
         else:
             requires_grad = value.requires_grad
-        kind = value.layout.dtype
-        key = (id(value.memory), kind)
+        return Call(Global("torch._utils", "_rebuild_tensor_v2"),
+                    (self._storage(value.storage()), value.offset, tuple(value.layout.shape), tuple(value.layout.strides),
+                     requires_grad, OrderedDict()))
+
+    def _storage(self, value: Any) -> Persistent:
+        bytes_alone = isinstance(value, UntypedStorage)
+        kind, memory = dtypes.uint8 if bytes_alone else value.dtype, value.untyped().held
+        key = (id(memory), kind)
         found = self.storages.get(key)
         if found is None:
-            found = self.storages[key] = (str(len(self.storages)), value.memory.read(), value.memory)
+            found = self.storages[key] = (str(len(self.storages)), memory.read(), memory)
         number, data, _ = found
-        storage = Persistent(("storage", Global("torch", _STORAGE_OF[kind]), number, str(value.device),
-                              data.nbytes // kind.itemsize))
-        return Call(Global("torch._utils", "_rebuild_tensor_v2"),
-                    (storage, value.offset, tuple(value.layout.shape), tuple(value.layout.strides), requires_grad,
-                     OrderedDict()))
+        name = Global("torch.storage", "UntypedStorage") if bytes_alone else Global("torch", _STORAGE_OF[kind])
+        return Persistent(("storage", name, number, location_tag(value), data.nbytes // kind.itemsize))
+
+    def stored(self, value: Any) -> tuple | None:
+        """The persistent id of a storage in a pickle of whole objects, None for other things."""
+        if isinstance(value, Stored):
+            return value.id
+        if isinstance(value, (TypedStorage, UntypedStorage)):
+            _, kind, *where = self._storage(value).id
+            return ("storage", kind.name, *where)
+        return None
 
 
 def _of_meta(value: Any) -> Call:
@@ -199,7 +224,7 @@ def _structure(obj: Any, saving: _Saving, library: Any, protocol: int) -> bytes:
         except NotPlain:
             saving.storages.clear()
     try:
-        return dump(obj, saving.describe, library or pickle, protocol)
+        return dump(obj, saving.describe, saving.stored, library or pickle, protocol)
     except (AttributeError, TypeError) as error:
         raise PicklingError(f"save(): {error}. For a module or an optimizer save its state_dict()") from error
 
@@ -252,31 +277,23 @@ def _write(f: Any, name: str, structure: bytes, saving: _Saving) -> None:
 
 # Reading.
 
-class _Storage:
-    """Bytes of a file as a 1-d tensor on the device where they belong."""
-
-    def __init__(self, flat: Any):
-        self.flat = flat
-
-
 class _Loading:
     """One call of ``load``: the file, and the storages that have been read."""
 
     def __init__(self, archive: Archive | Stream, map_location: Any):
         self.archive, self.map_location = archive, map_location
-        self.storages: dict[str, _Storage] = {}
+        self.storages: dict[str, TypedStorage] = {}
 
     def run(self) -> Any:
         """The object, read without running anything."""
-        table = {**_GLOBALS, **{("torch", name): kind for name, kind in _STORAGE_TYPES.items()}, **safe_table()}
+        table = {**GLOBALS, **safe_table()}
         self._survey(table)
         return Reader(self.archive.structure(), table, self.storage).load()
 
     def run_whole(self, library: Any, arguments: dict) -> Any:
         """The object, read by Python's pickle."""
-        table = {**_GLOBALS, **{("torch", name): kind for name, kind in _STORAGE_TYPES.items()}}
-        self._survey(table)
-        return load_whole(self.archive.structure(), table, self.storage, library, **arguments)
+        self._survey(GLOBALS)
+        return load_whole(self.archive.structure(), GLOBALS, self.storage, library, **arguments)
 
     def _survey(self, table: dict) -> None:
         """Of the older layout: which storages there are, because the file does not say where they begin."""
@@ -289,15 +306,15 @@ class _Loading:
                 return id[1]
             kind, key, _, count = self._parts(id)
             archive.expect(key, count, kind.itemsize)
-            return _Storage(None)
+            return Window(None)
         Scanner(archive.structure(), table, note).load()
 
     @staticmethod
     def _parts(id: Any) -> tuple[dtype, str, str, int]:
         kind = id[1] if isinstance(id, tuple) and len(id) in (5, 6) and id[0] == "storage" else None
-        if isinstance(kind, str) and kind in _STORAGE_TYPES:
-            kind = _STORAGE_TYPES[kind]
-        if not (isinstance(kind, _StorageType) and isinstance(id[2], str) and isinstance(id[3], str)
+        if isinstance(kind, str) and kind in STORAGE_TYPES:
+            kind = STORAGE_TYPES[kind]
+        if not (isinstance(kind, StorageType) and isinstance(id[2], str) and isinstance(id[3], str)
                 and type(id[4]) is int and id[4] >= 0):
             raise UnpicklingError(f"unknown persistent id {id!r}"[:200])
         return kind.dtype, id[2], id[3], id[4]
@@ -309,154 +326,33 @@ class _Loading:
         kind, key, location, count = self._parts(id)
         found = self.storages.get(key)
         if found is None:
-            found = self.storages[key] = _Storage(self._flat(kind, key, location, count))
+            found = self.storages[key] = TypedStorage(wrap_storage=self._bytes(kind, key, location, count), dtype=kind)
         if len(id) == 6 and id[5] is not None:
             _, offset, size = id[5]
             if not (type(offset) is int and type(size) is int and offset >= 0 and 0 <= size <= count - offset):
                 raise UnpicklingError("a view of a storage that is not within it")
-            return _Storage(found.flat[offset:offset + size])
+            return Window(found.tensor()[offset:offset + size])
         return found
 
-    def _flat(self, kind: dtype, key: str, location: str, count: int) -> Any:
+    def _bytes(self, kind: dtype, key: str, location: str, count: int) -> UntypedStorage:
         data = self.archive.contents(key, count * kind.itemsize).view(kind.numpy)
         flat = copying.from_array(data.byteswap() if self.archive.swap else data, kind, device("cpu"))
-        return self._placed(flat, location)
+        return self._placed(flat.untyped_storage(), location)
 
-    def _placed(self, flat: Any, location: str) -> Any:
+    def _placed(self, storage: UntypedStorage, location: str) -> UntypedStorage:
         wanted = self.map_location
         if wanted is None:
-            return _moved(flat, location)
+            return default_restore_location(storage, location)
         if isinstance(wanted, Mapping):
-            return _moved(flat, str(wanted.get(location, location)))
+            return default_restore_location(storage, str(wanted.get(location, location)))
         if callable(wanted) and not isinstance(wanted, device):
-            made = wanted(flat, location)
+            made = wanted(storage, location)
             if made is None:
-                return _moved(flat, location)
-            if not isinstance(made, Tensor):
+                return default_restore_location(storage, location)
+            if not isinstance(made, (TypedStorage, UntypedStorage)):
                 raise RuntimeError(f"load(): map_location must return a storage or None, got {type(made).__name__}")
-            return made
-        return _moved(flat, str(device(wanted)))
-
-
-def _moved(flat: Any, location: str) -> Any:
-    try:
-        place = canonical(device(location))
-    except RuntimeError as error:
-        raise RuntimeError("don't know how to restore data location of torch.storage (tagged with "
-                           f"{location})") from error
-    if place.type == "cuda" and not is_available():
-        raise RuntimeError("Attempting to deserialize object on a CUDA device but torch.cuda.is_available() is False. "
-                           "If "
-                           "you are running on a CPU-only machine, please use torch.load with "
-                           "map_location=torch.device('cpu') to map your storages to the CPU.")
-    return flat.to(place)
-
-
-def _whole(values: Any) -> bool:
-    return isinstance(values, tuple) and all(type(v) is int and v >= 0 for v in values)
-
-
-def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any = False, hooks: Any = None,
-                    metadata: Any = None) -> Any:
-    if not (isinstance(storage, _Storage) and type(offset) is int and offset >= 0 and _whole(size) and _whole(stride)
-            and len(size) == len(stride)):
-        raise UnpicklingError("a tensor without a proper storage, offset, size or stride")
-    flat = storage.flat
-    need = offset + extent(size, stride)
-    if need > flat.numel():
-        raise RuntimeError(f"load(): the file is damaged: a tensor of size {list(size)}, strides {list(stride)} and "
-                           "offset "
-                           f"{offset} needs {need} elements, and its storage has {flat.numel()}")
-    made = flat.detach()
-    made.layout = layout(size, stride, flat.dtype, flat.device)
-    made.offset = flat.offset + offset
-    made._view = None
-    if requires_grad is True:
-        made.requires_grad = True
-    return made
-
-
-def _rebuild_parameter(data: Any, requires_grad: Any = True, hooks: Any = None, state: Any = None) -> Any:
-    if not isinstance(data, Tensor):
-        raise UnpicklingError("a parameter without a tensor")
-    return _given(Parameter(data.detach(), requires_grad=bool(requires_grad)), state)
-
-
-def _rebuild_meta(kind: Any, size: Any, stride: Any, requires_grad: Any = False) -> Any:
-    if not (isinstance(kind, dtype) and _whole(size) and _whole(stride) and len(size) == len(stride)):
-        raise UnpicklingError("a tensor on meta without a proper dtype, size or stride")
-    return empty_strided(size, stride, dtype=kind, device="meta", requires_grad=bool(requires_grad))
-
-
-def _rebuild_from_type(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
-    rebuild = function.call if isinstance(function, Allowed) else function
-    if rebuild not in (_rebuild_tensor, _rebuild_parameter, _rebuild_meta) or not isinstance(arguments, tuple):
-        raise UnpicklingError("a tensor with attributes that is not made as tensors are")
-    made = rebuild(*arguments)
-    if isinstance(kind, type) and issubclass(kind, Tensor) and not isinstance(made, kind):
-        made = made.as_subclass(kind)
-    return _given(made, state)
-
-
-def _given(made: Any, state: Any) -> Any:
-    """The tensor, with the attributes that the program gave it: a dict, or a pair of it and of what slots hold."""
-    attributes = state[0] if isinstance(state, tuple) and len(state) == 2 else state
-    if attributes:
-        if not isinstance(attributes, dict):
-            raise UnpicklingError("attributes of a tensor that are no dict")
-        made.__dict__.update(attributes)
-    return made
-
-
-def _encode(text: Any, encoding: Any = "latin1") -> bytes:
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise UnpicklingError("refused to encode something else than latin-1 text")
-    return text.encode("latin-1")
-
-
-def _size(*sizes: Any) -> Size:
-    return Size(sizes[0] if len(sizes) == 1 else ())
-
-
-def _ordered(*pairs: Any) -> OrderedDict:
-    return OrderedDict(*pairs[:1])
-
-
-class _StorageType:
-    """The type of a storage, as a persistent id names it."""
-
-    def __init__(self, kind: dtype):
-        self.dtype = kind
-
-
-_STORAGE_TYPES = {name: _StorageType(kind) for name, kind in _STORAGES.items()}
-_GLOBALS: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): Allowed(_ordered),
-    ("collections", "Counter"): Allowed(lambda items=(): Counter(dict(items))),
-    ("collections", "defaultdict"): Allowed(lambda *_: {}),
-    ("_codecs", "encode"): Allowed(_encode),
-    ("torch", "Size"): Allowed(_size),
-    ("torch", "device"): Allowed(lambda kind, index=None: device(kind, index)),
-    ("torch", "Tensor"): Tensor,
-    ("torch._utils", "_rebuild_tensor"): Allowed(_rebuild_tensor),
-    ("torch._utils", "_rebuild_tensor_v2"): Allowed(_rebuild_tensor),
-    ("torch._utils", "_rebuild_parameter"): Allowed(_rebuild_parameter),
-    ("torch._utils", "_rebuild_parameter_with_state"): Allowed(_rebuild_parameter),
-    ("torch._utils", "_rebuild_meta_tensor_no_storage"): Allowed(_rebuild_meta),
-    ("torch._tensor", "_rebuild_from_type_v2"): Allowed(_rebuild_from_type),
-    ("torch.nn.parameter", "Parameter"): Allowed(_rebuild_parameter),
-    ("torch.nn.parameter", "UninitializedParameter"): Allowed(UninitializedParameter),
-    ("torch.nn.parameter", "UninitializedBuffer"): Allowed(UninitializedBuffer),
-    ("clgrad.serialization", "_rebuild_tensor"): Allowed(_rebuild_tensor),
-    ("clgrad.serialization", "_rebuild_parameter"): Allowed(_rebuild_parameter),
-    **{("torch", name): kind for name, kind in dtypes.BY_NAME.items()},
-    **{(module, "set"): Allowed(lambda items=(): set(items)) for module in ("__builtin__", "builtins")},
-    **{(module, "frozenset"): Allowed(lambda items=(): frozenset(items)) for module in ("__builtin__", "builtins")},
-    **{(module, "complex"): Allowed(lambda real, imag=0.0: complex(float(real), float(imag)))
-       for module in ("__builtin__", "builtins")},
-    **{(module, "bytearray"): Allowed(lambda data=b"", encoding=None: bytearray(
-        data if isinstance(data, bytes) else _encode(data, encoding))) for module in ("__builtin__", "builtins")},
-}
+            return made.untyped()
+        return default_restore_location(storage, str(device(wanted)))
 
 
 def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool | None = None,
@@ -466,8 +362,8 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
     Args:
         f: a path, or an object with ``read`` and ``seek``.
         map_location: where tensors are put: None for where they were saved, a device, a dict from saved to wanted
-            devices, or a function of a 1-d tensor on the host and the saved device's name that returns where it is
-            now, or None.
+            devices, or a function of a storage on the host and the saved device's name that returns the storage where
+            it is to be, or None.
         weights_only: read data alone, without running anything (the default); False lets Python's pickle make whole
             objects, which runs the code that the file names: only for files that you trust.
         mmap: map a file's storages into memory in place of reading them; changes stay in memory.
@@ -490,3 +386,37 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
         loading = _Loading(opened(file, os.fspath(f) if mmap else None, name), map_location)
         return loading.run() if data_only else loading.run_whole(pickle_module or pickle, pickle_load_args)
     return at_path(f, read)
+
+
+def get_unsafe_globals_in_checkpoint(f: Any) -> list[str]:
+    """The names of classes and functions in a file that :func:`load` refuses, as ``module.name``.
+
+    Raises:
+        ValueError: the file is none of :func:`save`.
+    """
+    def read(file: Any, name: str) -> list[str]:
+        archive = opened(file, None, name)
+        if isinstance(archive, Stream):
+            raise ValueError("Expected input to be a checkpoint returned by torch.save")
+        scanner = NameScanner(archive.structure(), {**GLOBALS, **safe_table()}, lambda id: Window(None))
+        scanner.load()
+        return sorted(scanner.unknown)
+    return at_path(f, read)
+
+
+def check_module_version_greater_or_equal(module: Any, req_version_tuple: tuple, error_if_malformed: bool = True) -> bool:
+    """Whether a module's ``__version__`` is at least the one of the tuple, whose fields give the types to compare.
+
+    Raises:
+        RuntimeError: the version cannot be compared; without ``error_if_malformed`` that is a warning, and True.
+    """
+    try:
+        fields = module.__version__.split(".")
+        return tuple([type(wanted)(fields[n]) for n, wanted in enumerate(req_version_tuple)]) >= req_version_tuple
+    except Exception as error:
+        message = (f"'{module.__name__}' module version string is malformed '{module.__version__}' and cannot be compared "
+                   f"with tuple {req_version_tuple}")
+        if error_if_malformed:
+            raise RuntimeError(message) from error
+        warnings.warn(message + ", but continuing assuming that requirement is met", stacklevel=2)
+        return True

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.graph import wrap
 from clgrad.creation import place_of
+from clgrad.from_data import from_file
 from clgrad.layout import contiguous_layout
 from clgrad.ops import copying
 from clgrad.ops.registry import FUNCTIONS
@@ -15,7 +19,49 @@ from clgrad.runtime import device as Device
 from clgrad.runtime import new_storage
 
 
-class UntypedStorage:
+class _Storage:
+    """What both kinds of storages have."""
+
+    is_sparse = is_sparse_csr = is_hpu = False
+    resizable = staticmethod(lambda: True)
+
+    def untyped(self) -> UntypedStorage:
+        """The bytes."""
+        raise NotImplementedError
+
+    def tensor(self) -> Any:
+        """All elements as a vector over this memory."""
+        raise NotImplementedError
+
+    @property
+    def _cdata(self) -> int:
+        """A number that storages of the same memory share, and no others."""
+        return id(self.untyped().held)
+
+    def get_device(self) -> int:
+        """The number of the device, -1 for host memory."""
+        place = self.untyped().device
+        return -1 if place.type == "cpu" else place.index or 0
+
+    def _converted(self, kind: dtypes.dtype) -> TypedStorage:
+        """The elements in another dtype, always in memory of their own."""
+        converted = copying.cast(self.tensor(), kind, copy=True)
+        return TypedStorage(wrap_storage=UntypedStorage.over(converted.memory, converted.layout.device), dtype=kind)
+
+
+def _conversion(name: str, kind: dtypes.dtype) -> Any:
+    def method(self: Any) -> TypedStorage:
+        return self._converted(kind)
+    method.__name__, method.__doc__ = name, f"A storage with the elements as {kind.name}."
+    return method
+
+
+for _kind in dtypes.ALL:
+    _name = {"uint8": "byte", "int8": "char", "bfloat16": "bfloat16", "bool": "bool"}.get(_kind.name) or _kind.aliases[0]
+    setattr(_Storage, _name, _conversion(_name, _kind))
+
+
+class UntypedStorage(_Storage):
     """Bytes on a device: ``tensor.untyped_storage()``, ``UntypedStorage(nbytes)`` or ``UntypedStorage(byte_values)``.
 
     >>> import clgrad
@@ -33,6 +79,23 @@ class UntypedStorage:
         else:
             self.held = FUNCTIONS["tensor"](list(content), dtype=dtypes.uint8, device=place).memory
             self.device = place
+
+    @classmethod
+    def from_buffer(cls, buffer: Any, byte_order: str | None = None, count: int = -1, offset: int = 0, *,
+                    dtype: Any = None) -> UntypedStorage:
+        """A copy of the elements of a Python buffer, of ``dtype`` and in ``byte_order``: "little", "big" or "native".
+
+        ``count`` elements (-1: all) behind ``offset`` bytes are taken. The order may be left out for integers of a byte.
+        """
+        if dtype is None:
+            raise RuntimeError("argument 'dtype' cannot be None")
+        values = copying.from_array(_elements(buffer, byte_order, count, offset, dtype), dtype, Device("cpu"))
+        return cls.over(values.memory, values.layout.device)
+
+    @classmethod
+    def from_file(cls, filename: str, shared: bool = False, nbytes: int = 0) -> UntypedStorage:
+        """The first ``nbytes`` bytes of a file, mapped into memory; with ``shared`` changes are written to it."""
+        return from_file(filename, shared, nbytes, dtype=dtypes.uint8).untyped_storage()
 
     @classmethod
     def over(cls, held: Any, device: Device) -> UntypedStorage:
@@ -67,6 +130,22 @@ class UntypedStorage:
     def is_cuda(self) -> bool:
         """Whether the memory is an OpenCL GPU's."""
         return self.device.type == "cuda"
+
+    def new(self) -> UntypedStorage:
+        """An empty storage on this device."""
+        return type(self)(device=self.device)
+
+    def type(self, dtype: Any = None) -> Any:
+        """The name of the class; with ``dtype``, a typed storage of the bytes converted."""
+        return "torch.storage.UntypedStorage" if dtype is None else self._converted(getattr(dtype, "dtype", dtype))
+
+    def byteswap(self, dtype: Any) -> None:
+        """Exchanges the bytes of every element of ``dtype`` for those in the other order."""
+        elements = self.tensor().view(-1, dtype.itemsize)
+        elements.copy_(elements.flip(1))
+
+    def __reduce__(self) -> tuple:
+        return _from_bytes, (bytes(self.tolist()), str(self.device), None)
 
     def resize_(self, size: int) -> UntypedStorage:
         """Another number of bytes, for every tensor that uses this storage; the first bytes stay."""
@@ -151,8 +230,36 @@ class UntypedStorage:
         return hash(id(self.held))
 
     def __repr__(self) -> str:
-        lines = "".join(f" {v}\n" for v in self.tolist())
-        return f"{lines}[torch.storage.UntypedStorage(device={self.device}) of size {self.nbytes()}]"
+        return f"{_lines(self)}[torch.storage.UntypedStorage(device={self.device}) of size {self.nbytes()}]"
+
+
+def _lines(storage: Any) -> str:
+    return " " + "\n ".join(map(str, storage.tolist())) + "\n"
+
+
+def _elements(buffer: Any, byte_order: str | None, count: int, offset: int, kind: dtypes.dtype) -> np.ndarray:
+    """The elements of a buffer as an array of their dtype's memory type."""
+    data, size = memoryview(buffer).cast("B"), kind.itemsize
+    if byte_order is None and kind not in (dtypes.uint8, dtypes.int8):
+        raise RuntimeError("function missing required argument 'byte_order' (pos 2)")
+    if byte_order not in (None, "little", "big", "native"):
+        raise ValueError(f"invalid byte_order '{byte_order}' (expected 'big', 'little', or 'native')")
+    if not 0 <= offset <= len(data):
+        raise ValueError(f"offset must be non-negative and no greater than buffer length ({offset}) , but got {len(data)}")
+    if count < 0 and (len(data) - offset) % size:
+        raise ValueError(f"buffer size ({len(data)}) must be a multiple of element size ({size})")
+    if count * size > len(data) - offset:
+        raise ValueError(f"buffer has only {len(data) - offset} elements after offset {offset}, but specified a size of "
+                         f"{count}")
+    stored = np.dtype(np.uint8 if kind is dtypes.bool else kind.numpy)
+    values = np.frombuffer(data, stored, count, offset)
+    return (values.byteswap() if byte_order not in (None, "native", sys.byteorder) else values).astype(kind.numpy)
+
+
+def _from_bytes(data: bytes, place: str, kind: Any) -> Any:
+    """A storage from its pickle, on the device where it was."""
+    held = UntypedStorage.from_buffer(data, dtype=dtypes.uint8).to(device=place)
+    return held if kind is None else TypedStorage(wrap_storage=held, dtype=kind)
 
 
 def _checked(index: int, size: int) -> int:
@@ -161,7 +268,7 @@ def _checked(index: int, size: int) -> int:
     return index % size
 
 
-class TypedStorage:
+class TypedStorage(_Storage):
     """Elements of one dtype over an :class:`UntypedStorage`: ``tensor.storage()``.
 
     Args:
@@ -175,40 +282,47 @@ class TypedStorage:
                  _internal: bool = False):
         self.dtype = dtype or type(self).__dict__.get("dtype") or dtypes.get_default_dtype()
         if wrap_storage is not None:
-            self._bytes = wrap_storage
+            self._untyped_storage = wrap_storage
         elif args and not isinstance(args[0], int):
             made = FUNCTIONS["tensor"](list(args[0]), dtype=self.dtype, device=device)
-            self._bytes = UntypedStorage.over(made.memory, made.layout.device)
+            self._untyped_storage = UntypedStorage.over(made.memory, made.layout.device)
         else:
-            self._bytes = UntypedStorage((args[0] if args else 0) * self.dtype.itemsize, device=device)
+            self._untyped_storage = UntypedStorage((args[0] if args else 0) * self.dtype.itemsize, device=device)
+
+    @classmethod
+    def from_buffer(cls, buffer: Any, *args: Any, dtype: Any = None, device: Any = None, **kwargs: Any) -> TypedStorage:
+        """A copy of the elements of a Python buffer: see :meth:`UntypedStorage.from_buffer`."""
+        kind = dtypes.get_default_dtype() if dtype is None else dtype
+        return cls(wrap_storage=UntypedStorage.from_buffer(buffer, *args, dtype=kind, **kwargs).to(
+            device="cpu" if device is None else device), dtype=kind)
 
     def untyped(self) -> UntypedStorage:
         """The bytes."""
-        return self._bytes
+        return self._untyped_storage
 
     def tensor(self) -> Any:
         """All elements as a vector over this memory."""
-        return self._bytes.tensor(self.dtype)
+        return self._untyped_storage.tensor(self.dtype)
 
     @property
     def device(self) -> Device:
         """Where the memory is."""
-        return self._bytes.device
+        return self._untyped_storage.device
 
     @property
     def is_cuda(self) -> bool:
         """Whether the memory is an OpenCL GPU's."""
-        return self._bytes.is_cuda
+        return self._untyped_storage.is_cuda
 
     def size(self) -> int:
         """How many elements there are."""
-        return self._bytes.nbytes() // self.dtype.itemsize
+        return self._untyped_storage.nbytes() // self.dtype.itemsize
 
     __len__ = size
 
     def nbytes(self) -> int:
         """How many bytes there are."""
-        return self._bytes.nbytes()
+        return self._untyped_storage.nbytes()
 
     def __sizeof__(self) -> int:
         return 24 + self.nbytes()
@@ -219,14 +333,13 @@ class TypedStorage:
 
     def data_ptr(self) -> int:
         """The address of the first element."""
-        return self._bytes.data_ptr()
+        return self._untyped_storage.data_ptr()
 
     def type(self, dtype: Any = None) -> Any:
         """The name of the storage's type, such as ``torch.FloatStorage``; with ``dtype``, the storage converted."""
         if dtype is None:
             return f"torch.{'cuda.' if self.is_cuda else ''}{_NAMES[self.dtype]}"
-        kind = getattr(dtype, "dtype", dtype)
-        return self._over(copying.cast(self.tensor(), kind))
+        return self._converted(getattr(dtype, "dtype", dtype))
 
     def _over(self, x: Any) -> TypedStorage:
         return TypedStorage(wrap_storage=UntypedStorage.over(x.memory, x.layout.device), dtype=x.layout.dtype)
@@ -260,6 +373,14 @@ class TypedStorage:
         """A copy."""
         return self._over(self.tensor().clone())
 
+    def to(self, *, device: Any, non_blocking: bool = False) -> TypedStorage:
+        """The storage on a device; itself where it is there."""
+        moved = self._untyped_storage.to(device=device)
+        return self if moved is self._untyped_storage else TypedStorage(wrap_storage=moved, dtype=self.dtype)
+
+    def __reduce__(self) -> tuple:
+        return _from_bytes, (bytes(self._untyped_storage.tolist()), str(self.device), self.dtype)
+
     def __deepcopy__(self, memo: dict) -> TypedStorage:
         made = memo[id(self)] = self.clone()
         return made
@@ -274,12 +395,12 @@ class TypedStorage:
 
     def resize_(self, size: int) -> TypedStorage:
         """Another number of elements."""
-        self._bytes.resize_(size * self.dtype.itemsize)
+        self._untyped_storage.resize_(size * self.dtype.itemsize)
         return self
 
     def is_shared(self) -> bool:
         """Whether other processes see this memory."""
-        return self._bytes.is_shared()
+        return self._untyped_storage.is_shared()
 
     def share_memory_(self) -> TypedStorage:
         """Itself."""
@@ -294,14 +415,14 @@ class TypedStorage:
         return self
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, TypedStorage) and other.dtype is self.dtype and other._bytes == self._bytes
+        return (isinstance(other, TypedStorage) and other.dtype is self.dtype
+                and other._untyped_storage == self._untyped_storage)
 
     def __hash__(self) -> int:
-        return hash(self._bytes)
+        return hash(self._untyped_storage)
 
     def __repr__(self) -> str:
-        lines = "".join(f" {v}\n" for v in self.tolist())
-        return (f"{lines}[torch.storage.TypedStorage(dtype={self.dtype}, device={self.device}) of size "
+        return (f"{_lines(self)}[torch.storage.TypedStorage(dtype={self.dtype}, device={self.device}) of size "
                 f"{self.size()}]")
 
 
@@ -310,6 +431,15 @@ class _StorageType(type):
 
     def __instancecheck__(cls, value: object) -> bool:
         return isinstance(value, TypedStorage) and value.dtype is cls.__dict__.get("dtype")
+
+    def from_buffer(cls, *args: Any, **kwargs: Any) -> TypedStorage:
+        """A copy of the elements of a Python buffer: see :meth:`UntypedStorage.from_buffer`."""
+        return TypedStorage.from_buffer(*args, dtype=cls.__dict__["dtype"], **kwargs)
+
+    def from_file(cls, filename: str, shared: bool = False, size: int = 0) -> TypedStorage:
+        """The first ``size`` elements of a file, mapped into memory; with ``shared`` changes are written to it."""
+        kind = cls.__dict__["dtype"]
+        return TypedStorage(wrap_storage=UntypedStorage.from_file(filename, shared, size * kind.itemsize), dtype=kind)
 
 
 _NAMES = {dtypes.float32: "FloatStorage", dtypes.float64: "DoubleStorage", dtypes.float16: "HalfStorage",

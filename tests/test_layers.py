@@ -23,7 +23,7 @@ FLOORS = [
     ["ops"],
     ["from_data", "creation", "sampling", "storage", "printing", "host", "history",
      "conversion", "tensor", "exchange", "typed", "info", "windows"],
-    ["nn", "optim", "utils", "serialization", "pickles", "cuda", "vision", "multiprocessing",
+    ["nn", "optim", "utils", "serialization", "pickles", "rebuilding", "locations", "cuda", "vision", "multiprocessing",
      "autograd.functional", "autograd.forward_ad", "autograd.profiler", "func", "random", "settings", "backends",
      "accelerator", "mps", "xpu", "cpu", "signal",
      "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "allowed", "objects",

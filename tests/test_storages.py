@@ -1,0 +1,156 @@
+"""Storages: alone in files, from buffers and files, converted."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import types
+
+import numpy as np
+import pytest
+
+import clgrad
+from clgrad import serialization
+from clgrad.storage import TypedStorage, UntypedStorage
+
+pytestmark = pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")  # says PyTorch
+KINDS = {"FloatStorage": clgrad.float32, "DoubleStorage": clgrad.float64, "LongStorage": clgrad.int64,
+         "ByteStorage": clgrad.uint8, "BoolStorage": clgrad.bool, "BFloat16Storage": clgrad.bfloat16,
+         "HalfStorage": clgrad.float16}
+
+
+def _reloaded(value, save=clgrad.save, load=clgrad.load, **options):
+    file = io.BytesIO()
+    save(value, file)
+    file.seek(0)
+    return load(file, **options)
+
+
+@pytest.mark.parametrize("weights_only", [True, False])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_storage_alone_in_a_file(name, weights_only):
+    storage = getattr(clgrad, name)([1, 0, 1])
+    found = _reloaded(storage, weights_only=weights_only)
+    assert isinstance(found, TypedStorage) and found.dtype is KINDS[name] and found.tolist() == storage.tolist()
+
+
+def test_bytes_alone_in_a_file_come_back_as_pytorch_has_them(torch):
+    found = _reloaded({"a": clgrad.ones(2).untyped_storage()})["a"]
+    expected = _reloaded({"a": torch.ones(2).untyped_storage()}, torch.save, torch.load)["a"]
+    assert isinstance(found, TypedStorage) and found.dtype is clgrad.uint8 and found.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("make", [
+    lambda library: library.arange(3.).untyped_storage(), lambda library: library.arange(3.).storage(),
+    lambda library: [library.ones(2).storage(), library.ones(2)],
+])
+def test_storages_in_files_of_each_other(torch, make):
+    assert str(_reloaded(make(clgrad), clgrad.save, torch.load)) == str(_reloaded(make(torch), torch.save, torch.load))
+    assert str(_reloaded(make(torch), torch.save, clgrad.load)) == str(_reloaded(make(clgrad)))
+
+
+def test_a_storage_and_a_tensor_share_memory_in_a_file():
+    x = clgrad.arange(4.)
+    for weights_only in (True, False):
+        loaded = _reloaded([x, x.storage(), x[1:]] + ([] if weights_only else [types.SimpleNamespace(x=x)]),
+                           weights_only=weights_only)
+        assert loaded[0].data_ptr() == loaded[1].data_ptr()
+        loaded[1][1] = 9.
+        assert loaded[2].tolist() == [9., 2., 3.]
+
+
+def test_map_location_is_given_storages():
+    seen = []
+
+    def place(storage, location):
+        seen.append((type(storage), storage.nbytes(), location))
+        return storage
+    assert _reloaded(clgrad.ones(3), map_location=place).tolist() == [1., 1., 1.]
+    assert _reloaded(clgrad.ones(3), map_location=lambda s, _: serialization.default_restore_location(s, "cpu")).sum() == 3
+    assert seen == [(UntypedStorage, 12, "cpu")]
+    with pytest.raises(RuntimeError, match="don't know how to restore data location of torch.storage.UntypedStorage"):
+        _reloaded(clgrad.ones(3), map_location=lambda s, _: serialization.default_restore_location(s, "nowhere"))
+
+
+def test_a_package_names_and_restores_locations(monkeypatch):
+    monkeypatch.setattr("clgrad.locations._packages", [])
+    serialization.register_package(1, lambda s: "shelf" if s.nbytes() == 8 else None,
+                                   lambda s, location: s if location == "shelf" else None)
+    assert serialization.location_tag(clgrad.ones(2).untyped_storage()) == "shelf"
+    assert _reloaded([clgrad.ones(2), clgrad.zeros(3)])[0].tolist() == [1., 1.]
+
+
+@pytest.mark.parametrize("method", ["float", "double", "half", "bfloat16", "long", "int", "short", "char", "byte", "bool"])
+def test_conversions(torch, method):
+    expected, found = (getattr(library.IntStorage([-1, 0, 1, 4]), method)() for library in (torch, clgrad))
+    assert (found.tolist(), found.type(), str(found.dtype)) == (expected.tolist(), expected.type(), str(expected.dtype))
+    assert getattr(clgrad.UntypedStorage([1, 2]), method)().size() == 2
+
+
+_BYTES = bytearray([0x40, 0x10, 0, 0, 1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("program", [
+    "torch.FloatStorage.from_buffer(b, 'big')", "torch.ShortStorage.from_buffer(b, 'little')",
+    "torch.BoolStorage.from_buffer(b)", "torch.IntStorage.from_buffer(b, 'native', 1, 4)",
+    "torch.FloatStorage.from_buffer(b)", "torch.CharStorage.from_buffer(b)",
+    "torch.FloatStorage.from_buffer(b[:5], 'big')", "torch.FloatStorage.from_buffer(b, 'middle')",
+    "torch.FloatStorage.from_buffer(b, 'big', 3)", "torch.ByteStorage.from_buffer(b, 'big', 1, 9)",
+    "torch.UntypedStorage.from_buffer(b, 'little', dtype=torch.int16)", "torch.UntypedStorage.from_buffer(b)",
+    "torch.TypedStorage.from_buffer(b, dtype=torch.uint8)", "torch.UntypedStorage([1, 2]).new()",
+])
+def test_from_buffer(torch, program):
+    outcomes = []
+    for library in (torch, clgrad):
+        try:
+            outcomes.append(str(eval(program, {"torch": library, "b": _BYTES})))
+        except (RuntimeError, ValueError) as error:
+            outcomes.append((type(error), str(error)))
+    assert outcomes[0] == outcomes[1]
+
+
+def test_from_file_shares_the_file(tmp_path):
+    path = str(tmp_path / "numbers")
+    np.arange(4, dtype=np.float32).tofile(path)
+    storage = clgrad.FloatStorage.from_file(path, True, 4)
+    storage[1] = 7.
+    clgrad.synchronize()
+    assert storage.tolist() == clgrad.FloatStorage.from_file(path, False, 4).tolist() == [0., 7., 2., 3.]
+
+
+@pytest.mark.parametrize("make", [lambda: clgrad.arange(3.).storage(), lambda: clgrad.arange(3.).untyped_storage()])
+def test_pickles_and_copies(make):
+    for found in (pickle.loads(pickle.dumps(make())), copy.deepcopy(make()), copy.copy(make())):
+        assert type(found) is type(make()) and found.tolist() == make().tolist()
+
+
+def test_the_same_memory_has_the_same_number():
+    x = clgrad.arange(4.)
+    assert x.storage()._cdata == x[1:].untyped_storage()._cdata != clgrad.ones(1).storage()._cdata
+    assert x.storage().get_device() == x.get_device()
+
+
+def test_bytes_are_exchanged():
+    storage = clgrad.UntypedStorage([1, 2, 3, 4])
+    storage.byteswap(clgrad.int16)
+    assert storage.tolist() == [2, 1, 4, 3]
+
+
+def test_names_that_a_file_must_not_have():
+    file = io.BytesIO()
+    clgrad.save([types.SimpleNamespace(x=clgrad.ones(1))], file)
+    assert serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(file.getvalue())) == ["types.SimpleNamespace"]
+    with serialization.safe_globals([types.SimpleNamespace]):
+        assert serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(file.getvalue())) == []
+
+
+def test_versions_of_modules():
+    check = serialization.check_module_version_greater_or_equal
+    assert check(types.SimpleNamespace(__name__="m", __version__="1.10.2"), (1, 9)) is True
+    assert check(types.SimpleNamespace(__name__="m", __version__="1.8"), (1, 9)) is False
+    odd = types.SimpleNamespace(__name__="m", __version__="new")
+    with pytest.raises(RuntimeError, match="'m' module version string is malformed 'new' and cannot be compared"):
+        check(odd, (1, 0))
+    with pytest.warns(UserWarning, match="malformed"):
+        assert check(odd, (1, 0), error_if_malformed=False) is True
