@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 
 __all__ = ["_check", "_check_index", "_check_is_size", "_check_not_implemented", "_check_tensor_all", "_check_type",
@@ -62,5 +63,7 @@ def _check_tensor_all(cond: Any, message: Callable[[], str] | None = None) -> No
     """RuntimeError unless all elements of a bool tensor are True."""
     if not isinstance(cond, TensorBase):
         raise TypeError(f"cond must be a tensor, but got {type(cond)}")
+    if cond.layout.dtype is not dtypes.bool:
+        raise TypeError(f"cond tensor must have dtype torch.bool, but got {cond.layout.dtype}")
     if not cond.all().item():  # type: ignore[attr-defined]
         _fail(RuntimeError, message)

@@ -124,7 +124,16 @@ class Conversion(TensorBase):
         """Nothing to do: a device has one queue, in which everything happens in order."""
 
     def new(self, *args: Any, device: Any = None, **kwargs: Any) -> Any:
-        """An old constructor: a tensor of this dtype and device with these sizes or data."""
+        """An old constructor: a tensor of this dtype and device with these sizes or data.
+
+        Raises:
+            TypeError: the data is a tensor of another dtype.
+        """
+        if args and isinstance(args[0], TensorBase):
+            if device is not None:
+                raise RuntimeError("new(): the device of a tensor cannot be given beside the tensor")
+            if args[0].layout.dtype is not self.layout.dtype:
+                raise TypeError(f"new(): expected a tensor of dtype {self.layout.dtype}, got {args[0].layout.dtype}")
         return TensorBase.concrete(*args, dtype=self.layout.dtype,  # type: ignore[call-arg]
                                    device=self.layout.device if device is None else device, **kwargs)
 

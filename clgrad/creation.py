@@ -263,6 +263,8 @@ def _progression(start: Any, end: Any, step: Any, floating: bool) -> np.ndarray:
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     count = math.ceil((end - start) / step) if floating else -(-(end - start) // step)
+    if count >= 1 << 63:
+        raise RuntimeError("invalid size, possible overflow?")
     return start + step * np.arange(count, dtype=np.float64 if floating else np.int64)
 
 

@@ -55,7 +55,10 @@ def _to_numpy(data: Any, wanted: Any = None) -> tuple[np.ndarray, Dtype]:
     elif not isinstance(data, (bool, int, float)) and not hasattr(data, "__array__"):
         if not hasattr(data, "__len__") or not hasattr(data, "__getitem__") or isinstance(data, dict):
             raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
-        data = _plain(list(data), kinds)
+        try:
+            data = _plain(list(data), kinds)
+        except TypeError:
+            raise ValueError(f"could not determine the shape of object type '{type(data).__name__}'") from None
     try:
         array = np.array(data, np.uint64 if wanted is dtypes.uint64 else None)
     except ValueError:

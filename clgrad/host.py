@@ -76,6 +76,9 @@ class HostAccess(TensorBase):
             raise RuntimeError(f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() instead.")
         columns = [t.expand(self.shape).reshape(-1).tolist() for t in (self, *others)]
         values = [function(*row) for row in zip(*columns, strict=True)]
+        for value in values:
+            if not isinstance(value, (bool, int, float, np.generic)):
+                raise TypeError(f"{name}(): the function must return a number, not {type(value).__name__}")
         return self.copy_(FUNCTIONS["tensor"](values, dtype=self.dtype).view(self.shape))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

@@ -139,3 +139,8 @@ GLOBALS: dict[tuple[str, str], Any] = {
     **{(module, "bytearray"): Allowed(lambda data=b"", encoding=None: bytearray(
         data if isinstance(data, bytes) else _encode(data, encoding))) for module in ("__builtin__", "builtins")},
 }
+
+# What programs find in torch._utils.
+_rebuild_tensor = _rebuild_tensor_v2 = rebuild_tensor
+_rebuild_parameter = _rebuild_parameter_with_state = rebuild_parameter
+_rebuild_meta_tensor_no_storage = rebuild_meta

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from clgrad import dtypes
+from clgrad.autograd.graph import wrap
 from clgrad.creation import empty, place_of
+from clgrad.formats import format_strides, preserve_format
+from clgrad.layout import layout
 from clgrad.ops import random
 from clgrad.ops.interception import intercepted
 from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.ops.rows import result_strides
 
 
 def _filled(size: tuple, kwargs: dict, kind: str, a: float, b: float) -> Any:
@@ -82,27 +87,34 @@ def _result(made: Any, out: Any, requires_grad: bool) -> Any:
 
 @operator("rand_like", method=False)
 def rand_like(input: Any, **kwargs: Any) -> Any:
-    """:func:`rand` of the same shape, dtype and device."""
-    return rand(input.layout.shape, **_like(input, kwargs))
+    """:func:`rand` of the same shape, dtype and device, its dimensions in memory as there or as a format says."""
+    return _like(rand, input, (), kwargs)
 
 
 @operator("randn_like", method=False)
 def randn_like(input: Any, **kwargs: Any) -> Any:
-    """:func:`randn` of the same shape, dtype and device."""
-    return randn(input.layout.shape, **_like(input, kwargs))
+    """:func:`randn` of the same shape, dtype and device, its dimensions in memory as there or as a format says."""
+    return _like(randn, input, (), kwargs)
 
 
 @operator("randint_like", method=False)
 def randint_like(input: Any, *args: Any, **kwargs: Any) -> Any:
-    """:func:`randint` of the same shape, dtype and device."""
-    return randint(*args, size=tuple(input.layout.shape), **_like(input, kwargs))
+    """:func:`randint` of the same shape, dtype and device, its dimensions in memory as there or as a format says."""
+    return _like(randint, input, args, kwargs)
 
 
-def _like(input: Any, kwargs: dict) -> dict:
-    kwargs.pop("memory_format", None)
-    kwargs["dtype"] = kwargs.get("dtype") or input.layout.dtype
-    kwargs["device"] = kwargs.get("device") or input.layout.device
-    return kwargs
+def _like(make: Callable, input: Any, args: tuple, kwargs: dict) -> Any:
+    own, memory_format = input.layout, kwargs.pop("memory_format", None)
+    requires_grad = kwargs.pop("requires_grad", False)
+    kind, place = kwargs.pop("dtype", None) or own.dtype, kwargs.pop("device", None) or own.device
+    made = make(*args, size=tuple(own.shape), dtype=kind, device=place, **kwargs)
+    if memory_format is None or memory_format is preserve_format:
+        strides = result_strides(own.shape, [own])
+    else:
+        strides = format_strides(own.shape, memory_format)
+    if strides != made.layout.strides:  # numbers have no order: the memory is seen in the other one
+        made = wrap(made.memory, 0, layout(own.shape, strides, kind, made.layout.device))
+    return made.requires_grad_() if requires_grad else made
 
 
 CREATORS = {f.__name__: intercepted(f, f.__name__) for f in (rand, randn, randint, randperm)}

@@ -73,6 +73,10 @@ def set_num_interop_threads(threads: int) -> None:
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Kept: every algorithm here is deterministic."""
+    for name, position, value in (("mode", 1, mode), ("warn_only", 2, warn_only)):
+        if not isinstance(value, bool):
+            raise TypeError(f"_set_deterministic_algorithms(): argument '{name}' (position {position}) must be bool, not "
+                            f"{type(value).__name__}")
     _state.update(deterministic=bool(mode), warn_only=warn_only)
 
 

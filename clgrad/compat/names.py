@@ -37,7 +37,7 @@ RENAMED = {
     "torch.utils.data._utils.collate": "clgrad.utils.data.collate",
     "torch.optim._functional": "clgrad.optim",
     "torch.testing._comparison": "clgrad.testing.close",
-    "torch._utils": "clgrad.serialization",
+    "torch._utils": "clgrad.rebuilding",
     "torch.fx._symbolic_trace": "clgrad.fx.tracer",
     "torch._six": f"{_STANDINS}.six",
     "torch._tensor": "clgrad.tensor",

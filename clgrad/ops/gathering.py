@@ -88,6 +88,8 @@ def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
                                f"{places.layout.numel} value(s)")
         return store("index_select", index_select(input.reshape(1), 0, places).view(()), out, exact=True)
     size = input.layout.shape[axis]
+    if not size and places.layout.numel:
+        raise RuntimeError("index_select(): self indexing axis dim should be positive")
     check_range(places, size, out_of_range("index_select", axis, size))
     return store("index_select", read(input, Places.slices("index_select", input, axis, places), "IndexSelect"), out, input,
                  index, exact=True)

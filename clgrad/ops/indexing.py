@@ -20,6 +20,7 @@ from clgrad.autograd.graph import TensorBase, check_in_place
 from clgrad.layout import Layout
 from clgrad.ops.copying import cast, full
 from clgrad.ops.masks import Marked, masked_fill_, selected
+from clgrad.ops.output import check_disjoint
 from clgrad.ops.places import Places, add, check_range, put, read, spread
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.ops.registry import operator as register
@@ -261,6 +262,9 @@ def _set_number(parsed: Parsed, value: Any) -> None:
         view.fill_(value)
     elif parsed.mask is not None:
         masked_fill_(view, _as_mask(parsed.mask), value)
+    elif view.layout.repeats:
+        marks = full(view.layout.shape, False, dtypes.bool, view.layout.device)
+        masked_fill_(view, put("IndexPut", marks, True, places_of("index_put_", view, parsed.tensors)), value)
     else:
         put("IndexPut", view, value, places_of("index_put_", view, parsed.tensors), in_place=True)
 
@@ -311,6 +315,8 @@ def _index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool
     if not tensors:
         result = input if in_place else input.clone()
         return result.add_(values) if accumulate else result.copy_(values)
+    if in_place:
+        check_disjoint("index_put_", input, values, *tensors.values())
     places = places_of("index_put_", input, tensors)
     work = add if accumulate else put
     return work("IndexPut", input, _fitted(values.to(own.device), places.shape), places, in_place=in_place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from clgrad import dtypes
@@ -193,7 +194,22 @@ def _flat_places(name: str, index: Any) -> Places:
 @operator("masked_fill_")
 def masked_fill_(x: Any, mask: Any, value: Any) -> Any:
     """The elements where the mask, broadcast to ``x``, holds replaced by a number or a 0-d tensor."""
+    if isinstance(x, TensorBase) and x.layout.repeats:
+        return _filled_where_any(x, mask, value)
     return pointwise.call_in_place(REGISTRY.pointwise["_masked_fill"], (x, mask, _filling(x, mask, value)))
+
+
+def _filled_where_any(x: Any, mask: Any, value: Any) -> Any:
+    """:func:`masked_fill_` of a tensor that repeats elements: each place is filled where the mask holds for any of them."""
+    warnings.warn("Use of masked_fill_ on expanded tensors is deprecated. Please clone() the tensor before performing this "
+                  "operation. This also applies to advanced indexing e.g. tensor[mask] = scalar", stacklevel=4)
+    own = x.layout
+    axes = [axis for axis, (size, step) in enumerate(zip(own.shape, own.strides, strict=True)) if size > 1 and not step]
+    once = x
+    for axis in axes:
+        once = once.narrow(axis, 0, 1)
+    masked_fill_(once, FUNCTIONS["any"](mask.expand(own.shape), axes, True), value)
+    return x
 
 
 def _filling(x: Any, mask: Any, value: Any) -> Any:

@@ -45,17 +45,23 @@ def resize_output(out: Any, shape: tuple[int, ...]) -> None:
     """Gives a tensor that is to hold a result the result's shape; a warning where it had elements."""
     if out.layout.numel:
         warnings.warn(f"An output with one or more elements was resized since it had shape {list(out.layout.shape)}, which "
-                      f"does not match the required output shape {list(shape)}. This is deprecated: resize the tensor to "
-                      "zero elements first, with out.resize_(0), to reuse it.", stacklevel=4)
+                      f"does not match the required output shape {list(shape)}. This behavior is deprecated, and in a future "
+                      "PyTorch release outputs will not be resized unless they have zero elements. Reuse an out tensor by "
+                      "resizing it to zero elements first, with out.resize_(0).", stacklevel=4)
     out.resize_(shape)
 
 
 def check_apart(name: str, out: Any, *inputs: Any) -> None:
     """RuntimeError where a tensor that is to be written repeats elements, or shares memory with an input."""
-    own = out.layout
-    if any(size > 1 and not step for size, step in zip(own.shape, own.strides, strict=True)):
+    if out.layout.repeats:
         raise RuntimeError(f"{name}(): unsupported operation: more than one element of the written-to tensor refers to a "
                            "single memory location. Please clone() the tensor before performing the operation.")
+    check_disjoint(name, out, *inputs)
+
+
+def check_disjoint(name: str, out: Any, *inputs: Any) -> None:
+    """RuntimeError where a tensor that is to be written shares memory with an input."""
+    own = out.layout
     begin, end = (out.offset + at for at in (0, own.extent))
     for x in inputs:
         if x.memory is out.memory and own.numel and x.layout.numel and (

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from clgrad import dtypes
 from clgrad.autograd.graph import Saved, TensorBase, needs_graph
+from clgrad.formats import contiguous_format
 from clgrad.ops.copying import as_element, full
 from clgrad.ops.gathering import check_gather, check_vector, taken
-from clgrad.ops.output import store
+from clgrad.ops.output import check_disjoint, store
 from clgrad.ops.places import Places, add, as_index, changed, check_range, combine, out_of_range, put, read
 from clgrad.ops.registry import FUNCTIONS, operator, publish
 from clgrad.ops.views import diagonal, select, slice_view
@@ -92,6 +94,8 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
     tensor([5., 0., 1.])
     """
     src = value if src is None else src
+    if in_place:
+        check_disjoint("scatter", input, index, *([src] if isinstance(src, TensorBase) else []))
     if src is None:
         raise TypeError("scatter() missing 1 required positional arguments: \"src\"")
     if reduce is not None:
@@ -256,6 +260,8 @@ def _check_source(name: str, x: Any, axis: int, index: Any, source: Any) -> None
 def _by_slices(name: str, x: Any, dim: int, index: Any, source: Any, in_place: bool,
                work: Callable[[Any, Any, Places], Any]) -> Any:
     whole, places = _slices(name, x, dim, index, source)
+    if in_place:
+        check_disjoint(name, x, index, *(() if source is None else (source,)))
     if source is not None and not source.layout.ndim:
         source = source.reshape(1)
     result = work(whole, source, places)
@@ -286,6 +292,12 @@ def index_fill(input: Any, dim: int, index: Any, value: Any, *, in_place: bool =
             raise RuntimeError("index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                                f"{value.layout.ndim} dimension(s).")
         value = as_element(value, input)
+    elif isinstance(value, complex):
+        raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
+    if in_place and input.layout.repeats:
+        mask = FUNCTIONS["zeros_like"](input, dtype=dtypes.bool, memory_format=contiguous_format)
+        return FUNCTIONS["masked_fill_"](input, mask.index_fill_(dim, index, True), value)
+
     def work(x: Any, _: Any, places: Places) -> Any:
         if not isinstance(value, TensorBase):
             return put("IndexFill", x, value, places, in_place=in_place)
@@ -318,6 +330,8 @@ def put_(input: Any, index: Any, source: Any, accumulate: bool = False, *, in_pl
     if index.layout.numel != source.layout.numel:
         raise IndexError(f"put_(): Expected source and index to have the same number of elements, but got source with "
                            f"{source.layout.numel} elements and index with {index.layout.numel} elements")
+    if in_place:
+        check_disjoint("put_", input, index, source)
     flat, places = taken("put_", input, index)
     work = add if accumulate else put
     values = source.reshape(index.layout.shape)

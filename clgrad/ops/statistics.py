@@ -108,10 +108,13 @@ def _slopes(x: Any, axis: int, step: Any, edge_order: int) -> Any:
 
     def at(values: Any, start: int, count: int) -> Any:
         return values.narrow(axis, start, count) if isinstance(values, TensorBase) else values
-    behind, ahead = at(slopes, 0, size - 2), at(slopes, 1, size - 2)
-    left, right = at(gaps, 0, size - 2), at(gaps, 1, size - 2)
-    # Each of the two slopes weighs as much as the other one's interval is long.
-    inside = (behind * right + ahead * left) / (left + right)
+    if isinstance(gaps, TensorBase):
+        behind, ahead = at(slopes, 0, size - 2), at(slopes, 1, size - 2)
+        left, right = at(gaps, 0, size - 2), at(gaps, 1, size - 2)
+        # Each of the two slopes weighs as much as the other one's interval is long.
+        inside = (behind * right + ahead * left) / (left + right)
+    else:
+        inside = (at(x, 2, size - 2) - at(x, 0, size - 2)) / (2 * gaps)
     first, last = at(slopes, 0, 1), at(slopes, size - 2, 1)
     if edge_order == 2:
         first = first + (first - at(slopes, 1, 1)) * (at(gaps, 0, 1) / (at(gaps, 0, 1) + at(gaps, 1, 1)))
