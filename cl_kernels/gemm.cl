@@ -1,5 +1,6 @@
 /* Matrix products: C[z] = act(alpha * A[z] B[z] + bias), or C[z] += ..., for matrices of any strides. In place of a bias
- * the sums of A's rows can be had: the bias' gradient beside the weight's.
+ * the sums of A's rows can be had: the bias' gradient beside the weight's; or a gate, a matrix where C is, which is what a
+ * ReLU gave: C becomes 0 where the gate is not above 0, which is the ReLU's gradient.
  *
  *      n
  *     +------------+          A is m x k, B is k x n, C is m x n; a stride for batch, row and column of each, in
@@ -84,6 +85,7 @@ typedef struct {
   REAL alpha;
   int add, relu, plain; /* whether C is added to; negative results become 0; neither bias, relu nor gaps between columns */
   const __global T *bias_row, *bias_column; /* at the tile's first row, column; or 0 */
+  const __global T *gate, *first;           /* the gate, or 0, and the element of C where it begins */
 } Finish;
 
 static OUTLINED void finish_one(REAL sum, int row, int column, __global T *c, const Finish *finish) {
@@ -92,6 +94,7 @@ static OUTLINED void finish_one(REAL sum, int row, int column, __global T *c, co
   if (finish->add) value += LOAD_T(c, at);
   if (finish->bias_row) value += LOAD_T(finish->bias_row, row);
   if (finish->bias_column) value += LOAD_T(finish->bias_column, column);
+  if (finish->gate && LOAD_T(finish->gate, c - finish->first + at) <= 0) value = 0;
   STORE_T(c, at, finish->relu && value < 0 ? 0 : value);
 }
 
@@ -103,6 +106,17 @@ static OUTLINED void finish_one(REAL sum, int row, int column, __global T *c, co
 #define BIAS_ROW 1
 #define BIAS_COLUMN 2
 #define ROW_SUMS 3 /* `bias` is written: m sums, of the rows of A */
+#define GATE 4
+/* How the elements of C end, but for what belongs to a tile: its size and its part of the bias. */
+#define BEGIN_FINISH                             \
+  Finish finish;                                 \
+  finish.c_row = c_row;                          \
+  finish.c_column = c_column;                    \
+  finish.alpha = (REAL)alpha;                    \
+  finish.add = accumulate;                       \
+  finish.relu = relu;                            \
+  finish.gate = bias_kind == GATE ? bias : 0;    \
+  finish.first = c;
 
 /* Sums over k of A's row, in blocks, so that rounding does not grow with k. */
 static OUTLINED REAL row_sum(const __global T *a, int k, INDEX a_column) {
@@ -120,7 +134,7 @@ static OUTLINED REAL row_sum(const __global T *a, int k, INDEX a_column) {
   a += a_offset + (INDEX)(z) * a_batch;         \
   b += b_offset + (INDEX)(z) * b_batch;         \
   c += c_offset + (INDEX)(z) * c_batch;         \
-  bias += bias_offset;                          \
+  bias += bias_offset + (bias_kind == GATE ? (INDEX)(z) * c_batch : 0); \
   if (split) k = min(split, k - (int)(z) * split);
 
 #if DEVICE_CPU
@@ -141,6 +155,7 @@ static OUTLINED void finish_tile(const V *sums, int vectors, __global T *c, cons
         if (finish->add) value += VLOAD_T(c, at);
         if (finish->bias_row) value += (V)(LOAD_T(finish->bias_row, r));
         if (finish->bias_column) value += VLOAD_T(finish->bias_column, column);
+        if (finish->gate) value = VLOAD_T(finish->gate, c - finish->first + at) <= (V)(0) ? (V)(0) : value;
         if (finish->relu) value = value < (V)(0) ? (V)(0) : value;
         VSTORE_T(c, at, value);
       } else {
@@ -229,6 +244,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
     OPERANDS, int item_rows, int item_columns, int block_rows, int block_columns, int block_depth, int a_copied,
     int b_copied) {
   ENTER_BATCH(get_global_id(2))
+  BEGIN_FINISH
   int first_row = get_global_id(1) * item_rows, first_column = get_global_id(0) * item_columns;
   int rows = min(item_rows, m - first_row), columns = min(item_columns, n - first_column);
   INDEX item = get_global_id(0) + get_global_size(0) * (get_global_id(1) + get_global_size(1) * get_global_id(2));
@@ -245,17 +261,14 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
   block.b_column = b_column;
   block.b_copied = b_copied;
   block.b_copy = b_copy;
-  Finish finish;
-  finish.c_row = c_row;
-  finish.c_column = c_column;
-  finish.alpha = (REAL)alpha;
   int begin = 0;
   do { /* once even where k is 0: C becomes the bias */
     int depth = block.depth = min(block_depth, k - begin);
     int last = begin + depth >= k;
     finish.add = begin > 0 || accumulate;
     finish.relu = relu && last;
-    finish.plain = c_column == 1 && !(last && (relu || bias_kind == BIAS_ROW || bias_kind == BIAS_COLUMN));
+    finish.gate = last && bias_kind == GATE ? bias : 0;
+    finish.plain = c_column == 1 && !(last && (relu || finish.gate || bias_kind == BIAS_ROW || bias_kind == BIAS_COLUMN));
     block.a_row = a_copied ? (by_column ? 1 : A_STEP(depth)) : a_row;
     block.a_step = a_copied ? (by_column ? MR : 1) : a_column;
     block.a_tile = MR * (a_copied ? A_STEP(depth) : a_row);
@@ -292,12 +305,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_tiles(
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gemm_dots(OPERANDS, int item_columns) {
   ENTER_BATCH(get_global_id(2))
   int first_column = get_global_id(0) * item_columns, end_column = min(first_column + item_columns, n);
-  Finish finish;
-  finish.c_row = c_row;
-  finish.c_column = c_column;
-  finish.alpha = (REAL)alpha;
-  finish.add = accumulate;
-  finish.relu = relu;
+  BEGIN_FINISH
   for (int j = first_column; j < end_column; j += DOT_COLUMNS) {
     const __global T *columns[DOT_COLUMNS];
     UNROLL for (int s = 0; s < DOT_COLUMNS; s++) columns[s] = b + min(j + s, end_column - 1) * b_column;
@@ -379,12 +387,7 @@ __kernel __attribute__((reqd_work_group_size(GROUP, GROUP, 1))) void gemm_blocks
     }
     barrier(CLK_LOCAL_MEM_FENCE);
   }
-  Finish finish;
-  finish.c_row = c_row;
-  finish.c_column = c_column;
-  finish.alpha = (REAL)alpha;
-  finish.add = accumulate;
-  finish.relu = relu;
+  BEGIN_FINISH
   finish.bias_row = bias_kind == BIAS_ROW ? bias : 0;
   finish.bias_column = bias_kind == BIAS_COLUMN ? bias : 0;
   UNROLL for (int r = 0; r < PER_ITEM; r++) UNROLL for (int s = 0; s < PER_ITEM; s++) {
@@ -398,17 +401,14 @@ __kernel __attribute__((reqd_work_group_size(GROUP, GROUP, 1))) void gemm_blocks
 __kernel void gemm_sum(__global T *c, const __global T *bias, const __global REAL *scratch, INDEX c_offset,
                        INDEX bias_offset, int parts, int m, int n, INDEX c_row, INDEX c_column, SCALAR alpha,
                        int bias_kind, int relu, int accumulate) {
-  Finish finish;
-  finish.c_row = c_row;
-  finish.c_column = c_column;
-  finish.alpha = (REAL)alpha;
-  finish.add = accumulate;
-  finish.relu = relu;
-  finish.bias_row = bias_kind == BIAS_ROW ? bias + bias_offset : 0;
-  finish.bias_column = bias_kind == BIAS_COLUMN ? bias + bias_offset : 0;
+  c += c_offset;
+  bias += bias_offset;
+  BEGIN_FINISH
+  finish.bias_row = bias_kind == BIAS_ROW ? bias : 0;
+  finish.bias_column = bias_kind == BIAS_COLUMN ? bias : 0;
   for (int e = get_global_id(0); e < m * n; e += get_global_size(0)) {
     REAL sum = 0;
     for (int part = 0; part < parts; part++) sum += scratch[(INDEX)part * m * n + e];
-    finish_one(sum, e / n, e % n, c + c_offset, &finish);
+    finish_one(sum, e / n, e % n, c, &finish);
   }
 }

@@ -9,7 +9,9 @@
 //   pool_backward   a CPU work-item takes whole planes and adds each output's share to its inputs (SCATTER: nobody
 //                   else writes the plane); otherwise each work-item is one input that looks at its windows
 //
-// Max pooling keeps the flat index of the chosen input inside its plane. NaN wins, the last of several as in PyTorch.
+// Max pooling keeps the flat index of the chosen input inside its plane. NaN wins, the last of several as in PyTorch. Where
+// its inputs are a ReLU's results, its gradient may be theirs too: `gate` is what was pooled, and what is not above 0 of it
+// hands nothing back.
 
 #ifndef IN             // code of the dtype
 #define IN f32
@@ -295,8 +297,9 @@ static inline void tile_row(global const T *g, global T *out, int count, int KW,
 #endif
 
 // Work-item: planes [id * planes_per_item, ...).
-kernel void pool_backward(global const T *g, global T *grad, global const IDX *indices, INDEX g_offset,
-                          INDEX grad_offset, INDEX indices_offset, INDEX planes, INDEX planes_per_item, SIZES) {
+kernel void pool_backward(global const T *g, global T *grad, global const IDX *indices, global const T *gate,
+                          INDEX g_offset, INDEX grad_offset, INDEX indices_offset, INDEX gate_offset, INDEX planes,
+                          INDEX planes_per_item, SIZES, int gated) {
     const INDEX inputs = (INDEX)D * H * W, outputs = (INDEX)OD * OH * OW;
     const INDEX first = get_global_id(0) * planes_per_item, last = min(first + planes_per_item, planes);
 #if !MAX_POOL && !ADAPTIVE
@@ -316,7 +319,7 @@ kernel void pool_backward(global const T *g, global T *grad, global const IDX *i
         for (INDEX o = 0; o < outputs; o++) {
             // An index from outside (max_unpool's user) must not write outside the plane.
             const IDX i = chosen[o];
-            if (i >= 0 && i < inputs) mine[i] += g[from + o];
+            if (i >= 0 && i < inputs && !(gated && gate[gate_offset + plane * outputs + o] <= 0)) mine[i] += g[from + o];
         }
 #else
         for (int od = 0; od < OD; od++) {
@@ -340,8 +343,9 @@ kernel void pool_backward(global const T *g, global T *grad, global const IDX *i
 #else
 
 // One input a work-item: adds what the windows that contain it hand back.
-kernel void pool_backward(global const T *g, global T *grad, global const IDX *indices, INDEX g_offset,
-                          INDEX grad_offset, INDEX indices_offset, INDEX planes, INDEX planes_per_item, SIZES) {
+kernel void pool_backward(global const T *g, global T *grad, global const IDX *indices, global const T *gate,
+                          INDEX g_offset, INDEX grad_offset, INDEX indices_offset, INDEX gate_offset, INDEX planes,
+                          INDEX planes_per_item, SIZES, int gated) {
     const INDEX inputs = (INDEX)D * H * W, id = get_global_id(0), plane = id / inputs;
     if (plane >= planes) return;
     const INDEX me = id % inputs;
@@ -354,7 +358,8 @@ kernel void pool_backward(global const T *g, global T *grad, global const IDX *i
             for (int ow = xs.x; ow < xs.y; ow++) {
                 const INDEX o = ((plane * OD + od) * OH + oh) * OW + ow;
 #if MAX_POOL
-                if (indices[indices_offset + o] == me) sum += LOAD_1(g, g_offset + o);
+                if (indices[indices_offset + o] == me && !(gated && LOAD_1(gate, gate_offset + o) <= 0))
+                    sum += LOAD_1(g, g_offset + o);
 #else
                 const window d = window_of(od, D, OD, KD, SD, PD, LD), h = window_of(oh, H, OH, KH, SH, PH, LH);
                 const window w = window_of(ow, W, OW, KW, SW, PW, LW);

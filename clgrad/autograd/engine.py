@@ -180,10 +180,10 @@ def _needed(starts: Sequence[Node], targets: set[Node]) -> set[Node]:
 
 
 class _Walk:
-    """A backward pass: where it starts, which nodes it is limited to, and what is called at its end."""
+    """A backward pass: where it starts, which nodes it is limited to, whether they keep what is saved, who is called last."""
 
-    def __init__(self, starts: tuple, needed: set[Node] | None, captured: dict[tuple[Node, int], list[int]]):
-        self.starts, self.needed, self.captured = starts, needed, captured
+    def __init__(self, starts: tuple, needed: set[Node] | None, captured: dict[tuple[Node, int], list[int]], retain: bool):
+        self.starts, self.needed, self.captured, self.retain = starts, needed, captured, retain
         self.callbacks: list[Any] = []
 
     @functools.cached_property
@@ -212,7 +212,7 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
                 raise RuntimeError("One of the differentiated Tensors does not require grad")
             captured.setdefault(edge, []).append(number)
         needed = _needed([edge[0] for edge in edges if edge is not None], {edge[0] for edge in captured})
-    walk = _Walk(edges, needed, captured)
+    walk = _Walk(edges, needed, captured, retain)
     results: tuple | None = tuple(grads)
     grads.clear()
     waiting: dict[Node, list] = {}  # what has arrived at nodes that have not run

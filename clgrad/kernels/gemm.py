@@ -14,7 +14,7 @@ from clgrad.shapes import divide_up, round_up
 Strides = tuple[int, int, int]  # of batch, row and column, in elements
 
 ACTIVATIONS = {None: 0, "relu": 1}
-BIASES = {None: 0, "row": 1, "column": 2, "sums": 3}
+BIASES = {None: 0, "row": 1, "column": 2, "sums": 3, "gate": 4}
 
 ONE_ROW = 1 << 18  # a vector times a matrix of this size is worth a program of its own, with tiles of one row
 MOST_PARTS = 64
@@ -113,7 +113,8 @@ def plan(device: Device, dtype: dtype, batch: int, m: int, n: int, k: int, a_str
 
     Strides are those of (batch, row, column) in elements: a transposed operand has them swapped, a batch stride of 0
     uses one matrix for all. ``bias`` is None, "row" (m values, one a row of C) or "column" (n values); "sums" asks for the
-    sums of A's rows (m values) in its place, where the plan's ``sums`` then says that it stores them. With
+    sums of A's rows (m values) in its place, where the plan's ``sums`` then says that it stores them; "gate" is a matrix that
+    lies as C, which becomes 0 where the gate is not above 0: the gradient of a ReLU that gave it. With
     ``accumulate`` the product is added to C before the activation (None or "relu"). k may be 0: C becomes the bias.
     The matrices of C must not overlap each other or the operands. ``tuning`` stands for the device's own.
     """
@@ -128,7 +129,7 @@ def plan(device: Device, dtype: dtype, batch: int, m: int, n: int, k: int, a_str
     sums = bias == "sums" and batch == 1 and parts == 1 and not swapped and not _are_dots(shape)
     kind = 0 if bias == "sums" and not sums else BIASES[bias]
     if swapped:
-        kind = (0, 2, 1)[kind]
+        kind = (0, 2, 1, 3, 4)[kind]
     ending = (alpha, kind, ACTIVATIONS[activation], int(accumulate))
     if parts > 1:
         return _split_plan(shape, parts, swapped, ending, cost)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from clgrad import dtypes
 from clgrad.dtypes import dtype
-from clgrad.runtime import Bound, Device
+from clgrad.runtime import Bound, Device, Kernel
 from clgrad.shapes import round_up
 
 GROUP = 256   # work-items a group on GPUs, where they allow as many
@@ -56,8 +56,7 @@ def adaptive(input: Sequence[int], output: Sequence[int]) -> Windows:
 class Plan:
     """Pooling bound to its shapes: ``plan(x, x_offset, y, y_offset[, indices, indices_offset])``.
 
-    Of a backward plan: ``plan(grad_y, offset, grad_x, offset[, indices, indices_offset])``. ``indices`` belong to max
-    pooling alone.
+    ``indices`` belong to max pooling alone.
     """
 
     __slots__ = ("device", "bound", "cost")
@@ -72,6 +71,19 @@ class Plan:
                             (source_offset, result_offset, indices_offset))
 
 
+class BackwardPlan(Plan):
+    """The gradient: ``plan(grad_y, offset, grad_x, offset[, indices, indices_offset[, gate, gate_offset]])``."""
+
+    __slots__ = ()
+
+    def __call__(self, source: Any, source_offset: int, result: Any, result_offset: int, indices: Any = None,
+                 indices_offset: int = 0, gate: Any = None, gate_offset: int = 0) -> None:
+        if self.bound is not None:
+            self.device.run(self.bound, (source, result, source if indices is None else indices,
+                                         source if gate is None else gate),
+                            (source_offset, result_offset, indices_offset, gate_offset))
+
+
 def plan(device: Device, kind: dtype, planes: int, windows: Windows, *, max_pool: bool,
          index_dtype: dtype = dtypes.int64, include_pad: bool = True, divisor: int = 0) -> Plan:
     """Pools ``planes`` contiguous planes of a floating-point dtype or of int64.
@@ -80,40 +92,52 @@ def plan(device: Device, kind: dtype, planes: int, windows: Windows, *, max_pool
     """
     rows, width = planes * prod(windows.output[:-1]), windows.output[-1]
     per_item, work = _ndrange(device, rows, width)
-    return _plan(device, "pool", kind, planes, windows, max_pool, index_dtype, (int(include_pad), divisor), per_item,
-                 work, rows * width, device.is_cpu)
+    cost, kernel, sizes = _kernel(device, "pool", kind, planes, windows, max_pool, index_dtype)
+    if rows * width == 0:
+        return Plan(device, None, cost)
+    return Plan(device, Bound(kernel, (work,), _local(device, device.is_cpu), 3, kernel.signature[3] * 3,
+                              (planes, per_item, *sizes, int(include_pad), divisor), cost), cost)
 
 
 def backward_plan(device: Device, kind: dtype, planes: int, windows: Windows, *, max_pool: bool,
-                  index_dtype: dtype = dtypes.int64, include_pad: bool = True, divisor: int = 0) -> Plan:
-    """The gradient of :func:`plan`, for the same arguments. Writes every input's gradient, zeros too."""
+                  index_dtype: dtype = dtypes.int64, include_pad: bool = True, divisor: int = 0,
+                  gated: bool = False) -> BackwardPlan:
+    """The gradient of :func:`plan`, for the same arguments. Writes every input's gradient, zeros too.
+
+    ``gated``: the gate, which is what max pooling gave, says by its values above 0 what is handed back: the inputs are
+    results of a ReLU, whose gradient this is then.
+    """
     inputs = prod(windows.input)
     scatter = device.is_cpu and kind is kind.compute
     work = round_up(planes * inputs, device.limits.group(GROUP))
     per_item, work = _ndrange(device, planes, inputs) if scatter else (1, work)
-    return _plan(device, "pool_backward", kind, planes, windows, max_pool, index_dtype, (int(include_pad), divisor),
-                 per_item, work, planes * inputs, scatter)
+    cost, kernel, sizes = _kernel(device, "pool_backward", kind, planes, windows, max_pool, index_dtype)
+    if planes * inputs == 0:
+        return BackwardPlan(device, None, cost)
+    return BackwardPlan(device, Bound(kernel, (work,), _local(device, scatter), 4, kernel.signature[4] * 4,
+                                      (planes, per_item, *sizes, int(include_pad), divisor, int(gated)), cost), cost)
 
 
-def _plan(device: Device, name: str, kind: dtype, planes: int, windows: Windows, max_pool: bool, index_dtype: dtype,
-          averaging: tuple[int, int], per_item: int, work: int, results: int, is_serial: bool) -> Plan:
+def _kernel(device: Device, name: str, kind: dtype, planes: int, windows: Windows, max_pool: bool,
+            index_dtype: dtype) -> tuple[tuple[int, int], Kernel, tuple[int, ...]]:
+    """What a call costs, its kernel, and the sizes that the kernel takes."""
     inputs, outputs = planes * prod(windows.input), planes * prod(windows.output)
     taps = prod(windows.kernel)
     cost = (outputs * taps, (inputs + outputs) * kind.itemsize + outputs * index_dtype.itemsize * max_pool)
-    if results == 0:
-        return Plan(device, None, cost)
     wide = max(inputs, outputs) >= 1 << 30
     index, real = ("l" if wide else "i"), kind.compute.cl if kind.is_floating_point else "long"
     macros = {"IN": kind.code, "REAL": real, "LOWEST": "(-INFINITY)" if kind.is_floating_point else "LONG_MIN",
               "MASK": "int" if real == "float" else "long", "IDX": index_dtype.cl,
               "MAX_POOL": int(max_pool), "ADAPTIVE": int(windows.adaptive), "VW": 8,
               "SCATTER": int(device.is_cpu and kind is kind.compute), "INDEX": "long" if wide else "int"}
-    kernel = device.kernel("pool.cl", name, macros, "PPP" + index * 5 + "i" * 20)
+    signature = "PPP" + index * 5 + "i" * 20 if name == "pool" else "PPPP" + index * 6 + "i" * 21
     sizes = tuple(size for field, fill in zip(windows[:6], (1, 1, 1, 1, 0, 1), strict=True)
                   for size in (fill,) * (3 - len(field)) + field)
-    local = (1,) if is_serial else (device.limits.group(GROUP),)
-    return Plan(device, Bound(kernel, (work,), local, 3, index * 3, (planes, per_item, *sizes, *averaging), cost),
-                cost)
+    return cost, device.kernel("pool.cl", name, macros, signature), sizes
+
+
+def _local(device: Device, is_serial: bool) -> tuple[int]:
+    return (1,) if is_serial else (device.limits.group(GROUP),)
 
 
 def _ndrange(device: Device, rows: int, width: int) -> tuple[int, int]:

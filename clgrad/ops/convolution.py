@@ -6,6 +6,7 @@ which is the transposed convolution, and the gradient of its weight ``dw(x, dy)`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from clgrad import dtypes
@@ -18,7 +19,6 @@ from clgrad.ops.execute import check_device, execute
 from clgrad.ops.integer_convolution import convolve_integers, transpose_integers
 from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.padding import constant_pad_nd
-from clgrad.ops.pointwise import activation_gradient
 from clgrad.ops.registry import operator
 from clgrad.shapes import Shape
 
@@ -56,7 +56,7 @@ def _dense(x: Any) -> Any:
 
 
 def forward(x: Any, w: Any, bias: Any, g: Geometry, activation: str | None = None) -> Any:
-    """The convolution of (N, Ci, H, W) with (Co, Ci/groups, KH, KW), or an activation of it (None or "relu")."""
+    """The convolution of (N, Ci, H, W) with (Co, Ci/groups, KH, KW), or, unrecorded, a "relu" of it."""
     x, w, bias = _dense(x), _dense(w), _dense(bias)
     key = ("forward", x.layout, w.layout, g, bias is None, activation)
     found = _plans.get(key)
@@ -70,28 +70,24 @@ def forward(x: Any, w: Any, bias: Any, g: Geometry, activation: str | None = Non
     if plan is not None:
         execute(plan, (x, w) if bias is None else (x, w, bias), (out,))
     if needs_graph(x, w, bias):
-        _record(out, x, w, bias, g, activation)
+        x_shape, w_shape = x.layout.shape, w.layout.shape
+        saved = Saved("convolution", [x if w._requires_grad else None, w if x._requires_grad else None])
+        bias_needed = bias is not None and bias._requires_grad
+        attach(out, "Convolution", (x, w, bias),
+               lambda dy: gradients(dy, saved.unpack(), x_shape, w_shape, bias_needed, g), saved)
     return out
 
 
-def _record(out: Any, x: Any, w: Any, bias: Any, g: Geometry, activation: str | None) -> None:
-    x_shape, w_shape = x.layout.shape, w.layout.shape
-    need_x, need_w = x._requires_grad, w._requires_grad
-    need_bias = bias is not None and bias._requires_grad
-    saved = Saved("convolution", [x if need_w else None, w if need_x else None])
+def gradients(dy: Any, operands: Sequence[Any], x_shape: Shape, w_shape: Shape, bias_needed: bool, g: Geometry) -> tuple:
+    """The gradients of a convolution's input, weight and bias.
 
-    def backward(dy: Any) -> tuple:
-        inputs, weights, *value = saved.unpack()
-        if activation is not None:
-            dy = activation_gradient(activation, dy, value[0])
-        dx = input_gradient(dy, weights, None, x_shape, g) if need_x else None
-        if need_w and need_bias and not mode.enabled:
-            return (dx, *weight_and_bias_gradient(inputs, dy, w_shape, g))
-        dw = weight_gradient(inputs, dy, w_shape, g) if need_w else None
-        return dx, dw, dy.sum((0, 2, 3)) if need_bias else None
-    attach(out, "Convolution", (x, w, bias), backward, saved)
-    if activation is not None:
-        saved.add_output(out)
+    ``operands``: the input, where the weight's gradient is wanted, and the weight, where the input's is; else None.
+    """
+    x, w = operands
+    dx = None if w is None else input_gradient(dy, w, None, x_shape, g)
+    if x is not None and bias_needed and not mode.enabled:
+        return (dx, *weight_and_bias_gradient(x, dy, w_shape, g))
+    return dx, None if x is None else weight_gradient(x, dy, w_shape, g), dy.sum((0, 2, 3)) if bias_needed else None
 
 
 def input_gradient(dy: Any, w: Any, bias: Any, x_shape: Shape, g: Geometry) -> Any:
@@ -241,15 +237,18 @@ def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilati
 _known: dict[tuple, Geometry] = {}
 
 
-def convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int,
-             activation: str | None = None) -> Any:
-    """A convolution over ``rank`` dimensions, or an activation of it (None or "relu") in the same launch."""
+def known_geometry(x: Layout, w: Layout, bias: Layout | None, stride: Any, padding: Any, dilation: Any,
+                   groups: int) -> Geometry:
+    """How the window of a convolution of these layouts walks, after a first one passed all checks."""
+    return _known[x, w, bias, stride, padding, dilation, groups]
+
+
+def convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+    """A convolution over ``rank`` dimensions."""
     # The checks of one set of layouts and arguments are done once.
     try:
-        g = _known.get((x.layout, w.layout, bias if bias is None else bias.layout, stride, padding, dilation, groups))
-    except (AttributeError, TypeError):  # not a tensor; lists
-        g = None
-    if g is None:
+        g = known_geometry(x.layout, w.layout, bias if bias is None else bias.layout, stride, padding, dilation, groups)
+    except (KeyError, TypeError, AttributeError):  # not known yet; lists; not a tensor
         if isinstance(padding, str):
             steps, spread = checked(name, x, w, bias, rank, stride, dilation, groups, False)
             x, padding = padded(name, x, padding, w.layout.shape[2:], steps, spread)
@@ -259,8 +258,8 @@ def convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, paddi
             return convolve_integers(x, w, bias, *g)
         _known[x.layout, w.layout, bias if bias is None else bias.layout, stride, padding, dilation, groups] = g
     if x.layout.ndim == 4 and rank == 2:
-        return forward(x, w, bias, g, activation)
-    return _in_two_dimensions(x, w, rank, lambda a, b, g: forward(a, b, bias, g, activation), *g)
+        return forward(x, w, bias, g)
+    return _in_two_dimensions(x, w, rank, lambda a, b, g: forward(a, b, bias, g), *g)
 
 
 def geometry(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from math import prod
 from typing import Any
@@ -13,8 +13,7 @@ from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, needs_grap
 from clgrad.layout import Layout
 from clgrad.ops.matrices import of_batches, of_rows, of_rows_and_sums
 from clgrad.ops.output import add_in_place, store
-from clgrad.ops.pointwise import activation_gradient
-from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.ops.registry import operator
 from clgrad.shapes import Shape, broadcast_shapes
 
 
@@ -271,46 +270,44 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         weight: (out_features, in_features).
         bias: (out_features) or None.
     """
-    return activated_linear(input, weight, bias, None)
-
-
-def activated_linear(input: Any, weight: Any, bias: Any, activation: str | None) -> Any:
-    """An activation of :func:`linear`, None or "relu", in the same launch and as one node."""
     key = (input.layout, weight.layout, None if bias is None else bias.layout)
     if key not in _linear_checked:
         _check_linear(input, weight, bias)
         if weight.layout.ndim == 1 or (bias is not None and bias.layout.shape != weight.layout.shape[:1]):
             result = matmul(input, weight.t())
-            result = result if bias is None else result + bias.expand(result.layout.shape)
-            return result if activation is None else FUNCTIONS[activation](result)
+            return result if bias is None else result + bias.expand(result.layout.shape)
         if bias is not None and not bias.layout.contiguous:
-            return activated_linear(input, weight, bias.contiguous(), activation)
+            return linear(input, weight, bias.contiguous())
         _linear_checked.add(key)
-    out = of_rows(input, weight, bias, activation, flip_b=True)
+    out = of_rows(input, weight, bias, flip_b=True)
     if needs_graph(input, weight, bias):
         saved = Saved("linear", [input if weight._requires_grad else None, weight if input._requires_grad else None])
         bias_needed = bias is not None and bias._requires_grad
-
-        def backward(g: Any) -> tuple:
-            inputs, weights, *value = saved.unpack()
-            if activation is not None:
-                g = activation_gradient(activation, g, value[0])
-            if mode.enabled:
-                return (None if weights is None else matmul(g, weights),
-                        None if inputs is None else matmul(_as_rows(g).t(), _as_rows(inputs)),
-                        _as_rows(g).sum(0) if bias_needed else None)
-            weight_gradient = bias_gradient = None
-            if inputs is not None and bias_needed:
-                weight_gradient, bias_gradient = of_rows_and_sums(g, inputs)
-            elif inputs is not None:
-                weight_gradient = of_rows(g, inputs, flip_a=True)
-            if bias_needed and bias_gradient is None:
-                bias_gradient = _as_rows(g).sum(0)
-            return None if weights is None else of_rows(g, weights), weight_gradient, bias_gradient
-        attach(out, "Mm" if bias is None else "Addmm", (input, weight, bias), backward, saved)
-        if activation is not None:
-            saved.add_output(out)
+        attach(out, "Mm" if bias is None else "Addmm", (input, weight, bias),
+               lambda g: linear_gradients(g, saved.unpack(), bias_needed), saved)
     return out
+
+
+def linear_gradients(g: Any, operands: Sequence[Any], bias_needed: bool, gate: Any = None) -> tuple[Any, Any, Any]:
+    """The gradients of :func:`linear`'s input, weight and bias.
+
+    ``operands``: the input, where the weight's gradient is wanted, and the weight, where the input's is; else None.
+    ``gate``: the input, where a ReLU gave it, whose gradient is taken in the same launch. Then nothing is recorded.
+    """
+    inputs, weights = operands
+    if mode.enabled:
+        return (None if weights is None else matmul(g, weights),
+                None if inputs is None else matmul(_as_rows(g).t(), _as_rows(inputs)),
+                _as_rows(g).sum(0) if bias_needed else None)
+    weight_gradient = bias_gradient = None
+    if inputs is not None and bias_needed:
+        weight_gradient, bias_gradient = of_rows_and_sums(g, inputs)
+    elif inputs is not None:
+        weight_gradient = of_rows(g, inputs, flip_a=True)
+    if bias_needed and bias_gradient is None:
+        bias_gradient = _as_rows(g).sum(0)
+    input_gradient = None if weights is None else of_rows(g, weights, gate, kind="gate")
+    return input_gradient, weight_gradient, bias_gradient
 
 
 def _as_rows(x: Any) -> Any:

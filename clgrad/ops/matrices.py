@@ -44,20 +44,21 @@ _rows: dict[tuple, Product] = {}
 
 
 def of_rows(a: Any, b: Any, bias: Any = None, activation: str | None = None, *, flip_a: bool = False,
-            flip_b: bool = False) -> Any:
+            flip_b: bool = False, kind: str = "column") -> Any:
     """``activation(a @ b + bias)``; an operand of more than two dimensions is a matrix of as many rows as it has vectors.
 
-    ``flip_a`` and ``flip_b``: the transposed matrix is meant. ``bias`` has an element a column, densely. The result of
-    an ``a`` that is not flipped has its leading dimensions.
+    ``flip_a`` and ``flip_b``: the transposed matrix is meant. ``bias`` has an element a column, densely; or it is, by its
+    ``kind``, a "gate" of the result's shape, densely: see :func:`clgrad.kernels.gemm.plan`. The result of an ``a`` that is
+    not flipped has its leading dimensions.
     """
-    key = (a.layout, b.layout, None if bias is None else bias.layout, activation, flip_a, flip_b)
+    key = (a.layout, b.layout, None if bias is None else bias.layout, activation, flip_a, flip_b, kind)
     product = _rows.get(key)
     if product is None:
         if not _is_matrix(a.layout):
-            return of_rows(a.contiguous(), b, bias, activation, flip_a=flip_a, flip_b=flip_b)
+            return of_rows(a.contiguous(), b, bias, activation, flip_a=flip_a, flip_b=flip_b, kind=kind)
         if not _is_matrix(b.layout):
-            return of_rows(a, b.contiguous(), bias, activation, flip_a=flip_a, flip_b=flip_b)
-        product = _rows[key] = _plan_rows(a.layout, b.layout, None if bias is None else "column", activation, flip_a, flip_b)
+            return of_rows(a, b.contiguous(), bias, activation, flip_a=flip_a, flip_b=flip_b, kind=kind)
+        product = _rows[key] = _plan_rows(a.layout, b.layout, None if bias is None else kind, activation, flip_a, flip_b)
     return product(a, b, bias)
 
 

@@ -20,29 +20,50 @@ from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
 
 _plans: dict[tuple, pool.Plan] = {}
-_max_pools: dict[tuple, _MaxPool] = {}
+_max_pools: dict[tuple, MaxPool] = {}
 
 
-class _MaxPool:
-    """Max pooling of a layout: its plans, that of the gradient made when it is asked for, and the layouts of results."""
+class MaxPool:
+    """Max pooling of a contiguous layout: its plans, that of a gradient made when it is asked for, and results' layouts."""
 
-    __slots__ = ("windows", "inputs", "values", "places", "forward", "backward")
+    __slots__ = ("windows", "inputs", "values", "places", "_forward", "_backward")
 
-    def __init__(self, x: Any, windows: Windows, index_dtype: Any):
-        own, rank = x.layout, len(windows.input)
-        shape = (*own.shape[:-rank], *windows.output)
-        self.windows = windows
-        self.inputs = contiguous_layout(own.shape, own.dtype, own.device)
-        self.values = contiguous_layout(shape, own.dtype, own.device)
-        self.places = contiguous_layout(shape, index_dtype, own.device)
-        self.forward = self.plan(pool.plan)
-        self.backward: pool.Plan | None = None
+    def __init__(self, inputs: Layout, windows: Windows, index_dtype: Any):
+        shape = (*inputs.shape[:-len(windows.input)], *windows.output)
+        self.windows, self.inputs = windows, contiguous_layout(inputs.shape, inputs.dtype, inputs.device)
+        self.values = contiguous_layout(shape, inputs.dtype, inputs.device)
+        self.places = contiguous_layout(shape, index_dtype, inputs.device)
+        self._forward = self._plan(pool.plan)
+        self._backward: dict[bool, pool.Plan] = {}  # plain, and gated
 
-    def plan(self, make: Any) -> pool.Plan:
-        """The plan of either direction."""
+    def _plan(self, make: Any, **options: Any) -> pool.Plan:
         planes = prod(self.inputs.shape[:-len(self.windows.input)])
         return make(self.inputs.device.compute, self.inputs.dtype, planes, self.windows,  # type: ignore[attr-defined]
-                    max_pool=True, index_dtype=self.places.dtype)
+                    max_pool=True, index_dtype=self.places.dtype, **options)
+
+    def forward(self, x: Any) -> tuple[Any, Any]:
+        """The largest value of each window and where in its plane it stood."""
+        out, where = blank(self.values), blank(self.places)
+        execute(self._forward, (x,), (out, where))
+        return out, where
+
+    def gradient(self, g: Any, where: Any, gate: Any = None) -> Any:
+        """The gradient of what was pooled; with the pool's result as ``gate`` that of a ReLU's operand which was pooled."""
+        gated = gate is not None
+        if gated not in self._backward:
+            self._backward[gated] = self._plan(pool.backward_plan, gated=gated)
+        dx = blank(self.inputs)
+        execute(self._backward[gated], (g,), (dx, where, gate) if gated else (dx, where))
+        return dx
+
+
+def max_pool_of(layout: Layout, windows: Windows, index_dtype: Any) -> MaxPool:
+    """The one max pooling of a contiguous layout."""
+    key = (layout, windows, index_dtype)
+    how = _max_pools.get(key)
+    if how is None:
+        how = _max_pools[key] = MaxPool(layout, windows, index_dtype)
+    return how
 
 
 def _plan(make: Any, x: Any, planes: int, windows: Windows, **options: Any) -> pool.Plan:
@@ -56,12 +77,8 @@ def _plan(make: Any, x: Any, planes: int, windows: Windows, **options: Any) -> p
 def _max(x: Any, windows: Windows, index_dtype: Any) -> tuple[Any, Any]:
     """The largest value of each window and where in its plane it stood."""
     x = x if x.layout.contiguous else x.contiguous()
-    key = (x.layout, windows, index_dtype)
-    how = _max_pools.get(key)
-    if how is None:
-        how = _max_pools[key] = _MaxPool(x, windows, index_dtype)
-    out, where = blank(how.values), blank(how.places)
-    execute(how.forward, (x,), (out, where))
+    how = max_pool_of(x.layout, windows, index_dtype)
+    out, where = how.forward(x)
     if needs_graph(x):
         saved = Saved("max_pool", [where])
         attach((out, None), f"MaxPool{len(windows.input)}DWithIndices", (x,),
@@ -69,13 +86,10 @@ def _max(x: Any, windows: Windows, index_dtype: Any) -> tuple[Any, Any]:
     return out, where
 
 
-def _max_gradient(g: Any, where: Any, how: _MaxPool) -> Any:
+def _max_gradient(g: Any, where: Any, how: MaxPool) -> Any:
     _check_gradient("max", how.values)
     g = g if g.layout is how.values else g.to(how.values.dtype).contiguous()
-    if how.backward is None:
-        how.backward = how.plan(pool.backward_plan)
-    dx = blank(how.inputs)
-    execute(how.backward, (g,), (dx, where))
+    dx = how.gradient(g, where)
     if mode.enabled and needs_graph(g):
         saved = Saved("max_pool_backward", [where])
 
@@ -149,10 +163,15 @@ def _check_kind(name: str, x: Any) -> None:
 _known_windows: dict[tuple, Windows] = {}
 
 
+def known_windows(name: str, layout: Layout, *arguments: Any) -> Windows:
+    """The windows of a call (rank, kernel, stride, padding, dilation, ceil_mode), after a first one passed all checks."""
+    return _known_windows[name, layout, arguments]
+
+
 def _windows(name: str, x: Any, *arguments: Any) -> Windows:
     """The windows of a call, checked once for each layout and set of arguments."""
     try:
-        return _known_windows[name, x.layout, arguments]
+        return known_windows(name, x.layout, *arguments)
     except (KeyError, TypeError, AttributeError):  # not known yet; lists; not a tensor
         pass
     found = _check_windows(name, x, *arguments)

@@ -22,10 +22,13 @@ def check(device, dtype, m, n, k, *, batch=1, a_layout="row", b_layout="row", c_
     scale = np.abs(alpha) * (np.abs(a.values) @ np.abs(b.values)) + 1
     if accumulate:
         expected = expected + c.values
-    if bias is not None:
+    if bias in ("row", "column"):
         expected = expected + (added.values.reshape(1, -1, 1) if bias == "row" else added.values.reshape(1, 1, -1))
     if activation == "relu":
         expected = np.maximum(expected, 0)
+    if bias == "gate":
+        added = Operand(device, dtype, (batch, m, n), c_layout)
+        expected = np.where(added.values > 0, expected, 0)
     plan = gemm.plan(device, dtype, batch, m, n, k, a.strides, b.strides, c.strides, bias=bias, activation=activation,
                      accumulate=accumulate, alpha=alpha, tuning=tuning)
     plan(a.buffer, a.offset, b.buffer, b.offset, c.buffer, c.offset, added.buffer, added.offset)
@@ -88,7 +91,7 @@ def test_sums_of_rows(device, dtype, a_layout, m, n, k, given):
         assert sums.gaps_untouched()
 
 
-@pytest.mark.parametrize("bias", [None, "row", "column"])
+@pytest.mark.parametrize("bias", [None, "row", "column", "gate"])
 @pytest.mark.parametrize("activation", [None, "relu"])
 @pytest.mark.parametrize("accumulate", [False, True])
 @pytest.mark.parametrize("m, n, k", [(6, 50, 40), (2, 30, 40), (30, 3, 40), (8, 24, 600), (2, 2, 9000)])
@@ -96,6 +99,14 @@ def test_endings(device, bias, activation, accumulate, m, n, k):
     for b_layout in ("row", "column"):
         check(device, dtypes.float32, m, n, k, b_layout=b_layout, bias=bias, activation=activation,
               accumulate=accumulate, alpha=0.5)
+
+
+@pytest.mark.parametrize("dtype", [dtypes.float32, dtypes.float16], ids=str)
+@pytest.mark.parametrize("c_layout", ["row", "column"])
+@pytest.mark.parametrize("m, n, k", [(5, 130, 40), (130, 5, 40), (67, 67, 300), (3, 3, 9000)])
+def test_gates(device, dtype, c_layout, m, n, k):
+    for batch in (1, 2):
+        check(device, dtype, m, n, k, batch=batch, c_layout=c_layout, bias="gate")
 
 
 @pytest.mark.parametrize("shared", ["", "a", "b", "ab"])

@@ -61,6 +61,27 @@ def test_against_torch(device, shape, kernel, stride, padding, dilation, ceil_mo
         assert np.allclose(grad, tx.grad.numpy(), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [dtypes.float32, dtypes.float16], ids=str)
+@pytest.mark.parametrize(("shape", "kernel", "stride", "padding", "dilation", "ceil_mode"), CASES)
+def test_the_gradient_of_a_relu_before_it(device, kind, shape, kernel, stride, padding, dilation, ceil_mode):
+    rank = len(shape) - 2
+    each = [v if isinstance(v, tuple) else (v,) * rank for v in (kernel, stride, padding, dilation)]
+    windows = pool.fixed(shape[2:], *each, ceil_mode)
+    x = np.random.default_rng(0).standard_normal(shape) - 0.5
+    x.flat[3] = np.nan
+    tx = torch.from_numpy(decode(encode(x, kind), kind).astype(np.float32)).requires_grad_()
+    y, at = MAX[rank](tx.relu(), *each, ceil_mode=ceil_mode, return_indices=True)
+    g = torch.randn(y.shape).to(torch.float16).float()
+    y.backward(g)
+    plan = pool.backward_plan(device, kind, shape[0] * shape[1], windows, max_pool=True, gated=True)
+    grad = poisoned(device, x.size * kind.itemsize)
+    gate = encode(y.detach().numpy(), kind)
+    plan(upload(device, encode(g.numpy(), kind)).buffer, 0, grad.buffer, 0, upload(device, at.numpy()).buffer, 0,
+         upload(device, np.concatenate([gate.reshape(-1)[:1], gate.reshape(-1)])).buffer, 1)
+    found = decode(download(device, grad, shape, kind.numpy), kind)
+    assert np.allclose(found, tx.grad.numpy(), atol=1e-5 if kind is dtypes.float32 else 1e-2)
+
+
 @pytest.mark.parametrize(("shape", "output"), [((2, 3, 11, 13), (5, 4)), ((1, 2, 8, 8), (1, 1)), ((1, 2, 6, 8), (9, 3)),
                                                ((2, 2, 17), (5,)), ((1, 2, 5, 6, 7), (2, 3, 4))])
 def test_adaptive(device, shape, output):

@@ -319,6 +319,20 @@ def gradients_of_linear_layers() -> None:
         backward(F.linear(values(rows, inputs), values(outputs, inputs, grad=True), values(outputs, grad=True)))
 
 
+def through_a_chain(*layers: torch.nn.Module, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
+    """A Sequential that knows its layouts, so that gradients of ReLUs are taken by the layers behind them."""
+    net = torch.nn.Sequential(*layers)
+    net(values(*shape, dtype=dtype))
+    backward(net(values(*shape, dtype=dtype, grad=True)))
+
+
+@of("gemm.cl")
+def gradients_of_relus_between_linear_layers() -> None:
+    nn = torch.nn
+    through_a_chain(nn.Linear(5, 12), nn.ReLU(), nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 37), shape=(9, 5))
+    through_a_chain(nn.Linear(3, 7), nn.ReLU(), nn.Linear(7, 130), shape=(2, 3))  # split along k
+
+
 @of("gemm.cl")
 def products_split_along_k() -> None:
     F.linear(values(2, 130), values(3, 130), values(3)), values(130, 9).t() @ values(130, 5)
@@ -392,6 +406,13 @@ def convolutions_of_each_channel() -> None:
 
 POOLS = (((2, 1, 7), 3, {}), ((1, 2, 9, 20), 2, {}), ((2, 2, 8, 9), 3, {"stride": 2, "padding": 1}),
          ((1, 1, 4, 40), (2, 3), {"stride": 1, "padding": 1}), ((1, 1, 5, 6, 7), 2, {"ceil_mode": True, "stride": 3}))
+
+
+@of("pool.cl")
+def gradients_of_relus_before_a_pool() -> None:
+    nn = torch.nn
+    for dtype in (torch.float32, torch.float16):
+        through_a_chain(nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True), nn.Sigmoid(), shape=(2, 2, 5, 6), dtype=dtype)
 
 
 @of("pool.cl")

@@ -27,8 +27,6 @@ class _InPlace(Module):
 class ReLU(_InPlace):
     """max(x, 0)"""
 
-    joined_as = "relu"  # what a layer before it in a Sequential may compute at once: see container.Sequential
-
     def forward(self, input: Any) -> Any:
         """A tensor of the input's shape."""
         return F.relu(input, self.inplace)

@@ -7,17 +7,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from clgrad.autograd.listening import switch
-from clgrad.nn.modules.hooks import EVERYWHERE
+from clgrad.nn.modules.chain import sequence
 from clgrad.nn.modules.module import Module
 from clgrad.nn.modules.text import indented
 from clgrad.nn.parameter import Parameter
 from clgrad.tensor import TYPE_NAMES, Tensor
-
-
-def _is_plain(module: Any) -> bool:
-    """Whether a call of the module is its class's ``forward`` and nothing else."""
-    return not (module._hooked or EVERYWHERE.active or switch.on or "forward" in module.__dict__)
 
 
 class Container(Module):
@@ -152,24 +146,8 @@ class Sequential(_Indexed):
         return self.extend([module for _ in range(count - 1) for module in list(self)])
 
     def forward(self, input: Any) -> Any:
-        """The result of the last module.
-
-        A layer that can compute the activation after it in its own launch does, where nobody could see what is between
-        them: neither has hooks, and nothing listens to operators.
-        """
-        before = None  # a layer that has not run yet: what follows may be its activation
-        for module in self._modules.values():
-            fields = module.__class__.__dict__  # of the class itself: a subclass may compute something else
-            if before is not None:
-                if "joined_as" in fields and _is_plain(module):
-                    input, before = before.activated(input, fields["joined_as"]), None
-                    continue
-                input, before = before(input), None
-            if "activated" in fields and _is_plain(module):
-                before = module
-            else:
-                input = module(input)
-        return input if before is None else before(input)
+        """The result of the last module."""
+        return sequence(self._modules.values(), input)
 
 
 class ModuleList(_Indexed):

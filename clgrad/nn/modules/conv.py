@@ -10,8 +10,6 @@ from clgrad.nn import functional as F
 from clgrad.nn import init
 from clgrad.nn.modules.module import Module
 from clgrad.nn.parameter import Parameter
-from clgrad.ops.convolution import convolve
-from clgrad.ops.memory_formats import in_format, suggested_format
 
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
@@ -148,14 +146,6 @@ class Conv2d(_ConvNd):
         """(n, in_channels, h, w) or (in_channels, h, w) to the same with out_channels."""
         input, padding = self._padded(input)
         return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
-
-    def activated(self, input: Any, activation: str) -> Any:
-        """An activation of the result, in the same launch: for :class:`~clgrad.nn.Sequential`."""
-        input, padding = self._padded(input)
-        out = convolve("conv2d", 2, input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups,
-                       activation)
-        wanted = suggested_format(input) or suggested_format(self.weight)
-        return out if wanted is None else in_format(out, wanted)
 
 
 class Conv3d(_ConvNd):

@@ -10,7 +10,6 @@ from clgrad.nn import functional as F
 from clgrad.nn import init
 from clgrad.nn.modules.module import Module
 from clgrad.nn.parameter import Parameter
-from clgrad.ops.linalg import activated_linear
 
 
 class Identity(Module):
@@ -58,10 +57,6 @@ class Linear(Module):
     def forward(self, input: Any) -> Any:
         """(*, in_features) to (*, out_features); RuntimeError for another last size."""
         return F.linear(input, self.weight, self.bias)
-
-    def activated(self, input: Any, activation: str) -> Any:
-        """An activation of the result, in the same launch: for :class:`~clgrad.nn.Sequential`."""
-        return activated_linear(input, self.weight, self.bias, activation)
 
     def extra_repr(self) -> str:
         """Sizes and bias."""
