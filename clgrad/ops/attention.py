@@ -64,6 +64,8 @@ def composed(query: Any, key: Any, value: Any, mask: Any, drop: Callable | None,
 
     ``drop`` is applied to the weights.
     """
+    if not key.layout.shape[-2]:
+        is_causal, mask = False, None
     root = math.sqrt(abs(scale))
     scores = (query * root).matmul((key * math.copysign(root, scale)).transpose(-2, -1))
     where = FUNCTIONS["where"]

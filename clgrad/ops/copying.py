@@ -337,9 +337,11 @@ def repeat(x: Any, *counts: Any, repeats: Any = None) -> Any:
     if lead < 0:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     shape = (1,) * lead + tuple(x.layout.shape)
+    sizes = [count * size for count, size in zip(times, shape, strict=True)]
+    if sizes and min(sizes) < 0:
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(sizes)}: {sizes}")
     paired = x.reshape([s for size in shape for s in (1, size)])
     wide = paired.expand([s for count, size in zip(times, shape, strict=True) for s in (count, size)])
-    sizes = [count * size for count, size in zip(times, shape, strict=True)]
     return ends_in(wide.clone(memory_format=contiguous_format).view(sizes), "Repeat")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, attach, check_in_place, needs_graph, wrap
-from clgrad.layout import layout
+from clgrad.layout import common_dtype, layout
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, full
 from clgrad.ops.output import add_in_place, store
@@ -137,7 +137,7 @@ def block_diag(*tensors: Any) -> Any:
     blocks = [t.reshape((1,) * (2 - t.layout.ndim) + tuple(t.layout.shape)) for t in tensors]
     if not blocks:
         return FUNCTIONS["zeros"](1, 0)
-    kind = dtypes.result_type([t.layout.dtype for t in blocks])
+    kind = common_dtype([t.layout for t in tensors])
     corners, row, column = [], 0, 0
     for block in blocks:
         corners.append((row, column))

@@ -15,7 +15,10 @@ from clgrad.ops.registry import FUNCTIONS, operator
 
 
 def length(x: Any, p: float, dim: int, keepdim: bool = False) -> Any:
-    """The p-norm along ``dim``; its derivative where it is zero is zero."""
+    """The p-norm along ``dim``, of narrow floats added up as float32; its derivative where it is zero is zero."""
+    kind = x.layout.dtype
+    if kind.compute is not kind:
+        return length(x.to(kind.compute), p, dim, keepdim).to(kind)
     if p == 1.0:
         return x.abs().sum(dim, keepdim=keepdim)
     if p == math.inf:
@@ -38,6 +41,8 @@ def length(x: Any, p: float, dim: int, keepdim: bool = False) -> Any:
 
 def distance(difference: Any, p: float, dim: int) -> Any:
     """:func:`length` of differences; of order 0 as cdist and pdist count them, where NaN is not another value but NaN."""
+    if not difference.layout.shape[dim]:
+        return difference.sum(dim)
     return difference.abs().ceil().clamp_max(1).sum(dim) if p == 0.0 else length(difference, p, dim)
 
 

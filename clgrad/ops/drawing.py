@@ -28,6 +28,8 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     if not replacement and num_samples > own.shape[-1]:
         raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    if own.ndim == 2 and not own.shape[0]:
+        return store("multinomial", input.new_empty((0, num_samples), dtype=dtypes.int64), out)
     with no_grad():
         p = input.detach()
         p = p if own.dtype.itemsize > 2 else p.float()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from math import prod
@@ -173,7 +174,7 @@ def _combine(x: Any, value: Any, beta: Any, alpha: Any) -> Any:
                            f"({list(x.layout.shape)})")
     if not (value.layout.dtype.is_floating_point or x.layout.dtype.is_floating_point):
         both = value.layout.dtype is x.layout.dtype is dtypes.bool
-        beta, alpha = (bool(beta), bool(alpha)) if both else (int(beta), int(alpha))
+        beta, alpha = (bool(beta), bool(alpha)) if both else (_whole(beta, value), _whole(alpha, value))
     for factor in (beta, alpha):
         value.layout.dtype.compute.to_numpy_scalar(factor)
     if alpha != 1:
@@ -181,6 +182,13 @@ def _combine(x: Any, value: Any, beta: Any, alpha: Any) -> Any:
     if beta == 0:
         return value
     return (x if beta == 1 else x * beta) + value
+
+
+def _whole(factor: Any, value: Any) -> int:
+    """A factor of integers without what is not whole of it; RuntimeError for infinities and NaN."""
+    if not math.isfinite(factor):
+        raise value.layout.dtype.overflow()
+    return int(factor)
 
 
 def _in_older_order(function: Callable) -> Callable:

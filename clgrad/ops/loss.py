@@ -131,8 +131,8 @@ def _check_classes(name: str, own: Layout, target: Layout, weight: Layout | None
         raise RuntimeError(f"{name}: weight: expected scalar type {dtypes.type_name(own.dtype)} but found "
                            f"{dtypes.type_name(weight.dtype)}")
     if weight is not None and own.ndim != 4:
-        _check_weight(name, own.shape[1 if own.ndim > 1 else 0], weight)
-    elif weight is not None and weight.shape != own.shape[1:2]:
+        _check_weight(name, own.shape[1 if own.ndim > 1 else 0], weight, own.ndim > 2)
+    elif weight is not None and weight.numel != own.shape[1]:
         raise RuntimeError(f"{name}: weight tensor should be defined either for all or no classes, but got a weight of shape "
                            f"{list(weight.shape)} for {own.shape[1]} classes")
 
@@ -152,8 +152,8 @@ def _refuse_target(name: str, own: Layout, shape: Shape, expected: Shape) -> Non
                        f"{list(own.shape)}")
 
 
-def _check_weight(name: str, classes: int, weight: Layout) -> None:
-    if weight.shape != (classes,):
+def _check_weight(name: str, classes: int, weight: Layout, any_shape: bool = False) -> None:
+    if weight.shape != (classes,) and not (any_shape and weight.numel == classes):
         raise RuntimeError(f"{name}: weight tensor should be defined either for all {classes} classes or no classes "
                            f"but got weight tensor of shape: {list(weight.shape)}")
 
@@ -201,7 +201,7 @@ def _class_loss(name: str, x: Any, target: Any, weight: Any, ignore_index: int, 
     if target.layout.dtype is not dtypes.int64 or not target.layout.contiguous:
         target = cast(target, dtypes.int64).contiguous()
     x = x if x.layout.contiguous else x.contiguous()
-    weight = None if weight is None else weight.detach().contiguous()
+    weight = None if weight is None else weight.detach().reshape(-1).contiguous()
     out, scores, total = blank(ready.loss), blank(ready.scores), blank(ready.total)
     status = ready.device.fault_word(ready.fault)
 

@@ -18,7 +18,8 @@ def _moments(x: Any, weight: Any, dims: list[int], eps: float, keepdim: bool = F
     kind = (x if weight is None else weight).layout.dtype
     values = x.to(x.layout.dtype.compute)
     rstd = (values.var(dims, correction=0, keepdim=keepdim) + eps).rsqrt()
-    return values.mean(dims, keepdim=keepdim).to(kind), rstd.to(kind)
+    mean = values.mean(dims, keepdim=keepdim) if values.layout.numel else values.sum(dims, keepdim=keepdim)
+    return mean.to(kind), rstd.to(kind)
 
 
 @operator("native_layer_norm", method=False)

@@ -188,7 +188,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = "use_mm_f
     if p == 2 and (modes[compute_mode] == 1 or (modes[compute_mode] == 0 and large)):
         return _euclidean(x1, x2)
     difference = x1.unsqueeze(-2) - x2.unsqueeze(-3)
-    return vector_norm(difference, p, -1) if p else distance(difference, 0.0, -1)
+    return vector_norm(difference, p, -1) if p and a.shape[-1] else distance(difference, p, -1)
 
 
 def _euclidean(x1: Any, x2: Any) -> Any:

@@ -405,7 +405,9 @@ def logsumexp(input: Any, dim: Any, keepdim: bool = False, *, out: Any = None) -
     """log(sum(exp(input))) over dimensions, without overflow."""
     x = input if input.layout.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
     if dim is not None and names_none(dim) and x.layout.ndim:
-        raise RuntimeError("logsumexp(): expected dim to name at least one dimension, got none")
+        if x.layout.numel:
+            raise RuntimeError("logsumexp(): expected dim to name at least one dimension, got none")
+        dim = None
     dims = normalize_dims(dim, x.layout.ndim)
     result, _ = run(x, "logsumexp", dims, keepdim, x.layout.dtype)
     if needs_graph(x):

@@ -318,9 +318,9 @@ def squeeze(input: Any, dim: Any = None) -> Any:
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """Neighbouring dimensions merged into one; a scalar becomes a vector of one element."""
     shape = input.layout.shape
+    start, end = normalize_dim(start_dim, len(shape)), normalize_dim(end_dim, len(shape))
     if not shape:
         return reshape(input, 1)
-    start, end = normalize_dim(start_dim, len(shape)), normalize_dim(end_dim, len(shape))
     if start > end:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
     if start == end:

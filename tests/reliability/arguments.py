@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -113,6 +113,11 @@ def tensor(shape: Callable[[Draw, Known], tuple[int, ...]], dtypes: Sequence[str
         layout = draw(st.sampled_from(LAYOUTS))
         return Values(shape(draw, known), dtype, content, layout, draw(st.integers(0, 99)), low, high)
     return kind
+
+
+def ordinary(kind: Kind) -> Kind:
+    """The same without extremes, which would ask both libraries for all of the memory."""
+    return lambda draw, known: replace(kind(draw, known), content="normal")
 
 
 def _usual(known: Known) -> Sequence[str]:

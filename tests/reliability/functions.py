@@ -26,6 +26,7 @@ from tests.reliability.arguments import (
     one,
     operand,
     optional,
+    ordinary,
     same,
     shape,
     size,
@@ -154,7 +155,7 @@ BY_FUNCTION: dict[str, dict[str, Kind]] = {
         with_shape("c")), "weight": optional(with_shape("c")), "bias": optional(with_shape("c")), "training": flag},
     "cross_entropy": {"input": either(with_shape("b 3", FLOATS), with_shape("b 3 i", FLOATS)), "target": _LABELS},
     "nll_loss": {"input": either(with_shape("b 3", FLOATS), with_shape("b 3 i", FLOATS)), "target": _LABELS},
-    "bincount": {"input": tensor(lambda draw, known: (5,), INTEGERS, 0, 4), "weights": optional(with_shape("5")),
+    "bincount": {"input": ordinary(tensor(lambda draw, known: (5,), INTEGERS, 0, 4)), "weights": optional(with_shape("5")),
                  "minlength": one(0, 3, 7, -1)},
     "searchsorted": {"sorted_sequence": vector, "input": operand}, "bucketize": {"input": any_tensor, "boundaries": vector},
     "scaled_dot_product_attention": {"query": tensor(lambda draw, known: (2, 3, 4), FLOATS), "key": with_shape(

@@ -67,6 +67,14 @@ def test_calls(name):
     lambda t: t.nn.functional.conv_transpose2d(t.ones(1, 0, 3, 3), t.ones(0, 2, 3, 3), groups=2),
     lambda t: t.nn.functional.avg_pool1d(t.tensor([[[2 ** 63 - 1, 2 ** 63 - 1]]]), 2),
     lambda t: t.nn.functional.conv2d(t.ones(1, 1, 3, 3).int(), t.ones(2, 1, 2, 2).int()),
+    lambda t: t.cdist(t.ones(2, 2, 0), t.ones(2, 2, 0), float("inf")), lambda t: t.tensor(1.0).flatten(0, 7),
+    lambda t: t.tile(t.tensor(1.0), (-1,)), lambda t: t.block_diag(t.ones(1, dtype=t.int32), t.tensor(2)),
+    lambda t: t.logsumexp(t.ones(0), ()), lambda t: t.multinomial(t.ones(0, 3), 2), lambda t: t.nn.functional.nll_loss(
+        t.ones(1, 3, 2), t.zeros(1, 2, dtype=t.int64), t.ones(3, 1)), lambda t: t.baddbmm(
+        *[t.ones(2, 2, 2, dtype=t.int64)] * 3, beta=float("inf")), lambda t: t.nn.functional.scaled_dot_product_attention(
+        t.ones(2, 3, 4), t.ones(2, 0, 4), t.ones(2, 0, 2), is_causal=True), lambda t: t.pairwise_distance(
+        t.tensor([[3e4, 1]], dtype=t.float16), t.zeros(1, 2, dtype=t.float16)), lambda t: t.native_layer_norm(
+        t.ones(2, 0), (0,), None, None, 1e-5)[1],
     lambda t: t.equal(t.ones(2), True), lambda t: t.cross(t.ones(3), None), lambda t: t.matrix_exp([]),
 ])
 def test_findings(program):
