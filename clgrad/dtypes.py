@@ -169,6 +169,15 @@ def type_name(d: dtype) -> str:
     return _TYPE_NAMES.get(d.name, d.name)
 
 
+_C_NAMES = {"float32": "float", "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "int64": "long int",
+            "int32": "int", "int16": "short int", "int8": "signed char", "uint8": "unsigned char"}
+
+
+def c_name(d: dtype) -> str:
+    """The name that other messages of PyTorch's have for a dtype: that of the elements in C++, such as ``float``."""
+    return _C_NAMES.get(d.name, d.name)
+
+
 def float32_to_bfloat16(values: np.ndarray) -> np.ndarray:
     """The upper 16 bits of float32 values, rounded to nearest even; NaN stays NaN."""
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)

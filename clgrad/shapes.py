@@ -82,7 +82,7 @@ def as_shape(sizes: object, name: str = "size") -> Shape:
         kinds = ", ".join(type(s).__name__ for s in sizes)
         raise TypeError(f"argument '{name}' must be tuple of ints, got ({kinds})") from None
     if any(s < 0 for s in shape):
-        raise RuntimeError(f"Trying to create tensor with negative dimension in {name} {list(shape)}")
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
     return shape
 
 

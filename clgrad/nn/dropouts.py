@@ -51,12 +51,12 @@ def _channels(rank: int) -> Any:
             if rank == 1:
                 raise RuntimeError(f"dropout1d: Expected 2D or 3D input, but received a {input.ndim}D input. Note that "
                                    "dropout1d exists to provide channel-wise dropout on inputs with 1 spatial "
-                                   "dimension, a channel dimension, and an optional batch dimension.")
+                                   "dimension, a channel dimension, and an optional batch dimension (i.e. 2D or 3D inputs).")
             warnings.warn(f"{name}: Received a {input.ndim}-D input to {name}, which is deprecated and will result in "
                           f"an error in a future release; expected {unbatched} or {batched} dimensions.", stacklevel=3)
         if rank == 2 and input.ndim == unbatched:  # planes without their batch are taken for a batch of lines
-            warnings.warn("dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout of "
-                          "(N, C, L) is wanted; give (1, C, H, W) for channels of planes.", stacklevel=3)
+            warnings.warn("dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout "
+                          "behavior is desired, of (N, C, L); give (1, C, H, W) for channels of planes.", stacklevel=3)
         lead = 1 if input.ndim == unbatched and rank != 2 else 2
         return feature_dropout(input, p, training, inplace, lead)
     function.__name__ = function.__qualname__ = name

@@ -167,6 +167,14 @@ def linear(input: Any, weight: Any, bias: Any = None, *, out: Any = None) -> Any
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
     """``y[.., k] = sum_ij input1[.., i] * weight[k, i, j] * input2[.., j] + bias[k]``."""
     count, left, right = weight.shape
+    for number, x, size in ((1, input1, left), (2, input2, right)):
+        if x.shape[-1] != size:
+            raise RuntimeError(f"bilinear(): input{number} size does not match weight size: got {x.shape[-1]} but expected "
+                               f"{size}")
+    for axis, sizes in enumerate(zip(input1.shape[:-1], input2.shape[:-1], strict=False)):
+        if sizes[0] != sizes[1]:
+            raise RuntimeError(f"bilinear(): input batch dimensions do not match at dim {axis}: got {sizes[0]} and "
+                               f"{sizes[1]}")
     rows = input1.reshape(-1, left)
     columns = input2.reshape(-1, right)
     # (n, left) @ (left, k * right): for each row and each k a vector over input2's features.

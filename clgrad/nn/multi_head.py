@@ -101,10 +101,10 @@ def _check_mask(mask: Any, steps: int, keys: int, rows: int) -> Any:
     """The mask with three dimensions."""
     if mask.ndim == 2:
         if tuple(mask.shape) != (steps, keys):
-            raise RuntimeError(f"The shape of the 2D attn_mask is {tuple(mask.shape)}, but should be {(steps, keys)}.")
+            raise RuntimeError(f"The shape of the 2D attn_mask is {mask.shape}, but should be {(steps, keys)}.")
         return mask.unsqueeze(0)
     if tuple(mask.shape) != (rows, steps, keys):
-        raise RuntimeError(f"The shape of the 3D attn_mask is {tuple(mask.shape)}, but should be "
+        raise RuntimeError(f"The shape of the 3D attn_mask is {mask.shape}, but should be "
                            f"{(rows, steps, keys)}.")
     return mask
 
@@ -116,8 +116,9 @@ def _merged(attn_mask: Any, padding: Any, batch: int, heads: int, keys: int) -> 
         mask = attn_mask.unsqueeze(1) if len(attn_mask) == 1 else attn_mask.reshape(batch, heads, -1, keys)
     if padding is None:
         return mask
-    _require(tuple(padding.shape) == (batch, keys), f"Expected key_padding_mask to be of shape {(batch, keys)}, but got "
-                                                    f"{tuple(padding.shape)}")
+    for axis, size in enumerate((batch, keys)):
+        _require(padding.shape[axis] == size,
+                 f"Expected key_padded_mask.shape[{axis}] to be {size}, but got {padding.shape[axis]}")
     padding = padding.view(batch, 1, 1, keys)
     return padding if mask is None else mask + padding
 
@@ -185,8 +186,7 @@ def multi_head_attention_forward(
             _require(weight is not None, f"use_separate_proj_weight is True but {name}_proj_weight is None")
         q, k, v = _project(query, key, value, None, separate, in_proj_bias)
     else:
-        _require(key.shape == value.shape, f"key shape {tuple(key.shape)} does not match value shape "
-                                           f"{tuple(value.shape)}")
+        _require(key.shape == value.shape, f"key shape {key.shape} does not match value shape {value.shape}")
         _require(in_proj_weight is not None, "use_separate_proj_weight is False but in_proj_weight is None")
         q, k, v = _project(query, key, value, in_proj_weight, (), in_proj_bias)
     if attn_mask is not None:

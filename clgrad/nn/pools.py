@@ -81,7 +81,7 @@ def _unpooled_size(shape: tuple, kernel: tuple, stride: tuple, padding: tuple, o
                          f"of '{len(output_size)}'")
     for axis, (size, wanted, step) in enumerate(zip(default, given, stride, strict=True)):
         if not size - step < wanted < size + step:
-            raise ValueError(f"invalid output_size '{given}' (dim {axis} must be between {size - step} and {size + step})")
+            raise ValueError(f"invalid output_size \"{given}\" (dim {axis} must be between {size - step} and {size + step})")
     return given
 
 

@@ -25,9 +25,10 @@ def _check(query: Any, key: Any, value: Any, attn_mask: Any, dropout_p: float, i
     name = "scaled_dot_product_attention"
     if q.dtype is not k.dtype or q.dtype is not v.dtype:
         raise RuntimeError(f"{name}: Expected query, key, and value to have the same dtype, but got query.dtype: "
-                           f"{q.dtype.name} key.dtype: {k.dtype.name} and value.dtype: {v.dtype.name} instead.")
+                           f"{dtypes.c_name(q.dtype)} key.dtype: {dtypes.c_name(k.dtype)} and value.dtype: "
+                           f"{dtypes.c_name(v.dtype)} instead.")
     if min(q.ndim, k.ndim, v.ndim) < 2:
-        raise RuntimeError(f"{name}: Expected query, key, and value to all be at least 2 dimensional, but got query.dim: "
+        raise RuntimeError(f"{name}: Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: "
                            f"{q.ndim} key.dim: {k.ndim} and value.dim: {v.ndim} instead.")
     if not q.dtype.is_floating_point:
         raise RuntimeError(f"{name}: expected operands of floating point, got {q.dtype.name}")
@@ -39,15 +40,16 @@ def _check(query: Any, key: Any, value: Any, attn_mask: Any, dropout_p: float, i
         kind = attn_mask.layout.dtype
         if kind not in (dtypes.bool, q.dtype, dtypes.float32):
             raise RuntimeError(f"{name}: Expected attn_mask dtype to be bool or float or to match query dtype, but got "
-                               f"attn_mask.dtype: {kind.name} and query.dtype: {q.dtype.name} instead.")
+                               f"attn_mask.dtype: {dtypes.c_name(kind)} and  query.dtype: {dtypes.c_name(q.dtype)} "
+                               "instead.")
     if q.shape[-1] != k.shape[-1]:
         raise RuntimeError(f"{name}: query and key must have the same last size, got {q.shape[-1]} and {k.shape[-1]}")
     if k.shape[-2] != v.shape[-2]:
         raise RuntimeError(f"{name}: key and value must have the same length, got {k.shape[-2]} and {v.shape[-2]}")
     if enable_gqa and min(q.ndim, k.ndim, v.ndim) > 2 and (
             k.shape[-3] == 0 or q.shape[-3] % k.shape[-3] or k.shape[-3] != v.shape[-3]):
-        raise RuntimeError(f"{name}: with enable_gqa the number of heads in query must be a multiple of those of key and "
-                           f"value, got {q.shape[-3]}, {k.shape[-3]} and {v.shape[-3]}")
+        raise RuntimeError(f"{name}: Number of heads in key and value must divide the number of heads in query, got "
+                           f" {q.shape[-3]}, {k.shape[-3]} and {v.shape[-3]}")
 
 
 def _repeated(x: Any, heads: int) -> Any:

@@ -172,6 +172,9 @@ def transposed_into(x: Any, w: Any, bias: Any, shape: Shape, g: Geometry) -> Any
 
 # The public functions.
 
+_OF_CONVOLUTIONS = frozenset({"stride", "padding", "dilation", "output_padding"})
+
+
 def tuple_of(name: str, value: Any, rank: int) -> tuple[int, ...]:
     """A number for all dimensions, or one each."""
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
@@ -179,7 +182,9 @@ def tuple_of(name: str, value: Any, rank: int) -> tuple[int, ...]:
     if not all(isinstance(v, int) for v in values):
         raise TypeError(f"{name} must be an int or a tuple of {rank} ints, got {value!r}")
     if len(values) != rank:
-        raise RuntimeError(f"{name} must either be a single int, or a tuple of {rank} ints, got {value!r}")
+        raise RuntimeError(f"expected {name} to be a single integer value or a list of {rank} values to match the "
+                           f"convolution dimensions, but got {name}={list(values)}" if name in _OF_CONVOLUTIONS else
+                           f"{name} must either be a single int, or a tuple of {rank} ints, got {value!r}")
     return values
 
 
@@ -205,9 +210,10 @@ def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilati
     if min(steps) <= 0:
         raise RuntimeError(f"{name}: non-positive stride is not supported, got {steps}")
     if min(spread) <= 0:
-        raise RuntimeError(f"{name}: dilation should be greater than zero, but got {spread}")
+        raise RuntimeError(f"{name}: dilation should be greater than zero, but got {list(spread)}")
     if min(w_shape[2:]) <= 0:
-        raise RuntimeError(f"kernel size should be greater than zero, but got weight of size {list(w_shape)}")
+        raise RuntimeError("kernel size should be greater than zero, but got " + " ".join(
+            f"kernel_{side}: {n}" for side, n in zip(("depth", "height", "width")[-rank:], w_shape[2:], strict=True)))
     expected = w_shape[0] if transposed else w_shape[1] * groups
     if w_shape[0] % groups or not w_shape[0]:
         raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight "
@@ -216,7 +222,8 @@ def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilati
         raise RuntimeError("Only zero batch or zero channel inputs are supported, but got input shape: "
                            f"{list(x.layout.shape)}")
     if channels != expected:
-        raise RuntimeError(f"Given groups={groups}, weight of size {list(w_shape)}, expected input"
+        given = f"transposed={int(transposed)}" if transposed else f"groups={groups}"
+        raise RuntimeError(f"Given {given}, weight of size {list(w_shape)}, expected input"
                            f"{list(x.layout.shape)} to have {expected} channels, but got {channels} channels instead")
     outputs = w_shape[1] * groups if transposed else w_shape[0]
     if bias is not None and bias.layout.shape != (outputs,):
@@ -224,10 +231,10 @@ def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilati
                            f"bias to be 1-dimensional with {outputs} elements, but got bias of size "
                            f"{list(bias.layout.shape)} instead")
     check_device(name, x, w, bias)
-    for t in (w, bias):
+    for label, t in (("bias", bias), ("weight", w)):
         if t is not None and t.layout.dtype is not x.layout.dtype:
-            raise RuntimeError(f"Input type ({x.layout.dtype.name}) and weight or bias type ({t.layout.dtype.name}) should "
-                               "be the same")
+            raise RuntimeError(f"Input type ({dtypes.c_name(x.layout.dtype)}) and {label} type "
+                               f"({dtypes.c_name(t.layout.dtype)}) should be the same")
     kind = x.layout.dtype
     if kind is dtypes.bool or transposed and not (kind.is_floating_point or kind is dtypes.int64):
         raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.type_name(kind)}'")
@@ -297,7 +304,7 @@ def padded(name: str, x: Any, padding: str, kernel: Shape, steps: tuple, spread:
     if padding == "valid":
         return x, (0,) * rank
     if padding != "same":
-        raise RuntimeError(f"{name}: padding must be 'same', 'valid' or numbers, got '{padding}'")
+        raise RuntimeError(f"{name}: Invalid padding string: '{padding}'")
     if any(s != 1 for s in steps):
         raise RuntimeError("padding='same' is not supported for strided convolutions")
     total = [d * (k - 1) for d, k in zip(spread, kernel, strict=True)]
@@ -339,8 +346,11 @@ def transposed_sizes(name: str, rank: int, x: Any, w: Any, bias: Any, stride: An
         raise RuntimeError("negative output_padding is not supported")
     for more, s, d in zip(extra, steps, spread, strict=True):
         if more >= max(s, d):
-            raise RuntimeError(f"output padding must be smaller than either stride or dilation, but got output_padding: "
-                               f"{extra}, stride: {steps}, dilation: {spread}")
+            named = zip(("output_padding", "stride", "dilation"), (extra, steps, spread), strict=True)
+            raise RuntimeError("output padding must be smaller than either stride or dilation, but got " + " ".join(
+                f"{label}_{side}: {n}" for label, values in named
+                for side, n in zip(("depth", "height", "width")[-max(rank, 2):], ((1,) if rank == 1 else ()) + values,
+                                   strict=True)))
     kernel = w.layout.shape[2:]
     sizes = tuple((size - 1) * s - 2 * p + d * (k - 1) + more + 1 for size, s, p, d, k, more
                   in zip(x.layout.shape[-rank:], steps, around, spread, kernel, extra, strict=True))

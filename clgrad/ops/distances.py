@@ -57,7 +57,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     """The cosine of the angle between vectors along ``dim``; lengths count as at least ``eps``."""
     kind = common_dtype((x1.layout, x2.layout))
     if not kind.is_floating_point:
-        raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {kind.name}")
+        raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {dtypes.type_name(kind)}")
     x1, x2 = FUNCTIONS["broadcast_tensors"](cast(x1, kind), cast(x2, kind))
     left, right = (x / length(x, 2.0, dim, True).clamp_min(eps) for x in (x1, x2))
     return (left * right).sum(dim)

@@ -29,8 +29,9 @@ def _rows_at(name: str, input: Any, weight: Any) -> Places:
     known = _known_rows.get(key)
     if known is None:
         if own.dtype not in (dtypes.int64, dtypes.int32):
-            raise RuntimeError(f"{name}(): Expected tensor for argument 'indices' to have one of the following scalar types: "
-                               f"Long, Int; but got {own.dtype.name} instead")
+            raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, "
+                               f"Int; but got torch.{dtypes.type_name(own.dtype)}Tensor instead (while checking arguments "
+                               f"for {name})")
         if weight.layout.ndim != 2:
             raise RuntimeError(f"'weight' must be 2-D, got {weight.layout.ndim}-D")
         if len(_known_rows) >= _KNOWN_MOST:
@@ -140,8 +141,8 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float 
             raise NotImplementedError("embedding_bag: per_sample_weights was not None. per_sample_weights is only supported"
                                       f" for mode='sum' (got mode='{mode}')")
         if per_sample_weights.layout.shape != input.layout.shape:
-            raise ValueError(f"embedding_bag: If per_sample_weights ({list(per_sample_weights.layout.shape)}) is not None, "
-                             f"then it must have the same shape as the input ({list(input.layout.shape)})")
+            raise ValueError(f"embedding_bag: If per_sample_weights ({per_sample_weights.layout.size}) is not None, "
+                             f"then it must have the same shape as the input ({input.layout.size})")
         per_sample_weights = per_sample_weights.reshape(-1)
     flat, bags, count = _bags(input, offsets, include_last_offset)
     padding_idx = _padding(padding_idx, weight)
@@ -193,7 +194,7 @@ def _bags(input: Any, offsets: Any, include_last_offset: bool) -> tuple[Any, Any
     if input.layout.ndim == 2:
         if offsets is not None:
             raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed "
-                             f"length sequences. However, found offsets of type {type(offsets).__name__}")
+                             f"length sequences. However, found offsets of type {type(offsets)}")
         count, length = input.layout.shape
         bags = arange(count, device=input.layout.device).unsqueeze(1).expand(count, length)
         return input.reshape(-1), bags.reshape(-1), count
@@ -203,6 +204,14 @@ def _bags(input: Any, offsets: Any, include_last_offset: bool) -> tuple[Any, Any
         raise ValueError("offsets has to be a 1D Tensor but got None")
     if offsets.layout.ndim != 1:
         raise ValueError("offsets has to be a 1D Tensor")
+    if offsets.layout.numel and offsets.layout.device.type == "cpu":  # elsewhere looking would mean to wait
+        first, last = offsets[0].item(), offsets[-1].item()
+        if first:
+            raise RuntimeError("offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
+                               f"position 0. However, got {first}")
+        if last > input.layout.numel:
+            raise RuntimeError(f"offsets[-1] can not be greater than input's length {input.layout.numel} but got offsets[-1] "
+                               f"of {last}")
     starts = offsets[:-1] if include_last_offset else offsets
     count = starts.layout.numel
     # A bag's number is how many bags began so far, less one.

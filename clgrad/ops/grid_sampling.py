@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from clgrad import dtypes
 from clgrad.autograd.graph import attach, needs_graph
 from clgrad.ops.copying import from_array, full
 from clgrad.ops.registry import FUNCTIONS, operator
@@ -115,17 +116,21 @@ def _without_gradient_of(grid: Any, result: Any) -> Any:
 def _check(input: Any, grid: Any) -> None:
     x, g = input.layout, grid.layout
     if x.dtype is not g.dtype:
-        raise RuntimeError(f"grid_sampler(): expected input and grid to have same dtype, but input has {x.dtype.name} and "
-                           f"grid has {g.dtype.name}")
-    if x.ndim not in (4, 5) or g.ndim != x.ndim or x.shape[0] != g.shape[0]:
-        raise RuntimeError(f"grid_sampler(): expected 4D or 5D input and grid with same number of dimensions and batch "
-                           f"size, but got input with sizes {list(x.shape)} and grid with sizes {list(g.shape)}")
+        raise RuntimeError(f"grid_sampler(): expected scalar type {dtypes.type_name(x.dtype)} but found "
+                           f"{dtypes.type_name(g.dtype)}")
+    sizes = f"input with sizes {list(x.shape)} and grid with sizes {list(g.shape)}"
+    if x.shape[:1] != g.shape[:1]:
+        raise RuntimeError(f"grid_sampler(): expected grid and input to have same batch size, but got {sizes}")
     if g.shape[-1] != x.ndim - 2:
         raise RuntimeError(f"grid_sampler(): expected grid to have size {x.ndim - 2} in last dimension, but got grid with "
                            f"sizes {list(g.shape)}")
-    if 0 in x.shape[2:]:
+    if x.ndim not in (4, 5) or g.ndim != x.ndim:
+        raise RuntimeError(f"grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but got "
+                           f"{sizes}")
+    empty_dim = next((d for d in range(2, x.ndim) if not x.shape[d]), None)
+    if empty_dim is not None:
         raise RuntimeError(f"grid_sampler(): expected input to have non-empty spatial dimensions, but input has sizes "
-                           f"{list(x.shape)}")
+                           f"{list(x.shape)} with dimension {empty_dim} being empty")
 
 
 @operator("grid_sampler", method=False)
@@ -195,14 +200,14 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
     ``size`` is that of the image that is to be sampled: (N, C, H, W) or (N, C, D, H, W).
     """
     if not theta.layout.dtype.is_floating_point:
-        raise ValueError(f"Expected theta to have floating point type, but got {theta.layout.dtype.name}")
+        raise ValueError(f"Expected theta to have floating point type, but got {theta.layout.dtype}")
     rank = len(size) - 2
     if rank not in (2, 3):
         raise NotImplementedError(f"affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, "
-                                  f"respectively. Got size {tuple(size)}")
+                                  f"respectively. Got size {tuple(size)}.")
     if theta.layout.shape[1:] != (rank, rank + 1) or theta.layout.ndim != 3:
         raise ValueError(f"Expected a batch of {rank}D affine matrices of shape Nx{rank}x{rank + 1} for size {tuple(size)}. "
-                         f"Got {list(theta.layout.shape)}.")
+                         f"Got {theta.layout.size}.")
     if min(size) <= 0:
         raise ValueError(f"Expected non-zero, positive output size. Got {tuple(size)}")
     corners = _explicit("affine_grid", align_corners)

@@ -1,6 +1,7 @@
 """Images made larger or smaller: nearest, linear, cubic and area interpolation, one axis after the other.
 
-Sources: Keys 1981 (cubic convolution, a = -0.75; -0.5 with antialiasing as in Pillow).
+Sources: Keys 1981 (cubic convolution, a = -0.75; -0.5 with antialiasing as in Pillow); Lanczos windows of three lobes
+(Duchon 1979).
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from clgrad.ops.copying import cast
 from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.resample import Taps, resample
+from clgrad.shapes import Shape
 
 LINEAR = {"linear": 3, "bilinear": 4, "trilinear": 5}
-DIMENSIONS = {**LINEAR, "bicubic": 4}
-MODES = ("nearest", "nearest-exact", "area", *DIMENSIONS)
+DIMENSIONS = {**LINEAR, "bicubic": 4, "lanczos": 4}
+_NEAREST = ("nearest", "nearest-exact", "area")
+_ANTIALIASED = ("bilinear", "bicubic", "lanczos")
 
 
 def _scale(n: int, m: int, align_corners: bool, factor: float | None, real: type) -> Any:
@@ -39,6 +42,19 @@ def _cubic(x: np.ndarray, a: float) -> np.ndarray:
     return np.where(x < 1, near, np.where(x < 2, far, 0))
 
 
+def _triangle(x: np.ndarray) -> np.ndarray:
+    return np.maximum(1 - abs(x), 0)
+
+
+def _lanczos(x: np.ndarray) -> np.ndarray:
+    """sinc(x) in the window sinc(x / 3)."""
+    return np.where(abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
+
+
+# With antialiasing: how far a filter reaches to each side, and its weights.
+_FILTERS = {"linear": (1, _triangle), "cubic": (2, lambda x: _cubic(x, -0.5)), "lanczos": (3, _lanczos)}
+
+
 @lru_cache(maxsize=512)
 def _nearest(n: int, m: int, exact: bool, factor: float | None, real: type) -> Taps:
     centres = (np.arange(m).astype(real) + real(0.5 if exact else 0)) * _scale(n, m, False, factor, real)
@@ -47,8 +63,9 @@ def _nearest(n: int, m: int, exact: bool, factor: float | None, real: type) -> T
 
 
 @lru_cache(maxsize=512)
-def _smooth(n: int, m: int, cubic: bool, align_corners: bool, factor: float | None, real: type) -> Taps:
-    """Two neighbours of each output's place, or four with ``cubic``; places outside are taken at the edge."""
+def _smooth(n: int, m: int, kind: str, align_corners: bool, factor: float | None, real: type) -> Taps:
+    """Two neighbours of each output's place, or four of "cubic"; places outside are taken at the edge."""
+    cubic = kind == "cubic"
     scale = _scale(n, m, align_corners, factor, real)
     outputs: Any = np.arange(m).astype(real)
     centres = outputs * scale if align_corners else (outputs + real(0.5)) * scale - real(0.5)
@@ -65,11 +82,12 @@ def _smooth(n: int, m: int, cubic: bool, align_corners: bool, factor: float | No
 
 
 @lru_cache(maxsize=512)
-def _antialiased(n: int, m: int, cubic: bool, align_corners: bool, factor: float | None, real: type) -> Taps:
-    """The filter widened by the scale when an image gets smaller, and normalised, as in Pillow."""
+def _antialiased(n: int, m: int, kind: str, align_corners: bool, factor: float | None, real: type) -> Taps:
+    """A filter widened by the scale when an image gets smaller, and normalised, as in Pillow."""
     scale = _scale(n, m, align_corners, factor, real)
     stretch = max(scale, real(1))
-    support = (2 if cubic else 1) * stretch
+    reach, weight = _FILTERS[kind]
+    support = reach * stretch
     outputs: list[np.ndarray] = []
     places: list[np.ndarray] = []
     weights: list[np.ndarray] = []
@@ -78,7 +96,7 @@ def _antialiased(n: int, m: int, cubic: bool, align_corners: bool, factor: float
         first = max(int(centre - support + real(0.5)), 0)
         taken = np.arange(first, min(int(centre + support + real(0.5)), n))
         at = (taken - centre + real(0.5)) / stretch
-        share = _cubic(at, -0.5) if cubic else np.maximum(1 - abs(at), 0)
+        share = weight(at)
         outputs.append(np.full(len(taken), j))
         places.append(taken)
         weights.append(share / share.sum())
@@ -103,12 +121,12 @@ def _byte_taps(antialias: bool, *arguments: Any) -> Taps:
     return _whole_weights((_antialiased if antialias else _smooth)(*arguments, np.float64))
 
 
-def _resized_bytes(x: Any, sizes: list[int], factors: list, cubic: bool, align_corners: bool, antialias: bool) -> Any:
+def _resized_bytes(x: Any, sizes: list[int], factors: list, kind: str, align_corners: bool, antialias: bool) -> Any:
     """An image of bytes, which are rounded after each axis; the last axis is the first. float32 holds the sums exactly."""
     result = cast(x, dtypes.float32)
     for axis in reversed(range(2, x.layout.ndim)):
         n, m = x.layout.shape[axis], sizes[axis - 2]
-        taps = _byte_taps(antialias, n, m, cubic, align_corners, factors[axis - 2])
+        taps = _byte_taps(antialias, n, m, kind, align_corners, factors[axis - 2])
         if not taps.is_identity:
             result = (resample(result, axis, taps) + 0.5).floor().clamp(0, 255)
     return cast(result, x.layout.dtype)
@@ -134,7 +152,9 @@ def _sizes(input: Any, size: Any, scale_factor: Any, recompute: bool | None) -> 
     factors = list(scale_factor) if isinstance(scale_factor, (tuple, list)) else [scale_factor] * rank
     if len(factors) != rank:
         raise ValueError(f"Input and scale_factor must have the same number of spatial dimensions, but got input with "
-                         f"spatial dimensions of {list(shape)} and scale_factor of shape {scale_factor}.")
+                         f"spatial dimensions of {list(shape)} and scale_factor of shape "
+                         f"{tuple(factors)}. Please provide input tensor in (N, C, d1, d2, ...,dK) format and scale_factor "
+                         "in (s1, s2, ...,sK) format.")
     sizes = [math.floor(float(n) * float(f)) for n, f in zip(shape, factors, strict=True)]
     return sizes, [None] * rank if recompute else [float(f) for f in factors]
 
@@ -143,17 +163,35 @@ def _check(input: Any, mode: str, align_corners: bool | None, antialias: bool) -
     if not isinstance(input, TensorBase):
         raise TypeError(f"interpolate(): argument 'input' must be Tensor, not {type(input).__name__}")
     ndim = input.layout.ndim
-    if mode in ("nearest", "nearest-exact", "area"):
-        if align_corners is not None:
-            raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | "
-                             "bicubic | trilinear")
-    elif mode not in MODES:
-        raise NotImplementedError(f"Input Error: interpolation mode '{mode}' is not one of {', '.join(MODES)}")
-    if antialias and not (mode in ("bilinear", "bicubic") and ndim == 4):
-        raise ValueError("Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D tensor as input")
-    if ndim not in (3, 4, 5) or DIMENSIONS.get(mode, ndim) != ndim:
+    if mode in _NEAREST and align_corners is not None:
+        raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | "
+                         "trilinear")
+    if antialias and not (mode in _ANTIALIASED and ndim == 4):
+        raise ValueError("Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a 4-D tensor "
+                         "as input")
+    _check_dimensions(ndim, mode)
+    if mode == "lanczos" and (align_corners or not antialias):
+        raise ValueError("Lanczos mode does not support align_corners=True" if align_corners else
+                         "Lanczos mode requires antialias=True")
+
+
+def _check_dimensions(ndim: int, mode: str) -> None:
+    if ndim in (3, 4, 5) and LINEAR.get(mode, ndim) != ndim:
+        raise NotImplementedError(f"Got {ndim}D input, but {mode} mode needs {LINEAR[mode]}D input")
+    if ndim not in (3, 4, 5) or DIMENSIONS.get(mode, ndim) != ndim or mode not in (*_NEAREST, *DIMENSIONS):
         raise NotImplementedError(f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {ndim}D) for the modes: "
-                                  f"nearest | linear | bilinear | bicubic | trilinear | area | nearest-exact (got {mode})")
+                                  "nearest | linear | bilinear | bicubic | trilinear | lanczos | area | nearest-exact (got "
+                                  f"{mode})")
+
+
+def _check_sizes(shape: Shape, sizes: list[int]) -> None:
+    if 0 in shape[1:2]:
+        raise RuntimeError(f"Non-empty {len(shape)}D data tensor expected but got a tensor with sizes {list(shape)}")
+    if min(sizes) <= 0 or 0 in shape[2:]:
+        before, after = (", ".join(f"{label}: {n}" for label, n in zip("DHW"[-len(sizes):], values, strict=True))
+                         for values in (shape[2:], sizes))
+        between = "and output" if len(sizes) == 1 else "output"
+        raise RuntimeError(f"Input and output sizes should be greater than 0, but got input ({before}) {between} ({after})")
 
 
 @operator("interpolate", method=False)
@@ -165,11 +203,11 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
 
     Args:
         size: the new sizes, or ``scale_factor``: what the sizes are multiplied by (rounded down).
-        mode: "nearest", "nearest-exact" (as Pillow and scikit-image), "linear" (3-D), "bilinear", "bicubic" (4-D),
-            "trilinear" (5-D) or "area".
+        mode: "nearest", "nearest-exact" (as Pillow and scikit-image), "linear" (3-D), "bilinear", "bicubic", "lanczos"
+            (4-D), "trilinear" (5-D) or "area".
         align_corners: whether the corners' centres stay where they are. Default: False.
         recompute_scale_factor: take the scale of the rounded sizes instead of the given one.
-        antialias: widen the filter when an image gets smaller; "bilinear" and "bicubic".
+        antialias: widen the filter when an image gets smaller: "bilinear", "bicubic" and, which asks for it, "lanczos".
 
     >>> import clgrad
     >>> clgrad.nn.functional.interpolate(clgrad.tensor([[[1., 2.]]]), scale_factor=2)
@@ -180,18 +218,17 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
         raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
     sizes, factors = _sizes(input, size, scale_factor, recompute_scale_factor)
     shape = input.layout.shape
-    if min(sizes) <= 0 or 0 in shape[1:]:
-        raise RuntimeError(f"Input and output sizes should be greater than 0, but got input ({list(shape[2:])}) output "
-                           f"({sizes})")
+    _check_sizes(shape, sizes)
     if math.prod((*shape[:2], *sizes)) >= 2 ** 63:
         raise RuntimeError(f"interpolate: an output of size {[*shape[:2], *sizes]} has too many elements")
     if mode == "area":
         return FUNCTIONS[f"adaptive_avg_pool{len(sizes)}d"](input, sizes)
     kind = input.layout.dtype
+    form = {"bicubic": "cubic", "lanczos": "lanczos"}.get(mode, "linear")
     if kind is dtypes.uint8 and not mode.startswith("nearest"):
-        return _resized_bytes(input, sizes, factors, mode == "bicubic", bool(align_corners), antialias)
+        return _resized_bytes(input, sizes, factors, form, bool(align_corners), antialias)
     if not kind.is_floating_point and kind is not dtypes.uint8:
-        raise NotImplementedError(f"\"upsample_{mode}\" not implemented for '{kind.name}'")
+        raise NotImplementedError(f"\"upsample_{mode}\" not implemented for '{dtypes.type_name(kind)}'")
     real = np.float64 if kind is dtypes.float64 else np.float32
     result = input
     for number, (m, factor) in enumerate(zip(sizes, factors, strict=True)):
@@ -200,7 +237,7 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
             taps = _nearest(n, m, mode != "nearest", factor, real)
         else:
             make = _antialiased if antialias else _smooth
-            taps = make(n, m, mode == "bicubic", bool(align_corners), factor, real)
+            taps = make(n, m, form, bool(align_corners), factor, real)
         if not taps.is_identity:
             result = resample(result, 2 + number, taps)
     return result if result is not input else input.clone()

@@ -25,8 +25,8 @@ def check_operands(name: str, *tensors: Any) -> None:
         raise NotImplementedError(f"\"{name}\" not implemented for 'Bool'")
     for t in tensors[1:]:
         if t.layout.dtype is not first.dtype:
-            raise RuntimeError(f"{name}: expected m1 and m2 to have the same dtype, but got: {first.dtype.name} != "
-                               f"{t.layout.dtype.name}")
+            raise RuntimeError(f"{name}: expected m1 and m2 to have the same dtype, but got: "
+                               f"{dtypes.c_name(first.dtype)} != {dtypes.c_name(t.layout.dtype)}")
         if t.layout.device.compute is not first.device.compute:
             raise RuntimeError(f"{name}: expected all tensors to be on the same device, but found at least two "
                                f"devices, {first.device} and {t.layout.device}!")
@@ -329,7 +329,15 @@ _linear_checked: set[tuple] = set()
 
 
 def _check_linear(input: Any, weight: Any, bias: Any) -> None:
+    for label, t in (("input", input), ("weight", weight)):
+        if not isinstance(t, TensorBase):
+            raise TypeError(f"linear(): argument '{label}' must be Tensor, not {type(t).__name__}")
     x, w = input.layout, weight.layout
+    if not x.ndim or not w.ndim:
+        raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are {x.ndim}D and {w.ndim}D")
+    if bias is not None and x.dtype is not w.dtype and dtypes.bool not in (x.dtype, w.dtype):
+        raise RuntimeError("linear: mat1 and mat2 must have the same dtype, but got "
+                           f"{dtypes.type_name(x.dtype)} and {dtypes.type_name(w.dtype)}")
     if not x.ndim or x.shape[-1] != w.shape[-1]:
         rows = prod(x.shape[:-1])
         raise RuntimeError(f"linear: mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1] if x.ndim else 1} and "

@@ -38,7 +38,7 @@ class _Ready:
     def __init__(self, name: str, x: Any, dim: int, log: bool):
         own = x.layout
         if not own.dtype.is_floating_point:
-            raise NotImplementedError(f"\"{name}_kernel_impl\" not implemented for '{own.dtype.name}'")
+            raise NotImplementedError(f"\"{name}_kernel_impl\" not implemented for '{dtypes.type_name(own.dtype)}'")
         self.axis = normalize_dim(dim, own.ndim)
         shape = own.shape or (1,)
         self.sizes = prod(shape[:self.axis]), shape[self.axis], prod(shape[self.axis + 1:])

@@ -11,6 +11,7 @@ from functools import lru_cache
 from math import prod
 from typing import Any
 
+from clgrad import dtypes
 from clgrad.autograd import engine
 from clgrad.autograd.grad_mode import enable_grad, mode, no_grad
 from clgrad.autograd.graph import Saved, attach, mark_changed, needs_graph
@@ -37,6 +38,17 @@ def _kind(x: Any, weight: Any, bias: Any, running: tuple, **options: bool) -> Ki
     if any(kind is not small[0] for kind in small) or (small and small[0] not in (own.dtype, own.dtype.compute)):
         return None
     return Kind(own.dtype, small[0] if small else own.dtype, weight is not None, bias is not None, **options)
+
+
+def _check_dtypes(name: str, x: Any, *given: Any) -> None:
+    """RuntimeError where weights or statistics have neither the input's dtype nor, beside half precision, float32."""
+    own = x.layout.dtype
+    if not own.is_floating_point:
+        raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.type_name(own)}'")
+    kinds = {t.layout.dtype for t in given if t is not None}
+    if kinds - {own} and (own.itemsize > 2 or kinds != {own.compute}):
+        raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype." if kinds == {dtypes.float32} else
+                           "mixed dtype (CPU): expect parameter to have scalar type of Float")
 
 
 def _normalize(name: str, x: Any, weight: Any, bias: Any, g: Groups, kind: Kind, eps: float, composed: Callable,
@@ -128,13 +140,14 @@ def _batch_norm(x: Any, weight: Any, bias: Any, running_mean: Any, running_var: 
                 eps: float) -> tuple:
     if not x.numel():
         return scaled(x.clone(), per_channel(x, weight), per_channel(x, bias)), None, None
+    _check_dtypes("batch_norm", x, weight, bias, running_mean, running_var)
     if x.ndim < 2:
         raise RuntimeError(f"batch_norm: expected an input of 2 or more dimensions, got {list(x.shape)}")
     channels = x.shape[1]
     _check_per_channel(channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     count = x.numel() // channels
     if not training and (running_mean is None or running_var is None):
-        raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
+        raise RuntimeError(f"running_{'mean' if running_mean is None else 'var'} must be defined in evaluation mode")
     if (running_mean is None) != (running_var is None):
         raise ValueError("running_mean and running_var must either both be None or neither be None")
     if training and count == 1:
@@ -175,6 +188,8 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
 
 
 def _over_last(name: str, x: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float, rms: bool) -> tuple:
+    if isinstance(normalized_shape, int):
+        raise TypeError(f"{name}(): argument 'normalized_shape' (position 2) must be tuple of ints, not int")
     shape = tuple(normalized_shape)
     if not shape:
         raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "
@@ -182,11 +197,15 @@ def _over_last(name: str, x: Any, normalized_shape: Any, weight: Any, bias: Any,
     if tuple(x.shape[-len(shape):]) != shape:
         expected = ", ".join(["*", *map(str, shape)])
         raise RuntimeError(f"{name}: Given normalized_shape={list(shape)}, expected input with shape [{expected}], but "
-                           f"got input of size {list(x.shape)}")
+                           f"got input of size{list(x.shape)}")
     for label, values in (("weight", weight), ("bias", bias)):
         if values is not None and tuple(values.shape) != shape:
             raise RuntimeError(f"Expected {label} to be of same shape as normalized_shape, but got {label} of shape "
                                f"{list(values.shape)} and normalized_shape = {list(shape)}")
+    if rms and not x.layout.dtype.is_floating_point:
+        raise NotImplementedError(f"\"rms_norm\" not implemented for '{dtypes.type_name(x.layout.dtype)}'")
+    if not rms:
+        _check_dtypes("LayerNormKernelImpl", x, weight, bias)
     dims = list(range(x.ndim - len(shape), x.ndim))
 
     def composed(x: Any, weight: Any, bias: Any = None) -> Any:
@@ -218,6 +237,7 @@ def _group_norm(x: Any, num_groups: int, weight: Any, bias: Any, eps: float) -> 
         if values is not None and tuple(values.shape) != (channels,):
             raise RuntimeError(f"Expected {label} to be a vector of size equal to the number of channels in input, but got "
                                f"{label} of shape {list(values.shape)} and input of shape {list(x.shape)}")
+    _check_dtypes("GroupNormKernelImpl", x, weight, bias)
     each, spatial = channels // num_groups, prod(x.shape[2:])
     if count * each * spatial == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(x.shape)}")

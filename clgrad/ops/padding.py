@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator as python
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -27,8 +27,7 @@ def constant_pad_nd(input: Any, pad: Any, value: float = 0) -> Any:
     counts = _counts(pad)
     own = input.layout
     if len(counts) > 2 * own.ndim:
-        raise RuntimeError(f"Length of pad should be no more than twice the number of dimensions of the input. Pad length "
-                           f"is {len(counts)} while the input has {own.ndim} dimensions.")
+        _refuse_length(counts, own.ndim)
     sides = [(0, 0)] * (own.ndim - len(counts) // 2) + _pairs(counts)[::-1]
     shape = tuple(size + low + high for size, (low, high) in zip(own.shape, sides, strict=True))
     if min(shape, default=0) < 0:
@@ -54,7 +53,14 @@ def _overlap(x: Any, sides: list[tuple[int, int]], sign: int) -> Any:
     return x
 
 
+def _refuse_length(counts: list[int], ndim: int) -> NoReturn:
+    raise RuntimeError(f"Padding length should be less than or equal to two times the input dimension but got padding length "
+                       f"{len(counts)} and input of dimension {ndim}")
+
+
 def _counts(pad: Any) -> list[int]:
+    if isinstance(pad, int):
+        raise TypeError("pad(): argument 'pad' (position 2) must be tuple of ints, not int")
     counts = [python.index(count) for count in pad]
     if len(counts) % 2:
         raise RuntimeError("Padding length must be divisible by 2")
@@ -119,10 +125,13 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     if mode == "constant":
         return constant_pad_nd(input, counts, 0 if value is None else value)
     if value:
-        raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
+        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
     rank, shape = len(counts) // 2, input.layout.shape
+    if rank > len(shape):
+        _refuse_length(counts, len(shape))
     if rank not in (1, 2, 3) or len(shape) not in (rank + 1, rank + 2):
-        raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now")
+        raise NotImplementedError(f"Padding size {len(counts)} is not supported for {len(shape)}D input tensor: with {mode} "
+                                  "padding 2 numbers go with 2D or 3D, 4 with 3D or 4D, 6 with 4D or 5D input.")
     if 0 in shape[-rank - 1:]:
         raise RuntimeError(f"Expected {rank + 1}D or {rank + 2}D (batch mode) tensor with possibly 0 batch size and other "
                            f"non-zero dimensions for input, but got: {list(shape)}")

@@ -143,12 +143,21 @@ def _checked(name: str, x: Any, rank: int) -> None:
     if not isinstance(x, TensorBase):
         raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
     if x.layout.ndim not in (rank + 1, rank + 2):
-        raise RuntimeError(f"{name}(): Expected {rank + 1}D or {rank + 2}D (batch mode) tensor, but got input of size "
-                           f"{list(x.layout.shape)}")
-    if 0 in x.layout.shape[-rank:]:
-        raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got "
-                           f"{list(x.layout.shape)}")
+        raise RuntimeError(f"{name}(): Expected {rank + 1}D or {rank + 2}D tensor, but got{':' if 'max' in name else ''} "
+                           f"{list(x.layout.shape)}" if rank > 1 else
+                           f"Expected 2 to 3 dimensions, but got {x.layout.ndim}-dimensional tensor for argument #1 'self' "
+                           f"(while checking arguments for {name})")
+    _check_filled(name, x, rank)
     _check_kind(name, x)
+
+
+def _check_filled(name: str, x: Any, rank: int) -> None:
+    """RuntimeError where a dimension that is pooled has no elements."""
+    shape = x.layout.shape
+    empty_dim = next((d for d in range(len(shape) - rank, len(shape)) if not shape[d]), None)
+    if empty_dim is not None:
+        raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes "
+                           f"{list(shape)} with dimension {empty_dim} being empty")
 
 
 def _check_kind(name: str, x: Any) -> None:
@@ -156,7 +165,7 @@ def _check_kind(name: str, x: Any) -> None:
     known = name.removesuffix("_with_indices") in _OF_INTEGERS
     if not x.layout.dtype.is_floating_point and (x.layout.dtype is dtypes.bool or not known
                                                  or name.startswith("avg") and x.layout.dtype is not dtypes.int64):
-        raise NotImplementedError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
+        raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.type_name(x.layout.dtype)}'")
     check_device(name, x)
 
 
@@ -271,10 +280,10 @@ def _avg_pool(rank: int) -> Any:
 
 
 def _adaptive_windows(name: str, x: Any, output_size: Any, rank: int) -> Windows:
-    if rank > 1 and x.layout.ndim <= rank:
-        raise ValueError(f"Input dimension should be at least {rank + 1}")
-    _checked(name, x, rank)
     wanted = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * rank
+    if rank > 1 and x.layout.ndim <= len(wanted) and isinstance(output_size, (tuple, list)):
+        raise ValueError(f"Input dimension should be at least {len(wanted) + 1}")
+    _checked(name, x, rank)
     if len(wanted) != rank:
         raise RuntimeError(f"{name}() argument 'output_size' should contain one int (got {len(wanted)})" if rank == 1 else
                            f"{name}(): internal error: output_size.size() must be {rank}" if "max" in name else

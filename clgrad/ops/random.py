@@ -323,8 +323,9 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, train: bool | Non
         return input
     if p == 1:
         return input.mul_(False) if inplace else input * False
-    if input.layout.dtype is dtypes.bool:
-        raise RuntimeError("dropout: result type Float can't be cast to the desired output type Bool")
+    if not input.layout.dtype.is_floating_point:
+        raise RuntimeError("dropout: result type Float can't be cast to the desired output type "
+                           f"{dtypes.type_name(input.layout.dtype)}")
     if inplace:
         keep = bernoulli_(empty(input.layout.shape, input.layout.dtype, input.layout.device), 1 - p)
         return input.mul_(keep.mul_(1 / (1 - p)))

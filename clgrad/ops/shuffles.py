@@ -40,8 +40,8 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     *lead, c, h, w = shape
     for name, size in (("height", h), ("width", w)):
         if size % r:
-            raise RuntimeError(f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but {size} is not "
-                               f"divisible by {r}")
+            raise RuntimeError(f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but "
+                               f"input.size({-2 if name == 'height' else -1})={size} is not divisible by {r}")
     k = len(lead)
     parts = input.reshape(*lead, c, h // r, r, w // r, r)
     return parts.permute(*range(k), k, k + 2, k + 4, k + 1, k + 3).reshape(*lead, c * r * r, h // r, w // r)

@@ -31,11 +31,18 @@ def _geometry(name: str, kernel_size: Any, dilation: Any, padding: Any, stride: 
     """(kernel, stride, padding, dilation) of each axis."""
     kernel, spread = tuple_of("kernel_size", kernel_size, 2), tuple_of("dilation", dilation, 2)
     around, step = tuple_of("padding", padding, 2), tuple_of("stride", stride, 2)
-    for label, values, least in (("kernel_size", kernel, 1), ("dilation", spread, 1), ("padding", around, 0),
-                                 ("stride", step, 1)):
-        if min(values) < least:
-            raise RuntimeError(f"{name}: {label} should be greater than or equal to {least}, but got {values}")
+    for label, short, (high, wide), least in (("kernel size", "kernel", kernel, 1), ("dilation", "dilation", spread, 1),
+                                              ("padding", "pad", around, 0), ("stride", "stride", step, 1)):
+        if min(high, wide) < least:
+            raise RuntimeError(f"{name}: {label} should be {'greater than zero' if least else 'non-negative'}, but got "
+                               f"{short}_height: {high} {short}_width: {wide}")
     return list(zip(kernel, step, around, spread, strict=True))
+
+
+def _told(geometry: list[tuple[int, ...]], stride: bool = False) -> str:
+    """A geometry as messages tell it."""
+    kernel, step, around, spread = zip(*geometry, strict=True)
+    return f"kernel_size={kernel}, dilation={spread}, padding={around}" + (f", stride={step}" if stride else "")
 
 
 @operator("im2col", method=False)
@@ -49,9 +56,8 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
     sizes = shape[-2:]
     counts = [window_count(n, *axis) for n, axis in zip(sizes, geometry, strict=True)]
     if min(counts) < 1:
-        raise RuntimeError(f"Given input with spatial size {sizes}, kernel_size={kernel_size}, dilation={dilation}, "
-                           f"padding={padding}, stride={stride}, calculated shape of the array of sliding blocks as "
-                           f"{counts}, but its components must be at least one.")
+        raise RuntimeError(f"Given input with spatial size {sizes}, {_told(geometry)}, calculated shape of the array of "
+                           f"sliding blocks as {tuple(counts)}, but its components must be at least one.")
     lead, rank = shape[:-2], len(shape)
     x = resample(input, rank - 2, windows(sizes[0], *geometry[0]))
     x = resample(x, rank - 1, windows(sizes[1], *geometry[1]))
@@ -75,13 +81,12 @@ def fold(input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padd
                            f"input.size(1)={shape[-2]} and kernel_size=({kh}, {kw}).")
     counts = [window_count(n, *axis) for n, axis in zip(sizes, geometry, strict=True)]
     if min(counts) < 1:
-        raise RuntimeError(f"Given output_size={sizes}, kernel_size=({kh}, {kw}), dilation={dilation}, padding={padding}, "
-                           f"stride={stride}, calculated shape of the array of sliding blocks as {counts}, but its "
-                           "components must be at least one.")
+        raise RuntimeError(f"Given output_size={sizes}, {_told(geometry, True)}, calculated shape of the array of sliding "
+                           f"blocks as {tuple(counts)}, but its components must be at least one.")
     if prod(counts) != shape[-1]:
-        raise RuntimeError(f"Given output_size={sizes}, kernel_size=({kh}, {kw}), dilation={dilation}, padding={padding}, "
-                           f"stride={stride}, expected size of input's dimension 2 to match the calculated number of "
-                           f"sliding blocks {counts[0]} * {counts[1]} = {prod(counts)}, but got input.size(2)={shape[-1]}.")
+        raise RuntimeError(f"Given output_size={sizes}, {_told(geometry, True)}, expected size of input's dimension 2 to "
+                           f"match the calculated number of sliding blocks {counts[0]} * {counts[1]} = {prod(counts)}, but "
+                           f"got input.size(2)={shape[-1]}.")
     lead = (*shape[:-2], shape[-2] // (kh * kw))
     rank = len(lead) + 2
     x = input.reshape(*lead, kh, kw, *counts).transpose(-3, -2).reshape(*lead, kh * counts[0], kw * counts[1])

@@ -25,12 +25,14 @@ def max_unpool(name: str, input: Any, indices: Any, sizes: tuple[int, ...]) -> A
     """
     rank, shape = len(sizes), input.layout.shape
     if indices.layout.dtype.name != "int64":
-        raise RuntimeError(f"{name}: elements in indices should be type int64 but got: {indices.layout.dtype.name}")
+        raise RuntimeError(f"{name}: elements in indices should be type int64 but got: "
+                           f"{dtypes.type_name(indices.layout.dtype)}")
     if indices.layout.shape != shape:
         raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({list(shape)}) but got "
                            f"indices tensor with shape: {list(indices.layout.shape)}")
     if len(shape) not in (rank + 1, rank + 2):
-        raise RuntimeError(f"Input to {name} should be a {rank + 1}d or {rank + 2}d Tensor, but got {len(shape)}d")
+        raise RuntimeError(f"Input to max_unpooling{rank}d should be a {rank + 1}d or {rank + 2}d Tensor, but got a tensor "
+                           f"with {len(shape)} dimensions.")
     if min(sizes) < 0 or 0 in shape[-rank:]:
         raise RuntimeError(f"{name}(): expected sizes greater than 0, got input {list(shape)} and output {list(sizes)}")
     lead = shape[:-rank]

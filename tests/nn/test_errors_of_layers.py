@@ -140,3 +140,61 @@ def test_functions_write_their_result_where_they_are_asked_to(name):
     out = clgrad.empty_like(expected)
     assert OUTPUTS[name](clgrad.nn.functional, x, out=out) is out
     assert out.equal(expected)
+
+
+# Calls that are wrong, as PyTorch says it: in the same class of error and the same words, others around them at most.
+WRONG = {
+    "a layer of another dtype": lambda t, n, f: n.Linear(3, 4)(t.zeros(2, 3).double()),
+    "no dimension": lambda t, n, f: n.Linear(3, 4)(t.tensor(1.0)),
+    "negative features": lambda t, n, f: n.Linear(-3, 4),
+    "bilinear features": lambda t, n, f: n.Bilinear(3, 4, 5)(t.zeros(2, 3), t.zeros(2, 5)),
+    "bilinear batches": lambda t, n, f: n.Bilinear(3, 4, 5)(t.zeros(2, 3), t.zeros(3, 4)),
+    "images of another dtype": lambda t, n, f: n.Conv2d(3, 4, 2)(t.zeros(2, 3, 6, 6).double()),
+    "strides": lambda t, n, f: n.Conv2d(4, 4, 2, stride=(1, 1, 1))(t.zeros(1, 4, 5, 5)),
+    "no kernel": lambda t, n, f: n.Conv2d(4, 4, 0)(t.zeros(1, 4, 5, 5)),
+    "a padding's name": lambda t, n, f: f.conv1d(t.zeros(1, 3, 5), t.zeros(4, 3, 2), padding="foo"),
+    "transposed channels": lambda t, n, f: n.ConvTranspose1d(3, 4, 2)(t.zeros(2, 5, 6)),
+    "output padding": lambda t, n, f: n.ConvTranspose2d(3, 4, 2, output_padding=1)(t.zeros(1, 3, 5, 5)),
+    "output size": lambda t, n, f: n.ConvTranspose2d(3, 4, 2, stride=2)(t.zeros(1, 3, 5, 5), output_size=(20, 20)),
+    "norm of integers": lambda t, n, f: n.BatchNorm2d(3)(t.zeros(2, 3, 4, 4, dtype=t.int64)),
+    "norm of another dtype": lambda t, n, f: n.LayerNorm(5)(t.zeros(2, 5).double()),
+    "no statistics": lambda t, n, f: f.batch_norm(t.zeros(2, 3, 4), None, None),
+    "normalized shape": lambda t, n, f: n.LayerNorm((2, 5))(t.zeros(5)),
+    "indices of floats": lambda t, n, f: n.Embedding(5, 3)(t.zeros(2)),
+    "padding row": lambda t, n, f: n.Embedding(5, 3, padding_idx=9),
+    "first bag": lambda t, n, f: n.EmbeddingBag(5, 3)(t.zeros(4, dtype=t.int64), t.tensor([1, 2])),
+    "last bag": lambda t, n, f: n.EmbeddingBag(5, 3)(t.zeros(4, dtype=t.int64), t.tensor([0, 9])),
+    "attention mask": lambda t, n, f: n.MultiheadAttention(4, 2)(*[t.zeros(3, 2, 4)] * 3, attn_mask=t.zeros(2, 2)),
+    "attention dtypes": lambda t, n, f: f.scaled_dot_product_attention(
+        t.zeros(2, 3, 4), t.zeros(2, 3, 4).double(), t.zeros(2, 3, 4)),
+    "limits": lambda t, n, f: n.Hardtanh(2, 1),
+    "dropout of integers": lambda t, n, f: n.Dropout(0.5)(t.zeros(2, dtype=t.int64)),
+    "adaptive dimensions": lambda t, n, f: n.AdaptiveAvgPool2d(2)(t.zeros(2, 2)),
+    "adaptive sizes": lambda t, n, f: n.AdaptiveAvgPool2d((2, 2, 2))(t.zeros(2, 2, 2)),
+    "nothing to pool": lambda t, n, f: n.AdaptiveAvgPool2d(2)(t.zeros(2, 0, 2)),
+    "places of floats": lambda t, n, f: n.MaxUnpool2d(2)(t.zeros(2, 2, 2), t.zeros(2, 2, 2)),
+    "a value that is not used": lambda t, n, f: f.pad(t.zeros(2, 3), (1, 1), mode="reflect", value=2),
+    "more padding than dimensions": lambda t, n, f: f.pad(t.zeros(2), (1, 1, 1, 1)),
+    "rows to unshuffle": lambda t, n, f: n.PixelUnshuffle(2)(t.zeros(3, 3, 2)),
+    "linear mode": lambda t, n, f: f.interpolate(t.zeros(1, 2, 3, 3), scale_factor=2, mode="linear"),
+    "unknown mode": lambda t, n, f: n.Upsample(scale_factor=2, mode="x")(t.zeros(2, 2, 2)),
+    "scales": lambda t, n, f: n.Upsample(scale_factor=(2, 2))(t.zeros(2, 2, 2)),
+    "sizes": lambda t, n, f: f.interpolate(t.zeros(1, 1, 3, 3), size=(2, -1), mode="bilinear"),
+    "grids": lambda t, n, f: f.grid_sample(t.zeros(1, 1, 3, 3), t.zeros(2, 2, 2, 2)),
+    "matrices": lambda t, n, f: f.affine_grid(t.zeros(2, 3), (1, 1, 3, 3)),
+    "columns": lambda t, n, f: n.Fold((4, 4), 2)(t.zeros(1, 4, 8)),
+    "windows": lambda t, n, f: n.Unfold(9)(t.zeros(1, 2, 4, 4)),
+    "angles of integers": lambda t, n, f: n.CosineSimilarity()(*[t.zeros(2, 3, dtype=t.int64)] * 2),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.filterwarnings("ignore")
+def test_wrong_calls_are_told_in_pytorchs_words(case, torch):
+    errors = []
+    for t in (torch, clgrad):
+        with pytest.raises(Exception) as caught:
+            WRONG[case](t, t.nn, t.nn.functional)
+        errors.append(caught)
+    assert errors[1].type is errors[0].type
+    assert str(errors[0].value).split("\n")[0] in str(errors[1].value)

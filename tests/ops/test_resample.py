@@ -53,6 +53,8 @@ def test_interpolate(torch, rng, shape, options):
         modes += [(mode, {"align_corners": corners}) for corners in (False, True)]
         if len(shape) == 4:
             modes.append((mode, {"antialias": True}))
+    if len(shape) == 4:
+        modes.append(("lanczos", {"antialias": True}))
     for mode, more in modes:
         x, y = pair(torch, data, requires_grad=True)
         found = clgrad.nn.functional.interpolate(x, mode=mode, **options, **more)
@@ -73,7 +75,7 @@ def test_interpolate_keeps_infinities_where_they_are(torch):
                                      {"size": (7, 30), "align_corners": True}, {"size": (5, 9), "antialias": True}])
 def test_bytes_are_resized_to_the_same_bytes(torch, rng, options):
     x, y = pair(torch, rng.integers(0, 256, (2, 3, 13, 17)), "uint8")
-    for mode in ("bilinear", "bicubic"):
+    for mode in ("bilinear", "bicubic", "lanczos")[:3 if "antialias" in options else 2]:
         assert_same(clgrad.nn.functional.interpolate(x, mode=mode, **options),
                     torch.nn.functional.interpolate(y, mode=mode, **options))
 

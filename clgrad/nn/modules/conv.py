@@ -190,9 +190,9 @@ class _ConvTransposeNd(_ConvNd):
         batched = len(shape) == self.dims + 2
         if not batched and len(shape) != self.dims + 1:
             raise RuntimeError(f"Expected {self.dims + 1}D (unbatched) or {self.dims + 2}D (batched) input to "
-                               f"{type(self).__name__.lower()}, but got input of size: {list(shape)}")
+                               f"conv_transpose{self.dims}d, but got input of size: {list(shape)}")
         if shape[1 if batched else 0] != self.in_channels:
-            raise RuntimeError(f"Given groups={self.groups}, weight of size {list(self.weight.shape)}, expected "
+            raise RuntimeError(f"Given transposed=1, weight of size {list(self.weight.shape)}, expected "
                                f"input{list(shape)} to have {self.in_channels} channels, but got "
                                f"{shape[1 if batched else 0]} channels instead. The layer is {self!r}")
 
@@ -207,14 +207,14 @@ class _ConvTransposeNd(_ConvNd):
         """The output padding that leads to an output size."""
         wanted = tuple(output_size)[-self.dims:]
         if len(output_size) not in (self.dims, input.ndim):
-            raise ValueError(f"{type(self).__name__}: for {input.ndim}D input, output_size must have {self.dims} or "
+            raise ValueError(f"ConvTranspose{self.dims}D: for {input.ndim}D input, output_size must have {self.dims} or "
                              f"{input.ndim} elements (got {len(output_size)})")
         smallest = tuple((n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in zip(
             input.shape[-self.dims:], self.stride, self.padding, self.dilation, self.kernel_size, strict=True))
         largest = tuple(low + s - 1 for low, s in zip(smallest, self.stride, strict=True))
         if any(not low <= size <= high for low, size, high in zip(smallest, wanted, largest, strict=True)):
-            raise ValueError(f"requested an output size of {wanted}, but valid sizes range from {smallest} to {largest} "
-                             f"(for an input of {list(input.shape[2:])})")
+            raise ValueError(f"requested an output size of {wanted}, but valid sizes range from {list(smallest)} to "
+                             f"{list(largest)} (for an input of {input.shape[2:]})")
         return tuple(size - low for size, low in zip(wanted, smallest, strict=True))
 
 

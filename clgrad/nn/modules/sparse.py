@@ -22,8 +22,8 @@ class _Table(Module):
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:
-                raise AssertionError(f"{type(self).__name__}: padding_idx must be within num_embeddings "
-                                     f"({num_embeddings}), got {padding_idx}")
+                raise AssertionError(f"Padding_idx must be within num_embeddings: got {padding_idx} for "
+                                     f"{num_embeddings} rows")
             padding_idx %= num_embeddings
         self.padding_idx, self.max_norm, self.norm_type = padding_idx, max_norm, norm_type
         self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
