@@ -27,7 +27,7 @@ _MASK = {"float": "int", "double": "long", "int": "int", "long": "long", "ulong"
 class Operand:
     """A tensor of a pointwise kernel: the name that it has in the expressions, its dtype and strides.
 
-    ``common``: the integer dtype that a 0-d tensor, which may be of a wider one, is converted to.
+    ``common``: the dtype that a 0-d tensor, which may be of a wider one, is converted to.
     """
 
     name: str
@@ -221,8 +221,14 @@ class _Text:
     def _load(self, o: Operand, step: int, *, whole: bool) -> str:
         if step == 0:
             value = f"LOAD_{o.dtype.code}(p_{o.name}, 0)"
-            if o.common is not None and o.common.category == o.dtype.category == 1:
+            if o.common is None or o.common.category != o.dtype.category:
+                pass
+            elif o.common.category == 1:
                 value = f"(T_{o.common.code}){value}"
+            elif o.common.itemsize < o.dtype.itemsize and o.common is not o.common.compute:
+                code, bits = o.common.code, f"bits_{o.name}"  # devices without cl_khr_fp16 have no variables of type half
+                return (f"ushort {bits}; STORE_{code}((T_{code} *)&{bits}, 0, (float){value}); "
+                        f"V {o.name} = (V)((CALC)LOAD_{code}((const T_{code} *)&{bits}, 0));")
             return f"V {o.name} = (V)((CALC){value});"
         if self.lanes == 1:
             index = "i" if step == 1 else f"i * t0_{o.name}"

@@ -15,6 +15,7 @@ from clgrad.ops import (  # noqa: F401
     ctc,
     diagonals,
     distances,
+    divisions,
     drawing,
     draws,
     einsum,

@@ -163,40 +163,6 @@ def bitwise_not_(input: Any) -> Any:
     return (FUNCTIONS["logical_not_"] if _is_mask(input) else _bitwise_not_in_place)(input)
 
 
-_div, _div_in_place = FUNCTIONS["div"], FUNCTIONS["div_"]
-_MODES = {None: "div", "floor": "_div_floor", "trunc": "_div_trunc"}
-
-
-def _rounded(rounding_mode: str | None) -> Any:
-    if rounding_mode not in _MODES:
-        raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
-                           f"'{rounding_mode}'")
-    return ROWS[_MODES[rounding_mode]]
-
-
-def _is_half(*operands: Any) -> bool:
-    """Whether a quotient is one of 16 bits, which is rounded to the dtype before its fraction is cut off."""
-    return any(isinstance(t, TensorBase) and t.layout.dtype in (dtypes.float16, dtypes.bfloat16) for t in operands)
-
-
-@operator("div", "divide", "true_divide")
-def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:
-    """``input / other``; ``rounding_mode`` "floor" or "trunc" gives the rounded quotient."""
-    if rounding_mode is None:
-        return _div(input, other, out=out)
-    if rounding_mode == "trunc" and _is_half(input, other):
-        return FUNCTIONS["trunc"](_div(input, other), out=out)
-    return pointwise.call(_rounded(rounding_mode), (input, other), (), out)
-
-
-@operator("div_", "divide_", "true_divide_", function=False)
-def div_(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
-    """:func:`div` in place."""
-    if rounding_mode == "trunc" and _is_half(input):
-        return _div_in_place(input, other).trunc_()
-    return pointwise.call_in_place(_rounded(rounding_mode), (input, other))
-
-
 @operator("clamp", "clip")
 def clamp(input: Any, min: Any = None, max: Any = None, *, out: Any = None) -> Any:
     """Values below ``min`` become ``min``, values above ``max`` become ``max``; NaN stays."""

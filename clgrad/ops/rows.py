@@ -14,7 +14,7 @@ from clgrad.kernels import elementwise
 from clgrad.layout import Layout, common_dtype, layout
 from clgrad.ops.execute import FAR, blank, within_reach
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise
-from clgrad.ops.table import FACTORS, FITTING_NUMBERS
+from clgrad.ops.table import FACTORS, FITTING_NUMBERS, ROUNDED_PARAMETERS
 from clgrad.runtime import Device, settle
 from clgrad.shapes import Shape, broadcast_shapes, broadcast_strides, is_dense
 
@@ -40,8 +40,11 @@ def _conversions(op: Pointwise, common: dtype) -> tuple[Callable, Callable]:
     if common.is_floating_point:
         if REGISTRY.pointwise.get(op.name) is not op:
             return float, float  # gradients, which are no rows of the table, take numbers as they are
-        parameter = common.fitting if op.name == "_add_scaled" else common.compute.fitting
         half = common is not common.compute
+        parameter: Callable = common.compute.fitting
+        if half and op.name in ROUNDED_PARAMETERS:
+            def parameter(value: Any) -> float:
+                return common.rounded(common.fitting(value))
         if op.name in FACTORS:
             return common.compute.fitting if op.name == "lerp" else float, parameter
         if op.name in FITTING_NUMBERS and op.name != ("where" if half else "pow"):
@@ -133,6 +136,8 @@ def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -
         refuse_masks(operands)
     elif op.name == "lerp":
         _check_lerp(*layouts)
+    elif op.name == "heaviside" and len({a.dtype for a in known}) > 1:
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
     device = known[0].device.compute  # type: ignore[attr-defined]
     for a in known:
         if a.device.compute is not device:  # type: ignore[attr-defined]
@@ -157,13 +162,26 @@ def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -
     formula = op.integers if op.integers is not None and not common.is_floating_point else op.value
     reads = [n for n, name in enumerate(op.tensors) if layouts[n] is not None and name in formula.names]
     numbered = [n for n, a in enumerate(layouts) if a is None]
+    narrowed = _narrowed(op, common)
     inputs = [elementwise.Operand(op.tensors[n], a.dtype, broadcast_strides(a.shape, a.strides, shape),
-                                  common if not a.ndim and not conditions[n] else None)
+                                  common if not a.ndim and narrowed[n] and not conditions[n] else None)
               for n in reads if (a := layouts[n]) is not None]  # type: ignore[assignment]
     scalars = [*(op.tensors[n] for n in numbered), *op.parameters]
     plan = elementwise.plan(device, op.name.lstrip("_"), calc, [formula.c], inputs,
                             [elementwise.Operand("out", out.dtype, out.strides)], scalars, shape)
     return Prepared(plan, out, reads, numbered, op, common)
+
+
+def _narrowed(op: Pointwise, common: dtype) -> list[bool]:
+    """For each operand whether a 0-d tensor, which may be of a wider dtype, becomes the common one before it is used.
+
+    Beside 16-bit floats divisors, and factors that stand second, stay what they are, as do operands of gradients.
+    """
+    if common is common.compute:
+        return [True] * len(op.tensors)
+    if REGISTRY.pointwise.get(op.name) is not op:
+        return [False] * len(op.tensors)
+    return [position != 1 or op.name not in FACTORS or op.name == "lerp" for position in range(len(op.tensors))]
 
 
 def plan_for(op: Pointwise, key: tuple, operands: list[Layout | type], out: Layout | None) -> Prepared:

@@ -39,6 +39,8 @@ SECOND_NAMED = frozenset({"clamp_max", "clamp_min", "heaviside"})
 FITTING_NUMBERS = frozenset({"_clamp", "_masked_fill", "clamp_max", "clamp_min", "pow", "where"})
 # Operators whose numbers stay what they are beside float16 and bfloat16; those of others are rounded to the dtype first.
 FACTORS = frozenset({"_div_floor", "div", "floor_divide", "lerp", "mul"})
+# Operators whose parameters become elements of float16 and bfloat16 before they are used there.
+ROUNDED_PARAMETERS = frozenset({"_add_scaled", "hardshrink"})
 # Operators whose ``out`` has to have the result's dtype; that of others may be of a higher category.
 EXACT_OUT = frozenset({"_clamp", "abs", "bitwise_not", "ceil", "floor", "frac", "hardshrink", "heaviside", "isneginf",
                        "isposinf", "neg", "round", "sign", "signbit", "trunc"})
@@ -175,7 +177,8 @@ row("atan2", "a b", "atan2(a, b)", kind="float",
     b="where((a == 0) & (b == 0), 0, -g * a / (a * a + b * b))")
 row("hypot", "a b", "hypot(a, b)", kind="real", a="where(y == 0, 0, g * a / y)", b="where(y == 0, 0, g * b / y)")
 row("sinc", "x", "sinc(x)", kind="float",
-    x="where(x == 0, 0, g * (cos(pi * x) * (pi * x) - sin(pi * x)) / (pi * x * x))")
+    x="where(abs(x) < 0.01, g * x * (x * x * (3.2469697011334144 - x * x * 1.1445109447325053) - 3.289868133696453), "
+      "g * (cos(pi * x) - y) / where(x == 0, 1, x))")
 row("deg2rad", "x", "x * 0.017453292519943295", kind="float", x="g * 0.017453292519943295")
 row("rad2deg", "x", "x * 57.29577951308232", kind="float", x="g * 57.29577951308232")
 
