@@ -7,8 +7,8 @@ import pytest
 
 import clgrad
 
-_MADE = ["torch.tensor([3, 4])", "torch.tensor([2., 3.])", "torch.tensor([1, 0])", "torch.tensor(0)", "torch.tensor([0., 1.])",
-         "0", "0.", "3", "torch.tensor([True, False])"]
+_MADE = ["torch.tensor([3, 4])", "torch.tensor([2., 3.])", "torch.tensor([1, 0])", "torch.tensor(0)",
+         "torch.tensor([0., 1.])", "0", "0.", "3", "torch.tensor([True, False])"]
 
 
 @pytest.mark.parametrize("program", [
