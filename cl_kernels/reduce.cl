@@ -68,7 +68,8 @@
 #endif
 #define BLOCK 64     // elements (a lane) that are combined directly
 #define CASCADE 32   // blocks that are merged before they join the total
-#define ROW_BLOCK 16 // rows that reduce_columns reads side by side: as many streams as prefetchers follow
+#define SPOT 256     // vectors that reduce_columns reads before it goes on: wide rows in few streams, narrow ones in long blocks
+#define ROWS 16      // but as many rows at least where they are only added up: the fewer blocks, the smaller the error
 #define SHORT 32     // below this many elements a row does not fill vectors of its own
 #define TILES 32     // vectors of columns a work-item
 #ifndef LOCAL
@@ -239,6 +240,7 @@ kernel void reduce_columns(global const T_IN *x, global T_OUT *out, global T_AUX
     aux_offset += o * inner + column;
     states += part * outputs + o * inner + column;
     const int tiles = (columns + 15) / 16;
+    const INDEX rows = clamp(SPOT / tiles, KIND == SIMPLE ? ROWS : 1, BLOCK);
     if (columns < 16) {
         // Vectors reach into the next line, whose lanes are ignored; the last lines, beyond which nothing is known
         // to be there, are read element by element.
@@ -263,11 +265,25 @@ kernel void reduce_columns(global const T_IN *x, global T_OUT *out, global T_AUX
     state_16 tile[TILES];
     for (int t = 0; t < tiles; t++) tile[t] = empty_16();
     for (INDEX q = run_first; q < run_last; q++)
-        for (INDEX i = i_first; i < i_last; i += ROW_BLOCK) {
+        for (INDEX i = i_first; i < i_last; i += rows) {
             const INDEX p = base + RUN(q) + i * pitch;
-            const int count = min((INDEX)ROW_BLOCK, i_last - i);
+            const int count = min(rows, i_last - i);
+            int t = 0;
+#if KIND == SIMPLE
+            // Four vectors side by side: a row's part is then whole pairs of cache lines.
+            for (; (t + 4) * 16 <= columns; t += 4) {
+                PASTE(ACC, 16) sums[4];
+                _Pragma("unroll") for (int u = 0; u < 4; u++) sums[u] = empty_16().a;
+                for (int r = 0; r < count; r++)
+                    _Pragma("unroll") for (int u = 0; u < 4; u++) sums[u] = add_row(sums[u], x, p + r * pitch + (t + u) * 16);
+                for (int u = 0; u < 4; u++) {
+                    const PASTE(ACC, 16) a = tile[t + u].a, b = sums[u];
+                    tile[t + u].a = COMBINE(a, b);
+                }
+            }
+#endif
             // The last tile overlaps its neighbour where 16 does not divide the columns.
-            for (int t = 0; t < tiles; t++)
+            for (; t < tiles; t++)
                 tile[t] = merge_16(tile[t], block_16(x, p + min((INDEX)t * 16, columns - 16), pitch, count,
                                                      (POSITION)q * n + i, 1, 1));
         }
