@@ -293,11 +293,11 @@ def linspace(start: Any, end: Any, steps: int, *, out: Any = None, **kwargs: Any
     options = _options(kwargs)
     kind = _kind_with(out, options)
     _no_bool("linspace", kind)
-    if not kind.is_floating_point:
+    if not kind.is_floating_point and not any(isinstance(v, TensorBase) and v.layout.ndim for v in (start, end)):
         start, end = int(_number(start)), int(_number(end))
+    values = _linear("linspace", start, end, steps)
     for limit in (start, end):
         kind.to_numpy_scalar(_number(limit))
-    values = _linear("linspace", start, end, steps)
     return _made(values, kind, options, out)
 
 

@@ -155,7 +155,7 @@ _TYPE_NAMES = {"uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int"
 _C_NAMES = {"int32": "int", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float"}
 
 
-_C_TYPES = {**_C_NAMES, "uint8": "unsigned char", "int8": "signed char", "int16": "short", "int64": "long",
+_C_TYPES = {**_C_NAMES, "uint8": "unsigned char", "int8": "signed char", "int16": "short", "int64": "long int",
             "float64": "double"}
 
 

@@ -206,7 +206,7 @@ def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps
 def soft_margin_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
                      reduction: str = "mean") -> Any:
     """log(1 + exp(-target * input)), targets 1 and -1."""
-    return reduced(-FUNCTIONS["logsigmoid"](target * input), reduction_of(size_average, reduce, reduction))
+    return reduced(-FUNCTIONS["logsigmoid"](input * target), reduction_of(size_average, reduce, reduction))
 
 
 def linear_cross_entropy(input: Any, linear_weight: Any, target: Any, *, linear_bias: Any = None, weight: Any = None,

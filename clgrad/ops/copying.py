@@ -255,9 +255,10 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     for number, t in enumerate(pieces):
         if t.layout.ndim != first.ndim:
             raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} and {t.layout.ndim}")
-        if any(a != b for axis, (a, b) in enumerate(zip(t.layout.shape, first.shape, strict=True)) if axis != dim):
-            raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected {list(first.shape)} "
-                               f"but got {list(t.layout.shape)} for tensor number {number} in the list.")
+        for axis, (size, wanted) in enumerate(zip(t.layout.shape, first.shape, strict=True)):
+            if size != wanted and axis != dim:
+                raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size {wanted} but got "
+                                   f"size {size} for tensor number {number} in the list.")
         if t.layout.device.compute is not first.device.compute:
             raise RuntimeError(f"cat: expected all tensors to be on the same device, but found {first.device} and "
                                f"{t.layout.device}")

@@ -33,8 +33,13 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     with no_grad():
         p = input.detach()
         p = p if own.dtype.itemsize > 2 else p.float()
+        if own.shape[-1] > 1 << 24:
+            raise RuntimeError("number of categories cannot exceed 2^24")
         if not bool(p.ge(0).logical_and(p.lt(float("inf"))).all()):
-            raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+            if not replacement or num_samples == 1:
+                raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+            found = "< 0" if bool(p.lt(0).any()) else "= infinity or NaN"
+            raise RuntimeError(f"invalid multinomial distribution (encountering probability entry {found})")
         if not bool(p.sum(-1).gt(0).all()):
             raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
         if not replacement:

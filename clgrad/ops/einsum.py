@@ -33,7 +33,9 @@ def einsum(*args: Any) -> Any:
     if isinstance(args[0], TensorBase):
         equation, operands = _from_lists(args)
     else:
-        equation, operands = str(args[0]), list(args[1:])
+        if not isinstance(args[0], str):
+            raise TypeError(f"einsum(): argument 'equation' (position 1) must be str, not {type(args[0]).__name__}")
+        equation, operands = args[0], list(args[1:])
         if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
             operands = list(operands[0])
     inputs, result, sizes = _parse(equation, operands)
@@ -49,7 +51,7 @@ def _from_lists(args: tuple) -> tuple[str, list]:
             if n is Ellipsis:
                 found += "..."
             elif not 0 <= n < 52:
-                raise RuntimeError(f"einsum(): subscripts in the list must be within [0, 52), got {n}")
+                raise ValueError(f"einsum(): subscript in subscript list is not within the valid range [0, 52), got {n}")
             else:
                 found += _LETTERS[n]
         return found

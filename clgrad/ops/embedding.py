@@ -28,12 +28,12 @@ def _rows_at(name: str, input: Any, weight: Any) -> Places:
     key = (name, own, weight.layout)
     known = _known_rows.get(key)
     if known is None:
+        if weight.layout.ndim != 2:
+            raise RuntimeError(f"'weight' must be 2-D, got {weight.layout.ndim}-D")
         if own.dtype not in (dtypes.int64, dtypes.int32):
             raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, "
                                f"Int; but got torch.{dtypes.type_name(own.dtype)}Tensor instead (while checking arguments "
                                f"for {name})")
-        if weight.layout.ndim != 2:
-            raise RuntimeError(f"'weight' must be 2-D, got {weight.layout.ndim}-D")
         if len(_known_rows) >= _KNOWN_MOST:
             _known_rows.clear()
         shape = (*own.shape, weight.layout.shape[1])

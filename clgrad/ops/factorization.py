@@ -353,10 +353,27 @@ def ormqr(input: Any, input2: Any, input3: Any, left: bool = True, transpose: bo
     if input.layout.ndim < 2:
         raise RuntimeError("torch.ormqr: input must have at least 2 dimensions.")
     m, n = input.layout.shape[-2:]
+    _check_reflections(input, input2, input3, left)
     square = cat([input, input.new_zeros((*input.layout.shape[:-1], m - n))], -1) if m > n else input[..., :m]
     Q = householder_product(square, input2)
     Q = turned(Q) if transpose else Q
     return store("ormqr", matmul(Q, input3) if left else matmul(input3, Q), out, exact=True)
+
+
+def _check_reflections(input: Any, tau: Any, other: Any, left: bool) -> None:
+    """RuntimeError where the operands of :func:`ormqr` do not fit each other."""
+    side = -2 if left else -1
+    if other.layout.ndim < 2:
+        raise RuntimeError("torch.ormqr: other must have at least 2 dimensions.")
+    if other.layout.shape[side] != input.layout.shape[-2]:
+        raise RuntimeError(f"torch.ormqr: other.shape[{side}] must be equal to input.shape[-2]")
+    if tau.layout.shape[-1] != min(other.layout.shape[side], input.layout.shape[-1]):
+        raise RuntimeError("torch.ormqr: tau.shape[-1] must be equal to min(other.shape[-2], input.shape[-1])")
+    for name, operand in (("tau", tau), ("other", other)):
+        if operand.layout.dtype is not input.layout.dtype:
+            raise RuntimeError(f"torch.ormqr: Expected input and {name} to have the same dtype, but input has dtype "
+                               f"{dtypes.type_name(input.layout.dtype)} and {name} has dtype "
+                               f"{dtypes.type_name(operand.layout.dtype)}")
 
 
 # Symmetric indefinite: A = L @ D @ L.T.

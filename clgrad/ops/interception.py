@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from types import FrameType, FunctionType
@@ -94,8 +95,7 @@ def dispatch(public: Callable, name: str, function: Callable, args: tuple, kwarg
         respelled = _respelled(function, kwargs)
         if respelled is not None:
             return dispatch(public, name, function, args, respelled)
-        if isinstance(error, AttributeError):
-            _name_misfit(error, name, function, args, kwargs)
+        _retell(error, name, function, args, kwargs)
         raise
 
 
@@ -143,7 +143,7 @@ def intercepted(function: Callable, name: str, module: str | None = None) -> Cal
     """
     if hasattr(function, "operator_name"):
         return function
-    made = _wrapper(function, name, switch, dispatch, _foreign, _name_misfit, _respelled)
+    made = _wrapper(function, name, switch, dispatch, _foreign, _retell, _respelled)
     # Doctest and others look at a function's module through its globals; the wrapper's own names are all in its closure.
     wrapper: Any = FunctionType(made.__code__, getattr(function, "__globals__", globals()), name, None, made.__closure__)
     functools.update_wrapper(wrapper, function)
@@ -169,7 +169,7 @@ def quick_form(quick: Callable, told: Callable) -> Callable:
 
 
 def _wrapper(function: Callable, name: str, switch: Any, dispatch: Callable, foreign: Callable,
-             misfit: Callable, respell: Callable) -> Callable:
+             retell: Callable, respell: Callable) -> Callable:
     public: list[Callable] = []
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -183,12 +183,31 @@ def _wrapper(function: Callable, name: str, switch: Any, dispatch: Callable, for
                 respelled = respell(function, kwargs) if kwargs and isinstance(error, (AttributeError, TypeError)) else None
                 if respelled is not None:
                     return wrapper(*args, **respelled)
-                if isinstance(error, AttributeError):
-                    misfit(error, name, function, args, kwargs)
+                if isinstance(error, (AttributeError, TypeError)):
+                    retell(error, name, function, args, kwargs)
                 raise
             return result
     wrapper.public = public  # type: ignore[attr-defined]
     return wrapper
+
+
+def _retell(error: AttributeError | TypeError, name: str, function: Callable, args: tuple, kwargs: dict) -> None:
+    """TypeError with PyTorch's words for a call with arguments that the operator does not take."""
+    if isinstance(error, AttributeError):
+        _name_misfit(error, name, function, args, kwargs)
+        return
+    text = str(error)
+    missing = re.fullmatch(r"(?:.*\.)?(\w+)\(\) missing \d+ required positional arguments?: (.*)", text)
+    if missing and missing[1] == function.__name__:
+        names = re.findall(r"'(\w+)'", missing[2])
+        listed = ", ".join(f'"{argument}"' for argument in names)
+        plural = "s" if len(names) == 1 else ""  # the other way round, as PyTorch has it
+        raise TypeError(f"{name}() missing {len(names)} required positional argument{plural}: {listed}") from error
+    if text.endswith("object cannot be interpreted as an integer"):
+        kind = text.split("'")[1]
+        for number, (place, given) in enumerate(zip(inspect.signature(function).parameters.values(), args, strict=False), 1):
+            if place.annotation in (int, "int") and type(given).__name__ == kind:
+                raise TypeError(f"{name}(): argument '{place.name}' (position {number}) must be int, not {kind}") from error
 
 
 def _name_misfit(error: AttributeError, name: str, function: Callable, args: tuple, kwargs: dict) -> None:
@@ -237,4 +256,4 @@ def _respelled(function: Callable, kwargs: dict) -> dict | None:
     return found if len(found) == len(kwargs) and found != kwargs else None
 
 
-_WRAPPER = _wrapper(intercepted, "", switch, dispatch, _foreign, _name_misfit, _respelled).__code__
+_WRAPPER = _wrapper(intercepted, "", switch, dispatch, _foreign, _retell, _respelled).__code__

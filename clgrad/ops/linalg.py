@@ -102,13 +102,21 @@ def _mismatch(a: Shape, b: Shape) -> str:
            "the last but one of the second"
 
 
+# What PyTorch says of operands of another number of dimensions, where it says it in words of its own.
+_WRONG_RANKS = {("mm", 1): "self must be a matrix", ("mm", 2): "mat2 must be a matrix",
+                ("bmm", 1): "batch1 must be a 3D tensor", ("bmm", 2): "batch2 must be a 3D tensor", ("baddbmm", 1): "batch1 must be a 3D tensor",
+                ("baddbmm", 2): "batch2 must be a 3D tensor", ("addmm", 1): "mat1 must be a matrix",
+                ("addmm", 2): "mat2 must be a matrix", ("outer", 1): "outer: Expected 1-D argument self",
+                ("outer", 2): "outer: Expected 1-D argument vec2"}
+
+
 def _ranks(name: str, *pairs: tuple[Any, int]) -> None:
     for number, (t, rank) in enumerate(pairs, 1):
         if not isinstance(t, TensorBase):
             raise TypeError(f"{name}(): argument {number} must be Tensor, not {type(t).__name__}")
         if t.layout.ndim != rank:
-            raise RuntimeError(f"{name}: argument {number} must have {rank} dimension(s), got {t.layout.ndim}D tensor of "
-                               f"shape {list(t.layout.shape)}")
+            wanted = _WRONG_RANKS.get((name, number), f"{name}: argument {number} must have {rank} dimension(s)")
+            raise RuntimeError(f"{wanted}, got {t.layout.ndim}-D tensor of shape {list(t.layout.shape)}")
 
 
 @operator("mm")

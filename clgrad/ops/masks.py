@@ -128,8 +128,10 @@ def _check_mask(name: str, mask: Any, *allowed: dtype) -> None:
     if not isinstance(mask, TensorBase):
         raise TypeError(f"{name}(): argument 'mask' must be Tensor, not {type(mask).__name__}")
     if mask.layout.dtype not in allowed:
-        wanted = "masked_scatter_ only supports boolean masks" if name == "masked_scatter" else "expected a boolean mask"
-        raise RuntimeError(f"{name}: {wanted}, but got mask with dtype {mask.layout.dtype.name}")
+        if name == "masked_select":
+            raise RuntimeError("masked_select: expected BoolTensor for mask")
+        raise RuntimeError(f"{name}_ only supports boolean masks, but got mask with dtype "
+                           f"{dtypes.c_type_name(mask.layout.dtype)}")
 
 
 @operator("where", method=False)

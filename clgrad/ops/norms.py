@@ -129,7 +129,9 @@ def linalg_norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False,
     elif ord is not None and rank not in (1, 2):
         raise RuntimeError("linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got "
                            f"{rank}D.")
-    if ord is not None and (len(axes) == 2 if dim is not None else rank == 2):
+    if isinstance(ord, str) or (ord is not None and (len(axes) == 2 if dim is not None else rank == 2)):
+        if ord not in ("fro", "nuc") and isinstance(ord, str):
+            raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
         return matrix_norm(A, ord, (0, 1) if dim is None else dim, keepdim, dtype=dtype, out=out)
     return vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype, out=out)
 

@@ -14,6 +14,7 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode, no_grad
 from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.errors import LinAlgError
 from clgrad.ops import lapack
 from clgrad.ops.copying import empty
 from clgrad.ops.diagonals import diag_embed
@@ -308,6 +309,7 @@ def cholesky_inverse(input: Any, upper: bool = False, *, out: Any = None) -> Any
     """The inverse of A, from its Cholesky factor: ``input``, or its transpose where ``upper``."""
     L = input
     check_square("cholesky_inverse", L)
+    _check_diagonal("cholesky_inverse", L)
     with no_grad():
         Y = cholesky_solve(identity(L.layout.shape[-1], L), L, upper)
     if needs_graph(L):
@@ -319,6 +321,16 @@ def cholesky_inverse(input: Any, upper: bool = False, *, out: Any = None) -> Any
         attach(Y, "CholeskyInverse", (L,), backward, saved)
         saved.add_output(Y)
     return store("cholesky_inverse", Y, out)
+
+
+def _check_diagonal(name: str, L: Any) -> None:
+    """LinAlgError where a triangular matrix has a zero on its diagonal."""
+    diagonal = lapack.host(name, L.detach().diagonal(0, -2, -1).unsqueeze(-1))[..., 0]
+    if not diagonal.all():
+        *batch, place = np.argwhere(diagonal == 0)[0]
+        which = f"(Batch element {np.ravel_multi_index(batch, diagonal.shape[:-1])}): " if batch else ""
+        raise LinAlgError(f"{name}: {which}The diagonal element {place + 1} is zero, the inversion could not be completed "
+                          "because the input matrix is singular.")
 
 
 def linalg_lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False, out: Any = None) -> Any:

@@ -235,7 +235,7 @@ def significant(values: np.ndarray, shape: tuple, kind: dtypes.dtype, atol: Any,
     return values > np.maximum(_tolerance(atol, 0.0), relative * largest)
 
 
-def matrix_rank(A: Any, tol: Any = None, *, atol: Any = None, rtol: Any = None, hermitian: bool = False,
+def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, atol: Any = None, rtol: Any = None,
                 out: Any = None) -> Any:
     """How many singular values are larger than max(atol, rtol * the largest), as int64.
 

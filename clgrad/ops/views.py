@@ -144,8 +144,11 @@ def permute(input: Any, *order_: Any, dims: Any = None) -> Any:
     """The dimensions in another order, ``dims``, given as a sequence or one by one."""
     rank = input.layout.ndim
     order = tuple(normalize_dim(d, rank) for d in sizes_of(order_ if dims is None else (dims,)))
-    if sorted(order) != list(range(rank)):
-        raise RuntimeError(f"permute(dims): dims {list(order)} must name each of the {rank} dimensions once")
+    if len(order) != rank:
+        raise RuntimeError("permute(dims): number of dimensions in the tensor input does not match the length of the desired "
+                           f"ordering of dimensions i.e. input.dim() = {rank} is not equal to len(dims) = {len(order)}")
+    if len(set(order)) != rank:
+        raise RuntimeError("permute(): duplicate dims are not allowed.")
     shape, strides = input.layout.shape, input.layout.strides
     inverse = tuple(order.index(axis) for axis in range(rank))
     return make_view(input, input.offset, tuple(shape[a] for a in order), tuple(strides[a] for a in order),
@@ -211,12 +214,12 @@ def expand(x: Any, *sizes: Any, size: Any = None, implicit: bool = False) -> Any
         own = shape[axis - lead] if axis >= lead else None
         if target == -1:
             if own is None:
-                raise RuntimeError("expand: The expanded size of the tensor (-1) isn't allowed in a leading, "
+                raise RuntimeError("The expanded size of the tensor (-1) isn't allowed in a leading, "
                                    f"non-existing dimension {axis}")
             target = own
         if target < 0 or (own is not None and own != 1 and own != target):
             raise RuntimeError(f"The expanded size of the tensor ({target}) must match the existing size ({own}) at "
-                               f"non-singleton dimension {axis}. Target sizes: {list(wanted)}. Tensor sizes: "
+                               f"non-singleton dimension {axis}.  Target sizes: {list(wanted)}.  Tensor sizes: "
                                f"{list(shape)}")
         full.append(target)
     target_shape = tuple(full)

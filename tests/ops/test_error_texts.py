@@ -1,0 +1,59 @@
+"""What errors say: PyTorch's words for the most usual mistakes, which programs and tests look for."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import clgrad
+
+PROGRAMS = [
+    "torch.cat([x, torch.ones(2, 4)], 0)", "torch.cat()", "torch.cat([v, v], 'a')", "torch.mm(v, x)", "torch.mm(x, v)",
+    "torch.bmm(x, x)", "torch.bmm(torch.ones(2, 2, 3), x)", "torch.addmm(x, v, x)", "torch.outer(x, v)", "torch.gather(x, 0)",
+    "torch.transpose(x)", "torch.transpose(x, 0, 'a')", "torch.unsqueeze(x, 1.5)", "torch.cumsum(x)",
+    "torch.select(x, 'a', 0)",
+    "x.permute(0, 0)", "x.expand(4, 3)", "x.expand(-1, -1, 3)", "torch.einsum(3, x)", "torch.linalg.norm(v, 'fro')",
+    "torch.linalg.norm(v, 'abc')", "torch.cholesky_inverse(torch.zeros(3, 3))",
+    "torch.cholesky_inverse(torch.zeros(2, 3, 3))",
+    "torch.ormqr(torch.ones(3, 3), torch.ones(5), torch.ones(3, 3))",
+    "torch.ormqr(torch.ones(3, 3), torch.ones(3), torch.ones(2, 3))", "x.masked_fill(torch.ones(2, 3).long(), 1)",
+    "torch.masked_select(v, v)", "torch.linspace(v, 1, 3)", "torch.nn.functional.embedding(torch.tensor([0]), v)",
+    "torch.multinomial(torch.tensor([-1., 2.]), 1)", "torch.multinomial(torch.tensor([-1., 2.]), 2, True)",
+    "torch.lerp(v, v.long(), .5)", "torch.Size([1.5])", "torch.iinfo(torch.float32)", "torch.finfo(torch.int8)",
+    "torch.finfo('a')", "torch.iinfo(torch.bool)", "torch.ones(0, 2).index_select(0, torch.tensor([0]))",
+    "torch._check_tensor_all(torch.ones(1))", "torch.use_deterministic_algorithms(1)", "torch.arange(1e-38, 3e38)",
+]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_texts(torch, program):
+    errors = []
+    for library in (torch, clgrad):
+        with pytest.raises(Exception) as caught:
+            eval(program, {"torch": library, "x": library.ones(2, 3), "v": library.ones(3)})
+        errors.append((caught.type.__name__.removeprefix("_"), str(caught.value).splitlines()[0]))
+    (kind, text), (own_kind, own_text) = errors
+    assert own_kind == kind
+    # Ours may name the operator before it, and say more behind it.
+    assert re.sub(r"[.]$|, but got start.*|, got 1-D tensor$|, but got 2-D$", "", text) in own_text
+
+
+def test_rank_of_symmetric_matrices_by_position():
+    assert clgrad.linalg.matrix_rank(clgrad.eye(3), .1, True).item() == 3
+
+
+def test_a_sequence_that_cannot_be_read():
+    class Sequence:
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, item):
+            raise TypeError
+    with pytest.raises(ValueError, match="could not determine the shape"):
+        clgrad.tensor(Sequence())
+
+
+def test_mapped_values_are_numbers():
+    with pytest.raises(TypeError):
+        clgrad.arange(3).apply_(lambda value: "text")
