@@ -104,8 +104,9 @@ def _mismatch(a: Shape, b: Shape) -> str:
 
 # What PyTorch says of operands of another number of dimensions, where it says it in words of its own.
 _WRONG_RANKS = {("mm", 1): "self must be a matrix", ("mm", 2): "mat2 must be a matrix",
-                ("bmm", 1): "batch1 must be a 3D tensor", ("bmm", 2): "batch2 must be a 3D tensor", ("baddbmm", 1): "batch1 must be a 3D tensor",
-                ("baddbmm", 2): "batch2 must be a 3D tensor", ("addmm", 1): "mat1 must be a matrix",
+                ("bmm", 1): "batch1 must be a 3D tensor", ("bmm", 2): "batch2 must be a 3D tensor",
+                ("baddbmm", 1): "batch1 must be a 3D tensor", ("baddbmm", 2): "batch2 must be a 3D tensor",
+                ("addmm", 1): "mat1 must be a matrix",
                 ("addmm", 2): "mat2 must be a matrix", ("outer", 1): "outer: Expected 1-D argument self",
                 ("outer", 2): "outer: Expected 1-D argument vec2"}
 
