@@ -228,8 +228,11 @@ class Saved:
     def clear(self) -> None:
         self.entries = None
 
-    def unpack(self) -> list:
-        """The tensors, with their places in the graph where a graph is being recorded."""
+    def unpack(self, used: Sequence[bool] | None = None) -> list:
+        """The tensors, with their places in the graph where a graph is being recorded.
+
+        What is not ``used`` is not looked at: None stands in its place.
+        """
         if self.entries is None:
             raise RuntimeError(
                 "Trying to backward through the graph a second time (or directly access saved tensors after they have "
@@ -237,6 +240,9 @@ class Saved:
                 "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
                 "if you need to access saved tensors after calling backward.")
         unpack = self._unpack
+        if used is not None:
+            return [unpack(entry) if use and entry is not None else None
+                    for entry, use in zip(self.entries, used, strict=True)]
         return [None if entry is None else unpack(entry) for entry in self.entries]
 
     def _unpack(self, entry: Any) -> Any:

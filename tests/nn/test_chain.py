@@ -270,6 +270,30 @@ def test_what_is_changed_in_place_is_noticed(changed):
         y.sum().backward()
 
 
+@pytest.mark.parametrize("first", ["flatten", "linear"])
+def test_what_gradients_do_not_use_may_be_changed(first):
+    net = nn.Sequential(*[nn.Flatten()] * (first == "flatten"), nn.Linear(6, 4), nn.ReLU())
+    x = clgrad.randn(3, 6)
+    net(x)
+    y = net(x)
+    with clgrad.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(1)
+    y.sum().backward()
+    y = net(x)
+    (g,) = clgrad.autograd.grad(y.sum(), net[-2].weight, create_graph=True)
+    assert g.shape == (4, 6)
+    y = net(x)
+    with clgrad.no_grad():
+        net[-2].bias.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        clgrad.autograd.grad(y.sum(), net[-2].weight, create_graph=True)
+    y = net(x)
+    x.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
 def test_a_result_that_nobody_keeps_may_be_changed():
     net, x = built("ends in a pool")
     y = net(x)

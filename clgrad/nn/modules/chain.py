@@ -169,6 +169,7 @@ class _Flatten(_Stage):
     def gradients(self, g: Any, x: Any, y: Any, kept: Any, needs: tuple, *parameters: Any) -> tuple:
         return (wrap(g.memory, g.offset, self.x),)
 
+
 def _parameter(module: Any, name: str) -> Any:
     found = module._parameters.get(name)
     return getattr(module, name) if found is None else found
@@ -244,27 +245,24 @@ def _through(run: list[tuple[Any, tuple]], x: Any) -> Any:
 def _chained(run: list[tuple[Any, tuple]], x: Any) -> Any:
     key: list = [x.layout, x._requires_grad]
     parameters: list = []
-    for _, described in run:
-        key += described[:2]
-        for t in described[2:]:
-            parameters.append(t)
-            key += (None, False) if t is None else (t.layout, t._requires_grad)
-    known = tuple(key)
     try:
-        chain = _chains.get(known, _chains)
-    except TypeError:  # settings in lists
-        chain = None
-    if chain is None:
-        for module, _ in run:
-            x = module(x)
-        return x
-    if chain is not _chains:
-        return chain(x, parameters)  # type: ignore[operator]
+        for _, described in run:
+            key += described[:2]
+            for t in described[2:]:
+                parameters.append(t)
+                key += (None, False) if t is None else (t.layout, t._requires_grad)
+        known = tuple(key)
+        chain = _chains.get(known)
+    except (AttributeError, TypeError):  # parameters that are no tensors; settings in lists
+        known, chain = (), None
+    if chain is not None:
+        return chain(x, parameters)
     layouts = [x.layout]
     for module, _ in run:
         x = module(x)
         layouts.append(x.layout)
-    _chains[known] = _planned([described for _, described in run], layouts, known[1])
+    if known and known not in _chains:
+        _chains[known] = _planned([described for _, described in run], layouts, known[1])
     return x
 
 
@@ -299,8 +297,17 @@ class _Chain:
             # The chain's own result is not kept where PyTorch keeps none: whoever gets it may change it in place.
             stage.gated = before.passed_on = before.activation == "relu" and (stage is not last if stage.gates == "y" else
                                                                               stage.gates is not None)
+        self.uses = self._used_by_gradients()
         self.node = (last.activation.capitalize() if last.activation else
                      "Mm" if last.node == "Addmm" and last.parameters[1] is None else last.node)
+
+    def _used_by_gradients(self) -> tuple[bool, ...]:
+        """For the input, the parameters and the result whether their values count: these may not change before."""
+        first = next(needs for needs, stage in zip(self.needs, self.stages, strict=True) if type(stage) is not _Flatten)
+        used = [first[1] if len(first) > 1 else False]
+        for needs in self.needs:
+            used += (needs[0], False) if len(needs) > 1 else ()
+        return (*used, True) if self.stages[-1].activation else tuple(used)
 
     def __call__(self, x: Any, parameters: list) -> Any:
         """The result of the last stage."""
@@ -325,9 +332,9 @@ class _Chain:
         saved = Saved("Sequential", operands)
 
         def backward(g: Any) -> tuple:
-            tensors = saved.unpack()
             if mode.enabled:
-                return self._composed_gradients(g, tensors[:len(operands)])
+                return self._composed_gradients(g, saved.unpack()[:len(operands)])
+            tensors = saved.unpack(self.uses)
             if not mode.walk.retain:
                 saved.clear()  # what is between is given up on the way: there is no second one
             return self._gradients(g, tensors, between)
