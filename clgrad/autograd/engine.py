@@ -252,7 +252,8 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
             values = waiting.pop(node)
             if node.variable._hooks or node.pre_hooks or node.capture:  # type: ignore[attr-defined]
                 _leaf_hooks(node, values)  # type: ignore[arg-type]
-            _note(captured, node, values, found)
+            if captured:
+                _note(captured, node, values, found)
             if leaves and values[0] is not None:
                 if node.pre_hooks:
                     _node_hooks(node, values)

@@ -33,10 +33,10 @@ class device:
         RuntimeError: the text is not a device's name.
     """
 
-    __slots__ = ("type", "index", "_open")
+    __slots__ = ("type", "index", "compute")
     type: str
     index: int | None
-    _open: Device | None
+    compute: Device  # the open device that computes on tensors that live here; opened when it is first asked for
 
     def __new__(cls, type: str | int | device, index: int | None = None) -> device:
         if isinstance(type, device):
@@ -60,16 +60,15 @@ class device:
         found = _names.get(key)
         if found is None:
             found = object.__new__(cls)
-            found.type, found.index, found._open = name, index, None
+            found.type, found.index = name, index
             found = _names.setdefault(key, found)
         return found
 
-    @property
-    def compute(self) -> Device:
-        """The open device that computes on tensors that live here."""
-        if self._open is None:
-            self._open = resolve(self)
-        return self._open
+    def __getattr__(self, name: str) -> Any:
+        if name != "compute":
+            raise AttributeError(f"'device' object has no attribute '{name}'")
+        self.compute = resolve(self)
+        return self.compute
 
     def __repr__(self) -> str:
         return f"device(type='{self.type}'" + ("" if self.index is None else f", index={self.index}") + ")"
