@@ -67,9 +67,10 @@ class Independent(Distribution):
         return sum_rightmost(self.base_dist.entropy(), self.reinterpreted_batch_ndims)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        made = super().expand(batch_shape, _instance)
         inner = tuple(self.base_dist.batch_shape[len(self._batch_shape):])
-        return Independent(self.base_dist.expand(tuple(batch_shape) + inner), self.reinterpreted_batch_ndims,
-                           validate_args=False)
+        made.base_dist = self.base_dist.expand(tuple(batch_shape) + inner)
+        return made
 
     def __repr__(self) -> str:
         return f"Independent({self.base_dist}, {self.reinterpreted_batch_ndims})"
@@ -99,7 +100,7 @@ class TransformedDistribution(Distribution):
 
     has_rsample = property(lambda self: self.base_dist.has_rsample)  # type: ignore[assignment]
 
-    @constraints.dependent_property
+    @constraints.dependent_property(is_discrete=False)
     def support(self) -> Any:
         """Where the last transform leads."""
         if not self.transforms:
@@ -334,6 +335,7 @@ class RelaxedBernoulli(TransformedDistribution):
     """Numbers in (0, 1) that approach Bernoulli's as ``temperature`` falls (Maddison et al. 2016)."""
 
     arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
+    support = constraints.unit_interval  # type: ignore[assignment]
 
     def __init__(self, temperature: Any, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
         super().__init__(LogitRelaxedBernoulli(temperature, probs, logits), SigmoidTransform(),
@@ -384,7 +386,7 @@ class RelaxedOneHotCategorical(TransformedDistribution):
     logits = property(lambda self: self.base_dist.logits)
     probs = property(lambda self: self.base_dist.probs)
 
-    @constraints.dependent_property
+    @constraints.dependent_property(is_discrete=False, event_dim=1)
     def support(self) -> Any:
         """The simplex."""
         return constraints.simplex

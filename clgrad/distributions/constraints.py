@@ -41,29 +41,43 @@ class Constraint:
 
 
 class _Dependent(Constraint):
-    """Depends on other parameters, and is asked for from an instance."""
+    """Depends on other parameters, and is asked for from an instance. What even the instance decides is NotImplemented."""
 
-    def __init__(self, *, is_discrete: bool = False, event_dim: int = 0):
-        self.is_discrete, self.event_dim = is_discrete, event_dim
+    def __init__(self, *, is_discrete: Any = NotImplemented, event_dim: Any = NotImplemented):
+        self._is_discrete, self._event_dim = is_discrete, event_dim
+
+    @property
+    def is_discrete(self) -> bool:  # type: ignore[override]
+        """Whether values are integers; NotImplementedError where that is known of instances only."""
+        if self._is_discrete is NotImplemented:
+            raise NotImplementedError(".is_discrete cannot be determined statically")
+        return self._is_discrete
+
+    @property
+    def event_dim(self) -> int:  # type: ignore[override]
+        """The dimensions of a value; NotImplementedError where they are known of instances only."""
+        if self._event_dim is NotImplemented:
+            raise NotImplementedError(".event_dim cannot be determined statically")
+        return self._event_dim
 
     def check(self, value: Any) -> Any:
         raise ValueError("Cannot determine validity of dependent constraint")
 
-    def __call__(self, *, is_discrete: Any = None, event_dim: Any = None) -> _Dependent:
+    def __call__(self, *, is_discrete: Any = NotImplemented, event_dim: Any = NotImplemented) -> _Dependent:
         """The same with other properties; what is not given stays."""
-        return _Dependent(is_discrete=self.is_discrete if is_discrete is None else is_discrete,
-                          event_dim=self.event_dim if event_dim is None else event_dim)
+        return _Dependent(is_discrete=self._is_discrete if is_discrete is NotImplemented else is_discrete,
+                          event_dim=self._event_dim if event_dim is NotImplemented else event_dim)
 
 
 class dependent_property(property, _Dependent):
     """A property that is a constraint of an instance."""
 
-    def __init__(self, fn: Any = None, *, is_discrete: bool = False, event_dim: int = 0):
+    def __init__(self, fn: Any = None, *, is_discrete: Any = NotImplemented, event_dim: Any = NotImplemented):
         super().__init__(fn)
-        self.is_discrete, self.event_dim = is_discrete, event_dim
+        self._is_discrete, self._event_dim = is_discrete, event_dim
 
     def __call__(self, fn: Any) -> dependent_property:  # type: ignore[override]
-        return dependent_property(fn, is_discrete=self.is_discrete, event_dim=self.event_dim)
+        return dependent_property(fn, is_discrete=self._is_discrete, event_dim=self._event_dim)
 
 
 class independent(Constraint):

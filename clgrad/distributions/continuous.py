@@ -161,7 +161,7 @@ class Uniform(_TwoParameters):
         if self._validate_args and not bool((self.low < self.high).all()):
             raise ValueError("Uniform is not defined when low >= high")
 
-    @constraints.dependent_property
+    @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> Any:
         """[low, high]."""
         return constraints.interval(self.low, self.high)

@@ -39,6 +39,10 @@ class ContinuousBernoulli(_Weighted, ExponentialFamily):
         self._lims = lims
         super().__init__(value.shape, validate_args=validate_args)
 
+    def __getattr__(self, name: str) -> Any:
+        found = super().__getattr__(name)
+        return clamp_probs(found) if name == "probs" else found
+
     def _stable(self) -> Any:
         probs = self.probs
         return (probs <= self._lims[0]) | (probs > self._lims[1])

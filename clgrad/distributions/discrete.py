@@ -190,7 +190,7 @@ class Categorical(_Categories):
         value = self._categories(probs, logits)
         super().__init__(value.shape[:-1], validate_args=validate_args)
 
-    @constraints.dependent_property(is_discrete=True)
+    @constraints.dependent_property(is_discrete=True, event_dim=0)
     def support(self) -> Any:
         """The numbers below k."""
         return constraints.integer_interval(0, self._num_events - 1)
@@ -295,7 +295,7 @@ class Binomial(_Weighted):
         self._take(None if probs is None else value, None if logits is None else value)
         super().__init__(value.shape, validate_args=validate_args)
 
-    @constraints.dependent_property(is_discrete=True)
+    @constraints.dependent_property(is_discrete=True, event_dim=0)
     def support(self) -> Any:
         """The numbers up to total_count."""
         return constraints.integer_interval(0, self.total_count)

@@ -131,7 +131,7 @@ class Distribution:
             value = self.__dict__.get(name)
             if isinstance(value, Tensor):
                 event = value.dim() - len(self._batch_shape)
-                event = max(event, getattr(constraint, "event_dim", 0))
+                event = max(event, 0 if constraints.is_dependent(constraint) else constraint.event_dim)
                 made.__dict__[name] = value.expand(batch_shape + tuple(value.shape[value.dim() - event:]))
         made._batch_shape = batch_shape
         return made

@@ -138,3 +138,37 @@ def test_wishart_draws_singular_samples_again(monkeypatch):
     monkeypatch.setattr(made, "_bartlett", lambda shape: next(drawn))
     with pytest.warns(UserWarning, match="Singular sample"):
         assert clgrad.equal(made.rsample(max_try_correction=3), clgrad.eye(2))
+
+
+def test_supports_are_known_of_classes_as_far_as_pytorchs(torch):
+    def known(library, name):
+        found = []
+        for part in ("is_discrete", "event_dim"):
+            try:
+                found.append(getattr(getattr(library.distributions, name).support, part))
+            except NotImplementedError:
+                found.append("of instances")
+        return found
+    for name in ("Independent", "TransformedDistribution", "MixtureSameFamily", "RelaxedBernoulli", "RelaxedOneHotCategorical",
+                 "Uniform", "Pareto", "Binomial", "Categorical", "Multinomial"):
+        assert known(clgrad, name) == known(torch, name)
+    dependent = clgrad.distributions.constraints.dependent
+    with pytest.raises(NotImplementedError, match="event_dim cannot be determined statically"):
+        dependent(is_discrete=True).event_dim  # noqa: B018
+
+
+def test_a_subclass_of_independent_stays_one_when_expanded():
+    class Own(clgrad.distributions.Independent):
+        pass
+    own = Own(clgrad.distributions.Normal(clgrad.zeros(2, 3), clgrad.ones(2, 3)), 1).expand((4, 2))
+    assert type(own) is Own and own.batch_shape == (4, 2) and own.event_shape == (3,)
+    assert own.log_prob(clgrad.zeros(3)).shape == own.sample().shape[:2] == (4, 2)
+
+
+@pytest.mark.parametrize("logits", [1e38, -1e38, 1e9])
+def test_continuous_bernoulli_of_certainty(logits, torch):
+    results = []
+    for t in (torch, clgrad):
+        d = t.distributions.ContinuousBernoulli(logits=t.tensor([logits]))
+        results.append([float(v) for v in (d.mean, d.variance, d.entropy(), d.log_prob(t.tensor([float(logits > 0)])))])
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-4)
