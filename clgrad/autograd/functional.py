@@ -45,24 +45,29 @@ def _shaped(tuples: tuple, several: bool) -> Any:
     return tuples if several else tuples[0]
 
 
-def _vectors(v: Any, like: tuple, name: str) -> tuple:
+_RETURNS = "the user-provided function returns"
+_TAKES = "the input to the user-provided function is"
+
+
+def _vectors(v: Any, like: tuple, several: bool, name: str, whose: str) -> tuple:
     """The vectors to multiply with, checked; ones where there is one element and none was given."""
     if v is None:
         if len(like) != 1 or like[0].numel() != 1:
-            raise RuntimeError(f"The vector v can only be None if the user-provided function returns a single Tensor with "
-                               f"a single element: {name}() needs v")
+            raise RuntimeError(f"The vector v can only be None if {whose} a single Tensor with a single element.")
         return tuple([FUNCTIONS["ones_like"](x) for x in like])
     vectors, _ = _tuple_of(v, "v", f"given to {name}")
     if len(vectors) != len(like):
-        raise RuntimeError(f"{name}(): v is a tuple of invalid length: should be {len(like)} but got {len(vectors)}.")
+        raise RuntimeError(f"v is a tuple of invalid length: should be {len(like)} but got {len(vectors)}." if several else
+                           "The given v should contain a single Tensor.")
     for index, (vector, x) in enumerate(zip(vectors, like, strict=True)):
         if vector.shape != x.shape:
             raise RuntimeError(f"Entry {index} in v has invalid size: should be {x.shape} but got {vector.shape}")
     return vectors
 
 
-def _gradients(outputs: tuple, inputs: tuple, seeds: Any, create: bool, retain: bool, strict: bool, what: str) -> tuple:
-    """The gradients, zeros where an input is not used; with ``strict`` that is an error."""
+def _gradients(outputs: tuple, inputs: tuple, seeds: Any, create: bool, retain: bool, strict: bool,
+               what: str = "The output", whose: str = "input") -> tuple:
+    """The gradients, zeros where an input is not used; with ``strict`` that is an error about ``what``."""
     pairs = [(o, None if seeds is None else s)
              for o, s in zip(outputs, seeds or outputs, strict=True) if o.requires_grad]
     if not pairs:
@@ -72,22 +77,27 @@ def _gradients(outputs: tuple, inputs: tuple, seeds: Any, create: bool, retain: 
                      retain or create, create, allow_unused=True)
     for number, g in enumerate(found):
         if strict and g is None:
-            raise RuntimeError(f"{what}: the result does not depend on input {number}. This is not allowed in strict mode.")
+            raise RuntimeError(f"{what} of the user-provided function is independent of {whose} {number}. This is not "
+                               "allowed in strict mode.")
         if strict and create and not g.requires_grad:
-            raise RuntimeError(f"{what}: the derivative for input {number} does not depend on the inputs. This is not "
-                               "allowed in strict mode when create_graph=True.")
+            raise RuntimeError(f"The jacobian of the user-provided function is independent of input {number}. This is not "
+                               "allowed in strict mode when create_graph=True: the jacobian of the user-provided function "
+                               f"with respect to input {number} is independent of the input.")
     return tuple([FUNCTIONS["zeros_like"](x) if g is None else g for g, x in zip(found, inputs, strict=True)])
 
 
 def _call(func: Callable, inputs: tuple, name: str, strict: bool) -> tuple[tuple, bool]:
     outputs, several = _tuple_of(func(*inputs), "outputs", f"of the user-provided function given to {name}")
     if strict:
-        for number, output in enumerate(outputs):
-            if not output.requires_grad:
-                raise RuntimeError(f"Output {number} of the user-provided function does not require gradients. The outputs "
-                                   "must be computed in a differentiable manner from the input when running in strict "
-                                   "mode.")
+        _check_outputs(outputs)
     return outputs, several
+
+
+def _check_outputs(outputs: tuple) -> None:
+    for number, output in enumerate(outputs):
+        if not output.requires_grad:
+            raise RuntimeError(f"Output {number} of the user-provided function does not require gradients. The outputs must "
+                               "be computed in a differentiable manner from the input when running in strict mode.")
 
 
 def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple:
@@ -106,9 +116,9 @@ def vjp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     with enable_grad():
         leaves = _leaves(given, create_graph)
         outputs, several_outputs = _call(func, leaves, "vjp", strict)
-        vectors = _vectors(v, outputs, "vjp")
+        vectors = _vectors(v, outputs, several_outputs, "vjp", _RETURNS)
     with enable_grad():
-        found = _gradients(outputs, leaves, vectors, create_graph, False, strict, "vjp")
+        found = _gradients(outputs, leaves, vectors, create_graph, False, strict)
     return (_shaped(_released(outputs, create_graph), several_outputs), _shaped(_released(found, create_graph), several))
 
 
@@ -119,14 +129,14 @@ def jvp(func: Callable, inputs: Any, v: Any = None, create_graph: bool = False, 
     >>> clgrad.autograd.functional.jvp(lambda x: x * x, clgrad.tensor([1., 2.]), clgrad.ones(2))[1]
     tensor([2., 4.])
     """
-    given, _ = _tuple_of(inputs, "inputs", "given to jvp")
+    given, several = _tuple_of(inputs, "inputs", "given to jvp")
     with enable_grad():
         leaves = _leaves(given, create_graph)
-        vectors = _vectors(v, leaves, "jvp")
+        vectors = _vectors(v, leaves, several, "jvp", _TAKES)
         outputs, several_outputs = _call(func, leaves, "jvp", strict)
         seeds = tuple([FUNCTIONS["ones_like"](o, requires_grad=True) for o in outputs])
-        products = _gradients(outputs, leaves, seeds, True, True, strict, "jvp")
-        found = _gradients(products, seeds, vectors, create_graph, False, strict, "jvp")
+        products = _gradients(outputs, leaves, seeds, True, True, strict)
+        found = _gradients(products, seeds, vectors, create_graph, False, strict, whose="entry")
     return (_shaped(_released(outputs, create_graph), several_outputs),
             _shaped(_released(found, create_graph), several_outputs))
 
@@ -147,13 +157,16 @@ def jacobian(func: Callable, inputs: Any, create_graph: bool = False, strict: bo
         raise AssertionError('Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your function has '
                              'more outputs than inputs, "forward-mode" tends to be more performant. Otherwise, prefer to '
                              'use "reverse-mode".')
+    if strict and vectorize:
+        raise RuntimeError("clgrad.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not supported "
+                           "together. Please either set `strict=False` or `vectorize=False`.")
     given, several = _tuple_of(inputs, "inputs", "given to jacobian")
     with enable_grad():
         leaves = _leaves(given, create_graph)
         outputs, several_outputs = _call(func, leaves, "jacobian", strict)
         table = []
-        for output in outputs:
-            rows = [_gradients((element,), leaves, None, create_graph, True, strict, "jacobian")
+        for number, output in enumerate(outputs):
+            rows = [_gradients((element,), leaves, None, create_graph, True, strict, f"Output {number}")
                     for element in output.reshape(-1).unbind(0)]
             table.append(tuple([
                 FUNCTIONS["stack"]([row[k] for row in rows]).reshape((*output.shape, *x.shape)) if rows
@@ -161,12 +174,24 @@ def jacobian(func: Callable, inputs: Any, create_graph: bool = False, strict: bo
     return _shaped(tuple([_shaped(_released(row, create_graph), several) for row in table]), several_outputs)
 
 
-def _scalar(func: Callable, name: str) -> Callable:
+def _check_first(derivatives: tuple, strict: bool) -> None:
+    """RuntimeError, in strict mode, where first derivatives are constant."""
+    for number, part in enumerate(derivatives):
+        if strict and not part.requires_grad:
+            raise RuntimeError(f"The jacobian of the user-provided function with respect to input {number} is independent of "
+                               "the input. This is not allowed in strict mode.")
+
+
+def _scalar(func: Callable, name: str, strict: bool = False) -> Callable:
     def checked(*inputs: Any) -> Any:
         output = func(*inputs)
         values, several = _tuple_of(output, "outputs", f"of the user-provided function given to {name}")
-        if several or values[0].numel() != 1:
+        if several:
+            raise RuntimeError(f"The function given to {name} should return a single Tensor")
+        if values[0].numel() != 1:
             raise RuntimeError(f"The Tensor returned by the function given to {name} should contain a single element")
+        if strict:
+            _check_outputs(values)
         return values[0].squeeze()
     return checked
 
@@ -181,10 +206,14 @@ def hessian(func: Callable, inputs: Any, create_graph: bool = False, strict: boo
             [ 0., 12.]])
     """
     _tuple_of(inputs, "inputs", "given to hessian")
-    checked = _scalar(func, "hessian")
+    if strict and vectorize:
+        raise RuntimeError("clgrad.autograd.functional.hessian: `strict=True` and `vectorized=True` are not supported "
+                           "together. Please either set `strict=False` or `vectorize=False`.")
+    checked = _scalar(func, "hessian", strict)
 
     def first(*args: Any) -> Any:
-        found = jacobian(checked, args if isinstance(inputs, (tuple, list)) else args[0], create_graph=True, strict=strict)
+        found = jacobian(checked, args if isinstance(inputs, (tuple, list)) else args[0], create_graph=True)
+        _check_first(found if isinstance(found, tuple) else (found,), strict)
         return found
     return jacobian(first, inputs, create_graph=create_graph, strict=strict)
 
@@ -203,8 +232,8 @@ def _hessian_product(func: Callable, inputs: Any, v: Any, create_graph: bool, st
     given, several = _tuple_of(inputs, "inputs", f"given to {name}")
     with enable_grad():
         leaves = _leaves(given, create_graph)
-        vectors = _vectors(v, leaves, name)
-        output = _scalar(func, name)(*leaves)
-        first = _gradients((output,), leaves, None, True, True, strict, name)
-        found = _gradients(first, leaves, vectors, create_graph, False, strict, name)
+        vectors = _vectors(v, leaves, several, name, _TAKES)
+        output = _scalar(func, name, strict)(*leaves)
+        first = _gradients((output,), leaves, None, True, True, strict)
+        found = _gradients(first, leaves, vectors, create_graph, False, strict, "The jacobian")
     return _released((output,), create_graph)[0], _shaped(_released(found, create_graph), several)

@@ -30,7 +30,8 @@ class saved_tensors_hooks:
         mode.saved_hooks.append((self.pack_hook, self.unpack_hook))
 
     def __exit__(self, *exception: object) -> None:
-        mode.saved_hooks.pop()
+        if mode.saved_hooks:  # an unpack hook may have left the block already
+            mode.saved_hooks.pop()
 
 
 class save_on_cpu(saved_tensors_hooks):

@@ -149,8 +149,8 @@ def test_supports_are_known_of_classes_as_far_as_pytorchs(torch):
             except NotImplementedError:
                 found.append("of instances")
         return found
-    for name in ("Independent", "TransformedDistribution", "MixtureSameFamily", "RelaxedBernoulli", "RelaxedOneHotCategorical",
-                 "Uniform", "Pareto", "Binomial", "Categorical", "Multinomial"):
+    for name in ("Independent", "TransformedDistribution", "MixtureSameFamily", "RelaxedBernoulli",
+                 "RelaxedOneHotCategorical", "Uniform", "Pareto", "Binomial", "Categorical", "Multinomial"):
         assert known(clgrad, name) == known(torch, name)
     dependent = clgrad.distributions.constraints.dependent
     with pytest.raises(NotImplementedError, match="event_dim cannot be determined statically"):
