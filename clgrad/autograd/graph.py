@@ -135,11 +135,7 @@ class Node:
         return add_hook(self.pre_hooks, (-1, hook))
 
     def __call__(self, *grads: Any) -> Any:
-        """What :meth:`run` gives for the gradients of the outputs; of one input its gradient alone.
-
-        Raises:
-            TypeError: there are more or fewer outputs.
-        """
+        """What :meth:`run` gives for the gradients of the outputs; of one input its gradient alone."""
         if len(grads) != self.outputs:
             raise TypeError(f"{self.name()} expected {self.outputs} arguments, got {len(grads)} instead")
         results = self.run(list(grads))
