@@ -134,13 +134,6 @@ class Node:
             self.pre_hooks = OrderedDict()
         return add_hook(self.pre_hooks, (-1, hook))
 
-    def __call__(self, *grads: Any) -> Any:
-        """What :meth:`run` gives for the gradients of the outputs; of one input its gradient alone."""
-        if len(grads) != self.outputs:
-            raise TypeError(f"{self.name()} expected {self.outputs} arguments, got {len(grads)} instead")
-        results = self.run(list(grads))
-        return results[0] if len(results) == 1 else results
-
     def run(self, grads: list) -> tuple:
         """The gradients of the inputs, each of its input's shape and dtype, or None."""
         assert self.backward is not None
