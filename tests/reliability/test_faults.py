@@ -58,8 +58,8 @@ import sys
 module = sys.modules["clgrad.runtime.devices"]
 handle, limits, companion = module._discover()[device.index]
 module._opened[device.index] = Device(handle, device.index, limits, companion)
-del clgrad.device("cpu").compute
-del clgrad.device("cl:0").compute
+for name in ("cpu", "cl:0"):
+    clgrad.device(name).compute = module.resolve(clgrad.device(name))
 assert (clgrad.ones(3, device="cl:0") * 2).tolist() == [2, 2, 2]
 """)
 
