@@ -239,8 +239,11 @@ def arange(*args: Any, out: Any = None, **kwargs: Any) -> Any:
     if floating and not kind.is_floating_point and all(math.isfinite(v) for v in (start, end, step)):
         if step and not int(step) and kind is dtypes.int64:
             raise ValueError(f"step must be nonzero: {step} is 0 as {kind.name}")
-        if int(step):
-            start, end, step, floating = int(start), int(end), int(step), False  # as PyTorch: numbers become integers first
+        if int(step):  # numbers become integers first, as in PyTorch, and how many there are is said before that
+            count = None if kind is dtypes.int64 else math.ceil((end - start) / step)
+            start, end, step, floating = int(start), int(end), int(step), False
+            if count is not None and count >= 0:
+                end = start + count * step
     values = _progression(start, end, step, floating)
     if out is not None and 0 != out.layout.numel != values.size:
         warnings.warn(f"The number of elements in the out tensor of shape {list(out.layout.shape)} is {out.layout.numel} "

@@ -217,3 +217,14 @@ def test_errors(program, torch):
 ])
 def test_limits_of_what_is_made(program, torch):
     assert_same_outcome(torch, program)
+
+
+@pytest.mark.parametrize("kind", ["int16", "int32", "int64", "uint8"])
+@pytest.mark.parametrize("limits", [(0., -8.000001, -4.), (.5, 7.9, 2.5), (1.5, 1.6, 2.), (-2.5, 2.5), (0, 1.6, 1),
+                                    (0., 8., 4.)])
+def test_ranges_of_integers_between_floats(torch, limits, kind):
+    if kind == "uint8" and min(limits) < 0:
+        limits = tuple(abs(limit) for limit in limits)
+    expected, found = (library.arange(*limits, dtype=getattr(library, kind)) if limits[0] <= limits[1] or limits[-1] < 0 else
+                       library.zeros(0) for library in (torch, clgrad))
+    assert found.tolist() == expected.tolist()

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import string
 from math import prod
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
+from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.linalg import matmul
-from clgrad.ops.registry import operator
+from clgrad.ops.registry import publish
 
 _LETTERS = string.ascii_uppercase + string.ascii_lowercase
 Labels = tuple[str, ...]
 
 
-@operator("einsum", method=False)
 def einsum(*args: Any) -> Any:
     """The sum of products of elements over labelled dimensions.
 
@@ -36,11 +37,21 @@ def einsum(*args: Any) -> Any:
         if not isinstance(args[0], str):
             raise TypeError(f"einsum(): argument 'equation' (position 1) must be str, not {type(args[0]).__name__}")
         equation, operands = args[0], list(args[1:])
-        if len(operands) == 1 and isinstance(operands[0], (tuple, list)):
-            operands = list(operands[0])
     inputs, result, sizes = _parse(equation, operands)
     pieces = [_diagonals(t, labels) for t, labels in zip(operands, inputs, strict=True)]
     return _contract(pieces, result, sizes)
+
+
+def _with_listed_operands(*args: Any) -> Any:
+    """Operands in a list are given one by one, so that whoever listens to calls sees them."""
+    if len(args) == 2 and isinstance(args[1], (tuple, list)) and not isinstance(args[0], TensorBase):
+        args = (args[0], *args[1])
+    return _told(*args)
+
+
+_told = intercepted(einsum, "einsum")
+functools.update_wrapper(_with_listed_operands, einsum)
+publish(quick_form(_with_listed_operands, _told), "einsum", method=False)
 
 
 def _from_lists(args: tuple) -> tuple[str, list]:

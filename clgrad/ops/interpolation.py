@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd.graph import TensorBase
-from clgrad.ops.copying import cast
+from clgrad.autograd.graph import TensorBase, attach, needs_graph
+from clgrad.ops.copying import cast, empty
 from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.resample import Taps, resample
@@ -184,6 +184,15 @@ def _check_dimensions(ndim: int, mode: str) -> None:
                                   f"{mode})")
 
 
+def _of_shape(x: Any, shape: Shape) -> Any:
+    """A result of this shape on the device meta."""
+    own = x.layout
+    out = empty(shape, own.dtype, own.device)
+    if needs_graph(x):
+        attach(out, "Upsample", (x,), lambda g: g.new_empty(own.shape))
+    return out
+
+
 def _check_sizes(shape: Shape, sizes: list[int]) -> None:
     if 0 in shape[1:2]:
         raise RuntimeError(f"Non-empty {len(shape)}D data tensor expected but got a tensor with sizes {list(shape)}")
@@ -221,6 +230,8 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
     _check_sizes(shape, sizes)
     if math.prod((*shape[:2], *sizes)) >= 2 ** 63:
         raise RuntimeError(f"interpolate: an output of size {[*shape[:2], *sizes]} has too many elements")
+    if not input.layout.device.compute.has_memory:  # a shape alone: no table of places is made for it
+        return _of_shape(input, (*shape[:2], *sizes))
     if mode == "area":
         return FUNCTIONS[f"adaptive_avg_pool{len(sizes)}d"](input, sizes)
     kind = input.layout.dtype

@@ -179,6 +179,8 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = "use_mm_f
         raise RuntimeError(f"cdist only supports at least 2D tensors, X1 got: {a.ndim}D, X2 got: {b.ndim}D")
     if a.shape[-1] != b.shape[-1]:
         raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {a.shape[-1]} X2: {b.shape[-1]}")
+    if a.dtype is not b.dtype:
+        raise RuntimeError(f"expected scalar type {dtypes.type_name(a.dtype)} but found {dtypes.type_name(b.dtype)}")
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
     modes = {None: 0, "use_mm_for_euclid_dist_if_necessary": 0, "use_mm_for_euclid_dist": 1,

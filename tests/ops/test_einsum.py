@@ -58,3 +58,18 @@ def test_sizes_of_one_are_broadcast(torch, rng):
     ("ii->i", [(2, 3)]), ("i,i->i", [(2,), (3,)]), ("i.j->i", [(2, 3)]), ("......->", [(2, 3)])])
 def test_wrong_equations(torch, equation, shapes):
     assert_same_error(torch, lambda library: library.einsum(equation, *(library.zeros(s) for s in shapes)))
+
+
+def test_operands_in_a_list_are_seen_by_classes_and_tracers():
+    seen = []
+
+    class Watching(clgrad.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            if func is clgrad.einsum:
+                seen.append([type(a).__name__ for a in args])
+            return super().__torch_function__(func, types, args, kwargs or {})
+    x = clgrad.ones(2, 2).as_subclass(Watching)
+    assert clgrad.einsum("ij,jk->ik", [x, clgrad.ones(2, 2)]).tolist() == [[2, 2], [2, 2]]
+    assert clgrad.einsum("ij,jk->ik", x, x).tolist() == [[2, 2], [2, 2]]
+    assert seen == [["str", "Watching", "Tensor"], ["str", "Watching", "Watching"]]

@@ -86,3 +86,11 @@ def test_models_are_given_memory_later():
     assert nn.utils.skip_init(nn.Linear, 3, 4).weight.device.type == "cpu"
     stateless = nn.Linear(3, 4).to("meta")
     clgrad.testing.assert_close(clgrad.func.functional_call(stateless, other[0].state_dict(), (x,)), other[0](x))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic", "area"])
+def test_images_are_resized_without_tables(mode):
+    x = clgrad.ones(1, 2, 10, 10, device="meta", requires_grad=True)
+    y = clgrad.nn.functional.interpolate(x, size=(10, 10**8), mode=mode)
+    assert y.shape == (1, 2, 10, 10**8) and y.is_meta
+    assert clgrad.autograd.grad(y.sum(), x)[0].shape == x.shape
