@@ -378,6 +378,9 @@ class Multinomial(_Categories):
                  validate_args: bool | None = None):
         if not isinstance(total_count, int):
             raise NotImplementedError("inhomogeneous total_count is not supported")
+        if total_count < 0 and validate_args is not False:
+            raise ValueError("Expected parameter total_count of distribution Multinomial to satisfy the constraint "
+                             f"IntegerGreaterThan(lower_bound=0), but found invalid values: {total_count}")
         self.total_count = total_count
         value = self._categories(probs, logits)
         super().__init__(value.shape[:-1], value.shape[-1:], validate_args=validate_args)

@@ -241,7 +241,8 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
     if not kind.is_floating_point and kind is not dtypes.uint8:
         raise NotImplementedError(f"\"upsample_{mode}\" not implemented for '{dtypes.type_name(kind)}'")
     real = np.float64 if kind is dtypes.float64 else np.float32
-    result = input
+    rounds = kind.is_floating_point and kind is not kind.compute and not mode.startswith("nearest")
+    result = input = cast(input, kind.compute) if rounds else input  # between the axes nothing is rounded
     for number, (m, factor) in enumerate(zip(sizes, factors, strict=True)):
         n = shape[2 + number]
         if mode.startswith("nearest"):
@@ -251,7 +252,7 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
             taps = make(n, m, form, bool(align_corners), factor, real)
         if not taps.is_identity:
             result = resample(result, 2 + number, taps)
-    return result if result is not input else input.clone()
+    return cast(result if result is not input else input.clone(), kind)
 
 
 def _deprecated(name: str) -> None:

@@ -172,3 +172,8 @@ def test_continuous_bernoulli_of_certainty(logits, torch):
         d = t.distributions.ContinuousBernoulli(logits=t.tensor([logits]))
         results.append([float(v) for v in (d.mean, d.variance, d.entropy(), d.log_prob(t.tensor([float(logits > 0)])))])
     np.testing.assert_allclose(results[1], results[0], rtol=1e-4)
+
+
+def test_multinomial_refuses_negative_counts():
+    with pytest.raises(ValueError, match="total_count .* to satisfy the constraint IntegerGreaterThan"):
+        clgrad.distributions.Multinomial(-1, clgrad.ones(2))

@@ -144,3 +144,16 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_errors(torch, name):
     assert_same_error(torch, PROGRAMS[name])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_half_precision_is_rounded_once(torch, rng, dtype, mode):
+    x, y = pair(torch, rng.normal(size=(1, 3, 9, 11)), dtype, requires_grad=True)
+    found = clgrad.nn.functional.interpolate(x, scale_factor=2, mode=mode)
+    exact = clgrad.nn.functional.interpolate(x.detach().double(), scale_factor=2, mode=mode)
+    assert found.dtype is x.dtype and found.equal(exact.to(x.dtype)) or (
+        (found.double() - exact).abs().max().item() <= 0.51 * exact.abs().max().item() * clgrad.finfo(x.dtype).eps)
+    found.sum().backward()
+    torch.nn.functional.interpolate(y, scale_factor=2, mode=mode).sum().backward()
+    assert_same(x.grad, y.grad, 0.05, 0.05)

@@ -164,6 +164,8 @@ def pack_padded_sequence(input: Any, lengths: Any, batch_first: bool = False,
     """
     if input.ndim < 2:
         raise RuntimeError(f"pack_padded_sequence: expected an input of 2 or more dimensions, got {input.ndim}D")
+    if not input.numel():
+        raise RuntimeError("Cannot pack empty tensors.")
     if isinstance(lengths, Tensor) and lengths.ndim != 1:
         raise RuntimeError(f"'lengths' argument should be a 1D CPU int64 tensor, but got {lengths.ndim}D "
                            f"{lengths.device.type} {lengths.dtype.name} tensor")
