@@ -22,6 +22,7 @@ from clgrad.runtime import new_storage
 class _Storage:
     """What both kinds of storages have."""
 
+    __slots__ = ()
     is_sparse = is_sparse_csr = is_hpu = False
     resizable = staticmethod(lambda: True)
 
