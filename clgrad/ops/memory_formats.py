@@ -25,7 +25,8 @@ def _suggested(own: Layout) -> memory_format | None:
     if own.ndim not in (4, 5):
         return None
     wanted = channels_last if own.ndim == 4 else channels_last_3d
-    return wanted if suggests(own.shape, own.strides, wanted) else None
+    dense = not own.contiguous and has_format(own.shape, own.strides, wanted)
+    return wanted if dense or suggests(own.shape, own.strides, wanted) else None
 
 
 def keeps_format(function: F) -> F:

@@ -53,6 +53,12 @@ def test_images_keep_their_format_where_pytorchs_do(name, gaps, torch):
     assert strides(clgrad, IMAGES[name], image(clgrad)) == strides(torch, IMAGES[name], image(torch))
 
 
+def test_strides_of_single_elements_do_not_count(torch):
+    def line(t):
+        return t.ones(1, 3, 2, 1).permute(0, 2, 1, 3)
+    assert strides(clgrad, IMAGES["batch_norm"], line(clgrad)) == strides(torch, IMAGES["batch_norm"], line(torch))
+
+
 @pytest.mark.parametrize("name", VOLUMES)
 def test_volumes_keep_their_format_where_pytorchs_do(name, torch):
     def volume(t):
