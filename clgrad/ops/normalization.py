@@ -134,6 +134,8 @@ def _check_per_channel(channels: int, **given: Any) -> None:
     for name, values in given.items():
         if values is not None and values.numel() != channels:
             raise RuntimeError(f"{name} should contain {channels} elements not {values.numel()}")
+        if values is not None and values.layout.ndim != 1 and name.startswith("running"):
+            raise RuntimeError(f"TensorAccessor expected 1 dims but tensor has {values.layout.ndim}")
 
 
 def _batch_norm(x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,

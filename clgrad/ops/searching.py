@@ -204,6 +204,9 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0, *, out: A
         raise RuntimeError("bins must be > 0")
     if not input.layout.dtype.is_floating_point:
         raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{input.layout.dtype.name}'")
+    for name, limit in (("min", min), ("max", max)):
+        if limit is None:
+            raise TypeError(f"histc(): argument '{name}' must be Number, not NoneType")
     with no_grad():
         x = input.detach().reshape(-1)
         low, high = _limits("histc", x, min, max, 1.0)
