@@ -69,7 +69,8 @@ class dtype:
 
     def overflow(self) -> RuntimeError:
         """The error for a number that is out of range."""
-        return RuntimeError(f"value cannot be converted to type {_C_NAMES.get(self.name, self.name + '_t')} without overflow")
+        name = self.name + "_t" if self.category == 1 and self.name != "int32" else c_name(self)
+        return RuntimeError(f"value cannot be converted to type {name} without overflow")
 
     def element(self, value: Any) -> int:
         """A number as an element of an integer dtype; RuntimeError where it does not fit.
@@ -152,16 +153,6 @@ def from_numpy(numpy_dtype: np.dtype) -> dtype:
 _TYPE_NAMES = {"uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "float16": "Half",
                "bfloat16": "BFloat16", "float32": "Float", "float64": "Double", "bool": "Bool", "uint16": "UInt16",
                "uint32": "UInt32", "uint64": "UInt64"}
-_C_NAMES = {"int32": "int", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float"}
-
-
-_C_TYPES = {**_C_NAMES, "uint8": "unsigned char", "int8": "signed char", "int16": "short", "int64": "long int",
-            "float64": "double"}
-
-
-def c_type_name(d: dtype) -> str:
-    """The name of a dtype that those of PyTorch's messages have which name its type in C, such as ``signed char``."""
-    return _C_TYPES.get(d.name, d.name)
 
 
 def type_name(d: dtype) -> str:
@@ -174,7 +165,7 @@ _C_NAMES = {"float32": "float", "float64": "double", "float16": "c10::Half", "bf
 
 
 def c_name(d: dtype) -> str:
-    """The name that other messages of PyTorch's have for a dtype: that of the elements in C++, such as ``float``."""
+    """The name that other messages of PyTorch's have for a dtype: that of the elements in C++, such as ``signed char``."""
     return _C_NAMES.get(d.name, d.name)
 
 

@@ -131,7 +131,7 @@ def _check_mask(name: str, mask: Any, *allowed: dtype) -> None:
         if name == "masked_select":
             raise RuntimeError("masked_select: expected BoolTensor for mask")
         raise RuntimeError(f"{name}_ only supports boolean masks, but got mask with dtype "
-                           f"{dtypes.c_type_name(mask.layout.dtype)}")
+                           f"{dtypes.c_name(mask.layout.dtype)}")
 
 
 @operator("where", method=False)

@@ -75,8 +75,8 @@ def check_disjoint(name: str, out: Any, *inputs: Any) -> None:
 def check_exact(name: str, result: dtypes.dtype, out: Any) -> None:
     """RuntimeError where the tensor that is to hold a result is of another dtype."""
     if out.layout.dtype is not result:
-        raise RuntimeError(f"{name}(): Expected out tensor to have dtype {dtypes.c_type_name(result)}, but got "
-                           f"{dtypes.c_type_name(out.layout.dtype)} instead")
+        raise RuntimeError(f"{name}(): Expected out tensor to have dtype {dtypes.c_name(result)}, but got "
+                           f"{dtypes.c_name(out.layout.dtype)} instead")
 
 
 def check_cast(name: str, result: dtypes.dtype, target: dtypes.dtype) -> None:

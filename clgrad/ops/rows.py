@@ -105,8 +105,8 @@ def _check_lerp(start: Layout | None, end: Layout | None, weight: Layout | None)
         raise TypeError("lerp() received an invalid combination of arguments: input and end must be Tensors")
     for name, other in (("end", end), ("weight", weight)):
         if other is not None and other.dtype is not start.dtype and (name == "end" or other.ndim):
-            raise RuntimeError(f"expected dtype {dtypes.c_type_name(start.dtype)} for `{name}` but got dtype "
-                               f"{dtypes.c_type_name(other.dtype)}")
+            raise RuntimeError(f"expected dtype {dtypes.c_name(start.dtype)} for `{name}` but got dtype "
+                               f"{dtypes.c_name(other.dtype)}")
     if not start.dtype.is_floating_point:
         raise NotImplementedError(f"\"lerp_kernel_scalar\" not implemented for '{dtypes.type_name(start.dtype)}'")
 

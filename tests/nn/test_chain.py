@@ -9,6 +9,12 @@ from clgrad.autograd.listening import switch
 from clgrad.profiler import profile
 
 
+@pytest.fixture(autouse=True)
+def nobody_listens(monkeypatch):
+    """Classes of other tests, which override operators, have turned listening on; then there are no chains."""
+    monkeypatch.setattr(switch, "on", False)
+
+
 def build(name):
     """A layer, and an input for it."""
     clgrad.manual_seed(0)
@@ -58,7 +64,6 @@ def test_nan_passes():
 
 @pytest.mark.parametrize("name", ["linear", "conv"])
 def test_it_is_one_launch_and_one_node(name, monkeypatch):
-    monkeypatch.setattr(switch, "on", False)  # classes of other tests, which override operators, have turned it on
     layer, x = build(name)
     net, launched = nn.Sequential(layer, nn.ReLU()), []
     net(x)
@@ -179,7 +184,6 @@ def test_second_derivatives_of_chains(name):
 
 
 def test_one_node_and_no_launch_for_a_relu(monkeypatch):
-    monkeypatch.setattr(switch, "on", False)
     net, x = built("LeNet", clgrad.float32)
     names = []
     monkeypatch.setattr(x.device.compute, "recorder", lambda bound, event: names.append(bound.kernel.name))
