@@ -142,10 +142,12 @@ def copy_(x: Any, src: Any = None, non_blocking: bool = False, *, other: Any = N
 
 def as_element(value: Any, x: Any) -> Any:
     """A 0-d tensor in the dtype of ``x`` and on its device; RuntimeError where what it holds does not fit."""
-    own = value.layout
-    if own.dtype is not x.layout.dtype and own.device.compute.has_memory:
-        x.layout.dtype.to_numpy_scalar(value.item())
-    return to(value, x.layout.device, x.layout.dtype)
+    own, kind = value.layout, x.layout.dtype
+    # What is not narrowed fits; only the rest is looked at, as that may mean to wait.
+    narrowed = kind is not kind.compute or dtypes.result_type([own.dtype, kind]) is not kind
+    if own.dtype is not kind and narrowed and own.device.compute.has_memory:
+        kind.to_numpy_scalar(value.item())
+    return to(value, x.layout.device, kind)
 
 
 def cast(x: Any, kind: dtype, *, copy: bool = False, memory_format: Any = None) -> Any:

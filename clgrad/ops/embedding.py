@@ -9,7 +9,7 @@ from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
 from clgrad.layout import Layout
 from clgrad.ops.copying import full
-from clgrad.ops.places import Places, check_range, combine, read, spread, sums
+from clgrad.ops.places import Places, check_range, combine, known_values, read, spread, sums
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.scattering import reduced
 
@@ -204,8 +204,9 @@ def _bags(input: Any, offsets: Any, include_last_offset: bool) -> tuple[Any, Any
         raise ValueError("offsets has to be a 1D Tensor but got None")
     if offsets.layout.ndim != 1:
         raise ValueError("offsets has to be a 1D Tensor")
-    if offsets.layout.numel and offsets.layout.device.type == "cpu":  # elsewhere looking would mean to wait
-        first, last = offsets[0].item(), offsets[-1].item()
+    begins = known_values(offsets)
+    if begins is not None and begins.size:
+        first, last = int(begins[0]), int(begins[-1])
         if first:
             raise RuntimeError("offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
                                f"position 0. However, got {first}")

@@ -78,6 +78,12 @@ def expanded(x: Any, shape: Shape) -> Any:
                 layout(tuple(shape), broadcast_strides(own.shape, own.strides, shape), own.dtype, own.device))
 
 
+def known_values(x: Any) -> Any:
+    """The values of a tensor as an array to look at now, where that costs neither waiting nor a transfer; else None."""
+    data = x.memory.known()
+    return None if data is None else array_over(x, data)
+
+
 def check_range(index: Any, size: int, message: Callable[[int], Exception], *, negative: bool = False) -> None:
     """Raises ``message(index)`` for an index out of range, where the indices are few and known to the host.
 
@@ -91,11 +97,10 @@ def check_range(index: Any, size: int, message: Callable[[int], Exception], *, n
     seen = (storage.version, index.offset, own, size, negative)
     if storage.checked == seen:
         return
-    data = storage.known()
-    if data is None:
+    places = known_values(index)
+    if places is None:
         return
     storage.checked = seen
-    places = array_over(index, data)
     low, high = int(places.min()), int(places.max())
     bad = high if high >= size else low if low < (-size if negative else 0) else None
     if bad is not None:
