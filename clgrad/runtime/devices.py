@@ -14,7 +14,8 @@ from clgrad.runtime.device import Device
 from clgrad.runtime.limits import Limits, read_limits
 from clgrad.runtime.meta import MetaDevice
 from clgrad.runtime.opencl import cl
-from clgrad.runtime.probe import check_linker
+from clgrad.runtime.probe import check_pocl
+from clgrad.runtime.processor import target_of
 
 TYPES = ("cpu", "cuda", "cl", "meta")
 
@@ -217,7 +218,7 @@ def _open(number: int) -> Device:
             if _asked_in != os.getpid():
                 raise ForkedProcessError()
             if limits.is_pocl:
-                check_linker(limits)
+                check_pocl(limits)
             found = _opened[number] = Device(handle, number, limits, companion)
         return found
 
@@ -269,6 +270,8 @@ def _with_companions(handles: list[Any]) -> list[tuple[Any, Limits, Any]]:
     basic = next((handle for handle in handles if handle.name.startswith("basic")), None)
     if basic is None or not any(handle.name.startswith("pthread") for handle in handles):
         basic = None
+    if basic is not None:
+        target_of(basic)
     return [(handle, read_limits(handle), basic if handle.name.startswith("pthread") else None)
             for handle in handles if handle is not basic]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clgrad.runtime.opencl import cl
+from clgrad.runtime.processor import target_of
 
 SMALLEST_GROUP = 64  # work-items of a group that the kernels' GPU forms need: tiles of 8 x 8
 
@@ -34,7 +35,7 @@ class Limits:
     fp64: bool
     unified: bool
     is_pocl: bool
-    target: str
+    target: str  # the processor that PoCL compiles for
 
     @property
     def items_are_threads(self) -> bool:
@@ -95,6 +96,5 @@ def read_limits(handle: Any) -> Limits:
         fp64="cl_khr_fp64" in handle.extensions.split(),
         unified=bool(handle.host_unified_memory) and not discrete_forced(),
         is_pocl=is_pocl,
-        # "... HSTR: pthread-x86_64-unknown-linux-gnu-znver3": the processor for which PoCL compiles.
-        target=handle.version.rsplit("-", 1)[-1].strip() if is_pocl else "",
+        target=target_of(handle) if is_pocl else "",
     )

@@ -34,7 +34,7 @@ def source_text(file: str) -> str:
 
 
 def assemble(file: str, macros: Mapping[str, object], prelude: str, limits: Limits) -> str:
-    """The whole source of a program: macros, prelude (generated code), file; with the device's quirks around it."""
+    """The whole source of a program: macros, prelude (generated code), file; with the device's quirks before it."""
     defines = {"DEVICE_CPU": int(limits.items_are_threads), **({"FP64": 1} if limits.fp64 else {}),
                **({} if limits.items_are_threads else {"LOCAL": limits.group(LARGEST_GROUP)}),
                **({"CLANG_VECTORS": 1} if limits.is_pocl and limits.is_cpu else {}), **macros}
@@ -42,33 +42,30 @@ def assemble(file: str, macros: Mapping[str, object], prelude: str, limits: Limi
     if limits.fp64:
         lines.insert(0, "#pragma OPENCL EXTENSION cl_khr_fp64 : enable")
     quirks = quirks_of(limits)
-    return "\n".join([*quirks.before, *lines, prelude, source_text(file), *quirks.after, ""])
+    return "\n".join([*quirks.before, *lines, prelude, source_text(file), ""])
 
 
 class Quirks(NamedTuple):
-    """What a driver needs for every program: options of its compiler, lines before and after the source."""
+    """What a driver needs for every program: options of its compiler, lines before the source."""
 
     options: tuple[str, ...] = ("-w",)
     before: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
 
 
 @cache
 def quirks_of(limits: Limits) -> Quirks:
     """All known quirks of compilers live here.
 
-    * PoCL compiles kernels for the processor it finds but carries its built-in functions compiled for Intel's; on
-      AMD's processors LLVM then inlines none of them, and a ``vload8`` becomes a call. Compiling the kernel for
-      Haswell, whose instructions these processors have, makes pointwise kernels three times as fast.
+    * PoCL may have to be told for which processor it compiles; see ``processor.py``. Its cache goes by the name that it
+      found itself, so the source says the other.
     * PoCL 3 reads a megabyte of declarations before every program; see ``builtins.clh``, which it reads instead.
     """
-    options, before, after = Quirks()
-    if limits.is_pocl and limits.target.startswith("znver"):
-        before = ('#pragma clang attribute push(__attribute__((target("arch=haswell"))), apply_to=function)',)
-        after = ("#pragma clang attribute pop",)
+    options, before = Quirks()
+    if limits.is_pocl:
+        before = (f"// for {limits.target}",)
     if limits.is_pocl and limits.driver.startswith("3."):
         options, before = (*options, "-D_OPENCL_H_"), (source_text("builtins.clh"), *before)
-    return Quirks(options, before, after)
+    return Quirks(options, before)
 
 
 def build(context: Any, device: Any, file: str, macros: Mapping[str, object], prelude: str, limits: Limits) -> Any:

@@ -18,31 +18,8 @@ from pathlib import Path
 from clgrad.runtime.program import source_text
 
 PROBE = Path(__file__).with_name("driver_probe.py")
+TRIAL = Path(__file__).with_name("trial.py")
 REGISTRY_KEY = r"SOFTWARE\Khronos\OpenCL\Vendors"
-
-# Run by a child: each device that pyopencl sees compiles and runs one kernel.
-_TRIAL = """
-import json, sys
-print("step importing pyopencl", flush=True)
-import numpy, pyopencl as cl
-print("step listing platforms", flush=True)
-handles = [handle for platform in cl.get_platforms() for handle in platform.get_devices()]
-number, source = int(sys.argv[1]), sys.argv[2]
-if number < 0:
-    print(json.dumps([[handle.name.strip(), handle.platform.name.strip()] for handle in handles]), flush=True)
-    sys.exit(0)
-print("step compiling a kernel", flush=True)
-context = cl.Context([handles[number]])
-queue = cl.CommandQueue(context)
-kernel = cl.Kernel(cl.Program(context, source).build(cache_dir=False), "trial")
-print("step running a kernel", flush=True)
-host = numpy.zeros(8, numpy.int32)
-buffer = cl.Buffer(context, cl.mem_flags.READ_WRITE, host.nbytes)
-kernel.set_args(buffer)
-cl.enqueue_nd_range_kernel(queue, kernel, (8,), (8,))
-cl.enqueue_copy(queue, host, buffer)
-print(json.dumps("ok" if (host == 42).all() else "wrong"), flush=True)
-"""
 
 
 @dataclass
@@ -162,16 +139,19 @@ def probe(driver: Driver, seconds: float) -> Driver:
     return driver
 
 
+def try_out(which: str, seconds: float) -> str:
+    """Lets a device, or a platform's first one, run a kernel (see ``trial.py``); what went wrong, else ``""``."""
+    command = [sys.executable, str(TRIAL), which, source_text("trial.cl")]
+    verdict, problem = ask(command, seconds, {"POCL_KERNEL_CACHE": "0"})
+    return problem or ("" if verdict == "ok" else "a kernel gives wrong numbers")
+
+
 def trials(seconds: float) -> tuple[list[Trial], str]:
     """Every device that pyopencl sees, tried out; and why pyopencl sees none, where that is so."""
-    command = [sys.executable, "-c", _TRIAL]
-    answer, problem = ask([*command, "-1", ""], seconds)
+    answer, problem = ask([sys.executable, str(TRIAL), "list"], seconds)
     if not isinstance(answer, list):
         return [], problem
-    found = []
-    for number, (name, platform) in enumerate(answer):
-        verdict, problem = ask([*command, str(number), source_text("trial.cl")], seconds, {"POCL_KERNEL_CACHE": "0"})
-        found.append(Trial(name, platform, problem or ("" if verdict == "ok" else "a kernel gives wrong numbers")))
+    found = [Trial(name, platform, try_out(str(number), seconds)) for number, (name, platform) in enumerate(answer)]
     return found, "" if found else "it sees no platform with a device"
 
 
