@@ -169,3 +169,39 @@ def test_public_attributes_are_arguments():
         del taken[name]
     taken["batch_sampler"] = [[5, 4], [0]]
     assert [batch.tolist() for batch in data.DataLoader(**taken)] == [[5, 4], [0]]
+
+
+def test_stacked_data_sets_are_asked_for_several_samples_together():
+    class Together(Squares):
+        def __getitems__(self, indices):
+            return [-index for index in indices]
+    assert data.StackDataset(Squares(), Together()).__getitems__([2, 3])[1] == ((3, clgrad.tensor([9.0])), -3)
+    named = data.StackDataset(a=range(7), b=Together())
+    assert named.__getitems__([0, 2]) == [{"a": 0, "b": 0}, {"a": 2, "b": -2}]
+
+    class TooFew(Squares):
+        def __getitems__(self, indices):
+            return indices[1:]
+    with pytest.raises(ValueError, match="output size mismatch. Expected 2, got 1"):
+        data.StackDataset(TooFew()).__getitems__([0, 1])
+
+
+def test_a_stream_longer_than_it_says():
+    class Sized(Stream):
+        def __len__(self):
+            return 3
+    loader = data.DataLoader(Sized())
+    assert len([batch for batch in loader]) == 5  # noqa: C416 - list() would ask for the length
+    assert len(loader) == 3
+    batches = iter(loader)
+    for _ in range(3):
+        next(batches)
+    with pytest.warns(UserWarning, match=r"was reported to be 3 \(when accessing len\(dataloader\)\), but 4 samples"):
+        next(batches)
+
+
+def test_loaders_have_types():
+    class Own(data.DataLoader[int]):
+        pass
+    assert list(Own([1])) == [clgrad.tensor([1])]
+    assert data.DataLoader[int] is not data.DataLoader

@@ -29,6 +29,9 @@ class _Foreign(InProcess):
         self._fetcher = Fetcher(loader.dataset, loader.collate_fn, loader._auto_collation, loader.drop_last,
                                 streaming=loader._dataset_kind == _DatasetKind.Iterable)
 
+    def __next__(self) -> Any:
+        return self._advance()
+
 
 class _OfAnyLoader(type):
     """A class whose call makes an iterator of a kind that suits the loader."""

@@ -27,6 +27,7 @@ class Iteration:
     def __init__(self, loader: Any):
         self.loader = loader
         self._orders: Iterator[Any] = iter(loader.orders())
+        self._count = 0  # of batches given so far
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -35,6 +36,12 @@ class Iteration:
         return len(self.loader)
 
     def __next__(self) -> Any:
+        batch = self._advance()
+        self._count += 1
+        self.loader.check_length(self._count)
+        return batch
+
+    def _advance(self) -> Any:
         raise NotImplementedError
 
 
@@ -45,7 +52,7 @@ class InProcess(Iteration):
         super().__init__(loader)
         self._fetcher = Fetcher(loader.dataset, loader.collate_fn, loader._auto_collation, loader.drop_last)
 
-    def __next__(self) -> Any:
+    def _advance(self) -> Any:
         return self._fetcher.fetch(next(self._orders))
 
 
@@ -80,6 +87,7 @@ class WithWorkers(Iteration):
         loader = self.loader
         self._orders = iter(loader.orders())
         self._epoch += 1
+        self._count = 0
         self._active = [True] * len(self._workers)
         self._sent = self._next = self._turn = 0
         self._waiting: dict[int, int] = {}  # batch: worker
@@ -98,7 +106,7 @@ class WithWorkers(Iteration):
 
     def __next__(self) -> Any:
         try:
-            return self._advance()
+            return super().__next__()
         except StopIteration:
             if not self.loader.persistent_workers:
                 self.close()

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import multiprocessing
 import operator
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from clgrad.utils.data.collate import default_collate, default_convert
 from clgrad.utils.data.dataset import IterableDataset
 from clgrad.utils.data.iterators import InProcess, WithWorkers
 from clgrad.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler, own_stream
 
+T = TypeVar("T")
+
 _FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
 
 
-class DataLoader:
+class DataLoader(Generic[T]):
     """Batches of a data set.
 
     Args:
@@ -70,6 +73,7 @@ class DataLoader:
         self.persistent_workers = persistent_workers
         self._iterator: WithWorkers | None = None
         self._iterable = isinstance(dataset, IterableDataset)
+        self._told_length: int | None = None
         if self._iterable:
             if shuffle:
                 raise ValueError(f"DataLoader with IterableDataset: expected unspecified shuffle option, but got "
@@ -140,10 +144,21 @@ class DataLoader:
         """How many batches there are."""
         if self._iterable:
             count = len(self.dataset)
-            if self.batch_size is None:
-                return count
-            return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+            if self.batch_size is not None:
+                count = count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+            self._told_length = count
+            return count
         return len(self.sampler if self.batch_sampler is None else self.batch_sampler)
+
+    def check_length(self, count: int) -> None:
+        """Warns where an IterableDataset has given more batches than it was said to have."""
+        if self._told_length is not None and count > self._told_length:
+            hint = ("For multiprocessing data-loading, this could be caused by not properly configuring the IterableDataset "
+                    "replica at each worker: all workers go through the whole data set unless it asks get_worker_info() "
+                    "which part is theirs." if self.num_workers else "")
+            warnings.warn(f"Length of IterableDataset {self.dataset} was reported to be {self._told_length} (when accessing "
+                          f"len(dataloader)), but {count} samples have been fetched. {hint}",
+                          stacklevel=4 if self.num_workers else 3)
 
     def check_worker_number_rationality(self) -> None:
         """Accepted for programs that call it."""
