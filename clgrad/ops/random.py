@@ -12,15 +12,16 @@ import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, mark_changed, needs_graph
+from clgrad.formats import preserve_format
 from clgrad.kernels import random
 from clgrad.ops import pointwise
-from clgrad.ops.copying import COPY, empty, from_array
-from clgrad.ops.memory_formats import keeps_format
+from clgrad.ops.copying import COPY, empty, empty_as, from_array
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.sorting import sorted_pairs
 from clgrad.runtime import device as Device
 from clgrad.runtime import settle
+from clgrad.shapes import is_dense
 
 _plans: dict[tuple, random.Plan] = {}
 _NOT_GIVEN = ...
@@ -314,7 +315,6 @@ def permutation(n: int, generator: Generator | None, place: Any) -> Any:
 
 
 @operator("dropout", method=False)
-@keeps_format
 def dropout(input: Any, p: float = 0.5, training: bool = True, train: bool | None = None, inplace: bool = False) -> Any:
     """While training, zeros each element with probability ``p`` and scales the others by 1 / (1 - p)."""
     if not 0 <= p <= 1:
@@ -329,9 +329,10 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, train: bool | Non
     if inplace:
         keep = bernoulli_(empty(input.layout.shape, input.layout.dtype, input.layout.device), 1 - p)
         return input.mul_(keep.mul_(1 / (1 - p)))
-    x = input.contiguous()
-    out = empty(x.layout.shape, x.layout.dtype, x.layout.device)
-    mask = empty(x.layout.shape, dtypes.bool, x.layout.device)
+    # Numbers are drawn in the order of memory, which is the same for all three.
+    x = input if is_dense(input.layout.shape, input.layout.strides) else input.clone()
+    out = empty_as(x.layout, x.layout.dtype, x.layout.device, preserve_format)
+    mask = empty_as(x.layout, dtypes.bool, x.layout.device, preserve_format)
     scale = 1 / (1 - p)
     _run("DROPOUT", (x.detach(), out, mask), 1 - p, scale, None)
     if needs_graph(x):

@@ -147,6 +147,19 @@ def test_dropout_scales_and_drops(p):
     np.testing.assert_allclose(values(x.grad), kept / (1 - p), rtol=1e-6)
 
 
+@pytest.mark.parametrize("cut", [slice(None), slice(1, None)], ids=["dense", "gaps"])
+def test_dropout_keeps_the_order_of_dimensions(cut, torch):
+    strides = []
+    for library in (clgrad, torch):
+        x = library.ones(2, 3, 4, 5).permute(3, 1, 0, 2)[cut].requires_grad_()
+        y = library.dropout(x, 0.5, True)
+        y.sum().backward()
+        strides.append(y.stride())
+        assert set(y.unique().tolist()) == {0.0, 2.0}
+        assert library.equal(x.grad, y.detach())
+    assert strides[0] == strides[1]
+
+
 def test_dropout_at_its_ends_and_twice_differentiable():
     x = clgrad.ones(5, dtype=clgrad.float64, requires_grad=True)
     assert clgrad.dropout(x, 0.5, False) is x
