@@ -1,7 +1,8 @@
 """The exceptions that clgrad adds to Python's own.
 
 Wrong arguments raise what PyTorch raises (``RuntimeError``, ``TypeError``, ``ValueError``, ``IndexError``). The
-classes below say that something is wrong with the machine, or with a matrix; all of them are ``RuntimeError``.
+classes below say that something is wrong with the machine, with a matrix, or with indices that only a kernel sees; all
+of them are ``RuntimeError``.
 """
 
 import warnings
@@ -44,6 +45,10 @@ class ForkedProcessError(DeviceError):
     def __init__(self, message: str = "this process was forked after OpenCL was used, and drivers do not survive a fork; "
                                       "start processes with multiprocessing's 'spawn' or 'forkserver' method"):
         super().__init__(message)
+
+
+class BadIndexError(IndexError, RuntimeError):
+    """A kernel met an index that is out of range. PyTorch raises one or the other, as its operator has it; this is both."""
 
 
 class LinAlgError(RuntimeError):

@@ -90,7 +90,7 @@ def set_origin(views: tuple, origin: str) -> tuple:
 def refuse_change(view: View, node: Any, number: int, indirect: bool = False) -> None:
     """RuntimeError: this view (output ``number`` of ``node``) or, ``indirect``, its base is changed in place."""
     changed = ("its base or another view of its base has been" if indirect else "is being") + " modified inplace"
-    label = "" if node is None else f"Output {number} of {node.name().split('Backward')[0]} is a view"
+    label = "" if node is None else f"Output {number} of {node.name().rpartition('Backward')[0]} is a view"
     if node is None or view.origin in (NO_GRAD, INFERENCE):
         where = f"{label} of a view which was created in" if label else "A view was created in"
         text = (f"{where} inference mode and {changed} in normal mode." if view.origin == INFERENCE else

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from clgrad import dtypes
@@ -22,7 +23,11 @@ def _outside(index: int) -> Exception:
     return IndexError("index out of range in self")
 
 
-def _rows_at(name: str, input: Any, weight: Any) -> Places:
+def _outside_of_bags(index: int) -> Exception:
+    return RuntimeError(f"embedding_bag: Expected idx >= 0 && idx < num_embeddings but found idx to be {index}")
+
+
+def _rows_at(name: str, input: Any, weight: Any, outside: Callable[[int], Exception] = _outside) -> Places:
     """The rows of ``weight`` that ``input`` (of any shape) names."""
     own = input.layout
     key = (name, own, weight.layout)
@@ -40,7 +45,7 @@ def _rows_at(name: str, input: Any, weight: Any) -> Places:
         known = (Places(name, shape, (None,) * own.ndim + (1,), (0,), ()), spread(input, own.shape, 0, 1, shape).layout)
         _known_rows[key] = known
     rows, wide = known
-    check_range(input, weight.layout.shape[0], _outside)
+    check_range(input, weight.layout.shape[0], outside)
     return rows.over((wrap(input.memory, input.offset, wide),))
 
 
@@ -144,9 +149,18 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float 
             raise ValueError(f"embedding_bag: If per_sample_weights ({per_sample_weights.layout.size}) is not None, "
                              f"then it must have the same shape as the input ({input.layout.size})")
         per_sample_weights = per_sample_weights.reshape(-1)
+        if per_sample_weights.layout.dtype is not weight.layout.dtype:
+            raise RuntimeError("Expected tensor for argument #1 'weight' to have the same type as tensor for argument #1 "
+                               f"'per_sample_weights'; but type torch.{dtypes.type_name(weight.layout.dtype)}Tensor does not "
+                               f"equal torch.{dtypes.type_name(per_sample_weights.layout.dtype)}Tensor (while checking "
+                               "arguments for embedding_bag)")
     flat, bags, count = _bags(input, offsets, include_last_offset)
+    rows = weight.layout.shape[0]
+    if padding_idx is not None and not -rows <= padding_idx < rows:
+        raise RuntimeError(f"padding_idx must be within the number of embeddings, {-rows} through {rows - 1}, but got "
+                           f"{padding_idx}")
     padding_idx = _padding(padding_idx, weight)
-    places = _rows_at("embedding_bag", flat, weight)
+    places = _rows_at("embedding_bag", flat, weight, _outside_of_bags)
     if max_norm is not None:
         _renormalize(flat, weight, max_norm, norm_type)
     rows = _looked_up(weight, places, padding_idx, scale_grad_by_freq)

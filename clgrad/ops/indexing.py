@@ -242,6 +242,8 @@ def set_item(x: Any, index: Any, value: Any) -> None:
     if not parsed.tensors:
         while value.layout.ndim > view.layout.ndim and value.layout.shape[0] == 1:
             value = value.squeeze(0)
+        if value.memory is x.memory and value.layout.shape != view.layout.shape:
+            value = value.clone()  # one of the elements that it is spread over may be its own
         view.copy_(value)
     elif parsed.mask is not None and value.layout.numel == 1:
         masked_fill_(view, _as_mask(parsed.mask), value.reshape(()))
@@ -289,8 +291,9 @@ def _check_dtypes(x: Any, values: Any) -> None:
 
 
 def _assign(x: Any, places: Places, value: Any) -> None:
+    fitted = _fitted(value, places.shape)
     _check_dtypes(x, value)
-    put("IndexPut", x, _fitted(value, places.shape), places, in_place=True)
+    put("IndexPut", x, fitted, places, in_place=True)
 
 
 def _index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool, in_place: bool) -> Any:
@@ -311,15 +314,17 @@ def _index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool
         if masked:
             _warn_of_bytes(t, 5)
             _check_mask_shape(input, dim - t.layout.ndim, t)
-    _check_dtypes(input, values)
     if not tensors:
+        _check_dtypes(input, values)
         result = input if in_place else input.clone()
         return result.add_(values) if accumulate else result.copy_(values)
     if in_place:
         check_disjoint("index_put_", input, values, *tensors.values())
     places = places_of("index_put_", input, tensors)
+    fitted = _fitted(values, places.shape)
+    _check_dtypes(input, values)
     work = add if accumulate else put
-    return work("IndexPut", input, _fitted(values.to(own.device), places.shape), places, in_place=in_place)
+    return work("IndexPut", input, fitted.to(own.device), places, in_place=in_place)
 
 
 @register("index_put")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from clgrad import dtypes
@@ -88,7 +89,10 @@ def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:
             raise RuntimeError("nonzero does not support the out kwarg when as_tuple is True")
         x = input if input.layout.ndim else input.reshape(1)
         return FUNCTIONS["unbind"](Marked(x).places(), 1)
-    return store("nonzero", Marked(input).places(), out, exact=True)
+    if out is not None and out.layout.dtype is not dtypes.int64:
+        raise RuntimeError("nonzero: Expected out tensor to have scalar type Long but got scalar type"
+                           f"{dtypes.type_name(out.layout.dtype)}")
+    return store("nonzero", Marked(input).places(), out)
 
 
 @operator("nonzero_static")
@@ -110,13 +114,16 @@ def argwhere(input: Any) -> Any:
 @operator("unravel_index", method=False)
 def unravel_index(indices: Any, shape: Any) -> tuple:
     """Places in a flattened tensor as coordinates in one of ``shape``."""
-    sizes = [shape] if isinstance(shape, int) else list(shape)
     if indices.layout.dtype.category != 1:
-        raise TypeError(f"torch.unravel_index(): 'indices' expected to be integer dtype, but got {indices.layout.dtype}")
-    if any(not isinstance(s, int) for s in sizes):
-        raise TypeError("torch.unravel_index(): 'shape' should be int or sequence of ints")
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.layout.dtype}")
+    if not isinstance(shape, (int, Sequence)):
+        raise TypeError(f"expected 'shape' to be int or sequence of ints, but got {type(shape)}")
+    sizes = [shape] if isinstance(shape, int) else list(shape)
+    for size in sizes:
+        if not isinstance(size, int):
+            raise TypeError(f"expected 'shape' sequence to only contain ints, but got {type(size)}")
     if any(s < 0 for s in sizes):
-        raise ValueError(f"torch.unravel_index(): 'shape' cannot have negative values, but got {tuple(sizes)}")
+        raise ValueError(f"'shape' cannot have negative values, but got {tuple(sizes)}")
     found, rest = [], cast(indices, dtypes.int64)
     for size in reversed(sizes):
         found.append(rest % size)

@@ -87,7 +87,7 @@ def _max(x: Any, windows: Windows, index_dtype: Any) -> tuple[Any, Any]:
 
 
 def _max_gradient(g: Any, where: Any, how: MaxPool) -> Any:
-    _check_gradient("max", how.values)
+    _check_gradient("max", how.values, len(how.windows.input))
     g = g if g.layout is how.values else g.to(how.values.dtype).contiguous()
     dx = how.gradient(g, where)
     if mode.enabled and needs_graph(g):
@@ -116,7 +116,7 @@ def _average(x: Any, windows: Windows, include_pad: bool, divisor: int) -> Any:
 
 
 def _average_gradient(g: Any, shape: tuple, windows: Windows, include_pad: bool, divisor: int) -> Any:
-    _check_gradient("avg", g.layout)
+    _check_gradient("avg", g.layout, len(windows.input))
     g = g.contiguous()
     dx = empty(shape, g.layout.dtype, g.layout.device)
     options = dict(max_pool=False, include_pad=include_pad, divisor=divisor)
@@ -126,12 +126,14 @@ def _average_gradient(g: Any, shape: tuple, windows: Windows, include_pad: bool,
     return dx
 
 
-def _check_gradient(kind: str, of: Layout) -> None:
+def _check_gradient(kind: str, of: Layout, rank: int) -> None:
     """RuntimeError where an adaptive pool has made a dimension empty (no other pool can)."""
-    empty_dim = next((d for d, n in enumerate(of.shape[1:], 1) if not n), None)
-    if empty_dim is not None and of.ndim > 3:
-        raise RuntimeError(f"adaptive_{kind}_pool{of.ndim - 2}d_backward(): Expected grad_output to have non-zero size for "
-                           f"non-batch dimensions, but grad_output has sizes {list(of.shape)} with dimension {empty_dim} "
+    # PyTorch pools lines as planes of one row.
+    sizes = of.shape if rank > 1 else (*of.shape[:-1], 1, of.shape[-1])
+    empty_dim = next((d for d in range(1 if rank > 1 else of.ndim, len(sizes)) if not sizes[d]), None)
+    if empty_dim is not None:
+        raise RuntimeError(f"adaptive_{kind}_pool{max(rank, 2)}d_backward(): Expected grad_output to have non-zero size for "
+                           f"non-batch dimensions, but grad_output has sizes {list(sizes)} with dimension {empty_dim} "
                            "being empty")
 
 

@@ -90,9 +90,12 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple:
     dim = normalize_dim(dim, input.layout.ndim)
     size, sections = input.layout.shape[dim], indices_or_sections
     if isinstance(sections, TensorBase):
-        if sections.layout.dtype is not dtypes.int64 or sections.layout.ndim > 1:
+        if sections.layout.dtype is not dtypes.int64:
+            raise RuntimeError("tensor_split expected tensor_indices_or_sections to have dtype of long, but got "
+                               f"{dtypes.type_name(sections.layout.dtype)}")
+        if sections.layout.ndim > 1:
             raise RuntimeError("tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional "
-                               f"tensor of dtype long, but got {sections.layout.ndim} dims of {sections.layout.dtype}")
+                               f"tensor, but got a tensor with {sections.layout.ndim} dims")
         sections = sections.tolist()
     if isinstance(sections, (tuple, list)):
         cuts = [min(max(c + size if c < 0 else c, 0), size) for c in sections]

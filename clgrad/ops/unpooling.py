@@ -10,6 +10,7 @@ from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import Saved, attach, needs_graph
 from clgrad.formats import channels_last
 from clgrad.ops.memory_formats import in_format, suggested_format
+from clgrad.ops.places import check_range
 from clgrad.ops.registry import FUNCTIONS, operator
 
 
@@ -36,6 +37,9 @@ def max_unpool(name: str, input: Any, indices: Any, sizes: tuple[int, ...]) -> A
     if min(sizes) < 0 or 0 in shape[-rank:]:
         raise RuntimeError(f"{name}(): expected sizes greater than 0, got input {list(shape)} and output {list(sizes)}")
     lead = shape[:-rank]
+    volume = "x".join(map(str, sizes if rank > 1 else (*sizes, 1)))
+    check_range(indices, prod(sizes), lambda index: RuntimeError(
+        f"Found an invalid max index: {index} (output volumes are of size {volume})"))
     places = _flat(indices, rank)
     with no_grad():
         values = _flat(input.detach(), rank)

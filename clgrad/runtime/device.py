@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from clgrad.errors import DeviceError, DeviceLostError, ForkedProcessError, OutOfMemoryError
+from clgrad.errors import BadIndexError, DeviceError, DeviceLostError, ForkedProcessError, OutOfMemoryError
 from clgrad.runtime.kernel import Bound, Kernel, Lane
 from clgrad.runtime.limits import Limits
 from clgrad.runtime.memory import Block, Clock, Pool
@@ -138,7 +138,7 @@ class Device:
     def fault_word(self, message: str) -> Any:
         """The buffer of an int32 that a kernel sets to 1 where it met bad data (an index out of range).
 
-        It is looked at when somebody waits for the device, who then gets IndexError(message).
+        It is looked at when somebody waits for the device, who then gets BadIndexError(message).
         """
         found = self._faults.get(message)
         if found is None:
@@ -157,7 +157,7 @@ class Device:
             return self._latest is None or self._finished()
 
     def raise_fault(self, message: str) -> None:
-        """The IndexError of a fault word right after the launch, where the launch is known to have finished."""
+        """The BadIndexError of a fault word right after the launch, where the launch is known to have finished."""
         block, word = self._faults[message]
         if block.host is not None and word[0] and self.idle():
             self._raise_faults()
@@ -172,7 +172,7 @@ class Device:
                 word[0] = 0
                 if block.host is None:
                     self.upload(block, word)
-                raise IndexError(message)
+                raise BadIndexError(message)
 
     def fill(self, block: Block, pattern: np.ndarray, nbytes: int) -> None:
         """Fills the first ``nbytes`` of a block with a repeated pattern of 1 to 8 bytes, in the order of launches."""

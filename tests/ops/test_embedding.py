@@ -72,3 +72,9 @@ def test_errors(arguments, error):
     given = {n: clgrad.tensor(v) if not isinstance(v, str) else v for n, v in arguments.items()}
     with pytest.raises(error):
         clgrad.nn.functional.embedding_bag(clgrad.tensor(WORDS), clgrad.tensor(WEIGHT), **given)
+
+
+def test_an_index_that_only_the_device_sees_is_both_errors():
+    for kind in (IndexError, RuntimeError):
+        with pytest.raises(kind, match="out of bounds"):
+            clgrad.tensor(WEIGHT)[clgrad.arange(100000)].sum().item()

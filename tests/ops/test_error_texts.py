@@ -23,6 +23,19 @@ PROGRAMS = [
     "torch.lerp(v, v.long(), .5)", "torch.Size([1.5])", "torch.iinfo(torch.float32)", "torch.finfo(torch.int8)",
     "torch.finfo('a')", "torch.iinfo(torch.bool)", "torch.ones(0, 2).index_select(0, torch.tensor([0]))",
     "torch._check_tensor_all(torch.ones(1))", "torch.use_deterministic_algorithms(1)", "torch.arange(1e-38, 3e38)",
+    "torch.unravel_index(v, (2, 2))", "torch.unravel_index(v.long(), (2., 2))", "torch.unravel_index(v.long(), 2.)",
+    "torch.unravel_index(v.long(), (2, -2))", "torch.tensor_split(v, torch.tensor(1.1))",
+    "torch.tensor_split(v, torch.tensor([[1]]))", "torch.nonzero(v, out=torch.ones(3))",
+    "v.long().index_put_((torch.tensor([0, 1]),), x)", "v.long().index_put_((torch.tensor([0, 1]),), v[:2])",
+    "v.long().index_put_((v > 0,), torch.tensor([]))",
+    "torch.nn.functional.max_unpool1d(x, torch.tensor([[0, -1, 1], [0, 1, 2]]), 2)",
+    "torch.nn.functional.max_unpool2d(x[None], torch.tensor([[[0, 99, 1], [0, 1, 2]]]), 2)",
+    "torch.nn.functional.embedding_bag(torch.tensor([[0]]), x, mode='sum', padding_idx=5)",
+    "torch.nn.functional.embedding_bag(torch.tensor([[0]]), x, mode='sum', per_sample_weights=torch.ones(1, 1).double())",
+    "torch.nn.functional.embedding_bag(torch.tensor([[7]]), x, mode='sum', padding_idx=0)",
+    "torch.nn.functional.adaptive_avg_pool1d(torch.ones(2, 3, 4, requires_grad=True), 0).sum().backward()",
+    "torch.nn.functional.adaptive_max_pool1d(torch.ones(2, 3, requires_grad=True), 0).sum().backward()",
+    "torch.nn.functional.adaptive_avg_pool2d(torch.ones(2, 3, 3, requires_grad=True), 0).sum().backward()",
 ]
 
 

@@ -56,3 +56,8 @@ def test_strides_of_random_tensors_like_others(torch, make, view):
     assert (tuple(found.shape), found.stride()) == (tuple(expected.shape), expected.stride())
     x = clgrad.randn_like(clgrad.zeros(2, 3, 4, 4), memory_format=clgrad.channels_last, requires_grad=True)
     assert x.requires_grad and x.is_leaf and x.is_contiguous(memory_format=clgrad.channels_last)
+
+
+@pytest.mark.parametrize("program", ["y[1:] = y[2]", "y[:2] = y[1:2]", "x = y.view(2, 3); x[1] = x[1][1]"])
+def test_parts_take_one_of_their_own_elements(torch, program):
+    assert _outcome(clgrad, program) == _outcome(torch, program)

@@ -22,7 +22,7 @@ class _Table(Module):
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:
-                raise AssertionError(f"Padding_idx must be within num_embeddings: got {padding_idx} for "
+                raise AssertionError(f"padding_idx must be within num_embeddings: got {padding_idx} for "
                                      f"{num_embeddings} rows")
             padding_idx %= num_embeddings
         self.padding_idx, self.max_norm, self.norm_type = padding_idx, max_norm, norm_type
