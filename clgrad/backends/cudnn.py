@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
+
+from clgrad.backends.switches import setter
 
 enabled = True
 benchmark = False
@@ -28,12 +28,4 @@ def is_acceptable(tensor: Any) -> bool:
     return False
 
 
-@contextlib.contextmanager
-def flags(**switches: Any) -> Iterator[None]:
-    """The switches of this module as keywords, set within the block."""
-    before = {name: globals()[name] for name in switches}
-    globals().update(switches)
-    try:
-        yield
-    finally:
-        globals().update(before)
+flags = setter(globals())

@@ -31,6 +31,13 @@ PROGRAMS = {
         assert issubclass(torch._dynamo.exc.Unsupported, RuntimeError) and torch._dynamo.eval_frame.OptimizedModule
         assert callable(torchvision.models.alexnet)
         """,
+    "what the library was built with, and switches of its backends": """
+        import torch
+        assert torch._C.has_lapack and torch.has_lapack and not torch._C.has_mkl
+        with torch.backends.mkldnn.flags(enabled=False):
+            assert not torch.backends.mkldnn.enabled
+        assert torch.backends.mkldnn.enabled
+        """,
     "parts of modules that are files here": """
         import torch, torch.jit.annotations, torch._dynamo.eval_frame, torch.fx.experimental.symbolic_shapes as shapes
         from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx

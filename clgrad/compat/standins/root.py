@@ -10,8 +10,6 @@ from clgrad.tensor import Tensor
 
 legacy_contiguous_format = contiguous_format
 spmm = mm  # of dense matrices
-has_mkldnn = has_mkl = has_openmp = has_mps = has_cuda = has_cudnn = False
-has_lapack = True
 
 
 def _assert_async(input: Tensor, assert_msg: str | None = None) -> None:

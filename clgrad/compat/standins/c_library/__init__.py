@@ -35,6 +35,10 @@ __all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass", "Event", "Fun
            "_is_torch_function_all_disabled", "_is_torch_function_enabled", "_is_torch_function_mode_enabled", "device"]
 
 
+has_lapack = True
+has_cuda = has_cudnn = has_mkl = has_mkldnn = has_mps = has_openmp = False
+
+
 class _Absent:
     """A class of no object, for ``isinstance`` and annotations."""
 
