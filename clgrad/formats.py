@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clgrad.shapes import Shape, contiguous_strides
+from clgrad.shapes import Shape, contiguous_strides, ordered_strides
 
 
 class _Named:
@@ -86,12 +86,7 @@ def format_strides(shape: Shape, wanted: memory_format) -> Shape:
         raise RuntimeError(f"unsupported memory format {wanted}")
     if len(shape) != rank:
         raise RuntimeError(f"required rank {rank} tensor to use {wanted.name} format")
-    strides = [0] * rank
-    step = 1
-    for axis in _ORDERS[wanted]:
-        strides[axis] = step
-        step *= max(shape[axis], 1)
-    return tuple(strides)
+    return ordered_strides(shape, _ORDERS[wanted])
 
 
 def has_format(shape: Shape, strides: Shape, wanted: memory_format) -> bool:

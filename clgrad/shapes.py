@@ -121,6 +121,49 @@ def is_dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
     return True
 
 
+def memory_order(shape: Sequence[int], operands: Sequence[Sequence[int]]) -> list[int]:
+    """The dimensions of operands with these strides, the innermost first.
+
+    The first operand that says something about two dimensions decides: that of the larger stride is farther out, and of two
+    with equal strides the larger one. A stride of 0 says nothing.
+
+    >>> memory_order((2, 3, 4), [(0, 0, 1), (1, 8, 2)])
+    [0, 2, 1]
+    """
+    def beyond(a: int, b: int) -> int:
+        for strides in operands:
+            if strides[a] and strides[b]:
+                if strides[a] != strides[b]:
+                    return strides[a] - strides[b]
+                if shape[a] > shape[b]:
+                    return 1
+        return 0
+    order = list(reversed(range(len(shape))))
+    for place in range(1, len(order)):
+        for inner in reversed(range(place)):
+            verdict = beyond(order[inner], order[place])
+            if verdict < 0:
+                break
+            if verdict > 0:
+                order[inner], order[place] = order[place], order[inner]
+                place = inner
+    return order
+
+
+def ordered_strides(shape: Sequence[int], order: Sequence[int]) -> Shape:
+    """The strides of a dense block with its dimensions in an order, the innermost first.
+
+    >>> ordered_strides((2, 3, 4), [1, 2, 0])
+    (12, 1, 3)
+    """
+    strides = [0] * len(shape)
+    step = 1
+    for axis in order:
+        strides[axis] = step
+        step *= max(shape[axis], 1)
+    return tuple(strides)
+
+
 def has_overlap(shape: Sequence[int], strides: Sequence[int]) -> bool:
     """Whether two indices surely share an element: some dimension has size > 1 and stride 0."""
     return any(size > 1 and stride == 0 for size, stride in zip(shape, strides, strict=True))

@@ -140,8 +140,8 @@ def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
         return flip(input, (a, b))
     if turns:
         turned = flip(input, (b if turns == 1 else a,))
-        return transpose(turned, a, b).clone(memory_format=contiguous_format)
-    return input.clone()
+        return become(turned, transpose(turned, a, b))
+    return input.clone(memory_format=contiguous_format)
 
 
 @operator("fliplr")

@@ -84,6 +84,15 @@ def empty_as(own: Layout, dtype: dtype, place: device, memory_format: Any = None
     return unwritten(own.shape, dtype, place, strides)
 
 
+def in_order_of(own: Layout, result: Any) -> Any:
+    """A fresh result of a layout's shape with its dimensions in memory as there."""
+    if own.contiguous:
+        return result
+    out = empty_as(own, result.layout.dtype, result.layout.device)
+    pointwise.run_into(COPY, (result,), (), out)
+    return out
+
+
 @operator("clone")
 def clone(input: Any, *, memory_format: Any = None) -> Any:
     """A copy with memory of its own; gradients pass through."""
@@ -323,7 +332,7 @@ def flip(input: Any, *axes_: Any, dims: Any = None) -> Any:
     strides = tuple(-s if axis in axes else s for axis, s in enumerate(own.strides))
     start = input.offset + sum((own.shape[a] - 1) * own.strides[a] for a in axes if own.shape[a])
     backwards = wrap(input.memory, start, layout(own.shape, strides, own.dtype, own.device))
-    out = empty(own.shape, own.dtype, own.device)
+    out = empty_as(own, own.dtype, own.device)
     pointwise.run_into(COPY, (backwards,), (), out)
     if needs_graph(input):
         order = tuple(axes)

@@ -28,7 +28,7 @@ def _triangular(name: str, x: Any, diagonal: int) -> Any:
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
     rows, columns = x.layout.shape[-2:]
     inside = triangle(rows, columns, diagonal, name == "triu", x.layout.device)
-    return FUNCTIONS["where"](inside, x, False)
+    return FUNCTIONS["where"](inside, x.contiguous(), False)
 
 
 @operator("tril")

@@ -60,7 +60,7 @@ def _cholesky(name: str, A: Any, upper: bool) -> tuple[Any, np.ndarray]:
         lower, info = _cholesky(name, turned(A), False)
         return turned(lower), info
     values, info = lapack.cholesky(lapack.host(name, A))
-    L = lapack.tensor(values, A)
+    L = lapack.matrix(values, A)
     record("LinalgCholeskyEx", A, (L,), lambda grads, outputs: _cholesky_backward(grads[0], *outputs))
     return L, info
 
@@ -113,7 +113,7 @@ def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitrian
     if not left:
         return store(name, turned(solve_triangular(turned(A), turned(B), upper=not upper, unitriangular=unitriangular)),
                      out, exact=True)
-    X = lapack.tensor(lapack.solve_triangular(lapack.host(name, A), lapack.host(name, B), upper, unitriangular), A)
+    X = lapack.matrix(lapack.solve_triangular(lapack.host(name, A), lapack.host(name, B), upper, unitriangular), A)
     if needs_graph(A, B):
         saved = Saved(name, [A])
         needed = A._requires_grad
@@ -175,7 +175,7 @@ def lu_factored(name: str, A: Any, pivot: bool = True) -> tuple[Any, Any, np.nda
     if not pivot:
         raise RuntimeError(f"{name}: LU without pivoting is not implemented on the CPU")
     values, pivots, info = lapack.lu(lapack.host(name, A))
-    packed = lapack.tensor(values, A)
+    packed = lapack.matrix(values, A)
     if needs_graph(A):
         P = lapack.tensor(lapack.permutation(pivots, A.layout.shape[-2]), A)
 
@@ -257,10 +257,10 @@ def linalg_qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
                            "'complete'")
     values = lapack.host("linalg.qr", A)
     if mode == "r":
-        R = lapack.tensor(np.asarray(lapack.numpy_call("linalg.qr", np.linalg.qr, values, "r")), A)
+        R = lapack.matrix(np.asarray(lapack.numpy_call("linalg.qr", np.linalg.qr, values, "r")), A)
         Q = empty((0,), A.layout.dtype, A.layout.device)
     else:
-        Q, R = (lapack.tensor(part, A) for part in lapack.numpy_call("linalg.qr", np.linalg.qr, values, mode))
+        Q, R = (lapack.matrix(part, A) for part in lapack.numpy_call("linalg.qr", np.linalg.qr, values, mode))
 
     def backward(grads: tuple, outputs: list) -> Any:
         if mode == "r":
@@ -341,7 +341,7 @@ Geqrf = named_result("geqrf", "a tau")
 def geqrf(input: Any, *, out: Any = None) -> Any:
     """R and, below its diagonal, the reflections whose product is Q, with their factors tau. No gradient."""
     packed, tau = lapack.numpy_call("geqrf", np.linalg.qr, lapack.host("geqrf", input), "raw")
-    return store("geqrf", Geqrf(lapack.tensor(lapack.transposed(packed), input), lapack.tensor(tau, input)), out)
+    return store("geqrf", Geqrf(lapack.matrix(lapack.transposed(packed), input), lapack.tensor(tau, input)), out)
 
 
 @operator("ormqr")
@@ -388,7 +388,7 @@ def ldl_factor_ex(A: Any, *, hermitian: bool = False, check_errors: bool = False
     packed, pivots, info = lapack.ldl(lapack.host("linalg.ldl_factor_ex", A))
     if check_errors:
         check_info("linalg.ldl_factor_ex", info, "D[{0},{0}] is zero: the matrix is singular")
-    result = LDLFactorEx(lapack.tensor(packed, A), lapack.tensor(pivots, A, dtypes.int32),
+    result = LDLFactorEx(lapack.matrix(packed, A), lapack.tensor(pivots, A, dtypes.int32),
                          lapack.tensor(info, A, dtypes.int32))
     return store("linalg.ldl_factor_ex", result, out, exact=True)
 
@@ -425,7 +425,7 @@ def ldl_solve(LD: Any, pivots: Any, B: Any, *, hermitian: bool = False, out: Any
 
     def solved(right: Any) -> Any:
         values = lapack.numpy_call("linalg.ldl_solve", np.linalg.solve, A, lapack.host("linalg.ldl_solve", right))
-        X = lapack.tensor(values, right)
+        X = lapack.matrix(values, right)
         if needs_graph(right):
             attach(X, "LinalgLdlSolve", (right,), solved)
         return X

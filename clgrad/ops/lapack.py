@@ -14,7 +14,9 @@ import numpy as np
 
 from clgrad import dtypes
 from clgrad.errors import LinAlgError
+from clgrad.layout import layout
 from clgrad.ops.copying import from_array, to_array
+from clgrad.shapes import ordered_strides
 
 Array = np.ndarray
 _LEAF = 16  # columns from which on a recursion is split
@@ -42,6 +44,15 @@ def tensor(array: Array, like: Any, kind: Any = None) -> Any:
     kind = kind or like.layout.dtype
     with np.errstate(all="ignore"):
         return from_array(np.array(array, kind.numpy, order="C"), kind, like.layout.device)
+
+
+def matrix(array: Array, like: Any) -> Any:
+    """An array as matrices of ``like``'s dtype on its device, column after column, as LAPACK leaves them."""
+    made = tensor(transposed(array), like)
+    rank, own = array.ndim, made.layout
+    strides = ordered_strides(array.shape, [rank - 2, rank - 1, *reversed(range(rank - 2))])
+    made.layout = layout(array.shape, strides, own.dtype, own.device)
+    return made
 
 
 def numpy_call(name: str, function: Callable, *args: Any, **kwargs: Any) -> Any:

@@ -163,7 +163,7 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float, *, out: Any = None) -
         raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
     axis = normalize_dim(dim, input.layout.ndim)
     lengths = vector_norm(input, p, [d for d in range(input.layout.ndim) if d != axis], True)
-    return store("renorm", input * where(lengths.gt(maxnorm), maxnorm / (lengths + 1e-7), 1.0), out, exact=True)
+    return store("renorm", input.contiguous() * where(lengths.gt(maxnorm), maxnorm / (lengths + 1e-7), 1.0), out, exact=True)
 
 
 add_in_place("renorm")

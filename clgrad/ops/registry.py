@@ -27,6 +27,7 @@ class Pointwise:
     kind: str
     derivatives: dict[str, Formula]
     in_place: bool = True
+    row_major: bool = False
     plans: dict = field(default_factory=dict, repr=False)  # by the operands' layouts: see clgrad.ops.pointwise
 
     @property

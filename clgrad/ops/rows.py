@@ -16,7 +16,15 @@ from clgrad.ops.execute import FAR, blank, within_reach
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise
 from clgrad.ops.table import FACTORS, FITTING_NUMBERS, ROUNDED_PARAMETERS
 from clgrad.runtime import Device, settle
-from clgrad.shapes import Shape, broadcast_shapes, broadcast_strides, is_dense
+from clgrad.shapes import (
+    Shape,
+    broadcast_shapes,
+    broadcast_strides,
+    contiguous_strides,
+    is_dense,
+    memory_order,
+    ordered_strides,
+)
 
 NUMBERS = (int, float, np.number, np.bool_)
 _plan_caches: list[dict] = []
@@ -112,20 +120,15 @@ def _check_lerp(start: Layout | None, end: Layout | None, weight: Layout | None)
 
 
 def result_strides(shape: Shape, layouts: list[Layout]) -> Shape:
-    """Strides of a new result: dense, with its dimensions in the order of the first full operand's (as PyTorch)."""
-    for candidate in layouts:
-        if candidate.shape == shape and is_dense(shape, candidate.strides):
-            return candidate.strides
-    full = next((a for a in layouts if a.shape == shape), None)
-    steps = full.strides if full is not None else ()
-    order = sorted(range(len(shape)), key=lambda axis: (-steps[axis], axis)) if full is not None and all(
-        step > 0 for step in steps) else range(len(shape))
-    strides = [0] * len(shape)
-    step = 1
-    for axis in reversed(list(order)):
-        strides[axis] = step
-        step *= max(shape[axis], 1)
-    return tuple(strides)
+    """Strides of a new result: dense, with its dimensions in the order in which the operands' lie in memory (as PyTorch)."""
+    if all(a.shape == shape for a in layouts):
+        if all(a.contiguous for a in layouts):
+            return contiguous_strides(shape)
+        first = layouts[0].strides
+        if is_dense(shape, first) and all(a.strides == first for a in layouts):
+            return first
+    order = memory_order(shape, [broadcast_strides(a.shape, a.strides, shape) for a in layouts])
+    return ordered_strides(shape, order)
 
 
 def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -> Prepared:
@@ -149,7 +152,8 @@ def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -
     common, result = result_dtype(op, typed, numbers)
     shape: Shape = broadcast_shapes(*(a.shape for a in known))
     if out is None:
-        out = layout(shape, result_strides(shape, known), result, known[0].device)
+        strides = contiguous_strides(shape) if op.row_major else result_strides(shape, known)
+        out = layout(shape, strides, result, known[0].device)
     elif broadcast_shapes(shape, out.shape) != out.shape:
         raise RuntimeError(f"{op.name}: output with shape {list(out.shape)} doesn't match the broadcast shape "
                            f"{list(shape)}")

@@ -49,10 +49,12 @@ def _same_dtype(name: str, x: Any, src: Any) -> None:
 
 
 class _Lines:
-    """The operands of a scatter, checked; scalars as vectors of one element."""
+    """The operands of a scatter, perhaps in place, checked; scalars as vectors of one element."""
 
-    def __init__(self, name: str, x: Any, dim: int, index: Any, src: Any):
+    def __init__(self, name: str, x: Any, dim: int, index: Any, src: Any, in_place: bool):
         tensor = isinstance(src, TensorBase)
+        if in_place:
+            check_disjoint(name, x, index, *([src] if tensor else []))
         if tensor:
             _same_dtype(name, x, src)
         axis = check_gather(name, x, dim, index, src if tensor else None)
@@ -70,9 +72,9 @@ class _Lines:
 
 
 def _over_lines(x: Any, in_place: bool, work: Callable[[Any, bool], Any]) -> Any:
-    """``work(x, in_place)`` for an x that may be 0-d: as a vector of one element."""
+    """``work(x, in_place)`` for an x that may be 0-d: as a vector of one element. A copy of x is in row-major order."""
     if x.layout.ndim:
-        return work(x, in_place)
+        return work(x if in_place else x.contiguous(), in_place)
     if in_place:
         work(x.view(1), True)
         return x
@@ -94,8 +96,6 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
     tensor([5., 0., 1.])
     """
     src = value if src is None else src
-    if in_place:
-        check_disjoint("scatter", input, index, *([src] if isinstance(src, TensorBase) else []))
     if src is None:
         raise TypeError("scatter() missing 1 required positional arguments: \"src\"")
     if reduce is not None:
@@ -106,7 +106,7 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
         return scatter_reduce(input, dim, index, src, _REDUCTIONS[reduce], in_place=in_place)
 
     def work(x: Any, here: bool) -> Any:
-        lines = _Lines("scatter", x, dim, index, src)
+        lines = _Lines("scatter", x, dim, index, src, here)
         if lines.empty:
             return x if here else x.clone()
         return put("Scatter", x, lines.src, lines.places, in_place=here)
@@ -117,7 +117,7 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
 def scatter_add(input: Any, dim: int, index: Any, src: Any, *, in_place: bool = False) -> Any:
     """``input`` with the elements of ``src`` added at their index along ``dim``, in the order of ``src``."""
     def work(x: Any, here: bool) -> Any:
-        lines = _Lines("scatter_add", x, dim, index, src)
+        lines = _Lines("scatter_add", x, dim, index, src, here)
         if lines.empty:
             return x if here else x.clone()
         return add("ScatterAdd", x, lines.src, lines.places, in_place=here)
@@ -135,7 +135,7 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
         raise RuntimeError("reduce argument must be either sum, prod, mean, amax or amin, got " f"{reduce}.")
 
     def work(x: Any, here: bool) -> Any:
-        lines = _Lines("scatter_reduce", x, dim, index, src)
+        lines = _Lines("scatter_reduce", x, dim, index, src, here)
         if lines.empty:
             return x if here else x.clone()
         return reduced("ScatterReduce", x, lines.src, lines.places, reduce, include_self, in_place=here)

@@ -45,7 +45,7 @@ def _inverse(name: str, A: Any) -> tuple[Any, np.ndarray]:
         info = lapack.lu(values)[2]
         good = (info == 0)[..., None, None]
         found = np.where(good, np.linalg.inv(np.where(good, values, np.eye(values.shape[-1]))), np.inf)
-    Y = lapack.tensor(found, A)
+    Y = lapack.matrix(found, A)
 
     def backward(grads: tuple, outputs: list) -> Any:
         transposed = turned(outputs[0])
@@ -239,7 +239,7 @@ def solve(A: Any, B: Any, *, left: bool = True, check: bool = True, info: list |
         found = np.where(good, np.linalg.solve(np.where(good, values, np.eye(values.shape[-1])), right), np.inf)
     if info is not None:
         info.append(codes)
-    X = lapack.tensor(found, A)
+    X = lapack.matrix(found, A)
     if needs_graph(A, B):
         saved = Saved(name, [A])
         needed = A._requires_grad

@@ -8,7 +8,7 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
 from clgrad.kernels import sort as kernels
-from clgrad.ops.copying import empty
+from clgrad.ops.copying import empty, in_order_of
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.node_names import node_name
 from clgrad.ops.output import named_result, store
@@ -76,7 +76,7 @@ def sort(input: Any, dim: Any = -1, descending: bool = False, stable: bool | Non
     tensor([1, 2, 0])
     """
     axis = normalize_dim(dim, input.layout.ndim)
-    values, indices = sorted_pairs(input, axis, descending)
+    values, indices = (in_order_of(input.layout, part) for part in sorted_pairs(input, axis, descending))
     select_along("sort", input, axis, values, indices)
     return store("sort", SORT(values, indices), out, exact=True)
 
@@ -84,7 +84,7 @@ def sort(input: Any, dim: Any = -1, descending: bool = False, stable: bool | Non
 @operator("argsort")
 def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None) -> Any:
     """The places from which the elements of :func:`sort` come."""
-    return store("argsort", sorted_pairs(input, dim, descending)[1], out, exact=True)
+    return store("argsort", in_order_of(input.layout, sorted_pairs(input, dim, descending)[1]), out, exact=True)
 
 
 @operator("msort")

@@ -30,7 +30,8 @@ Eigh = named_result("linalg_eigh", "eigenvalues eigenvectors")
 def svd_of(name: str, A: Any, full_matrices: bool) -> tuple[Any, Any, Any]:
     """U, S and Vh of matrices, recorded."""
     values = lapack.host(name, A)
-    U, S, Vh = (lapack.tensor(part, A) for part in lapack.svd(name, values, full_matrices))
+    left, between, right = lapack.svd(name, values, full_matrices)
+    U, S, Vh = lapack.matrix(left, A), lapack.tensor(between, A), lapack.matrix(right, A)
     k = S.layout.shape[-1]
 
     def backward(grads: tuple, outputs: list) -> Any:
@@ -105,8 +106,8 @@ def linalg_eigh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
     check_square("linalg.eigh", A)
-    values = lapack.numpy_call("linalg.eigh", np.linalg.eigh, lapack.host("linalg.eigh", A), UPLO.upper())
-    L, V = (lapack.tensor(part, A) for part in values)
+    values, vectors = lapack.numpy_call("linalg.eigh", np.linalg.eigh, lapack.host("linalg.eigh", A), UPLO.upper())
+    L, V = lapack.tensor(values, A), lapack.matrix(vectors, A)
     record("LinalgEigh", A, (L, V), lambda grads, outputs: _eigh_backward(*grads, *outputs))
     return store("linalg.eigh", Eigh(L, V), out, exact=True)
 

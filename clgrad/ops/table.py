@@ -47,10 +47,11 @@ EXACT_OUT = frozenset({"_clamp", "abs", "bitwise_not", "ceil", "floor", "frac", 
 
 
 def row(name: str, operands: str, value: str, nondiff: str | None = None, *, kind: str = "same",
-        integers: str | None = None, in_place: bool = True, **derivatives: str) -> None:
+        integers: str | None = None, in_place: bool = True, row_major: bool = False, **derivatives: str) -> None:
     """Registers a pointwise operator.
 
     ``integers``: the value over integers where it differs. ``in_place=False``: PyTorch has no ``name_`` form.
+    ``row_major``: so lies the result in memory, whatever the operands' order.
     """
     parts = [part.partition("=") for part in operands.split()]
     tensors = tuple(p[0] for p in parts if not p[1])
@@ -58,7 +59,7 @@ def row(name: str, operands: str, value: str, nondiff: str | None = None, *, kin
     if (nondiff is None) != bool(derivatives):
         raise TypeError(f"{name}: give either derivatives or NONDIFF")
     register(Pointwise(name, tensors, parameters, Formula(value), Formula(integers) if integers else None, kind,
-                       {operand: Formula(text) for operand, text in derivatives.items()}, in_place))
+                       {operand: Formula(text) for operand, text in derivatives.items()}, in_place, row_major))
 
 
 # Arithmetic.
@@ -125,7 +126,7 @@ row("logical_or", "a b", "(a != 0) | (b != 0)", NONDIFF, kind="bool")
 row("logical_xor", "a b", "where(a != 0, b == 0, b != 0)", NONDIFF, kind="bool")
 row("where", "condition a b", "where(condition, a, b)", in_place=False,
     a="where(condition, g, 0)", b="where(condition, 0, g)")
-row("_masked_fill", "x condition filling", "where(condition, filling, x)", in_place=False,
+row("_masked_fill", "x condition filling", "where(condition, filling, x)", in_place=False, row_major=True,
     x="where(condition, 0, g)", filling="where(condition, g, 0)")
 row("_nan_to_num", "x nan_value=0 high=0 low=0",
     "where(isnan(x), nan_value, where(x == inf, high, where(x == -inf, low, x)))", integers="x", in_place=False,
@@ -238,7 +239,7 @@ row("_logit", "x", "log(x / (1 - x))", kind="float", in_place=False,
 row("relu", "x", "where(x < 0, 0, x)", kind="number", x="where(y <= 0, 0, g)")
 row("relu6", "x", "minimum(where(x < 0, 0, x), 6)", kind="number", in_place=False, x="where((x > 0) & (x < 6), g, 0)")
 row("sigmoid", "x", "sigmoid(x)", kind="float", x="g * (y * (1 - y))")
-row("logsigmoid", "x", "logsigmoid(x)", kind="real", in_place=False, x="g * sigmoid(-x)")
+row("logsigmoid", "x", "logsigmoid(x)", kind="real", in_place=False, row_major=True, x="g * sigmoid(-x)")
 row("softplus", "x beta=1 threshold=20",
     "where(beta * x > threshold, x, log1p(exp(-abs(beta * x))) / beta + where(x < 0, 0, x))", kind="real", in_place=False,
     x="where(beta * x > threshold, g, g * sigmoid(beta * x))")

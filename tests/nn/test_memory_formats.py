@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 import clgrad
@@ -25,6 +27,16 @@ IMAGES = {
     "channel_shuffle": lambda t, f, x: f.channel_shuffle(x, 2),
     "leaky_relu": lambda t, f, x: f.leaky_relu(x),
     "dropout": lambda t, f, x: f.dropout(x),
+    "sort": lambda t, f, x: tuple(x.sort(1)),
+    "argsort": lambda t, f, x: x.argsort(-1),
+    "flip": lambda t, f, x: x.flip(1, 3),
+    "rot90": lambda t, f, x: tuple(x.rot90(k, (1, 3)) for k in range(4)),
+    "tril": lambda t, f, x: x.tril(),
+    "renorm": lambda t, f, x: x.renorm(2, 1, 1.0),
+    "masked_fill": lambda t, f, x: x.masked_fill(x > 0, 2.0),
+    "logsigmoid": lambda t, f, x: f.logsigmoid(x),
+    "scatter": lambda t, f, x: x.scatter(1, t.zeros(2, 1, 6, 6, dtype=t.int64), 3.0),
+    "scatter_add": lambda t, f, x: x.scatter_add(1, t.zeros(2, 1, 6, 6, dtype=t.int64), t.ones(2, 1, 6, 6)),
 }
 VOLUMES = {
     "max_pool3d": lambda t, f, x: f.max_pool3d(x, 2, return_indices=True),
@@ -64,3 +76,49 @@ def test_volumes_keep_their_format_where_pytorchs_do(name, torch):
     def volume(t):
         return t.ones(2, 4, 4, 4, 4).contiguous(memory_format=t.channels_last_3d)
     assert strides(clgrad, VOLUMES[name], volume(clgrad)) == strides(torch, VOLUMES[name], volume(torch))
+
+
+def test_elementwise_results_lie_as_their_operands_do(torch):
+    numbers = random.Random(0)
+    draws = []
+    for _ in range(300):
+        shape = [numbers.randint(1, 4) for _ in range(numbers.randint(0, 4))]
+        operands = []
+        for _ in range(numbers.randint(1, 3)):
+            own = [size if numbers.random() < 0.7 else 1 for size in shape][numbers.choice([0, 0, 1]):]
+            operands.append((own, numbers.sample(range(len(own)), len(own)), numbers.choice([1, 1, 2])))
+        draws.append(operands)
+
+    def placed(t, shape, order, step):
+        """Zeros whose dimensions are in an order in memory, with gaps between them where ``step`` is 2."""
+        wide = t.zeros([*(shape[axis] for axis in order), step]).permute(*(order.index(a) for a in range(len(order))), -1)
+        return wide[..., 0]
+
+    def found(t):
+        functions = {1: t.exp, 2: t.add, 3: t.addcmul}
+        results = [functions[len(operands)](*(placed(t, *operand) for operand in operands)) for operands in draws]
+        return [[step for step, size in zip(r.stride(), r.shape, strict=True) if size > 1] for r in results]
+    assert found(clgrad) == found(torch)
+
+
+@pytest.mark.parametrize("call", [
+    lambda t, a: t.linalg.qr(a), lambda t, a: t.linalg.svd(a, False), lambda t, a: t.geqrf(a),
+    lambda t, a: t.linalg.lu_factor(a), lambda t, a: t.linalg.inv(a[..., :3]), lambda t, a: t.linalg.solve(a[..., :3], a),
+    lambda t, a: t.linalg.eigh(a @ a.mT), lambda t, a: t.linalg.cholesky(a @ a.mT),
+    lambda t, a: t.linalg.ldl_factor(a @ a.mT),
+    lambda t, a: t.linalg.solve_triangular(a[..., :3], a, upper=True)])
+def test_decompositions_leave_matrices_column_after_column(call, torch):
+    def found(t):
+        result = call(t, t.arange(30.).reshape(2, 3, 5).sin() + t.eye(3, 5))
+        return [part.stride() for part in (result if isinstance(result, tuple) else (result,))]
+    assert found(clgrad) == found(torch)
+
+
+@pytest.mark.parametrize("size", [8, 32])
+@pytest.mark.parametrize("turned", [False, True])
+def test_attention_lies_as_its_query_does(size, turned, torch):
+    def found(t):
+        q = t.ones(2, 5, 4, size).transpose(1, 2) if turned else t.ones(2, 4, 5, size)
+        result = t.nn.functional.scaled_dot_product_attention(q, q, q)
+        return result.stride(), result.is_contiguous()
+    assert found(clgrad) == found(torch)
