@@ -188,7 +188,8 @@ def _recorded_gradient(kind: str, given: Any, state: State, hh: Any, bias: Any, 
     with enable_grad():
         operands = [x if x is None or x._requires_grad else x.detach().requires_grad_()
                     for x in (given, *state, hh, bias)]
-        found, last = scan(kind, operands[0], tuple(operands[1:-2]), Weights(None, *operands[-2:]), sizes, reverse)
+        weights = Weights(None, hh=operands[-2], bias_hh=operands[-1])
+        found, last = scan(kind, operands[0], tuple(operands[1:-2]), weights, sizes, reverse)
         used = [(y, g) for y, g in zip((found, *last), grads, strict=True) if g is not None]
         wanted = [x for x in operands if x is not None]
         back = iter(engine.grad([y for y, _ in used], wanted, [g for _, g in used], create_graph=True,

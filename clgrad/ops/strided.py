@@ -19,7 +19,7 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
     offset = input.offset if storage_offset is None else storage_offset
     reach = offset + extent(shape, strides)
     itemsize = input.layout.dtype.itemsize
-    if reach * itemsize > input.memory.nbytes or any(s < 0 for s in strides):
+    if 0 not in shape and reach * itemsize > input.memory.nbytes or any(s < 0 for s in strides):
         raise RuntimeError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset}, and "
                            f"itemsize {itemsize} requiring a storage size of {reach * itemsize} are out of bounds for "
                            f"storage of size {input.memory.nbytes}")

@@ -77,6 +77,20 @@ def test_packed(torch, rng, name, options, lengths):
     close(*results)
 
 
+@pytest.mark.parametrize(("name", "options"), LAYERS, ids=NAMES)
+def test_gradients_that_are_to_be_differentiated_again(torch, rng, name, options):
+    data = rng.standard_normal((4, 2, 3)).astype(np.float32)
+    results = []
+    for library, module in modules(torch, name, options):
+        x = library.tensor(data, requires_grad=True)
+        output, last = module(x)
+        loss = (output * output).sum() + sum(s.sum() for s in states(last))
+        first = library.autograd.grad(loss, [x, *module.parameters()], create_graph=True)
+        second = library.autograd.grad(sum((g * g).sum() for g in first), [x, *module.parameters()])
+        results.append([*first, *second])
+    close(*results)
+
+
 @pytest.mark.parametrize("name", ["rnn_tanh", "lstm", "gru"])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_derivatives_of_second_order(name, reverse):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import clgrad
 from clgrad.autograd import gradcheck, gradgradcheck
-from tests.compare import assert_same_error, values
+from tests.compare import assert_same, assert_same_error, values
 
 # name: (shape of the input, program over the library and the tensor)
 VIEWS = {
@@ -349,3 +349,7 @@ def test_copies_of_slices_are_contiguous():
 def test_masks_of_bytes_are_deprecated():
     with pytest.warns(UserWarning, match="uint8 is now deprecated"):
         assert clgrad.arange(3)[clgrad.tensor([1, 0, 1], dtype=clgrad.uint8)].tolist() == [0, 2]
+
+
+def test_windows_of_nothing_may_begin_anywhere(torch):
+    assert_same(clgrad.zeros(3).as_strided((0, 5), (10, 2), 9), torch.zeros(3).as_strided((0, 5), (10, 2), 9))
