@@ -166,6 +166,8 @@ def test_special_values_of_unary(name, dtype, torch):
     values = SPECIAL.astype(dtype)
     if name == "_polygamma":
         values = values[~(values <= -1)]  # PyTorch gives large finite numbers at these poles
+    if name == "_gelu":
+        values = values[values != np.inf]  # PyTorch gives NaN on processors with AVX-512
     found = call(name, [clgrad.tensor(values)])
     expected = function(torch.tensor(values))
     assert str(found.dtype) == str(expected.dtype)
