@@ -146,7 +146,7 @@ _LATER_NAMES = {
         "cosine_embedding_loss", "ctc_loss", "dropout_", "feature_alpha_dropout", "feature_alpha_dropout_",
         "feature_dropout", "feature_dropout_", "hinge_embedding_loss", "kl_div", "margin_ranking_loss",
         "max_pool1d_with_indices", "native_channel_shuffle", "poisson_nll_loss", "rrelu", "rrelu_", "selu", "selu_",
-        "threshold_", "triplet_margin_loss"), "nn.top_level"),
+        "threshold", "threshold_", "triplet_margin_loss"), "nn.top_level"),
 }
 
 # Every operator of the registry, every constructor: ``clgrad.exp``, ``clgrad.zeros``, ``clgrad.FloatTensor``.

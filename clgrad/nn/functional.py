@@ -187,8 +187,7 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
 
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None) -> Any:
     """``input`` divided by its p-norm along ``dim``, which counts as at least ``eps``."""
-    found = input / length(input, p, dim, True).clamp_min(eps)
-    return found if out is None else out.resize_(found.shape).copy_(found)
+    return FUNCTIONS["div"](input, length(input, p, dim, True).clamp_min(eps), out=out)
 
 
 def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:

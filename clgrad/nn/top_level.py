@@ -41,7 +41,7 @@ def feature_alpha_dropout(input: Any, p: float, train: bool) -> Any:
 NAMES: dict[str, Callable] = {
     f.__name__: f for f in (
         F.bilinear, F.celu, F.celu_, F.max_pool1d_with_indices, F.rrelu, F.rrelu_, F.selu, F.selu_,
-        F.threshold_, alpha_dropout, feature_alpha_dropout, dropout_, feature_dropout, feature_dropout_,
+        F.threshold, F.threshold_, alpha_dropout, feature_alpha_dropout, dropout_, feature_dropout, feature_dropout_,
         alpha_dropout_, feature_alpha_dropout_,
         _numbered(F.binary_cross_entropy_with_logits, "input", "target", "weight", "pos_weight", "reduction"),
         _numbered(F.cosine_embedding_loss, "input1", "input2", "target", "margin", "reduction"),

@@ -359,7 +359,7 @@ def lu_solve(input: Any, LU_data: Any, LU_pivots: Any, *, out: Any = None) -> An
 _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 
 
-def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Any:
+def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None, out: Any = None) -> Any:
     """X with the smallest sum of squares of A @ X - B, of the smallest norm where there are several.
 
     Returns ``(solution, residuals, rank, singular_values)``: the sums of squares where m > n and A has full rank (not
@@ -391,9 +391,10 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     used = driver or "gelsy"
     if m > n and used != "gelsy" and bool((ranks == n).all()):
         residuals = (matmul(A, solution) - right).square().sum(-2)
-    return Lstsq(solution.squeeze(-1) if vector else solution, residuals,
-                 lapack.tensor(ranks, A, dtypes.int64) if used != "gels" else empty((0,), dtypes.int64, A.layout.device),
-                 lapack.tensor(S, A) if used in ("gelsd", "gelss") else nothing)
+    rank = lapack.tensor(ranks, A, dtypes.int64) if used != "gels" else empty((0,), dtypes.int64, A.layout.device)
+    found = Lstsq(solution.squeeze(-1) if vector else solution, residuals, rank,
+                  lapack.tensor(S, A) if used in ("gelsd", "gelss") else nothing)
+    return store(name, found, out)
 
 
 # Tensors as matrices.

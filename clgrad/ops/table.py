@@ -43,7 +43,7 @@ FACTORS = frozenset({"_div_floor", "div", "floor_divide", "lerp", "mul"})
 ROUNDED_PARAMETERS = frozenset({"_add_scaled", "hardshrink"})
 # Operators whose ``out`` has to have the result's dtype; that of others may be of a higher category.
 EXACT_OUT = frozenset({"_clamp", "abs", "bitwise_not", "ceil", "floor", "frac", "hardshrink", "heaviside", "isneginf",
-                       "isposinf", "neg", "round", "sign", "signbit", "trunc"})
+                       "isposinf", "neg", "round", "sign", "signbit", "trunc", "where"})
 
 
 def row(name: str, operands: str, value: str, nondiff: str | None = None, *, kind: str = "same",

@@ -31,7 +31,9 @@ EXACT = [
     lambda t, a, b, o: t.take_along_dim(a, t.zeros(2, 3, dtype=t.int64), 0, out=o),
     *[lambda t, a, b, o, n=n: getattr(t, n)(a, 0, out=(o, t.empty(0, dtype=t.int64)))
       for n in ("max", "min", "median", "nanmedian", "mode", "sort")],
-    lambda t, a, b, o: t.topk(a, 1, out=(o, t.empty(0, dtype=t.int64)))]
+    lambda t, a, b, o: t.topk(a, 1, out=(o, t.empty(0, dtype=t.int64))), lambda t, a, b, o: t.where(a > 0, a, a, out=o),
+    lambda t, a, b, o: t.linalg.lstsq(b, b, driver="gels", out=(o, *(t.empty(0, dtype=d) for d in (
+        t.float32, t.int64, t.float32))))[0].abs().round(decimals=3)]
 
 
 @pytest.mark.parametrize("call", [
@@ -39,7 +41,7 @@ EXACT = [
     lambda t, a, b, o: t.cumsum(a, 1, out=o), lambda t, a, b, o: t.cumprod(a, 1, out=o),
     lambda t, a, b, o: t.float_power(a, 2, out=o), lambda t, a, b, o: t.bernoulli(a.ge(0).float(), out=o),
     lambda t, a, b, o: t.cumsum(a, 1, dtype=t.float32, out=o),
-    lambda t, a, b, o: t.max(a, out=o)])
+    lambda t, a, b, o: t.nn.functional.normalize(a, out=o), lambda t, a, b, o: t.max(a, out=o)])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dtypes(call, dtype, torch):
     assert_same_outcome(torch, lambda t: call(t, *matrices(t), t.empty(0, dtype=getattr(t, dtype))))
