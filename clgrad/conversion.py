@@ -105,12 +105,16 @@ class Conversion(TensorBase):
                 and self.layout is tensor.layout)
 
     def share_memory_(self) -> Any:
-        """Itself: workers get copies, or share memory that the host maps."""
+        """Itself, in memory that processes which are started with it see too: what one writes, the others read.
+
+        Where the system has no anonymous memory files, processes get copies.
+        """
+        self.untyped_storage().share_memory_()
         return self
 
     def is_shared(self) -> bool:
         """Whether other processes see this memory."""
-        return False
+        return self.untyped_storage().is_shared()
 
     def pin_memory(self, device: Any = None) -> Any:
         """Itself: host memory needs no pinning here."""

@@ -1,7 +1,8 @@
 """Python's ``multiprocessing`` with ``torch.multiprocessing``'s additions.
 
 Drivers of OpenCL do not survive a fork: a process that uses tensors has to be started with the method ``spawn`` or
-``forkserver`` once its parent has used a device. Tensors reach other processes by being copied.
+``forkserver`` once its parent has used a device. Tensors reach other processes by being copied; those that
+``share_memory_()`` was called of are in memory that a process which is started with them sees too.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from clgrad.from_data import from_file
 from clgrad.layout import contiguous_layout
 from clgrad.ops import copying
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.runtime import SharedFile, new_storage
 from clgrad.runtime import device as Device
-from clgrad.runtime import new_storage
 
 
 class _Storage:
@@ -206,10 +206,12 @@ class UntypedStorage(_Storage):
 
     def is_shared(self) -> bool:
         """Whether other processes see this memory."""
-        return self.device.type != "cpu"
+        return self.device.type != "cpu" or self.held.file is not None
 
     def share_memory_(self) -> UntypedStorage:
-        """Itself: each process has its own memory, loaders' workers send copies."""
+        """Itself, in memory that processes which are started with it see too; see :meth:`Tensor.share_memory_`."""
+        if SharedFile.available and not self.is_shared():
+            self.held.move_to(SharedFile(self.held.nbytes))
         return self
 
     def is_pinned(self, device: Any = None) -> bool:
@@ -404,7 +406,8 @@ class TypedStorage(_Storage):
         return self._untyped_storage.is_shared()
 
     def share_memory_(self) -> TypedStorage:
-        """Itself."""
+        """Itself; see :meth:`UntypedStorage.share_memory_`."""
+        self._untyped_storage.share_memory_()
         return self
 
     def is_pinned(self, device: Any = None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from multiprocessing import context, reduction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,11 +20,12 @@ from clgrad.errors import warn_once
 from clgrad.formats import contiguous_format, has_format, preserve_format
 from clgrad.history import History
 from clgrad.host import HostAccess
+from clgrad.layout import layout
 from clgrad.ops import copying, indexing
 from clgrad.ops.interception import dispatch, intercepted, overrides, watch_class
 from clgrad.ops.registry import FUNCTIONS, METHODS
 from clgrad.printing import tensor_text
-from clgrad.runtime import device
+from clgrad.runtime import SharedFile, device, host_storage
 from clgrad.shapes import Size, as_shape, is_dense, normalize_dim
 from clgrad.storage import CLASSES as STORAGE_CLASSES
 from clgrad.storage import TypedStorage, UntypedStorage
@@ -351,6 +353,10 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         own = self.layout
+        if self.memory.file is not None and context.get_spawning_popen() is not None:
+            # A process is being started: it maps the memory. Elsewhere, in files and queues, goes a copy.
+            return _mapped, (type(self), reduction.DupFd(self.memory.file.handle), self.memory.nbytes, self.offset,
+                             own.dtype.name, self._requires_grad, self.__dict__, tuple(own.shape), own.strides)
         dense = self.detach() if is_dense(own.shape, own.strides) else self.detach().contiguous()
         first, strides = dense.offset * own.dtype.itemsize, dense.layout.strides
         data = dense.memory.read()[first:first + own.nbytes].tobytes()
@@ -381,6 +387,16 @@ def _unpickled(cls: type, data: bytes, kind: str, place: str, requires_grad: boo
     values = np.frombuffer(data, dtypes.BY_NAME[kind].numpy).copy()
     plain = copying.from_array(values, dtypes.BY_NAME[kind], device(place)).as_strided(shape, strides).detach()
     made = _rebuilt(cls, plain, requires_grad)
+    made.__dict__.update(extra)
+    return made
+
+
+def _mapped(cls: type, sent: Any, nbytes: int, offset: int, kind: str, requires_grad: bool, extra: dict, shape: tuple,
+            strides: tuple) -> Any:
+    place, file = device("cpu"), SharedFile(nbytes, sent.detach())
+    memory = host_storage(place.compute, file.bytes, foreign=True)
+    memory.file = file
+    made = _rebuilt(cls, wrap(memory, offset, layout(shape, strides, dtypes.BY_NAME[kind], place)), requires_grad)
     made.__dict__.update(extra)
     return made
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import multiprocessing
 import pickle
 import types
 
@@ -154,3 +155,33 @@ def test_versions_of_modules():
         check(odd, (1, 0))
     with pytest.warns(UserWarning, match="malformed"):
         assert check(odd, (1, 0), error_if_malformed=False) is True
+
+
+def _train(model, counts):
+    optimizer = clgrad.optim.SGD(model.parameters(), lr=0.5)
+    model(clgrad.ones(1, 2)).sum().backward()
+    optimizer.step()
+    counts[1:] += 3
+
+
+def test_processes_see_what_others_write_into_shared_memory():
+    model, counts = clgrad.nn.Linear(2, 1), clgrad.arange(4)
+    before, part = model.weight.tolist(), counts[2:]
+    model.share_memory()
+    assert counts.share_memory_() is counts and part.is_shared() and model.weight.is_shared()
+    assert (counts + part.sum()).tolist() == [5, 6, 7, 8] and model.weight.tolist() == before
+    process = multiprocessing.get_context("spawn").Process(target=_train, args=(model, counts))
+    process.start()
+    process.join()
+    assert counts.tolist() == [0, 4, 5, 6] and part.tolist() == [5, 6] and model.weight.grad is None
+    assert model.weight.flatten().tolist() == pytest.approx([w - 0.5 for w in before[0]])
+
+
+def test_shared_memory_is_copied_into_files_and_not_shared_anew():
+    x = clgrad.arange(3).share_memory_()
+    address = x.data_ptr()
+    assert x.share_memory_().data_ptr() == address and x.untyped_storage().is_shared()
+    for copied in (pickle.loads(pickle.dumps(x)), copy.deepcopy(x), _reloaded(x)):
+        copied += 1
+        assert copied.tolist() == [1, 2, 3] and not copied.is_shared()
+    assert x.tolist() == [0, 1, 2] and not clgrad.ones(2).is_shared()

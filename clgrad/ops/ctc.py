@@ -100,7 +100,7 @@ def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: A
     if own.ndim not in (2, 3):
         raise RuntimeError(f"ctc_loss: expected log_probs of 2 or 3 dimensions, got {list(own.shape)}")
     if own.dtype not in (dtypes.float32, dtypes.float64):
-        raise RuntimeError(f"\"ctc_loss_cpu\" not implemented for '{own.dtype.name}'")
+        raise NotImplementedError(f"\"ctc_loss_cpu\" not implemented for '{dtypes.type_name(own.dtype)}'")
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
     lp = log_probs if own.ndim == 3 else log_probs.unsqueeze(1)

@@ -23,6 +23,7 @@ from clgrad.errors import OutOfMemoryError
 from clgrad.runtime.device import Device
 from clgrad.runtime.memory import Block
 from clgrad.runtime.meta import NOTHING
+from clgrad.runtime.shared import SharedFile
 
 # Bytes from which on a storage's ``buffer`` is None, too: offsets into it may not fit the 32 bits with which kernels for
 # small operands count, and only those who ask by ``acquire`` look at them.
@@ -79,6 +80,7 @@ class Storage:
     _fill: np.generic | None = None
     _foreign = False
     _export: weakref.ref[_Export] | None = None
+    file: SharedFile | None = None  # what the contents are in, where other processes see them
     _block: Block | None = None
 
     def __init__(self, device: Device, nbytes: int, block: Block | None = None):
@@ -165,6 +167,12 @@ class Storage:
             grown[:kept] = self.read()[:kept]
         self._drop()
         self._host, self._fill, self.buffer, self.nbytes = grown, None, None, nbytes
+
+    def move_to(self, file: SharedFile) -> None:
+        """Takes the contents into memory that other processes see, for all who use this storage."""
+        file.bytes[:] = self.read()
+        self._drop()
+        self._host, self._fill, self.buffer, self._foreign, self.file = file.bytes, None, None, True, file
 
     def _drop(self) -> None:
         """Gives back what the device half holds."""

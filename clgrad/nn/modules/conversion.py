@@ -181,7 +181,10 @@ class Convertible(Members):
                     parameter.grad.zero_()
 
     def share_memory(self) -> Any:
-        """Tensors reach other processes by being copied: only parameters without a shape raise an error."""
+        """Moves parameters and buffers to memory that processes see which are started with the module.
+
+        RuntimeError for parameters without a shape.
+        """
         for t in (*self.parameters(), *self.buffers()):
             t.share_memory_()
         return self
