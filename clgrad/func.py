@@ -9,14 +9,14 @@ from typing import Any
 from clgrad import autograd
 from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled, tangents_wanted
 from clgrad.autograd.graph import AccumulateGrad, TensorBase, edge_of
-from clgrad.nn import Module
+from clgrad.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module, SyncBatchNorm
 from clgrad.nn.utils.stateless import replaced_call
 from clgrad.ops.random import default_generator
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.trees import tree_leaves, tree_map, tree_structure, tree_unflatten
 
 __all__ = ["functional_call", "functionalize", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize",
-           "stack_module_state", "vjp", "vmap"]
+           "replace_all_batch_norm_modules_", "stack_module_state", "vjp", "vmap"]
 
 
 # Levels of differentiation.
@@ -370,3 +370,12 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict, dict]:
     stacked = {name: FUNCTIONS["stack"]([p[name] for p in parameters]).detach().requires_grad_(
         parameters[0][name].requires_grad) for name in parameters[0]}
     return stacked, {name: FUNCTIONS["stack"]([b[name] for b in buffers]).detach() for name in buffers[0]}
+
+
+def replace_all_batch_norm_modules_(root: Module) -> Module:
+    """Takes their running statistics from a module's batch norms, in place: :func:`vmap` cannot change them."""
+    for module in root.modules():
+        if isinstance(module, (BatchNorm1d, BatchNorm2d, BatchNorm3d, SyncBatchNorm)) and module.track_running_stats:
+            module.running_mean = module.running_var = module.num_batches_tracked = None
+            module.track_running_stats = False
+    return root

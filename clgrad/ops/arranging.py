@@ -14,7 +14,7 @@ from clgrad.ops.copying import cat, empty, flip, stack
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, METHODS, operator, publish
 from clgrad.ops.splitting import split, split_with_sizes, unbind
-from clgrad.ops.views import expand, reshape, transpose
+from clgrad.ops.views import expand, narrow, reshape, transpose
 from clgrad.shapes import names_none, normalize_dim
 
 
@@ -261,7 +261,7 @@ for _name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims"):
     _view_in_place(_name)
 
 _COPIED = ("alias", "diagonal", "expand", "permute", "select", "squeeze", "t", "transpose", "unfold",
-           "unsqueeze", "view", "narrow", "detach")
+           "unsqueeze", "view", "detach")
 
 
 def _copying(name: str, view: Any) -> None:
@@ -274,10 +274,21 @@ def _copying(name: str, view: Any) -> None:
         return store(name, found.clone(memory_format=contiguous_format), out, exact=True)
     copied.__name__ = copied.__qualname__ = name
     copied.__doc__ = f"Like :func:`{name.removesuffix('_copy')}`, with memory of its own."
-    operator(method=name == "narrow_copy")(copied)
+    operator(method=False)(copied)
 
 
 for _name in _COPIED:
     _copying(f"{_name}_copy", METHODS.get(_name) or FUNCTIONS[_name])
 for _view in (split, split_with_sizes, unbind):
     _copying(f"{_view.__name__}_copy", _view)
+
+
+@operator("narrow_copy")
+def narrow_copy(input: Any, dim: int, start: int, length: int, *, out: Any = None) -> Any:
+    """Like :func:`narrow`, with memory of its own."""
+    sizes = input.layout.shape
+    if sizes and dim >= len(sizes):
+        raise RuntimeError("Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got false.")
+    if length < 0 and sizes:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({sizes[dim]}).")
+    return store("narrow_copy", narrow(input, dim, start, length).clone(memory_format=contiguous_format), out, exact=True)

@@ -57,9 +57,10 @@ def _unary(operation: str) -> None:
     def plain(self: Any) -> tuple:
         return tuple([apply(t) for t in _listed(name, self)])
 
-    def in_place(self: Any) -> None:
+    def in_place(self: Any) -> Any:
         for t in _listed(name, self):
             apply_(t)
+        return self
     _publish(name, plain, f":func:`{operation}` of each tensor.")
     _publish(f"{name}_", in_place, f":func:`{operation}` of each tensor, in place.")
 
@@ -92,7 +93,7 @@ def _binary(suffix: str, operation: str) -> None:
         return tuple([apply(t, _tensor_of(o, t) if compares else o, **options)
                       for t, o in zip(tensors, _spread(name, given, len(tensors)), strict=True)])
 
-    def in_place(self: Any, other: Any = None, *, alpha: Any = 1, **named: Any) -> None:
+    def in_place(self: Any, other: Any = None, *, alpha: Any = 1, **named: Any) -> Any:
         tensors = _listed(name, self)
         given = _operand(name, other, named)
         options = {} if alpha == 1 else {"alpha": alpha}
@@ -101,6 +102,7 @@ def _binary(suffix: str, operation: str) -> None:
                 t.copy_(apply(t, _tensor_of(o, t)))
             else:
                 METHODS[f"{operation}_"](t, o, **options)
+        return self
     _publish(name, plain, f":func:`{operation}` of each tensor and a number, or the tensor or number beside it.")
     _publish(f"{name}_", in_place, f":func:`{operation}` of each tensor, in place.")
 
@@ -118,8 +120,9 @@ def _ternary(operation: str) -> None:
     def plain(self: Any, tensor1: Any, tensor2: Any, value: Any = 1, *, scalars: Any = None) -> tuple:
         return tuple(results(self, tensor1, tensor2, value, scalars)[1])
 
-    def in_place(self: Any, tensor1: Any, tensor2: Any, value: Any = 1, *, scalars: Any = None) -> None:
+    def in_place(self: Any, tensor1: Any, tensor2: Any, value: Any = 1, *, scalars: Any = None) -> Any:
         _write(*results(self, tensor1, tensor2, value, scalars))
+        return self
     _publish(name, plain, f":func:`{operation}` of each tensor and those beside it.")
     _publish(f"{name}_", in_place, f":func:`{operation}` of each tensor and those beside it, in place.")
 
@@ -134,9 +137,10 @@ def lerp(self: Any, tensors1: Any, weight: Any) -> tuple:
 
 
 @operator("_foreach_lerp_", method=False)
-def lerp_(self: Any, tensors1: Any, weight: Any) -> None:
+def lerp_(self: Any, tensors1: Any, weight: Any) -> Any:
     """:func:`lerp` of each tensor and the one beside it, in place."""
     _write(_listed("_foreach_lerp", self), list(lerp(self, tensors1, weight)))
+    return self
 
 
 @operator("_foreach_norm", method=False)
@@ -166,18 +170,20 @@ def products(self: Any, mat2: Any) -> tuple:
 
 
 @operator("_foreach_copy_", method=False)
-def copy_(self: Any, src: Any, non_blocking: bool = False) -> None:
+def copy_(self: Any, src: Any, non_blocking: bool = False) -> Any:
     """Each tensor's elements replaced by those of the one beside it."""
     tensors = _listed("_foreach_copy_", self)
     for tensor, source in zip(tensors, _spread("_foreach_copy_", list(src), len(tensors)), strict=True):
         tensor.copy_(source)
+    return self
 
 
 @operator("_foreach_zero_", method=False)
-def zero_(self: Any) -> None:
+def zero_(self: Any) -> Any:
     """Zeros in each tensor."""
     for tensor in _listed("_foreach_zero_", self):
         tensor.zero_()
+    return self
 
 
 for _operation in _UNARY:

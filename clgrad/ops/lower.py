@@ -152,13 +152,17 @@ def chunk_cat(tensors: Any, dim: int, num_chunks: int, *, out: Any = None) -> An
         raise RuntimeError("_chunk_cat expects a non-empty input tensor list")
     if num_chunks < 1:
         raise RuntimeError(f"_chunk_cat expects positive num_chunks, got: {num_chunks}")
-    rows = []
+    first, rows = tensors[0].layout, []
     for t in tensors:
         if not t.layout.numel:
             raise RuntimeError("_chunk_cat expects non-empty tensor")
+        if dim < 0 and t.layout.ndim != first.ndim:
+            raise RuntimeError("_chunk_cat expects non-negative dim when input tensors have different ndims")
         if dim >= t.layout.ndim:
             raise RuntimeError(f"_chunk_cat expects dim < ndim for all input tensors, got: {dim} and {t.layout.ndim}")
         axis = normalize_dim(dim, t.layout.ndim)
+        if t.layout.shape[:axis] != first.shape[:axis]:
+            raise RuntimeError("_chunk_cat expects same sizes of 0,...,dim-1 dimensions for all tensors")
         short = -t.layout.shape[axis] % num_chunks
         wide = cat([t, t.new_zeros([short if a == axis else s for a, s in enumerate(t.layout.shape)])], axis)
         rows.append(wide.reshape(*t.layout.shape[:axis], num_chunks, -1))

@@ -214,16 +214,26 @@ def _not_empty(name: str, x: Any, dims: Shape) -> None:
         raise IndexError(f"{name}(): Expected reduction dim {empty_dims[0]} to have non-zero size.")
 
 
+def _check_kept(x: Any, out: Any) -> None:
+    """RuntimeError where the tensor that is to hold elements of ``x`` is of another dtype."""
+    if out is not None and out.layout.dtype is not x.layout.dtype:
+        raise RuntimeError("Expected the dtype for input and out to match, but got "
+                           f"{dtypes.type_name(x.layout.dtype)} for input's dtype and "
+                           f"{dtypes.type_name(out.layout.dtype)} for out's dtype.")
+
+
 @operator("amax")
 def amax(input: Any, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Any:
     """The largest values over dimensions; equal ones share the gradient. NaN wins."""
-    return store("amax", _extreme("amax", input, dim, keepdim), out, exact=True)
+    _check_kept(input, out)
+    return store("amax", _extreme("amax", input, dim, keepdim), out)
 
 
 @operator("amin")
 def amin(input: Any, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Any:
     """The smallest values over dimensions; equal ones share the gradient. NaN wins."""
-    return store("amin", _extreme("amin", input, dim, keepdim), out, exact=True)
+    _check_kept(input, out)
+    return store("amin", _extreme("amin", input, dim, keepdim), out)
 
 
 @operator("aminmax")

@@ -91,6 +91,9 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
                   f"{len(steps)} and a dim argument of length {len(axes)}.")
         raise RuntimeError(f"torch.gradient expected spacing to be unspecified, {wanted}")
     for axis, step in zip(axes, steps, strict=True):
+        if isinstance(step, TensorBase) and step.layout.device is not own.device:
+            raise RuntimeError("torch.gradient expected each tensor to be on the same device, but got devices "
+                               f"{own.device} and {step.layout.device}!")
         if own.shape[axis] <= edge_order:
             raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
         if isinstance(step, TensorBase) and step.layout.shape != (own.shape[axis],):

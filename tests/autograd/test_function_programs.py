@@ -442,3 +442,12 @@ def test_derivatives_are_recorded_when_asked_for_even_within_no_grad(name):
         found = getattr(clgrad.autograd.functional, name)(lambda x: (x ** 3).sum(), x, *vectors, create_graph=True)
     for tensor in found if isinstance(found, tuple) else (found,):
         assert tensor.grad_fn is not None
+
+
+def test_batch_norms_without_running_statistics(torch):
+    def program(library):
+        module = library.nn.Sequential(library.nn.BatchNorm2d(3), library.nn.BatchNorm1d(2, track_running_stats=False))
+        same = library.func.replace_all_batch_norm_modules_(module) is module
+        mapped = library.func.vmap(module[0], randomness="error")(library.arange(48.).reshape(2, 2, 3, 2, 2))
+        return same, [(m.running_mean, m.num_batches_tracked, m.track_running_stats) for m in module], mapped.detach()
+    assert_same_outcome(torch, program)

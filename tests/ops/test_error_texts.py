@@ -36,6 +36,9 @@ PROGRAMS = [
     "torch.nn.functional.adaptive_avg_pool1d(torch.ones(2, 3, 4, requires_grad=True), 0).sum().backward()",
     "torch.nn.functional.adaptive_max_pool1d(torch.ones(2, 3, requires_grad=True), 0).sum().backward()",
     "torch.nn.functional.adaptive_avg_pool2d(torch.ones(2, 3, 3, requires_grad=True), 0).sum().backward()",
+    "torch.amax(x, 0, out=torch.ones(3).long())", "torch.amin(x, out=torch.ones(3).bool())", "torch.narrow_copy(x, -3, 0, 1)",
+    "torch.narrow_copy(x, 0, 0, -1)", "torch.narrow_copy(torch.tensor(1.), 0, 0, 1)", "torch._chunk_cat([x, v], -1, 2)",
+    "torch._chunk_cat([x, x.T], 1, 2)", "torch.gradient(v, spacing=[torch.ones(3, device='meta')])",
 ]
 
 

@@ -19,9 +19,19 @@ def lists(torch, rng, count=3):
 def test_one_list(name, torch, rng):
     own, other = lists(torch, rng)
     assert_same(getattr(clgrad, f"_foreach_{name}")(own), getattr(torch, f"_foreach_{name}")(other))
-    assert getattr(clgrad, f"_foreach_{name}_")(own) is None
-    getattr(torch, f"_foreach_{name}_")(other)
+    assert getattr(clgrad, f"_foreach_{name}_")(own) is own
+    assert getattr(torch, f"_foreach_{name}_")(other) is other
     assert_same(own, other)
+
+
+def test_forms_in_place_give_the_list_back(torch):
+    for library in (clgrad, torch):
+        listed = [library.ones(2)]
+        results = [library._foreach_zero_(listed), library._foreach_copy_(listed, [library.ones(2)]),
+                   library._foreach_add_(listed, 1), library._foreach_maximum_(listed, 3.0),
+                   library._foreach_lerp_(listed, [library.ones(2)], 0.5),
+                   library._foreach_addcmul_(listed, listed, listed)]
+        assert all(result is listed for result in results)
 
 
 @pytest.mark.parametrize("name", ["add", "mul", "div", "sub", "pow", "maximum", "clamp_max"])
