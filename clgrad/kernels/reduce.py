@@ -61,9 +61,11 @@ REDUCTIONS = {
     "logsumexp": Reduction(kind=LOGSUMEXP, finish="log((s).sum) + (s).m"),
 }
 
-_LETTERS = {"float": "f", "double": "d", "int": "i", "long": "l"}
+_LETTERS = {"float": "f", "double": "d", "int": "i", "long": "l", "ulong": "l"}
+_WIDE = ("double", "long", "ulong")
 _LIMITS = {"float": ("-INFINITY", "INFINITY", "FLT_MAX"), "double": ("-INFINITY", "INFINITY", "DBL_MAX"),
-           "int": ("INT_MIN", "INT_MAX", "INT_MAX"), "long": ("LONG_MIN", "LONG_MAX", "LONG_MAX")}
+           "int": ("INT_MIN", "INT_MAX", "INT_MAX"), "long": ("LONG_MIN", "LONG_MAX", "LONG_MAX"),
+           "ulong": ("0", "ULONG_MAX", "ULONG_MAX")}
 
 
 class UnsupportedLayout(ValueError):
@@ -135,7 +137,9 @@ def accumulator(row: Reduction, in_dtype: dtype) -> str:
         return "long"
     if in_dtype.is_floating_point:
         return in_dtype.compute.cl
-    return "long" if row.accumulator == "sum" or in_dtype is dtypes.int64 else "int"
+    if row.accumulator == "sum" or in_dtype in (dtypes.int64, dtypes.uint32):
+        return "long"
+    return "ulong" if in_dtype is dtypes.uint64 else "int"
 
 
 def macros_of(op: str, in_dtype: dtype, out_dtype: dtype, wide: bool, order: float) -> tuple[dict[str, object], str]:
@@ -148,8 +152,8 @@ def macros_of(op: str, in_dtype: dtype, out_dtype: dtype, wide: bool, order: flo
     macros: dict[str, object] = {
         "IN": in_dtype.code, "OUT": out_dtype.code, "AUX": aux.code, "LOADED": in_dtype.compute.cl,
         "ACC": acc, "ACC_MAX": largest, "KIND": row.kind,
-        "POSITION": "long" if wide or acc in ("double", "long") else "int",
-        "POSITION_MAX": "LONG_MAX" if wide or acc in ("double", "long") else "INT_MAX",
+        "POSITION": "long" if wide or acc in _WIDE else "int",
+        "POSITION_MAX": "LONG_MAX" if wide or acc in _WIDE else "INT_MAX",
         "INDEX": "long" if wide else "int", "VW": 16, "READ(v)": row.read, "MAP(x)": row.map,
         "IDENTITY": names.get(row.identity, row.identity), "FINISH(s)": row.finish}
     macros["NOT_BETTER(b, a)" if row.kind == EXTREME else "COMBINE(a, b)"] = row.combine
@@ -193,7 +197,7 @@ def plan(device: Device, op: str, in_dtype: dtype, out_dtype: dtype, shape: Sequ
         macros["ACC_MAX"] = _LIMITS[acc][2]
     cost = (outputs * count, outputs * count * in_dtype.itemsize + outputs * out_dtype.itemsize)
     parameter: float = {"none": 0, "count": count, "divisor": max(count - correction, 0), "given": order}[row.parameter]
-    if acc in ("int", "long"):
+    if acc not in ("float", "double"):
         parameter = int(parameter)
     return Plan(device, *_bind(device, layout, outputs, macros, "l" if wide else "i", parameter, cost), cost)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from clgrad import dtypes
 from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device
 from clgrad.shapes import round_up
@@ -39,7 +40,7 @@ def plan(device: Device, op: str, in_dtype: dtype, out_dtype: dtype, outer: int,
     wide = numel >= 1 << 30
     index, kind = ("l" if wide else "i"), KINDS[op]
     if not in_dtype.is_floating_point:
-        acc = "long"
+        acc = "ulong" if in_dtype is dtypes.uint64 else "long"
     elif kind == 2 or not device.limits.fp64:
         acc = in_dtype.compute.cl
     else:

@@ -167,7 +167,8 @@ def _lowest(name: str, from_: float, kwargs: dict) -> Any:
 
 def exact_integers(kind: Any) -> int:
     """The largest integer up to which a dtype holds every one."""
-    digits = {"float32": 24, "float64": 53, "float16": 11, "bfloat16": 8, "bool": 1, "uint8": 8}
+    digits = {"float32": 24, "float64": 53, "float16": 11, "bfloat16": 8, "bool": 1, "uint8": 8,
+              "uint16": 16, "uint32": 32}
     found = digits.get(kind.name, 8 * kind.itemsize - 1)
     return 1 << found if kind.is_floating_point else (1 << found) - 1
 

@@ -229,3 +229,10 @@ def test_integers_of_every_dtype(kind):
     clgrad.manual_seed(0)
     for drawn in (clgrad.randint(0, 2, (100,), dtype=kind), clgrad.empty(100, dtype=kind).random_(0, 2)):
         assert drawn.dtype is kind and set(drawn.tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "uint32"])
+def test_all_unsigned_integers_are_drawn(dtype):
+    drawn = clgrad.empty(N, dtype=getattr(clgrad, dtype)).random_().numpy()
+    most = np.iinfo(dtype).max
+    assert drawn.min() < 0.01 * most and drawn.max() > 0.99 * most

@@ -248,3 +248,16 @@ def test_at_most_64_dimensions_can_be_named():
     assert x.sum().item() == 1
     with pytest.raises(RuntimeError, match="64 dims"):
         x.sum(0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+def test_extremes_of_unsigned_integers(dtype, rng):
+    array = rng.integers(0, np.iinfo(dtype).max, (37, 21), dtype=dtype, endpoint=True)
+    x = clgrad.tensor(array)
+    for name in ("max", "min", "amax", "amin", "argmax", "argmin"):
+        assert getattr(x, name)().item() == getattr(array, name.replace("am", "m"))(), name
+        along = getattr(x, name)(dim=1)
+        found = along.values if name in ("max", "min") else along
+        np.testing.assert_array_equal(found.numpy(), getattr(array, name.replace("am", "m"))(1))
+    np.testing.assert_array_equal(x.cummax(0).values.numpy(), np.maximum.accumulate(array))
+    np.testing.assert_array_equal(x.cummin(0).values.numpy(), np.minimum.accumulate(array))
