@@ -24,7 +24,9 @@ def place_of(device: Any) -> Any:
 def checked(tensor: Any, requires_grad: bool) -> Any:
     """The tensor, with ``requires_grad`` set where it is wanted."""
     if requires_grad:
-        tensor.requires_grad_()
+        if not tensor.layout.dtype.is_floating_point:
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
+        tensor.requires_grad = True
     return tensor
 
 
@@ -203,8 +205,10 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
         return tensor(obj, dtype=dtype, device=device, requires_grad=bool(requires_grad))
     made = copying.to(shared, dtype=dtype, device=device, copy=bool(copy))
     if copy is False and made.memory is not shared.memory:
-        raise ValueError(f"can't alias tensor with dtype {shared.dtype} on {shared.device} as {made.dtype} on "
-                         f"{made.device}.")
+        if made.device != shared.device:
+            raise ValueError(f"can't alias tensor from device '{shared.device}' to '{made.device}'.")
+        raise ValueError(f"can't alias tensor with dtype '{dtypes.type_name(shared.dtype)}' into dtype "
+                         f"'{dtypes.type_name(made.dtype)}'.")
     if requires_grad is None or made._requires_grad is requires_grad:
         return made
     return checked(made.detach(), requires_grad)  # the given tensor is not changed

@@ -36,13 +36,15 @@ class History(TensorBase):
                                "variable in a subgraph that doesn't require differentiation use var_no_grad = "
                                "var.detach().")
         if value and not self.layout.dtype.is_floating_point:
-            raise RuntimeError("only Tensors of floating point dtype can require gradients")
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         if value and self._inference and not mode.inference and not self._requires_grad:
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
         self._requires_grad = bool(value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Sets :attr:`requires_grad` and returns the tensor."""
+        if requires_grad and not self.layout.dtype.is_floating_point:
+            raise RuntimeError("only Tensors of floating point dtype can require gradients")
         self.requires_grad = requires_grad
         return self
 

@@ -8,6 +8,7 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, attach, check_history, needs_graph
 from clgrad.autograd.shared_memory import view_of
+from clgrad.errors import warn_once
 from clgrad.formats import contiguous_format
 from clgrad.ops.composed import alias_view
 from clgrad.ops.copying import cat, empty, flip, stack
@@ -169,7 +170,9 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
     vectors = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else list(tensors)
     if not vectors:
         raise RuntimeError("meshgrid expects a non-empty TensorList")
-    if indexing not in (None, "ij", "xy"):
+    if indexing is None:
+        warn_once("torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.", 3)
+    elif indexing not in ("ij", "xy"):
         raise RuntimeError(f"torch.meshgrid: indexing must be one of \"xy\" or \"ij\", but received: {indexing}")
     for t in vectors:
         if t.layout.ndim > 1:
@@ -198,7 +201,7 @@ def cartesian_prod(*tensors: Any) -> Any:
             raise RuntimeError(f"Expect a 1D vector, but got shape {list(t.layout.shape)}")
     if len(tensors) == 1:
         return tensors[0]
-    return stack([grid.reshape(-1) for grid in meshgrid(*tensors)], 1)
+    return stack([grid.reshape(-1) for grid in meshgrid(*tensors, indexing="ij")], 1)
 
 
 @operator("combinations")

@@ -7,6 +7,7 @@ import pytest
 
 import clgrad
 from clgrad.autograd import gradcheck, gradgradcheck
+from clgrad.errors import warn_once
 from tests.compare import assert_same, assert_same_error, pair, values
 
 # name: (program over (library, tensor), shape of the tensor)
@@ -103,3 +104,9 @@ def test_shapes_and_memory_of_views_in_place():
     repeated = clgrad.ones(2, 1).expand(2, 3)
     assert repeated.unsqueeze_(-1).shape == (2, 3, 1) and repeated.transpose_(0, 1).stride() == (0, 1, 1)
     assert values(x.squeeze_().swapaxes_(0, 1)).tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_the_order_of_a_grid_will_have_to_be_said():
+    warn_once.cache_clear()
+    with pytest.warns(UserWarning, match="it will be required to pass the indexing argument"):
+        clgrad.meshgrid(clgrad.ones(2), clgrad.ones(3))
