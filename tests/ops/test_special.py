@@ -131,3 +131,12 @@ def test_mantissa_and_exponent(torch):
         t.ones(2, requires_grad=True), t.ones(2)).sum().backward()])
 def test_errors(torch, program):
     assert_same_error(torch, program)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 5e-6), ("float64", 2e-14)])
+def test_incomplete_gamma_functions_of_near_arguments(dtype, tolerance):
+    a = np.repeat(np.geomspace(0.2, 900, 60), 40).astype(dtype)
+    x = (a + np.tile(np.linspace(-1, 6, 40), 60) * np.sqrt(a)).clip(0).astype(dtype)
+    for name, reference in (("igamma", sp.gammainc), ("igammac", sp.gammaincc)):
+        found = getattr(clgrad, name)(clgrad.tensor(a), clgrad.tensor(x)).numpy()
+        np.testing.assert_allclose(found, reference(a.astype(float), x.astype(float)), rtol=0, atol=tolerance)
