@@ -162,6 +162,7 @@ WRONG = {
     "normalized shape": lambda t, n, f: n.LayerNorm((2, 5))(t.zeros(5)),
     "indices of floats": lambda t, n, f: n.Embedding(5, 3)(t.zeros(2)),
     "padding row": lambda t, n, f: n.Embedding(5, 3, padding_idx=9),
+    "padding row of bags": lambda t, n, f: n.EmbeddingBag(5, 3, padding_idx=9),
     "first bag": lambda t, n, f: n.EmbeddingBag(5, 3)(t.zeros(4, dtype=t.int64), t.tensor([1, 2])),
     "last bag": lambda t, n, f: n.EmbeddingBag(5, 3)(t.zeros(4, dtype=t.int64), t.tensor([0, 9])),
     "attention mask": lambda t, n, f: n.MultiheadAttention(4, 2)(*[t.zeros(3, 2, 4)] * 3, attn_mask=t.zeros(2, 2)),

@@ -22,8 +22,8 @@ class _Table(Module):
         self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
         if padding_idx is not None:
             if not -num_embeddings <= padding_idx < num_embeddings:
-                raise AssertionError(f"padding_idx must be within num_embeddings: got {padding_idx} for "
-                                     f"{num_embeddings} rows")
+                name = "Padding_idx" if isinstance(self, Embedding) else "padding_idx"  # PyTorch's texts differ so
+                raise AssertionError(f"{name} must be within num_embeddings: got {padding_idx} for {num_embeddings} rows")
             padding_idx %= num_embeddings
         self.padding_idx, self.max_norm, self.norm_type = padding_idx, max_norm, norm_type
         self.scale_grad_by_freq, self.sparse = scale_grad_by_freq, sparse
