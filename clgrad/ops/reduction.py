@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from math import prod
 from typing import Any
 
@@ -363,9 +364,12 @@ def _spread_of(name: str, x: Any, dim: Any, unbiased: bool | None, keepdim: bool
     correction = float(correction if correction is not None else unbiased is not False)
     kind = _float_only(name, x)
     dims = reduced_dims(dim, x.layout.ndim)
+    divisor = (prod(x.layout.shape[d] for d in dims) if x.layout.numel else 0) - correction
+    if divisor <= 0:
+        warnings.warn(f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
+                      "(input numel divided by output numel).", stacklevel=4)
     result, _ = run(x, name, dims, keepdim, kind, correction=correction)
     if needs_graph(x):
-        divisor = prod(x.layout.shape[d] for d in dims) - correction
         saved = Saved(name, [x])
 
         def backward(g: Any) -> Any:

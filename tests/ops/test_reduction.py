@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -88,7 +90,8 @@ def test_scalars(name, torch):
 def test_empty(name, dim, torch):
     x, y = clgrad.zeros(0, 3), torch.zeros(0, 3)
     if name in ("var", "std"):
-        assert np.isnan(values(x.var())).all()
+        with pytest.warns(UserWarning, match="degrees of freedom"):
+            assert np.isnan(values(x.var())).all()
         return
     try:
         expected = call(y, name, dim)
@@ -97,6 +100,20 @@ def test_empty(name, dim, torch):
             call(x, name, dim)
         return
     assert_same(call(x, name, dim), expected)
+
+
+@pytest.mark.parametrize(("shape", "dim", "correction"), [
+    ((0, 3), None, 1), ((0, 3), 1, 1), ((2, 1), 1, 1), ((1,), None, 1), ((2, 0), 0, -1), ((2,), 0, 2), ((2,), 0, 1)])
+def test_variances_of_too_few_elements_warn(shape, dim, correction, torch):
+    texts = []
+    for t in (torch, clgrad):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for name in ("var", "std"):
+                getattr(t.ones(shape), name)(dim, correction=correction)
+        texts.append([str(w.message).split("(Triggered")[0].strip() for w in caught])
+        assert t is torch or all(w.filename == __file__ for w in caught)
+    assert texts[1] == texts[0]
 
 
 @pytest.mark.parametrize("name", ["sum", "mean", "amax", "amin", "max", "min", "argmax", "argmin", "prod", "all", "any",
