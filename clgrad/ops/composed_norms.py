@@ -30,7 +30,7 @@ def by_given(x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) ->
 def by_own(x: Any, dims: list[int], weight: Any, bias: Any, eps: float) -> Any:
     """x normalised by its mean and variance over ``dims``; weight and bias broadcast."""
     centred = x - x.mean(dims, keepdim=True)
-    inverse = (x.var(dims, correction=0, keepdim=True) + eps).rsqrt()
+    inverse = ((centred * centred).mean(dims, keepdim=True) + eps).rsqrt()
     return scaled(centred * inverse, weight, bias)
 
 

@@ -17,8 +17,10 @@ def _moments(x: Any, weight: Any, dims: list[int], eps: float, keepdim: bool = F
     """Means and 1 / standard deviations over dimensions, in the weight's dtype, without weight in the input's."""
     kind = (x if weight is None else weight).layout.dtype
     values = x.to(x.layout.dtype.compute)
-    rstd = (values.var(dims, correction=0, keepdim=keepdim) + eps).rsqrt()
-    mean = values.mean(dims, keepdim=keepdim) if values.layout.numel else values.sum(dims, keepdim=keepdim)
+    mean = values.mean(dims, keepdim=True) if values.layout.numel else values.sum(dims, keepdim=True)
+    rstd = ((values - mean).square().mean(dims, keepdim=True) + eps).rsqrt()
+    if not keepdim:
+        mean, rstd = mean.squeeze(dims), rstd.squeeze(dims)
     return mean.to(kind), rstd.to(kind)
 
 
