@@ -155,9 +155,9 @@ static OUTLINED void describe_columns(const Geometry *g, const Part *part, int f
 
 static OUTLINED void fill_panel(const Geometry *g, const __global REAL *source, int channels,
                                 const __global int2 *taps, int present, const Columns *columns, __global REAL *to) {
-  int channel_step = g->from_step_h * g->from_step_w * g->plane_step;
+  int channel_step = g->from_step_h * g->from_step_w * g->plane_step, width = (columns->count + VW - 1) / VW * VW;
   for (int c = 0; c < channels; c++, source += channel_step)
-    for (int t = 0; t < present; t++, to += NR) {
+    for (int t = 0; t < present; t++, to += width) {
       const __global REAL *from = source + taps[t].x;
       for (int e = 0; e < columns->vectors; e++) VSTORE(to, columns->to[e], VLOAD(from, columns->from[e]));
       for (int e = 0; e < columns->singles; e++) to[columns->single_to[e]] = from[columns->single_from[e]];

@@ -2,7 +2,7 @@
  *
  *                             outputs, NR at a time
  *                             +--------+--------+----+
- *   positions of a unit       | panel  | panel  |    |   the gradient of y, transposed: [position][NR]
+ *   positions of a unit       | panel  | panel  |    |   the gradient of y, transposed: [position][outputs]
  *                             +--------+--------+----+
  *   +-----------------------+ +--------+--------+----+
  *   | planes, shifted       | | sums   |        |    |   channel * tap, MR at a time
@@ -42,51 +42,27 @@ typedef struct {
   __global REAL *sums, *bias_sums; /* [group][panel of outputs][tile of pairs][MR][NR]; [group][panel of outputs][NR] */
 } Summation;
 
-#if VW == 8
-/* VW x VW elements whose rows lie `row` apart, as rows that lie `step` apart: two rounds of interleaving. */
-#define TRANSPOSED(load, from, row, to, step)                                                           \
-  {                                                                                                     \
-    V r0 = load(from, 0), r1 = load(from, row), r2 = load(from, 2 * row), r3 = load(from, 3 * row);     \
-    V r4 = load(from, 4 * row), r5 = load(from, 5 * row), r6 = load(from, 6 * row), r7 = load(from, 7 * row); \
-    FOUR_COLUMNS(lo, to, 0, step)                                                                       \
-    FOUR_COLUMNS(hi, to, 4, step)                                                                       \
-  }
-#define HALVES(h, x, y) (V)(x.h, y.h)
-#define LOW_PAIRS(x, y) (V)(x.s0, y.s0, x.s1, y.s1, x.s4, y.s4, x.s5, y.s5)
-#define HIGH_PAIRS(x, y) (V)(x.s2, y.s2, x.s3, y.s3, x.s6, y.s6, x.s7, y.s7)
-#define FIRST(x, y) (V)(x.s01, y.s01, x.s45, y.s45)
-#define SECOND(x, y) (V)(x.s23, y.s23, x.s67, y.s67)
-#define FOUR_COLUMNS(h, to, at, step)                                                                   \
-  {                                                                                                     \
-    V t0 = HALVES(h, r0, r4), t1 = HALVES(h, r1, r5), t2 = HALVES(h, r2, r6), t3 = HALVES(h, r3, r7);   \
-    V u0 = LOW_PAIRS(t0, t1), u1 = LOW_PAIRS(t2, t3), u2 = HIGH_PAIRS(t0, t1), u3 = HIGH_PAIRS(t2, t3); \
-    VSTORE(to, (at + 0) * (step), FIRST(u0, u1));                                                       \
-    VSTORE(to, (at + 1) * (step), SECOND(u0, u1));                                                      \
-    VSTORE(to, (at + 2) * (step), FIRST(u2, u3));                                                       \
-    VSTORE(to, (at + 3) * (step), SECOND(u2, u3));                                                      \
-  }
-static OUTLINED void transpose_block(const __global T *from, int row, __global REAL *to) {
-  TRANSPOSED(VLOAD_T, from, row, to, NR)
-}
-static OUTLINED void transpose_sums(const __global REAL *sums, __global REAL *to, INDEX step) {
-  TRANSPOSED(VLOAD, sums, NR, to, step)
-}
+#if VW >= 8
+#define LANE REAL
+#include "transpose.clh"
+TRANSPOSED_ROWS(transpose_positions, T, VLOAD_T)
+TRANSPOSED_ROWS(transpose_sums, REAL, VLOAD)
 #endif
 
-/* `count` neighbouring positions of `outputs` channels, a plane apart, as lines of a panel. */
-static OUTLINED void transpose(const __global T *from, int plane, int outputs, int count, __global REAL *to) {
+/* `count` neighbouring positions of `outputs` channels, a plane apart, as lines of `width` of a panel. */
+static OUTLINED void fill_panel(const __global T *from, int plane, int outputs, int width, int count, __global REAL *to) {
   int o = 0;
-#if VW == 8
-  for (; o + VW <= outputs; o += VW) {
+#if VW >= 8
+  for (; o + 8 <= outputs; o += 8) {
     const __global T *rows = from + o * plane;
     int p = 0;
-    for (; p + VW <= count; p += VW) transpose_block(rows + p, plane, to + p * NR + o);
+    for (; p + VW <= count; p += VW) transpose_positions(rows + p, plane, to + p * width + o, width);
     for (; p < count; p++)
-      UNROLL for (int l = 0; l < VW; l++) to[p * NR + o + l] = LOAD_T(rows, l * plane + p);
+      UNROLL for (int l = 0; l < 8; l++) to[p * width + o + l] = LOAD_T(rows, l * plane + p);
   }
 #endif
-  for (; o < NR; o++)
-    for (int p = 0; p < count; p++) to[p * NR + o] = o < outputs ? LOAD_T(from, o * plane + p) : 0;
+  for (; o < width; o++)
+    for (int p = 0; p < count; p++) to[p * width + o] = o < outputs ? LOAD_T(from, o * plane + p) : 0;
 }
 
 /* The first output of a panel. The last two share their outputs as two and two vectors, not as three and one. */
@@ -133,13 +109,14 @@ static OUTLINED void sum_unit(const Geometry *g, const Summation *job, int unit,
     for (int panel = 0; panel < panels; panel++) {
       int o = panel_begin(panel, g->outputs), index = group * panels + panel;
       int outputs = panel + 1 < panels ? panel_begin(panel + 1, g->outputs) - o : g->outputs - o;
+      int vectors = (outputs + VW - 1) / VW, width = vectors * VW;
       for (int i = 0; i < images; i++)
-        transpose(y + (INDEX)(i * g->groups * g->outputs + o) * to_plane, to_plane, outputs, height * g->to_w,
-                  job->panel + i * height * g->to_w * NR);
-      multiply(job, source, pairs, length, (outputs + VW - 1) / VW, job->sums + (INDEX)index * tiles * MR * NR, first);
-      for (int v = 0; job->has_bias && v < NR; v += VW) {
+        fill_panel(y + (INDEX)(i * g->groups * g->outputs + o) * to_plane, to_plane, outputs, width, height * g->to_w,
+                   job->panel + i * height * g->to_w * width);
+      multiply(job, source, pairs, length, vectors, job->sums + (INDEX)index * tiles * MR * NR, first);
+      for (int v = 0; job->has_bias && v < width; v += VW) {
         V sum = first ? (V)(0) : VLOAD(job->bias_sums, index * NR + v);
-        for (int q = 0; q < length; q++) sum += VLOAD(job->panel, q * NR + v);
+        for (int q = 0; q < length; q++) sum += VLOAD(job->panel, q * width + v);
         VSTORE(job->bias_sums, index * NR + v, sum);
       }
     }
@@ -160,10 +137,10 @@ FINISH(finish_rest, REAL, STORE_REAL)
 
 static OUTLINED void finish(const __global REAL *sums, int outputs, int pairs, __global REAL *dw, INDEX row) {
   int o = 0;
-#if VW == 8
+#if VW >= 8
   for (; o + VW <= outputs; o += VW) {
     int j = 0;
-    for (; j + VW <= pairs; j += VW) transpose_sums(sums + j * NR + o, dw + o * row + j, row);
+    for (; j + 8 <= pairs; j += 8) transpose_sums(sums + j * NR + o, NR, dw + o * row + j, row);
     finish_rest(sums + j * NR + o, VW, pairs - j, dw + o * row + j, row);
   }
 #endif

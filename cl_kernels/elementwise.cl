@@ -41,6 +41,7 @@
 #include "math.clh"
 #include "partial.clh"
 #if BLOCKED
+#define LANE CALC
 #include "transpose.clh"
 #endif
 

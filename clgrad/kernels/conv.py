@@ -94,15 +94,15 @@ def many_channels(g: Geometry, lanes: int) -> bool:
     """Whether a product of panels is faster than sums of shifted planes, as measured for the layers of benchmarks/.
 
     Panels cost a copy of the input for each tap, which many outputs share. They gain where rows are not whole vectors,
-    where results lie apart, and where the sums or the rows are long.
+    where results lie apart, and where the sums or the rows are long; with fewer outputs where a third of the lanes is lost.
     """
     if g.taps == 1 and g.result_step == (1, 1):
         return g.channels >= 64 and g.outputs >= 32
+    used = g.phase_size(1) / round_up(g.phase_size(1), lanes)  # of the lanes of a row's vectors
     if g.outputs < 64 or g.channels < 64:
-        return False
-    columns = g.phase_size(1)
-    return (g.result_step != (1, 1) or columns < 0.9 * round_up(columns, lanes) or g.channels * g.taps >= LONG_SUM
-            or g.channels * columns >= LONG_ROWS)
+        return used < 0.7 and g.outputs >= 32 and g.channels >= 32
+    return (g.result_step != (1, 1) or used < 0.9 or g.channels * g.taps >= LONG_SUM
+            or g.channels * g.phase_size(1) >= LONG_ROWS)
 
 
 def _planes(kernels: Kernels, g: Geometry, weight_strides: Pair, ending: Pair,

@@ -142,6 +142,8 @@ class Kernels:
         self.itemsize = dtype.compute.itemsize
         self.widen = dtype.compute is not dtype
         self.lanes = max(4, device.limits.vector_width * 4 // self.itemsize)
+        # Of a register tile of panels, whose other side are up to three vectors. AVX-512 has twice as many registers.
+        self.panel_rows = 8 if self.lanes * self.itemsize == 64 else 4
         self.group = 16 if device.limits.max_work_group >= 256 else 8
         self.tile = self.group * PER_ITEM
         elements = g.images * g.groups * max(g.channels * g.source[0] * g.source[1],
@@ -154,8 +156,8 @@ class Kernels:
         else:
             self.macros |= {"VW": 1, "GROUP": self.group, "PER_ITEM": PER_ITEM}
 
-    def get(self, file: str, name: str, signature: str) -> Kernel:
-        return self.device.kernel(file, name, self.macros, signature.format(i=self.index))
+    def get(self, file: str, name: str, signature: str, **macros: int) -> Kernel:
+        return self.device.kernel(file, name, self.macros | macros, signature.format(i=self.index))
 
     def elements(self, nbytes: int) -> int:
         """Scratch elements that hold ``nbytes``, in whole cache lines."""

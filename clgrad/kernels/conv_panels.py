@@ -6,10 +6,9 @@ from clgrad.kernels.conv_geometry import GEOMETRY, OFFSETS, Geometry, Kernels, P
 from clgrad.runtime import Bound
 from clgrad.shapes import divide_up, round_up
 
-ROWS = 4  # output channels of a register tile
 VECTORS = 3  # vectors of positions of a register tile
 PACKED_TILES = 8  # that a work-item packs at a time
-PANEL_DEPTH = 256  # (channel, tap) pairs of a slice: a panel of 24 positions is then 24 KiB and stays in L1
+PANEL_DEPTH = 256  # (channel, tap) pairs of a slice: panels of three vectors of 8 are then 24 KiB and stay in L1, of 16 in L2
 UNIT_POSITIONS = (96, 288)  # of a unit: enough to use a slice of the weights often, few enough to share the work
 LEAST_OUTPUTS = 64  # of a unit: each panel is filled again for every part of the outputs
 
@@ -23,7 +22,7 @@ def panels_plan(kernels: Kernels, g: Geometry, weight_strides: Pair, order: tupl
     bands = divide_up(rows, band_rows)
     units = divide_up(g.images, together) * bands * g.groups
     parts = max(1, min(divide_up(2 * device.limits.compute_units, units), g.outputs // LEAST_OUTPUTS))
-    part_outputs = round_up(divide_up(g.outputs, parts), ROWS)
+    part_outputs = round_up(divide_up(g.outputs, parts), kernels.panel_rows)
     parts = divide_up(g.outputs, part_outputs)
     units *= parts
     units_per_item = divide_up(units, wanted_items(device, g.operations))
@@ -42,11 +41,13 @@ def panels_plan(kernels: Kernels, g: Geometry, weight_strides: Pair, order: tupl
     sums = divide_up(together * band_rows * columns, width) * width * part_outputs
     slice_elements = table + planes + panel + sums
     packed = kernels.widen or weight_strides != (g.channels * g.taps, g.taps)
-    skip = kernels.elements(g.groups * round_up(g.outputs, ROWS) * g.channels * g.taps * kernels.itemsize) if packed else 0
+    padded_outputs = g.groups * round_up(g.outputs, kernels.panel_rows)
+    skip = kernels.elements(padded_outputs * g.channels * g.taps * kernels.itemsize) if packed else 0
     constants = (*g.arguments(), low_h, low_w, plane_rows, pitch, *steps, int(in_place), skip, units, units_per_item,
                  slice_elements, table, planes, panel, int(packed), together, bands, band_rows, parts, part_outputs,
                  slice_channels, *ending)
-    kernel = kernels.get("conv_panels.cl", "conv_panels", "PPPPP" + OFFSETS + GEOMETRY + "i" * 7 + "{i}ii{i}" + "i" * 12)
+    kernel = kernels.get("conv_panels.cl", "conv_panels", "PPPPP" + OFFSETS + GEOMETRY + "i" * 7 + "{i}ii{i}" + "i" * 12,
+                         MR=kernels.panel_rows)
     bound = Bound(kernel, (items,), (1,), 5, kernels.index * 4, constants, cost)
     scratch = max(64, (skip + items * slice_elements) * kernels.itemsize)
     launches = [(bound, (*order, -1))]
@@ -57,8 +58,9 @@ def panels_plan(kernels: Kernels, g: Geometry, weight_strides: Pair, order: tupl
 
 def _packing(kernels: Kernels, g: Geometry, weight_strides: Pair) -> Bound:
     weights = g.groups * g.outputs * g.channels * g.taps
-    items = max(1, min(g.groups * divide_up(g.outputs, ROWS * PACKED_TILES), wanted_items(kernels.device, 8 * weights)))
-    kernel = kernels.get("conv_panels.cl", "conv_pack_weights", "PP{i}" + GEOMETRY + "ii")
+    blocks = g.groups * divide_up(g.outputs, kernels.panel_rows * PACKED_TILES)
+    items = max(1, min(blocks, wanted_items(kernels.device, 8 * weights)))
+    kernel = kernels.get("conv_panels.cl", "conv_pack_weights", "PP{i}" + GEOMETRY + "ii", MR=kernels.panel_rows)
     return Bound(kernel, (items,), (1,), 2, kernels.index, (*g.arguments(), *weight_strides),
                  (weights, 2 * weights * kernels.itemsize))
 

@@ -6,7 +6,6 @@ from clgrad.kernels.conv_geometry import GEOMETRY, OFFSETS, Geometry, Kernels, P
 from clgrad.runtime import Bound
 from clgrad.shapes import divide_up, round_up
 
-ROWS = 4  # (channel, tap) pairs of a register tile
 VECTORS = 3  # vectors of outputs of a register tile
 UNIT_POSITIONS = 256  # of a unit: a panel of 24 outputs is then 24 KiB and stays in L1
 MOST_PARTIAL = 1 << 16  # weights up to this number get the sums of many work-items; above, work-items share the channels
@@ -39,14 +38,14 @@ def weight_panels_plan(kernels: Kernels, g: Geometry, bias: bool, cost: tuple[in
     panel = planes + (0 if in_place else kernels.elements((plane_elements + lanes) * kernels.itemsize))
     sums = panel + count * width
     panels = g.groups * divide_up(g.outputs, width) * width
-    slice_elements = sums + panels + panels * round_up(pairs, ROWS)
+    slice_elements = sums + panels + panels * round_up(pairs, kernels.panel_rows)
     items = parts * ranges
     finished = ranges == 1
     constants = (*g.arguments(), low_h, low_w, plane_rows, pitch, *steps, int(in_place), units, units_per_item,
                  slice_elements, positions, planes, panel, sums, items * slice_elements, bands, band_rows, together, parts,
                  part_channels, int(bias), int(finished))
     kernel = kernels.get("conv_weight_panels.cl", "conv_weight_panels",
-                         "PPPPP" + OFFSETS + GEOMETRY + "i" * 7 + "ii{i}iii{i}{i}" + "i" * 7)
+                         "PPPPP" + OFFSETS + GEOMETRY + "i" * 7 + "ii{i}iii{i}{i}" + "i" * 7, MR=kernels.panel_rows)
     bound = Bound(kernel, (items,), (1,), 5, kernels.index * 4, constants, cost)
     order = (0, 1, 2, 3 if bias else 2)
     if finished:

@@ -76,8 +76,9 @@ REPLACED = {
                   "const PASTE(ACC, to) a = ((const PASTE(ACC, to) *)&from)[0], b = ((const PASTE(ACC, to) *)&from)[1];"},
     "math.clh": {"frexp(x, &e)": "(e = ilogb(x) + 1, ldexp(x, -e))"},
     "transpose.clh": {
-        "static inline void transpose(V *v) {":
-        "static inline void transpose(V *v) { CALC from[64], *to = (CALC *)v; for (int k = 0; k < 64; k++) from[k] = to[k]; "
+        "static inline void transpose(Octet *v) {":
+        "static inline void transpose(Octet *v) { LANE from[64], *to = (LANE *)v; "
+        "for (int k = 0; k < 64; k++) from[k] = to[k]; "
         "for (int k = 0; k < 64; k++) to[k] = from[k % 8 * 8 + k / 8]; return;"},
     "conv_planes.clh": {
         "else VSTORE(to, at, (V)(VLOAD_T(p, 0).even, VLOAD_T(p, VW - 1).odd));":
