@@ -227,12 +227,12 @@ def arange(*args: Any, out: Any = None, **kwargs: Any) -> Any:
     tensor([1, 3, 5])
     """
     names = ("start", "end", "step")
-    given = dict(zip(names if len(args) > 1 else ("end",), args, strict=False))
-    given.update({n: kwargs.pop(n) for n in names if n in kwargs})
+    named = {n: kwargs.pop(n) for n in names if n in kwargs}
+    given = dict(zip(names if len(args) > 1 or named else ("end",), args, strict=False)) | named
+    if len(given) != len(args) + len(named) or "end" not in given or "step" in given and "start" not in given:
+        raise TypeError(f"arange() takes (end), (start, end) or (start, end, step), got {len(args)} and {list(named)}")
     options = _options(kwargs)
     start, end, step = (_number(given.get(n, d)) for n, d in zip(names, (0, None, 1), strict=True))
-    if end is None:
-        raise TypeError("arange() missing required argument 'end'")
     floating = any(isinstance(v, float) for v in (start, end, step))
     kind = _kind_with(out, options, dtypes.get_default_dtype() if floating else dtypes.int64)
     _no_bool("arange", kind)
@@ -308,9 +308,10 @@ def _linear(name: str, start: Any, end: Any, steps: int) -> np.ndarray:
     """From both ends towards the middle, as PyTorch does, so that the values are symmetric."""
     if any(isinstance(v, TensorBase) and v.layout.ndim for v in (start, end)):
         raise RuntimeError(f"{name} only supports 0-dimensional start and end tensors")
-    if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool):
+    if isinstance(steps, bool) or not hasattr(steps, "__index__"):
         got = ", ".join(type(v).__name__ for v in (start, end, steps))
         raise TypeError(f"{name}() received an invalid combination of arguments - got ({got}), but expected int steps")
+    steps = int(steps)
     first, last = float(_number(start)), float(_number(end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")

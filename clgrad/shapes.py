@@ -255,7 +255,7 @@ def normalize_dims(dims: int | Iterable[int] | None, rank: int) -> Shape:
 
 def names_none(dims: Any) -> bool:
     """Whether an argument names no dimension, by which most operators mean all of them."""
-    return dims is None or dims == () or dims == []
+    return dims is None or isinstance(dims, (tuple, list)) and not dims
 
 
 def reduced_dims(dims: int | Iterable[int] | None, rank: int) -> Shape:

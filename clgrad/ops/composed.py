@@ -84,9 +84,13 @@ def _scaled(name: str, sign: int) -> None:
             refuse_masks([input, other])
         _check_alpha(input, other, alpha)
         return pointwise.call(row, (input, other), (sign * alpha,), out)
+    general.__qualname__ = name
     told = intercepted(general, name)
 
-    def function(input: Any, other: Any, *old: Any, alpha: Any = 1, out: Any = None) -> Any:
+    def function(input: Any = None, other: Any = None, *old: Any, alpha: Any = 1, out: Any = None, **spelled: Any) -> Any:
+        if spelled:
+            given = {key: operand for key, operand in (("input", input), ("other", other)) if operand is not None}
+            return told(alpha=alpha, out=out, **given, **spelled)
         if old:
             return function(input, _last_operand(name, other, old), alpha=other, out=out)
         if out is None and alpha == 1 and alpha is not True and not switch.on:

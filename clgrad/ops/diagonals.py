@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator as op
 from typing import Any
 
 from clgrad import dtypes
@@ -61,7 +62,7 @@ def _diagonal_window(x: Any, offset: int, dim1: int, dim2: int) -> Any:
 @operator("diag_embed")
 def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
     """Zeros with the last dimension of ``input`` on the diagonal of two new dimensions."""
-    own = input.layout
+    own, offset = input.layout, op.index(offset)
     rank = own.ndim + 1
     a, b = normalize_dim(dim1, rank), normalize_dim(dim2, rank)
     if a == b:

@@ -250,7 +250,8 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out
             raise RuntimeError(f"Boolean {name} only supported for Boolean results.")
         if isinstance(factor, float) and not kind.is_floating_point:
             raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
-    return store("addr", _combine(input, outer(vec1, vec2), beta, alpha), out)
+    product = outer(vec1, vec2)
+    return store("addr", _combine(input.expand(product.layout.shape), product, beta, alpha).to(kind), out)
 
 
 @operator("baddbmm")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator as op
 from math import prod
 from typing import Any
 
@@ -142,7 +143,7 @@ def _nonempty_axis(name: str, x: Any, dim: int) -> int:
 @operator("kthvalue")
 def kthvalue(input: Any, k: int, dim: int | None = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The k-th smallest element (counted from 1) along a dimension and its place."""
-    axis = _nonempty_axis("kthvalue", input, -1 if dim is None else dim)
+    axis, k = _nonempty_axis("kthvalue", input, -1 if dim is None else dim), op.index(k)
     if not 1 <= k <= (input.layout.shape or (1,))[axis]:
         raise RuntimeError("kthvalue(): selected number k out of range for dimension " + str(axis))
     return store("kthvalue", _pick("kthvalue", KTHVALUE, input, axis, keepdim, sorted_pairs(input, axis), k - 1), out,

@@ -75,6 +75,8 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     spacing = 1 if spacing is None else spacing
+    if isinstance(spacing, TensorBase) and not spacing.layout.ndim:
+        spacing = spacing.item()
     listed = isinstance(spacing, (list, tuple))
     dims = list(range(own.ndim)) if dim is None else [dim] if isinstance(dim, int) else list(dim)
     if dim is None and listed and len(spacing) == 1 and own.ndim != 1 and not isinstance(spacing[0], TensorBase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator as op
 from typing import Any
 
 from clgrad.layout import Layout
@@ -13,10 +14,10 @@ from clgrad.shapes import Shape, as_shape, extent, sees_twice
 @operator("as_strided")
 def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
     """Any window on the storage. An element that is seen more than once gets the sum of its gradients."""
-    shape, strides = as_shape(size), tuple(stride)
+    shape, strides = as_shape(size), tuple([op.index(s) for s in stride])
     if len(shape) != len(strides):
         raise RuntimeError("mismatch in length of strides and shape")
-    offset = input.offset if storage_offset is None else storage_offset
+    offset = input.offset if storage_offset is None else op.index(storage_offset)
     reach = offset + extent(shape, strides)
     itemsize = input.layout.dtype.itemsize
     if 0 not in shape and reach * itemsize > input.memory.nbytes or any(s < 0 for s in strides):

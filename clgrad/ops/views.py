@@ -353,7 +353,7 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
 @operator("diagonal")
 def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     """The diagonal of two dimensions, as a new last dimension."""
-    rank = input.layout.ndim
+    rank, offset = input.layout.ndim, op.index(offset)
     a, b = normalize_dim(dim1, rank), normalize_dim(dim2, rank)
     if a == b:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")

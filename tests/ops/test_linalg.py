@@ -7,7 +7,7 @@ import pytest
 
 import clgrad
 from clgrad.autograd import gradcheck, gradgradcheck
-from tests.compare import assert_same, assert_same_error, pair, values
+from tests.compare import assert_same, assert_same_error, assert_same_outcome, pair, values
 
 RANKS = [((4,), (4,)), ((3, 4), (4,)), ((4,), (4, 5)), ((3, 4), (4, 5)), ((2, 3, 4), (4,)), ((4,), (2, 4, 5)),
          ((2, 3, 4), (4, 5)), ((3, 4), (2, 4, 5)), ((2, 3, 4), (2, 4, 5)), ((2, 1, 3, 4), (5, 4, 2)),
@@ -118,6 +118,11 @@ def test_the_family_and_its_gradients(name, torch):
         return
     assert_same(results[0][0], results[1][0], 1e-9)
     assert_same(results[0][1], results[1][1], 1e-9)
+
+
+@pytest.mark.parametrize("beta", [0, 1, 2])
+def test_the_input_of_addr_counts_as_a_matrix(beta, torch):
+    assert_same_outcome(torch, lambda t: t.addr(t.tensor(2.0, dtype=t.float64), t.arange(3.0), t.arange(2), beta=beta))
 
 
 @pytest.mark.parametrize(("left", "right"), [((3,), (3,)), ((2, 3), (3,)), ((2, 3), (3, 2)), ((2, 2, 3), (3, 2)),
