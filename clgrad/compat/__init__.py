@@ -63,6 +63,13 @@ def _add_private_names() -> None:
                 own.setdefault(name, found[name])
 
 
+def _name_classes() -> None:
+    """Lets the classes of tensors say that they are PyTorch's: programs take the library of an array from its class."""
+    for kind, module in {clgrad.Tensor: "torch", clgrad.dtype: "torch", clgrad.Size: "torch", clgrad.device: "torch",
+                         clgrad.nn.Parameter: "torch.nn.parameter"}.items():
+        kind.__module__ = module
+
+
 def install() -> None:
     """Lets ``torch`` and ``torchvision`` stand for clgrad, in this process and in those that it starts.
 
@@ -83,6 +90,7 @@ def install() -> None:
     for name in RENAMED:
         _give_to_parent(name)
     _add_private_names()
+    _name_classes()
     if _PATH not in sys.path:
         sys.path.append(_PATH)
     known = os.environ.get("PYTHONPATH", "")

@@ -230,11 +230,9 @@ def set_item(x: Any, index: Any, value: Any) -> None:
     """``x[index] = value``."""
     parsed = Parsed(x, index)
     view, own = parsed.view, x.layout
-    if not isinstance(value, (TensorBase, int, float)) and hasattr(value, "__len__"):
-        value = FUNCTIONS["tensor"](value, dtype=own.dtype, device=own.device)
     if not isinstance(value, TensorBase):
-        if not isinstance(value, (int, float, np.generic)):
-            raise TypeError(f"can't assign a {type(value).__name__} to a torch tensor of {own.dtype.name}")
+        if not isinstance(value, (int, float, np.integer)):
+            raise TypeError(f"can't assign a {type(value).__name__} to a {x.type()}")
         _set_number(parsed, value)
         return
     if value.layout.device is not own.device:

@@ -184,6 +184,37 @@ PROGRAMS = {
             raise SystemExit(1)
         assert not isinstance(torch.nn.ReLU(), torch.jit.ScriptModule)
         """,
+    "classes that say whose they are": """
+        import pickle, torch
+        kinds = torch.Tensor, torch.dtype, torch.Size, torch.device, torch.nn.Parameter
+        assert {kind.__module__ for kind in kinds} == {"torch", "torch.nn.parameter"}
+        assert str(torch.Tensor) == "<class 'torch.Tensor'>"
+        assert pickle.loads(pickle.dumps(kinds)) == kinds
+        given = torch.nn.Parameter(torch.ones(2)), torch.Size([3]), torch.float32, torch.device("cpu")
+        again = pickle.loads(pickle.dumps(given))
+        assert list(map(type, again)) == list(map(type, given)) and again[1:] == given[1:] and torch.equal(again[0], given[0])
+        """,
+    "private operators": """
+        import torch
+        x, odd = torch.tensor([[1.0, -2.0, 3.0], [4.0, 0.0, -1.0]]), torch.tensor([False, True, False])
+        assert torch._add_relu(x, -x, alpha=2).tolist() == [[0, 2, 0], [0, 0, 1]]
+        assert [t.tolist() for t in torch._aminmax(x, 1)] == [[-2, -1], [3, 4]] and torch._aminmax(x)[1] == 4
+        assert torch._utils._element_size(torch.float64) == 8
+        wanted = torch.tensor([[1.0, 3.0], [4.0, -1.0]]).softmax(1)
+        for scores, mask, kind in ((x, odd.expand(2, 3), 2), (x, odd.expand(2, 3), 0),
+                                   (x.reshape(1, 1, 2, 3), odd[None], 1)):
+            found = torch._masked_softmax(scores, mask, None, kind).reshape(2, 3)
+            torch.testing.assert_close(found[:, ::2], wanted)
+            assert found[:, 1].tolist() == [0, 0]
+        assert torch._masked_softmax(x, odd.new_ones(2, 3), 1, 2).isnan().all()
+        for mask, kind in ((odd.float(), 1), (odd, None), (odd, 2)):
+            try:
+                torch._masked_softmax(x, mask, 1, kind)
+            except RuntimeError as error:
+                assert str(error).startswith(("Mask ", "For mask_type == 2"))
+            else:
+                raise AssertionError
+        """,
     "printed values": """
         import torch
         from torch._tensor_str import PRINT_OPTS, _tensor_str

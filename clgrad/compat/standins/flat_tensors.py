@@ -1,4 +1,4 @@
-"""Lists of tensors as one vector each: ``torch._utils``."""
+"""Lists of tensors as one vector each, and other names of ``torch._utils``."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def _take_tensors(tensors: Iterable[Any], size_limit: int) -> Iterator[list[Any]
             group = groups[t.dtype] = []
         group.append(t)
     yield from (group for group in groups.values() if group)
+
+
+def _element_size(dtype: Any) -> int:
+    """The bytes that an element takes."""
+    return dtype.itemsize
