@@ -36,6 +36,7 @@ RENAMED = {
     "torch.utils.data._utils": "clgrad.utils.data",
     "torch.utils.data._utils.collate": "clgrad.utils.data.collate",
     "torch.optim._functional": "clgrad.optim",
+    "torch.testing._utils": f"{_STANDINS}.testing_utils",
     "torch.testing._comparison": "clgrad.testing.close",
     "torch._utils": "clgrad.rebuilding",
     "torch.fx._symbolic_trace": "clgrad.fx.tracer",

@@ -215,6 +215,14 @@ PROGRAMS = {
             else:
                 raise AssertionError
         """,
+    "random numbers that tests leave alone": """
+        import torch
+        before = torch.get_rng_state()
+        with torch.testing._utils.freeze_rng_state():
+            torch.rand(3)
+        first, second = (torch.testing._utils.wrapper_set_seed(torch.rand, 3) for _ in range(2))
+        assert torch.equal(first, second) and torch.equal(torch.get_rng_state(), before)
+        """,
     "printed values": """
         import torch
         from torch._tensor_str import PRINT_OPTS, _tensor_str
