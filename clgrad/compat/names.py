@@ -11,6 +11,7 @@ _STANDINS = "clgrad.compat.standins"
 RENAMED = {
     "torch.version": f"{_STANDINS}.version",
     "torch.distributed.distributed_c10d": "clgrad.distributed",
+    "torch.distributed.nn.functional": "clgrad.distributed.nn",
     **{f"torch.distributed.{name}": f"{_STANDINS}.distributed.{name}" for name in (
         "device_mesh", "elastic", "fsdp", "rpc", "tensor")},
     "torch.distributed._tensor": f"{_STANDINS}.distributed.tensor",

@@ -13,6 +13,7 @@ collective operation has its result at hand.
 >>> dist.destroy_process_group()
 """
 
+from clgrad.distributed import nn as nn
 from clgrad.distributed.collectives import (
     all_gather,
     all_gather_into_tensor,

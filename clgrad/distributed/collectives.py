@@ -26,7 +26,7 @@ def _copied(target: Any, source: Any, async_op: bool) -> Work | None:
     return done
 
 
-def _one(name: str, items: Sequence) -> Any:
+def only(name: str, items: Sequence) -> Any:
     """The only member's part of a list.
 
     Raises:
@@ -66,7 +66,7 @@ def monitored_barrier(group: Any = None, timeout: Any = None, wait_all_ranks: bo
 
 def all_gather(tensor_list: list, tensor: Any, group: Any = None, async_op: bool = False) -> Work | None:
     """Copies the tensor into the list's only one."""
-    return _copied(_one("all_gather", tensor_list), tensor, async_op)
+    return _copied(only("all_gather", tensor_list), tensor, async_op)
 
 
 def all_gather_into_tensor(output_tensor: Any, input_tensor: Any, group: Any = None,
@@ -78,19 +78,19 @@ def all_gather_into_tensor(output_tensor: Any, input_tensor: Any, group: Any = N
 def gather(tensor: Any, gather_list: list | None = None, dst: int | None = None, group: Any = None,
            async_op: bool = False, group_dst: int | None = None) -> Work | None:
     """Copies the tensor into the list's only one."""
-    return _copied(_one("gather", gather_list or []), tensor, async_op)
+    return _copied(only("gather", gather_list or []), tensor, async_op)
 
 
 def scatter(tensor: Any, scatter_list: list | None = None, src: int | None = None, group: Any = None,
             async_op: bool = False, group_src: int | None = None) -> Work | None:
     """Copies the list's only tensor into ``tensor``."""
-    return _copied(tensor, _one("scatter", scatter_list or []), async_op)
+    return _copied(tensor, only("scatter", scatter_list or []), async_op)
 
 
 def reduce_scatter(output: Any, input_list: list, op: Any = ReduceOp.SUM, group: Any = None,
                    async_op: bool = False) -> Work | None:
     """Copies the list's only tensor to ``output``."""
-    return _copied(output, _one("reduce_scatter", input_list), async_op)
+    return _copied(output, only("reduce_scatter", input_list), async_op)
 
 
 def reduce_scatter_tensor(output: Any, input: Any, op: Any = ReduceOp.SUM, group: Any = None,
@@ -102,7 +102,7 @@ def reduce_scatter_tensor(output: Any, input: Any, op: Any = ReduceOp.SUM, group
 def all_to_all(output_tensor_list: list, input_tensor_list: list, group: Any = None,
                async_op: bool = False) -> Work | None:
     """Copies the one list's only tensor to the other's."""
-    return _copied(_one("all_to_all", output_tensor_list), _one("all_to_all", input_tensor_list), async_op)
+    return _copied(only("all_to_all", output_tensor_list), only("all_to_all", input_tensor_list), async_op)
 
 
 def all_to_all_single(output: Any, input: Any, output_split_sizes: Any = None, input_split_sizes: Any = None,
@@ -114,7 +114,7 @@ def all_to_all_single(output: Any, input: Any, output_split_sizes: Any = None, i
 def all_gather_object(object_list: list, obj: Any, group: Any = None) -> None:
     """Puts the object into the list."""
     _done(False)
-    _one("all_gather_object", object_list)
+    only("all_gather_object", object_list)
     object_list[0] = obj
 
 
@@ -134,7 +134,7 @@ def scatter_object_list(scatter_object_output_list: list, scatter_object_input_l
                         src: int | None = None, group: Any = None, group_src: int | None = None) -> None:
     """Puts the one list's only object into the other."""
     _done(False)
-    scatter_object_output_list[0] = _one("scatter_object_list", scatter_object_input_list or [])
+    scatter_object_output_list[0] = only("scatter_object_list", scatter_object_input_list or [])
 
 
 def _no_peer(*args: Any, **kwargs: Any) -> NoReturn:

@@ -35,6 +35,18 @@ def test_a_group_of_one(world):
     dist.barrier()
 
 
+def test_collectives_that_gradients_pass(world):
+    x, y = clgrad.tensor([1.0, 2.0], requires_grad=True), clgrad.zeros(2)
+    made = [dist.nn.all_reduce(x), dist.nn.reduce(x, 0), dist.nn.broadcast(x, 0), *dist.nn.all_gather(x), *dist.nn.gather(x),
+            dist.nn.scatter([x]), dist.nn.reduce_scatter(y, [x]), *dist.nn.all_to_all([y], [x]),
+            dist.nn.all_to_all_single(y, x)]
+    assert all(t.tolist() == [1, 2] and t.data_ptr() != x.data_ptr() for t in made) and y.tolist() == [1, 2]
+    sum(made).sum().backward()
+    assert x.grad.tolist() == [9, 9]
+    with pytest.raises(ValueError, match="one tensor"):
+        dist.nn.scatter([x, x])
+
+
 def test_what_a_group_of_one_refuses(world):
     with pytest.raises(ValueError, match="twice"):
         dist.init_process_group("gloo", rank=0, world_size=1)
@@ -48,7 +60,7 @@ def test_what_a_group_of_one_refuses(world):
 
 def test_without_a_group(monkeypatch):
     assert not dist.is_available() and not dist.is_initialized()
-    for call in (dist.get_rank, dist.barrier, dist.destroy_process_group):
+    for call in (dist.get_rank, dist.barrier, dist.destroy_process_group, lambda: dist.nn.all_reduce(clgrad.ones(1))):
         with pytest.raises(ValueError, match="not been initialized"):
             call()
     monkeypatch.setenv("WORLD_SIZE", "4")
