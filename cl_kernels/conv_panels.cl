@@ -20,20 +20,7 @@
  * Kernels: conv_pack_weights, conv_panels
  */
 #include "conv_planes.clh"
-
-#ifndef NV
-#define NV 3 /* vectors in a row of a register tile: MR x NV accumulators fill the registers */
-#endif
-#define NR (NV * VW)
-
-#define STEPS INDEX step_size
-#define STEP(q) ((long)(q) * step_size)
-#define VECTORS 3
-#include "conv_panel_tile.clh"
-#define VECTORS 2
-#include "conv_panel_tile.clh"
-#define VECTORS 1
-#include "conv_panel_tile.clh"
+#include "conv_panel_tiles.clh"
 
 /* Whether an output of the given phase has tap t. */
 static inline int has_tap(int phase, int tap, int dilation, int padding, int to_step, int sign) {
@@ -201,9 +188,7 @@ static OUTLINED void multiply(const Product *job, const __global REAL *weights, 
     const __global REAL *rows[MR];
     for (int r = 0; r < MR; r++) rows[r] = weights + (job->packed ? o * w_row + r : min(o + r, outputs - 1) * w_row);
     INDEX step = job->packed ? MR : 1;
-    if (vectors == 3) tile_3(rows, step, job->panel, depth, sums, first);
-    else if (vectors == 2) tile_2(rows, step, job->panel, depth, sums, first);
-    else tile_1(rows, step, job->panel, depth, sums, first);
+    multiply_tile(vectors, rows, step, job->panel, depth, sums, first);
     if (last)
       finish_tile(sums, min(MR, outputs - o), ending->columns, ending->bias ? ending->bias + o : 0, ending->relu,
                   ending->y + (INDEX)o * ending->plane, ending->plane);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from clgrad.dtypes import dtype
+from clgrad.kernels import conv_winograd
 from clgrad.kernels.conv_depthwise import depthwise_plan, depthwise_weights_plan, suits
 from clgrad.kernels.conv_geometry import (
     GEOMETRY,
@@ -84,6 +85,8 @@ def _correlation(device: Device, dtype: dtype, g: Geometry, weight_strides: Pair
         return Plan(device, ((bound, order),), 0, cost)
     if suits(kernels, g):
         return depthwise_plan(kernels, g, order, ending, cost)
+    if conv_winograd.applies(kernels, g) and conv_winograd.pays(kernels, g):
+        return conv_winograd.winograd_plan(kernels, g, weight_strides, order, ending, cost)
     if many_channels(g, kernels.lanes):
         return panels_plan(kernels, g, weight_strides, order, ending, cost)
     bound, scratch = _planes(kernels, folded(device, g), weight_strides, ending, cost)

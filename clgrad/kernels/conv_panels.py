@@ -18,7 +18,7 @@ def panels_plan(kernels: Kernels, g: Geometry, weight_strides: Pair, order: tupl
     """The convolution as (perhaps) a launch that packs the weights and one that multiplies."""
     device, lanes = kernels.device, kernels.lanes
     rows, columns = g.phase_size(0), g.phase_size(1)
-    together, band_rows = _unit(g.images, rows, columns, lanes)
+    together, band_rows = unit_of(g.images, rows, columns, lanes)
     bands = divide_up(rows, band_rows)
     units = divide_up(g.images, together) * bands * g.groups
     parts = max(1, min(divide_up(2 * device.limits.compute_units, units), g.outputs // LEAST_OUTPUTS))
@@ -65,7 +65,7 @@ def _packing(kernels: Kernels, g: Geometry, weight_strides: Pair) -> Bound:
                  (weights, 2 * weights * kernels.itemsize))
 
 
-def _unit(images: int, rows: int, columns: int, lanes: int) -> Pair:
+def unit_of(images: int, rows: int, columns: int, lanes: int) -> Pair:
     """Images and rows of a unit: whole images where they are small, else a band whose positions fill most tiles."""
     def tiles(positions: int) -> float:
         """The time of the tiles of these positions; tiles of fewer vectors are less efficient."""

@@ -9,7 +9,7 @@ import pytest
 from scipy.signal import correlate2d
 
 from clgrad import dtypes
-from clgrad.kernels import conv, conv_geometry, conv_panels, conv_weights
+from clgrad.kernels import conv, conv_geometry, conv_panels, conv_weights, conv_winograd
 
 from .operands import Operand, random_values, tolerance
 
@@ -44,11 +44,13 @@ def reference(x, w, gy, stride, padding, dilation, groups):
     return y, dx, dw
 
 
-def paths(device):
-    """A CPU has two ways of computing any convolution; every shape takes both, whichever is the faster."""
-    for panels in (False, True) if device.is_cpu else (False,):
+def paths(device, window):
+    """A CPU has two ways for any convolution, and a third for most of 3x3; every shape takes all, not only the fastest."""
+    ways = ((False, False), (True, False), (False, True)) if window == (3, 3) else ((False, False), (True, False))
+    for panels, winograd in ways if device.is_cpu else ways[:1]:
         with (mock.patch.object(conv, "many_channels", lambda *_, choice=panels: choice),
               mock.patch.object(conv_weights, "many_outputs", lambda *_, choice=panels: choice),
+              mock.patch.object(conv_winograd, "pays", lambda *_, choice=winograd: choice),
               mock.patch.object(conv_panels, "PANEL_DEPTH", 24)):
             yield
 
@@ -74,7 +76,7 @@ def check(device, dtype, x_shape, w_shape, stride=(1, 1), padding=(0, 0), dilati
         with_bias = np.maximum(with_bias, 0)
     x_bias = Operand(device, dtype, x_shape[1:2])
     positions = x_shape[0] * int(np.prod(y_size))
-    for _ in paths(device):
+    for _ in paths(device, w_shape[2:]):
         compare(conv.forward_plan(device, dtype, *settings), (x, w), [y_shape], [y], [bound_y], terms)
         compare(conv.forward_plan(device, dtype, *settings, bias=True, activation=activation), (x, w, bias), [y_shape],
                 [with_bias], [bound_y + np.abs(bias.values).reshape(1, -1, 1, 1)], terms)
@@ -125,6 +127,9 @@ CASES = [
     ((2, 2, 3, 2), (2, 1, 1, 1), (1, 1), (2, 1), (1, 1), 2),
     ((2, 4, 9, 20), (4, 1, 3, 3), (1, 1), (2, 2), (1, 1), 4),
     ((1, 3, 9, 10), (4, 3, 3, 5), (1, 1), (3, 4), (2, 1), 1),
+    ((3, 5, 4, 16), (37, 5, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((2, 3, 10, 38), (4, 3, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((2, 8, 4, 18), (12, 4, 3, 3), (1, 1), (0, 2), (1, 1), 2),
 ]
 
 
@@ -134,7 +139,7 @@ def test_float32(device, x_shape, w_shape, stride, padding, dilation, groups):
 
 
 @pytest.mark.parametrize("dtype", [dtypes.float64, dtypes.float16, dtypes.bfloat16], ids=str)
-@pytest.mark.parametrize("case", [0, 3, 4, 6, 9, 11, 12, 14, 19, 31, 32])
+@pytest.mark.parametrize("case", [0, 3, 4, 6, 9, 11, 12, 14, 19, 31, 32, 39])
 def test_other_dtypes(device, dtype, case):
     if dtype is dtypes.float64 and not device.limits.fp64:
         pytest.skip("no float64 on this device")
@@ -158,6 +163,7 @@ def test_wide_indices(device, monkeypatch):
     monkeypatch.setattr(conv_geometry, "WIDE", 0)
     check(device, dtypes.float32, *CASES[0])
     check(device, dtypes.float32, *CASES[5])
+    check(device, dtypes.float32, *CASES[39])
 
 
 def test_nan_reaches_only_its_neighbours(device):

@@ -14,7 +14,7 @@ import numpy as np
 
 import clgrad as torch
 import clgrad.nn.functional as F
-from clgrad.kernels import conv, conv_weights
+from clgrad.kernels import conv, conv_weights, conv_winograd
 from clgrad.ops import pointwise
 from clgrad.ops.registry import REGISTRY
 from tests.references import FLOATING, INTEGER
@@ -390,6 +390,18 @@ def convolutions_of_many_channels() -> None:
         return True
     with mock.patch.object(conv, "many_channels", always), mock.patch.object(conv_weights, "many_outputs", always):
         for x, weight, options in CONVOLUTIONS[1:5] + CONVOLUTIONS[6:8] + CONVOLUTIONS[-1:]:
+            for kind in (torch.float32, torch.bfloat16):
+                backward(F.conv2d(values(*x, dtype=kind, grad=True), values(*weight, dtype=kind, grad=True),
+                                  values(weight[0], dtype=kind, grad=True), **options))
+
+
+@of("conv_winograd.cl", "cpu")
+def convolutions_of_few_multiplications() -> None:
+    with mock.patch.object(conv_winograd, "pays", lambda *_: True):
+        for x, weight, options in (((3, 2, 4, 16), (34, 2, 3, 3), {"padding": 1}),
+                                   ((1, 2, 4, 6), (3, 2, 3, 3), {"padding": 1}),
+                                   ((2, 2, 4, 2), (3, 2, 3, 3), {"padding": 1}),
+                                   ((1, 2, 6, 38), (6, 1, 3, 3), {"padding": (0, 1), "groups": 2})):
             for kind in (torch.float32, torch.bfloat16):
                 backward(F.conv2d(values(*x, dtype=kind, grad=True), values(*weight, dtype=kind, grad=True),
                                   values(weight[0], dtype=kind, grad=True), **options))

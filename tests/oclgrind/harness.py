@@ -84,6 +84,17 @@ REPLACED = {
         "else VSTORE(to, at, (V)(VLOAD_T(p, 0).even, VLOAD_T(p, VW - 1).odd));":
         "else { REAL near[VW], far[VW]; VSTORE(near, 0, VLOAD_T(p, 0)); VSTORE(far, 0, VLOAD_T(p, VW - 1)); "
         "for (int l = 0; l < VW; l++) to[at + l] = l < VW / 2 ? near[2 * l] : far[2 * l + 1 - VW]; }"},
+    "conv_winograd.cl": {
+        "return (V)(PASTE(vload, HALF)(0, p + from[0]), PASTE(vload, HALF)(0, p + from[1]));":
+        "REAL to[VW]; for (int l = 0; l < VW; l++) to[l] = p[from[l / HALF] + l % HALF]; return VLOAD(to, 0);",
+        "#if WIDEN": "#if 1",
+        "return (V)(a.even, b.even);": "REAL lanes[2 * VW], to[VW]; VSTORE(lanes, 0, a); VSTORE(lanes, VW, b); "
+        "for (int l = 0; l < VW; l++) to[l] = lanes[2 * l]; return VLOAD(to, 0);",
+        "return (V)(a.odd, b.odd);": "REAL lanes[2 * VW], to[VW]; VSTORE(lanes, 0, a); VSTORE(lanes, VW, b); "
+        "for (int l = 0; l < VW; l++) to[l] = lanes[2 * l + 1]; return VLOAD(to, 0);",
+        "first.even = left.lo, first.odd = right.lo, second.even = left.hi, second.odd = right.hi;":
+        "REAL lanes[2 * VW], to[2 * VW]; VSTORE(lanes, 0, left); VSTORE(lanes, VW, right); "
+        "for (int l = 0; l < 2 * VW; l++) to[l] = lanes[l / 2 + l % 2 * VW]; first = VLOAD(to, 0), second = VLOAD(to, VW);"},
     "conv_depthwise.cl": {
         "V values = step == 1 ? VLOAD_T(p, 0) : (V)(VLOAD_T(p, 0).even, VLOAD_T(p, VW).even);":
         "V values = VLOAD_T(p, 0); if (step != 1) { REAL pairs[2 * VW], evens[VW]; VSTORE(pairs, 0, values); "
