@@ -163,13 +163,20 @@ def cast(x: Any, kind: dtype, *, copy: bool = False, memory_format: Any = None) 
     """The tensor in another dtype or memory format; itself where it has them already."""
     old = x.layout
     if old.dtype is kind and not copy and (memory_format is None or memory_format is preserve_format
-                                           or has_format(old.shape, old.strides, memory_format)):
+                                           or _may_stay(old, memory_format)):
         return x
     out = empty_as(old, kind, old.device, memory_format)
     pointwise.run_into(COPY, (x,), (), out)
     if needs_graph(x) and kind.is_floating_point:
         attach(out, "ToCopy", (x,), lambda g: g)
     return out
+
+
+def _may_stay(own: Layout, wanted: Any) -> bool:
+    """Whether a conversion to a memory format leaves strides alone; ``contiguous_format`` only undoes channels-last ones."""
+    if wanted is contiguous_format:
+        return own.contiguous or not any(suggests(own.shape, own.strides, f) for f in (channels_last, channels_last_3d))
+    return has_format(own.shape, own.strides, wanted)
 
 
 def move(x: Any, place: device) -> Any:

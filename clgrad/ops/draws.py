@@ -10,6 +10,7 @@ from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import attach, needs_graph
 from clgrad.ops.copying import from_array, to_array, unwritten
+from clgrad.ops.products import constant_of
 from clgrad.ops.random import Generator, default_generator, fill_random
 from clgrad.ops.registry import FUNCTIONS, operator
 
@@ -76,7 +77,7 @@ def poisson(input: Any, generator: Generator | None = None) -> Any:
     """
     if not bool((input.detach() >= 0).all()):
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
-    return _on_host("poisson", input, (input,), generator)
+    return constant_of(_on_host("poisson", input, (input,), generator), input)
 
 
 @operator("binomial", method=False)

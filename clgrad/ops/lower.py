@@ -72,7 +72,7 @@ def half_log_softmax(input: Any, dim: int, half_to_float: bool) -> Any:
 def safe_softmax(input: Any, dim: int, dtype: Any = None) -> Any:
     """:func:`softmax`, 0 where everything is -inf."""
     lost = input.eq(float("-inf")).all(dim, keepdim=True)
-    return softmax(input, dim, dtype).masked_fill(lost, 0.0)
+    return softmax(input.masked_fill(lost, 0.0), dim, dtype).masked_fill(lost, 0.0)
 
 
 @operator("_softmax_backward_data", method=False)

@@ -17,6 +17,7 @@ from clgrad.kernels import random
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, empty, empty_as, from_array
 from clgrad.ops.output import store
+from clgrad.ops.products import constant_of
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.sorting import sorted_pairs
 from clgrad.runtime import device as Device
@@ -249,7 +250,8 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
         return store("bernoulli", made if out is None else made.to(out.layout.dtype), out)
     _floating("bernoulli", input)
     uniform = fill_random(empty(input.layout.shape, input.layout.dtype, input.layout.device), "UNIFORM", 0, 1, generator)
-    return store("bernoulli", uniform.lt(input.detach()).to((input if out is None else out).layout.dtype), out)
+    drawn = uniform.lt(input.detach()).to((input if out is None else out).layout.dtype)
+    return store("bernoulli", constant_of(drawn, input), out)
 
 
 @operator("exponential_", function=False)

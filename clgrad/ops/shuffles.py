@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from clgrad.formats import contiguous_format
 from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import operator
+
+
+def _copied(x: Any) -> Any:
+    """The same elements in rows, in memory of their own even where none changes its place."""
+    return x.clone(memory_format=contiguous_format)
 
 
 @operator("pixel_shuffle", method=False)
@@ -24,7 +30,7 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
                            f"upscale_factor, but input.size(-3)={c} is not divisible by {r * r}")
     k = len(lead)
     parts = input.reshape(*lead, c // (r * r), r, r, h, w)
-    return parts.permute(*range(k), k, k + 3, k + 1, k + 4, k + 2).reshape(*lead, c // (r * r), h * r, w * r)
+    return _copied(parts.permute(*range(k), k, k + 3, k + 1, k + 4, k + 2)).reshape(*lead, c // (r * r), h * r, w * r)
 
 
 @operator("pixel_unshuffle", method=False)
@@ -44,7 +50,7 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
                                f"input.size({-2 if name == 'height' else -1})={size} is not divisible by {r}")
     k = len(lead)
     parts = input.reshape(*lead, c, h // r, r, w // r, r)
-    return parts.permute(*range(k), k, k + 2, k + 4, k + 1, k + 3).reshape(*lead, c * r * r, h // r, w // r)
+    return _copied(parts.permute(*range(k), k, k + 2, k + 4, k + 1, k + 3)).reshape(*lead, c * r * r, h // r, w // r)
 
 
 @operator("channel_shuffle", method=False)
@@ -58,4 +64,4 @@ def channel_shuffle(input: Any, groups: int) -> Any:
         raise RuntimeError(f"Number of groups to divide channels in must be positive. Value of groups:{groups}")
     if shape[1] % groups:
         raise RuntimeError(f"Number of channels must be divisible by groups. Got {shape[1]} channels and {groups} groups.")
-    return input.reshape(shape[0], groups, shape[1] // groups, *shape[2:]).transpose(1, 2).reshape(shape)
+    return _copied(input.reshape(shape[0], groups, shape[1] // groups, *shape[2:]).transpose(1, 2)).reshape(shape)

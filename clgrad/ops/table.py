@@ -100,11 +100,9 @@ row("le", "a b", "a <= b", NONDIFF, kind="bool")
 row("gt", "a b", "a > b", NONDIFF, kind="bool")
 row("ge", "a b", "a >= b", NONDIFF, kind="bool")
 row("maximum", "a b", "maximum(a, b)", in_place=False,
-    a="where(a == b, g * 0.5, where((a > b) | isnan(a), g, 0))",
-    b="where(a == b, g * 0.5, where((a > b) | isnan(a), 0, g))")
+    a="where(a == b, g * 0.5, where(a < b, 0, g))", b="where(a == b, g * 0.5, where(a > b, 0, g))")
 row("minimum", "a b", "minimum(a, b)", in_place=False,
-    a="where(a == b, g * 0.5, where((a < b) | isnan(a), g, 0))",
-    b="where(a == b, g * 0.5, where((a < b) | isnan(a), 0, g))")
+    a="where(a == b, g * 0.5, where(a > b, 0, g))", b="where(a == b, g * 0.5, where(a < b, 0, g))")
 row("fmax", "a b", "fmax(a, b)", in_place=False,
     a="where((a >= b) | isnan(b), g, 0)", b="where((a >= b) | isnan(b), 0, g)")
 row("fmin", "a b", "fmin(a, b)", in_place=False,
@@ -154,7 +152,7 @@ row("logaddexp", "a b", "logaddexp(a, b)", kind="real", in_place=False,
     a="where(a == y, where(b == y, g * 0.5, g), g * exp(a - y))",
     b="where(b == y, where(a == y, g * 0.5, g), g * exp(b - y))")
 row("logaddexp2", "a b", "logaddexp2(a, b)", kind="real", in_place=False,
-    a="g * exp2(a - y)", b="g * exp2(b - y)")
+    a="g / (1 + exp2(b - a))", b="g / (1 + exp2(a - b))")
 row("xlogy", "a b", "xlogy(a, b)", kind="float", a="g * where((a == 0) & (b <= 0), 0, log(b))", b="g * a / b")
 row("xlog1py", "a b", "xlog1py(a, b)", kind="float", in_place=False,
     a="g * where((a == 0) & (b <= -1), 0, log1p(b))", b="g * a / (b + 1)")
@@ -230,14 +228,14 @@ POLYNOMIALS = (*(f"{_shift}chebyshev_polynomial_{_kind}" for _shift in ("", "shi
 for _name in POLYNOMIALS:
     row(f"_{_name}", "x n", f"{_name}(x, n)", NONDIFF, kind="float", in_place=False)
 row("_exponent", "x", "exponent(x)", NONDIFF, in_place=False)
-row("_mantissa", "x", "mantissa(x)", in_place=False, x="g * where((x == 0) | ~isfinite(x), 0, exp2(-_exponent(x)))")
+row("_mantissa", "x", "mantissa(x)", in_place=False, x="g * exp2(-_exponent(x))")
 row("angle", "x", "where(x < 0, pi, where(isnan(x), x, 0))", kind="float", in_place=False, x="zeros_like(g)")
 row("_logit", "x", "log(x / (1 - x))", kind="float", in_place=False,
     x="where((x < 0) | (x > 1), nan, g / (x * (1 - x)))")
 
 # Activations.
 row("relu", "x", "where(x < 0, 0, x)", kind="number", x="where(y <= 0, 0, g)")
-row("relu6", "x", "minimum(where(x < 0, 0, x), 6)", kind="number", in_place=False, x="where((x > 0) & (x < 6), g, 0)")
+row("relu6", "x", "minimum(where(x < 0, 0, x), 6)", kind="number", in_place=False, x="where((x <= 0) | (x >= 6), 0, g)")
 row("sigmoid", "x", "sigmoid(x)", kind="float", x="g * (y * (1 - y))")
 row("logsigmoid", "x", "logsigmoid(x)", kind="real", in_place=False, row_major=True, x="g * sigmoid(-x)")
 row("softplus", "x beta=1 threshold=20",
@@ -256,17 +254,17 @@ row("leaky_relu", "x negative_slope=0.01", "where(x > 0, x, x * negative_slope)"
     x="where(x > 0, g, g * negative_slope)")
 row("_elu", "x alpha=1 scale=1 input_scale=1",
     "where(x > 0, scale * x, scale * alpha * expm1(x * input_scale))", kind="real", in_place=False,
-    x="where(x > 0, g * scale, g * scale * alpha * input_scale * exp(x * input_scale))")
+    x="where(x <= 0, g * scale * alpha * input_scale * exp(x * input_scale), g * scale)")
 row("hardtanh", "x min_val=-1 max_val=1", "minimum(maximum(x, min_val), max_val)", kind="number",
-    x="where((x > min_val) & (x < max_val), g, 0)", in_place=False)
+    x="where((x <= min_val) | (x >= max_val), 0, g)", in_place=False)
 row("hardsigmoid", "x", "minimum(maximum(x / 6 + 0.5, 0), 1)", kind="real", in_place=False,
     x="where((x > -3) & (x < 3), g / 6, 0)")
 row("hardswish", "x", "x * minimum(maximum(x / 6 + 0.5, 0), 1)", kind="real", in_place=False,
-    x="where(x <= -3, 0, where(x >= 3, g, g * (x / 3 + 0.5)))")
+    x="where(x <= -3, 0, where(x < 3, g * (x / 3 + 0.5), g))")
 row("softsign", "x", "x / (1 + abs(x))", kind="float", in_place=False, x="g / square(1 + abs(x))")
 row("tanhshrink", "x", "x - tanh(x)", kind="float", in_place=False, x="g * square(tanh(x))")
 row("softshrink", "x lambd=0.5", "where(x > lambd, x - lambd, where(x < -lambd, x + lambd, where(isnan(x), x, 0)))",
-    kind="real", in_place=False, x="where((x > lambd) | (x < -lambd), g, 0)")
+    kind="real", in_place=False, x="where((x >= -lambd) & (x <= lambd), 0, g)")
 row("hardshrink", "x lambd=0.5", "where((x >= -lambd) & (x <= lambd), 0, x)", kind="real", in_place=False,
     x="where((x >= -lambd) & (x <= lambd), 0, g)")
 row("threshold", "x threshold=0 value=0", "where(x <= threshold, value, x)", kind="number", in_place=False,

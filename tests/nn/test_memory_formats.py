@@ -122,3 +122,10 @@ def test_attention_lies_as_its_query_does(size, turned, torch):
         result = t.nn.functional.scaled_dot_product_attention(q, q, q)
         return result.stride(), result.is_contiguous()
     assert found(clgrad) == found(torch)
+
+
+@pytest.mark.parametrize("shuffle", ["pixel_shuffle", "pixel_unshuffle", "channel_shuffle"])
+def test_what_no_shuffle_moves_is_a_copy(shuffle):
+    x = clgrad.rand(2, 3, 4, 4)
+    y = getattr(clgrad, shuffle)(x, 1)
+    assert y.data_ptr() != x.data_ptr() and bool((y == x).all())

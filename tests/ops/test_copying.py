@@ -60,6 +60,17 @@ def test_to():
     assert x.t().to(clgrad.float64).stride() == (1, 3), "a dense layout is kept"
 
 
+@pytest.mark.parametrize("made", [lambda t: t.rand(2, 3).t(), lambda t: t.rand(2, 3)[:, ::2],
+                                  lambda t: t.rand(2, 3, 4, 5).permute(3, 2, 1, 0),
+                                  lambda t: t.rand(2, 3, 4, 5).to(memory_format=t.channels_last)])
+def test_only_channels_last_becomes_contiguous(made, torch):
+    def outcome(t):
+        x = made(t)
+        same = [x.to(memory_format=t.contiguous_format), x.float(memory_format=t.contiguous_format)]
+        return [y is x for y in same], [y.stride() for y in same], x.to(t.float64, memory_format=t.contiguous_format).stride()
+    assert outcome(clgrad) == outcome(torch)
+
+
 def test_clone_and_contiguous(torch, rng):
     x, y = pair(torch, rng.normal(size=(3, 4)).astype(np.float32))
     assert x.contiguous() is x

@@ -21,6 +21,16 @@ def test_functions(call, torch, rng):
     assert_same(call(clgrad, x), call(torch, y))
 
 
+def test_softmax_of_nothing_has_a_gradient_of_zero(torch):
+    results = []
+    for t in (clgrad, torch):
+        x = t.tensor([[1.0, 2.0], [-float("inf")] * 2], requires_grad=True)
+        y = t.ops.aten._safe_softmax.default(x, 1)
+        y.backward(t.tensor([[1.0, 3.0], [1.0, 2.0]]))
+        results.append((y.detach(), x.grad))
+    assert_same(*results)
+
+
 def test_norms_under_their_old_names(rng):
     x = clgrad.tensor(rng.normal(size=(3, 4)))
     assert_same(clgrad.frobenius_norm(x, [1]).tolist(), clgrad.linalg.vector_norm(x, dim=1).tolist())

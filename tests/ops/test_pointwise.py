@@ -9,6 +9,7 @@ import clgrad
 from clgrad.autograd import gradcheck, gradgradcheck
 from clgrad.ops import pointwise
 from clgrad.ops.registry import REGISTRY
+from tests.compare import assert_same
 from tests.ops.test_special import BESSEL, POLYNOMIALS
 from tests.references import FLOATING, INTEGER
 
@@ -183,6 +184,26 @@ def test_special_values_of_binary(name, torch):
     found = call(name, [clgrad.tensor(a), clgrad.tensor(b)])
     expected = getattr(torch, name)(torch.tensor(a), torch.tensor(b))
     np.testing.assert_allclose(np.array(found.tolist(), float), np.array(expected.tolist(), float), rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum", "fmax", "fmin", "logaddexp2"])
+def test_gradients_of_binary_at_special_values(name, torch):
+    points = [v.ravel() for v in np.meshgrid([np.nan, np.inf, 1.0, 2.0], [np.nan, np.inf, 1.0, 2.0])]
+    found, expected = [], []
+    for library, grads in ((clgrad, found), (torch, expected)):
+        a, b = (library.tensor(p, requires_grad=True) for p in points)
+        both_infinite = library.isinf(a) & library.isinf(b)  # NaN, which says nothing
+        grads += [g.masked_fill(both_infinite, 0) for g in library.autograd.grad(getattr(library, name)(a, b).sum(), (a, b))]
+    assert_same(found, expected)
+
+
+@pytest.mark.parametrize("name", ["relu", "relu6", "hardtanh", "hardsigmoid", "hardswish", "elu", "selu", "celu",
+                                  "leaky_relu", "softshrink", "hardshrink", "softplus"])
+def test_gradients_of_activations_at_special_values(name, torch):
+    def slopes(library):
+        x = library.tensor([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 3.0, -3.0, 6.0], requires_grad=True)
+        return library.autograd.grad(getattr(library.nn.functional, name)(x).sum(), x)[0]
+    assert_same(slopes(clgrad), slopes(torch))
 
 
 DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]

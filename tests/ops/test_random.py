@@ -136,6 +136,14 @@ def test_bernoulli():
     assert clgrad.empty(9, dtype=clgrad.int64).bernoulli_(1.0).tolist() == [1] * 9
 
 
+@pytest.mark.parametrize("draw", [lambda t, p: t.bernoulli(p), lambda t, p: t.poisson(p)])
+def test_draws_have_gradients_of_zero(draw, torch):
+    for t in (clgrad, torch):
+        p = t.full((3,), 0.5, requires_grad=True)
+        draw(t, p).sum().backward()
+        assert p.grad.tolist() == [0] * 3
+
+
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_dropout_scales_and_drops(p):
     x = clgrad.full((N,), 3.0, requires_grad=True)

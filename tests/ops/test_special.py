@@ -123,6 +123,10 @@ def test_mantissa_and_exponent(torch):
     assert_same(found.mantissa, expected.mantissa)
     assert_same(found.exponent[:6], expected.exponent[:6])
     assert found.exponent.dtype is clgrad.int32
+    x, y = (t[[0, 1, 2, 3, 5, 6]].requires_grad_() for t in (x, y))
+    clgrad.frexp(x).mantissa.sum().backward()
+    torch.frexp(y).mantissa.sum().backward()
+    assert_same(x.grad, y.grad)
 
 
 @pytest.mark.parametrize("program", [
