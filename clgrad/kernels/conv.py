@@ -61,7 +61,7 @@ def weight_gradient_plan(device: Device, dtype: dtype, x_shape: Shape, w_shape: 
         return Plan(device, (), 0, cost)
     kernels = Kernels(device, dtype, g)
     if device.is_cpu and g.images and suits(kernels, g):
-        return depthwise_weights_plan(kernels, g, bias, cost)
+        return depthwise_weights_plan(kernels.narrow(g.phase_size(1)), g, bias, cost)
     if device.is_cpu:
         return cpu_weights(kernels, g, bias, cost)
     return gpu_weights(kernels, g, bias, cost)
@@ -84,7 +84,7 @@ def _correlation(device: Device, dtype: dtype, g: Geometry, weight_strides: Pair
                       (*g.arguments(), *weight_strides, *ending), cost)
         return Plan(device, ((bound, order),), 0, cost)
     if suits(kernels, g):
-        return depthwise_plan(kernels, g, order, ending, cost)
+        return depthwise_plan(kernels.narrow(g.phase_size(1)), g, order, ending, cost)
     if conv_winograd.applies(kernels, g) and conv_winograd.pays(kernels, g):
         return conv_winograd.winograd_plan(kernels, g, weight_strides, order, ending, cost)
     if many_channels(g, kernels.lanes):

@@ -6,6 +6,7 @@ operands are contiguous behind their offsets: the ops layer copies what is not.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,6 +156,14 @@ class Kernels:
             self.macros |= {"VW": self.lanes, "MR": 1 if g.outputs == 1 else 4}
         else:
             self.macros |= {"VW": 1, "GROUP": self.group, "PER_ITEM": PER_ITEM}
+
+    def narrow(self, columns: int) -> Kernels:
+        """These kernels with vectors that a row of so many elements does not leave half empty."""
+        made = copy(self)
+        while made.lanes > 4 and columns <= made.lanes // 2:
+            made.lanes //= 2
+        made.macros = self.macros | {"VW": made.lanes}
+        return made
 
     def get(self, file: str, name: str, signature: str, **macros: int) -> Kernel:
         return self.device.kernel(file, name, self.macros | macros, signature.format(i=self.index))
