@@ -296,23 +296,24 @@ def linspace(start: Any, end: Any, steps: int, *, out: Any = None, **kwargs: Any
     options = _options(kwargs)
     kind = _kind_with(out, options)
     _no_bool("linspace", kind)
-    if not kind.is_floating_point and not any(isinstance(v, TensorBase) and v.layout.ndim for v in (start, end)):
-        start, end = int(_number(start)), int(_number(end))
-    values = _linear("linspace", start, end, steps)
+    values = _linear("linspace", start, end, steps, kind)
     for limit in (start, end):
         kind.to_numpy_scalar(_number(limit))
     return _made(values, kind, options, out)
 
 
-def _linear(name: str, start: Any, end: Any, steps: int) -> np.ndarray:
-    """From both ends towards the middle, as PyTorch does, so that the values are symmetric."""
+def _linear(name: str, start: Any, end: Any, steps: int, kind: Dtype) -> np.ndarray:
+    """From both ends, of the dtype ``kind``, towards the middle, as PyTorch does, so that the values are symmetric."""
     if any(isinstance(v, TensorBase) and v.layout.ndim for v in (start, end)):
         raise RuntimeError(f"{name} only supports 0-dimensional start and end tensors")
     if isinstance(steps, bool) or not hasattr(steps, "__index__"):
         got = ", ".join(type(v).__name__ for v in (start, end, steps))
         raise TypeError(f"{name}() received an invalid combination of arguments - got ({got}), but expected int steps")
     steps = int(steps)
-    first, last = float(_number(start)), float(_number(end))
+    first, last = _number(start), _number(end)
+    if not kind.is_floating_point:
+        first, last = kind.to_numpy_scalar(first), kind.to_numpy_scalar(last)
+    first, last = float(first), float(last)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     step = (last - first) / (steps - 1) if steps > 1 else 0.0
@@ -325,7 +326,7 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any =
     options = _options(kwargs)
     kind = _kind_with(out, options)
     _no_bool("logspace", kind)
-    values = base ** _linear("logspace", start, end, steps)
+    values = base ** _linear("logspace", start, end, steps, kind)
     return _made(values, kind, options, out)
 
 

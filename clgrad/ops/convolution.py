@@ -6,6 +6,7 @@ which is the transposed convolution, and the gradient of its weight ``dw(x, dy)`
 
 from __future__ import annotations
 
+import operator as op
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -179,8 +180,10 @@ def tuple_of(name: str, value: Any, rank: int) -> tuple[int, ...]:
     """A number for all dimensions, or one each."""
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
     values = values * rank if len(values) == 1 else values
-    if not all(isinstance(v, int) for v in values):
-        raise TypeError(f"{name} must be an int or a tuple of {rank} ints, got {value!r}")
+    try:
+        values = tuple([op.index(v) for v in values])
+    except TypeError:
+        raise TypeError(f"{name} must be an int or a tuple of {rank} ints, got {value!r}") from None
     if len(values) != rank:
         raise RuntimeError(f"expected {name} to be a single integer value or a list of {rank} values to match the "
                            f"convolution dimensions, but got {name}={list(values)}" if name in _OF_CONVOLUTIONS else

@@ -6,6 +6,7 @@ Zhang and Sennrich 2019 (root mean square).
 
 from __future__ import annotations
 
+import operator as op
 from collections.abc import Callable
 from functools import lru_cache
 from math import prod
@@ -192,7 +193,7 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
 def _over_last(name: str, x: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float, rms: bool) -> tuple:
     if isinstance(normalized_shape, int):
         raise TypeError(f"{name}(): argument 'normalized_shape' (position 2) must be tuple of ints, not int")
-    shape = tuple(normalized_shape)
+    shape = tuple([op.index(size) for size in normalized_shape])
     if not shape:
         raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, "
                            "but got normalized_shape = []")
@@ -231,7 +232,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
 def _group_norm(x: Any, num_groups: int, weight: Any, bias: Any, eps: float) -> tuple:
     if x.ndim < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {x.ndim}")
-    count, channels = x.shape[:2]
+    (count, channels), num_groups = x.shape[:2], op.index(num_groups)
     if num_groups <= 0 or channels % num_groups:
         raise RuntimeError("Expected number of channels in input to be divisible by num_groups, but got input of shape "
                            f"{list(x.shape)} and num_groups={num_groups}")

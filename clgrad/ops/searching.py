@@ -300,7 +300,7 @@ def histogram(input: Any, bins: Any, *, range: Any = None, weight: Any = None, d
     total and the widths.
     """
     found, edges = _dense("histogram", input.reshape(-1, 1), [bins], weight, density, range)
-    return store("histogram", HISTOGRAM(found, edges[0]), out, exact=True)
+    return store("histogram", HISTOGRAM(found, edges[0].clone()), out, exact=True)
 
 
 @operator("histogramdd")

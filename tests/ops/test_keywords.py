@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import clgrad
@@ -65,7 +66,7 @@ t.arange(end=3, step=2)
 t.arange(1, 2, end=3)
 t.arange(start=1)
 t.arange(1, 2, 3, 4)
-x.sum(t.arange(2).numpy()[1])
+x.sum(i(1))
 x.diagonal(t.tensor(1)) + 1
 x.diagonal(1.0)
 t.diag_embed(x, t.tensor(1))
@@ -74,11 +75,18 @@ t.as_strided(x, (2, 2), (1, 2), 1.0)
 x.kthvalue(t.tensor(2), 0)
 x.kthvalue(2.0, 0)
 t.linspace(0, 1, t.tensor(3))
+t.nn.functional.conv2d(x.view(1, 1, 3, 4), t.ones(1, 1, 2, 2), stride=i(2), padding=(i(1), t.tensor(1)), dilation=i(1))
+t.nn.functional.max_pool2d(x.view(1, 1, 3, 4), (i(2), t.tensor(2)))
+t.nn.functional.conv2d(x.view(1, 1, 3, 4), t.ones(1, 1, 2, 2), stride=2.0)
+t.nn.LayerNorm(i(4))(x).detach().round(decimals=4)
+t.nn.RMSNorm(i(4))(x).detach().round(decimals=4)
+t.nn.functional.layer_norm(x, [t.tensor(4)]).round(decimals=4)
+t.nn.functional.group_norm(x.view(1, 3, 4), t.tensor(3)).round(decimals=4)
 t.linspace(0, 1, 3.0)
 t.logspace(0, 1, t.tensor(3))
 t.gradient(x, spacing=t.tensor(2.0))
-x.roll(1, t.arange(2).numpy()[1])
-x.count_nonzero(t.arange(2).numpy()[1])
+x.roll(1, i(1))
+x.count_nonzero(i(1))
 t.exp(x, foo=1)
 t.exp(x, input=x)
 t.mul(x)
@@ -134,7 +142,7 @@ t.nextafter(x.requires_grad_(), x + 1).sum().backward()
 
 
 def run(program):
-    return lambda t: eval(program, {"t": t, "x": t.arange(12.0).reshape(3, 4)})
+    return lambda t: eval(program, {"t": t, "i": np.int64, "x": t.arange(12.0).reshape(3, 4)})
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

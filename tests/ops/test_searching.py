@@ -53,6 +53,7 @@ def test_histograms(torch, rng):
         a, b = ({**options, "weight": z} if "weight" in options else options for z in (w, v))
         assert_same(tuple(clgrad.histogram(x, 9, **a)), tuple(torch.histogram(y, 9, **b)))
         assert_same(tuple(clgrad.histogram(x, edges, **a)), tuple(torch.histogram(y, other, **b)))
+    assert clgrad.histogram(x, edges).bin_edges.data_ptr() != edges.data_ptr()
 
 
 @pytest.mark.parametrize("program", [
