@@ -119,6 +119,21 @@ static inline REAL contiguous_lse(global const T *x, INDEX p, int classes) {
     return top + log(total);
 }
 
+#include "short_rows.clh"
+
+// The log-sum-exps of `count` short rows.
+static inline V short_lse(global const T *x, INDEX p, int classes, int count) {
+    REAL values[SHORT * VW];
+    V m = (V)(-INFINITY), sum = (V)(0);
+    turn(x + p, classes, count, values);
+    for (int c = 0; c < classes; c++) {
+        const V v = PASTE(vload, VW)(c, values);
+        m = LARGER(m, v);
+    }
+    for (int c = 0; c < classes; c++) sum += exp(PASTE(vload, VW)(c, values) - m);
+    return m + log(sum);
+}
+
 // The log-sum-exps of VW neighbouring columns.
 static inline V columns_lse(global const T *x, INDEX p, INDEX step, int classes) {
     V m = (V)(-INFINITY), sum = (V)(0);
@@ -137,12 +152,18 @@ kernel void cross_entropy(global const T *x, global const long *target, global c
                           INDEX rows, INDEX rows_per_item, int classes, INDEX inner, int width, int has_weight,
                           int reduction, long ignore_index, REAL smoothing) {
     const INDEX first = get_global_id(0) * rows_per_item, last = min(first + rows_per_item, rows);
+    const INDEX next = inner == 1 ? classes : 1; // from a row's first element to its neighbour's
     sums all = {0, 0}, run = {0, 0};
     for (INDEX r = first; r < last;) {
         const INDEX column = r % inner, p = x_offset + r / inner * classes * inner + column;
         int count = 1;
 #if LOGITS
-        if (inner == 1)
+        if (inner == 1 && classes <= SHORT) {
+            REAL l[VW];
+            count = min((INDEX)VW, last - r);
+            PASTE(vstore, VW)(short_lse(x, p, classes, count), 0, l);
+            for (int k = 0; k < count; k++) lse[r + k] = l[k];
+        } else if (inner == 1)
             lse[r] = contiguous_lse(x, p, classes);
         else if (column + VW <= inner && r + VW <= last) {
             count = VW;
@@ -152,7 +173,7 @@ kernel void cross_entropy(global const T *x, global const long *target, global c
 #endif
         for (int k = 0; k < count; k++) {
             const int t = read_target(target[target_offset + r + k], ignore_index, classes, status);
-            const sums s = row_loss(x, p + k, inner, classes, LOGITS ? lse[r + k] : 0, t, weight, weight_offset,
+            const sums s = row_loss(x, p + k * next, inner, classes, LOGITS ? lse[r + k] : 0, t, weight, weight_offset,
                                     has_weight, smoothing);
             if (reduction == REDUCE_NONE) STORE_1(loss, loss_offset + r + k, s.loss);
             run.loss += s.loss;
@@ -185,8 +206,9 @@ kernel void cross_entropy_backward(global const T *grad_loss, global const T *x,
     for (INDEX r = first; r < last;) {
         const INDEX column = r % inner, at = r / inner * classes * inner + column;
         const INDEX p = x_offset + at, q = grad_offset + at;
-        const int lanes = inner > 1 && column + VW <= inner && r + VW <= last ? VW : 1;
-        REAL shift[VW], hit[VW], even[VW], uniform[VW];
+        const int is_short = LOGITS && inner == 1 && classes <= SHORT;
+        const int lanes = is_short ? min((INDEX)VW, last - r) : inner > 1 && column + VW <= inner && r + VW <= last ? VW : 1;
+        REAL shift[VW] = {0}, hit[VW], even[VW] = {0}, uniform[VW] = {0};
         int t[VW];
         for (int k = 0; k < lanes; k++) {
             const long wanted = target[target_offset + r + k];
@@ -198,17 +220,22 @@ kernel void cross_entropy_backward(global const T *grad_loss, global const T *x,
             even[k] = hit[k] + uniform[k] * all_weights;
             shift[k] = LOGITS ? lse[lse_offset + r + k] : 0;
         }
-        if (lanes == VW) {
+        if (is_short || lanes == VW) {
             const V s = PASTE(vload, VW)(0, shift), e = PASTE(vload, VW)(0, even), u = PASTE(vload, VW)(0, uniform);
+            REAL values[SHORT * VW];
+            if (is_short) turn(x + p, classes, lanes, values);
             for (int c = 0; c < classes; c++) {
                 V v = -u * WEIGHT(c);
 #if LOGITS
                 if (smoothing == 0) v = (V)(0);
-                const V y = exp(LOAD_V(x, p + c * inner) - s) * e + v;
+                const V logits = is_short ? PASTE(vload, VW)(c, values) : LOAD_V(x, p + c * inner);
+                const V y = exp(logits - s) * e + v;
                 v = e == (V)(0) ? v : y;
 #endif
-                STORE_V(grad, q + c * inner, v);
+                if (is_short) PASTE(vstore, VW)(v, c, values);
+                else STORE_V(grad, q + c * inner, v);
             }
+            if (is_short) turn_back(grad + q, classes, lanes, values);
         } else {
             int c = 0;
             // A row that does not count has gradient 0, whatever its logits.
@@ -226,7 +253,7 @@ kernel void cross_entropy_backward(global const T *grad_loss, global const T *x,
         }
         for (int k = 0; k < lanes; k++)
             if (t[k] >= 0) {
-                const INDEX i = t[k] * inner + k;
+                const INDEX i = t[k] * inner + k * (inner == 1 ? classes : 1);
                 REAL v = -uniform[k] * WEIGHT(t[k]) - hit[k];
                 if (LOGITS) v += exp(LOAD_1(x, p + i) - shift[k]) * even[k];
                 STORE_1(grad, q + i, v);

@@ -31,7 +31,6 @@
 #ifndef LOCAL
 #define LOCAL 256   // GPU: work-items a group
 #endif
-#define SHORT 32    // elements up to which rows are short
 
 #define T PASTE(T_, IN)
 #define LOAD_1 PASTE(LOAD_, IN)
@@ -170,18 +169,7 @@ kernel void softmax_rows_backward(global const T *g, global const T *y, global T
 #define BACKWARD(gv, yv) ((gv) - exp(yv) * total)
 #endif
 
-// VW short rows, turned: element i of row `lane` at i * VW + lane. Lanes beyond `count` repeat the last row.
-static inline void turn(global const T *p, INDEX n, int count, REAL *out) {
-    for (int lane = 0; lane < VW; lane++) {
-        global const T *row = p + min(lane, count - 1) * n;
-        for (int i = 0; i < n; i++) out[i * VW + lane] = LOAD_1(row, i);
-    }
-}
-
-static inline void turn_back(global T *p, INDEX n, int count, const REAL *values) {
-    for (int lane = 0; lane < count; lane++)
-        for (int i = 0; i < n; i++) STORE_1(p, lane * n + i, values[i * VW + lane]);
-}
+#include "short_rows.clh"
 
 // Work-item: rows_per_item rows of at most SHORT elements.
 kernel void softmax_short(global const T *x, global T *y, INDEX x_offset, INDEX y_offset, INDEX rows,
