@@ -254,9 +254,9 @@ class _Text:
         if target != "CALC":
             value = f"CONVERT({target}, {value})"
         if self.lanes == 1:
-            index = "i" if step in (0, 1) else f"i * t0_{o.name}"
+            index = "i" if step == 1 else f"i * t0_{o.name}"
             return f"STORE_{code}(p_{o.name}, {index}, {value});"
-        if step in (0, 1) and whole:
+        if step == 1 and whole:
             return f"VSTORE_{code}(p_{o.name}, i, {value});"
         form = "STRIDED_STORE" if whole else "PARTIAL_STORE"
-        return f"{form}({code}, {target}, p_{o.name}, {'1' if step in (0, 1) else f't0_{o.name}'}, {value})"
+        return f"{form}({code}, {target}, p_{o.name}, {'1' if step == 1 else f't0_{o.name}'}, {value})"

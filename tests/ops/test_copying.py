@@ -224,6 +224,17 @@ def test_one_value_may_fill_what_is_expanded():
     assert clgrad.empty(2, 1).expand(2, 3).zero_().tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
+@pytest.mark.parametrize(("shape", "strides"), [((3, 3), (0, 1)), ((3,), (0,)), ((20, 40), (0, 2)), ((40, 3), (1, 0)),
+                                                ((4, 4), (1, 1))])
+def test_nothing_beside_what_is_expanded_is_filled(shape, strides, torch):
+    filled = []
+    for library in (clgrad, torch):
+        memory = library.zeros(200)
+        library.as_strided(memory, shape, strides, 50).fill_(3)
+        filled.append(memory)
+    assert_same(*filled)
+
+
 @pytest.mark.parametrize("program", [
     lambda t: t.cat([]),
     lambda t: t.zeros(1).expand(3).__setitem__(slice(None), 4),
