@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.dtypes import dtype
+from clgrad.formats import memory_format
 from clgrad.layout import layout
 from clgrad.ops import copying
 from clgrad.runtime import device as Device
@@ -94,6 +96,10 @@ class Conversion(TensorBase):
         shape = ((held.nbytes // kind.itemsize - storage_offset),) if size is None else as_shape(size)
         strides = contiguous_strides(shape) if stride is None else as_shape(stride, "stride")
         need = (storage_offset + extent(shape, strides)) * kind.itemsize
+        if need > held.nbytes and (shape, strides) == (self.layout.shape, self.layout.strides):
+            raise RuntimeError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {storage_offset}, "
+                               f"and itemsize {kind.itemsize} requiring a storage size of {need} are out of bounds for "
+                               f"storage of size {held.nbytes}")
         if need > held.nbytes:
             held.resize(need)
         self.memory, self.offset, self.layout = held, storage_offset, layout(shape, strides, kind, place)
@@ -145,16 +151,19 @@ class Conversion(TensorBase):
         """The dimensions in the order in which they lie in memory, the outermost first.
 
         Raises:
-            RuntimeError: with ``ambiguity_check``, where strides do not say which order it is.
+            RuntimeError: with ``ambiguity_check``, where strides do not say which order it is; not where it is a list of
+                memory formats, of which exactly one is the tensor's.
         """
         shape, strides = self.layout.shape, self.layout.strides
-        order = tuple(sorted(range(len(shape)), key=lambda axis: (-strides[axis], axis)))
-        if ambiguity_check:
-            steps = [strides[axis] for axis in order if shape[axis] != 1]
-            if len(set(steps)) != len(steps) or 1 in shape:
-                raise RuntimeError("The tensor does not have unique dim order, or cannot map to exact one of the given "
-                                   "memory formats.")
-        return order
+        formats = ambiguity_check if isinstance(ambiguity_check, list) else []
+        if not isinstance(ambiguity_check, (bool, list)) or not all(isinstance(each, memory_format) for each in formats):
+            raise TypeError("The ambiguity_check argument must be a bool or a list of memory formats.")
+        ambiguous = 1 in shape or any(one == other for one, other in pairwise(strides))
+        fitting = sum(self.is_contiguous(each) for each in formats)  # type: ignore[attr-defined]
+        if ambiguity_check is not False and ambiguous and fitting != 1:
+            raise RuntimeError("The tensor does not have unique dim order, or cannot map to exact one of the given "
+                               "memory formats.")
+        return tuple(sorted(range(len(shape)), key=lambda axis: (-strides[axis], axis)))
 
 
 def _converter(kind: dtype) -> Callable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator as op
 import warnings
 from typing import Any, NamedTuple
 
@@ -333,9 +334,9 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any =
 def eye(n: int, m: int | None = None, *, out: Any = None, **kwargs: Any) -> Any:
     """Ones on the diagonal, zeros elsewhere."""
     for name, size in (("n", n), ("m", 0 if m is None else m)):
-        if not isinstance(size, (int, np.integer)):
+        if not hasattr(size, "__index__"):
             raise TypeError(f"eye(): argument '{name}' must be int, not {type(size).__name__}")
-        if size < 0:
+        if op.index(size) < 0:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
     options = _options(kwargs)
     made = zeros(n, n if m is None else m, out=out, dtype=options.dtype, device=options.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import index
 from typing import Any
 
 from clgrad import dtypes
@@ -71,6 +72,7 @@ def randint(*args: Any, **kwargs: Any) -> Any:
 def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
              layout: Any = None, pin_memory: bool = False, out: Any = None) -> Any:
     """The integers below ``n`` in random order."""
+    n = index(n)
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
     kind = dtype or (dtypes.int64 if out is None else out.layout.dtype)

@@ -52,11 +52,7 @@ def get_num_threads() -> int:
 def set_num_threads(threads: int) -> None:
     """Kept for :func:`get_num_threads`. The OpenCL driver has its own threads: PoCL's number is ``POCL_MAX_PTHREAD_COUNT``,
     read when a process starts."""
-    if not isinstance(threads, int) or isinstance(threads, bool):
-        raise RuntimeError(f"set_num_threads expects an int, but got {type(threads).__name__}")
-    if threads <= 0:
-        raise RuntimeError("set_num_threads expects a positive integer")
-    _threads["intra"] = threads
+    _threads["intra"] = _checked_threads("set_num_threads", threads)
 
 
 def get_num_interop_threads() -> int:
@@ -66,9 +62,17 @@ def get_num_interop_threads() -> int:
 
 def set_num_interop_threads(threads: int) -> None:
     """Kept for :func:`get_num_interop_threads`."""
+    _threads["inter"] = _checked_threads("set_num_interop_threads", threads)
+
+
+def _checked_threads(name: str, threads: int) -> int:
+    if not isinstance(threads, int) or isinstance(threads, bool):
+        raise RuntimeError(f"{name} expects an int, but got {type(threads).__name__}")
+    if threads >= 1 << 63:
+        raise ValueError("Overflow when unpacking long long")
     if threads <= 0:
-        raise RuntimeError("set_num_interop_threads expects a positive integer")
-    _threads["inter"] = threads
+        raise RuntimeError(f"{name} expects a positive integer")
+    return threads
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:

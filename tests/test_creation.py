@@ -67,6 +67,7 @@ PROGRAMS = {
     "logspace": lambda t: t.logspace(0, 2, 5),
     "eye": lambda t: t.eye(3),
     "eye_not_square": lambda t: t.eye(2, 3, dtype=t.int),
+    "eye_of_tensors": lambda t: t.eye(t.tensor(2), t.tensor(3)),
     "eye_tall": lambda t: t.eye(4, 2),
     "scalar_tensor": lambda t: t.scalar_tensor(3),
     "Tensor": lambda t: t.Tensor([[1, 2], [3, 4]]),

@@ -180,6 +180,8 @@ def memory_formats(t):
         x.contiguous().stride(),
         x.to(t.float64).stride(),
         x.dim_order(),
+        t.ones(2, 2, 1, 2).to(memory_format=t.channels_last).dim_order(
+            ambiguity_check=[t.contiguous_format, t.channels_last]),
         t.empty(2, 3, 4, 5, memory_format=t.channels_last).stride(),
         t.ones(1, 3, 1, 1).is_contiguous(memory_format=t.channels_last),
         x.float() is x,
@@ -293,6 +295,8 @@ SETTINGS = [
     lambda t: t.is_nonzero(t.ones(2)),
     lambda t: t.is_nonzero(t.ones(0)),
     lambda t: t.set_num_threads("a"),
+    lambda t: t.set_num_threads(1 << 65),
+    lambda t: t.set_num_interop_threads("a"),
     lambda t: t.finfo(t.int),
     lambda t: t.iinfo(t.float),
     lambda t: t.set_default_dtype("a"),
@@ -375,6 +379,10 @@ STORAGES = [
     lambda t: t.ones(2).storage()[5],
     lambda t: t.ones(2, requires_grad=True).resize_(3),
     lambda t: t.ones(2).set_(t.ones(2, dtype=t.int)),
+    lambda t: (lambda x: x.set_(x.untyped_storage(), 5, (2,)))(t.ones(2)),
+    lambda t: t.ones(2, 1).dim_order(ambiguity_check=True),
+    lambda t: t.ones(2, 1, 3, 1).dim_order(ambiguity_check=[t.contiguous_format, t.channels_last]),
+    lambda t: t.ones(2).dim_order(ambiguity_check="a"),
     lambda t: t.ones(2).resize_(-1),
     lambda t: t.ones(3).untyped_storage().resize_(4).nbytes(),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 import pickle
 
 import numpy as np
@@ -27,6 +28,11 @@ def test_facts(torch):
         assert x.get_device() == -1
         assert (str(x.device), str(x.dtype)) == ("cpu", "torch.float64")
         assert repr(x.shape) == "torch.Size([2, 3])"
+        assert type(x.shape + (1,)) is type((1,) + x.shape) is library.Size
+        assert (x.shape + np.array([1, 2])).tolist() == [3, 5]
+        for left, right in (([1], x.shape), (x.shape, [1]), (x.shape, 1), (x, x.shape), (x.shape, x)):
+            with pytest.raises(TypeError):
+                operator.add(left, right)
         assert x.size().numel() == 6
         a, b = x.shape
         assert (a, b, x.shape[:1], x.shape[::-1]) == (2, 3, (2,), (3, 2))

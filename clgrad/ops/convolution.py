@@ -234,11 +234,12 @@ def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilati
                            f"bias to be 1-dimensional with {outputs} elements, but got bias of size "
                            f"{list(bias.layout.shape)} instead")
     check_device(name, x, w, bias)
-    for label, t in (("bias", bias), ("weight", w)):
-        if t is not None and t.layout.dtype is not x.layout.dtype:
-            raise RuntimeError(f"Input type ({dtypes.c_name(x.layout.dtype)}) and {label} type "
-                               f"({dtypes.c_name(t.layout.dtype)}) should be the same")
     kind = x.layout.dtype
+    if bias is not None and bias.layout.dtype is not kind:
+        raise RuntimeError(f"Input type ({dtypes.c_name(kind)}) and bias type ({dtypes.c_name(bias.layout.dtype)}) should be "
+                           "the same")
+    if w.layout.dtype is not kind:
+        raise RuntimeError(f"expected scalar type {dtypes.type_name(kind)} but found {dtypes.type_name(w.layout.dtype)}")
     if kind is dtypes.bool or transposed and not (kind.is_floating_point or kind is dtypes.int64):
         raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.type_name(kind)}'")
     return steps, spread

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -224,6 +225,7 @@ def identity(size: int, like: Any) -> Any:
 def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
     """The n-th power of square matrices by repeated squaring; a negative one is a power of the inverse."""
     check_square("linalg.matrix_power", input)
+    n = index(n)
     if n < 0:
         return matrix_power(FUNCTIONS["inverse"](input), -n, out=out)
     if n == 0:

@@ -306,9 +306,13 @@ def histogram(input: Any, bins: Any, *, range: Any = None, weight: Any = None, d
 @operator("histogramdd")
 def histogramdd(input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False) -> Any:
     """:func:`histogram` of points: the last dimension holds coordinates; ``bins`` is a number, or one or edges for each."""
+    if input.layout.ndim < 2:
+        raise RuntimeError("torch.histogramdd: input tensor should have at least 2 dimensions")
     columns = input.layout.shape[-1]
     each = [bins] * columns if isinstance(bins, int) else list(bins)
     if len(each) != columns:
         raise RuntimeError(f"histogramdd: The size of bins must be equal to the innermost dimension of the input, {columns}")
+    if not columns:
+        return HISTOGRAMDD(FUNCTIONS["zeros_like"](input).sum(), ())
     found, edges = _dense("histogramdd", input.reshape(-1, columns), each, weight, density, range)
     return HISTOGRAMDD(found, tuple(edges))

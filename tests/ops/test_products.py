@@ -89,3 +89,9 @@ def test_factors_where_older_programs_have_them(name, x, a, b):
     assert getattr(x.clone(), f"{name}_")(2, 3, a, b).tolist() == both
     with pytest.raises(TypeError, match=f"{name}.*takes 3 positional arguments"):
         method(2, 3, 4, a, b)
+
+
+def test_matrix_power_leaves_an_exponent_that_is_a_tensor(torch, rng):
+    a, n = rng.standard_normal((3, 3)), clgrad.tensor(5)
+    assert_same(clgrad.matrix_power(clgrad.tensor(a), n), torch.matrix_power(torch.tensor(a), 5))
+    assert n.item() == 5

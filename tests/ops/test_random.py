@@ -113,7 +113,7 @@ def test_integers():
 
 @pytest.mark.parametrize("n", [0, 1, 2, 1000])
 def test_permutations(n):
-    assert sorted(clgrad.randperm(n).tolist()) == list(range(n))
+    assert sorted(clgrad.randperm(n).tolist()) == sorted(clgrad.randperm(clgrad.tensor(n)).tolist()) == list(range(n))
     if n == 1000:
         assert clgrad.randperm(n).tolist() != list(range(n))
 

@@ -66,6 +66,13 @@ def test_errors_of_histograms(program, torch):
     assert_same_error(torch, program)
 
 
+def test_histograms_of_points_without_coordinates(torch):
+    for shape in ((3, 0), (2, 0, 0)):
+        (found, edges), (wanted, other) = (t.histogramdd(t.ones(shape), []) for t in (clgrad, torch))
+        assert_same(found, wanted)
+        assert edges == other == ()
+
+
 def test_a_histogram_of_nothing_covers_0_to_1(torch):
     assert_same(tuple(clgrad.histogram(clgrad.empty(0), 3)), tuple(torch.histogram(torch.empty(0), 3)))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from clgrad import add, aminmax, contiguous_format, dtypes, mm, relu, softmax
 from clgrad.tensor import Tensor
@@ -42,9 +43,23 @@ def _masked_softmax(input: Tensor, mask: Tensor, dim: int | None = None, mask_ty
         raise RuntimeError("Mask Type should be 0 (src_mask) or 1 (src_key_padding_mask), or 2 (default_mask)")
     if mask_type == 2 and mask.shape != input.shape:
         raise RuntimeError("For mask_type == 2 mask shape should match input shape")
-    if mask_type == 1 and input.dim() == 4:
+    if mask_type == 1 and mask.dim() == 2 and input.dim() == 4:
         mask = mask[:, None, None, :]
     return softmax(input.masked_fill(mask, float("-inf")), -1 if dim is None else dim)
+
+
+def _of_complex(name: str) -> Callable:
+    def refuse(*arguments: Any, **names: Any) -> NoReturn:
+        raise NotImplementedError(f"{name}(): clgrad has no complex tensors")
+    return refuse
+
+
+complex, polar, view_as_complex = map(_of_complex, ("complex", "polar", "view_as_complex"))
+
+
+def view_as_real(input: Tensor) -> NoReturn:
+    """Refuses every tensor: none is complex."""
+    raise RuntimeError("view_as_real is only supported for complex tensors")
 
 
 def _cast(dtype: Any, input: Tensor, non_blocking: bool = False) -> Tensor:
