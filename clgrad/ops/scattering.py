@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator as op
 from collections.abc import Callable
 from inspect import Parameter, signature
 from typing import Any
@@ -364,9 +365,9 @@ def select_scatter(input: Any, src: Any, dim: int, index: int, *, out: Any = Non
 def slice_scatter(input: Any, src: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1, *,
                   out: Any = None) -> Any:
     """A copy of ``input`` in which ``input[start:end:step]`` along ``dim`` is ``src``."""
+    axis, step = normalize_dim(dim, input.layout.ndim), op.index(step)
     if step <= 0:
         raise RuntimeError("slice step must be positive")
-    axis = normalize_dim(dim, input.layout.ndim)
     first, last, _ = slice(start, end, step).indices(input.layout.shape[axis])
     count = max(0, -(-(last - first) // step))
     return store("slice_scatter", _replaced("slice_scatter", input, src,

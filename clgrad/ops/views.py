@@ -369,7 +369,7 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
 @operator("unfold", function=False)
 def unfold(x: Any, dimension: int, size: int, step: int) -> Any:
     """Windows of ``size`` every ``step`` elements along a dimension, as a new last dimension."""
-    dim = normalize_dim(dimension, x.layout.ndim)
+    dim, size, step = normalize_dim(dimension, x.layout.ndim), op.index(size), op.index(step)
     shape, strides = (x.layout.shape, x.layout.strides) if x.layout.ndim else ((1,), (1,))
     if size > shape[dim]:
         raise RuntimeError(f"maximum size for tensor at dimension {dim} is {shape[dim]} but size is {size}")

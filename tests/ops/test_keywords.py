@@ -74,6 +74,8 @@ t.as_strided(x, (2, 2), [t.tensor(1), t.tensor(2)], t.tensor(1)) + 1
 t.as_strided(x, (2, 2), (1, 2), 1.0)
 x.kthvalue(t.tensor(2), 0)
 x.kthvalue(2.0, 0)
+t.slice_scatter(x, x[:2] + 1, 0, t.tensor(0), t.tensor(3), t.tensor(2))
+x.unfold(0, t.tensor(2), t.tensor(1)) + 1
 t.linspace(0, 1, t.tensor(3))
 t.nn.functional.conv2d(x.view(1, 1, 3, 4), t.ones(1, 1, 2, 2), stride=i(2), padding=(i(1), t.tensor(1)), dilation=i(1))
 t.nn.functional.max_pool2d(x.view(1, 1, 3, 4), (i(2), t.tensor(2)))
