@@ -209,6 +209,9 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
     @property
     def mT(self) -> Any:
         """The last two dimensions exchanged."""
+        if not self.ndim:
+            warn_once("Tensor.mT is deprecated on 0-D tensors. This function is the identity in these cases.")
+            return self.t()
         if self.ndim < 2:
             raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D "
                                "tensor.")

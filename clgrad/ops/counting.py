@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator as op
 from typing import Any
 
 from clgrad import dtypes
@@ -156,6 +157,7 @@ def _repeated_places(repeats: Any, output_size: int | None) -> Any:
 
 
 def _triangle(row: int, col: int, offset: int, lower: bool, dtype: Any, device: Any) -> Any:
+    row, col, offset = op.index(row), op.index(col), op.index(offset)
     for name, size in (("row", row), ("col", col)):
         if size < 0:
             raise RuntimeError(f"{name} must be non-negative, got {size}")

@@ -248,19 +248,19 @@ def _pooled(rows: Any, bags: Any, count: int, mode: str) -> Any:
     return reduced("EmbeddingBag", zeros, rows, places, mode, mode == "sum", in_place=False)
 
 
-def one_hot(tensor: Any, num_classes: int = -1) -> Any:
-    """int64 vectors (*, num_classes) with a 1 at the class that each integer of ``tensor`` (*) names.
+def one_hot(input: Any, num_classes: int = -1) -> Any:
+    """int64 vectors (*, num_classes) with a 1 at the class that each integer of ``input`` (*) names.
 
     Without ``num_classes`` there are as many as the largest class asks for.
     """
-    own = tensor.layout
+    own = input.layout
     if own.dtype is not dtypes.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     if not own.numel:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
         return full((*own.shape, num_classes), 0, dtypes.int64, own.device)
-    low, high = FUNCTIONS["stack"](FUNCTIONS["aminmax"](tensor)).tolist()
+    low, high = FUNCTIONS["stack"](FUNCTIONS["aminmax"](input)).tolist()
     if low < 0:
         raise RuntimeError("Class values must be non-negative.")
     if num_classes == -1:
@@ -270,4 +270,4 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     elif high >= num_classes:
         raise RuntimeError("Class values must be smaller than num_classes.")
     classes = FUNCTIONS["arange"](num_classes, device=own.device)
-    return tensor.unsqueeze(-1).eq(classes).to(dtypes.int64)
+    return input.unsqueeze(-1).eq(classes).to(dtypes.int64)

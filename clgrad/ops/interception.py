@@ -228,7 +228,8 @@ def _name_misfit(error: AttributeError, name: str, function: Callable, args: tup
 
 
 # Other spellings of arguments: NumPy's, and those of PyTorch's overloads.
-_SPELLINGS = {"axis": "dim", "keepdims": "keepdim", "a": "input", "x": "input", "x1": "input", "self": "input", "x2": "other",
+_SPELLINGS = {"axis": "dim", "keepdims": "keepdim", "a": "input", "x": "input", "x1": "input", "self": "input",
+              "tensor": "input", "x2": "other",
               "sections": "indices_or_sections", "indices": "indices_or_sections",
               "tensor_indices_or_sections": "indices_or_sections", "split_size": "split_size_or_sections"}
 

@@ -292,7 +292,7 @@ def _dense(name: str, x: Any, bins: list, weight: Any, density: bool, interval: 
 
 
 @operator("histogram")
-def histogram(input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False,
+def histogram(input: Any, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False,
               out: Any = None) -> Any:
     """How many elements (or what ``weight``) lie in each bin, and the bins' edges.
 
@@ -304,7 +304,7 @@ def histogram(input: Any, bins: Any, *, range: Any = None, weight: Any = None, d
 
 
 @operator("histogramdd")
-def histogramdd(input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False) -> Any:
+def histogramdd(input: Any, bins: Any, range: Any = None, weight: Any = None, density: bool = False) -> Any:
     """:func:`histogram` of points: the last dimension holds coordinates; ``bins`` is a number, or one or edges for each."""
     if input.layout.ndim < 2:
         raise RuntimeError("torch.histogramdd: input tensor should have at least 2 dimensions")

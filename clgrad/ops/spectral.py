@@ -6,6 +6,7 @@ each other (for vectors), and do not depend on the vectors' signs.
 
 from __future__ import annotations
 
+import operator as op
 from typing import Any
 
 import numpy as np
@@ -190,7 +191,7 @@ def _range(A: Any, q: int, niter: int) -> Any:
 @operator("svd_lowrank", method=False)
 def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None) -> Any:
     """The first q singular values and vectors U, S, V of A (or A - M), approximately, by random projection."""
-    count = 6 if q is None else q
+    count = 6 if q is None else op.index(q)
     m, n = A.layout.shape[-2:]
     if not 0 <= count <= min(m, n):
         raise ValueError(f"q(={count}) must be non-negative integer and not greater than min(m, n)={min(m, n)}")
@@ -212,7 +213,7 @@ def _projected(A: Any, q: int, niter: int) -> tuple[Any, Any, Any]:
 def pca_lowrank(A: Any, q: int | None = None, center: bool = True, niter: int = 2) -> Any:
     """The first q principal components of the rows of A: U, S, V of A with the mean of its columns subtracted."""
     m, n = A.layout.shape[-2:]
-    count = min(6, m, n) if q is None else q
+    count = min(6, m, n) if q is None else op.index(q)
     if not 0 <= count <= min(m, n):
         raise ValueError(f"q(={count}) must be non-negative integer and not greater than min(m, n)={min(m, n)}")
     if niter < 0:

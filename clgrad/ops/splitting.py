@@ -98,7 +98,7 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple:
                                f"tensor, but got a tensor with {sections.layout.ndim} dims")
         sections = sections.tolist()
     if isinstance(sections, (tuple, list)):
-        cuts = [min(max(c + size if c < 0 else c, 0), size) for c in sections]
+        cuts = [min(max(c + size if c < 0 else c, 0), size) for c in map(op.index, sections)]
     else:
         sections = op.index(sections)
         if sections <= 0:

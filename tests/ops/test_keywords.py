@@ -76,6 +76,14 @@ x.kthvalue(t.tensor(2), 0)
 x.kthvalue(2.0, 0)
 t.slice_scatter(x, x[:2] + 1, 0, t.tensor(0), t.tensor(3), t.tensor(2))
 x.unfold(0, t.tensor(2), t.tensor(1)) + 1
+[list(part.shape) for part in t.svd_lowrank(x, t.tensor(2))]
+[list(part.shape) for part in t.pca_lowrank(x, q=t.tensor(2))]
+[part.tolist() for part in t.tensor_split(x[0], [t.tensor(1), t.tensor(2)])]
+t.triu_indices(3, t.tensor(3), i(1))
+t.nn.functional.one_hot(input=x[0].long(), num_classes=i(4))
+t.nn.functional.one_hot(x[0].long(), t.tensor(5))
+t.histogram(x).hist.sum()
+t.histogramdd(x[:, :2], [2, 2], None, None, True).hist
 t.linspace(0, 1, t.tensor(3))
 t.nn.functional.conv2d(x.view(1, 1, 3, 4), t.ones(1, 1, 2, 2), stride=i(2), padding=(i(1), t.tensor(1)), dilation=i(1))
 t.nn.functional.max_pool2d(x.view(1, 1, 3, 4), (i(2), t.tensor(2)))

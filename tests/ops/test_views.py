@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -353,3 +355,10 @@ def test_masks_of_bytes_are_deprecated():
 
 def test_windows_of_nothing_may_begin_anywhere(torch):
     assert_same(clgrad.zeros(3).as_strided((0, 5), (10, 2), 9), torch.zeros(3).as_strided((0, 5), (10, 2), 9))
+
+
+def test_a_number_is_its_own_transpose():
+    x = clgrad.tensor(2.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it is deprecated is said once
+        assert x.mT.item() == x.mH.item() == 2
