@@ -11,7 +11,7 @@ from clgrad.autograd.shared_memory import view_of
 from clgrad.errors import warn_once
 from clgrad.formats import contiguous_format
 from clgrad.ops.composed import alias_view
-from clgrad.ops.copying import cat, empty, flip, stack
+from clgrad.ops.copying import cat, empty, flip, is_dtype, stack
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, METHODS, operator, publish
 from clgrad.ops.splitting import split, split_with_sizes, unbind
@@ -264,7 +264,13 @@ for _name in ("squeeze", "unsqueeze", "t", "transpose", "swapaxes", "swapdims"):
     _view_in_place(_name)
 
 _COPIED = ("alias", "diagonal", "expand", "permute", "select", "squeeze", "t", "transpose", "unfold",
-           "unsqueeze", "view", "detach")
+           "unsqueeze", "detach")
+
+
+def _viewed(x: Any, size: Any = None, *, dtype: Any = None) -> Any:
+    """The elements in another shape, whether or not a view can have it, or their bytes as another dtype."""
+    kind = size if is_dtype(size) else dtype
+    return x.reshape(size) if kind is None else x.view(kind)
 
 
 def _copying(name: str, view: Any) -> None:
@@ -284,6 +290,7 @@ for _name in _COPIED:
     _copying(f"{_name}_copy", METHODS.get(_name) or FUNCTIONS[_name])
 for _view in (split, split_with_sizes, unbind):
     _copying(f"{_view.__name__}_copy", _view)
+_copying("view_copy", _viewed)
 
 
 @operator("narrow_copy")

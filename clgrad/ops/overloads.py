@@ -18,11 +18,18 @@ def _slice(x: Any, dim: int = 0, start: int | None = None, end: int | None = Non
     return x[(slice(None),) * (dim % x.dim()) + (slice(start, end, step),)]
 
 
+def _max_pool_backward(g: Any, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
+                       indices: Any) -> Any:
+    flat = x.new_zeros(x.shape).flatten(-2)
+    return flat.scatter_add(-1, indices.flatten(-2), g.flatten(-2)).view(x.shape)
+
+
 # Operators that programs can call under these names only.
 UNDER_THE_HOOD: dict[str, Callable] = {
     "_to_copy": lambda x, **options: x.to(copy=True, **options),
     "alias": lambda x: x.view_as(x),
     "index": lambda x, indices: x[tuple(slice(None) if index is None else index for index in indices)],
+    "max_pool2d_with_indices_backward": _max_pool_backward,
     "_pin_memory": lambda x, device=None: x.pin_memory(),
     "slice": _slice,
     "_unsafe_view": lambda x, size: x.reshape(size),

@@ -31,6 +31,14 @@ def test_softmax_of_nothing_has_a_gradient_of_zero(torch):
     assert_same(*results)
 
 
+def test_gradients_of_pools_from_the_places_of_the_largest(torch, rng):
+    found = []
+    for t, x in zip((clgrad, torch), pair(torch, rng.normal(size=(2, 3, 6, 6))), strict=True):
+        y, places = t.nn.functional.max_pool2d(x, 3, 2, return_indices=True)
+        found.append(t.ops.aten.max_pool2d_with_indices_backward.default(y, x, [3, 3], [2, 2], [0, 0], [1, 1], False, places))
+    assert_same(*found)
+
+
 def test_norms_under_their_old_names(rng):
     x = clgrad.tensor(rng.normal(size=(3, 4)))
     assert_same(clgrad.frobenius_norm(x, [1]).tolist(), clgrad.linalg.vector_norm(x, dim=1).tolist())
