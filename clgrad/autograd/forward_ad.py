@@ -36,6 +36,13 @@ class _Dual(NamedTuple):
 _levels: list[list[_Dual]] = []  # the dual tensors of each level
 
 
+def __getattr__(name: str) -> Any:
+    """``_current_level``, by which programs for PyTorch see whether a level has begun: its number, else -1."""
+    if name == "_current_level":
+        return len(_levels) - 1
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 class UnpackedDualTensor(NamedTuple):
     """A value and its tangent; None where nothing travels with it."""
 
@@ -86,7 +93,7 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
     """``tensor`` with a tangent of its shape: a view of it, on which what is computed is recorded.
 
     Raises:
-        RuntimeError: no level has begun; shapes or dtypes differ.
+        RuntimeError: no level has begun; shapes or dtypes differ; ``tensor`` has a tangent already.
         ValueError: one of them is not floating point.
     """
     found = _level(level)
@@ -97,10 +104,16 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
         if not isinstance(given, Tensor):
             raise TypeError(f"make_dual(): argument '{name}' must be Tensor, not {type(given).__name__}")
         if not given.is_floating_point():
-            raise ValueError(f"Expected {name} to be floating point, got: {given.dtype}")
-    if tensor.shape != tangent.shape or tensor.dtype is not tangent.dtype:
-        raise RuntimeError(f"Expected tangent to have the shape and dtype of the primal, {tuple(tensor.shape)} and "
-                           f"{tensor.dtype}, but got {tuple(tangent.shape)} and {tangent.dtype}")
+            raise ValueError(f"Expected {name} to be floating point or complex, but got: {given.dtype}")
+    if tensor.shape != tangent.shape:
+        raise RuntimeError("Trying to set a forward gradient that has a different size than that of the original Tensor, "
+                           f"this is not supported. Tensor is of size {list(tensor.shape)} while the given forward gradient "
+                           f"is of size {list(tangent.shape)}.")
+    if tensor.dtype is not tangent.dtype:
+        raise RuntimeError(f"Expected tangent to have the dtype of the primal, {tensor.dtype}, but got {tangent.dtype}")
+    if any(tensor is known.dual for known in found):
+        raise RuntimeError("Making a dual Tensor based on a Tensor that already has a forward gradient at the same level "
+                           f"{len(_levels) - 1} is not supported.")
     with enable_grad():
         leaf = None if tensor.requires_grad else tensor.detach().requires_grad_()
         dual = (tensor if leaf is None else leaf).view_as(tensor)

@@ -68,14 +68,38 @@ def test_errors():
     with fwAD.dual_level():
         with pytest.raises(RuntimeError, match="Nested"):
             fwAD.enter_dual_level()
-        with pytest.raises(RuntimeError, match="shape and dtype"):
-            fwAD.make_dual(x, clgrad.ones(3))
         with pytest.raises(ValueError, match="floating point"):
             fwAD.make_dual(clgrad.ones(2, dtype=clgrad.int64), x)
         with pytest.raises(TypeError, match="must be Tensor"):
             fwAD.make_dual(x, 1.0)
     assert fwAD.enter_dual_level() == 0
     fwAD.exit_dual_level(level=0)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+@pytest.mark.parametrize("program", [
+    lambda t, make, x: make(x, t.ones(3)),
+    lambda t, make, x: make(x, x.long()),
+    lambda t, make, x: make(x.long(), x),
+    lambda t, make, x: make(make(x, x), x),
+])
+def test_what_errors_say(program, torch):
+    said = []
+    for t in (clgrad, torch):
+        with t.autograd.forward_ad.dual_level(), pytest.raises((RuntimeError, ValueError)) as error:
+            program(t, t.autograd.forward_ad.make_dual, t.ones(2))
+        said.append((type(error.value), str(error.value)))
+    assert said[0] == said[1]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+def test_the_number_of_the_level(torch):
+    for t in (clgrad, torch):
+        assert t.autograd.forward_ad._current_level == -1
+        with t.autograd.forward_ad.dual_level():
+            assert t.autograd.forward_ad._current_level == 0
+    with pytest.raises(AttributeError, match="has no attribute"):
+        fwAD.nothing  # noqa: B018
 
 
 def test_strict_products_refuse_outputs_that_do_not_depend_on_the_inputs():
