@@ -246,7 +246,7 @@ def _group_norm(x: Any, num_groups: int, weight: Any, bias: Any, eps: float) -> 
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(x.shape)}")
 
     def composed(x: Any, weight: Any, bias: Any = None) -> Any:
-        flat = x.reshape(count, num_groups, each * spatial)
+        flat = x.contiguous().view(count, num_groups, each * spatial)
         normal = by_own(flat, [2], None, None, eps).view(x.shape)
         weight, bias = per_channel(x, weight), per_channel(x, bias)
         normal = normal if weight is None else normal * weight
