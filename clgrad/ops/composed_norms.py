@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from clgrad.ops.copying import cast
 from clgrad.ops.registry import FUNCTIONS
 
 
 def per_channel(x: Any, values: Any) -> Any:
     """A vector along dimension 1 of x."""
     return None if values is None else values.view([values.numel() if d == 1 else 1 for d in range(x.ndim)])
+
+
+def in_arithmetic(composed: Callable, x: Any, weight: Any, bias: Any) -> Any:
+    """``composed(x, weight, bias)`` in the dtype of arithmetic, rounded once, as the kernels do it."""
+    own = x.layout.dtype
+    given = [None if t is None else cast(t, t.layout.dtype.compute) for t in (x, weight, bias)]
+    result = composed(*given)
+    return cast(result, own) if result.layout.dtype is own.compute else result
 
 
 def scaled(x: Any, weight: Any, bias: Any) -> Any:

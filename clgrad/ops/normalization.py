@@ -18,7 +18,7 @@ from clgrad.autograd.grad_mode import enable_grad, mode, no_grad
 from clgrad.autograd.graph import Saved, attach, mark_changed, needs_graph
 from clgrad.kernels import norm as kernels
 from clgrad.kernels.norm import Groups, Kind
-from clgrad.ops.composed_norms import by_given, by_own, by_root_mean_square, per_channel, scaled
+from clgrad.ops.composed_norms import by_given, by_own, by_root_mean_square, in_arithmetic, per_channel, scaled
 from clgrad.ops.copying import cast, empty
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.memory_formats import keeps_format
@@ -169,9 +169,10 @@ def _batch_norm(x: Any, weight: Any, bias: Any, running_mean: Any, running_var: 
         groups = Groups(channels, x.shape[0], spatial, channels * spatial, spatial, 1, 3)
         return _normalize("NativeBatchNorm", x, weight, bias, groups, kind, eps, composed, running, momentum)
     if training:
-        _update(running_mean, x.detach().mean(dims), momentum)
-        _update(running_var, x.detach().var(dims, correction=0) * (count / (count - 1)), momentum)
-    return composed(x, weight, bias), None, None
+        values = cast(x.detach(), x.layout.dtype.compute)
+        _update(running_mean, values.mean(dims), momentum)
+        _update(running_var, values.var(dims), momentum)
+    return in_arithmetic(composed, x, weight, bias), None, None
 
 
 @operator("layer_norm", method=False)
@@ -215,7 +216,7 @@ def _over_last(name: str, x: Any, normalized_shape: Any, weight: Any, bias: Any,
         return by_root_mean_square(x, dims, weight, eps) if rms else by_own(x, dims, weight, bias, eps)
     kind = _kind(x, weight, bias, (), rms=rms)
     if kind is None:
-        return composed(x, weight, bias), None, None
+        return in_arithmetic(composed, x, weight, bias), None, None
     length = prod(shape)
     groups = Groups(x.numel() // length, 1, length, length, length, 1, 1)
     return _normalize("FusedRmsNorm" if rms else "NativeLayerNorm", x, weight, bias, groups, kind, eps, composed)
@@ -253,7 +254,7 @@ def _group_norm(x: Any, num_groups: int, weight: Any, bias: Any, eps: float) -> 
         return normal if bias is None else normal + bias
     kind = _kind(x, weight, bias, ())
     if kind is None:
-        return composed(x, weight, bias), None, None
+        return in_arithmetic(composed, x, weight, bias), None, None
     groups = Groups(count * num_groups, each, spatial, spatial, each * spatial, num_groups, 2)
     return _normalize("NativeGroupNorm", x, weight, bias, groups, kind, eps, composed)
 
