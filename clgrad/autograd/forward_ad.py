@@ -19,16 +19,18 @@ from typing import Any, NamedTuple
 
 from clgrad.autograd.engine import grad
 from clgrad.autograd.grad_mode import enable_grad, tangents_wanted
-from clgrad.autograd.graph import AccumulateGrad
+from clgrad.autograd.graph import AccumulateGrad, GradientEdge, attach, get_gradient_edge
 from clgrad.tensor import Tensor
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
 
 
 class _Dual(NamedTuple):
-    """A dual tensor, its tangent, and the leaf that was made for it where the primal required no gradient."""
+    """A dual tensor, its place in the graph before it is changed, its tangent, and the leaf that was made for it where the
+    primal required no gradient."""
 
     dual: Any
+    edge: GradientEdge
     tangent: Any
     leaf: Any
 
@@ -116,8 +118,12 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
                            f"{len(_levels) - 1} is not supported.")
     with enable_grad():
         leaf = None if tensor.requires_grad else tensor.detach().requires_grad_()
-        dual = (tensor if leaf is None else leaf).view_as(tensor)
-    found.append(_Dual(dual, tangent, leaf))
+        if leaf is None:
+            dual = tensor.view_as(tensor)
+        else:
+            dual = tensor.detach()  # no view of the leaf: it may be changed in place
+            attach(dual, "Alias", (leaf,), lambda g: g)
+    found.append(_Dual(dual, get_gradient_edge(dual), tangent, leaf))
     return dual
 
 
@@ -126,8 +132,8 @@ def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
     found = _level(level)
     if found is None:
         return UnpackedDualTensor(tensor, None)
-    own = next((entry.tangent for entry in found if entry.dual is tensor), None)
-    tangent = own if own is not None and tensor._rebased == 0 else _tangent(tensor, found)
+    own = next((entry.tangent for entry in found if entry.dual is tensor and entry.edge == get_gradient_edge(tensor)), None)
+    tangent = _tangent(tensor, found) if own is None else own
     return UnpackedDualTensor(_settled(tensor.view_as(tensor), [entry.leaf for entry in found]), tangent)
 
 
@@ -137,7 +143,7 @@ def _tangent(tensor: Any, duals: list[_Dual]) -> Any:
     with enable_grad():
         direction = tensor.detach().new_ones(tensor.shape, requires_grad=True)
         with tangents_wanted():
-            rows = grad([tensor], [entry.dual for entry in duals], [direction], True, True, allow_unused=True)
+            rows = grad([tensor], [entry.edge for entry in duals], [direction], True, True, allow_unused=True)
         used = [(row, entry.tangent) for row, entry in zip(rows, duals, strict=True) if row is not None]
         if not used:
             return None

@@ -211,18 +211,27 @@ def _result_dtype(op: Pointwise, operands: tuple) -> dtype:
     return result_dtype(op, [t.layout for t in known], numbers)[1]
 
 
+# Ones and zeros that take the place of numbers do not change with these.
+COMPARISONS = {"eq", "ne", "lt", "le", "gt", "ge"}
+
+
 def call_in_place(op: Pointwise, operands: tuple, parameters: tuple = ()) -> Any:
     """A row whose result replaces the contents of its first operand."""
     target = operands[0]
     operands = _same_place(op, operands)
     recorded = _records(operands) and target.layout.dtype.is_floating_point
     check_in_place(target, recorded)
-    if not recorded or not op.derivatives:
+    compared = op.name in COMPARISONS
+    if not recorded or not (op.derivatives or compared):
         run_into(op, operands, parameters, target)
         return target
     # The node is made first: it saves the operands as they are before the change.
     history = wrap(target.memory, target.offset, target.layout)
-    node = record(op, operands, parameters, history, changes=1)
+    if compared:
+        tensors = [t for t in operands if isinstance(t, TensorBase)]
+        node = attach(history, op.name.capitalize(), tensors, lambda g: (FUNCTIONS["zeros_like"](g),) * len(tensors))
+    else:
+        node = record(op, operands, parameters, history, changes=1)
     run_into(op, operands, parameters, target)
     rebase(target, node, history)
     return target

@@ -59,6 +59,26 @@ def test_modules_and_gradients_of_tangents():
     assert w.grad.item() == 12.0  # the second derivative
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+@pytest.mark.parametrize("change", [
+    lambda x, y: x.mul_(y),
+    lambda x, y: x[0].mul_(y[1]),
+    lambda x, y: y.mul_(x),
+    lambda x, y: x.eq_(y),
+])
+def test_values_that_are_changed_in_place(change, torch):
+    found = []
+    for t in (clgrad, torch):
+        fw = t.autograd.forward_ad
+        with fw.dual_level():
+            plain = t.tensor([5.0, 7.0])
+            x, y = fw.make_dual(plain, t.tensor([1.0, 10.0])), t.tensor([2.0, 3.0])
+            change(x, y)
+            found.append([[None if part is None else part.tolist() for part in fw.unpack_dual(z)] for z in (x, x * y, y)])
+            assert plain.tolist() == fw.unpack_dual(x).primal.tolist()
+    assert found[0] == found[1]
+
+
 def test_errors():
     x = clgrad.ones(2)
     with pytest.raises(RuntimeError, match="no level exists"):

@@ -213,6 +213,19 @@ def test_what_would_give_wrong_gradients_is_refused(program, torch):
     assert_same_error(torch, lambda t: program(t, *start(t)))
 
 
+@pytest.mark.parametrize("name", ["eq_", "ne_", "lt_", "le_", "gt_", "ge_"])
+def test_comparisons_take_the_place_of_what_had_a_gradient(name, torch):
+    found = []
+    for t in (clgrad, torch):
+        x, y = (t.tensor([1.0, 2.0], requires_grad=True) for _ in range(2))
+        z, alone = (x * 2).expand(3, 2).clone(), t.ones(2)
+        getattr(z[1:], name)(y)
+        getattr(alone, name)(x)
+        z.sum().backward()
+        found.append([x.grad.tolist(), y.grad.tolist(), z.tolist(), alone.requires_grad])
+    assert found[0] == found[1]
+
+
 def test_the_error_names_what_was_changed():
     x, _ = start(clgrad)
     y = x * 1
