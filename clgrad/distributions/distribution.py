@@ -123,8 +123,14 @@ class Distribution:
         return self.entropy().exp()
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        """The same distribution with its parameters expanded to another batch shape."""
+        """The same distribution with its parameters expanded to another batch shape.
+
+        Raises:
+            NotImplementedError: a program's subclass makes its instances itself, and does not expand them.
+        """
         batch_shape = Size(batch_shape)
+        own = [kind for kind in type(self).__mro__ if kind.__module__.startswith("clgrad.distributions.")]
+        self._get_checked_instance(next(kind for kind in own if "__init__" in vars(kind)), _instance)
         made = type(self).__new__(type(self)) if _instance is None else _instance
         made.__dict__.update(self.__dict__)
         for name, constraint in self.arg_constraints.items():

@@ -207,3 +207,17 @@ def test_repr():
     assert repr(clgrad.distributions.Normal(0.0, 1.0)) == "Normal(loc: 0.0, scale: 1.0)"
     assert repr(clgrad.distributions.Normal(clgrad.zeros(2), 1.0)) == (
         "Normal(loc: torch.Size([2]), scale: torch.Size([2]))")
+
+
+def test_subclasses_that_make_their_instances_expand_them_themselves(torch):
+    for t in (clgrad, torch):
+        class Plain(t.distributions.Beta):
+            pass
+
+        class Own(t.distributions.Beta):
+            def __init__(self, concentration):
+                super().__init__(concentration, concentration)
+
+        assert Plain(t.ones(1), t.ones(1)).expand((2, 1)).sample().shape == (2, 1)
+        with pytest.raises(NotImplementedError, match="must also define a custom .expand"):
+            Own(t.ones(1)).expand((2, 1))
