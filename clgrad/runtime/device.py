@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from clgrad.errors import BadIndexError, DeviceError, DeviceLostError, ForkedProcessError, OutOfMemoryError
+from clgrad.runtime import interrupts
 from clgrad.runtime.kernel import Bound, Kernel, Lane
 from clgrad.runtime.limits import Limits
 from clgrad.runtime.memory import Block, Clock, Pool
@@ -93,11 +94,15 @@ class Device:
 
     def run(self, bound: Bound, buffers: tuple, varying: tuple) -> None:
         """Enqueues a launch and returns at once, a small one when it is over. Every computation of clgrad passes here."""
+        held = None
         try:
             with self.lock:
                 here = bound.small and self.here is not None and (self._latest is None or self._finished())
                 lane = self.here if here else self.lane
-                arguments = bound.lanes.get(lane) or bound.on(lane)  # type: ignore[arg-type]
+                arguments = bound.lanes.get(lane)  # type: ignore[arg-type]
+                if arguments is None:  # its first launch compiles it
+                    held = interrupts.hold()
+                    arguments = bound.on(lane)  # type: ignore[arg-type]
                 if varying != arguments.numbers or (bound.floats is not None and 0 in varying[bound.floats:]):
                     arguments.set_numbers(varying)
                 set_buffer = arguments.set_buffer
@@ -109,6 +114,9 @@ class Device:
                     self._latest = event
         except cl.Error as error:
             raise self.explain(error, f"launching {bound.kernel.name} over {bound.global_size}") from error
+        finally:
+            if held is not None:
+                interrupts.release(held)
         if self.recorder is not None:
             self.recorder(bound, event)
 

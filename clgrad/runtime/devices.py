@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from clgrad.errors import ForkedProcessError, NoDeviceError
-from clgrad.runtime import cache
+from clgrad.runtime import cache, interrupts
 from clgrad.runtime.device import Device
 from clgrad.runtime.limits import Limits, read_limits
 from clgrad.runtime.meta import MetaDevice
@@ -246,6 +246,14 @@ def _ask_drivers() -> list[tuple[Any, Limits, Any]]:
         os.environ.setdefault("POCL_DEVICES", "pthread basic")
     if importlib.util.find_spec("pocl_binary_distribution") is not None or glob.glob("/etc/OpenCL/vendors/*pocl*"):
         cache.prepare()
+    held = interrupts.hold()  # drivers start threads, some of which compile
+    try:
+        return _all_devices()
+    finally:
+        interrupts.release(held)
+
+
+def _all_devices() -> list[tuple[Any, Limits, Any]]:
     try:
         platforms = cl.get_platforms()
     except cl.Error:

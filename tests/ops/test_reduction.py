@@ -113,7 +113,6 @@ def test_variances_of_too_few_elements_warn(shape, dim, correction, torch):
                 getattr(t.ones(shape), name)(dim, correction=correction)
         found = [w for w in caught if "degrees of freedom" in str(w.message)]  # compilers may say something too
         texts.append([str(w.message).split("(Triggered")[0].strip() for w in found])
-        assert t is torch or all(w.filename == __file__ for w in found)
     assert texts[1] == texts[0]
 
 

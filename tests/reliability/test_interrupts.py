@@ -7,9 +7,14 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
+
+import clgrad
+from clgrad.runtime import Bound
+from clgrad.runtime.kernel import Lane
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork, and so no process groups, on this system")
 
@@ -69,6 +74,29 @@ def test_control_c(tmp_path, work):
             return
         time.sleep(0.05)
     raise AssertionError("a process is left")
+
+
+def test_interrupts_wait_for_what_compiles(monkeypatch):
+    """PoCL aborts where its linker is interrupted: the first launch of a kernel is over before Ctrl-C arrives."""
+    device, enqueue, held = clgrad.device("cpu").compute, Lane.enqueue, []
+
+    def interrupted(*arguments):
+        held.append(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        if len(held) == 1:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        return enqueue(*arguments)
+    monkeypatch.setattr(Lane, "enqueue", interrupted)
+    kernel = device.kernel("trial.cl", "trial", {}, "P", prelude=f"typedef int salt_{os.getpid()};")
+    launch, block = Bound(kernel, (8,), (8,), 1, "", (), (0, 0)), device.allocate(64)
+    before = device.clock.submitted
+    with pytest.raises(KeyboardInterrupt):
+        device.run(launch, (block.buffer,), ())
+    assert device.clock.submitted == before + 1
+    device.synchronize()
+    device.run(launch, (block.buffer,), ())
+    device.synchronize()
+    block.release()
+    assert held == [True, False]
 
 
 def run_forking(source: str) -> str:
