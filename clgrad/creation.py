@@ -46,13 +46,11 @@ class Options(NamedTuple):
 
 
 def _options(kwargs: dict) -> Options:
-    """The options among keywords; ``pin_memory`` and ``names=None`` have no meaning here."""
+    """The options among keywords; ``pin_memory`` has no meaning here."""
     found = Options(kwargs.pop("dtype", None), kwargs.pop("device", None), kwargs.pop("requires_grad", False),
                     kwargs.pop("memory_format", None))
     check_layout(kwargs.pop("layout", None))
     kwargs.pop("pin_memory", None)
-    if kwargs.pop("names", None) is not None:
-        raise RuntimeError("named tensors are not supported")
     if kwargs:
         raise TypeError(f"got an unexpected keyword argument '{next(iter(kwargs))}'")
     return found

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 
 from clgrad.autograd.engine import grad
 from clgrad.autograd.grad_mode import enable_grad, tangents_wanted
-from clgrad.autograd.graph import AccumulateGrad, GradientEdge, attach, get_gradient_edge
+from clgrad.autograd.graph import AccumulateGrad, GradientEdge, Node, attach, get_gradient_edge
+from clgrad.autograd.saved_hooks import LevelCopies
 from clgrad.tensor import Tensor
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
@@ -35,7 +36,15 @@ class _Dual(NamedTuple):
     leaf: Any
 
 
-_levels: list[list[_Dual]] = []  # the dual tensors of each level
+class _Level(list[_Dual]):
+    """The dual tensors of a level, and copies of what its operations saved and then changed in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copies = LevelCopies()
+
+
+_levels: list[_Level] = []
 
 
 def __getattr__(name: str) -> Any:
@@ -60,7 +69,9 @@ def enter_dual_level() -> int:
     """
     if _levels:
         raise RuntimeError("Nested forward mode AD is not supported at the moment")
-    _levels.append([])
+    level = _Level()
+    level.copies.begin()
+    _levels.append(level)
     return 0
 
 
@@ -73,7 +84,7 @@ def exit_dual_level(*, level: int | None = None) -> None:
     if not _levels or (level is not None and level != len(_levels) - 1):
         raise RuntimeError("Trying to exit a forward AD level that was not the last one that was created. This is not "
                            "supported.")
-    _levels.pop()
+    _levels.pop().copies.end()
 
 
 class dual_level(AbstractContextManager):
@@ -145,7 +156,7 @@ def _tangent(tensor: Any, duals: list[_Dual]) -> Any:
         with tangents_wanted():
             rows = grad([tensor], [entry.edge for entry in duals], [direction], True, True, allow_unused=True)
         used = [(row, entry.tangent) for row, entry in zip(rows, duals, strict=True) if row is not None]
-        if not used:
+        if not used and not any(entry.edge.node in _nodes(tensor) for entry in duals):
             return None
         linear = [(row, tangent) for row, tangent in used if row.requires_grad]
         result = None
@@ -159,19 +170,18 @@ def _tangent(tensor: Any, duals: list[_Dual]) -> Any:
 
 def _settled(tensor: Any, made_here: list[Any]) -> Any:
     """The tensor; outside of the graph, where that leads to nothing but leaves that were made here."""
-    foreign = any(all(leaf is not own for own in made_here) for leaf in _leaves(tensor))
+    leaves = [node.variable for node in _nodes(tensor) if isinstance(node, AccumulateGrad)]
+    foreign = any(all(leaf is not own for own in made_here) for leaf in leaves)
     return tensor if foreign else tensor.detach()
 
 
-def _leaves(tensor: Any) -> list[Any]:
-    """The leaves that a tensor's gradient reaches."""
-    found, seen, waiting = [], set(), [tensor.grad_fn]
+def _nodes(tensor: Any) -> set[Node]:
+    """The nodes that a tensor's gradient reaches."""
+    found: set[Node] = set()
+    waiting = [tensor.grad_fn]
     while waiting:
         node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if isinstance(node, AccumulateGrad):
-            found.append(node.variable)
-        waiting += [above for above, _ in node.next_functions]
+        if node is not None and node not in found:
+            found.add(node)
+            waiting += [above for above, _ in node.next_functions]
     return found

@@ -19,6 +19,7 @@ from clgrad.autograd.handles import RemovableHandle, add_hook
 from clgrad.autograd.multi_grad import register_multi_grad_hook
 from clgrad.autograd.saved_hooks import (
     allow_mutation_on_saved_tensors,
+    check_version,
     disable_saved_tensors_hooks,
     save_on_cpu,
     saved_tensors_hooks,
@@ -249,12 +250,7 @@ class Saved:
         if type(entry) is _Packed:
             return _placed(entry.tensor(), entry.edge)
         storage, offset, layout, version, edge, tensor = entry
-        if storage.version != version:
-            raise RuntimeError(
-                "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"[{layout.dtype} {list(layout.shape)}], saved by {self.name}, is at version {storage.version}; "
-                f"expected version {version} instead. Hint: enable anomaly detection to find the operation that "
-                "failed to compute its gradient, with autograd.set_detect_anomaly(True).")
+        check_version(self.name, layout, storage.version, version)
         if mode.enabled:
             return _placed(wrap(storage, offset, layout), edge)
         if tensor is not None and tensor.memory is storage and tensor.layout is layout and tensor.offset == offset:

@@ -81,15 +81,18 @@ class _Copies(saved_tensors_hooks):
     def _pack(self, tensor: Any) -> _Handle:
         window = tensor.offset, tensor.layout, tensor.memory.version
         others = self._of_storage.setdefault(tensor.memory, weakref.WeakSet())
-        handle = next((other for other in others if other.window == window), None)
+        handle = next((other for other in others if other.window == window and other in self.original), None)
         if handle is None:
             handle = _Handle(window)
             others.add(handle)
             self.original[handle] = tensor
         return handle
 
+    def _found(self, handle: _Handle) -> Any:
+        return self.cloned.get(handle, self.original.get(handle))
+
     def _unpack(self, handle: _Handle) -> Any:
-        found = self.cloned.get(handle, self.original.get(handle))
+        found = self._found(handle)
         if mode.copies is not self or found is None:
             raise AssertionError("Trying to backward outside of the 'allow_mutation_on_saved_tensors' context in which the "
                                  "graph was originally recorded.")
@@ -101,6 +104,42 @@ class _Copies(saved_tensors_hooks):
             if handle in self.original:
                 with no_grad():
                     self.cloned[handle] = self.original.pop(handle).clone()
+
+
+class LevelCopies(_Copies):
+    """The copies of a level of forward mode, whose operations go through saved tensors more than once.
+
+    What was recorded outlives the level; what was not copied by its end must stay as it is from then on.
+    """
+
+    def begin(self) -> None:
+        """Takes copies from now on, unless somebody does."""
+        if mode.copies is None:
+            mode.copies = self
+            mode.saved_hooks.insert(0, (self.pack_hook, self.unpack_hook))
+
+    def end(self) -> None:
+        """Takes no more copies."""
+        if mode.copies is self:
+            mode.copies = None
+            mode.saved_hooks.remove((self.pack_hook, self.unpack_hook))
+        self.versions = weakref.WeakKeyDictionary({handle: tensor.memory.version for handle, tensor in self.original.items()})
+
+    def _unpack(self, handle: _Handle) -> Any:
+        found = self._found(handle)
+        if mode.copies is not self and handle in self.original:
+            check_version("", found.layout, found.memory.version, self.versions[handle])
+        return found
+
+
+def check_version(operator: str, layout: Any, version: int, expected: int) -> None:
+    """RuntimeError where a tensor that was saved (by ``operator``, if that is known) has changed since."""
+    if version != expected:
+        by = f", saved by {operator}," if operator else ""
+        raise RuntimeError("one of the variables needed for gradient computation has been modified by an inplace operation: "
+                           f"[{layout.dtype} {list(layout.shape)}]{by} is at version {version}; expected version "
+                           f"{expected} instead. Hint: enable anomaly detection to find the operation that failed to "
+                           "compute its gradient, with autograd.set_detect_anomaly(True).")
 
 
 class allow_mutation_on_saved_tensors:

@@ -114,7 +114,7 @@ def record(op: Pointwise, operands: tuple, parameters: tuple, out: Any, changes:
         fixed = (*[operands[n] for n in recipe.numbers], *parameters)
         inputs = tuple([t if isinstance(t, TensorBase) else None for t in operands])
     if recipe.kept or recipe.value:
-        saved = Saved(op.name, [_before_change(operands[n]) if changes and n == 0 else operands[n]
+        saved = Saved(op.name, [_before_change(operands[n]) if changes and _is_copied(operands, n) else operands[n]
                                 for n in recipe.kept])
     gradients = recipe.gradients
 
@@ -135,6 +135,12 @@ def activation_gradient(name: str, g: Any, y: Any) -> Any:
 @cache
 def _activation_gradient(name: str) -> _Gradient:
     return _Gradient(REGISTRY.pointwise[name], "x", ["g", "y"])
+
+
+def _is_copied(operands: tuple, n: int) -> bool:
+    """Whether an operand is copied before the first one changes: that one, and what shares its memory where copies are
+    taken of all that is saved."""
+    return n == 0 or (mode.copies is not None and operands[n].memory is operands[0].memory)
 
 
 def _before_change(x: Any) -> Any:

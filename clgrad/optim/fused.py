@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from clgrad.autograd.grad_mode import is_grad_enabled
 from clgrad.ops import optimizer_step
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.ops.update_rule import UpdateRule
@@ -22,7 +23,8 @@ class FusedOptimizer(Optimizer):
     on the host. From a group's settings and its counters it makes the statements of a rule (see
     :class:`clgrad.ops.update_rule.UpdateRule`) and the values of the rule's scalars.
 
-    With ``differentiable=True`` the same statements are evaluated over tensors, and recorded.
+    With ``differentiable=True`` the same statements are evaluated over tensors, and recorded; so is what becomes of a
+    counter that requires a gradient.
     """
 
     STATES: tuple[str, ...] = ()
@@ -88,16 +90,19 @@ class FusedOptimizer(Optimizer):
                                 for name, counter in zip(self.COUNTERS, known, strict=True)])
             cohorts.setdefault(values, []).append(member)
         for before, chosen in cohorts.items():
-            tensors = [optimizer_step.counter(value) for value in self._advance(settings, before)]
+            tensors = [value if isinstance(value, Tensor) else optimizer_step.counter(value)
+                       for value in self._advance(settings, before)]
             for _, _, state in chosen:
                 state.update(zip(self.COUNTERS, tensors, strict=True))
             yield tuple([_value(t) for t in tensors]), before, chosen
 
 
-def _value(counter: Any) -> float:
-    """The number in a counter's tensor (a plain number in old checkpoints)."""
+def _value(counter: Any) -> Any:
+    """The number in a counter's tensor (a plain number in old checkpoints); the tensor, where a graph of it is recorded."""
     if not isinstance(counter, Tensor):
         return float(counter)
+    if counter.requires_grad and is_grad_enabled():
+        return counter
     fill = counter.memory._fill
     return float(counter.item() if fill is None else fill)
 

@@ -47,6 +47,23 @@ def test_each_version_is_copied_once_and_dies_with_the_graph():
         assert len(copies.cloned) == 0
 
 
+@pytest.mark.parametrize("program", [
+    lambda y: y.mul_(y).mul_(y).sin_(),
+    lambda y: y.mul_(y).add_(y).div_(2).pow_(2),
+    lambda y: y.addcmul_(y, y).sigmoid_().log_().tanh_(),
+    lambda y: (y * y, y.sigmoid_())[0].sum() + y,
+])
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+def test_tensors_changed_by_their_own_values(program, torch):
+    found = []
+    for t in (clgrad, torch):
+        x = t.tensor([1.0, 2.0, 3.0], dtype=t.float64, requires_grad=True)
+        with t.autograd.graph.allow_mutation_on_saved_tensors():
+            program(x * 1).sum().backward()
+        found.append(x.grad.numpy())
+    np.testing.assert_allclose(*found, rtol=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
 def test_a_step_of_an_optimizer_may_come_before_the_backward_pass(kind):
     w = clgrad.nn.Parameter(clgrad.tensor([2.0]))

@@ -86,7 +86,9 @@ def test_grids_of_no_samples(rank, mode):
     (lambda: F.interpolate(clgrad.ones(1, 1, 4), size=(clgrad.tensor(2.0),)), TypeError, "expected size to be one of int or"),
     (lambda: clgrad.nn.FractionalMaxPool2d([2, 1], output_ratio=[0.5, 0.5, 0.6])(clgrad.rand(1, 1, 8, 8)), ValueError,
      "requires output_ratio to either be"),
-    (lambda: clgrad.nn.Unflatten(1, (2, 5, 5.0)), TypeError, "found element of type float at pos 2"),
+    (lambda: clgrad.nn.Unflatten(1, (2, 5, 5.0)), TypeError, "tuple of ints, but found element of type float at pos 2"),
+    (lambda: clgrad.nn.Unflatten("features", (("C", 2), ("H", 3))), TypeError, "found element of type tuple at pos 0"),
+    (lambda: clgrad.nn.Unflatten("features", (2, 3))(clgrad.zeros(2, 6)), TypeError, "'dim' .* must be int, not str"),
     (lambda: clgrad.nn.Fold((4, 5), 2, dilation=8)(clgrad.rand(1, 12, 12)), RuntimeError, "its components must be at least")])
 def test_what_layers_refuse(call, error, message):
     with pytest.raises(error, match=message):

@@ -218,6 +218,21 @@ def test_differentiable_step(torch, name):
     assert found[0] == pytest.approx(found[1], rel=1e-6, abs=1e-9)
 
 
+def test_the_product_of_nadam_may_have_a_gradient(torch):
+    found = []
+    for lib in (clgrad, torch):
+        p = lib.tensor([1.0, -2.0], dtype=lib.float64, requires_grad=True) * 1
+        p.grad = lib.tensor([0.3, 0.5], dtype=lib.float64)
+        optimizer = lib.optim.NAdam([p], lr=0.1, differentiable=True)
+        product = lib.tensor(0.7, dtype=lib.float64, requires_grad=True)
+        optimizer.state[p].update(step=lib.tensor(10.0), mu_product=product.clone(),
+                                  exp_avg=lib.zeros(2, dtype=lib.float64), exp_avg_sq=lib.ones(2, dtype=lib.float64))
+        optimizer.step()
+        (p.sum() + optimizer.state[p]["mu_product"]).backward()
+        found.append([*p.tolist(), product.grad.item()])
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+
+
 def test_hooks_around_state(tmp_path):
     p = clgrad.nn.Parameter(clgrad.ones(2))
     optimizer = clgrad.optim.SGD([("w", p)], lr=0.1)

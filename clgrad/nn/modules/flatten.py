@@ -29,13 +29,11 @@ class Unflatten(Module):
 
     def __init__(self, dim: int, unflattened_size: Any):
         super().__init__()
-        if not isinstance(dim, int):
-            raise TypeError("invalid argument type for dim parameter")
         if not isinstance(unflattened_size, (tuple, list, Size)):
             raise TypeError(f"unflattened_size must be a tuple of ints, but found type {type(unflattened_size).__name__}")
         for place, size in enumerate(unflattened_size):
             if not isinstance(size, int):
-                raise TypeError("unflattened_size must be a tuple of ints, but found element of type "
+                raise TypeError("unflattened_size must be tuple of ints, but found element of type "
                                 f"{type(size).__name__} at pos {place}")
         self.dim, self.unflattened_size = dim, unflattened_size
 
