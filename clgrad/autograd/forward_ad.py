@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from clgrad.autograd.engine import grad
-from clgrad.autograd.grad_mode import enable_grad, tangents_wanted
+from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled, set_grad_enabled, tangents_wanted
 from clgrad.autograd.graph import AccumulateGrad, GradientEdge, Node, attach, get_gradient_edge
 from clgrad.autograd.saved_hooks import LevelCopies
 from clgrad.tensor import Tensor
@@ -37,11 +37,25 @@ class _Dual(NamedTuple):
 
 
 class _Level(list[_Dual]):
-    """The dual tensors of a level, and copies of what its operations saved and then changed in place."""
+    """The dual tensors of a level, copies of what its operations saved and then changed in place, and whether it began where
+    graphs are recorded. Inside it always does so, as tangents come of the graph."""
 
     def __init__(self) -> None:
         super().__init__()
         self.copies = LevelCopies()
+        self.copies.begin()
+        self.graph_wanted = is_grad_enabled()
+        self.recording = set_grad_enabled(True)
+
+    def end(self) -> None:
+        self.recording.__exit__()
+        self.copies.end()
+
+    def settled(self, tensor: Any, made_here: list[Any]) -> Any:
+        """The tensor; outside of the graph, where none was wanted or that leads to nothing but leaves that were made here."""
+        leaves = [node.variable for node in _nodes(tensor) if isinstance(node, AccumulateGrad)]
+        foreign = any(all(leaf is not own for own in made_here) for leaf in leaves)
+        return tensor if foreign and self.graph_wanted else tensor.detach()
 
 
 _levels: list[_Level] = []
@@ -69,9 +83,7 @@ def enter_dual_level() -> int:
     """
     if _levels:
         raise RuntimeError("Nested forward mode AD is not supported at the moment")
-    level = _Level()
-    level.copies.begin()
-    _levels.append(level)
+    _levels.append(_Level())
     return 0
 
 
@@ -84,7 +96,7 @@ def exit_dual_level(*, level: int | None = None) -> None:
     if not _levels or (level is not None and level != len(_levels) - 1):
         raise RuntimeError("Trying to exit a forward AD level that was not the last one that was created. This is not "
                            "supported.")
-    _levels.pop().copies.end()
+    _levels.pop().end()
 
 
 class dual_level(AbstractContextManager):
@@ -97,7 +109,7 @@ class dual_level(AbstractContextManager):
         exit_dual_level()
 
 
-def _level(number: int | None) -> list[_Dual] | None:
+def _level(number: int | None) -> _Level | None:
     number = len(_levels) - 1 if number is None else number
     return _levels[number] if 0 <= number < len(_levels) else None
 
@@ -145,10 +157,10 @@ def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
         return UnpackedDualTensor(tensor, None)
     own = next((entry.tangent for entry in found if entry.dual is tensor and entry.edge == get_gradient_edge(tensor)), None)
     tangent = _tangent(tensor, found) if own is None else own
-    return UnpackedDualTensor(_settled(tensor.view_as(tensor), [entry.leaf for entry in found]), tangent)
+    return UnpackedDualTensor(found.settled(tensor.view_as(tensor), [entry.leaf for entry in found]), tangent)
 
 
-def _tangent(tensor: Any, duals: list[_Dual]) -> Any:
+def _tangent(tensor: Any, duals: _Level) -> Any:
     if not duals or not tensor.requires_grad:
         return None
     with enable_grad():
@@ -165,14 +177,7 @@ def _tangent(tensor: Any, duals: list[_Dual]) -> Any:
                              allow_unused=True)
     if result is None:
         return tensor.detach().new_zeros(tensor.shape)
-    return _settled(result, [direction, *[entry.leaf for entry in duals]])
-
-
-def _settled(tensor: Any, made_here: list[Any]) -> Any:
-    """The tensor; outside of the graph, where that leads to nothing but leaves that were made here."""
-    leaves = [node.variable for node in _nodes(tensor) if isinstance(node, AccumulateGrad)]
-    foreign = any(all(leaf is not own for own in made_here) for leaf in leaves)
-    return tensor if foreign else tensor.detach()
+    return duals.settled(result, [direction, *[entry.leaf for entry in duals]])
 
 
 def _nodes(tensor: Any) -> set[Node]:

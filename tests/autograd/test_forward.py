@@ -111,6 +111,20 @@ def test_graphs_of_tangents_outlive_their_level():
         product.backward()
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+def test_tangents_where_no_graph_is_wanted(torch):
+    found = []
+    for t in (clgrad, torch):
+        fw, w = t.autograd.forward_ad, t.tensor([3.0, 4.0], requires_grad=True)
+        with t.no_grad():
+            with fw.dual_level():
+                parts = fw.unpack_dual((fw.make_dual(t.tensor([1.0, 2.0]), t.ones(2)) * w).sin())
+            assert not (w * 2).requires_grad
+        assert not any(part.requires_grad for part in parts)
+        found.append([part.tolist() for part in parts])
+    np.testing.assert_allclose(*found, rtol=1e-6)
+
+
 def test_errors():
     x = clgrad.ones(2)
     with pytest.raises(RuntimeError, match="no level exists"):
