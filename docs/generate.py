@@ -51,8 +51,8 @@ Forms: **f** a function `clgrad.<name>`, **m** a method of Tensor, **i** in plac
 
 # Results are indices, counts, truths or facts: nothing flows back.
 NOT_DIFFERENTIABLE = frozenset([
-    "all", "allclose", "any", "arange", "argmax", "argmin", "argsort", "argwhere", "bernoulli", "bincount",
-    "binomial", "broadcast_shapes", "bucketize", "count_nonzero", "detach", "empty_like", "equal", "full_like",
+    "all", "allclose", "any", "arange", "argmax", "argmin", "argsort", "argwhere", "bernoulli",
+    "broadcast_shapes", "bucketize", "count_nonzero", "detach", "empty_like", "equal", "full_like",
     "get_device", "hash_tensor", "histc", "histogram", "histogramdd", "imag", "is_coalesced", "is_conj",
     "is_distributed", "is_inference", "is_neg", "is_nonzero", "is_same_size", "is_signed", "isclose", "isin",
     "isreal", "matrix_rank", "multinomial", "new_empty", "new_empty_strided", "new_full", "new_ones",

@@ -7,6 +7,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
+from clgrad.autograd.refused import no_derivative, refuse_gradient
 from clgrad.formats import contiguous_format
 from clgrad.layout import common_dtype
 from clgrad.ops.copying import cast, cat, full
@@ -44,8 +45,11 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     if low < 0:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     bins = full((max(high + 1, minlength),), 0, kind, own.device)
-    one = full((1,), 1, kind, own.device).expand(own.shape)
-    return bins.index_add_(0, input.to(dtypes.int64), one if weights is None else weights.detach().to(kind))
+    if weights is None:
+        one = full((1,), 1, kind, own.device).expand(own.shape)
+        return bins.index_add_(0, input.to(dtypes.int64), one)
+    sums = bins.index_add_(0, input.to(dtypes.int64), weights.detach().to(kind))
+    return refuse_gradient(sums, [weights], no_derivative("bincount"))
 
 
 @operator("hash_tensor")

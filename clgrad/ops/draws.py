@@ -9,6 +9,7 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import attach, needs_graph
+from clgrad.autograd.refused import no_derivative, refuse_gradient
 from clgrad.ops.copying import from_array, to_array, unwritten
 from clgrad.ops.products import constant_of
 from clgrad.ops.random import Generator, default_generator, fill_random
@@ -88,8 +89,9 @@ def binomial(count: Any, prob: Any, generator: Generator | None = None) -> Any:
     seed, first = (generator or default_generator).take(1)
     stream = np.random.Generator(np.random.Philox(key=seed, counter=first))
     values = stream.binomial(np.asarray(to_array(numbers)), np.asarray(to_array(prob.detach().double())))
-    return from_array(np.asarray(values, np.float64).reshape(prob.layout.shape), dtypes.float64,
-                      prob.layout.device).to(prob.layout.dtype)
+    drawn = from_array(np.asarray(values, np.float64).reshape(prob.layout.shape), dtypes.float64,
+                       prob.layout.device).to(prob.layout.dtype)
+    return refuse_gradient(drawn, [count, prob], no_derivative("binomial"))
 
 
 @operator("_von_mises", method=False)

@@ -15,6 +15,7 @@ import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.autograd.refused import no_derivative, no_formula, refuse_gradient
 from clgrad.errors import LinAlgError
 from clgrad.ops import lapack
 from clgrad.ops.copying import cat, empty
@@ -339,9 +340,10 @@ Geqrf = named_result("geqrf", "a tau")
 
 @operator("geqrf")
 def geqrf(input: Any, *, out: Any = None) -> Any:
-    """R and, below its diagonal, the reflections whose product is Q, with their factors tau. No gradient."""
+    """R and, below its diagonal, the reflections whose product is Q, with their factors tau. No formula gives a gradient."""
     packed, tau = lapack.numpy_call("geqrf", np.linalg.qr, lapack.host("geqrf", input), "raw")
-    return store("geqrf", Geqrf(lapack.matrix(lapack.transposed(packed), input), lapack.tensor(tau, input)), out)
+    result = Geqrf(lapack.matrix(lapack.transposed(packed), input), lapack.tensor(tau, input))
+    return store("geqrf", refuse_gradient(result, [input], no_formula("geqrf"), "Geqrf"), out)
 
 
 @operator("ormqr")
@@ -390,6 +392,7 @@ def ldl_factor_ex(A: Any, *, hermitian: bool = False, check_errors: bool = False
         check_info("linalg.ldl_factor_ex", info, "D[{0},{0}] is zero: the matrix is singular")
     result = LDLFactorEx(lapack.matrix(packed, A), lapack.tensor(pivots, A, dtypes.int32),
                          lapack.tensor(info, A, dtypes.int32))
+    refuse_gradient(result.LD, [A], no_derivative("linalg_ldl_factor_ex"))
     return store("linalg.ldl_factor_ex", result, out, exact=True)
 
 

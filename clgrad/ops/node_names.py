@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-_NODES = {"square": "Pow", "_cube": "Pow", "_add_scaled": "Add", "_div_floor": "Div", "_div_trunc": "Div",
-          "_clamp": "ClampBackward1", "median": "MedianBackward1", "nanmedian": "NanmedianBackward1"}
+_NODES = {"square": "Pow", "_cube": "Pow", "_add_scaled": "Add", "_mantissa": "Frexp",
+          "_div_floor": "DivBackward2", "_div_trunc": "DivBackward2",
+          "median": "MedianBackward1", "nanmedian": "NanmedianBackward1",
+          **{name: "Special" + name.strip("_").title().replace("_", "") for name in (
+              "i0e", "i1", "i1e", "_zeta", "_entr", "_erfcx", "_log_ndtr", "_ndtri", "xlog1py")}}
 # Of operators whose overloads have names of their own: which operands are tensors.
 OVERLOADS: dict[tuple[str, tuple[bool, ...]], str] = {
     ("pow", (True, True)): "PowBackward1", ("pow", (False, True)): "PowBackward2",
+    ("remainder", (True, True)): "RemainderBackward1", ("fmod", (True, True)): "FmodBackward1",
+    ("clamp_min", (True, True)): "ClampMinBackward1", ("clamp_max", (True, True)): "ClampMaxBackward1",
+    ("_clamp", (True, False, False)): "ClampBackward1", ("lerp", (True, True, True)): "LerpBackward1",
+    ("copysign", (True, False)): "CopysignBackward1",
+    ("xlogy", (False, True)): "XlogyBackward1", ("xlogy", (True, False)): "XlogyBackward2",
+    ("xlog1py", (False, True)): "SpecialXlog1PyBackward1", ("xlog1py", (True, False)): "SpecialXlog1PyBackward2",
+    ("_zeta", (False, True)): "SpecialZetaBackward1", ("_zeta", (True, False)): "SpecialZetaBackward2",
     ("sub", (False, True)): "RsubBackward1", ("div", (False, True)): "MulBackward0"}
 
 
 def node_name(name: str) -> str:
-    """PyTorch's spelling of an operator in its node's name: ``leaky_relu`` is ``LeakyRelu``."""
-    if name in _NODES:
-        return _NODES[name]
-    return "".join(part.capitalize() for part in name.strip("_").split("_"))
+    """PyTorch's spelling of an operator in its node's name: ``leaky_relu`` is ``LeakyRelu``, ``log1p`` is ``Log1P``."""
+    return _NODES.get(name) or name.strip("_").title().replace("_", "")
 
 # Forms in place that are methods alone: ``x.add_(y)``, but no ``clgrad.add_``.
 METHODS_ALONE = frozenset({

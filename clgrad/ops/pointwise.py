@@ -20,20 +20,18 @@ from clgrad.autograd.graph import (
     wrap,
 )
 from clgrad.autograd.listening import switch
+from clgrad.autograd.refused import NoDerivative, no_derivative, no_formula
 from clgrad.dtypes import can_cast, dtype, of_number
 from clgrad.ops.execute import blank
 from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.node_names import OVERLOADS, node_name
 from clgrad.ops.output import check_apart, check_exact, resize_output
-from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise, publish
+from clgrad.ops.registry import FUNCTIONS, NO_FORMULA, REGISTRY, Pointwise, publish
 from clgrad.ops.rows import NUMBERS, launch, result_dtype, run, run_into
 from clgrad.ops.table import EXACT_OUT, FACTOR_FIRST, NUMBERS_ALONE, SECOND_NAMED, TENSOR_FIRST, TENSORS_ONLY
 from clgrad.shapes import broadcast_shapes
 
 # Gradients.
-
-# Functions of formulas that no kernel needs: their tensors are made without one.
-_TENSOR_ONLY = frozenset({"zeros_like", "_not_implemented"})
 
 
 class _Gradient:
@@ -42,13 +40,13 @@ class _Gradient:
     ``names`` are those of what a node has: the incoming gradient, saved tensors, numbers.
     """
 
-    __slots__ = ("op", "formula", "names", "row", "passes", "composed", "operands", "parameters")
+    __slots__ = ("op", "operand", "formula", "names", "row", "passes", "composed", "operands", "parameters")
 
     def __init__(self, op: Pointwise, operand: str, names: list[str]):
-        self.op, self.formula, self.names = op, op.derivatives[operand], names
+        self.op, self.operand, self.formula, self.names = op, operand, op.derivatives[operand], names
         self.row = _gradient_row(op, operand)
         self.passes = self.formula.text == "g"  # the incoming gradient itself
-        self.composed = bool(self.formula.functions & _TENSOR_ONLY)
+        self.composed = self.formula.text == NO_FORMULA or "zeros_like" in self.formula.functions  # needs no kernel
         self.operands = [names.index(n) for n in self.row.tensors]
         self.parameters = [names.index(n) for n in self.row.parameters]
 
@@ -62,12 +60,20 @@ class _Gradient:
 
     def _evaluate(self, values: dict[str, Any]) -> Any:
         formula = self.formula
+        if formula.text == NO_FORMULA:
+            raise self._refusal()
         operands = {n: values[n] for n in formula.names}
         if formula.functions:
             # Functions take tensors, and comparisons of numbers would give no mask: 2 ** x, x ** 4.
             operands.update({n: values["g"].new_tensor(operands[n]) for n in self.op.tensors
                              if n in operands and not isinstance(operands[n], TensorBase)})
         return formula.evaluate(_FORMULA_FUNCTIONS, operands)
+
+    def _refusal(self) -> Exception:
+        name = self.op.name.strip("_")
+        if self.op.underivable:
+            return no_derivative(name)
+        return no_formula(f"{name}: {'input' if self.operand == self.op.tensors[0] else self.operand}")
 
 
 @cache
@@ -89,8 +95,8 @@ class _Recipe:
         for name, need in zip(names, kinds, strict=True):
             if need and name not in op.derivatives:
                 raise NotImplementedError(f"the derivative for '{name}' of '{op.name}' is not implemented")
-        self.node = node_class(OVERLOADS.get((op.name, tuple(kind is not None for kind in kinds)))
-                               or node_name(op.name))
+        self.node = node_class(NoDerivative if op.underivable else
+                               OVERLOADS.get((op.name, tuple(kind is not None for kind in kinds))) or node_name(op.name))
         wanted = {n for name, need in zip(names, kinds, strict=True) if need for n in op.derivatives[name].names}
         self.kept = [n for n, name in enumerate(names) if kinds[n] is not None and name in wanted]
         self.numbers = [n for n, kind in enumerate(kinds) if kind is None]
@@ -235,7 +241,8 @@ def call_in_place(op: Pointwise, operands: tuple, parameters: tuple = ()) -> Any
     history = wrap(target.memory, target.offset, target.layout)
     if compared:
         tensors = [t for t in operands if isinstance(t, TensorBase)]
-        node = attach(history, op.name.capitalize(), tensors, lambda g: (FUNCTIONS["zeros_like"](g),) * len(tensors))
+        node = attach(history, f"{op.name.capitalize()}Backward{len(tensors) - 1}", tensors,
+                      lambda g: (FUNCTIONS["zeros_like"](g),) * len(tensors))
     else:
         node = record(op, operands, parameters, history, changes=1)
     run_into(op, operands, parameters, target)

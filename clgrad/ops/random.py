@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import threading
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -149,9 +151,18 @@ def fill_random(x: Any, kind: str, a: float, b: float, generator: Generator | No
         dense = empty(x.layout.shape, x.layout.dtype, x.layout.device)
         _run(kind, (dense,), a, b, generator)
         pointwise.run_into(COPY, (dense,), (), x)
-    if x._requires_grad and x._grad_fn is not None:
-        x.detach_()
     return x
+
+
+def _replacing(draw: Callable) -> Callable:
+    """Registers what fills a tensor with random numbers: the gradient of what was there before is zero."""
+    @functools.wraps(draw)
+    def filled(x: Any, *args: Any, **kwargs: Any) -> Any:
+        if not needs_graph(x):
+            return draw(x, *args, **kwargs)
+        check_in_place(x, True)
+        return x.copy_(draw(empty(x.layout.shape, x.layout.dtype, x.layout.device), *args, **kwargs))
+    return operator(draw.__name__, function=False)(filled)
 
 
 def _floating(name: str, x: Any) -> None:
@@ -190,7 +201,7 @@ def _check_limits(kind: Any, low: int, last: int) -> None:
                           UserWarning, stacklevel=3)
 
 
-@operator("uniform_", function=False)
+@_replacing
 def uniform_(x: Any, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None, **kwargs: Any) -> Any:
     """Numbers from [from, to)."""
     low = _lowest("uniform_", from_, kwargs)
@@ -202,7 +213,7 @@ def uniform_(x: Any, from_: float = 0.0, to: float = 1.0, *, generator: Generato
     return fill_random(x, "UNIFORM", low, to, generator)
 
 
-@operator("normal_", function=False)
+@_replacing
 def normal_(x: Any, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Any:
     """Normally distributed numbers."""
     _floating("normal_", x)
@@ -211,7 +222,7 @@ def normal_(x: Any, mean: float = 0.0, std: float = 1.0, *, generator: Generator
     return fill_random(x, "NORMAL", mean, std, generator)
 
 
-@operator("random_", function=False)
+@_replacing
 def random_(x: Any, from_: int = 0, to: Any = _NOT_GIVEN, *, generator: Generator | None = None, **kwargs: Any) -> Any:
     """Integers from [from, to); ``random_(to)`` from [0, to); without limits, all from 0 that the dtype holds exactly.
 
@@ -229,7 +240,7 @@ def random_(x: Any, from_: int = 0, to: Any = _NOT_GIVEN, *, generator: Generato
     return fill_random(x, "INTEGER", low, to - low, generator)
 
 
-@operator("bernoulli_", function=False)
+@_replacing
 def bernoulli_(x: Any, p: Any = 0.5, *, generator: Generator | None = None) -> Any:
     """1 with probability ``p`` (a number, or a tensor of probabilities), else 0."""
     if isinstance(p, TensorBase):
@@ -254,7 +265,7 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
     return store("bernoulli", constant_of(drawn, input), out)
 
 
-@operator("exponential_", function=False)
+@_replacing
 def exponential_(x: Any, lambd: float = 1.0, *, generator: Generator | None = None) -> Any:
     """Exponentially distributed numbers of rate ``lambd``."""
     _floating("exponential_", x)
@@ -263,7 +274,7 @@ def exponential_(x: Any, lambd: float = 1.0, *, generator: Generator | None = No
     return fill_random(x, "UNIFORM", 0, 1, generator).neg_().log1p_().mul_(-1.0 / lambd)
 
 
-@operator("log_normal_", function=False)
+@_replacing
 def log_normal_(x: Any, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Any:
     """Numbers whose logarithm is normally distributed."""
     _floating("log_normal_", x)
@@ -272,7 +283,7 @@ def log_normal_(x: Any, mean: float = 1.0, std: float = 2.0, *, generator: Gener
     return normal_(x, mean, std, generator=generator).exp_()
 
 
-@operator("cauchy_", function=False)
+@_replacing
 def cauchy_(x: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Any:
     """Cauchy distributed numbers."""
     _floating("cauchy_", x)
@@ -281,7 +292,7 @@ def cauchy_(x: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Gener
     return fill_random(x, "UNIFORM", -0.5, 0.5, generator).mul_(math.pi).tan_().mul_(sigma).add_(median)
 
 
-@operator("geometric_", function=False)
+@_replacing
 def geometric_(x: Any, p: float, *, generator: Generator | None = None) -> Any:
     """How many trials of probability ``p`` it takes to succeed."""
     if not 0 < p < 1:

@@ -11,6 +11,7 @@ from clgrad.ops.formula import Formula
 from clgrad.ops.interception import intercepted
 
 NONDIFF = "not differentiable"
+NO_FORMULA = "_no_formula(g)"  # in the place of a derivative that nobody gives
 
 F = TypeVar("F", bound=Callable)
 
@@ -34,6 +35,11 @@ class Pointwise:
     def public(self) -> bool:
         """Whether users see it; the others are parts of public functions."""
         return not self.name.startswith("_")
+
+    @property
+    def underivable(self) -> bool:
+        """Whether it has derivatives, none of which anybody gives."""
+        return bool(self.derivatives) and all(formula.text == NO_FORMULA for formula in self.derivatives.values())
 
 
 @dataclass

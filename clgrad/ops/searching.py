@@ -8,9 +8,11 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import TensorBase
+from clgrad.autograd.refused import no_derivative, no_formula, refuse_gradient
 from clgrad.kernels import search as kernels
 from clgrad.ops.copying import empty
 from clgrad.ops.execute import check_device, execute
+from clgrad.ops.node_names import node_name
 from clgrad.ops.output import named_result, store
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.sorting import sorted_pairs
@@ -118,8 +120,8 @@ def _ordered(rows: Any) -> Any:
     return order
 
 
-def _distinct(x: Any, dim: int | None, sort: bool, inverse: bool, counts: bool) -> Any:
-    x = x.detach()
+def _distinct(input: Any, dim: int | None, sort: bool, inverse: bool, counts: bool) -> Any:
+    x = input.detach()
     if dim is None:
         rows = x.reshape(-1)
     else:
@@ -148,6 +150,8 @@ def _distinct(x: Any, dim: int | None, sort: bool, inverse: bool, counts: bool) 
         else:
             values = values.reshape(count, *moved.layout.shape[1:]).movedim(0, axis)
         found = (values, numbers, lengths)
+    name = "unique_consecutive" if not sort else "_unique2" if dim is None else "unique_dim"
+    refuse_gradient(found[0], [input], no_formula(name), node_name(name))
     if not inverse and not counts:
         return found[0]
     return (found[0], *([found[1]] if inverse else []), *([found[2]] if counts else []))
@@ -288,7 +292,7 @@ def _dense(name: str, x: Any, bins: list, weight: Any, density: bool, interval: 
         found = found / found.sum()
         for d, e in enumerate(edges):
             found = found / (e[1:] - e[:-1]).view([-1 if a == d else 1 for a in range(len(sizes))])
-    return found, edges
+    return found.detach(), edges
 
 
 @operator("histogram")
@@ -300,7 +304,9 @@ def histogram(input: Any, bins: Any = 100, *, range: Any = None, weight: Any = N
     total and the widths.
     """
     found, edges = _dense("histogram", input.reshape(-1, 1), [bins], weight, density, range)
-    return store("histogram", HISTOGRAM(found, edges[0].clone()), out, exact=True)
+    given = [t for t in (input, bins, weight) if isinstance(t, TensorBase)]
+    result = refuse_gradient(HISTOGRAM(found, edges[0].detach().clone()), given, no_derivative("histogram"))
+    return store("histogram", result, out, exact=True)
 
 
 @operator("histogramdd")
@@ -315,4 +321,5 @@ def histogramdd(input: Any, bins: Any, range: Any = None, weight: Any = None, de
     if not columns:
         return HISTOGRAMDD(FUNCTIONS["zeros_like"](input).sum(), ())
     found, edges = _dense("histogramdd", input.reshape(-1, columns), each, weight, density, range)
-    return HISTOGRAMDD(found, tuple(edges))
+    given = [t for t in (input, *each, weight) if isinstance(t, TensorBase)]
+    return HISTOGRAMDD(refuse_gradient(found, given, no_derivative("_histogramdd_from_bin_cts")), tuple(edges))

@@ -15,12 +15,6 @@ Frexp = named_result("frexp", "mantissa exponent")
 ROWS = REGISTRY.pointwise
 
 
-@operator("_not_implemented", method=False)
-def not_implemented(g: Any) -> Any:
-    """In the place of a derivative that no formula gives: an error once it is asked for."""
-    raise NotImplementedError("the derivative with respect to this operand is not implemented.")
-
-
 @operator("mvlgamma")
 def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
     """The logarithm of the gamma function of p dimensions: sums of lgamma(x - i / 2), i < p, and a constant."""

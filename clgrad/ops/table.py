@@ -1,8 +1,8 @@
 """The pointwise operators: one row each.
 
 A row holds the operator's name, its operands, its value and, for each operand, the derivative's formula, in which
-``g`` is the incoming gradient and ``y`` the value. ``NONDIFF`` says that an operator has no derivative (its result is
-not differentiable, or its derivative is zero wherever it exists).
+``g`` is the incoming gradient and ``y`` the value. ``NONDIFF`` says that an operator has no derivative: its result is
+not differentiable. ``NO_FORMULA`` in the place of a derivative says that nobody gives one: asking for it is an error.
 
 Operands are tensors or numbers; one written ``name=default`` is a parameter, always a number. ``kind`` says what the
 result's dtype is: ``same`` as the operands' promoted one, ``float`` (integers become the default dtype), ``bool``; or the
@@ -13,7 +13,7 @@ point).
 from __future__ import annotations
 
 from clgrad.ops.formula import Formula
-from clgrad.ops.registry import NONDIFF, Pointwise, register
+from clgrad.ops.registry import NO_FORMULA, NONDIFF, Pointwise, register
 
 _ERF_SLOPE = 1.1283791670955126  # 2 / sqrt(pi)
 _GELU_SLOPE = 0.3989422804014327  # 1 / sqrt(2 pi)
@@ -68,7 +68,7 @@ row("sub", "a b", "a - b", a="g", b="-g")
 row("_add_scaled", "a b alpha=1", "a + alpha * b", a="g", b="g * alpha", in_place=False)
 row("mul", "a b", "a * b", a="g * b", b="g * a")
 row("div", "a b", "a / b", kind="float", a="g / b", b="-g * (a / b) / b")
-row("floor_divide", "a b", "floor_divide(a, b)", NONDIFF, kind="number")
+row("floor_divide", "a b", "floor_divide(a, b)", kind="number", a=NO_FORMULA, b=NO_FORMULA)
 row("_div_floor", "a b", "floor_divide(a, b)", in_place=False, a="zeros_like(g)", b="zeros_like(g)")
 row("_div_trunc", "a b", "trunc_divide(a, b)", in_place=False, a="zeros_like(g)", b="zeros_like(g)")
 row("_trunc_divide", "a b", "trunc_divide(a, b)", NONDIFF)
@@ -190,7 +190,7 @@ row("frac", "x", "frac(x)", kind="real", x="g")
 row("copysign", "a b", "copysign(a, b)", kind="float",
     a="where(a == 0, 0, g * (y / a))", b="zeros_like(g)")
 row("nextafter", "a b", "nextafter(a, b)", kind="real", a="where(a == b, 0, g)", b="zeros_like(g)")
-row("heaviside", "a b", "where(a == 0, b, where(a > 0, 1, 0))", NONDIFF)
+row("heaviside", "a b", "where(a == 0, b, where(a > 0, 1, 0))", a=NO_FORMULA, b=NO_FORMULA)
 
 # Special functions.
 row("erf", "x", "erf(x)", kind="float", x=f"g * {_ERF_SLOPE} * exp(-(x * x))")
@@ -199,17 +199,16 @@ row("erfinv", "x", "erfinv(x)", kind="float", x="g * 0.886226925452758 * exp(y *
 row("lgamma", "x", "lgamma(x)", kind="float", x="g * digamma(x)")
 row("digamma", "x", "digamma(x)", kind="float", x="g * _polygamma(x, 1)")
 row("_polygamma", "x n=1", "polygamma(x, n)", kind="float", in_place=False, x="g * _polygamma(x, n + 1)")
-row("igamma", "a b", "igamma(a, b)", kind="real", a="_not_implemented(g)",
+row("igamma", "a b", "igamma(a, b)", kind="real", a=NO_FORMULA,
     b="g * exp(log(b) * (a - 1) - b - lgamma(a))")
-row("igammac", "a b", "igammac(a, b)", kind="real", a="_not_implemented(g)",
+row("igammac", "a b", "igammac(a, b)", kind="real", a=NO_FORMULA,
     b="-g * exp(log(b) * (a - 1) - b - lgamma(a))")
 row("i0", "x", "i0(x)", kind="float", x="g * i1(x)")
 row("i0e", "x", "i0e(x)", kind="float", in_place=False, x="g * (i1e(x) - sign(x) * y)")
 row("i1", "x", "i1(x)", kind="float", in_place=False, x="g * where(x == 0, 0.5, i0(x) - y / where(x == 0, 1, x))")
 row("i1e", "x", "i1e(x)", kind="float", in_place=False,
     x="g * where(x == 0, 0.5, i0e(x) - y * (sign(x) + 1 / where(x == 0, 1, x)))")
-row("_zeta", "x q", "zeta(x, q)", kind="float", in_place=False, x="_not_implemented(g)",
-    q="-g * x * _zeta(x + 1, q)")
+row("_zeta", "x q", "zeta(x, q)", kind="float", in_place=False, x=NO_FORMULA, q="-g * x * _zeta(x + 1, q)")
 row("_entr", "x", "where(x > 0, -x * log(x), where(x == 0, 0, where(x < 0, -inf, x)))", kind="float", in_place=False,
     x="-g * (log(x) + 1)")
 row("_erfcx", "x", "erfcx(x)", kind="float", in_place=False, x=f"g * (2 * x * y - {_ERF_SLOPE})")

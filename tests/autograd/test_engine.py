@@ -337,7 +337,12 @@ def test_names_and_next_functions(torch):
                 lambda t, x: x.relu(), lambda t, x: x.tanh(), lambda t, x: x[0], lambda t, x: x[None],
                 lambda t, x: x.clone(), lambda t, x: t.cat([x, x]), lambda t, x: x.softmax(0), lambda t, x: x.sqrt(),
                 lambda t, x: x.sigmoid(), lambda t, x: x.expand(3, 2), lambda t, x: x.squeeze(), lambda t, x: x.amax(),
-                lambda t, x: x.log(), lambda t, x: x[None].t(), lambda t, x: x[None] @ x[:, None]]
+                lambda t, x: x.log(), lambda t, x: x[None].t(), lambda t, x: x[None] @ x[:, None],
+                lambda t, x: x % x, lambda t, x: x % 2, lambda t, x: t.lerp(x, x, x), lambda t, x: x.log1p(),
+                lambda t, x: x.clamp(0, 1), lambda t, x: x.clamp(x, x), lambda t, x: x.copysign(1),
+                lambda t, x: t.xlogy(x, 2), lambda t, x: t.special.i1e(x), lambda t, x: x.frexp()[0],
+                lambda t, x: x.div(x, rounding_mode="floor"), lambda t, x: x.div(2, rounding_mode="trunc"),
+                lambda t, x: t.special.entr(x), lambda t, x: (x * 1).eq_(x), lambda t, x: (x * 1).lt_(1)]
     for number, program in enumerate(programs):
         names = [program(t, leaf(1, 2, library=t)).grad_fn.name() for t in (clgrad, torch)]
         assert names[0] == names[1], number
