@@ -1,4 +1,4 @@
-"""The work at places that indices and masks name: gather, scatter, indexing, boolean masks, sums of their gradients."""
+"""Tensors taken apart and put together: gather, scatter, indexing, boolean masks, gradients of these; cat and stack."""
 
 from __future__ import annotations
 
@@ -83,4 +83,15 @@ def _masks() -> Iterator[Row]:
     yield Row("indexing", "masked_fill of 1M", filled)
 
 
-GROUPS = {"indexing": lookups}
+def joins() -> Iterator[Row]:
+    """Few large and many small tensors, put together."""
+    for count, shape, dim in ((2, (8, 16), 1), (16, (16, 128), 0), (128, (1, 28, 28), 0), (4, (32, 64, 28, 28), 1)):
+        def together(library: Any, function: str, count: int = count, shape: tuple = shape, dim: int = dim) -> Callable:
+            pieces = tensors(library, *[shape] * count)
+            return lambda: getattr(library, function)(pieces, dim)
+        for function in ("cat", "stack"):
+            name = f"{function} {count} of {'x'.join(map(str, shape))}"
+            yield Row("joining", name, lambda library, function=function, work=together: work(library, function))
+
+
+GROUPS = {"indexing": lookups, "joining": joins}

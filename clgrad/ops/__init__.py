@@ -27,6 +27,7 @@ from clgrad.ops import (  # noqa: F401
     identities,
     indexing,
     interpolation,
+    joining,
     linalg,
     loss,
     lower,

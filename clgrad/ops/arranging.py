@@ -11,7 +11,8 @@ from clgrad.autograd.shared_memory import view_of
 from clgrad.errors import warn_once
 from clgrad.formats import contiguous_format
 from clgrad.ops.composed import alias_view
-from clgrad.ops.copying import cat, empty, flip, is_dtype, stack
+from clgrad.ops.copying import empty, flip, is_dtype
+from clgrad.ops.joining import cat, stack
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, METHODS, operator, publish
 from clgrad.ops.splitting import split, split_with_sizes, unbind

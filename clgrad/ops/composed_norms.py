@@ -14,11 +14,11 @@ def per_channel(x: Any, values: Any) -> Any:
     return None if values is None else values.view([values.numel() if d == 1 else 1 for d in range(x.ndim)])
 
 
-def in_arithmetic(composed: Callable, x: Any, weight: Any, bias: Any) -> Any:
-    """``composed(x, weight, bias)`` in the dtype of arithmetic, rounded once, as the kernels do it."""
+def in_arithmetic(composed: Callable, x: Any, weight: Any, bias: Any, running: tuple) -> Any:
+    """``composed(x, weight, bias, running)`` in the dtype of arithmetic, rounded once, as the kernels do it."""
     own = x.layout.dtype
     given = [None if t is None else cast(t, t.layout.dtype.compute) for t in (x, weight, bias)]
-    result = composed(*given)
+    result = composed(*given, running)
     return cast(result, own) if result.layout.dtype is own.compute else result
 
 

@@ -1,4 +1,4 @@
-"""Copies: between layouts, dtypes, devices and host arrays, and results put together from several tensors."""
+"""Copies: between layouts, dtypes, devices and host arrays."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from clgrad.formats import (
 from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops import pointwise, rows
 from clgrad.ops.execute import blank
-from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, operator, publish
 from clgrad.runtime import canonical, device, filled_storage, host_storage, new_storage
 from clgrad.shapes import Shape, broadcast_shapes, contiguous_strides, is_dense, normalize_dim
@@ -250,76 +249,6 @@ def is_dtype(value: Any) -> bool:
 
 
 publish(to, "to", function=False)
-
-
-@operator("cat", "concat", "concatenate", method=False)
-def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
-    """Tensors one after the other along a dimension; their other sizes agree. Dtypes are promoted."""
-    if isinstance(tensors, TensorBase):
-        raise TypeError("cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
-    tensors = list(tensors)
-    if not tensors:
-        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
-    for number, t in enumerate(tensors):
-        if not isinstance(t, TensorBase):
-            raise TypeError(f"expected Tensor as element {number} in argument 0, but got {type(t).__name__}")
-    kind = dtypes.result_type([t.layout.dtype for t in tensors])
-    # A one-dimensional empty tensor may stand among others of any shape (an old habit that programs rely on).
-    pieces = [t for t in tensors if t.layout.shape != (0,)] or tensors[:1]
-    first = pieces[0].layout
-    if not first.ndim:
-        raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
-    dim = 0 if first.shape == (0,) else normalize_dim(dim, first.ndim)
-    for number, t in enumerate(pieces):
-        if t.layout.ndim != first.ndim:
-            raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} and {t.layout.ndim}")
-        for axis, (size, wanted) in enumerate(zip(t.layout.shape, first.shape, strict=True)):
-            if size != wanted and axis != dim:
-                raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size {wanted} but got "
-                                   f"size {size} for tensor number {number} in the list.")
-        if t.layout.device.compute is not first.device.compute:
-            raise RuntimeError(f"cat: expected all tensors to be on the same device, but found {first.device} and "
-                               f"{t.layout.device}")
-    lengths = [t.layout.shape[dim] for t in pieces]
-    shape = (*first.shape[:dim], sum(lengths), *first.shape[dim + 1:])
-    result = empty(shape, kind, first.device, _common_strides(pieces, shape))
-    strides, start = result.layout.strides, result.offset
-    for t in pieces:
-        part = wrap(result.memory, start, layout(t.layout.shape, strides, result.layout.dtype, first.device))
-        if t.layout.numel:
-            pointwise.run_into(COPY, (t,), (), part)
-        start += t.layout.shape[dim] * strides[dim]
-    if needs_graph(*pieces):
-        attach(result, "Cat", pieces, lambda g: FUNCTIONS["split"](g, lengths, dim))
-    if out is not None and not dtypes.can_cast(kind, out.layout.dtype):
-        raise TypeError(f"torch.cat(): input types can't be cast to the desired output type "
-                        f"{dtypes.type_name(out.layout.dtype)}")
-    return store("cat", result, out, *tensors)
-
-
-def _common_strides(pieces: list, shape: Shape) -> Shape | None:
-    """The strides of a channels-last result, where all that it is made of suggest this format; None where not."""
-    wanted = {4: channels_last, 5: channels_last_3d}.get(len(shape))
-    if wanted is None or pieces[0].layout.contiguous:
-        return None
-    alike = all(suggests(t.layout.shape, t.layout.strides, wanted) for t in pieces)
-    return format_strides(shape, wanted) if alike else None
-
-
-@operator("stack", method=False)
-def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
-    """Tensors of one shape, along a new dimension."""
-    tensors = list(tensors)
-    if not tensors:
-        raise RuntimeError("stack expects a non-empty TensorList")
-    shape = tensors[0].layout.shape
-    for number, t in enumerate(tensors):
-        if t.layout.shape != shape:
-            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and "
-                               f"{list(t.layout.shape)} at entry {number}")
-    dim = normalize_dim(dim, len(shape) + 1)
-    made = cat([t.unsqueeze(dim) for t in tensors], dim, out=out)
-    return made if out is not None else ends_in(made, "Stack")
 
 
 @operator("flip")

@@ -10,7 +10,8 @@ from clgrad.autograd.graph import TensorBase
 from clgrad.autograd.refused import no_derivative, refuse_gradient
 from clgrad.formats import contiguous_format
 from clgrad.layout import common_dtype
-from clgrad.ops.copying import cast, cat, full
+from clgrad.ops.copying import cast, full
+from clgrad.ops.joining import cat
 from clgrad.ops.masks import Marked
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator

@@ -18,8 +18,9 @@ from clgrad.autograd.graph import Saved, attach, needs_graph
 from clgrad.autograd.refused import no_derivative, no_formula, refuse_gradient
 from clgrad.errors import LinAlgError
 from clgrad.ops import lapack
-from clgrad.ops.copying import cat, empty
+from clgrad.ops.copying import empty
 from clgrad.ops.diagonals import tril, triu
+from clgrad.ops.joining import cat
 from clgrad.ops.linalg import matmul
 from clgrad.ops.output import named_result, store
 from clgrad.ops.products import check_square, constant_of, identity

@@ -7,8 +7,9 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.formats import contiguous_format
-from clgrad.ops.copying import cast, cat, full, stack
+from clgrad.ops.copying import cast, full
 from clgrad.ops.grid_sampling import grid_sampler
+from clgrad.ops.joining import cat, stack
 from clgrad.ops.linalg import addmm, mm
 from clgrad.ops.loss import log_softmax, softmax
 from clgrad.ops.norms import matrix_norm, vector_norm

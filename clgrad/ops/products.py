@@ -11,8 +11,9 @@ import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, attach, needs_graph
-from clgrad.ops.copying import cat, full, to_array
+from clgrad.ops.copying import full, to_array
 from clgrad.ops.diagonals import diag_embed
+from clgrad.ops.joining import cat
 from clgrad.ops.linalg import dot, matmul
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator

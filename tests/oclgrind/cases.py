@@ -203,6 +203,16 @@ def scans() -> None:
     values(33, dtype=torch.float16).cummax(0)
 
 
+@of("concatenate.cl")
+def joining() -> None:
+    for count in (2, 3, 7, 12, 33):
+        for kind in (torch.float32, torch.float64, torch.float16, torch.uint8):
+            torch.cat([values(3, 1 + 5 * k % 9, dtype=kind) for k in range(count)], 1)
+            torch.stack([values(2, 11, dtype=kind) for _ in range(count)])
+    whole = values(4, 5, 70)
+    torch.stack([whole[:, k] for k in range(5)], 1), torch.cat([whole[1:, 2], whole[1:, 3, 2:9]], 1)
+
+
 @of("compact.cl")
 def compacting() -> None:
     for n in (1, 33, 100, 1500):

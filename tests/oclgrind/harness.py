@@ -22,6 +22,7 @@ import numpy as np
 
 import clgrad
 from clgrad.kernels import (
+    concatenate,
     conv,
     conv_depthwise,
     conv_geometry,
@@ -65,7 +66,7 @@ def small_shares() -> None:
                       gpu_split_depth=64)
     gemm._tuning = lambda limits: few
     gemm.ONE_ROW, gemm.FAR, sort.LONG_ROW, reduce.GRAIN = 256, 256, 64, 128
-    conv_geometry.PER_ITEM, conv_weights.GPU_SHARE, optimizer.CPU_CHUNK = 2, 16, 64
+    conv_geometry.PER_ITEM, conv_weights.GPU_SHARE, optimizer.CPU_CHUNK, concatenate.CPU_CHUNK = 2, 16, 64, 64
 
 
 # Oclgrind 21.10 takes element 11 of two operands that are shuffled into one vector for undefined, and crashes where an

@@ -102,15 +102,15 @@ class _BatchNorm(_NormBase):
     def forward(self, input: Any) -> Any:
         """A tensor of the input's shape."""
         self._check(input)
-        share = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if self.momentum is None:
-                share = 1.0 / float(self.num_batches_tracked)
-        batch_statistics = self.training or self.running_mean is None
-        tracked = not self.training or self.track_running_stats
-        return F.batch_norm(input, self.running_mean if tracked else None, self.running_var if tracked else None,
-                            self.weight, self.bias, batch_statistics, share, self.eps)
+        training, share = self.training, 0.0 if self.momentum is None else self.momentum
+        if training and self.track_running_stats:
+            batches = self.num_batches_tracked
+            if batches is not None:
+                batches.add_(1)
+                if self.momentum is None:
+                    share = 1.0 / float(batches)
+        mean, var = (self.running_mean, self.running_var) if self.track_running_stats or not training else (None, None)
+        return F.batch_norm(input, mean, var, self.weight, self.bias, training or mean is None, share, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):

@@ -165,10 +165,6 @@ class Module(Hookable, Stateful, Convertible):
 
     def __getattr__(self, name: str) -> Any:
         fields = self.__dict__
-        try:
-            return fields["_parameters"][name]  # what most are looked up for
-        except KeyError:
-            pass
         for kind in _LISTS:
             found = fields.get(kind)
             if found is not None and name in found:

@@ -1,0 +1,168 @@
+"""Results put together from several tensors: one launch for many of them where their rows are dense."""
+
+from __future__ import annotations
+
+import operator as op
+from functools import lru_cache
+from math import prod
+from typing import Any
+
+from clgrad import dtypes
+from clgrad.autograd.graph import TensorBase, attach, needs_graph, wrap
+from clgrad.dtypes import dtype
+from clgrad.formats import channels_last, channels_last_3d, format_strides, suggests
+from clgrad.kernels import concatenate
+from clgrad.kernels.concatenate import Piece
+from clgrad.layout import Layout, layout
+from clgrad.ops import pointwise
+from clgrad.ops.copying import COPY
+from clgrad.ops.execute import blank, execute
+from clgrad.ops.output import store
+from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.shapes import Shape, collapse, contiguous_strides, is_contiguous, normalize_dim
+
+_MOST = 1024  # lists of layouts that are remembered
+
+
+class _Join:
+    """Tensors of known layouts, one after the other along a dimension."""
+
+    def __init__(self, layouts: list[Layout], dim: int, kind: dtype):
+        first = layouts[0]
+        self.dim, self.lengths = dim, [own.shape[dim] for own in layouts]
+        self.shape = (*first.shape[:dim], sum(self.lengths), *first.shape[dim + 1:])
+        strides = _common_strides(layouts, self.shape) or contiguous_strides(self.shape)
+        self.result = layout(self.shape, strides, kind, first.device)
+        # For each tensor with elements: its number, its layout, where in the result it begins, and the layout there.
+        self.parts: list[tuple[int, Layout, int, Layout]] = []
+        start = 0
+        for number, own in enumerate(layouts):
+            if own.numel:
+                self.parts.append((number, own, start, layout(own.shape, strides, kind, first.device)))
+            start += own.shape[dim] * strides[dim]
+        self.launches = self._launches()
+
+    def _launches(self) -> list[tuple[concatenate.Plan, list[int]]]:
+        """Plans, each with the numbers of its tensors; none where copying each by itself is what can be done."""
+        result, dim = self.result, self.dim
+        steps = [_step(own, dim) if own.dtype is result.dtype else None for _, own, _, _ in self.parts]
+        if len(steps) < 2 or None in steps or not result.contiguous:
+            return []
+        rows, pitch = prod(self.shape[:dim]), prod(self.shape[dim:])
+        pieces = [Piece(own.numel // rows, step or 0, start)
+                  for (_, own, start, _), step in zip(self.parts, steps, strict=True)]
+        reach = max(result.numel, *(own.extent for _, own, _, _ in self.parts))
+        most, device = concatenate.capacity(reach), result.device.compute  # type: ignore[attr-defined]
+        return [(concatenate.plan(device, result.dtype, rows, pitch, pieces[n:n + most], reach),
+                 [number for number, *_ in self.parts[n:n + most]]) for n in range(0, len(pieces), most)]
+
+    def __call__(self, tensors: list) -> Any:
+        """The result, not recorded."""
+        result = blank(self.result)
+        for plan, numbers in self.launches:
+            execute(plan, tuple([tensors[n] for n in numbers]), (result,))
+        if not self.launches:
+            for number, own, start, there in self.parts:
+                t = tensors[number]
+                pointwise.run_into(COPY, (wrap(t.memory, t.offset, own),), (), wrap(result.memory, start, there))
+        return result
+
+
+def _step(own: Layout, dim: int) -> int | None:
+    """How far apart rows, which begin at a dimension, lie; None where they are not dense, or not evenly spaced."""
+    if not is_contiguous(own.shape[dim:], own.strides[dim:]):
+        return None
+    sizes, (steps,) = collapse(own.shape[:dim], [own.strides[:dim]])
+    return steps[0] if len(sizes) == 1 else None
+
+
+def _common_strides(layouts: list[Layout], shape: Shape) -> Shape | None:
+    """The strides of a channels-last result, where all that it is made of suggest this format; None where not."""
+    wanted = {4: channels_last, 5: channels_last_3d}.get(len(shape))
+    if wanted is None or layouts[0].contiguous:
+        return None
+    alike = all(suggests(own.shape, own.strides, wanted) for own in layouts)
+    return format_strides(shape, wanted) if alike else None
+
+
+@lru_cache(_MOST)
+def _known(layouts: tuple[Layout, ...], dim: int) -> _Join:
+    first = layouts[0]
+    if not first.ndim:
+        raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
+    dim = 0 if first.shape == (0,) else normalize_dim(dim, first.ndim)
+    for number, own in enumerate(layouts):
+        if own.ndim != first.ndim:
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} and {own.ndim}")
+        for axis, (size, wanted) in enumerate(zip(own.shape, first.shape, strict=True)):
+            if size != wanted and axis != dim:
+                raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size {wanted} but got "
+                                   f"size {size} for tensor number {number} in the list.")
+        if own.device.compute is not first.device.compute:  # type: ignore[attr-defined]
+            raise RuntimeError(f"cat: expected all tensors to be on the same device, but found {first.device} and "
+                               f"{own.device}")
+    return _Join(list(layouts), dim, dtypes.result_type([own.dtype for own in layouts]))
+
+
+def _listed(name: str, tensors: Any) -> list:
+    """A sequence of tensors as a list; TypeError where it is something else."""
+    if isinstance(tensors, TensorBase):
+        raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
+    tensors = list(tensors)
+    for number, t in enumerate(tensors):
+        if not isinstance(t, TensorBase):
+            raise TypeError(f"expected Tensor as element {number} in argument 0, but got {type(t).__name__}")
+    return tensors
+
+
+def _as_dim(name: str, dim: Any) -> int:
+    """A dimension as an integer; TypeError where it is a flag, which would be equal to 0 or 1."""
+    if isinstance(dim, bool):
+        raise TypeError(f"{name}(): argument 'dim' (position 2) must be int, not bool")
+    return op.index(dim)
+
+
+@operator("cat", "concat", "concatenate", method=False)
+def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
+    """Tensors one after the other along a dimension; their other sizes agree. Dtypes are promoted."""
+    tensors = _listed("cat", tensors)
+    if not tensors:
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+    # A one-dimensional empty tensor may stand among others of any shape (an old habit that programs rely on).
+    pieces = [t for t in tensors if t.layout.shape != (0,)] or tensors[:1]
+    known = _known(tuple([t.layout for t in pieces]), _as_dim("cat", dim))
+    result = known(pieces)
+    if needs_graph(*pieces):
+        attach(result, "Cat", pieces, lambda g: FUNCTIONS["split"](g, known.lengths, known.dim))
+    if out is None:
+        return result
+    kind = dtypes.result_type([t.layout.dtype for t in tensors])
+    if not dtypes.can_cast(kind, out.layout.dtype):
+        raise TypeError(f"torch.cat(): input types can't be cast to the desired output type "
+                        f"{dtypes.type_name(out.layout.dtype)}")
+    return store("cat", result, out, *tensors)
+
+
+@lru_cache(_MOST)
+def _known_stack(layouts: tuple[Layout, ...], dim: int) -> _Join:
+    first = layouts[0]
+    for number, own in enumerate(layouts):
+        if own.shape != first.shape:
+            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry 0 and "
+                               f"{list(own.shape)} at entry {number}")
+    dim = normalize_dim(dim, first.ndim + 1)
+    return _known(tuple([layout((*own.shape[:dim], 1, *own.shape[dim:]), (*own.strides[:dim], 1, *own.strides[dim:]),
+                                own.dtype, own.device) for own in layouts]), dim)
+
+
+@operator("stack", method=False)
+def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
+    """Tensors of one shape, along a new dimension."""
+    tensors = _listed("stack", tensors)
+    if not tensors:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    known = _known_stack(tuple([t.layout for t in tensors]), _as_dim("stack", dim))
+    result = known(tensors)
+    if needs_graph(*tensors):
+        attach(result, "Stack", tensors, lambda g: FUNCTIONS["unbind"](g, known.dim))
+    return store("stack", result, out, *tensors)

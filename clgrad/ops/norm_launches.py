@@ -1,0 +1,109 @@
+"""Normalisation by the launches of ``norm.cl``: one forward, one backward. Where there are none, compositions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from clgrad.autograd import engine
+from clgrad.autograd.grad_mode import enable_grad, mode
+from clgrad.autograd.graph import Saved, attach, mark_changed, needs_graph
+from clgrad.kernels import norm as kernels
+from clgrad.kernels.norm import Groups, Kind
+from clgrad.layout import Layout, contiguous_layout
+from clgrad.ops.composed_norms import in_arithmetic
+from clgrad.ops.copying import cast
+from clgrad.ops.execute import blank, check_layouts, execute
+
+
+def _kind(own: Layout, weight: Layout | None, bias: Layout | None, running: tuple, **options: bool) -> Kind | None:
+    """The kernel's variant for operands of these layouts, None where there is none."""
+    small = [t.dtype for t in (weight, bias, *running) if t is not None]
+    if not own.device.compute.is_cpu or not own.numel or not own.dtype.is_floating_point:  # type: ignore[attr-defined]
+        return None
+    if any(t is not None and not t.contiguous for t in running):  # they are changed where they are
+        return None
+    if any(kind is not small[0] for kind in small) or (small and small[0] not in (own.dtype, own.dtype.compute)):
+        return None
+    return Kind(own.dtype, small[0] if small else own.dtype, weight is not None, bias is not None, **options)
+
+
+class Norm:
+    """A normalisation of operands whose layouts are known: its launches, and how it is composed where it has none.
+
+    ``composed(x, weight, bias, running)`` gives the result by other operators, in the dtype of arithmetic.
+    """
+
+    def __init__(self, name: str, x: Layout, weight: Layout | None, bias: Layout | None, groups: Groups, eps: float,
+                 composed: Callable, running: tuple = (), momentum: float = 0.0, **options: bool):
+        self.name, self.groups, self.composed = name, groups, composed
+        self.device = check_layouts(name, x, weight, bias, *running)
+        self.kind = _kind(x, weight, bias, running, **options)
+        self.shapes = [None if t is None else t.shape for t in (weight, bias)]
+        self.result = contiguous_layout(x.shape, x.dtype, x.device)
+        self.statistics = contiguous_layout((groups.groups,), x.dtype.compute, x.device)
+        self._backward: dict[bool, tuple[kernels.Plan, list[Layout]]] = {}
+        if self.kind is not None:
+            self.plan = kernels.plan(self.device, self.kind, groups, float(eps), float(momentum))
+
+    def __call__(self, x: Any, weight: Any, bias: Any, running: tuple = (None, None)) -> Any:
+        """The result, recorded; running statistics change where the variant tracks them."""
+        if self.kind is None:
+            return in_arithmetic(self.composed, x, weight, bias, running)
+        x, weight, bias = (t if t is None or t.layout.contiguous else t.contiguous() for t in (x, weight, bias))
+        out, means, rstds = blank(self.result), blank(self.statistics), blank(self.statistics)
+        if self.kind.track:
+            for t in running:
+                mark_changed(t)
+        execute(self.plan, (x, weight, bias), (out, means, rstds, *running))
+        if needs_graph(x, weight, bias):
+            self._record(out, (x, weight, bias), (means, rstds), running)
+        return out
+
+    def _record(self, out: Any, operands: tuple, statistics: tuple, running: tuple) -> None:
+        saved = Saved(self.name, [*operands[:2], *statistics])
+        needed = [t is not None and t._requires_grad for t in operands]
+
+        def backward(dy: Any) -> tuple:
+            tensors = saved.unpack()
+            if mode.enabled:
+                x, weight, *_ = tensors
+                return _recorded(dy, x, weight, needed, self.groups, lambda x, w: self.composed(x, w, None, running))
+            return self._gradients(dy if dy.layout.contiguous else dy.contiguous(), tensors, needed)
+        attach(out, self.name, operands, backward, saved)
+
+    def _gradients(self, dy: Any, tensors: list, needed: list[bool]) -> tuple:
+        affine = needed[1] or needed[2]
+        plan, layouts = self._backward.get(affine) or self._plan_backward(affine)
+        dx = blank(self.result)
+        if not affine:
+            execute(plan, (dy, *tensors), (dx, dx, dx))
+            return dx, None, None
+        # Two tensors with memory of their own: the engine keeps them as they are.
+        parts = [blank(layout) for layout in layouts]
+        execute(plan, (dy, *tensors), (dx, *parts))
+        dw, db = (None if not need else t if plan.parts == 1 else t.sum(0).view(shape)
+                  for t, need, shape in zip(parts, needed[1:], self.shapes, strict=True))
+        return dx, dw, db
+
+    def _plan_backward(self, affine: bool) -> tuple[kernels.Plan, list[Layout]]:
+        assert self.kind is not None
+        plan, like = kernels.backward_plan(self.device, self.kind, self.groups, affine), self.statistics
+        layouts = [contiguous_layout(shape if plan.parts == 1 and shape is not None else (plan.parts, self.groups.weights),
+                                     like.dtype, like.device) for shape in self.shapes]
+        self._backward[affine] = plan, layouts
+        return plan, layouts
+
+
+def _recorded(dy: Any, x: Any, weight: Any, needed: list[bool], g: Groups, composed: Callable) -> tuple:
+    """The gradients as Tensor operations in the dtype of arithmetic, for derivatives of higher order."""
+    with enable_grad():
+        wanted = [t for t, need in zip((x, weight), needed, strict=False) if need]
+        result = composed(*(None if t is None else cast(t, t.layout.dtype.compute) for t in (x, weight)))
+        found = list(engine.grad(result, wanted, cast(dy, result.layout.dtype), create_graph=True)) if wanted else []
+        dx = found.pop(0) if needed[0] else None
+        dw = found.pop(0) if needed[1] else None
+        if not needed[2]:
+            return dx, dw, None
+        # A bias of elements is summed to its shape by the engine; one of channels stands at dimension 1.
+        return dx, dw, dy if g.affine == 1 else dy.sum([d for d in range(dy.layout.ndim) if d != 1])
