@@ -1,19 +1,18 @@
 /* Tensors one after the other along a dimension, up to COUNT of them in one launch.
  *
- * A piece is rows of `length` neighbouring elements, `step` elements apart; all pieces have as many rows. Row r of the result is
- * row r of each piece in turn:
+ * A piece is rows of `length` neighbouring elements, `step` elements apart; all pieces have as many rows. Row r of the
+ * result is row r of each piece in turn:
  *
  *   result, row r    [ piece 0 ..... ][ piece 1 ][ piece 2 .......... ]       PITCH elements
  *                                     ^ start1   ^ start2
  *
  *   rows of a piece, one after the other      [ CHUNK ][ CHUNK ] ... [ part ]    get_global_id(0): which chunk of which piece
  *
- * The launcher writes a prelude with what depends on COUNT:
- *   POINTERS   the kernel's buffers: the pieces p<k>, then the result
- *   OFFSETS    where each begins in its buffer
- *   PIECES     for each piece  int end<k>: how many chunks this and the pieces before it have,
- *                              INDEX length<k>, step<k>, start<k>
- *   SELECT     finds, from the chunk's number, its piece: sets p, length, step, start and first (the piece's first chunk)
+ * The launcher writes a prelude with what depends on COUNT, from PIECE, AT, SIZES and TAKE of each piece:
+ *   POINTERS   the pieces' buffers
+ *   OFFSETS    where each piece begins in its buffer
+ *   PIECES     for each piece how many chunks it and the pieces before it have, and its length, step and start
+ *   SELECT     finds, from the chunk's number, its piece, and first (the piece's first chunk)
  *
  * On a CPU a work-item copies a long chunk, a vector at a time; on a GPU one element.
  */
@@ -22,17 +21,22 @@
 #endif
 #ifndef CHUNK
 #define CHUNK 4096 /* elements of a chunk */
-#define POINTERS __global const ELEMENT *p0, __global ELEMENT *out
-#define OFFSETS INDEX at0, INDEX out_at
-#define PIECES int end0, INDEX length0, INDEX step0, INDEX start0
-#define SELECT p = p0 + at0; length = length0; step = step0; start = start0;
+#define POINTERS PIECE(0)
+#define OFFSETS AT(0)
+#define PIECES SIZES(0)
+#define SELECT TAKE(0)
 #endif
 
 #include "types.clh"
 
 #define ELEMENT PASTE(T_, CODE)
+#define PIECE(k) __global const ELEMENT *p##k
+#define AT(k) INDEX at##k
+#define SIZES(k) int end##k, INDEX length##k, INDEX step##k, INDEX start##k
+#define TAKE(k) p = p##k + at##k; length = length##k; step = step##k; start = start##k;
 
-__kernel void concatenate(POINTERS, OFFSETS, int chunks, INDEX rows, INDEX pitch, PIECES) {
+__kernel void concatenate(POINTERS, __global ELEMENT *out, OFFSETS, INDEX out_at, int chunks, INDEX rows, INDEX pitch,
+                          PIECES) {
   const int item = get_global_id(0);
   if (item >= chunks) return;
   __global const ELEMENT *p;

@@ -70,13 +70,10 @@ def plan(device: Device, kind: dtype, rows: int, pitch: int, pieces: Sequence[Pi
 
 def _prelude(count: int) -> str:
     """The parts of the kernel that depend on how many pieces there are."""
-    cases = []
-    for k in range(count):
-        values = [f"p = p{k} + at{k};", *(f"{name} = {name}{k};" for name in ("length", "step", "start"))]
-        values += [f"first = end{k - 1};"] if k else []
-        cases.append(f"{'' if k == count - 1 else f'if (item < end{k}) '}{{ {' '.join(values)} }}")
+    cases = ["TAKE(0)", *(f"TAKE({k}) first = end{k - 1};" for k in range(1, count))]
+    conditions = [f"if (item < end{k}) " for k in range(count - 1)] + [""]
     return "\n".join([
-        f"#define POINTERS {''.join(f'__global const ELEMENT *p{k}, ' for k in range(count))}__global ELEMENT *out",
-        f"#define OFFSETS {''.join(f'INDEX at{k}, ' for k in range(count))}INDEX out_at",
-        "#define PIECES " + ", ".join(f"int end{k}, INDEX length{k}, INDEX step{k}, INDEX start{k}" for k in range(count)),
-        f"#define SELECT {' else '.join(cases)}"])
+        *(f"#define {name} {', '.join(f'{macro}({k})' for k in range(count))}"
+          for name, macro in (("POINTERS", "PIECE"), ("OFFSETS", "AT"), ("PIECES", "SIZES"))),
+        "#define SELECT " + " else ".join(f"{condition}{{ {case} }}"
+                                          for condition, case in zip(conditions, cases, strict=True))])
