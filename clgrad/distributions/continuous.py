@@ -154,7 +154,7 @@ class Uniform(_TwoParameters):
     _names = ("low", "high")
     low: Any
     high: Any
-    arg_constraints = {"low": constraints.dependent, "high": constraints.dependent}
+    arg_constraints = dict.fromkeys(("low", "high"), constraints.dependent(is_discrete=False, event_dim=0))
 
     def __init__(self, low: Any, high: Any, validate_args: bool | None = None):
         super().__init__(low, high, validate_args)

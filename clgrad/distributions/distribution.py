@@ -130,10 +130,9 @@ class Distribution:
         """
         batch_shape = Size(batch_shape)
         own = [kind for kind in type(self).__mro__ if kind.__module__.startswith("clgrad.distributions.")]
-        self._get_checked_instance(next(kind for kind in own if "__init__" in vars(kind)), _instance)
-        made = type(self).__new__(type(self)) if _instance is None else _instance
-        made.__dict__.update(self.__dict__)
-        for name, constraint in self.arg_constraints.items():
+        made = self._get_checked_instance(next(kind for kind in own if "__init__" in vars(kind)), _instance)
+        made.__dict__.update({**self.__dict__, **made.__dict__})  # what a program's subclass has expanded stays
+        for name, constraint in own[0].arg_constraints.items():
             value = self.__dict__.get(name)
             if isinstance(value, Tensor):
                 event = value.dim() - len(self._batch_shape)

@@ -221,3 +221,29 @@ def test_subclasses_that_make_their_instances_expand_them_themselves(torch):
         assert Plain(t.ones(1), t.ones(1)).expand((2, 1)).sample().shape == (2, 1)
         with pytest.raises(NotImplementedError, match="must also define a custom .expand"):
             Own(t.ones(1)).expand((2, 1))
+
+
+def ordered_categories(t):
+    """A distribution of a program's own, made as Pyro makes its OrderedLogistic."""
+    class Ordered(t.distributions.Categorical):
+        arg_constraints = {"cutpoints": t.distributions.constraints.real_vector}
+
+        def __init__(self, cutpoints, validate_args=None):
+            self.cutpoints, q = cutpoints, cutpoints.sigmoid()
+            super().__init__(t.cat([q, 1 - q], -1) / 2, validate_args=validate_args)
+
+        def expand(self, batch_shape, _instance=None):
+            new = self._get_checked_instance(Ordered, _instance)
+            new.cutpoints = self.cutpoints.expand((*batch_shape, 2))
+            return super().expand(batch_shape, new)
+    return Ordered
+
+
+def test_subclasses_with_parameters_of_their_own_expand_those_and_let_theirs_expand_the_rest(torch):
+    found = []
+    for t in (clgrad, torch):
+        wider = ordered_categories(t)(t.tensor([[-1.0, 0.5]])).expand((3,))
+        found.append([list(wider.cutpoints.shape), list(wider.probs.shape), wider.log_prob(t.tensor([0, 1, 3])).tolist(),
+                      wider.entropy().tolist()])
+    assert found[0][:2] == found[1][:2]
+    np.testing.assert_allclose(found[0][2:], found[1][2:], rtol=1e-6)
