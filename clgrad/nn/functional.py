@@ -129,7 +129,7 @@ from clgrad.ops.registry import FUNCTIONS
 from clgrad.ops.shuffles import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from clgrad.ops.unfolding import fold, unfold
 
-native_channel_shuffle = channel_shuffle
+native_channel_shuffle, _threshold = channel_shuffle, threshold
 
 __all__ = [
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",

@@ -91,6 +91,8 @@ def _scaled(name: str, sign: int) -> None:
         if spelled:
             given = {key: operand for key, operand in (("input", input), ("other", other)) if operand is not None}
             return told(alpha=alpha, out=out, **given, **spelled)
+        if old and not isinstance(input, TensorBase):
+            return told(input, other, *old, alpha=alpha, out=out)
         if old:
             return function(input, _last_operand(name, other, old), alpha=other, out=out)
         if out is None and alpha == 1 and alpha is not True and not switch.on:
@@ -158,6 +160,8 @@ def square(input: Any, *, out: Any = None) -> Any:
 @operator("bitwise_not")
 def bitwise_not(input: Any, *, out: Any = None) -> Any:
     """Every bit the other way round; of bool, not."""
+    if out is not None:
+        check_exact("bitwise_not", input.layout.dtype, out)
     return (FUNCTIONS["logical_not"] if _is_mask(input) else _bitwise_not)(input, out=out)
 
 
@@ -229,6 +233,8 @@ def zeros_like(input: Any, *, dtype: Any = None, device: Any = None, requires_gr
 @operator("square_", "sqr_", function=False)
 def square_(x: Any) -> Any:
     """``x * x`` in place."""
+    if _is_mask(x):
+        raise RuntimeError("result type Long can't be cast to the desired output type Bool")
     return pointwise.call_in_place(ROWS["square"], (x,))
 
 

@@ -263,6 +263,7 @@ def convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, paddi
         if isinstance(padding, str):
             steps, spread = checked(name, x, w, bias, rank, stride, dilation, groups, False)
             x, padding = padded(name, x, padding, w.layout.shape[2:], steps, spread)
+        groups = op.index(groups)
         stride, padding, dilation = (tuple(a) if isinstance(a, list) else a for a in (stride, padding, dilation))
         g = Geometry(*geometry(name, rank, x, w, bias, stride, padding, dilation, groups), groups)
         if not x.layout.dtype.is_floating_point:
@@ -366,6 +367,7 @@ def transposed_sizes(name: str, rank: int, x: Any, w: Any, bias: Any, stride: An
 
 def _transposed(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, output_padding: Any,
                 groups: int, dilation: Any) -> Any:
+    groups = op.index(groups)
     steps, around, spread, sizes = transposed_sizes(name, rank, x, w, bias, stride, padding, output_padding, groups,
                                                     dilation)
     if not x.layout.dtype.is_floating_point:

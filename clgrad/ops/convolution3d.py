@@ -5,6 +5,7 @@ Every result plane is then one convolution of ``Ci * KD`` channels, so sums are 
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 from clgrad.ops.convolution import (
@@ -32,6 +33,7 @@ from clgrad.ops.unfolding import windows
 def conv3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
            groups: int = 1) -> Any:
     """Cross-correlates volumes (N, Ci, D, H, W) with filters (Co, Ci / groups, KD, KH, KW)."""
+    groups = index(groups)
     if isinstance(padding, str):
         steps, spread = checked("conv3d", input, weight, bias, 3, stride, dilation, groups, False)
         input, padding = padded("conv3d", input, padding, weight.layout.shape[2:], steps, spread)
@@ -56,6 +58,7 @@ def conv3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: 
 def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0,
                      output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Any:
     """The transposed convolution of (N, Ci, D, H, W) with (Ci, Co / groups, KD, KH, KW)."""
+    groups = index(groups)
     steps, around, spread, sizes = transposed_sizes("conv_transpose3d", 3, input, weight, bias, stride, padding,
                                                     output_padding, groups, dilation)
     if not input.layout.dtype.is_floating_point:

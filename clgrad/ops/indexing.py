@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +24,7 @@ from clgrad.ops.output import check_disjoint
 from clgrad.ops.places import Places, add, check_range, put, read, spread
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.ops.registry import operator as register
+from clgrad.ops.strided import as_strided
 from clgrad.ops.views import select, slice_view, unsqueeze
 from clgrad.shapes import Shape, broadcast_shapes
 
@@ -262,11 +263,21 @@ def _set_number(parsed: Parsed, value: Any) -> None:
         view.fill_(value)
     elif parsed.mask is not None:
         masked_fill_(view, _as_mask(parsed.mask), value)
-    elif view.layout.repeats:
-        marks = full(view.layout.shape, False, dtypes.bool, view.layout.device)
-        masked_fill_(view, put("IndexPut", marks, True, places_of("index_put_", view, parsed.tensors)), value)
     else:
-        put("IndexPut", view, value, places_of("index_put_", view, parsed.tensors), in_place=True)
+        _write(put, view, value, places_of("index_put_", view, parsed.tensors))
+
+
+def _write(work: Callable, x: Any, value: Any, places: Places) -> Any:
+    """``work``, which is :func:`put` or :func:`add`, in place; where ``x`` repeats elements, in the memory that it shows."""
+    if not x.layout.repeats:
+        return work("IndexPut", x, value, places, in_place=True)
+    warnings.warn("Use of index_put_ on expanded tensors is deprecated. Please clone() the tensor before performing this "
+                  "operation. This also applies to advanced indexing e.g. tensor[indices] = tensor", stacklevel=5)
+    own = x.layout
+    numbers = as_strided(FUNCTIONS["arange"](own.extent, device=own.device), own.shape, own.strides)
+    memory = as_strided(x, (own.extent,), (1,), x.offset)
+    work("IndexPut", memory, value, places_of("index_put_", memory, {0: read(numbers, places, "Index")}), in_place=True)
+    return x
 
 
 def _fitted(value: Any, shape: Shape) -> Any:
@@ -291,7 +302,7 @@ def _check_dtypes(x: Any, values: Any) -> None:
 def _assign(x: Any, places: Places, value: Any) -> None:
     fitted = _fitted(value, places.shape)
     _check_dtypes(x, value)
-    put("IndexPut", x, fitted, places, in_place=True)
+    _write(put, x, fitted, places)
 
 
 def _index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool, in_place: bool) -> Any:
@@ -322,7 +333,9 @@ def _index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool
     fitted = _fitted(values, places.shape)
     _check_dtypes(input, values)
     work = add if accumulate else put
-    return work("IndexPut", input, fitted.to(own.device), places, in_place=in_place)
+    if in_place:
+        return _write(work, input, fitted.to(own.device), places)
+    return work("IndexPut", input, fitted.to(own.device), places)
 
 
 @register("index_put")

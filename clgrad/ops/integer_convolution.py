@@ -24,7 +24,7 @@ def convolve_integers(x: Any, w: Any, bias: Any, stride: Shape, padding: Shape, 
     rows = (windows.reshape(count, groups, each, prod(places), prod(kernel)).transpose(2, 3)
             .reshape(count, groups, prod(places), taps))
     y = matmul(rows, w.reshape(groups, filters // groups, taps).transpose(1, 2))
-    y = y.transpose(2, 3).reshape(count, filters, *places)
+    y = y.transpose(2, 3).contiguous().view(count, filters, *places)
     y = y if bias is None else y + bias.view(-1, *[1] * rank)
     return y if batched else y.squeeze(0)
 

@@ -92,6 +92,8 @@ def dispatch(public: Callable, name: str, function: Callable, args: tuple, kwarg
                 return function(*args, **kwargs)
         return function(*args, **kwargs)
     except (AttributeError, TypeError) as error:
+        if _bound(public, args):
+            return dispatch(public, name, function, args[1:], kwargs)
         respelled = _respelled(function, kwargs)
         if respelled is not None:
             return dispatch(public, name, function, args, respelled)
@@ -143,7 +145,7 @@ def intercepted(function: Callable, name: str, module: str | None = None) -> Cal
     """
     if hasattr(function, "operator_name"):
         return function
-    made = _wrapper(function, name, switch, dispatch, _foreign, _retell, _respelled)
+    made = _wrapper(function, name, switch, dispatch, _foreign, _bound, _retell, _respelled)
     # Doctest and others look at a function's module through its globals; the wrapper's own names are all in its closure.
     wrapper: Any = FunctionType(made.__code__, getattr(function, "__globals__", globals()), name, None, made.__closure__)
     functools.update_wrapper(wrapper, function)
@@ -168,8 +170,17 @@ def quick_form(quick: Callable, told: Callable) -> Callable:
     return quick
 
 
+def _bound(public: Callable, args: tuple) -> bool:
+    """Whether an operator was called as a method: of an object whose class says ``activation = clgrad.relu``, for example.
+
+    Python binds functions to objects. PyTorch's are builtins, which it does not bind.
+    """
+    return bool(args) and not isinstance(args[0], TensorBase) and any(
+        value is public for kind in type(args[0]).__mro__ for value in vars(kind).values())
+
+
 def _wrapper(function: Callable, name: str, switch: Any, dispatch: Callable, foreign: Callable,
-             retell: Callable, respell: Callable) -> Callable:
+             bound: Callable, retell: Callable, respell: Callable) -> Callable:
     public: list[Callable] = []
 
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -180,6 +191,8 @@ def _wrapper(function: Callable, name: str, switch: Any, dispatch: Callable, for
         except Exception as error:
             result = foreign(public[0], name, function, args, kwargs)
             if result is NotImplemented:
+                if bound(public[0], args):
+                    return wrapper(*args[1:], **kwargs)
                 respelled = respell(function, kwargs) if kwargs and isinstance(error, (AttributeError, TypeError)) else None
                 if respelled is not None:
                     return wrapper(*args, **respelled)
@@ -257,4 +270,4 @@ def _respelled(function: Callable, kwargs: dict) -> dict | None:
     return found if len(found) == len(kwargs) and found != kwargs else None
 
 
-_WRAPPER = _wrapper(intercepted, "", switch, dispatch, _foreign, _retell, _respelled).__code__
+_WRAPPER = _wrapper(intercepted, "", switch, dispatch, _foreign, _bound, _retell, _respelled).__code__

@@ -61,6 +61,14 @@ def native_batch_norm_legit(input: Any, weight: Any, bias: Any, *args: Any, out:
     return native_batch_norm(input, weight, bias, *((None, None, *args) if len(args) == 3 else args), out=out)
 
 
+@operator("_batch_norm_with_update", method=False)
+def batch_norm_with_update(input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, momentum: float,
+                           eps: float) -> tuple:
+    """:func:`native_batch_norm` in training, and the bytes that a library for it would keep: none."""
+    made = native_batch_norm(input, weight, bias, running_mean, running_var, True, momentum, eps)
+    return *made, empty((0,), dtypes.uint8, input.layout.device)
+
+
 @operator("native_dropout", method=False)
 def native_dropout(input: Any, p: float, train: bool | None) -> tuple:
     """(what :func:`dropout` leaves, the mask of what stays)."""

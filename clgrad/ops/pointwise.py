@@ -28,7 +28,15 @@ from clgrad.ops.node_names import OVERLOADS, node_name
 from clgrad.ops.output import check_apart, check_exact, resize_output
 from clgrad.ops.registry import FUNCTIONS, NO_FORMULA, REGISTRY, Pointwise, publish
 from clgrad.ops.rows import NUMBERS, launch, result_dtype, run, run_into
-from clgrad.ops.table import EXACT_OUT, FACTOR_FIRST, NUMBERS_ALONE, SECOND_NAMED, TENSOR_FIRST, TENSORS_ONLY
+from clgrad.ops.table import (
+    EXACT_OUT,
+    EXACT_OUT_BESIDE_NUMBERS,
+    FACTOR_FIRST,
+    NUMBERS_ALONE,
+    SECOND_NAMED,
+    TENSOR_FIRST,
+    TENSORS_ONLY,
+)
 from clgrad.shapes import broadcast_shapes
 
 # Gradients.
@@ -203,7 +211,8 @@ def _call_out(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> An
         raise RuntimeError(f"{op.name}(): functions with out=... arguments don't support automatic differentiation, "
                            "but one of the arguments requires grad.")
     shape = broadcast_shapes(*(t.layout.shape for t in operands if isinstance(t, TensorBase)))
-    if op.name in EXACT_OUT:
+    if op.name in EXACT_OUT or op.name in EXACT_OUT_BESIDE_NUMBERS and not any(
+            isinstance(t, TensorBase) for t in operands[1:]):
         check_exact(op.name, _result_dtype(op, operands), out)
     check_history(out)
     if out.layout.shape != shape:
@@ -287,9 +296,9 @@ def _make_unary(op: Pointwise, told: Callable) -> Callable:
     plans = op.plans
     differentiable = bool(op.derivatives)
 
-    def unary(input: Any = None, *, out: Any = None, **spelled: Any) -> Any:
-        if spelled:  # an operand by another of its names
-            return told(*([] if input is None else [input]), out=out, **spelled)
+    def unary(input: Any = None, *more: Any, out: Any = None, **spelled: Any) -> Any:
+        if spelled or more:  # an operand by another of its names; too many, or a method
+            return told(*([] if input is None else [input]), *more, out=out, **spelled)
         prepared = None
         if out is None and not switch.on and isinstance(input, TensorBase):
             prepared = plans.get((input.layout,))
@@ -311,7 +320,9 @@ def _make_binary(op: Pointwise, told: Callable, tensor_first: bool, tensors_only
     plans = op.plans
     differentiable = bool(op.derivatives)
 
-    def binary(input: Any = None, other: Any = None, *, out: Any = None, **spelled: Any) -> Any:
+    def binary(input: Any = None, other: Any = None, *more: Any, out: Any = None, **spelled: Any) -> Any:
+        if more:
+            return told(input, other, *more, out=out, **spelled)
         if spelled:
             given = {name: operand for name, operand in (("input", input), ("other", other)) if operand is not None}
             return told(out=out, **given, **spelled)

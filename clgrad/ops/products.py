@@ -31,7 +31,7 @@ def inner(input: Any, other: Any, *, out: Any = None) -> Any:
     """The sums of products over the last dimensions; a scalar multiplies."""
     a, b = input.layout, other.layout
     if not a.ndim or not b.ndim:
-        return store("inner", input * other, out, exact=True)
+        return FUNCTIONS["mul"](input, other, out=out)
     if a.shape[-1] != b.shape[-1]:
         raise RuntimeError(f"inner() the last dimension must match on both input tensors but got shapes {list(a.shape)} "
                            f"and {list(b.shape)}")

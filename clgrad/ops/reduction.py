@@ -93,6 +93,11 @@ def _result_type(x: Any, kind: dtype | None) -> dtype:
     return kind or (own if own.is_floating_point else dtypes.int64)
 
 
+def _wanted(kind: dtype | None, out: Any) -> dtype | None:
+    """The dtype of sums and products: that of the tensor that is to hold them, where none is named."""
+    return kind if out is None or kind is not None else out.layout.dtype
+
+
 def _of_kind(x: Any, kind: dtype | None) -> Any:
     """The elements as ``dtype=`` says; integers are converted on the way into the sum."""
     if kind is None or not (kind.is_floating_point or x.layout.dtype.is_floating_point):
@@ -117,12 +122,13 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | No
     tensor([3., 3.])
     """
     dims = reduced_dims(dim, input.layout.ndim)
-    x = _of_kind(input, dtype)
+    kind = _wanted(dtype, out)
+    x = _of_kind(input, kind)
     shape = x.layout.shape
-    result, _ = run(x, "sum", dims, keepdim, _result_type(x, dtype))
+    result, _ = run(x, "sum", dims, keepdim, _result_type(x, kind))
     if needs_graph(x) and result.layout.dtype.is_floating_point:
         attach(result, "Sum" if dim is None else "SumBackward1", (x,), lambda g: spread(g, dims, keepdim, shape))
-    return store("sum", result, out)
+    return store("sum", result, out, exact=True)
 
 
 @operator("mean")
@@ -146,8 +152,9 @@ def prod_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | 
     if isinstance(dim, (tuple, list)):
         raise TypeError(f"prod(): argument 'dim' must be int, not {type(dim).__name__}")
     dims = normalize_dims(dim, input.layout.ndim)
-    x = _of_kind(input, dtype)
-    result, _ = run(x, "prod", dims, keepdim, _result_type(x, dtype))
+    kind = _wanted(dtype, out)
+    x = _of_kind(input, kind)
+    result, _ = run(x, "prod", dims, keepdim, _result_type(x, kind))
     if needs_graph(x) and result.layout.dtype.is_floating_point:
         saved = Saved("prod", [x])
 
@@ -155,7 +162,7 @@ def prod_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | 
             (values,) = saved.unpack()
             return spread(g, dims, keepdim, values.layout.shape) * _product_of_others(values, dims)
         attach(result, "Prod" if dim is None else "ProdBackward1", (x,), backward, saved)
-    return store("prod", result, out)
+    return store("prod", result, out, exact=True)
 
 
 def _product_of_others(x: Any, dims: Shape) -> Any:
@@ -275,27 +282,30 @@ def _with_index(name: str, x: Any, dim: int, keepdim: bool) -> Any:
     return _NAMED[name](values, indices)
 
 
-def _max_or_min(name: str, x: Any, dim: Any, keepdim: bool, other: Any, out: Any) -> Any:
+def _max_or_min(name: str, x: Any, dim: Any, keepdim: bool | None, other: Any, out: Any) -> Any:
     if not isinstance(x, TensorBase):
         raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
     if isinstance(dim, TensorBase):
         dim, other = None, dim
+    if keepdim is not None and dim is None or other is not None and dim is not None:
+        raise TypeError(f"{name}() received an invalid combination of arguments: keepdim goes with a dim, and neither with "
+                        "another tensor")
     if other is not None:
         return FUNCTIONS[f"{name}imum"](x, other, out=out)
     if dim is None:
         found = _extreme(f"a{name}", x.detach(), None, False)
         return store(name, shared_by_equals(found, x, f"{node_name(name)}Backward1"), out)
-    return store(name, _with_index(name, x, dim, keepdim), out, exact=True)
+    return store(name, _with_index(name, x, dim, bool(keepdim)), out, exact=True)
 
 
 @operator("max")
-def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:
+def max(input: Any, dim: Any = None, keepdim: bool | None = None, *, other: Any = None, out: Any = None) -> Any:
     """The largest value; with ``dim`` values and indices; with another tensor the larger of each pair."""
     return _max_or_min("max", input, dim, keepdim, other, out)
 
 
 @operator("min")
-def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:
+def min(input: Any, dim: Any = None, keepdim: bool | None = None, *, other: Any = None, out: Any = None) -> Any:
     """The smallest value; with ``dim`` values and indices; with another tensor the smaller of each pair."""
     return _max_or_min("min", input, dim, keepdim, other, out)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from clgrad.autograd.graph import TensorBase
 from clgrad.dtypes import dtype as Dtype
-from clgrad.dtypes import get_default_dtype, uint8
+from clgrad.dtypes import get_default_dtype, type_name, uint8
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import normalize_dim
@@ -17,6 +17,8 @@ def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Dtype |
     """:func:`sum` of the elements that are not NaN."""
     x = input
     if x.layout.dtype.is_floating_point:
+        if dtype is None and out is not None and not out.layout.dtype.is_floating_point:
+            raise NotImplementedError(f"\"nansum_cpu\" not implemented for '{type_name(out.layout.dtype)}'")
         x = FUNCTIONS["where"](x.isnan(), 0.0, x)
     return FUNCTIONS["sum"](x, dim, keepdim, dtype=dtype, out=out)
 
@@ -24,12 +26,13 @@ def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Dtype |
 @operator("nanmean")
 def nanmean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Dtype | None = None, out: Any = None) -> Any:
     """:func:`mean` of the elements that are not NaN; NaN where there are none."""
-    if not (dtype or input.layout.dtype).is_floating_point:
+    if not input.layout.dtype.is_floating_point:
         raise RuntimeError("nanmean(): expected input to have floating point or complex dtype but got "
-                           f"{input.layout.dtype.name}")
+                           f"{type_name(input.layout.dtype)}")
     counted = input.detach().isnan().logical_not()
     count = FUNCTIONS["sum"](counted, dim, keepdim)
-    return store("nanmean", nansum(input, dim, keepdim, dtype=dtype) / count, out)
+    sums = nansum(input, dim, keepdim, dtype=dtype, out=out)
+    return sums / count if out is None else out.div_(count)
 
 
 @operator("diff")
@@ -48,7 +51,7 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
     around = [t for t in (prepend, input, append) if t is not None]
     x = FUNCTIONS["cat"](around, axis) if len(around) > 1 and n else input
     if not n:
-        return store("diff", x.clone(), out)
+        return store("diff", x.clone(), out, exact=True)
     for _ in range(min(n, x.layout.shape[axis])):
         size = max(x.layout.shape[axis] - 1, 0)
         ahead, behind = x.narrow(axis, min(1, size), size), x.narrow(axis, 0, size)

@@ -42,8 +42,10 @@ FACTORS = frozenset({"_div_floor", "div", "floor_divide", "lerp", "mul"})
 # Operators whose parameters become elements of float16 and bfloat16 before they are used there.
 ROUNDED_PARAMETERS = frozenset({"_add_scaled", "hardshrink"})
 # Operators whose ``out`` has to have the result's dtype; that of others may be of a higher category.
-EXACT_OUT = frozenset({"_clamp", "abs", "bitwise_not", "ceil", "floor", "frac", "hardshrink", "heaviside", "isneginf",
-                       "isposinf", "neg", "round", "sign", "signbit", "trunc", "where"})
+EXACT_OUT = frozenset({"abs", "bitwise_not", "ceil", "floor", "frac", "hardshrink", "heaviside", "isneginf",
+                       "isposinf", "neg", "round", "sign", "signbit", "softplus", "trunc", "where"})
+# Operators of which that holds where their other operands are numbers.
+EXACT_OUT_BESIDE_NUMBERS = frozenset({"_clamp", "clamp_max", "clamp_min"})
 
 
 def row(name: str, operands: str, value: str, nondiff: str | None = None, *, kind: str = "same",

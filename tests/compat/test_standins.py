@@ -76,6 +76,10 @@ PROGRAMS = {
         assert torch.equal(aten.slice.Tensor(x, 1, 0, 2), x[:, :2])
         assert torch.equal(aten.index.Tensor(x, [None, torch.tensor([2])]), x[:, [2]])
         assert aten._to_copy.default(x, dtype=torch.float64).dtype is torch.float64
+        image = x.view(1, 1, 2, 3)
+        assert aten._upsample_bilinear2d_aa(image, [1, 2], False).shape == (1, 1, 1, 2)
+        assert aten._upsample_bicubic2d_aa.default(image, [1, 2], False).shape == (1, 1, 1, 2)
+        assert len(aten._batch_norm_with_update(image, None, None, torch.zeros(1), torch.ones(1), 0.1, 1e-5)) == 4
         @torch.library.custom_op("mine::twice", mutates_args=())
         def twice(x: torch.Tensor, times: float = 2.0) -> torch.Tensor:
             return x * times

@@ -7,7 +7,7 @@ import pytest
 
 import clgrad
 from clgrad.autograd import gradcheck, gradgradcheck
-from tests.compare import assert_same, assert_same_error
+from tests.compare import assert_same, assert_same_error, assert_same_outcome
 
 # name: (function, input, weight, options); with a bias of the right length unless it says otherwise
 CASES = {
@@ -69,6 +69,17 @@ def test_float32(name, torch):
         function, tensors, options = operands(library, name, np.float32)
         results.append(function(*tensors, **options).detach())
     assert_same(results[0], results[1], 1e-4, 1e-4)
+
+
+def test_groups_may_be_a_tensor(torch):
+    def program(t):
+        two, F = t.tensor(2), t.nn.functional
+        return [F.conv1d(t.ones(1, 2, 3), t.ones(2, 1, 2), groups=two),
+                F.conv2d(t.ones(1, 2, 3, 3), t.ones(2, 1, 2, 2), groups=two),
+                F.conv_transpose1d(t.ones(1, 2, 3), t.ones(2, 1, 2), groups=two),
+                F.conv3d(t.ones(1, 2, 3, 3, 3), t.ones(2, 1, 2, 2, 2), groups=two),
+                F.conv_transpose3d(t.ones(1, 2, 3, 3, 3), t.ones(2, 1, 2, 2, 2), groups=two)]
+    assert_same_outcome(torch, program)
 
 
 @pytest.mark.parametrize("layout", ["channels_last", "sliced"])

@@ -25,7 +25,7 @@ def test_like_pytorch(rank, transposed, groups, stride, padding, dilation, torch
     expected = getattr(torch.nn.functional, name)(*map(torch.tensor, (x, w, b)), **options)
     found = getattr(clgrad.nn.functional, name)(*map(clgrad.tensor, (x, w, b)), **options)
     assert found.dtype is clgrad.int64
-    assert found.tolist() == expected.tolist()
+    assert found.tolist() == expected.tolist() and found.stride() == expected.stride()
 
 
 @pytest.mark.parametrize("kind", [clgrad.int64, clgrad.int32, clgrad.int16, clgrad.int8, clgrad.uint8])

@@ -381,3 +381,25 @@ def test_every_public_function_tells_of_its_calls():
             if not hasattr(getattr(clgrad, name), "operator_name")] == []
     assert [name for name in ("new_zeros", "squeeze_", "scatter_", "tril_", "to", "where", "polygamma")
             if not hasattr(getattr(clgrad.Tensor, name), "operator_name")] == []
+
+
+class Activated:
+    smooth, straight, both, scaled, joined, squashed = (clgrad.tanh, clgrad.relu, clgrad.mul, clgrad.add, clgrad.cat,
+                                                        clgrad.softmax)
+
+
+def test_operators_that_a_class_has_are_not_bound_to_its_objects():
+    """PyTorch's functions are builtins, which Python does not bind."""
+    it, x = Activated(), clgrad.tensor([-1.0, 2.0])
+    for results in ((it.smooth(x), x.tanh()), (it.straight(x), x.relu()), (it.both(x, 2), x * 2), (it.scaled(x, 1), x + 1),
+                    (it.scaled(x, x, alpha=2), x * 3), (it.joined([x, x], dim=0), clgrad.cat([x, x])),
+                    (it.squashed(x, 0), x.softmax(0))):
+        assert clgrad.equal(*results)
+    with pytest.raises(TypeError):
+        it.straight(x, 1)
+    with pytest.raises(TypeError):
+        clgrad.relu(it)
+    with pytest.raises(TypeError):
+        clgrad.relu(x, 1)
+    with Names():
+        assert clgrad.equal(it.straight(x), x.relu())

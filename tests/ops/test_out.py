@@ -41,7 +41,14 @@ EXACT = [
     lambda t, a, b, o: t.cumsum(a, 1, out=o), lambda t, a, b, o: t.cumprod(a, 1, out=o),
     lambda t, a, b, o: t.float_power(a, 2, out=o), lambda t, a, b, o: t.bernoulli(a.ge(0).float(), out=o),
     lambda t, a, b, o: t.cumsum(a, 1, dtype=t.float32, out=o),
-    lambda t, a, b, o: t.nn.functional.normalize(a, out=o), lambda t, a, b, o: t.max(a, out=o)])
+    lambda t, a, b, o: t.nn.functional.normalize(a, out=o), lambda t, a, b, o: t.max(a, out=o),
+    lambda t, a, b, o: t.sum(a, 0, out=o), lambda t, a, b, o: t.prod(a, 0, out=o), lambda t, a, b, o: t.nansum(a, 0, out=o),
+    lambda t, a, b, o: t.nanmean(a, 0, out=o), lambda t, a, b, o: t.sum(a, 0, dtype=t.float32, out=o),
+    lambda t, a, b, o: t.clamp(a, t.tensor(0), t.tensor(1), out=o), lambda t, a, b, o: t.clamp(a, t.tensor(0), out=o),
+    lambda t, a, b, o: t.clamp(a, min=0, out=o), lambda t, a, b, o: t.clamp_max(a, 1, out=o),
+    lambda t, a, b, o: t.nn.functional.softplus(a, out=o), lambda t, a, b, o: t.diff(a, 0, out=o),
+    lambda t, a, b, o: t.inner(t.tensor(2), t.tensor([1, 2]), out=o),
+    lambda t, a, b, o: t.bitwise_not(a > 0, out=o)])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dtypes(call, dtype, torch):
     assert_same_outcome(torch, lambda t: call(t, *matrices(t), t.empty(0, dtype=getattr(t, dtype))))

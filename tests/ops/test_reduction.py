@@ -144,6 +144,10 @@ def test_forms_of_max(torch):
         named, indices = t.max(0, keepdim=True)
         assert (named.tolist(), indices.tolist()) == ([[7, 5]], [[1, 0]])
     assert_same(clgrad.max(x, x.t()), torch.max(y, y.t()))
+    for program in (lambda t: t.max(t.ones(2), t.ones(2), keepdim=True), lambda t: t.min(t.ones(2), t.ones(2), True),
+                    lambda t: t.max(t.ones(2), keepdim=False), lambda t: t.min(t.ones(2), 0, other=t.ones(2)),
+                    lambda t: t.max(t.ones(2), 1.5)):
+        assert_same_error(torch, program)
     low, high = clgrad.aminmax(x, dim=1)
     assert (low.tolist(), high.tolist()) == ([1, 2], [5, 7])
     assert clgrad.aminmax(x).max.item() == 7

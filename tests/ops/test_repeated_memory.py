@@ -22,6 +22,10 @@ def _outcome(torch, program):
     "x.masked_fill_(torch.tensor([False, True, True]), torch.tensor(3.))", "x.index_fill_(1, torch.tensor([1]), 2)",
     "x[torch.tensor([0])] = 2", "x[torch.tensor([[True, False, True], [False, False, False]])] = 2",
     "x.index_add_(0, torch.tensor([0]), torch.ones(1, 3))", "x.index_copy_(0, torch.tensor([0]), torch.ones(1, 3))",
+    "x.index_put_((torch.tensor([0, 1]),), torch.tensor([[1., 2., 3.], [4., 5., 6.]]))",
+    "x.index_put_((torch.tensor([0, 1]), torch.tensor([0, 1])), torch.tensor([2., 3.]), accumulate=True)",
+    "x[torch.tensor([0, 1])] = torch.tensor([4., 5., 6.])", "x[torch.tensor([True, False])] = torch.tensor([4., 5., 6.])",
+    "y[:2].view(2, 1).expand(2, 3)[:, torch.tensor([1])] = 7",
     "x.scatter_(0, torch.tensor([[0]]), 2.)", "x.add_(1)", "torch.add(torch.ones(2, 3), 1, out=x)",
 ])
 def test_writing_repeated_elements(torch, program):
