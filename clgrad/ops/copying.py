@@ -139,8 +139,10 @@ def copy_(x: Any, src: Any = None, non_blocking: bool = False, *, other: Any = N
     here = src if src.layout.device.compute is x.layout.device.compute else move(src, x.layout.device)
     if recorded:
         history = wrap(x.memory, x.offset, x.layout)
-        node = attach(history, "Copy", (x, src), lambda g: (None, g.to(src_device)))
-        src_device = src.layout.device
+        # What was there has a gradient of zero; with a view's base that is seen to where its history is made.
+        replaced, src_device = x._requires_grad and x._view is None, src.layout.device
+        node = attach(history, "Copy", (x, src), lambda g: (FUNCTIONS["zeros_like"](g) if replaced else None,
+                                                            g.to(src_device)))
         pointwise.run_into(COPY, (here,), (), x)
         rebase(x, node, history)
         return x

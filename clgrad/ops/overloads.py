@@ -24,8 +24,10 @@ def _max_pool_backward(g: Any, x: Any, kernel_size: Any, stride: Any, padding: A
     return flat.scatter_add(-1, indices.flatten(-2), g.flatten(-2)).view(x.shape)
 
 
-def _antialiased(x: Any, size: Any, align_corners: bool, mode: str) -> Any:
-    return FUNCTIONS["interpolate"](x, size, mode=mode, align_corners=align_corners, antialias=True)
+def _antialiased(mode: str) -> Callable:
+    def resized(input: Any, output_size: Any, align_corners: bool, *scales: Any, scale_factors: Any = None) -> Any:
+        return FUNCTIONS["interpolate"](input, output_size, scale_factors, mode, align_corners, antialias=True)
+    return resized
 
 
 # Operators that programs can call under these names only.
@@ -37,8 +39,8 @@ UNDER_THE_HOOD: dict[str, Callable] = {
     "_pin_memory": lambda x, device=None: x.pin_memory(),
     "slice": _slice,
     "_unsafe_view": lambda x, size: x.reshape(size),
-    "_upsample_bilinear2d_aa": lambda x, size, align_corners, *factors: _antialiased(x, size, align_corners, "bilinear"),
-    "_upsample_bicubic2d_aa": lambda x, size, align_corners, *factors: _antialiased(x, size, align_corners, "bicubic"),
+    "_upsample_bilinear2d_aa": _antialiased("bilinear"),
+    "_upsample_bicubic2d_aa": _antialiased("bicubic"),
 }
 # One operator here is several there, by what computes it.
 _SAME = {f"_scaled_dot_product_{kind}": "scaled_dot_product_attention"

@@ -213,7 +213,7 @@ def _call_out(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> An
     shape = broadcast_shapes(*(t.layout.shape for t in operands if isinstance(t, TensorBase)))
     if op.name in EXACT_OUT or op.name in EXACT_OUT_BESIDE_NUMBERS and not any(
             isinstance(t, TensorBase) for t in operands[1:]):
-        check_exact(op.name, _result_dtype(op, operands), out)
+        check_exact(op.name.lstrip("_"), _result_dtype(op, operands), out)
     check_history(out)
     if out.layout.shape != shape:
         resize_output(out, shape)

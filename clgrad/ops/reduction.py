@@ -339,7 +339,7 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False, *, out: An
 
 
 def _truth(name: str, x: Any, dim: Any, keepdim: bool, out: Any) -> Any:
-    kind = dtypes.uint8 if x.layout.dtype is dtypes.uint8 else dtypes.bool
+    kind = dtypes.uint8 if (x if out is None else out).layout.dtype is dtypes.uint8 else dtypes.bool
     if out is not None and out.layout.dtype not in (dtypes.bool, dtypes.uint8):
         raise RuntimeError(f"{name} only supports bool tensor for result, got: {dtypes.type_name(out.layout.dtype)}")
     return store(name, run(x, name, normalize_dims(dim, x.layout.ndim), keepdim, kind)[0], out)

@@ -42,8 +42,9 @@ FACTORS = frozenset({"_div_floor", "div", "floor_divide", "lerp", "mul"})
 # Operators whose parameters become elements of float16 and bfloat16 before they are used there.
 ROUNDED_PARAMETERS = frozenset({"_add_scaled", "hardshrink"})
 # Operators whose ``out`` has to have the result's dtype; that of others may be of a higher category.
-EXACT_OUT = frozenset({"abs", "bitwise_not", "ceil", "floor", "frac", "hardshrink", "heaviside", "isneginf",
-                       "isposinf", "neg", "round", "sign", "signbit", "softplus", "trunc", "where"})
+EXACT_OUT = frozenset({"_gelu", "_gelu_tanh", "abs", "bitwise_not", "ceil", "floor", "frac", "hardshrink", "heaviside",
+                       "isneginf", "isposinf", "logsigmoid", "neg", "round", "sign", "signbit", "softplus", "softshrink",
+                       "trunc", "where"})
 # Operators of which that holds where their other operands are numbers.
 EXACT_OUT_BESIDE_NUMBERS = frozenset({"_clamp", "clamp_max", "clamp_min"})
 

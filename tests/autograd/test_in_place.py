@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import clgrad
-from tests.compare import assert_same, assert_same_error
+from tests.compare import assert_same, assert_same_error, assert_same_outcome
 
 
 def start(library):
@@ -416,3 +416,14 @@ def test_inference_tensors_have_no_views():
         c = clgrad.ones(2)
     with pytest.raises(RuntimeError, match="Inplace update to inference tensor outside InferenceMode"):
         clgrad.mul(plain, plain, out=c)
+
+
+@pytest.mark.parametrize("replace", [lambda t, y: y.zero_(), lambda t, y: y.fill_(3), lambda t, y: y.copy_(t.ones(2)),
+                                     lambda t, y: y.__setitem__(slice(None), 1.0), lambda t, y: y[:1].fill_(2)])
+def test_what_is_replaced_has_a_gradient_of_zero(torch, replace):
+    def program(t):
+        x = t.tensor([1.0, 2.0], requires_grad=True)
+        y = x * 2
+        replace(t, y)
+        return t.autograd.grad(y.sum(), x)
+    assert_same_outcome(torch, program)
