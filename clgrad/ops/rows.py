@@ -158,8 +158,8 @@ def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -
         raise RuntimeError(f"{op.name}: output with shape {list(out.shape)} doesn't match the broadcast shape "
                            f"{list(shape)}")
     elif op.name != "_copy" and not dtypes.can_cast(result, out.dtype):
-        raise RuntimeError(f"{op.name.lstrip('_')}: result type {dtypes.type_name(result)} can't be cast to the desired output "
-                           f"type {dtypes.type_name(out.dtype)}")
+        raise RuntimeError(f"{op.name.lstrip('_')}: result type {dtypes.type_name(result)} can't be cast to the desired "
+                           f"output type {dtypes.type_name(out.dtype)}")
     shape = out.shape
     _check_fp64(device, op.name, [*(a.dtype for a in known), common])
     calc = elementwise.calc_type(common)
