@@ -169,7 +169,7 @@ def wrap_triton(triton_kernel: Any, /) -> NoReturn:
 # Schemas.
 
 _KINDS = {"Tensor": "Tensor", "int": "SymInt", "float": "float", "bool": "bool", "str": "str", "dtype": "ScalarType",
-          "device": "Device", "Number": "Scalar", "complex": "Scalar"}
+          "device": "Device", "Number": "Scalar", "complex": "Scalar", "int|float|bool": "Scalar"}
 
 
 def _kind(annotation: Any) -> str:
@@ -177,7 +177,10 @@ def _kind(annotation: Any) -> str:
     plain = isinstance(annotation, type) and not getattr(annotation, "__args__", None)
     text = annotation.__name__ if plain else str(annotation)
     text = re.sub(r"(\w+\.)+", "", text).replace(" ", "")
-    optional = re.fullmatch(r"Optional\[(.*)\]|(.*)\|None|Union\[(.*),None\]", text)
+    union = re.fullmatch(r"Union\[(.*)\]", text)
+    if union:
+        text = union[1].replace(",", "|").replace("NoneType", "None")
+    optional = re.fullmatch(r"Optional\[(.*)\]|(.*)\|None", text)
     if optional:
         return _kind(next(part for part in optional.groups() if part)) + "?"
     several = re.fullmatch(r"(?:list|List|Sequence)\[(.*)\]", text)

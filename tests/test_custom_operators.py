@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from typing import Optional, Union
+
 import pytest
 
 import clgrad
 from clgrad import Tensor, library
+from clgrad.types import Number
 
 
 def test_a_derivative_is_the_registered_one():
@@ -47,6 +51,12 @@ def test_schemas_and_errors():
         raise NotImplementedError
     assert library.infer_schema(function, mutates_args=("x",)) == (
         "(Tensor(a0!) x, float y, SymInt[] z, Tensor? w=None, *, bool k=True) -> (Tensor, Tensor)")
+    def numbers(x: Tensor, a: Number, b: Union[int, float, bool], c: Number | None = None,  # noqa: UP007
+                d: Optional[Number] = None, e: Union[int, None] = None) -> Tensor:  # noqa: UP007, UP045
+        raise NotImplementedError
+    numbers.__annotations__ = inspect.get_annotations(numbers, eval_str=True)
+    assert library.infer_schema(numbers, mutates_args=()) == (
+        "(Tensor x, Scalar a, Scalar b, Scalar? c=None, Scalar? d=None, SymInt? e=None) -> Tensor")
     with pytest.raises(ValueError, match="type annotation"):
         library.infer_schema(lambda x: x, mutates_args=())
     with pytest.raises(ValueError, match="namespace::name"):

@@ -72,6 +72,7 @@ RENAMED = {
     "torchvision.models.vgg": f"{_STANDINS}.vgg",
     "torchvision.datasets.utils": "clgrad.downloads",
     "safetensors.torch": f"{_STANDINS}.safetensors",
+    "functorch": f"{_STANDINS}.functorch",
 }
 
 # Names of a package that are those of a stand-in.

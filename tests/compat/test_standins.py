@@ -69,6 +69,29 @@ PROGRAMS = {
             else:
                 raise AssertionError
         """,
+    "functorch": """
+        import torch
+        from functorch import combine_state_for_ensemble, grad, make_functional, make_functional_with_buffers, vmap
+        x, model = torch.ones(2, 3), torch.nn.Linear(3, 1)
+        function, params = make_functional(model)
+        assert params[0] is model.weight and torch.equal(function(params, x), model(x))
+        assert list(function.parameters()) == []
+        slope = grad(lambda p: function(p, x).sum())(params)
+        assert torch.equal(slope[0], torch.full((1, 3), 2.0)) and model.weight.grad is None
+        norm = torch.nn.BatchNorm1d(3).eval()
+        function, params, buffers = make_functional_with_buffers(norm)
+        assert torch.equal(function(params, buffers, x), norm(x)) and len(buffers) == 3
+        models = [torch.nn.Linear(3, 1) for _ in range(4)]
+        function, params, buffers = combine_state_for_ensemble(models)
+        together = vmap(function, in_dims=(0, 0, None))(params, buffers, x)
+        assert torch.allclose(together, torch.stack([m(x) for m in models]))
+        try:
+            make_functional(norm)
+        except RuntimeError as error:
+            assert "has buffers" in str(error)
+        else:
+            raise AssertionError
+        """,
     "operators by name": """
         import torch
         x = torch.arange(6.0).view(2, 3)
