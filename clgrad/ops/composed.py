@@ -353,6 +353,8 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
         if input.layout.dtype is dtypes.bool:
             return same
         if not input.layout.dtype.is_floating_point:
+            if not rtol and not atol:
+                return same  # also where floating point would not tell them apart
             other = other.to(dtypes.get_default_dtype())  # differences of integers may not be integers of their size
             return same | ((input - other).abs() <= atol + (other * rtol).abs())
         near = (input - other).abs() <= (other.abs() * rtol + atol)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,42 @@ def test_make_tensor():
     assert bool(clgrad.testing.make_tensor(99, dtype=clgrad.int8, device="cpu", exclude_zero=True).all())
     with pytest.raises(ValueError, match="must be less"):
         clgrad.testing.make_tensor(2, dtype=clgrad.float32, device="cpu", low=3, high=2)
+
+
+@pytest.mark.parametrize("kind", ["bool", "uint8", "int8", "int64", "float16", "bfloat16", "float32", "float64"])
+def test_make_tensor_keeps_its_limits(kind, torch):
+    for t in (clgrad, torch):
+        dtype = getattr(t, kind)
+        make = functools.partial(t.testing.make_tensor, dtype=dtype, device="cpu")
+        x = make(5000, low=0, high=2)
+        assert bool((x >= 0).all()) and bool((x < 2).all())
+        assert make((1,), noncontiguous=True).is_contiguous() and not make((2, 2), noncontiguous=True).is_contiguous()
+        assert make((2, 3, 4, 5), memory_format=t.channels_last).stride() == (60, 1, 15, 3)
+        assert make((2, 3), memory_format=t.preserve_format).is_contiguous()
+        for wrong in ({"low": float("nan")}, {"low": 2, "high": 1}, {"low": -4 * 10**400, "high": -2 * 10**400},
+                      {"noncontiguous": True, "memory_format": t.contiguous_format}):
+            with pytest.raises(ValueError):
+                make(2, **wrong)
+        if dtype.is_floating_point:
+            assert make(2, requires_grad=True).requires_grad
+            with pytest.warns(FutureWarning, match="low==high"):
+                assert make(3, low=1, high=1).tolist() == [1, 1, 1]
+            assert bool(make(99, low=-1e400, high=1e400).isfinite().all())
+        else:
+            with pytest.raises(ValueError, match="requires_grad=True"):
+                make(2, requires_grad=True)
+            assert bool(make(3, low=1.5 - (kind == "bool"), high=100).all())
+
+
+def test_what_has_no_values_is_close():
+    clgrad.testing.assert_close(clgrad.empty(2, device="meta"), clgrad.empty(2, device="meta"))
+    with pytest.raises(AssertionError):
+        clgrad.testing.assert_close(clgrad.empty(2, device="meta"), clgrad.empty(3, device="meta"))
+
+
+def test_large_integers_are_told_apart(torch):
+    for t in (clgrad, torch):
+        assert not t.isclose(t.tensor(2**53), t.tensor(2**53 + 1), rtol=0, atol=0)
 
 
 def test_default_tolerances(torch):
