@@ -97,6 +97,15 @@ def has_format(shape: Shape, strides: Shape, wanted: memory_format) -> bool:
     return 0 in shape or all(size == 1 or a == b for size, a, b in zip(shape, strides, expected, strict=True))
 
 
+def suggested(shape: Shape, strides: Shape) -> memory_format | None:
+    """``channels_last`` or ``channels_last_3d`` where strides are in this order, between elements may be gaps; else None."""
+    wanted = {4: channels_last, 5: channels_last_3d}.get(len(shape))
+    if wanted is None:
+        return None
+    dense = has_format(shape, strides, wanted) and not has_format(shape, strides, contiguous_format)
+    return wanted if dense or suggests(shape, strides, wanted) else None
+
+
 def suggests(shape: Shape, strides: Shape, wanted: memory_format) -> bool:
     """Whether dimensions follow each other in memory as in a channels-last format; between elements may be gaps.
 

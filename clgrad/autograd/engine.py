@@ -17,6 +17,7 @@ from clgrad.autograd.anomaly_mode import tell_forward_calls
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import AccumulateGrad, GradientEdge, Node, TensorBase, edge_of
 from clgrad.autograd.listening import observed, switch, unseen
+from clgrad.formats import suggested
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
@@ -260,9 +261,22 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
                 _finish_leaf(node, values, create)  # type: ignore[arg-type]
         for callback in walk.callbacks:
             callback()
+        if inputs is not None and not leaves:
+            found = [_in_format_of(tensor, value) for tensor, value in zip(inputs, found, strict=True)]
     finally:
         mode.enabled, mode.walk = before, outer
     return found
+
+
+def _in_format_of(tensor: Any, value: Any) -> Any:
+    """A gradient whose channels are neighbours in memory where those of its tensor are.
+
+    What nodes hand to each other lies as their kernels write it: only what a program sees is put in order.
+    """
+    if value is None or isinstance(tensor, GradientEdge):
+        return value
+    wanted = suggested(tensor.layout.shape, tensor.layout.strides)
+    return value if wanted is None else value.contiguous(memory_format=wanted)
 
 
 def _note(captured: dict[tuple[Node, int], list[int]], node: Node, values: list, found: list) -> None:
@@ -379,8 +393,8 @@ def _accumulate_into(leaf: Any, values: list, create: bool) -> None:
 
 def _as_leaf_lies(leaf: Any, value: Any) -> Any:
     """A gradient whose elements lie in memory as those of the leaf, where they fill it without gaps."""
-    own = leaf.layout
-    if own.contiguous or own.strides == value.layout.strides or own.repeats or own.extent != own.numel:
+    own, given = leaf.layout, value.layout
+    if own.contiguous and given.contiguous or own.strides == given.strides or own.repeats or own.extent != own.numel:
         return value
     return value.new_empty_strided(own.shape, own.strides).copy_(value.detach())
 

@@ -129,7 +129,7 @@ class Distribution:
             NotImplementedError: a program's subclass makes its instances itself, and does not expand them.
         """
         batch_shape = Size(batch_shape)
-        own = [kind for kind in type(self).__mro__ if kind.__module__.startswith("clgrad.distributions.")]
+        own: list[Any] = [kind for kind in type(self).__mro__ if kind.__module__.startswith("clgrad.distributions.")]
         made = self._get_checked_instance(next(kind for kind in own if "__init__" in vars(kind)), _instance)
         made.__dict__.update({**self.__dict__, **made.__dict__})  # what a program's subclass has expanded stays
         for name, constraint in own[0].arg_constraints.items():

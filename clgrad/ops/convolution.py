@@ -18,7 +18,7 @@ from clgrad.layout import Layout, contiguous_layout
 from clgrad.ops.copying import blank, empty
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.integer_convolution import convolve_integers, transpose_integers
-from clgrad.ops.memory_formats import keeps_format
+from clgrad.ops.memory_formats import keeps_format, suggested_format
 from clgrad.ops.padding import constant_pad_nd
 from clgrad.ops.registry import operator
 from clgrad.shapes import Shape
@@ -56,8 +56,29 @@ def _dense(x: Any) -> Any:
     return x if x is None or x.layout.contiguous else x.contiguous()
 
 
+def _formats(x: Any, w: Any) -> tuple | None:
+    """The channels-last formats of the gradients of input and weight, where one of the two is in such a format.
+
+    That of an input which is itself gets its format where a program sees it.
+    """
+    if x.layout.contiguous and w.layout.contiguous:
+        return None
+    of_input, of_weight = suggested_format(x), suggested_format(w)
+    return None if of_input else of_weight, of_input or of_weight
+
+
+def _in_formats(gradients: tuple, formats: tuple | None) -> tuple:
+    """The gradients of input, weight and bias, the first two in these formats."""
+    if formats is None:
+        return gradients
+    laid = [g if g is None or wanted is None else g.contiguous(memory_format=wanted)
+            for g, wanted in zip(gradients, formats, strict=False)]
+    return (*laid, gradients[2])
+
+
 def forward(x: Any, w: Any, bias: Any, g: Geometry, activation: str | None = None) -> Any:
     """The convolution of (N, Ci, H, W) with (Co, Ci/groups, KH, KW), or, unrecorded, a "relu" of it."""
+    formats = _formats(x, w)
     x, w, bias = _dense(x), _dense(w), _dense(bias)
     key = ("forward", x.layout, w.layout, g, bias is None, activation)
     found = _plans.get(key)
@@ -74,8 +95,9 @@ def forward(x: Any, w: Any, bias: Any, g: Geometry, activation: str | None = Non
         x_shape, w_shape = x.layout.shape, w.layout.shape
         saved = Saved("convolution", [x if w._requires_grad else None, w if x._requires_grad else None])
         bias_needed = bias is not None and bias._requires_grad
-        attach(out, "Convolution", (x, w, bias),
-               lambda dy: gradients(dy, saved.unpack(), x_shape, w_shape, bias_needed, g), saved)
+
+        attach(out, "Convolution", (x, w, bias), lambda dy: _in_formats(gradients(
+            dy, saved.unpack(), x_shape, w_shape, bias_needed, g), formats), saved)
     return out
 
 
@@ -93,6 +115,7 @@ def gradients(dy: Any, operands: Sequence[Any], x_shape: Shape, w_shape: Shape, 
 
 def input_gradient(dy: Any, w: Any, bias: Any, x_shape: Shape, g: Geometry) -> Any:
     """The gradient of a convolution's input of shape ``x_shape``, or a transposed convolution with its bias."""
+    formats = _formats(dy, w)
     dy, w, bias = _dense(dy), _dense(w), _dense(bias)
     w_shape = w.layout.shape
     key = ("input", dy.layout, w.layout, x_shape, g, bias is None)
@@ -111,9 +134,9 @@ def input_gradient(dy: Any, w: Any, bias: Any, x_shape: Shape, g: Geometry) -> A
 
         def backward(v: Any) -> tuple:
             gradient, weights = saved.unpack()
-            return (forward(v, weights, None, g) if need_dy else None,
-                    weight_gradient(v, gradient, w_shape, g) if need_w else None,
-                    v.sum((0, 2, 3)) if need_bias else None)
+            return _in_formats((forward(v, weights, None, g) if need_dy else None,
+                                weight_gradient(v, gradient, w_shape, g) if need_w else None,
+                                v.sum((0, 2, 3)) if need_bias else None), formats)
         attach(out, "Convolution", (dy, w, bias), backward, saved)
     return out
 

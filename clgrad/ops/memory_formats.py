@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import TensorBase
-from clgrad.formats import channels_last, channels_last_3d, format_strides, has_format, memory_format, suggests
+from clgrad.formats import channels_last, format_strides, has_format, memory_format, suggested
 from clgrad.layout import Layout, layout
 from clgrad.ops.copying import contiguous
 
@@ -22,11 +22,7 @@ def suggested_format(x: Any) -> memory_format | None:
 
 @functools.cache
 def _suggested(own: Layout) -> memory_format | None:
-    if own.ndim not in (4, 5):
-        return None
-    wanted = channels_last if own.ndim == 4 else channels_last_3d
-    dense = not own.contiguous and has_format(own.shape, own.strides, wanted)
-    return wanted if dense or suggests(own.shape, own.strides, wanted) else None
+    return suggested(own.shape, own.strides)
 
 
 def keeps_format(function: F) -> F:

@@ -101,8 +101,17 @@ def _pad_axis(x: Any, axis: int, low: int, high: int, mode: str) -> Any:
     return resample(x, axis, _repeating(mode, n, low, high)) if low or high else x
 
 
+def _extended(input: Any, sides: list[tuple[int, int]], mode: str) -> Any:
+    padded = input
+    for number, (low, high) in enumerate(sides):
+        padded = _pad_axis(padded, input.layout.ndim - 1 - number, low, high, mode)
+    return clone(padded) if padded.memory is input.memory else padded
+
+
+_EXTENDED = {"circular": _extended, "reflect": keeps_format(_extended), "replicate": keeps_format(_extended)}
+
+
 @operator("pad", method=False)
-@keeps_format
 def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None) -> Any:
     """The input with elements added at the edges, or taken away where a count is negative.
 
@@ -139,7 +148,4 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     for number, (low, high) in enumerate(sides):
         if shape[-1 - number] + low + high < (0 if mode == "circular" else 1):
             raise RuntimeError(f"input of size {list(shape)} is too small for padding {counts}")
-    padded = input
-    for number, (low, high) in enumerate(sides):
-        padded = _pad_axis(padded, len(shape) - 1 - number, low, high, mode)
-    return clone(padded) if padded.memory is input.memory else padded
+    return _EXTENDED[mode](input, sides, mode)

@@ -21,6 +21,7 @@ IMAGES = {
     "conv2d": lambda t, f, x: f.conv2d(x, t.ones(8, x.shape[1], 3, 3)),
     "conv_transpose2d": lambda t, f, x: f.conv_transpose2d(x, t.ones(x.shape[1], 8, 3, 3)),
     "pad": lambda t, f, x: f.pad(x, (1, 1, 1, 1), "reflect"),
+    "circular pad": lambda t, f, x: f.pad(x, (1, 1, 1, 1), "circular"),
     "bilinear": lambda t, f, x: f.interpolate(x, scale_factor=2, mode="bilinear"),
     "area": lambda t, f, x: f.interpolate(x, scale_factor=2, mode="area"),
     "pixel_shuffle": lambda t, f, x: f.pixel_shuffle(x, 2),
@@ -57,7 +58,7 @@ def strides(t, call, x):
     return [tuple(part.stride()) for part in (out if isinstance(out, tuple) else (out,))]
 
 
-@pytest.mark.parametrize(("name", "gaps"), [(name, False) for name in IMAGES] + [(name, True) for name in list(IMAGES)[:11]])
+@pytest.mark.parametrize(("name", "gaps"), [(name, False) for name in IMAGES] + [(name, True) for name in list(IMAGES)[:12]])
 def test_images_keep_their_format_where_pytorchs_do(name, gaps, torch):
     def image(t):
         x = t.ones(2, 8, 6, 6).contiguous(memory_format=t.channels_last)
@@ -69,6 +70,36 @@ def test_strides_of_single_elements_do_not_count(torch):
     def line(t):
         return t.ones(1, 3, 2, 1).permute(0, 2, 1, 3)
     assert strides(clgrad, IMAGES["batch_norm"], line(clgrad)) == strides(torch, IMAGES["batch_norm"], line(torch))
+
+
+@pytest.mark.parametrize("weight_first", [False, True])
+@pytest.mark.parametrize("name", ["conv2d", "conv_transpose2d"])
+def test_gradients_of_convolutions_have_the_format_of_input_or_weight(name, weight_first, torch):
+    found = []
+    for t in (clgrad, torch):
+        x, w = t.ones(2, 4, 6, 6, requires_grad=True), t.ones(4, 4, 3, 3, requires_grad=True)
+        operands = [t.empty_like(a, memory_format=t.channels_last).copy_(a) if (a is w) == weight_first else a
+                    for a in (x, w)]
+        out = getattr(t.nn.functional, name)(*operands)
+        found.append([tuple(g.stride()) for g in (out, *t.autograd.grad(out, operands, t.ones_like(out)))])
+        if not weight_first:
+            out = getattr(t.nn.functional, name)(x.detach().contiguous(memory_format=t.channels_last), w)
+            out.sum().backward()
+            found[-1].append(tuple(w.grad.stride()))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("name", ["max_pool2d", "avg_pool2d", "batch_norm", "group_norm", "conv2d", "pad", "bilinear",
+                                  "leaky_relu", "lp_pool2d"])
+def test_gradients_of_images_keep_their_format_where_pytorchs_do(name, torch):
+    found = []
+    for t in (clgrad, torch):
+        x = t.rand(2, 4, 6, 6).contiguous(memory_format=t.channels_last).requires_grad_()
+        out = IMAGES[name](t, t.nn.functional, x)
+        out = out[0] if isinstance(out, tuple) else out
+        (gradient,) = t.autograd.grad(out, x, t.ones_like(out))
+        found.append(tuple(gradient.stride()))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("name", VOLUMES)
