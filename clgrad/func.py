@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,27 +21,18 @@ __all__ = ["functional_call", "functionalize", "grad", "grad_and_value", "hessia
 
 # Levels of differentiation.
 
-class _Depth(threading.local):
-    value = 0
-
-
-_depth = _Depth()
-
-
 class _Level:
-    """One function of this module at work. Tensors that it makes to differentiate by carry its depth."""
+    """One function of this module at work. Tensors that it makes to differentiate by carry it."""
 
     def __enter__(self) -> _Level:
-        self.recording = is_grad_enabled()
-        _depth.value += 1
-        self.depth = _depth.value
+        self.recording, self.active = is_grad_enabled(), True
         self.mode = enable_grad()
         self.mode.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.mode.__exit__(*exception)
-        _depth.value -= 1
+        self.active = False
 
     def fresh(self, tree: Any) -> tuple[Any, list]:
         """The tensors of a tree as new ones to differentiate by, and a list of them; an outer level still sees them."""
@@ -51,16 +42,17 @@ class _Level:
             if not isinstance(leaf, TensorBase) or not leaf.layout.dtype.is_floating_point:
                 return leaf
             made.append(leaf.view_as(leaf) if leaf.requires_grad else leaf.detach().requires_grad_())
-            made[-1]._func_depth = self.depth
+            made[-1]._func_level = self
             return made[-1]
         return tree_map(renew, tree), made
 
-    def settled(self, tree: Any) -> Any:
+    def settled(self, tree: Any, recording: bool | None = None) -> Any:
         """The results, outside of the graph where it leads to nothing but what this level and inner ones made."""
         def settle(leaf: Any) -> Any:
             if not isinstance(leaf, TensorBase) or not leaf.requires_grad:
                 return leaf
-            return leaf if self.recording and self._leads_elsewhere(leaf) else leaf.detach()
+            kept = self.recording if recording is None else recording
+            return leaf if kept and self._leads_elsewhere(leaf) else leaf.detach()
         return tree_map(settle, tree)
 
     def _leads_elsewhere(self, tensor: Any) -> bool:
@@ -71,19 +63,29 @@ class _Level:
             if node in seen:
                 continue
             seen.add(node)
-            if isinstance(node, AccumulateGrad) and getattr(node.variable, "_func_depth", 0) < self.depth:
-                return True
+            if isinstance(node, AccumulateGrad):
+                maker = getattr(node.variable, "_func_level", None)
+                if maker is None or maker is not self and maker.active:
+                    return True
             waiting += [above[0] for above in node.edges if above is not None]
         return False
 
 
 def _picked(args: tuple, argnums: int | Sequence[int], name: str) -> tuple[Any, Callable]:
     """The arguments to differentiate by, and how to put others in their places."""
+    if not isinstance(argnums, (int, tuple)):
+        raise RuntimeError(f"{name}: argnum must be int or Tuple[int, ...], got: {type(argnums)}")
     numbers = [argnums] if isinstance(argnums, int) else list(argnums)
+    if not numbers:
+        raise RuntimeError(f"{name}: argnums must be non-empty")
     for number in numbers:
+        if not isinstance(number, int):
+            raise RuntimeError(f"{name}: argnum elements must be int, got {type(number)}")
         if not -len(args) <= number < len(args):
             raise RuntimeError(f"{name}: got argnum={number}, but only {len(args)} positional inputs")
     numbers = [n % len(args) for n in numbers]
+    if len(set(numbers)) < len(numbers):
+        raise RuntimeError(f"{name}: argnums elements must be unique, got {argnums}")
 
     def replaced(values: Any) -> tuple:
         listed = [values] if isinstance(argnums, int) else list(values)
@@ -93,14 +95,37 @@ def _picked(args: tuple, argnums: int | Sequence[int], name: str) -> tuple[Any, 
     return picked, replaced
 
 
+def _split(name: str, result: Any, has_aux: bool) -> tuple[Any, Any]:
+    """What a function returned, as (output, what it returns besides)."""
+    if not has_aux:
+        return result, None
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise RuntimeError(f"{name}: output of function f should be a tuple: (output, aux) if has_aux is True")
+    for leaf in tree_leaves(result[1]):
+        if not isinstance(leaf, TensorBase):
+            raise RuntimeError(f"{name}: Expected tensors, got unsupported type {type(leaf)} in aux")
+    return result
+
+
+def _tensors_of(name: str, output: Any) -> list:
+    """The tensors that a function returned; RuntimeError where there are none, or something else."""
+    leaves = tree_leaves(output)
+    if output is None or not leaves:
+        raise RuntimeError(f"{name}: Expected f to be a function that has non-empty output (got output = {output})")
+    for leaf in leaves:
+        if not isinstance(leaf, TensorBase):
+            raise RuntimeError(f"{name}: expected f(*primals) to return only tensors, got unsupported type {type(leaf)}")
+    return leaves
+
+
 def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable:
     """A function that returns ``(gradient, value)``, or ``(gradient, (value, aux))`` with ``has_aux``; see :func:`grad`."""
+    @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> tuple:
         picked, replaced = _picked(args, argnums, "grad")
         with _Level() as level:
             values, own = level.fresh(picked)
-            result = func(*replaced(values), **kwargs)
-            value, aux = result if has_aux else (result, None)
+            value, aux = _split("grad_and_value(f)(*args)", func(*replaced(values), **kwargs), has_aux)
             if not isinstance(value, TensorBase):
                 raise RuntimeError("grad_and_value(f)(*args): Expected f(*args) to return a tensor, got "
                                    f"{type(value).__name__}")
@@ -128,6 +153,7 @@ def grad(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = Fal
     """
     both = grad_and_value(func, argnums, has_aux)
 
+    @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         gradients, value = both(*args, **kwargs)
         return (gradients, value[1]) if has_aux else gradients
@@ -138,19 +164,21 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """(``func(*primals)``, a function that multiplies its arguments with the Jacobian); with ``has_aux`` also aux."""
     with _Level() as level:
         values, own = level.fresh(primals)
-        result = func(*values)
-        output, aux = result if has_aux else (result, None)
+        output, aux = _split("vjp(f, *primals)", func(*values), has_aux)
+        outputs = _tensors_of("vjp(f, *primals)", output)
 
     def product(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> tuple:
-        outputs, seeds = tree_leaves(output), tree_leaves(cotangents)
-        if len(outputs) != len(seeds):
-            raise RuntimeError(f"vjp: expected {len(outputs)} cotangents, got {len(seeds)}")
-        pairs = [(o, s) for o, s in zip(outputs, seeds, strict=True) if o.requires_grad]
+        recording = is_grad_enabled()
+        if tree_structure(cotangents) != tree_structure(output):
+            raise RuntimeError(f"Expected pytree structure of cotangents to be the same as pytree structure of outputs to "
+                               f"the function. cotangents: {tree_structure(cotangents)}, primal output: "
+                               f"{tree_structure(output)}")
+        pairs = [(o, s) for o, s in zip(outputs, tree_leaves(cotangents), strict=True) if o.requires_grad]
         with enable_grad():
             found = autograd.grad([o for o, _ in pairs], own, [s for _, s in pairs], True, True,
                                   allow_unused=True) if pairs else (None,) * len(own)
             filled = [FUNCTIONS["zeros_like"](x) if g is None else g for g, x in zip(found, own, strict=True)]
-        return level.settled(tree_unflatten(filled, tree_structure(values)))
+        return level.settled(tree_unflatten(filled, tree_structure(values)), recording)
     settled = level.settled(output)
     return (settled, product, aux) if has_aux else (settled, product)
 
@@ -161,15 +189,22 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
     Raises:
         RuntimeError: ``strict``, and an output does not depend on the primals.
     """
-    if not isinstance(primals, tuple) or not isinstance(tangents, tuple):
-        raise RuntimeError("jvp: expected primals and tangents to be tuples")
-    if len(primals) != len(tangents):
-        raise RuntimeError(f"jvp: expected as many tangents as primals, got {len(tangents)} and {len(primals)}")
+    name = "jvp(f, primals, tangents)"
+    if not isinstance(primals, tuple):
+        raise RuntimeError(f"{name}: Expected primals to be a tuple. E.g. it should be valid to call f(*primals).")
+    if tree_structure(primals) != tree_structure(tangents):
+        raise RuntimeError(f"{name}: Expected primals and tangents to have the same python structure. For example, if "
+                           "primals is a tuple of 3 tensors, tangents also must be.")
+    for label, given in (("primals", primals), ("tangents", tangents)):
+        leaves = tree_leaves(given)
+        if not leaves:
+            raise RuntimeError(f"{name}: Expected {label} to contain at least one Tensor")
+        if not all(isinstance(leaf, TensorBase) for leaf in leaves):
+            raise RuntimeError(f"{name}: Expected {label} to only contain Tensors")
     with _Level() as level:
         values, own = level.fresh(primals)
-        result = func(*values)
-        output, aux = result if has_aux else (result, None)
-        outputs = tree_leaves(output)
+        output, aux = _split(name, func(*values), has_aux)
+        outputs = _tensors_of(name, output)
         following = [o for o in outputs if o.requires_grad]
         # Gradients are linear in them, so that any would do but those at which a formula has no derivative of its own.
         seeds = level.fresh([FUNCTIONS["ones_like"](o.detach()) for o in following])[1]
@@ -202,12 +237,16 @@ def jacrev(func: Callable, argnums: int | tuple[int, ...] = 0, *, has_aux: bool 
     tensor([[2., 0.],
             [0., 4.]])
     """
+    if chunk_size is not None and chunk_size <= 0:
+        raise ValueError("jacrev: `chunk_size` should be greater than 0.")
+
+    @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         picked, replaced = _picked(args, argnums, "jacrev")
         with _Level() as level:
             values, own = level.fresh(picked)
-            result = func(*replaced(values), **kwargs)
-            output, aux = result if has_aux else (result, None)
+            output, aux = _split("jacrev", func(*replaced(values), **kwargs), has_aux)
+            _tensors_of("vjp(f, *primals)", output)
             found = tree_map(lambda o: tree_unflatten(_rows(o, own), tree_structure(values)), output)
         found = level.settled(found)
         return (found, level.settled(aux)) if has_aux else found
@@ -262,15 +301,21 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = 
     >>> clgrad.func.vmap(clgrad.dot)(clgrad.ones(2, 3), clgrad.ones(2, 3))
     tensor([3., 3.])
     """
+    if chunk_size is not None and chunk_size <= 0:
+        raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
     if randomness not in ("error", "different", "same"):
         raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
 
+    @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         leaves = tree_leaves(args)
+        if not args:
+            raise ValueError("vmap: got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over a function "
+                             "with no inputs. The latter is unsupported: there must be at least one Tensor")
         dims = _dims_of(in_dims, args)
         sizes = {leaf.shape[dim] for leaf, dim in zip(leaves, dims, strict=True) if dim is not None}
         if not sizes:
-            raise ValueError("vmap: no Tensor of the arguments is mapped over; in_dims must name a dimension of one")
+            raise ValueError("vmap: at least one Tensor of the arguments must be mapped over: in_dims names no dimension")
         if len(sizes) != 1:
             raise ValueError(f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes "
                              f"{sorted(sizes)} for the mapped dimension")
@@ -294,14 +339,14 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = 
 
 def _dims_of(in_dims: Any, args: tuple) -> list:
     """For each leaf of the arguments its mapped dimension, not negative, or None."""
-    if not isinstance(in_dims, (int, tuple, list)):
-        raise ValueError(f"vmap: expected in_dims to be int or a (potentially nested) tuple matching the structure of "
+    if not isinstance(in_dims, (int, tuple)):
+        raise ValueError(f"vmap: expected `in_dims` to be int or a (potentially nested) tuple matching the structure of "
                          f"inputs, got: {type(in_dims)}.")
 
     def walk(dim: Any, tree: Any) -> list:
         if isinstance(tree, (tuple, list)) and isinstance(dim, (tuple, list)):
             if len(dim) != len(tree):
-                raise ValueError(f"vmap: in_dims is not compatible with the structure of inputs: {len(dim)} entries for "
+                raise ValueError(f"vmap: in_dims is not compatible with the structure of `inputs`: {len(dim)} entries for "
                                  f"{len(tree)}")
             return [d for one, item in zip(dim, tree, strict=True) for d in walk(one, item)]
         if isinstance(tree, dict) and isinstance(dim, dict):
@@ -324,15 +369,30 @@ def _stacked(results: list, out_dims: Any) -> Any:
     """The results of the calls, leaf by leaf one above the other."""
     first = results[0]
     columns = list(zip(*[tree_leaves(r) for r in results], strict=True))
-    for leaf in tree_leaves(first):
-        if not isinstance(leaf, TensorBase):
-            raise ValueError(f"vmap: the function must only return Tensors, got type {type(leaf)}.")
-    if isinstance(first, (tuple, list)) and isinstance(out_dims, (tuple, list)):
-        dims = [d for one, item in zip(out_dims, first, strict=True) for d in [one] * len(tree_leaves(item))]
-    else:
-        dims = [out_dims if isinstance(out_dims, int) or out_dims is None else out_dims[0]] * len(columns)
+    dims = _out_dims_of(out_dims, first)
+    for column, dim in zip(columns, dims, strict=True):
+        if dim is not None and not isinstance(column[0], TensorBase):
+            raise ValueError(f"vmap: the function must only return Tensors, got type {type(column[0])}. Did you mean to set "
+                             "out_dims= to None for output?")
     return tree_unflatten([column[0] if dim is None else FUNCTIONS["stack"](list(column), dim)
                            for column, dim in zip(columns, dims, strict=True)], tree_structure(first))
+
+
+def _out_dims_of(out_dims: Any, output: Any) -> list:
+    """For each leaf of a result where its new dimension goes, or None."""
+    if any(not isinstance(dim, (int, type(None))) for dim in tree_leaves(out_dims)):
+        raise ValueError(f"vmap: `out_dims` must be an int, None or a python collection of ints representing where in the "
+                         f"outputs the vmapped dimension should appear, got {out_dims!r}")
+
+    def walk(dim: Any, tree: Any) -> list:
+        if dim is None or isinstance(dim, int):
+            return [dim] * len(tree_leaves(tree))
+        if type(dim) is not type(tree) or len(dim) != len(tree):
+            raise ValueError(f"vmap: out_dims is not compatible with the structure of the outputs: out_dims is {out_dims}")
+        keys = list(tree) if isinstance(tree, dict) else range(len(tree))
+        return [d for key in keys for d in walk(dim[key], tree[key])]
+    alone = isinstance(out_dims, tuple) and len(out_dims) == 1 and isinstance(output, TensorBase)
+    return walk(out_dims[0] if alone else out_dims, output)
 
 
 # Modules as functions.
@@ -363,9 +423,14 @@ def stack_module_state(models: Sequence[Module]) -> tuple[dict, dict]:
     """(parameters, buffers) of several modules of one kind, each name's tensors stacked along a new first dimension."""
     if not models:
         raise RuntimeError("stack_module_state: Expected at least one model, got 0.")
+    if len({m.training for m in models}) != 1:
+        raise RuntimeError("stack_module_state: Expected all models to have the same training/eval mode.")
     if len({type(m) for m in models}) != 1:
         raise RuntimeError("stack_module_state: Expected all models to be of the same class.")
     parameters = [dict(m.named_parameters()) for m in models]
+    for name in parameters[0]:
+        if len({p[name].requires_grad for p in parameters}) != 1:
+            raise RuntimeError(f"stack_module_state: Expected {name} to have the same .requires_grad in all models.")
     buffers = [dict(m.named_buffers()) for m in models]
     stacked = {name: FUNCTIONS["stack"]([p[name] for p in parameters]).detach().requires_grad_(
         parameters[0][name].requires_grad) for name in parameters[0]}

@@ -1,0 +1,75 @@
+"""``torch.func`` against PyTorch's: levels within each other, batches, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.compare import assert_same_error, assert_same_outcome
+
+
+def vectors(t):
+    return t.tensor([[0.5, 1.5, -1.0], [2.0, 0.25, 3.0]])
+
+
+def grad_of_a_product(t):
+    x, y = t.tensor(0.3), t.tensor(0.7)
+    _, product = t.func.vjp(t.sin, x)
+    return t.func.grad(lambda v: product(v)[0])(y)
+
+
+def products_and_modes(t):
+    x, one = t.tensor(3.0, requires_grad=True), t.tensor(1.0)
+    out, product = t.func.vjp(lambda v: v**2, x)
+    with t.no_grad():
+        (quiet,) = product(one)
+        silent, later = t.func.vjp(lambda v: v**2, x)
+    (loud,) = later(one)
+    return out, quiet, silent, loud, t.autograd.grad(out, x), t.autograd.grad(loud, x)
+
+
+PROGRAMS = {
+    "a gradient of a product": grad_of_a_product,
+    "products where nothing is recorded": products_and_modes,
+    "a product of a gradient": lambda t: t.func.vjp(t.func.grad(t.sin), t.tensor(0.3))[1](t.tensor(2.0)),
+    "a batch in nested results": lambda t: t.func.vmap(lambda x: (x.sin(), (x, x.cos())), out_dims=(0, (0, 1)))(vectors(t)),
+    "one dimension for a part": lambda t: t.func.vmap(lambda x: (x, (x, [x])), out_dims=(0, 1))(vectors(t)),
+    "results in a dictionary": lambda t: t.func.vmap(lambda x: {"a": x, "b": x.sum()})(vectors(t)),
+    "dimensions of a dictionary": lambda t: t.func.vmap(lambda x: {"a": x}, out_dims={"a": 1})(vectors(t)),
+    "one result": lambda t: t.func.vmap(lambda x: x, out_dims=(1,))(vectors(t)),
+    "what is no tensor": lambda t: t.func.vmap(lambda x: (x, "name"), out_dims=(0, None))(vectors(t)),
+    "a constant": lambda t: t.func.vmap(lambda x: t.arange(3), out_dims=None)(vectors(t)),
+    "besides": lambda t: t.func.grad(lambda x: (x.sum(), {"twice": x * 2}), has_aux=True)(vectors(t)),
+    "names": lambda t: (t.func.grad(products_and_modes).__name__, t.func.vmap(products_and_modes).__name__),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_programs(torch, name):
+    assert_same_outcome(torch, PROGRAMS[name])
+
+
+@pytest.mark.parametrize("program", [
+    *[lambda t, n=n: t.func.grad(t.mul, argnums=n)(t.tensor(1.0), t.tensor(2.0)) for n in (
+        [0], ("0",), (0, 0), (0, -2), (), 0.0, 2, -3)],
+    lambda t: t.func.grad(lambda x: [x.sum(), x], has_aux=True)(t.ones(2)),
+    lambda t: t.func.grad(lambda x: (x.sum(), x, x), has_aux=True)(t.ones(2)),
+    lambda t: t.func.grad(lambda x: (x.sum(), 1.0), has_aux=True)(t.ones(2)),
+    lambda t: t.func.vjp(lambda x: (x, (x, x)), t.ones(2))[1](((t.ones(2), (t.ones(2), t.ones(2))),)),
+    *[lambda t, v=v: t.func.vjp(lambda x: v, t.ones(2)) for v in (None, (), 1, "abc")],
+    *[lambda t, v=v: t.func.jvp(lambda x: v, (t.ones(2),), (t.ones(2),)) for v in (None, (), True)],
+    *[lambda t, v=v: t.func.jacrev(lambda x: v)(t.ones(2)) for v in (None, (), 1.5)],
+    lambda t: t.func.jvp(t.sin, (), ()), lambda t: t.func.jvp(t.sin, t.ones(2), (t.ones(2),)),
+    lambda t: t.func.jvp(t.sin, (t.ones(2),), t.ones(2)), lambda t: t.func.jvp(t.sin, (t.ones(2),), (t.ones(2), t.ones(2))),
+    lambda t: t.func.jvp(t.sin, (1.0,), (t.ones(2),)), lambda t: t.func.jvp(t.sin, (t.ones(2),), (1.0,)),
+    lambda t: t.func.jacrev(t.sin, chunk_size=0), lambda t: t.func.vmap(t.sin, chunk_size=-1)(t.ones(2)),
+    lambda t: t.func.vmap(t.mul, [0, 0])(t.ones(2), t.ones(2)), lambda t: t.func.vmap(t.mul, (0,))(t.ones(2), t.ones(2)),
+    lambda t: t.func.vmap(lambda: t.ones(2))(), lambda t: t.func.vmap(lambda x: x, out_dims="lol")(t.ones(2)),
+    lambda t: t.func.vmap(lambda x: x, out_dims=("lol",))(t.ones(2)),
+    lambda t: t.func.vmap(lambda x: x, out_dims=(0, 0))(t.ones(2)),
+    lambda t: t.func.vmap(lambda x: (x, x), out_dims=(0,))(t.ones(2)),
+    lambda t: t.func.vmap(lambda x: (x, x, x), out_dims=(0, 0))(t.ones(2)), lambda t: t.func.vmap(lambda x: 1.5)(t.ones(2)),
+    lambda t: t.func.stack_module_state([t.nn.Linear(1, 1), t.nn.Linear(1, 1).eval()]),
+    lambda t: t.func.stack_module_state([t.nn.Linear(1, 1), t.nn.Linear(1, 1).requires_grad_(False)])])
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # what PyTorch's jvp loads
+def test_refusals(torch, program):
+    assert_same_error(torch, program)
