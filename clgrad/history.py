@@ -151,6 +151,10 @@ class History(TensorBase):
         self._grad_fn, self._requires_grad, self._output_nr = None, False, 0
         return self
 
+    def module_load(self, other: Any, assign: bool = False) -> Any:
+        """What takes the place of this tensor in a module when ``other`` is loaded: itself with its values, or ``other``."""
+        return other.detach() if assign else self.copy_(other).detach()
+
     def register_hook(self, hook: Callable) -> RemovableHandle:
         """Calls ``hook(grad)`` whenever a gradient for this tensor is known; what it returns replaces it."""
         edge = edge_of(self)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlparse
@@ -75,7 +78,52 @@ def load_state_dict_from_url(url: str, model_dir: str | None = None, map_locatio
 load_url = load_state_dict_from_url  # the name in torch.utils.model_zoo
 
 
-def load(*args: Any, **kwargs: Any) -> NoReturn:
-    """RuntimeError: clgrad fetches weights, but never code."""
-    raise RuntimeError("hub.load(): clgrad does not fetch and run code of other repositories; get the model's code yourself "
-                       "and its weights with hub.load_state_dict_from_url")
+def load(repo_or_dir: str, model: str, *args: Any, source: str = "github", trust_repo: Any = None, force_reload: bool = False,
+         verbose: bool = True, skip_validation: bool = False, **kwargs: Any) -> Any:
+    """What the function ``model`` in the ``hubconf.py`` of a folder returns for the arguments: with ``source="local"``.
+
+    Raises:
+        ValueError: another source than "github" and "local".
+        RuntimeError: "github", as clgrad fetches weights, but never code; there is no such function; it needs modules that
+            are not there.
+    """
+    if source not in ("github", "local"):
+        raise ValueError(f'Unknown source: "{source}". Allowed values: "github" | "local".')
+    if source == "github":
+        _refuse("load")
+    folder = os.path.realpath(repo_or_dir)
+    sys.path.insert(0, folder)
+    try:
+        return _entry(os.path.join(folder, "hubconf.py"), model)(*args, **kwargs)
+    finally:
+        sys.path.remove(folder)
+
+
+def _entry(path: str, model: str) -> Callable:
+    spec = importlib.util.spec_from_file_location("hubconf", path)
+    if spec is None or spec.loader is None or not os.path.exists(path):
+        raise FileNotFoundError(f"hub.load(): there is no {path}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    missing = [name for name in getattr(module, "dependencies", ()) if importlib.util.find_spec(name) is None]
+    if missing:
+        raise RuntimeError(f"Missing dependencies: {', '.join(missing)}")
+    found = getattr(module, model, None)
+    if not callable(found):
+        raise RuntimeError(f"Cannot find callable {model} in hubconf")
+    return found
+
+
+def _refuse(name: str) -> NoReturn:
+    raise RuntimeError(f"hub.{name}(): clgrad does not fetch and run code of other repositories; get the model's code "
+                       'yourself, for load(folder, model, source="local"), and its weights with load_state_dict_from_url')
+
+
+def list(github: str, *args: Any, **kwargs: Any) -> NoReturn:
+    """RuntimeError: see :func:`load`."""
+    _refuse("list")
+
+
+def help(github: str, model: str, *args: Any, **kwargs: Any) -> NoReturn:
+    """RuntimeError: see :func:`load`."""
+    _refuse("help")

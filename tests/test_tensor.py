@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import clgrad
-from tests.compare import assert_same, assert_same_error, pair, values
+from tests.compare import assert_same, assert_same_error, assert_same_outcome, pair, values
 
 
 def test_facts(torch):
@@ -348,3 +348,10 @@ def test_storages_are_copied_deeply():
 @pytest.mark.parametrize("name", ["add", "iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "iand"])
 def test_unknown_operands_are_left_to_the_other_side(name):
     assert getattr(clgrad.ones(2), f"__{name}__")(object()) is NotImplemented
+
+
+def test_module_load(torch):
+    def program(t):
+        x, y = t.zeros(2), t.tensor([1.0, 2.0], dtype=t.float64)
+        return x.module_load(y), x, x.module_load(y.requires_grad_(), assign=True)
+    assert_same_outcome(torch, program)

@@ -55,6 +55,10 @@ class autocast:
         set_enabled(self.device, enabled)
 
     def __call__(self, function: Callable) -> Callable:
+        if not callable(function):
+            raise TypeError(f"autocast()(func) requires a callable, but got {type(function).__name__}. Did you mean to use "
+                            "autocast as a context manager?")
+
         @functools.wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
             with self:
@@ -131,6 +135,10 @@ def is_autocast_cache_enabled() -> bool:
 def set_autocast_cache_enabled(enabled: bool) -> None:
     """Sets what :func:`is_autocast_cache_enabled` says."""
     state.cache = enabled
+
+
+def clear_autocast_cache() -> None:
+    """Nothing to clear: operands are converted as they are used."""
 
 
 def custom_fwd(fwd: Callable | None = None, *, device_type: str = "cuda", cast_inputs: Any = None) -> Any:

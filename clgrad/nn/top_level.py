@@ -28,6 +28,13 @@ def _numbered(function: Callable, *names: str) -> Callable:
     return loss
 
 
+def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: float = 0, reduction: str = "mean") -> Any:
+    """The loss where ``target`` may have fewer dimensions than what it is broadcast to."""
+    dims = max(input1.ndim, input2.ndim, target.ndim)
+    first, second, sign = (t[(None,) * (dims - t.ndim)] for t in (input1, input2, target))
+    return F.margin_ranking_loss(first, second, sign, margin, reduction=reduction)
+
+
 def alpha_dropout(input: Any, p: float, train: bool) -> Any:
     """:func:`clgrad.nn.functional.alpha_dropout`, all arguments required."""
     return F.alpha_dropout(input, p, train)
@@ -47,7 +54,7 @@ NAMES: dict[str, Callable] = {
         _numbered(F.cosine_embedding_loss, "input1", "input2", "target", "margin", "reduction"),
         _numbered(F.hinge_embedding_loss, "input", "target", "margin", "reduction"),
         _numbered(F.kl_div, "input", "target", "reduction"),
-        _numbered(F.margin_ranking_loss, "input1", "input2", "target", "margin", "reduction"),
+        _numbered(margin_ranking_loss, "input1", "input2", "target", "margin", "reduction"),
         _numbered(F.poisson_nll_loss, "input", "target", "log_input", "full", "eps", "reduction"),
         _numbered(F.triplet_margin_loss, "anchor", "positive", "negative", "margin", "p", "eps", "swap", "reduction"),
         _numbered(F.ctc_loss, "log_probs", "targets", "input_lengths", "target_lengths", "blank", "reduction",

@@ -25,7 +25,8 @@ _LOSSES = frozenset((
     "soft_margin_loss", "triplet_margin_loss"))
 # PyTorch's lists differ between CPUs and GPUs.
 FLOAT32 = {
-    "cpu": _LOSSES | {"binary_cross_entropy", "cdist", "grid_sample", "nanquantile", "prod", "quantile", "trace"},
+    "cpu": _LOSSES | {
+        "avg_pool3d", "binary_cross_entropy", "cdist", "grid_sample", "nanquantile", "prod", "quantile", "trace"},
     "cuda": _LOSSES | {
         "acos", "asin", "cosh", "erfinv", "exp", "expm1", "log", "log10", "log1p", "log2", "reciprocal", "rsqrt", "sinh",
         "tan", "pow", "softplus", "layer_norm", "group_norm", "rms_norm", "softmax", "log_softmax", "softmin", "norm",
@@ -53,7 +54,7 @@ def kind_of_device(name: str) -> str:
     """
     known = {"cpu": "cpu", "cuda": "cuda", "gpu": "cuda", "cl": "cuda"}.get(name)
     if known is None:
-        raise RuntimeError(f"User specified an unsupported autocast device_type '{name}'")
+        raise RuntimeError(f"Invalid device string: '{name}'")
     return known
 
 

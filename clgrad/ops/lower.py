@@ -111,7 +111,7 @@ def addmm_activation(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: 
                      out: Any = None) -> Any:
     """relu, or gelu, of :func:`addmm`."""
     made = addmm(input, mat1, mat2, beta=beta, alpha=alpha)
-    return store("_addmm_activation", FUNCTIONS["gelu"](made, approximate="tanh") if use_gelu else made.relu(), out)
+    return store("_addmm_activation", FUNCTIONS["_gelu"](made) if use_gelu else made.relu(), out)
 
 
 # Facts and pieces of tensors.

@@ -10,6 +10,7 @@ import pytest
 import clgrad
 from clgrad.cuda import amp as cuda_amp
 from clgrad.nn import functional as F
+from tests.compare import assert_same_outcome
 
 
 def results(lib, dtype):
@@ -44,7 +45,7 @@ def test_float32_list_and_gradients():
 
 def test_switches():
     assert not clgrad.is_autocast_enabled("cpu") and not clgrad.is_autocast_enabled("mps")
-    with pytest.raises(RuntimeError, match="unsupported autocast device_type"):
+    with pytest.raises(RuntimeError, match="Invalid device string: 'nowhere'"):
         clgrad.is_autocast_enabled("nowhere")
     with clgrad.autocast("cpu", dtype=clgrad.float16):
         assert clgrad.is_autocast_enabled("cpu") and clgrad.get_autocast_dtype("cpu") is clgrad.float16
@@ -59,8 +60,11 @@ def test_switches():
     assert product() is clgrad.bfloat16
     with cuda_amp.autocast():
         assert clgrad.is_autocast_enabled() and (clgrad.ones(2, 2) @ clgrad.ones(2, 2)).dtype is clgrad.float32
-    with pytest.raises(RuntimeError, match="unsupported autocast device_type 'nowhere'"):
+    with pytest.raises(RuntimeError, match="Invalid device string: 'nowhere'"):
         clgrad.autocast("nowhere")
+    with pytest.raises(TypeError, match="requires a callable, but got Tensor"):
+        clgrad.autocast("cpu")(clgrad.ones(2))
+    assert clgrad.clear_autocast_cache() is None
     with pytest.raises(ValueError, match="of type `str`"):
         clgrad.autocast(3)
     with pytest.warns(UserWarning, match="Disabling autocast"):
@@ -119,3 +123,13 @@ def test_scaler():
     assert clgrad.amp.GradScaler(enabled=False).scale(3) == 3
     with pytest.raises(RuntimeError, match="No inf checks"):
         scaler.update()
+
+
+def test_lists_of_operators(torch):
+    """What PyTorch computes in float32 on CPUs, and where targets may have fewer dimensions."""
+    def program(t):
+        with t.autocast("cpu", dtype=t.bfloat16):
+            low = t.ones(1, 1, 2, 2, 2, dtype=t.bfloat16)
+            return [t.nn.functional.avg_pool3d(low, 2), t.nn.functional.avg_pool2d(low[0], 2),
+                    t.margin_ranking_loss(t.ones(2, 2), t.zeros(2, 2), t.ones(2), reduction=1)]
+    assert_same_outcome(torch, program)
