@@ -34,6 +34,7 @@ from clgrad.ops.table import (
     FACTOR_FIRST,
     NUMBERS_ALONE,
     SECOND_NAMED,
+    STEPS,
     TENSOR_FIRST,
     TENSORS_ONLY,
 )
@@ -75,13 +76,25 @@ class _Gradient:
             # Functions take tensors, and comparisons of numbers would give no mask: 2 ** x, x ** 4.
             operands.update({n: values["g"].new_tensor(operands[n]) for n in self.op.tensors
                              if n in operands and not isinstance(operands[n], TensorBase)})
-        return formula.evaluate(_FORMULA_FUNCTIONS, operands)
+        found = formula.evaluate(_FORMULA_FUNCTIONS, operands)
+        if self.op.name in STEPS and mode.enabled:
+            place = operands.get("y", operands.get("x"))
+            if place._requires_grad:
+                return _beside(found, place)
+        return found
 
     def _refusal(self) -> Exception:
         name = self.op.name.strip("_")
         if self.op.underivable:
             return no_derivative(name)
         return no_formula(f"{name}: {'input' if self.operand == self.op.tensors[0] else self.operand}")
+
+
+def _beside(found: Any, place: Any) -> Any:
+    """A tensor as one that depends on another of its shape too, with a gradient of zero."""
+    made = wrap(found.memory, found.offset, found.layout)
+    attach(made, "Steps", (found, place), lambda g: (g, FUNCTIONS["zeros_like"](g)))
+    return made
 
 
 @cache

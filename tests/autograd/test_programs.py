@@ -410,3 +410,15 @@ def change_within_inference_mode(t):
 @pytest.mark.parametrize("program", programs, ids=lambda f: f.__name__)
 def test_programs(program, torch):
     assert_same_outcome(torch, program)
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "relu6", "hardtanh", "softshrink", "hardshrink"])
+def test_second_derivatives_of_steps_are_zero(torch, name):
+    """The gradient of a network of such layers is one that can be differentiated, by what it was computed from as well."""
+    def program(t):
+        x = t.tensor([[0.5, -1.5, 2.0]], requires_grad=True)
+        w = t.tensor([[1.0, -2.0], [0.5, 1.0], [-1.0, 3.0]], requires_grad=True)
+        y = getattr(t.nn.functional, name)(x @ w).sum()
+        (slope,) = t.autograd.grad(y, x, create_graph=True)
+        return slope, t.autograd.grad(slope.sum(), [x, w])
+    assert_same_outcome(torch, program)
