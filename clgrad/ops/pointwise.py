@@ -78,7 +78,7 @@ class _Gradient:
                              if n in operands and not isinstance(operands[n], TensorBase)})
         found = formula.evaluate(_FORMULA_FUNCTIONS, operands)
         if self.op.name in STEPS and mode.enabled:
-            place = operands.get("y", operands.get("x"))
+            place = operands["y" if "y" in operands else "x"]
             if place._requires_grad:
                 return _beside(found, place)
         return found

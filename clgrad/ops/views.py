@@ -77,11 +77,12 @@ def view_dtype(x: Any, dtype: Any) -> Any:
         if not old.ndim or old.strides[-1] != 1:
             raise RuntimeError("self.stride(-1) must be 1 to view " f"{old.dtype} as {dtype} (different element sizes)")
         factor, remainder = divmod(max(size, new), min(size, new))
-        if new > size and (old.shape[-1] % factor or x.offset % factor
-                           or any(s % factor for s in old.strides[:-1])):
-            raise RuntimeError(f"self.size(-1) must be divisible by {factor} to view {old.dtype} as {dtype} "
-                               f"(different element sizes), but got {old.shape[-1]}")
         if new > size:
+            for name, value in (("size(-1)", old.shape[-1]), ("storage_offset()", x.offset),
+                                *[(f"stride({axis})", step) for axis, step in enumerate(old.strides[:-1])]):
+                if value % factor:
+                    raise RuntimeError(f"self.{name} must be divisible by {factor} to view {old.dtype} as {dtype} (different "
+                                       f"element sizes), but got {value}")
             shape = (*old.shape[:-1], old.shape[-1] // factor)
             strides, offset = (*(s // factor for s in old.strides[:-1]), 1), x.offset // factor
         else:

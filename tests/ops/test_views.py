@@ -253,8 +253,10 @@ def test_view_as_another_dtype(torch):
         found, expected = x.view(getattr(clgrad, name)), y.view(getattr(torch, name))
         assert place(found) == place(expected)
         np.testing.assert_array_equal(values(found), values(expected))
-    with pytest.raises(RuntimeError, match="must be divisible"):
-        clgrad.zeros(3).view(clgrad.float64)
+    for misfit, what in ((clgrad.zeros(3), "size"), (clgrad.zeros(4)[1:3], "storage_offset"),
+                         (clgrad.zeros(4).as_strided((2, 2), (1, 1)), "stride")):
+        with pytest.raises(RuntimeError, match=rf"self.{what}\(.*\) must be divisible by 2"):
+            misfit.view(clgrad.float64)
     with pytest.raises(RuntimeError):
         x.t().view(clgrad.uint8)
 
