@@ -13,14 +13,17 @@ PRIVATE = {
         "clgrad.distributions.utils": "_standard_normal"},
     "torch.distributions.transforms": {"clgrad.distributions.transform": "_InverseTransform",
                                        "clgrad.distributions.utils": "_sum_rightmost lazy_property"},
-    "torch.nn.functional": {f"{_STANDINS}.attention": "_in_projection _in_projection_packed",
+    "torch.nn.functional": {f"{_STANDINS}.attention": "_canonical_mask _in_projection _in_projection_packed "
+                                                      "_mha_shape_check _none_or_dtype",
                             f"{_STANDINS}.layers": "_get_softmax_dim _list_with_default _verify_batch_size",
                             f"{_STANDINS}.ntuple": "_pair _single _triple", f"{_STANDINS}.reduction": "_Reduction",
                             "clgrad.overrides": "handle_torch_function has_torch_function has_torch_function_unary "
                                                 "has_torch_function_variadic"},
     "torch.nn.init": {f"{_STANDINS}.init": "_no_grad_fill_ _no_grad_normal_ _no_grad_trunc_normal_ _no_grad_uniform_ "
                                            "_no_grad_zero_"},
-    "torch.nn.modules": {"clgrad.nn.modules.transformer": "_get_activation_fn _get_clones",
+    "torch.nn.modules": {"clgrad.nn.modules.transformer": "_detect_is_causal_mask _generate_square_subsequent_mask "
+                                                          "_get_activation_fn _get_clones _get_seq_len",
+                         "clgrad.nn.modules.conv": "_ConvTransposeNd",
                          "clgrad.nn.modules.linear": "NonDynamicallyQuantizableLinear",
                          f"{_STANDINS}.ntuple": "_pair _single _triple",
                          f"{_STANDINS}.common_types": "_shape_t _size_1_t _size_2_t _size_3_t",

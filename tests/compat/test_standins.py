@@ -143,8 +143,10 @@ PROGRAMS = {
         import torch, torch.nn.functional as F
         from torch.nn.common_types import _size_2_t
         from torch.nn.modules.transformer import _get_activation_fn, _get_clones
+        from torch.nn.modules.conv import _ConvTransposeNd
         from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
         from torch.nn.modules.module import _addindent
+        from torch.nn.modules.transformer import _detect_is_causal_mask, _generate_square_subsequent_mask, _get_seq_len
         from torch.nn.modules.utils import _list_with_default, _reverse_repeat_tuple, consume_prefix_in_state_dict_if_present
         assert len(_get_clones(torch.nn.ReLU(), 3)) == 3 and _get_activation_fn("relu") is F.relu
         assert _list_with_default([None, 3], [4, 5, 6]) == [5, 3] and _reverse_repeat_tuple((1, 2), 2) == (2, 2, 1, 1)
@@ -156,6 +158,12 @@ PROGRAMS = {
         whole = F.linear(x, w, b).chunk(3, -1)
         assert all(map(torch.allclose, F._in_projection_packed(x, x, x, w, b), whole))
         assert all(map(torch.allclose, F._in_projection(x, x, x, *w.chunk(3), *b.chunk(3)), whole))
+        causal, x = _generate_square_subsequent_mask(4), torch.zeros(3, 4, 8)
+        assert _get_seq_len(x, True) == 4 and _get_seq_len(x, False) == 3 and isinstance(torch.nn.ConvTranspose1d(1, 1, 1),
+                                                                                         _ConvTransposeNd)
+        assert _detect_is_causal_mask(causal, size=4) and not _detect_is_causal_mask(causal * 0)
+        mask = F._canonical_mask(causal < 0, "mask", F._none_or_dtype(None), "", torch.float32)
+        assert mask.tolist() == causal.tolist() and F._mha_shape_check(x, x, x, None, mask, 2)
         """,
     "helpers of distributions and optimizers": """
         import torch

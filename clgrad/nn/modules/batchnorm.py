@@ -90,10 +90,12 @@ class _BatchNorm(_NormBase):
                  track_running_stats: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
-    def _check(self, input: Any) -> None:
+    def _check_input_dim(self, input: Any) -> None:
         if input.ndim not in self.ranks:
             expected = " or ".join(f"{rank}D" for rank in self.ranks)
             raise ValueError(f"expected {expected} input (got {input.ndim}D input)")
+
+    def _check_channels(self, input: Any) -> None:
         if input.shape[1] != self.num_features:
             raise RuntimeError(f"running_mean should contain {input.shape[1]} elements not {self.num_features}: "
                                f"{self!r} "
@@ -101,7 +103,8 @@ class _BatchNorm(_NormBase):
 
     def forward(self, input: Any) -> Any:
         """A tensor of the input's shape."""
-        self._check(input)
+        self._check_input_dim(input)
+        self._check_channels(input)
         training, share = self.training, 0.0 if self.momentum is None else self.momentum
         if training and self.track_running_stats:
             batches = self.num_batches_tracked
@@ -151,7 +154,7 @@ class SyncBatchNorm(_BatchNorm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias)
         self.process_group = process_group
 
-    def _check(self, input: Any) -> None:
+    def _check_input_dim(self, input: Any) -> None:
         if input.ndim < 2:
             raise ValueError(f"expected at least 2D input (got {input.ndim}D input)")
 

@@ -110,8 +110,11 @@ class Conv1d(_ConvNd):
 
     def forward(self, input: Any) -> Any:
         """(n, in_channels, l) or (in_channels, l) to the same with out_channels."""
+        return self._conv_forward(input, self.weight, self.bias)
+
+    def _conv_forward(self, input: Any, weight: Any, bias: Any) -> Any:
         input, padding = self._padded(input)
-        return F.conv1d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return F.conv1d(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv2d(_ConvNd):
@@ -144,8 +147,11 @@ class Conv2d(_ConvNd):
 
     def forward(self, input: Any) -> Any:
         """(n, in_channels, h, w) or (in_channels, h, w) to the same with out_channels."""
+        return self._conv_forward(input, self.weight, self.bias)
+
+    def _conv_forward(self, input: Any, weight: Any, bias: Any) -> Any:
         input, padding = self._padded(input)
-        return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return F.conv2d(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv3d(_ConvNd):
@@ -161,8 +167,11 @@ class Conv3d(_ConvNd):
 
     def forward(self, input: Any) -> Any:
         """(n, in_channels, d, h, w) or (in_channels, d, h, w) to the same with out_channels."""
+        return self._conv_forward(input, self.weight, self.bias)
+
+    def _conv_forward(self, input: Any, weight: Any, bias: Any) -> Any:
         input, padding = self._padded(input)
-        return F.conv3d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return F.conv3d(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
 
 class _ConvTransposeNd(_ConvNd):
@@ -199,19 +208,24 @@ class _ConvTransposeNd(_ConvNd):
     def forward(self, input: Any, output_size: Any = None) -> Any:
         """(n, in_channels, ...) to (n, out_channels, ...); ``output_size`` chooses among the possible ones."""
         self._check(input)
-        extra = self.output_padding if output_size is None else self._extra(input, output_size)
+        extra = self._output_padding(input, output_size, self.stride, self.padding, self.kernel_size, self.dims,
+                                     self.dilation)
         convolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.dims - 1]
         return convolve(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
 
-    def _extra(self, input: Any, output_size: Any) -> tuple:
-        """The output padding that leads to an output size."""
-        wanted = tuple(output_size)[-self.dims:]
-        if len(output_size) not in (self.dims, input.ndim):
-            raise ValueError(f"ConvTranspose{self.dims}D: for {input.ndim}D input, output_size must have {self.dims} or "
+    def _output_padding(self, input: Any, output_size: Any, stride: Any, padding: Any, kernel_size: Any,
+                        num_spatial_dims: int, dilation: Any = None) -> Any:
+        """The output padding that leads to an output size; the layer's own where none is asked for."""
+        if output_size is None:
+            return self.output_padding
+        rank = num_spatial_dims
+        wanted = tuple(output_size)[-rank:]
+        if len(output_size) not in (rank, input.ndim):
+            raise ValueError(f"ConvTranspose{rank}D: for {input.ndim}D input, output_size must have {rank} or "
                              f"{input.ndim} elements (got {len(output_size)})")
         smallest = tuple((n - 1) * s - 2 * p + d * (k - 1) + 1 for n, s, p, d, k in zip(
-            input.shape[-self.dims:], self.stride, self.padding, self.dilation, self.kernel_size, strict=True))
-        largest = tuple(low + s - 1 for low, s in zip(smallest, self.stride, strict=True))
+            input.shape[-rank:], stride, padding, dilation or (1,) * rank, kernel_size, strict=True))
+        largest = tuple(low + s - 1 for low, s in zip(smallest, stride, strict=True))
         if any(not low <= size <= high for low, size, high in zip(smallest, wanted, largest, strict=True)):
             raise ValueError(f"requested an output size of {wanted}, but valid sizes range from {list(smallest)} to "
                              f"{list(largest)} (for an input of {input.shape[2:]})")

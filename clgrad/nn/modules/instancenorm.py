@@ -42,11 +42,14 @@ class _InstanceNorm(_NormBase):
                 state_dict.pop(prefix + name)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
 
+    def _check_input_dim(self, input: Any) -> None:
+        if input.ndim not in (self.rank + 1, self.rank + 2):
+            raise ValueError(f"expected {self.rank + 1}D or {self.rank + 2}D input (got {input.ndim}D input)")
+
     def forward(self, input: Any) -> Any:
         """A tensor of the input's shape, (n, c, ...) or (c, ...)."""
+        self._check_input_dim(input)
         batched = input.ndim == self.rank + 2
-        if not batched and input.ndim != self.rank + 1:
-            raise ValueError(f"expected {self.rank + 1}D or {self.rank + 2}D input (got {input.ndim}D input)")
         channels = input.shape[1 if batched else 0]
         if channels != self.num_features and self.affine:
             raise ValueError(f"expected input's size at dim={int(batched)} to match num_features "

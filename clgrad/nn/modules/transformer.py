@@ -23,18 +23,25 @@ from clgrad.ops.autocast import state as autocasts
 from clgrad.ops.registry import FUNCTIONS
 
 
-def _causal_mask(size: int, device: Any = None, dtype: Any = None) -> Any:
-    places = arange(size, device=device)
-    mask = full((size, size), -math.inf, dtype=dtype, device=device)
+def _generate_square_subsequent_mask(sz: int, device: Any = None, dtype: Any = None) -> Any:
+    places = arange(sz, device=device)
+    mask = full((sz, sz), -math.inf, dtype=dtype, device=device)
     return FUNCTIONS["where"](places <= places.unsqueeze(1), 0.0, mask)
 
 
-def _is_causal(mask: Any, hint: bool | None, batch_first: bool, x: Any) -> bool:
+def _get_seq_len(src: Any, batch_first: bool) -> int:
+    """The steps of a sequence, or of a batch of them."""
+    return src.shape[0 if src.ndim == 2 or not batch_first else 1]
+
+
+def _detect_is_causal_mask(mask: Any, is_causal: bool | None = None, size: int | None = None) -> bool:
     """Whether a mask is the causal one: what the caller says, else by looking at it."""
-    if hint is not None or mask is None:
-        return bool(hint)
-    size = x.shape[0 if x.ndim == 2 or not batch_first else 1]
-    return tuple(mask.shape) == (size, size) and bool((mask == _causal_mask(size, mask.device, mask.dtype)).all())
+    if is_causal is not None or mask is None:
+        return bool(is_causal)
+    size = mask.shape[-2] if size is None else size
+    if tuple(mask.shape) != (size, size):
+        return False
+    return bool((mask == _generate_square_subsequent_mask(size, mask.device, mask.dtype)).all())
 
 
 def _get_clones(module: Any, count: int) -> ModuleList:
@@ -114,7 +121,7 @@ class Transformer(Module):
         tensor([[0., -inf],
                 [0., 0.]])
         """
-        return _causal_mask(sz, device, dtype)
+        return _generate_square_subsequent_mask(sz, device, dtype)
 
     def _reset_parameters(self) -> None:
         """Draws new initial values for all matrices (Glorot and Bengio 2010)."""
@@ -152,7 +159,7 @@ class TransformerEncoder(Module):
         """A tensor of the source's shape; a ``mask`` that is the causal one is recognised."""
         src_key_padding_mask = float_mask(src_key_padding_mask, "src_key_padding_mask", src.dtype, mask, "mask")
         mask = float_mask(mask, "mask", src.dtype)
-        causal = _is_causal(mask, is_causal, self.layers[0].self_attn.batch_first, src)
+        causal = _detect_is_causal_mask(mask, is_causal, _get_seq_len(src, self.layers[0].self_attn.batch_first))
         zeros = self._pads_with_zeros(src, mask, src_key_padding_mask)
         for layer in self.layers:
             src = layer(src, src_mask=mask, is_causal=causal, src_key_padding_mask=src_key_padding_mask)
@@ -181,7 +188,7 @@ class TransformerDecoder(Module):
                 tgt_key_padding_mask: Any = None, memory_key_padding_mask: Any = None,
                 tgt_is_causal: bool | None = None, memory_is_causal: bool = False) -> Any:
         """A tensor of the target's shape; a ``tgt_mask`` that is the causal one is recognised."""
-        causal = _is_causal(tgt_mask, tgt_is_causal, self.layers[0].self_attn.batch_first, tgt)
+        causal = _detect_is_causal_mask(tgt_mask, tgt_is_causal, _get_seq_len(tgt, self.layers[0].self_attn.batch_first))
         for layer in self.layers:
             tgt = layer(tgt, memory, tgt_mask=tgt_mask, memory_mask=memory_mask,
                         tgt_key_padding_mask=tgt_key_padding_mask,
@@ -191,14 +198,17 @@ class TransformerDecoder(Module):
 
 
 class _Layer(Module):
-    """What both kinds of layers share: self-attention, and two linear maps with an activation between them."""
+    """What both kinds of layers share: self-attention, and two linear maps with an activation between them.
 
-    def _feed_forward(self, x: Any, dropout: Any) -> Any:
-        return dropout(self.linear2(self.dropout(self.activation(self.linear1(x)))))
+    The blocks have PyTorch's names: programs call them, and replace them in layers of their own.
+    """
 
-    def _self_attention(self, x: Any, mask: Any, padding: Any, causal: bool) -> Any:
-        return self.dropout1(self.self_attn(x, x, x, attn_mask=mask, key_padding_mask=padding, need_weights=False,
-                                            is_causal=causal)[0])
+    def _feed_forward(self, x: Any) -> Any:
+        return self.linear2(self.dropout(self.activation(self.linear1(x))))
+
+    def _sa_block(self, x: Any, attn_mask: Any, key_padding_mask: Any, is_causal: bool = False) -> Any:
+        return self.dropout1(self.self_attn(x, x, x, attn_mask=attn_mask, key_padding_mask=key_padding_mask,
+                                            need_weights=False, is_causal=is_causal)[0])
 
 
 class TransformerEncoderLayer(_Layer):
@@ -235,10 +245,13 @@ class TransformerEncoderLayer(_Layer):
         src_key_padding_mask = float_mask(src_key_padding_mask, "src_key_padding_mask", src.dtype, src_mask, "src_mask")
         src_mask = float_mask(src_mask, "src_mask", src.dtype)
         if self.norm_first:
-            src = src + self._self_attention(self.norm1(src), src_mask, src_key_padding_mask, is_causal)
-            return src + self._feed_forward(self.norm2(src), self.dropout2)
-        src = self.norm1(src + self._self_attention(src, src_mask, src_key_padding_mask, is_causal))
-        return self.norm2(src + self._feed_forward(src, self.dropout2))
+            src = src + self._sa_block(self.norm1(src), src_mask, src_key_padding_mask, is_causal=is_causal)
+            return src + self._ff_block(self.norm2(src))
+        src = self.norm1(src + self._sa_block(src, src_mask, src_key_padding_mask, is_causal=is_causal))
+        return self.norm2(src + self._ff_block(src))
+
+    def _ff_block(self, x: Any) -> Any:
+        return self.dropout2(self._feed_forward(x))
 
 
 class TransformerDecoderLayer(_Layer):
@@ -272,13 +285,16 @@ class TransformerDecoderLayer(_Layer):
         own = (tgt_mask, tgt_key_padding_mask, tgt_is_causal)
         other = (memory, memory_mask, memory_key_padding_mask, memory_is_causal)
         if self.norm_first:
-            tgt = tgt + self._self_attention(self.norm1(tgt), *own)
-            tgt = tgt + self._attention(self.norm2(tgt), *other)
-            return tgt + self._feed_forward(self.norm3(tgt), self.dropout3)
-        tgt = self.norm1(tgt + self._self_attention(tgt, *own))
-        tgt = self.norm2(tgt + self._attention(tgt, *other))
-        return self.norm3(tgt + self._feed_forward(tgt, self.dropout3))
+            tgt = tgt + self._sa_block(self.norm1(tgt), *own)
+            tgt = tgt + self._mha_block(self.norm2(tgt), *other)
+            return tgt + self._ff_block(self.norm3(tgt))
+        tgt = self.norm1(tgt + self._sa_block(tgt, *own))
+        tgt = self.norm2(tgt + self._mha_block(tgt, *other))
+        return self.norm3(tgt + self._ff_block(tgt))
 
-    def _attention(self, x: Any, memory: Any, mask: Any, padding: Any, causal: bool) -> Any:
-        return self.dropout2(self.multihead_attn(x, memory, memory, attn_mask=mask, key_padding_mask=padding,
-                                                 need_weights=False, is_causal=causal)[0])
+    def _mha_block(self, x: Any, mem: Any, attn_mask: Any, key_padding_mask: Any, is_causal: bool = False) -> Any:
+        return self.dropout2(self.multihead_attn(x, mem, mem, attn_mask=attn_mask, key_padding_mask=key_padding_mask,
+                                                 need_weights=False, is_causal=is_causal)[0])
+
+    def _ff_block(self, x: Any) -> Any:
+        return self.dropout3(self._feed_forward(x))
