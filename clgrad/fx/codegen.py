@@ -9,6 +9,7 @@ import operator
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from enum import Enum
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -146,6 +147,8 @@ class CodeGen:
             return "{" + ", ".join(f"{key!r}: {self._value(part)}" for key, part in value.items()) + "}"
         if isinstance(value, slice):
             return f"slice({self._value(value.start)}, {self._value(value.stop)}, {self._value(value.step)})"
+        if isinstance(value, Enum):
+            return f"{self._global(type(value))}.{value.name}"
         if isinstance(value, type) or (callable(value) and hasattr(value, "__name__") and not isinstance(value, Node)):
             return self._global(value)
         return repr(value)

@@ -9,6 +9,8 @@ from typing import Any
 
 from clgrad.fx.graph import Graph
 from clgrad.nn.modules import Module
+from clgrad.nn.parameter import Parameter
+from clgrad.tensor import Tensor
 
 __all__ = ["GraphModule"]
 
@@ -162,4 +164,7 @@ def assign_attribute(value: Any, to: Module, path: str) -> None:
         if getattr(to, part, None) is None:
             setattr(to, part, Module())
         to = getattr(to, part)
-    setattr(to, name, value)
+    if isinstance(value, Tensor) and not isinstance(value, Parameter):
+        to.register_buffer(name, value)
+    else:
+        setattr(to, name, value)

@@ -6,6 +6,8 @@ import dis
 import inspect
 import operator
 from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
+from enum import Enum
 from typing import Any
 
 from clgrad import dtypes
@@ -149,7 +151,10 @@ class TracerBase:
             return {key: self.create_arg(part) for key, part in a.items()}
         if isinstance(a, slice):
             return slice(self.create_arg(a.start), self.create_arg(a.stop), self.create_arg(a.step))
-        if isinstance(a, (*_CONSTANTS, Size, type)) or callable(a):
+        if is_dataclass(a) and not isinstance(a, type):
+            named = {field.name: self.create_arg(getattr(a, field.name)) for field in fields(a)}
+            return self.create_node("call_function", type(a), (), named)
+        if isinstance(a, (*_CONSTANTS, Size, Enum, type)) or callable(a):
             return a
         raise NotImplementedError(f"argument of type: {type(a)}")
 

@@ -52,6 +52,14 @@ def _by_position(function: Callable, count: int) -> Callable:
     return MethodType(made, function.__self__) if bound else made  # type: ignore[attr-defined]
 
 
+def _undecorated(function: Callable) -> Callable:
+    """What decorators that say so were put around, bound to the same object."""
+    plain = inspect.unwrap(function)
+    if plain is not function and inspect.ismethod(function) and inspect.isfunction(plain):
+        return MethodType(plain, function.__self__)
+    return plain
+
+
 class Tracer(TracerBase):
     """Traces modules and functions. Subclasses say what is a leaf (:meth:`is_leaf_module`) and how calls become nodes.
 
@@ -60,6 +68,8 @@ class Tracer(TracerBase):
         autowrap_functions: other functions that are recorded as a whole wherever the program calls them by a global name.
         param_shapes_constant: accepted; shapes of parameters are always known.
     """
+
+    traced_func_name = "forward"  # which method of a module is traced
 
     def __init__(self, autowrap_modules: tuple = (math,), autowrap_functions: tuple = (),
                  param_shapes_constant: bool = False):
@@ -116,7 +126,7 @@ class Tracer(TracerBase):
 
     def create_args_for_root(self, root_fn: Callable, is_module: bool, concrete_args: dict | None = None) -> tuple:
         """The function and the values to call it with, by position: proxies, but for what ``concrete_args`` gives."""
-        plain = inspect.unwrap(root_fn)
+        plain = _undecorated(root_fn)
         parameters = sorted(inspect.signature(plain).parameters.values(), key=lambda p: _ORDER.index(p.kind.name))
         values = []
         for parameter in parameters:
@@ -126,7 +136,12 @@ class Tracer(TracerBase):
                 values.append(self._specialized(parameter.name, default, concrete_args[parameter.name]))  # type: ignore[index]
             else:
                 values.append(self.create_proxy("placeholder", star + parameter.name, default, {}))
-        return _by_position(plain, len(values)), values
+        if plain is root_fn or any(parameter.kind.name in _STARS for parameter in parameters):
+            return _by_position(plain, len(values)), values
+        # Through the decorators, which pass arguments on as they come.
+        named = [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+        first = len(values) - len(named)
+        return lambda *given: root_fn(*given[:first], **dict(zip(named, given[first:], strict=True))), values
 
     def _specialized(self, name: str, default: tuple, value: Any) -> Any:
         """An argument whose value the program is traced for; numbers, texts and None are checked when the graph runs."""
@@ -153,12 +168,12 @@ class Tracer(TracerBase):
         self.root = root if is_module else Module()  # type: ignore[assignment]
         self._attributes = {}
         self.graph = Graph(tracer_cls=type(self))
-        function = root.forward if is_module else root  # type: ignore[union-attr]
+        function = getattr(root, self.traced_func_name) if is_module else root
         called, args = self.create_args_for_root(function, is_module, concrete_args)
         with ExitStack() as around:
             around.enter_context(_Parameters(self))
             around.enter_context(calling_modules(self._called))
-            around.enter_context(_wrapped(self._functions, self._places(inspect.unwrap(function))))
+            around.enter_context(_wrapped(self._functions, self._places(_undecorated(function))))
             result = called(*args)
         self.create_node("output", "output", (self.create_arg(result),), {})
         return self.graph

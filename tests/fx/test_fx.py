@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import enum
 import math
 import operator
 import pickle
@@ -348,3 +350,47 @@ def test_proxies_of_nodes_append_to_their_graph(torch):
         with pytest.raises(RuntimeError, match="multiple different tracers"):
             x + library.maximum(x, y)
     assert texts[0] == texts[1]
+
+
+class Mode(enum.Enum):
+    SUM, PRODUCT = 1, 2
+
+
+@dataclasses.dataclass
+class Pair:
+    first: object
+    second: object
+
+
+def combined(x, mode):
+    return x.sum() if mode is Mode.SUM else x.prod()
+
+
+fx.wrap("combined")
+
+
+class Decorated(nn.Module):
+    @clgrad.no_grad()
+    def forward(self, x, *, scale=2.0):
+        return Pair(combined(x, Mode.PRODUCT), x * scale)
+
+    def halved(self, x):
+        return x / 2
+
+
+def test_decorated_functions_enumerations_and_dataclasses(x):
+    module = Decorated()
+    traced = fx.symbolic_trace(module)
+    for found, expected in ((traced(x), module(x)), (traced(x, scale=3.0), module(x, scale=3.0))):
+        assert values(found.first) == values(expected.first) and values(found.second) == values(expected.second)
+    assert [n.target for n in traced.graph.find_nodes(op="placeholder")] == ["x", "scale"]
+    tracer = fx.Tracer()
+    tracer.traced_func_name = "halved"
+    assert values(fx.GraphModule(module, tracer.trace(module))(x)) == values(x / 2)
+
+
+def test_tensors_that_a_graph_module_is_given_are_buffers(x):
+    graph = fx.Graph()
+    graph.output(graph.call_function(operator.add, (graph.placeholder("x"), graph.get_attr("part.shift"))))
+    made = fx.GraphModule({"part.shift": clgrad.ones(1)}, graph)
+    assert values(made(x)) == values(x + 1) and [name for name, _ in made.named_buffers()] == ["part.shift"]
