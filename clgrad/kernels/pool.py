@@ -26,6 +26,11 @@ class Windows(NamedTuple):
     dilation: tuple[int, ...]
     adaptive: bool = False
 
+    @property
+    def is_plane(self) -> bool:
+        """Whether there is one window, which is all of the plane."""
+        return self.kernel == self.input and prod(self.output) == 1 and not any(self.padding)
+
 
 def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
     """PyTorch's number of windows; with ``ceil_mode`` the last one may hang over, but starts inside."""

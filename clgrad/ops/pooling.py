@@ -12,6 +12,7 @@ from clgrad.formats import channels_last_3d, suggests
 from clgrad.kernels import pool
 from clgrad.kernels.pool import Windows
 from clgrad.layout import Layout, contiguous_layout
+from clgrad.ops import reduction
 from clgrad.ops.convolution import tuple_of
 from clgrad.ops.copying import blank, cast, empty
 from clgrad.ops.execute import check_device, execute
@@ -106,9 +107,12 @@ def _max_gradient(g: Any, where: Any, how: MaxPool) -> Any:
 def _average(x: Any, windows: Windows, include_pad: bool, divisor: int) -> Any:
     x = x if x.layout.contiguous else x.contiguous()
     own, rank = x.layout, len(windows.input)
-    out = empty((*own.shape[:-rank], *windows.output), own.dtype, own.device)
-    options = dict(max_pool=False, include_pad=include_pad, divisor=divisor)
-    execute(_plan(pool.plan, x, prod(own.shape[:-rank]), windows, **options), (x,), (out,))
+    if windows.is_plane and not divisor and own.dtype.is_floating_point:
+        out, _ = reduction.run(x, "mean", tuple(range(own.ndim - rank, own.ndim)), True, own.dtype)
+    else:
+        out = empty((*own.shape[:-rank], *windows.output), own.dtype, own.device)
+        options = dict(max_pool=False, include_pad=include_pad, divisor=divisor)
+        execute(_plan(pool.plan, x, prod(own.shape[:-rank]), windows, **options), (x,), (out,))
     if needs_graph(x):
         attach(out, f"AvgPool{rank}D", (x,),
                lambda g: _average_gradient(g, own.shape, windows, include_pad, divisor))
@@ -308,6 +312,8 @@ def _adaptive(rank: int, largest: bool) -> Any:
         if largest and not input.layout.shape[-rank - 1]:
             raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got "
                                f"{list(input.layout.shape)}")
+        if not largest and windows.is_plane:
+            return FUNCTIONS["mean"](input, list(range(-rank, 0)), True)
         if not largest:
             return _average(input, windows, True, 0)
         values, where = _max(input, windows, dtypes.int64)
