@@ -235,6 +235,8 @@ class _Text:
             return f"V {o.name} = (CALC)LOAD_{o.dtype.code}(p_{o.name}, {index});"
         if step == 1 and whole:
             return f"V {o.name} = CONVERT(CALC, VLOAD_{o.dtype.code}(p_{o.name}, i));"
+        if step == -1 and whole:
+            return f"V {o.name} = REVERSED(CONVERT(CALC, VLOAD_{o.dtype.code}(p_{o.name}, 1 - VW - i)));"
         arguments = f"({o.dtype.code}, {o.name}, p_{o.name}, {'1' if step == 1 else f't0_{o.name}'})"
         if whole and o.name in self.across:  # the rows that are no block: a loop, which compiles faster
             return f"V {o.name}; {{ const int left = VW; PARTIAL{arguments} }}"

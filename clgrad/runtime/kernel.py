@@ -19,7 +19,7 @@ SCALARS: dict[str, type | None] = {"P": None, "i": np.int32, "l": np.int64, "f":
 
 # What a core does in a nanosecond at a moderate guess: it decides only where a launch runs, never what it computes.
 FLOPS_PER_NS = 32
-BYTES_PER_NS = 8
+BYTES_PER_NS = 24
 SMALL_NS = 40_000
 
 
