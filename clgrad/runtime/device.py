@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import threading
 import weakref
@@ -21,6 +22,7 @@ from clgrad.runtime.opencl import cl
 
 MOST_RETIRED = 1 << 28  # bytes of host memory that are kept for launches that may use it
 SMALL_FILL = 1 << 18  # bytes that the caller's thread fills sooner than another wakes up
+FILLED_AT_ONCE = 64  # bytes; memory of the pool is a multiple of it
 
 
 # What drivers answer when a device is gone; -9999 is NVIDIA's for a kernel that left its memory.
@@ -188,11 +190,21 @@ class Device:
             if self.here is not None and nbytes <= SMALL_FILL and (self._latest is None or self._finished()):
                 block.host[:nbytes].view(pattern.dtype)[:] = pattern  # type: ignore[index]
                 return
+        if self.is_cpu and nbytes > SMALL_FILL:  # where drivers have one thread fill a buffer
+            value = np.full(8 // pattern.itemsize, pattern, pattern.dtype).view(np.int64)
+            self.run(self._fill, (block.buffer,), (int(value[0]), -(-nbytes // FILLED_AT_ONCE)))
+            return
+        with self.lock:
             try:
                 self._latest = cl.enqueue_fill_buffer(self.lane.queue, block.buffer, pattern, 0, nbytes)
             except cl.Error as error:
                 raise self.explain(error, f"filling {nbytes:,} bytes") from error
             self.clock.submitted += 1
+
+    @functools.cached_property
+    def _fill(self) -> Bound:
+        parts = 8 * self.limits.compute_units
+        return Bound(self.kernel("fill.cl", "fill", {}, "Pll"), (parts,), (1,), 1, "ll", (), (0, 1 << 62))
 
     def upload(self, block: Block, host: np.ndarray) -> None:
         """Copies host bytes into a block; returns when they may be changed again."""

@@ -64,6 +64,15 @@ def trial() -> None:
     device.run(torch.runtime.Bound(from_source, (8,), (8,), 1, "", (), (0, 0)), (device.allocate(32).buffer,), ())
 
 
+@of("fill.cl")
+def filling() -> None:
+    device = torch.device("cpu").compute
+    kernel = device.kernel("fill.cl", "fill", {}, "Pll")
+    for blocks in (1, 3, 4, 9):
+        memory = device.allocate(64 * blocks)
+        device.run(torch.runtime.Bound(kernel, (4,), (1,), 1, "ll", (), (0, 0)), (memory.buffer,), (5, blocks))
+
+
 @of("elementwise.cl")
 def layouts() -> None:
     values(2, 8, 9).transpose(1, 2) + values(2, 9, 8)

@@ -219,6 +219,15 @@ def test_cat_of_parts_of_images_whose_channels_are_neighbours(pieces, dim, torch
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize(("kind", "value"), [("bool", True), ("uint8", 200), ("int16", -300), ("bfloat16", 1.5),
+                                             ("float32", -0.1), ("float64", np.pi), ("int64", -(1 << 40))])
+@pytest.mark.parametrize("count", [1 << 17, (1 << 18) + 1, 1_000_003])
+def test_much_memory_of_one_value(kind, value, count):
+    x = clgrad.full((count,), value, dtype=getattr(clgrad, kind))
+    last = x[-3:].clone()  # takes the memory, and fills it
+    assert bool((x == x[0]).all()) and x[0].item() == clgrad.tensor(value, dtype=x.dtype).item() == last[-1].item()
+
+
 def test_one_value_may_fill_what_is_expanded():
     assert clgrad.empty(1).expand(3).fill_(2.0).tolist() == [2, 2, 2]
     assert clgrad.empty(2, 1).expand(2, 3).zero_().tolist() == [[0, 0, 0], [0, 0, 0]]
