@@ -3,7 +3,7 @@
 //   x[outer][n][inner] contiguous:  y[o][i][c] = x[o][0][c] + ... + x[o][i][c]
 //
 // CPU: a work-item takes STRIP neighbouring columns of one outer index and walks down n with their states in an array
-// (inner == 1: whole rows, one after the other). GPU, inner == 1: a group walks along a row in pieces of LOCAL
+// (inner == 1: whole rows, ROWS at a time). GPU, inner == 1: a group walks along a row in pieces of LOCAL
 // elements, each scanned in log2(LOCAL) steps in local memory; inner > 1: one column a work-item.
 
 #ifndef IN           // code of the input's dtype
@@ -30,6 +30,7 @@
 #endif
 #include "types.clh"
 #define STRIP 64
+#define ROWS 8 // of which a work-item keeps the states at once
 #ifndef LOCAL
 #define LOCAL 256
 #endif
@@ -80,6 +81,22 @@ static inline void store_state(state s, global T_OUT *y, INDEX at, global long *
 
 #if DEVICE_CPU
 
+// Whole rows side by side: the next sum of a row waits for the one before, those of others need not.
+static inline void scan_rows(const int rows, global const T_IN *x, global T_OUT *y, global long *indices, INDEX x_at,
+                             INDEX y_at, INDEX indices_at, INDEX n) {
+    state s[ROWS];
+    _Pragma("unroll") for (int r = 0; r < rows; r++) {
+        s[r] = load_state(x, x_at + r * n, 0);
+        store_state(s[r], y, y_at + r * n, indices, indices_at + r * n);
+    }
+    for (INDEX i = 1; i < n; i++)
+        _Pragma("unroll") for (int r = 0; r < rows; r++) {
+            const INDEX at = r * n + i;
+            s[r] = combine(s[r], load_state(x, x_at + at, i));
+            store_state(s[r], y, y_at + at, indices, indices_at + at);
+        }
+}
+
 // Work-item (strip, outer chunk).
 kernel void scan(global const T_IN *x, global T_OUT *y, global long *indices, INDEX x_offset, INDEX y_offset,
                  INDEX indices_offset, INDEX outer, INDEX outer_per_item, INDEX n, INDEX inner) {
@@ -89,20 +106,23 @@ kernel void scan(global const T_IN *x, global T_OUT *y, global long *indices, IN
     for (INDEX o = first; o < last; o++) {
         const INDEX base = o * n * inner + column;
         if (inner == 1) {
-            state s;
-            for (INDEX i = 0; i < n; i++) {
-                const state t = load_state(x, x_offset + base + i, i);
-                s = i ? combine(s, t) : t;
-                store_state(s, y, y_offset + base + i, indices, indices_offset + base + i);
+            if (last - o >= ROWS) {
+                scan_rows(ROWS, x, y, indices, x_offset + base, y_offset + base, indices_offset + base, n);
+                o += ROWS - 1;
+            } else {
+                scan_rows(1, x, y, indices, x_offset + base, y_offset + base, indices_offset + base, n);
             }
             continue;
         }
         state strip[STRIP];
-        for (INDEX i = 0; i < n; i++) {
+        for (int c = 0; c < columns; c++) {
+            strip[c] = load_state(x, x_offset + base + c, 0);
+            store_state(strip[c], y, y_offset + base + c, indices, indices_offset + base + c);
+        }
+        for (INDEX i = 1; i < n; i++) {
             const INDEX at = base + i * inner;
             for (int c = 0; c < columns; c++) {
-                const state t = load_state(x, x_offset + at + c, i);
-                strip[c] = i ? combine(strip[c], t) : t;
+                strip[c] = combine(strip[c], load_state(x, x_offset + at + c, i));
                 store_state(strip[c], y, y_offset + at + c, indices, indices_offset + at + c);
             }
         }

@@ -10,6 +10,7 @@ from clgrad.runtime import Bound, Device
 from clgrad.shapes import round_up
 
 STRIP, GROUP = 64, 256  # STRIP of scan.cl; work-items a group on GPUs, where they allow as many
+ROWS = 8                # that a work-item of a CPU scans side by side
 GRAIN = 4096            # elements that are worth a work-item of their own on a CPU
 KINDS = {"cumsum": 0, "cumprod": 1, "cummax": 2, "cummin": 2, "logcumsumexp": 3}
 
@@ -49,7 +50,8 @@ def plan(device: Device, op: str, in_dtype: dtype, out_dtype: dtype, outer: int,
               "REPLACES(b, a)": "((b) <= (a))" if op == "cummin" else "((b) >= (a))",
               "INDEX": "long" if wide else "int"}
     kernel = device.kernel("scan.cl", "scan", macros, "PPP" + index * 7)
-    per_item = max(1, min(outer, GRAIN // (n * min(inner, STRIP)))) if device.is_cpu else 1
+    least = ROWS if inner == 1 and outer >= 2 * ROWS * device.limits.compute_units else 1
+    per_item = max(least, min(outer, GRAIN // (n * min(inner, STRIP)))) if device.is_cpu else 1
     if device.is_cpu:
         work, local = (-(-inner // STRIP), -(-outer // per_item)), (1, 1)
     else:
