@@ -388,7 +388,7 @@ def _out_dims_of(out_dims: Any, output: Any) -> list:
         if dim is None or isinstance(dim, int):
             return [dim] * len(tree_leaves(tree))
         if type(dim) is not type(tree) or len(dim) != len(tree):
-            raise ValueError(f"vmap: out_dims is not compatible with the structure of the outputs: out_dims is {out_dims}")
+            raise ValueError(f"vmap: out_dims is not compatible with the structure of `outputs`: out_dims is {out_dims}")
         keys = list(tree) if isinstance(tree, dict) else range(len(tree))
         return [d for key in keys for d in walk(dim[key], tree[key])]
     alone = isinstance(out_dims, tuple) and len(out_dims) == 1 and isinstance(output, TensorBase)

@@ -73,6 +73,7 @@ RENAMED = {
     "torchvision.datasets.utils": "clgrad.downloads",
     "safetensors.torch": f"{_STANDINS}.safetensors",
     "functorch": f"{_STANDINS}.functorch",
+    "functorch.experimental": f"{_STANDINS}.functorch_experimental",
 }
 
 # Names of a package that are those of a stand-in.

@@ -75,7 +75,9 @@ PROGRAMS = {
         x, model = torch.ones(2, 3), torch.nn.Linear(3, 1)
         function, params = make_functional(model)
         assert params[0] is model.weight and torch.equal(function(params, x), model(x))
-        assert list(function.parameters()) == []
+        assert all(p.is_meta for p in function.parameters()) and function.param_names == ("weight", "bias")
+        from functorch.experimental import chunk_vmap
+        assert torch.equal(chunk_vmap(torch.sin, chunks=2)(x), x.sin())
         slope = grad(lambda p: function(p, x).sum())(params)
         assert torch.equal(slope[0], torch.full((1, 3), 2.0)) and model.weight.grad is None
         norm = torch.nn.BatchNorm1d(3).eval()

@@ -31,14 +31,14 @@ class FunctionalModuleWithBuffers(Module):
 
     def __init__(self, model: Module):
         super().__init__()
-        # In a tuple: the module's own parameters are not those of this one.
-        self.stateless_model = (copy.deepcopy(model).requires_grad_(False),)
-        self.names = [name for name, _ in model.named_parameters()], [name for name, _ in model.named_buffers()]
+        self.stateless_model = copy.deepcopy(model).to("meta")
+        self.param_names = tuple([name for name, _ in model.named_parameters()])
+        self.buffer_names = tuple([name for name, _ in model.named_buffers()])
 
     def forward(self, params: Sequence[Any], buffers: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
         """What the module gives with these parameters and buffers."""
-        state = [dict(zip(names, values, strict=True)) for names, values in zip(self.names, (params, buffers), strict=True)]
-        return functional_call(self.stateless_model[0], state, args, kwargs)
+        state = [dict(zip(self.param_names, params, strict=True)), dict(zip(self.buffer_names, buffers, strict=True))]
+        return functional_call(self.stateless_model, state, args, kwargs)
 
 
 class FunctionalModule(FunctionalModuleWithBuffers):
