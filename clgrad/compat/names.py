@@ -28,6 +28,7 @@ RENAMED = {
     "torch.nn.modules.utils": f"{_STANDINS}.ntuple",
     "torch.autograd.variable": "clgrad.autograd",
     "torch.utils._pytree": f"{_STANDINS}.pytree",
+    "torch.utils._python_dispatch": f"{_STANDINS}.python_dispatch",
     "torch.utils.model_zoo": "clgrad.hub",
     "torch.__config__": f"{_STANDINS}.config",
     "torch.ops": f"{_STANDINS}.ops",
@@ -92,7 +93,9 @@ BELOW_MODULES = {**{f"torch.{name}": f"clgrad.{name}" for name in (
                      "autograd.gradcheck", "nn.utils.spectral_norm", "nn.utils.weight_norm")},
                  "torch._subclasses.fake_tensor": f"{_STANDINS}.fake_tensor",
                  "torch.cuda.amp.grad_scaler": "clgrad.amp.grad_scaler",
-                 "torch.cuda.amp.autocast_mode": "clgrad.cuda.amp", "torch.nn.parallel.data_parallel": "clgrad.nn.parallel"}
+                 "torch.cuda.amp.autocast_mode": "clgrad.cuda.amp",
+                 **{f"torch.nn.parallel.{name}": "clgrad.nn.parallel" for name in (
+                     "data_parallel", "parallel_apply", "replicate")}}
 
 # What clgrad has nothing for, with the reason.
 MISSING = {

@@ -11,6 +11,10 @@ PRIVATE = {
     "torch.distributions": {
         f"{_STANDINS}.gaussians": "_batch_mahalanobis _batch_mv _precision_to_scale_tril",
         "clgrad.distributions.utils": "_standard_normal"},
+    "torch.distributions.constraints": {f"{_STANDINS}.constraints":
+                                        "_Cat _DependentProperty _GreaterThan _GreaterThanEq _HalfOpenInterval "
+                                        "_IndependentConstraint _IntegerGreaterThan _IntegerInterval _IntegerLessThan "
+                                        "_Interval _LessThan _Multinomial _Stack"},
     "torch.distributions.transforms": {"clgrad.distributions.transform": "_InverseTransform",
                                        "clgrad.distributions.utils": "_sum_rightmost lazy_property"},
     "torch.nn.functional": {f"{_STANDINS}.attention": "_canonical_mask _in_projection _in_projection_packed "
@@ -30,6 +34,7 @@ PRIVATE = {
                          f"{_STANDINS}.layers": "_list_with_default _reverse_repeat_tuple",
                          f"{_STANDINS}.reduction": "_Reduction",
                          "clgrad.nn.init": "constant_ xavier_normal_ xavier_uniform_"},
+    "torch.nn.modules.normalization": {f"{_STANDINS}.common_types": "_shape_t"},
     "torch.optim.lr_scheduler": {f"{_STANDINS}.optimizer": "EPOCH_DEPRECATION_WARNING"},
     "torch.optim.optimizer": {f"{_STANDINS}.optimizer":
                               "ParamsT StateDict _default_to_fused_or_foreach _dispatch_sqrt _get_scalar_dtype _get_value "

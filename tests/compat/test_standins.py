@@ -147,6 +147,7 @@ PROGRAMS = {
         from torch.nn.modules.transformer import _get_activation_fn, _get_clones
         from torch.nn.modules.conv import _ConvTransposeNd
         from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+        from torch.nn.modules.normalization import _shape_t
         from torch.nn.modules.module import _addindent
         from torch.nn.modules.transformer import _detect_is_causal_mask, _generate_square_subsequent_mask, _get_seq_len
         from torch.nn.modules.utils import _list_with_default, _reverse_repeat_tuple, consume_prefix_in_state_dict_if_present
@@ -167,8 +168,33 @@ PROGRAMS = {
         mask = F._canonical_mask(causal < 0, "mask", F._none_or_dtype(None), "", torch.float32)
         assert mask.tolist() == causal.tolist() and F._mha_shape_check(x, x, x, None, mask, 2)
         """,
+    "several devices": """
+        import torch
+        from torch.nn.parallel.parallel_apply import parallel_apply
+        from torch.nn.parallel.replicate import replicate
+        from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
+        layer, x = torch.nn.Linear(2, 3), torch.ones(4, 2)
+        found = parallel_apply(replicate(layer, [0, 1]), [x, (x * 2,)])
+        assert torch.equal(found[0], layer(x)) and torch.equal(found[1], layer(x * 2))
+        assert not is_traceable_wrapper_subclass(x) and not isinstance(x, TorchDispatchMode)
+        assert torch.nn.parallel.parallel_apply([torch.clamp], [x], [{"max": 0.5}])[0].max() == 0.5
+        try:
+            TorchDispatchMode()
+        except NotImplementedError as error:
+            assert "no dispatcher below autograd" in str(error)
+        try:
+            torch.nn.parallel.parallel_apply([layer], [x, x])
+        except AssertionError as error:
+            assert "not equal to the number of inputs 2" in str(error)
+        else:
+            raise RuntimeError("inputs that nobody takes were accepted")
+        """,
     "helpers of distributions and optimizers": """
         import torch
+        from torch.distributions.constraints import _DependentProperty, _GreaterThan, _Interval
+        assert isinstance(torch.distributions.constraints.unit_interval, _Interval)
+        assert isinstance(torch.distributions.constraints.positive, _GreaterThan)
+        assert isinstance(vars(torch.distributions.Categorical)["support"], _DependentProperty)
         from torch._utils import _flatten_dense_tensors, _take_tensors, _unflatten_dense_tensors
         from torch.distributions.multivariate_normal import _batch_mahalanobis, _batch_mv, _precision_to_scale_tril
         from torch.optim.optimizer import ParamsT, _use_grad_for_differentiable

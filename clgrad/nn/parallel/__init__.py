@@ -2,6 +2,7 @@
 
 from clgrad.nn.parallel.distributed import DistributedDataParallel
 from clgrad.nn.parallel.scatter_gather import gather, scatter, scatter_kwargs
-from clgrad.nn.parallel.wrapper import DataParallel, data_parallel
+from clgrad.nn.parallel.wrapper import DataParallel, data_parallel, parallel_apply, replicate
 
-__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel", "gather", "scatter", "scatter_kwargs"]
+__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel", "gather", "parallel_apply", "replicate", "scatter",
+           "scatter_kwargs"]

@@ -32,3 +32,17 @@ def data_parallel(module: Any, inputs: Any, device_ids: Any = None, output_devic
                   module_kwargs: dict | None = None) -> Any:
     """What the module returns for ``inputs`` (a tuple or one tensor), on one device."""
     return module(*(inputs if isinstance(inputs, tuple) else (inputs,)), **(module_kwargs or {}))
+
+
+def replicate(network: Any, devices: Any, detach: bool = False) -> list:
+    """A module for each device: everywhere the same, since one device computes."""
+    return [network for _ in devices]
+
+
+def parallel_apply(modules: Any, inputs: Any, kwargs_tup: Any = None, devices: Any = None) -> list:
+    """What each module returns for its inputs (a tuple or one tensor), one after the other."""
+    if len(modules) != len(inputs):
+        raise AssertionError(f"The number of modules {len(modules)} is not equal to the number of inputs {len(inputs)}")
+    settings = kwargs_tup or [{}] * len(modules)
+    return [data_parallel(module, given, module_kwargs=kwargs)
+            for module, given, kwargs in zip(modules, inputs, settings, strict=True)]
