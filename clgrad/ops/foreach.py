@@ -16,7 +16,7 @@ _UNARY = ("abs", "acos", "asin", "atan", "ceil", "cos", "cosh", "erf", "erfc", "
           "log", "log10", "log1p", "log2", "neg", "reciprocal", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt",
           "tan", "tanh", "trunc")
 _BINARY = {"add": "add", "sub": "sub", "mul": "mul", "div": "div", "pow": "pow", "maximum": "maximum",
-           "minimum": "minimum", "clamp_max": "minimum", "clamp_min": "maximum"}
+           "minimum": "minimum", "clamp_max": "clamp_max", "clamp_min": "clamp_min"}
 
 
 def _listed(name: str, tensors: Any) -> list:

@@ -29,8 +29,8 @@ from clgrad.ops.output import check_apart, check_exact, resize_output
 from clgrad.ops.registry import FUNCTIONS, NO_FORMULA, REGISTRY, Pointwise, publish
 from clgrad.ops.rows import NUMBERS, launch, result_dtype, run, run_into
 from clgrad.ops.table import (
+    CLAMPS,
     EXACT_OUT,
-    EXACT_OUT_BESIDE_NUMBERS,
     FACTOR_FIRST,
     NUMBERS_ALONE,
     SECOND_NAMED,
@@ -138,7 +138,11 @@ def record(op: Pointwise, operands: tuple, parameters: tuple, out: Any, changes:
         recipe = _recipes[op, kinds] = _Recipe(op, kinds)
     fixed, inputs, saved = parameters, operands, None
     if recipe.numbers:
-        fixed = (*[operands[n] for n in recipe.numbers], *parameters)
+        numbers = [operands[n] for n in recipe.numbers]
+        kind = out.layout.dtype
+        if op.name in CLAMPS and kind is not kind.compute:
+            numbers = [kind.rounded(number) for number in numbers]
+        fixed = (*numbers, *parameters)
         inputs = tuple([t if isinstance(t, TensorBase) else None for t in operands])
     if recipe.kept or recipe.value:
         saved = Saved(op.name, [_before_change(operands[n]) if changes and _is_copied(operands, n) else operands[n]
@@ -224,7 +228,7 @@ def _call_out(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> An
         raise RuntimeError(f"{op.name}(): functions with out=... arguments don't support automatic differentiation, "
                            "but one of the arguments requires grad.")
     shape = broadcast_shapes(*(t.layout.shape for t in operands if isinstance(t, TensorBase)))
-    if op.name in EXACT_OUT or op.name in EXACT_OUT_BESIDE_NUMBERS and not any(
+    if op.name in EXACT_OUT or op.name in CLAMPS and not any(
             isinstance(t, TensorBase) for t in operands[1:]):
         check_exact(op.name.lstrip("_"), _result_dtype(op, operands), out)
     check_history(out)

@@ -47,8 +47,9 @@ STEPS = frozenset({"hardshrink", "hardtanh", "leaky_relu", "relu", "relu6", "sof
 EXACT_OUT = frozenset({"_gelu", "_gelu_tanh", "abs", "bitwise_not", "ceil", "floor", "frac", "hardshrink", "heaviside",
                        "isneginf", "isposinf", "logsigmoid", "neg", "round", "sign", "signbit", "softplus", "softshrink",
                        "trunc", "where"})
-# Operators of which that holds where their other operands are numbers.
-EXACT_OUT_BESIDE_NUMBERS = frozenset({"_clamp", "clamp_max", "clamp_min"})
+# Operators of which that holds where their other operands are numbers. Those become elements of 16-bit floats also where a
+# gradient is taken: what lies at a bound that was rounded lies at the bound.
+CLAMPS = frozenset({"_clamp", "clamp_max", "clamp_min"})
 
 
 def row(name: str, operands: str, value: str, nondiff: str | None = None, *, kind: str = "same",

@@ -7,7 +7,7 @@ import pytest
 
 import clgrad
 from clgrad.autograd import gradcheck
-from tests.compare import assert_same, assert_same_error, pair
+from tests.compare import assert_same, assert_same_error, assert_same_outcome, pair
 
 
 def lists(torch, rng, count=3):
@@ -142,3 +142,12 @@ def test_gradient_errors(call, torch):
     lambda t: t.hypot(t.ones(2), 2), lambda t: t.logical_and(t.ones(2), True), lambda t: t.gcd(2, t.ones(2).long())])
 def test_operands_that_have_to_be_tensors(call, torch):
     assert_same_error(torch, call)
+
+
+def test_gradients_where_clamped_elements_equal_their_bounds(torch):
+    def program(t):
+        x, low = t.ones(2, requires_grad=True), t.ones(2, requires_grad=True)
+        t._foreach_clamp_min([x], [low])[0].sum().backward()
+        t._foreach_clamp_max([x], 1.0)[0].sum().backward()
+        return x.grad, low.grad
+    assert_same_outcome(torch, program)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import clgrad
+from tests.compare import assert_same_outcome
 
 inf, nan = float("inf"), float("nan")
 
@@ -265,3 +266,16 @@ def test_integers_have_no_negative_powers(exponent):
         with pytest.raises(RuntimeError, match="negative integer powers"):
             program(exponent)
     assert (x ** 2).tolist() == [9, 16]
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_gradients_at_bounds_that_were_rounded(torch, dtype):
+    def program(t):
+        found = []
+        for clamp in (lambda x: x.clamp(min=3.3), lambda x: x.clamp(max=3.3), lambda x: x.clamp(3.3, 5.0),
+                      lambda x: (x * 1).clamp_(min=3.3), lambda x: t._foreach_clamp_min([x], 3.3)[0]):
+            x = t.tensor([3.3, 3.2, 3.4], dtype=getattr(t, dtype), requires_grad=True)
+            clamp(x).sum().backward()
+            found.append(x.grad)
+        return found
+    assert_same_outcome(torch, program)
