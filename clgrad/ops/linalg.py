@@ -300,9 +300,15 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     out = of_rows(input, weight, bias, flip_b=True)
     if needs_graph(input, weight, bias):
         saved = Saved("linear", [input if weight._requires_grad else None, weight if input._requires_grad else None])
-        bias_needed = bias is not None and bias._requires_grad
-        attach(out, "Mm" if bias is None else "Addmm", (input, weight, bias),
-               lambda g: linear_gradients(g, saved.unpack(), bias_needed), saved)
+        if bias is None:
+            attach(out, "Mm", (input, weight), lambda g: linear_gradients(g, saved.unpack(), False)[:2], saved)
+        else:
+            bias_needed = bias._requires_grad
+
+            def backward(g: Any) -> tuple:
+                *others, of_bias = linear_gradients(g, saved.unpack(), bias_needed)
+                return (of_bias, *others)  # hooks see the bias first, as in PyTorch
+            attach(out, "Addmm", (bias, input, weight), backward, saved)
     return out
 
 

@@ -25,6 +25,37 @@ class Stream(data.IterableDataset):
         return iter(range(5))
 
 
+class Endless:
+    """A sampler that begins anew where it ends."""
+
+    def __init__(self, sampler):
+        self.sampler = sampler
+
+    def __iter__(self):
+        while True:
+            yield from self.sampler
+
+
+def test_a_loader_of_a_programs_own_may_repeat_its_sampler_for_ever():
+    class OneIterator(clgrad.utils.data.DataLoader):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self._DataLoader__initialized = False
+            self.batch_sampler = Endless(self.batch_sampler)
+            self._DataLoader__initialized = True
+            self.iterator = super().__iter__()
+
+        def __len__(self):
+            return len(self.batch_sampler.sampler)
+
+        def __iter__(self):
+            return (next(self.iterator) for _ in range(len(self)))
+    loader = OneIterator([10, 20, 30], batch_size=2)
+    assert [[batch.tolist() for batch in loader] for _ in range(2)] == [[[10, 20], [30]]] * 2
+    with pytest.raises(ValueError, match="sampler attribute should not be set"):
+        loader.sampler = None
+
+
 def test_loader():
     loader = data.DataLoader(Squares(), batch_size=3)
     assert len(loader) == 3

@@ -122,3 +122,18 @@ def test_members_that_a_function_finds():
     assert found(prefix="net") == [f"net.{name}" for name, _ in layer.named_parameters()]
     assert found(remove_duplicate=False)[-2:] == ["2.weight", "2.bias"]
     assert found(recurse=False) == []
+
+
+@pytest.mark.parametrize("make", [
+    lambda nn: nn.Linear(4, 2), lambda nn: nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2, bias=False)),
+    lambda nn: nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 4), nn.GroupNorm(1, 4)),
+])
+def test_hooks_of_parameters_run_in_pytorchs_order(make, torch):
+    orders = []
+    for t in (clgrad, torch):
+        layer, order = make(t.nn), []
+        for name, parameter in layer.named_parameters():
+            parameter.register_hook(lambda grad, name=name, order=order: order.append(name))
+        layer(t.ones(3, 4)).sum().backward()
+        orders.append(order)
+    assert orders[0] == orders[1]

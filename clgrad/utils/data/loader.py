@@ -55,7 +55,7 @@ class DataLoader(Generic[T]):
     tensor([1, 2])
     """
 
-    _ready = False
+    __initialized = False  # by this name programs say that they set what else is fixed, as PyTorch's loader lets them
     _here = False
 
     def __init__(self, dataset: Any, batch_size: int | None = 1, shuffle: bool | None = None, sampler: Any = None,
@@ -101,10 +101,10 @@ class DataLoader(Generic[T]):
             batch_size, drop_last, sampler, batch_sampler)
         self._auto_collation = batch_sampler is not None or (self._iterable and batch_size is not None)
         self.collate_fn = collate_fn or (default_collate if self._auto_collation else default_convert)
-        self._ready = True
+        self.__initialized = True
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self._ready and name in _FIXED:
+        if self.__initialized and name in _FIXED:
             raise ValueError(f"{name} attribute should not be set after DataLoader is initialized")
         object.__setattr__(self, name, value)
 
