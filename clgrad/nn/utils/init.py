@@ -23,4 +23,4 @@ def skip_init(module_cls: Any, *args: Any, **kwargs: Any) -> Any:
     if "device" not in inspect.signature(module_cls).parameters:
         raise RuntimeError("Module must support a 'device' arg to skip initialization")
     device = kwargs.pop("device", "cpu")
-    return module_cls(*args, **kwargs, device=device).to_empty(device=device)
+    return module_cls(*args, **kwargs, device="meta").to_empty(device=device)

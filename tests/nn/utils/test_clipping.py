@@ -32,7 +32,10 @@ def test_the_edges_of_clipping():
 
 
 def test_skip_init():
+    before = clgrad.get_rng_state()
     layer = clgrad.nn.utils.skip_init(clgrad.nn.Linear, 2, 3, bias=False)
+    clgrad.nn.utils.skip_init(clgrad.nn.TransformerEncoderLayer, 4, 2, 8)
+    assert clgrad.equal(clgrad.get_rng_state(), before)  # nothing was drawn
     assert layer.weight.shape == (3, 2) and layer.weight.requires_grad
     with pytest.raises(RuntimeError, match="device"):
         clgrad.nn.utils.skip_init(clgrad.nn.ReLU)
