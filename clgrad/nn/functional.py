@@ -11,6 +11,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from clgrad.autograd.graph import ends_in
 from clgrad.nn.activations import (
     celu,
     celu_,
@@ -187,7 +188,7 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
 
 def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None) -> Any:
     """``input`` divided by its p-norm along ``dim``, which counts as at least ``eps``."""
-    return FUNCTIONS["div"](input, length(input, p, dim, True).clamp_min(eps), out=out)
+    return ends_in(FUNCTIONS["_over_length"](input, length(input, p, dim, True), eps, out=out), "Div")
 
 
 def local_response_norm(input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Any:

@@ -19,6 +19,8 @@ def length(x: Any, p: float, dim: int, keepdim: bool = False) -> Any:
     kind = x.layout.dtype
     if kind.compute is not kind:
         return length(x.to(kind.compute), p, dim, keepdim).to(kind)
+    if p == 2.0:
+        return FUNCTIONS["norm"](x, p, dim, keepdim)
     if p == 1.0:
         return x.abs().sum(dim, keepdim=keepdim)
     if p == math.inf:
@@ -32,11 +34,11 @@ def length(x: Any, p: float, dim: int, keepdim: bool = False) -> Any:
         zero = x == 0
         powers = where(zero, 0.0, where(zero, 1.0, x.abs()).pow(p))
     else:
-        powers = x * x if p == 2.0 else x.abs().pow(p)
+        powers = x.abs().pow(p)
     total = powers.sum(dim, keepdim=keepdim)
     zero = total == 0
     filled = where(zero, 1.0, total)
-    return where(zero, 0.0, filled.sqrt() if p == 2.0 else filled.pow(1.0 / p))
+    return where(zero, 0.0, filled.pow(1.0 / p))
 
 
 def distance(difference: Any, p: float, dim: int) -> Any:
@@ -59,8 +61,8 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     if not kind.is_floating_point:
         raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {dtypes.type_name(kind)}")
     x1, x2 = FUNCTIONS["broadcast_tensors"](cast(x1, kind), cast(x2, kind))
-    left, right = (x / length(x, 2.0, dim, True).clamp_min(eps) for x in (x1, x2))
-    return (left * right).sum(dim)
+    lengths = [length(x, 2.0, dim, True) for x in (x1, x2)]
+    return FUNCTIONS["_cosine_term"](x1, lengths[0], x2, lengths[1], eps).sum(dim)
 
 
 @operator("pdist", method=False)

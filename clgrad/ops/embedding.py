@@ -260,7 +260,9 @@ def one_hot(input: Any, num_classes: int = -1) -> Any:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
         return full((*own.shape, num_classes), 0, dtypes.int64, own.device)
-    low, high = FUNCTIONS["stack"](FUNCTIONS["aminmax"](input)).tolist()
+    values = known_values(input)
+    low, high = (FUNCTIONS["stack"](FUNCTIONS["aminmax"](input)).tolist() if values is None else
+                 (int(values.min()), int(values.max())))
     if low < 0:
         raise RuntimeError("Class values must be non-negative.")
     if num_classes == -1:
@@ -269,5 +271,7 @@ def one_hot(input: Any, num_classes: int = -1) -> Any:
         raise RuntimeError("num_classes should be positive")
     elif high >= num_classes:
         raise RuntimeError("Class values must be smaller than num_classes.")
-    classes = FUNCTIONS["arange"](num_classes, device=own.device)
-    return input.unsqueeze(-1).eq(classes).to(dtypes.int64)
+    result = full((*own.shape, num_classes), 0, dtypes.int64, own.device)
+    places = Places("one_hot", own.shape, range(own.ndim), (own.ndim,), (input,), unique=True)
+    combine("put", result, full((), 1, dtypes.int64, own.device), places)
+    return result

@@ -56,6 +56,8 @@ def vector_norm(x: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, 
 
         def backward(g: Any) -> Any:
             values, y = saved.unpack()
+            if order == 2:
+                return values * spread(FUNCTIONS["_quotient_or_zero"](g, y), dims, keepdim, shape)
             return _norm_backward(spread(g, dims, keepdim, shape), values, spread(y, dims, keepdim, shape), order, dims)
         attach(result, "LinalgVectorNorm", (x,), backward, saved)
         saved.add_output(result)
@@ -67,8 +69,6 @@ def _norm_backward(g: Any, x: Any, y: Any, p: float, dims: Shape) -> Any:
         return FUNCTIONS["zeros_like"](g)
     if p == 1:
         return g * x.sign()
-    if p == 2:
-        return x * where(y.eq(0), 0.0, g / y)
     if p in (inf, -inf):
         same = x.abs().eq(y) | (x.isnan() & y.isnan())
         return where(same, g / same.sum(dims, keepdim=True), 0.0) * x.sign() if dims else g * x.sign()

@@ -40,7 +40,7 @@ FITTING_NUMBERS = frozenset({"_clamp", "_masked_fill", "clamp_max", "clamp_min",
 # Operators whose numbers stay what they are beside float16 and bfloat16; those of others are rounded to the dtype first.
 FACTORS = frozenset({"_div_floor", "div", "floor_divide", "lerp", "mul"})
 # Operators whose parameters become elements of float16 and bfloat16 before they are used there.
-ROUNDED_PARAMETERS = frozenset({"_add_scaled", "hardshrink"})
+ROUNDED_PARAMETERS = frozenset({"_add_scaled", "_cosine_term", "_over_length", "hardshrink"})
 # Operators whose gradient counts as depending on where it was taken, although its derivative by that is zero everywhere.
 STEPS = frozenset({"hardshrink", "hardtanh", "leaky_relu", "relu", "relu6", "softshrink", "threshold"})
 # Operators whose ``out`` has to have the result's dtype; that of others may be of a higher category.
@@ -274,6 +274,17 @@ row("hardshrink", "x lambd=0.5", "where((x >= -lambd) & (x <= lambd), 0, x)", ki
     x="where((x >= -lambd) & (x <= lambd), 0, g)")
 row("threshold", "x threshold=0 value=0", "where(x <= threshold, value, x)", kind="number", in_place=False,
     x="where(x <= threshold, 0, g)")
+
+# Vectors and their lengths: a quotient that is 0 where the divisor is; a vector over its length, which counts as at least eps
+# (its gradient passes by that in the cosine, as in PyTorch).
+row("_quotient_or_zero", "a b", "where(b == 0, 0, a / b)", kind="real", in_place=False,
+    a="where(b == 0, 0, g / b)", b="where(b == 0, 0, -g * y / b)")
+row("_over_length", "x n eps=0", "x / where(n < eps, eps, n)", kind="real", in_place=False,
+    x="g / where(n < eps, eps, n)", n="where(n < eps, 0, -g * y / n)")
+row("_cosine_term", "a m b n eps=0", "(a / where(m < eps, eps, m)) * (b / where(n < eps, eps, n))", kind="real",
+    in_place=False,
+    a="g * (b / where(n < eps, eps, n)) / where(m < eps, eps, m)", m="-g * y / where(m < eps, eps, m)",
+    b="g * (a / where(m < eps, eps, m)) / where(n < eps, eps, n)", n="-g * y / where(n < eps, eps, n)")
 
 # Losses: x is what was predicted, t what should have been.
 row("_squared_error", "x t", "(x - t) * (x - t)", in_place=False, x="g * 2 * (x - t)", t="g * -2 * (x - t)")

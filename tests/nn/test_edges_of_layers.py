@@ -7,6 +7,7 @@ import pytest
 
 import clgrad
 from clgrad.nn import functional as F
+from tests.compare import assert_same
 
 
 @pytest.mark.parametrize("shape", [(3, 0), (0, 3), (0, 0), (2, 0, 3)])
@@ -147,3 +148,23 @@ def test_dropouts_of_channels_say_what_they_take():
         assert function(clgrad.ones(0), 0.5, True).shape == (0,)
     with pytest.raises(RuntimeError, match="should be a 1D CPU int64 tensor, but got 2D"):
         clgrad.nn.utils.rnn.pack_padded_sequence(clgrad.ones(3, 2), clgrad.tensor([[3, 2]]))
+
+
+@pytest.mark.parametrize("program", [
+    lambda F, a, b: F.cosine_similarity(a, b), lambda F, a, b: F.cosine_similarity(a, b, eps=2.0),
+    lambda F, a, b: F.cosine_similarity(a, b[:1], dim=0), lambda F, a, b: F.normalize(a) * b,
+    lambda F, a, b: F.normalize(a, eps=1.5) * b, lambda F, a, b: F.pairwise_distance(a, b),
+    lambda F, a, b: a.norm(dim=1) * b[:, 0], lambda F, a, b: F.triplet_margin_loss(a, b, b * 2)])
+@pytest.mark.parametrize("kind", ["float64", "float32", "float16", "bfloat16"])
+def test_vectors_of_no_length_and_of_less_than_eps(program, kind, torch, rng):
+    values = rng.normal(size=(2, 6, 5))
+    values[0, 2] = values[1, 4] = 0
+    found = []
+    for library in (clgrad, torch):
+        a, b = (library.tensor(v).to(getattr(library, kind)).requires_grad_() for v in values)
+        out = program(library.nn.functional, a, b)
+        (out.float() * out.float()).sum().backward()
+        found.append([t.detach().double() for t in (out, a.grad, b.grad)])
+    tolerance = {"float64": 1e-12, "float32": 2e-6, "float16": 1e-2, "bfloat16": 3e-2}[kind]
+    for mine, theirs in zip(*found, strict=True):
+        assert_same(mine, theirs, tolerance, tolerance)
