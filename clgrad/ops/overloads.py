@@ -25,7 +25,7 @@ def _max_pool_backward(g: Any, x: Any, kernel_size: Any, stride: Any, padding: A
 
 
 def _antialiased(mode: str) -> Callable:
-    def resized(input: Any, output_size: Any, align_corners: bool, *scales: Any, scale_factors: Any = None) -> Any:
+    def resized(input: Any, output_size: Any, align_corners: bool, scale_factors: Any = None) -> Any:
         return FUNCTIONS["interpolate"](input, output_size, scale_factors, mode, align_corners, antialias=True)
     return resized
 
