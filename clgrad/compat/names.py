@@ -19,6 +19,7 @@ RENAMED = {
     "torch._C._nn": "clgrad.nn.native",
     "torch.__future__": "clgrad.__future__",
     "torch._dynamo": f"{_STANDINS}.dynamo",
+    "torch._higher_order_ops": f"{_STANDINS}.higher_order_ops",
     "torch.fx.experimental": f"{_STANDINS}.fx_experimental",
     "torch._tensor_str": f"{_STANDINS}.tensor_str",
     "torch.jit.annotations": f"{_STANDINS}.jit_annotations",

@@ -168,6 +168,41 @@ PROGRAMS = {
         mask = F._canonical_mask(causal < 0, "mask", F._none_or_dtype(None), "", torch.float32)
         assert mask.tolist() == causal.tolist() and F._mha_shape_check(x, x, x, None, mask, 2)
         """,
+    "marks for a compiler": """
+        import torch
+        x = torch.ones(2, 3)
+        torch._dynamo.mark_static_address(x)
+        torch._dynamo.mark_static_address(x, guard=True)
+        torch._dynamo.mark_static(x)
+        torch._dynamo.mark_static(x, 0)
+        torch._dynamo.mark_dynamic(x, [0, 1], min=2)
+        torch._dynamo.maybe_mark_dynamic(x, 0)
+        """,
+    "running totals by a function": """
+        import torch
+        from torch._higher_order_ops.associative_scan import associative_scan
+        def recurrence(left, right):
+            return {"a": left["a"] * right["a"], "b": right["a"] * left["b"] + right["b"]}
+        for n in (1, 2, 3, 4, 7, 8):
+            a, b = torch.rand(2, n, 3, requires_grad=True), torch.rand(2, n, 3)
+            found = associative_scan(recurrence, {"a": a, "b": b}, dim=1, combine_mode="generic")
+            state, states = torch.zeros(2, 3), []
+            for k in range(n):
+                state = a[:, k] * state + b[:, k]
+                states.append(state)
+            expected = torch.stack(states, 1)
+            assert torch.allclose(found["b"], expected)
+            got, wanted = (torch.autograd.grad(y.sum(), a)[0] for y in (found["b"], expected)) if n > 1 else (a, a)
+            assert torch.allclose(got, wanted, atol=1e-6)
+            assert torch.allclose(associative_scan(torch.add, b, -2, reverse=True), b.flip(1).cumsum(1).flip(1))
+        for wrong in (lambda: associative_scan(1, b, 0), lambda: associative_scan(torch.add, b, 0, combine_mode="other"),
+                      lambda: associative_scan(torch.add, torch.ones(0, 2), 0)):
+            try:
+                wrong()
+            except ValueError:
+                continue
+            raise RuntimeError("accepted")
+        """,
     "several devices": """
         import torch
         from torch.nn.parallel.parallel_apply import parallel_apply

@@ -37,7 +37,15 @@ def mark_dynamic(t: Any, index: Any, **kwargs: Any) -> None:
     """Marks nothing: every shape is as good as another."""
 
 
-mark_static = mark_static_address = maybe_mark_dynamic = mark_dynamic
+maybe_mark_dynamic = mark_dynamic
+
+
+def mark_static(t: Any, index: Any = None) -> None:
+    """Marks nothing, as :func:`mark_dynamic`."""
+
+
+def mark_static_address(t: Any, guard: bool = False) -> None:
+    """Marks nothing: no graphs are kept that could hold addresses."""
 
 
 def optimize(*args: Any, **kwargs: Any) -> Any:
