@@ -15,9 +15,14 @@ from typing import Any
 
 from clgrad.autograd.anomaly_mode import tell_forward_calls
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import AccumulateGrad, GradientEdge, Node, TensorBase, edge_of
+from clgrad.autograd.graph import AccumulateGrad, GradientEdge, Node, TensorBase, edge_of, wrap
 from clgrad.autograd.listening import observed, switch, unseen
+from clgrad.dtypes import FLOATING
 from clgrad.formats import suggested
+from clgrad.layout import Layout, contiguous_layout
+from clgrad.runtime import filled_storage
+
+_ONES = {kind: kind.to_numpy_scalar(1) for kind in FLOATING}
 
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
@@ -143,13 +148,19 @@ def _roots(tensors: Any, grads: Any) -> tuple[list, list]:
         if value is None:
             if tensor.layout.numel != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
-            grads[number] = tensor.new_ones(tensor.shape)
+            grads[number] = _one(tensor.layout)
         elif not isinstance(value, TensorBase):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(value).__name__}")
         elif value.layout.shape != tensor.layout.shape:
             raise RuntimeError(f"Mismatch in shape: grad_output[{number}] has a shape of {value.shape} and "
                                f"output[{number}] has a shape of {tensor.shape}.")
     return tensors, grads
+
+
+def _one(own: Layout) -> Any:
+    """A tensor of ones like one of a single element."""
+    made = contiguous_layout(own.shape, own.dtype, own.device)
+    return wrap(filled_storage(made.device.compute, made.nbytes, _ONES[made.dtype]), 0, made)  # type: ignore[attr-defined]
 
 
 def _edge(place: Any) -> tuple[Node, int] | None:
