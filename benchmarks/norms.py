@@ -59,10 +59,14 @@ def layers() -> Iterator[Row]:
 
     def volumes(library: Any, x: Any) -> Any:
         return library.nn.functional.max_pool3d(x, 2)
+
+    def sampled(library: Any, x: Any, grid: Any) -> Any:
+        return library.nn.functional.grid_sample(x, grid, align_corners=False)
     image = (8, 16, 32, 32)
     for name, function, shape in (("bilinear x2", resized, image), ("nearest x2", repeated, image),
                                   ("reflection pad", padded, image), ("max_pool3d", volumes, (4, 8, 16, 32, 32))):
         yield Row("layer", f"{name} and gradient {'x'.join(map(str, shape))}", _with_gradient(function, shape))
+    yield Row("layer", "grid_sample and gradients 4x32x64x64", _with_gradient(sampled, (4, 32, 64, 64), (4, 64, 64, 2)))
     for size in (1 << 14, 1 << 20):
         def kept(library: Any, size: int = size) -> Callable:
             (x,) = tensors(library, (size,), requires_grad=True)

@@ -5,14 +5,21 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd.graph import attach, needs_graph
-from clgrad.ops.copying import from_array, full
+from clgrad.autograd import engine
+from clgrad.autograd.grad_mode import enable_grad, mode
+from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.kernels import grid_sample as kernels
+from clgrad.kernels.grid_sample import Images
+from clgrad.layout import Layout
+from clgrad.ops.copying import empty, from_array, full
+from clgrad.ops.execute import check_device, execute
 from clgrad.ops.registry import FUNCTIONS, operator
 
 MODES = ("bilinear", "nearest", "bicubic")
@@ -82,6 +89,55 @@ def _linear(pick: Callable, places: list) -> Any:
     return total
 
 
+@lru_cache(256)
+def _plans(device: Any, kind: dtypes.dtype, images: Images) -> tuple[kernels.Plan, kernels.Plan, kernels.Plan]:
+    return (kernels.plan(device, kind, images), kernels.image_plan(device, kind, images),
+            kernels.places_plan(device, kind, images))
+
+
+def _bilinear(x: Any, rows: Any, columns: Any) -> Any:
+    """:func:`_linear` of images by a launch, and one for each gradient."""
+    x, rows, columns = (t.contiguous() for t in (x, rows, columns))
+    own, device = x.layout, check_device("grid_sampler", x, rows, columns)
+    count, channels, height, width = own.shape
+    forward, of_image, of_places = _plans(device, own.dtype, Images(count, channels, height, width,
+                                                                    prod(rows.layout.shape[1:])))
+    out = empty((*own.shape[:2], *rows.layout.shape[1:]), own.dtype, own.device)
+    execute(forward, (x, columns, rows), (out,))
+    if needs_graph(x, rows, columns):
+        saved = Saved("grid_sampler", [x, rows, columns])
+        needed = x._requires_grad, rows._requires_grad or columns._requires_grad
+
+        def backward(g: Any) -> tuple:
+            x, rows, columns = saved.unpack()
+            if mode.enabled:
+                return _recorded_gradients(g, x, rows, columns)
+            g = g.contiguous()
+            dx, drows, dcolumns = (empty(t.layout.shape, own.dtype, own.device) for t in (x, rows, columns))
+            if needed[0]:
+                execute(of_image, (g, columns, rows), (dx,))
+            if needed[1]:
+                execute(of_places, (g, x, columns, rows), (dcolumns, drows))
+            return dx if needed[0] else None, *((drows, dcolumns) if needed[1] else (None, None))
+        attach(out, "GridSampler2D", (x, rows, columns), backward, saved)
+    return out
+
+
+def _has_kernel(own: Layout) -> bool:
+    """Whether images of a layout are sampled by a kernel: on CPUs, in the dtypes of arithmetic."""
+    return own.ndim == 4 and own.numel > 0 and own.device.compute.is_cpu and own.dtype.compute is own.dtype  # type: ignore[attr-defined]
+
+
+def _recorded_gradients(g: Any, *operands: Any) -> tuple:
+    """The gradients of :func:`_bilinear` as Tensor operations, for derivatives of higher order."""
+    with enable_grad():
+        x, rows, columns = operands
+        result = _linear(_picker(x, rows.layout.shape[1:]), [rows, columns]).reshape(g.layout.shape)
+        wanted = [t for t in operands if t._requires_grad]
+        found = iter(engine.grad(result, wanted, g, create_graph=True))
+        return tuple([next(found) if t._requires_grad else None for t in operands])
+
+
 def _cubic_weights(t: Any) -> list:
     """The weights of the four neighbours of a place ``t`` after the second."""
     a = _CUBIC
@@ -137,21 +193,23 @@ def _check(input: Any, grid: Any) -> None:
 def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Any:
     """:func:`grid_sample` with the numbers of its modes."""
     _check(input, grid)
-    mode, padding = MODES[interpolation_mode], PADDINGS[padding_mode]
+    interpolation, padding = MODES[interpolation_mode], PADDINGS[padding_mode]
     count, channels, *sizes = input.layout.shape
-    if mode == "bicubic" and len(sizes) == 3:
+    if interpolation == "bicubic" and len(sizes) == 3:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
     outputs = grid.layout.shape[1:-1]
     # The grid's last dimension is (x, y[, z]), the image's are ([depth,] height, width).
     places = [_unnormalized(grid.select(-1, len(sizes) - 1 - axis), size, align_corners)
               for axis, size in enumerate(sizes)]
     pick = _picker(input, outputs)
-    if mode == "bicubic":
+    if interpolation == "bicubic":
         result = _bicubic(pick, places, tuple(sizes), padding, align_corners)
     else:
         places = [_inside(x, size, padding, align_corners) for x, size in zip(places, sizes, strict=True)]
-        if mode == "nearest":
+        if interpolation == "nearest":
             result = _without_gradient_of(grid, pick([x.detach().round() for x in places]))
+        elif _has_kernel(input.layout) and prod(outputs):
+            result = _bilinear(input, *places)
         else:
             result = _linear(pick, places)
     return result.reshape(count, channels, *outputs)

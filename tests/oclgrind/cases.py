@@ -64,7 +64,7 @@ def trial() -> None:
     device.run(torch.runtime.Bound(from_source, (8,), (8,), 1, "", (), (0, 0)), (device.allocate(32).buffer,), ())
 
 
-@of("fill.cl")
+@of("fill.cl", "cpu")
 def filling() -> None:
     device = torch.device("cpu").compute
     kernel = device.kernel("fill.cl", "fill", {}, "Pll")
@@ -514,6 +514,13 @@ def resampling() -> None:
     backward(F.interpolate(values(1, 2, 5, 4, 3, grad=True), scale_factor=2, mode="trilinear", align_corners=True))
     backward(F.interpolate(values(1, 2, 9, dtype=torch.float16, grad=True), 21, mode="linear"))
     F.interpolate(values(1, 3, 6, 7, dtype=torch.uint8), (4, 9), mode="nearest")
+
+
+@of("grid_sample.cl", "cpu")
+def grids() -> None:
+    for kind, points in ((torch.float32, (3, 100)), (torch.float64, (16, 16)), (torch.float32, (1, 1))):
+        grid = values(2, *points, 2, dtype=kind, grad=True)
+        backward(F.grid_sample(values(2, 11, 5, 6, dtype=kind, grad=True), grid, align_corners=False))
 
 
 @of("recurrent.cl", "cpu")

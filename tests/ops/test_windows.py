@@ -103,6 +103,22 @@ def test_grid_sample(torch, rng, mode, padding, align_corners):
     both_backward(inputs, results)
 
 
+@pytest.mark.parametrize("shape, points", [((1, 11, 8, 9), (19, 23)), ((3, 2, 40, 3), (1, 257)), ((2, 5, 1, 1), (256, 1))])
+@pytest.mark.parametrize("needed", ["both", "image", "grid"])
+def test_grid_sample_at_many_places(torch, rng, shape, points, needed):
+    image, grid = rng.normal(size=shape), rng.uniform(-1.4, 1.4, (shape[0], *points, 2))
+    grid[0, 0, 0], grid[-1, -1, -1, 0], grid[0, points[0] // 2, -1, 1] = np.nan, np.inf, -1e30
+    found = []
+    for library in (clgrad, torch):
+        x = library.tensor(image, requires_grad=needed != "grid")
+        at = library.tensor(grid, requires_grad=needed != "image")
+        y = library.nn.functional.grid_sample(x, at, align_corners=False)
+        y.nan_to_num().square().sum().backward()
+        found.append([t.detach() for t in (y, x.grad, at.grad) if t is not None])
+    for mine, theirs in zip(*found, strict=True):
+        assert_same(mine, theirs, 1e-9, 1e-12)
+
+
 def test_grid_sample_of_volumes_and_affine_grids(torch, rng):
     theta = pair(torch, rng.normal(size=(2, 3, 4)), requires_grad=True)
     image = pair(torch, rng.normal(size=(2, 1, 3, 4, 2)), requires_grad=True)
