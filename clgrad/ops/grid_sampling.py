@@ -67,7 +67,7 @@ def _picker(input: Any, grid_sizes: tuple[int, ...]) -> Callable[[list], Any]:
             valid = ok if valid is None else valid & ok
             index = index * size + FUNCTIONS["nan_to_num"](at, 0.0).clamp(0, size - 1).long()
         index = index.reshape(count, 1, prod(grid_sizes)).expand(count, channels, prod(grid_sizes))
-        return flat.gather(2, index) * _rows(valid).to(input.dtype)
+        return FUNCTIONS["where"](_rows(valid), flat.gather(2, index), 0.0)
     return pick
 
 
