@@ -7,7 +7,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
-from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
+from clgrad.autograd.graph import Saved, attach, ends_in, needs_graph, wrap
 from clgrad.layout import Layout
 from clgrad.ops.copying import full
 from clgrad.ops.places import Places, check_range, combine, known_values, read, spread, sums
@@ -170,6 +170,9 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float 
         per_sample_weights = per_sample_weights[kept] if per_sample_weights is not None else None
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.unsqueeze(1)
+    if input.layout.ndim == 2 and padding_idx is None and mode != "max" and rows.layout.numel:  # bags of one length
+        listed = rows.view(*input.layout.shape, -1)
+        return ends_in(listed.sum(1) if mode == "sum" else listed.mean(1), "EmbeddingBag")
     return _pooled(rows, bags, count, mode)
 
 

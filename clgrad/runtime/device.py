@@ -204,7 +204,8 @@ class Device:
     @functools.cached_property
     def _fill(self) -> Bound:
         parts = 8 * self.limits.compute_units
-        return Bound(self.kernel("fill.cl", "fill", {}, "Pll"), (parts,), (1,), 1, "ll", (), (0, 1 << 62))
+        # A launch for all sizes: the cost, which is not known, is that of no small one.
+        return Bound(self.kernel("fill.cl", "fill", {}, "Pll"), (parts,), (1,), 1, "ll", (), (0, 1 << 20))
 
     def upload(self, block: Block, host: np.ndarray) -> None:
         """Copies host bytes into a block; returns when they may be changed again."""
