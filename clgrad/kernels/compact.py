@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from clgrad.dtypes import dtype
+from clgrad.kernels.launch import Plan
 from clgrad.runtime import Bound, Device
 from clgrad.shapes import divide_up, round_up
 
 CPU_CHUNK, GPU_CHUNK, GROUP = 1024, 32, 64
 RANK_MOST = 8  # dimensions that the kernel takes apart
 _MOVED = {1: "u8", 2: "i16", 4: "i32", 8: "i64"}
-
-
-class Plan:
-    """A bound kernel over buffers, each followed by its offset."""
-
-    __slots__ = ("device", "bound", "cost")
-
-    def __init__(self, device: Device, bound: Bound, cost: tuple[int, int]):
-        self.device, self.bound, self.cost = device, bound, cost
-
-    def __call__(self, *operands: Any) -> None:
-        self.device.run(self.bound, operands[::2], operands[1::2])
 
 
 def chunks(device: Device, n: int) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clgrad.dtypes import dtype
+from clgrad.kernels.launch import Plan
 from clgrad.runtime import Bound, Device
 from clgrad.shapes import divide_up
 
@@ -19,18 +20,6 @@ class Images(NamedTuple):
     height: int
     width: int
     points: int
-
-
-class Plan:
-    """A bound kernel over buffers, each followed by its offset."""
-
-    __slots__ = ("device", "bound", "cost")
-
-    def __init__(self, device: Device, bound: Bound, cost: tuple[int, int]):
-        self.device, self.bound, self.cost = device, bound, cost
-
-    def __call__(self, *operands: Any) -> None:
-        self.device.run(self.bound, operands[::2], operands[1::2])
 
 
 def plan(device: Device, kind: dtype, images: Images) -> Plan:

@@ -5,24 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad.dtypes import dtype
+from clgrad.kernels.launch import Plan
 from clgrad.runtime import Bound, Device
 
 CHUNK = 2048  # elements a CPU work-item writes
 GROUP = 64
 TYPES = {"b8": "uchar", "u8": "uchar", "i8": "char", "i16": "short", "i32": "int", "i64": "long"}
-
-
-class Plan:
-    """``plan(x, offset, starts, offset, places, offset, weights, offset, y, offset)``."""
-
-    __slots__ = ("device", "bound", "cost")
-
-    def __init__(self, device: Device, bound: Bound | None, cost: tuple[int, int]):
-        self.device, self.bound, self.cost = device, bound, cost
-
-    def __call__(self, *operands: Any) -> None:
-        if self.bound is not None:
-            self.device.run(self.bound, operands[::2], operands[1::2])
 
 
 def _macros(kind: dtype, wide: bool) -> dict[str, Any]:
@@ -35,7 +23,10 @@ def _cost(kind: dtype, lines_in: int, lines_out: int, inner: int, taps: int) -> 
 
 
 def plan(device: Device, kind: dtype, outer: int, n: int, m: int, inner: int, taps: int) -> Plan:
-    """Plans the map of [outer, n, inner] to [outer, m, inner] by so many taps in all."""
+    """Plans the map of [outer, n, inner] to [outer, m, inner] by so many taps in all.
+
+    Call it with ``x, offset, starts, offset, places, offset, weights, offset, y, offset``.
+    """
     lines = outer * m
     cost = _cost(kind, outer * n, lines, inner, outer * taps)
     if lines * inner == 0:
