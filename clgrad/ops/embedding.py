@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator as op
 from collections.abc import Callable
 from typing import Any
 
@@ -256,7 +257,7 @@ def one_hot(input: Any, num_classes: int = -1) -> Any:
 
     Without ``num_classes`` there are as many as the largest class asks for.
     """
-    own = input.layout
+    own, num_classes = input.layout, op.index(num_classes)
     if own.dtype is not dtypes.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     if not own.numel:
