@@ -50,7 +50,7 @@ def test_unsafe_pieces_may_change():
 
 
 def test_launches_of_gradients(monkeypatch):
-    """All pieces: one copy each. One of many: one copy."""
+    """All pieces: one launch puts them together. One of many: one copy."""
     x = clgrad.ones(64, 8, requires_grad=True)
     launched = []
     monkeypatch.setattr(x.device.compute, "recorder", lambda bound, event: launched.append(bound.kernel.name))
@@ -58,4 +58,4 @@ def test_launches_of_gradients(monkeypatch):
     few = len(launched)
     clgrad.autograd.backward(x.chunk(4, 1), [clgrad.ones(64, 2)] * 4)
     assert few <= 4
-    assert launched[few:].count("pointwise_copy") == 4
+    assert launched[few:] == ["concatenate", "pointwise_add"]
