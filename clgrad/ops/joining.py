@@ -25,18 +25,18 @@ _MOST = 1024  # lists of layouts that are remembered
 
 
 class _Join:
-    """Tensors of known layouts, one after the other along a dimension."""
+    """Those tensors of a list that ``numbers`` names, of known layouts, one after the other along a dimension."""
 
-    def __init__(self, layouts: list[Layout], dim: int, kind: dtype):
+    def __init__(self, numbers: list[int], layouts: list[Layout], dim: int, kind: dtype):
         first = layouts[0]
-        self.dim, self.lengths = dim, [own.shape[dim] for own in layouts]
+        self.numbers, self.dim, self.lengths = numbers, dim, [own.shape[dim] for own in layouts]
         self.shape = (*first.shape[:dim], sum(self.lengths), *first.shape[dim + 1:])
         strides = _common_strides(layouts, self.shape) or contiguous_strides(self.shape)
         self.result = layout(self.shape, strides, kind, first.device)
         # For each tensor with elements: its number, its layout, where in the result it begins, and the layout there.
         self.parts: list[tuple[int, Layout, int, Layout]] = []
         start = 0
-        for number, own in enumerate(layouts):
+        for number, own in zip(numbers, layouts, strict=True):
             if own.numel:
                 self.parts.append((number, own, start, layout(own.shape, strides, kind, first.device)))
             start += own.shape[dim] * strides[dim]
@@ -87,11 +87,15 @@ def _common_strides(layouts: list[Layout], shape: Shape) -> Shape | None:
 
 @lru_cache(_MOST)
 def _known(layouts: tuple[Layout, ...], dim: int) -> _Join:
-    first = layouts[0]
+    # A one-dimensional empty tensor may stand among others of any shape (an old habit that programs rely on): of it only the
+    # dtype counts.
+    numbers = [number for number, own in enumerate(layouts) if own.shape != (0,)] or [0]
+    pieces = [layouts[number] for number in numbers]
+    first = pieces[0]
     if not first.ndim:
         raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
     dim = 0 if first.shape == (0,) else normalize_dim(dim, first.ndim)
-    for number, own in enumerate(layouts):
+    for number, own in zip(numbers, pieces, strict=True):
         if own.ndim != first.ndim:
             raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} and {own.ndim}")
         for axis, (size, wanted) in enumerate(zip(own.shape, first.shape, strict=True)):
@@ -101,7 +105,7 @@ def _known(layouts: tuple[Layout, ...], dim: int) -> _Join:
         if own.device.compute is not first.device.compute:  # type: ignore[attr-defined]
             raise RuntimeError(f"cat: expected all tensors to be on the same device, but found {first.device} and "
                                f"{own.device}")
-    return _Join(list(layouts), dim, dtypes.result_type([own.dtype for own in layouts]))
+    return _Join(numbers, pieces, dim, dtypes.result_type([own.dtype for own in layouts]))
 
 
 def _listed(name: str, tensors: Any) -> list:
@@ -128,16 +132,12 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     tensors = _listed("cat", tensors)
     if not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
-    # A one-dimensional empty tensor may stand among others of any shape (an old habit that programs rely on).
-    pieces = [t for t in tensors if t.layout.shape != (0,)] or tensors[:1]
-    known = _known(tuple([t.layout for t in pieces]), _as_dim("cat", dim))
-    result = known(pieces)
-    if needs_graph(*pieces):
-        attach(result, "Cat", pieces, lambda g: FUNCTIONS["split"](g, known.lengths, known.dim))
-    if out is None:
-        return result
-    kind = dtypes.result_type([t.layout.dtype for t in tensors])
-    if not dtypes.can_cast(kind, out.layout.dtype):
+    known = _known(tuple([t.layout for t in tensors]), _as_dim("cat", dim))
+    result = known(tensors)
+    if needs_graph(*tensors):
+        attach(result, "Cat", [tensors[number] for number in known.numbers],
+               lambda g: FUNCTIONS["split"](g, known.lengths, known.dim))
+    if out is not None and not dtypes.can_cast(result.layout.dtype, out.layout.dtype):
         raise TypeError(f"torch.cat(): input types can't be cast to the desired output type "
                         f"{dtypes.type_name(out.layout.dtype)}")
     return store("cat", result, out, *tensors)

@@ -50,6 +50,21 @@ def test_memory_that_others_hold(rng):
                                   np.concatenate([array[:2], np.zeros((1, 5)), array[3:]]))
 
 
+@pytest.mark.parametrize("kind", ["float32", "float64", "int32", "bool"])
+@pytest.mark.parametrize("program", [
+    lambda t, none: t.cat([none, t.arange(3)]), lambda t, none: t.cat([t.ones(2, 3, dtype=t.int64), none], 1),
+    lambda t, none: t.cat([none, none]), lambda t, none: t.cat([none, t.ones(2, dtype=t.float16), none]),
+    lambda t, none: t.cat([t.ones(1, dtype=t.uint8), none, t.ones(0, dtype=t.int16)])])
+def test_dtypes_of_tensors_of_nothing_count(program, kind, torch):
+    assert_same(*(program(library, library.empty(0, dtype=getattr(library, kind))) for library in (clgrad, torch)))
+
+
+def test_gradients_beside_tensors_of_nothing():
+    x, none = clgrad.ones(2, 3, requires_grad=True), clgrad.empty(0)
+    clgrad.cat([none, x, none, x * 2], 1).backward(clgrad.arange(12.0).view(2, 6))
+    assert x.grad.tolist() == [[6, 9, 12], [24, 27, 30]]
+
+
 @pytest.mark.parametrize("program", [
     lambda t, x, y: t.cat([x, y, x[:1]]), lambda t, x, y: t.cat((x, y.t(), y.t()), dim=-1) if x.shape == y.t().shape else
     t.cat((x, x), 1), lambda t, x, y: t.stack([x, y, x]), lambda t, x, y: t.stack([x, y], -1),
