@@ -19,7 +19,7 @@ from clgrad.kernels import grid_sample as kernels
 from clgrad.kernels.grid_sample import Images
 from clgrad.layout import Layout
 from clgrad.ops.copying import empty, from_array, full
-from clgrad.ops.execute import check_device, execute
+from clgrad.ops.execute import blank, check_device, execute
 from clgrad.ops.registry import FUNCTIONS, operator
 
 MODES = ("bilinear", "nearest", "bicubic")
@@ -113,12 +113,14 @@ def _bilinear(x: Any, rows: Any, columns: Any) -> Any:
             if mode.enabled:
                 return _recorded_gradients(g, x, rows, columns)
             g = g.contiguous()
-            dx, drows, dcolumns = (empty(t.layout.shape, own.dtype, own.device) for t in (x, rows, columns))
+            dx = drows = dcolumns = None
             if needed[0]:
+                dx = blank(x.layout)
                 execute(of_image, (g, columns, rows), (dx,))
             if needed[1]:
+                drows, dcolumns = blank(rows.layout), blank(columns.layout)
                 execute(of_places, (g, x, columns, rows), (dcolumns, drows))
-            return dx if needed[0] else None, *((drows, dcolumns) if needed[1] else (None, None))
+            return dx, drows, dcolumns
         attach(out, "GridSampler2D", (x, rows, columns), backward, saved)
     return out
 
