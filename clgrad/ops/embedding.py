@@ -11,7 +11,7 @@ from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import Saved, attach, ends_in, needs_graph, wrap
 from clgrad.layout import Layout
 from clgrad.ops.copying import full
-from clgrad.ops.places import Places, check_range, combine, known_values, read, spread, sums
+from clgrad.ops.places import FEW, Places, check_range, combine, known_values, read, spread, sums
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.scattering import reduced
 
@@ -155,7 +155,9 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float 
                                f"'per_sample_weights'; but type torch.{dtypes.type_name(weight.layout.dtype)}Tensor does not "
                                f"equal torch.{dtypes.type_name(per_sample_weights.layout.dtype)}Tensor (while checking "
                                "arguments for embedding_bag)")
-    flat, bags, count = _bags(input, offsets, include_last_offset)
+    uniform = input.layout.ndim == 2 and offsets is None and input.layout.numel and padding_idx is None and mode != "max"
+    listed: tuple[Any, Any, int] = (input.reshape(-1), None, 0) if uniform else _bags(input, offsets, include_last_offset)
+    flat, bags, count = listed
     rows = weight.layout.shape[0]
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise RuntimeError(f"padding_idx must be within the number of embeddings, {-rows} through {rows - 1}, but got "
@@ -171,9 +173,9 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float 
         per_sample_weights = per_sample_weights[kept] if per_sample_weights is not None else None
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.unsqueeze(1)
-    if input.layout.ndim == 2 and padding_idx is None and mode != "max" and rows.layout.numel:  # bags of one length
-        listed = rows.view(*input.layout.shape, -1)
-        return ends_in(listed.sum(1) if mode == "sum" else listed.mean(1), "EmbeddingBag")
+    if uniform:  # bags of one length, of which all rows count
+        apart = rows.view(*input.layout.shape, rows.layout.shape[1])
+        return ends_in(apart.sum(1) if mode == "sum" else apart.mean(1), "EmbeddingBag")
     return _pooled(rows, bags, count, mode)
 
 
@@ -264,7 +266,7 @@ def one_hot(input: Any, num_classes: int = -1) -> Any:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
         return full((*own.shape, num_classes), 0, dtypes.int64, own.device)
-    values = known_values(input)
+    values = known_values(input) if own.numel <= FEW else None
     low, high = (FUNCTIONS["stack"](FUNCTIONS["aminmax"](input)).tolist() if values is None else
                  (int(values.min()), int(values.max())))
     if low < 0:

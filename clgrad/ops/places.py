@@ -16,7 +16,7 @@ from clgrad.shapes import Shape, broadcast_strides
 _plans: dict[tuple, indexed.Plan] = {}
 _spread: dict[tuple, Layout] = {}
 _PLANS_MOST = 4096  # numbers of marked elements differ in every run: old plans are forgotten
-_FEW = 4096  # indices that are looked at on the host where that costs nothing
+FEW = 4096  # indices that are looked at on the host where that costs nothing
 
 
 class Places:
@@ -90,7 +90,7 @@ def check_range(index: Any, size: int, message: Callable[[int], Exception], *, n
     Others are checked by the kernel that uses them, and the error comes when its result is read.
     """
     own = index.layout
-    if not 0 < own.numel <= _FEW:
+    if not 0 < own.numel <= FEW:
         return
     storage = index.memory
     # Indices that were looked at before, and were fine, are not looked at again: the kernel checks them anyway.
