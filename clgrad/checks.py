@@ -63,7 +63,7 @@ def _check_tensor_all(cond: Any, message: Callable[[], str] | None = None) -> No
     """RuntimeError unless all elements of a bool tensor are True."""
     if not isinstance(cond, TensorBase):
         raise TypeError(f"cond must be a tensor, but got {type(cond)}")
-    if cond.layout.dtype is not dtypes.bool:
-        raise TypeError(f"cond tensor must have dtype torch.bool, but got {cond.layout.dtype}")
+    if cond.spec.dtype is not dtypes.bool:
+        raise TypeError(f"cond tensor must have dtype torch.bool, but got {cond.spec.dtype}")
     if not cond.all().item():  # type: ignore[attr-defined]
         _fail(RuntimeError, message)

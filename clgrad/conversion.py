@@ -10,10 +10,10 @@ from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.dtypes import dtype
 from clgrad.formats import memory_format
-from clgrad.layout import layout
 from clgrad.ops import copying
 from clgrad.runtime import device as Device
 from clgrad.shapes import as_shape, contiguous_strides, extent
+from clgrad.spec import spec
 from clgrad.storage import TypedStorage, UntypedStorage
 
 TYPE_NAMES = {dtypes.float32: "FloatTensor", dtypes.float64: "DoubleTensor", dtypes.float16: "HalfTensor",
@@ -47,7 +47,7 @@ class Conversion(TensorBase):
     def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
         """The name of the tensor's type, such as ``torch.FloatTensor``; with ``dtype``, the tensor converted."""
         if dtype is None:
-            return f"torch.{'cuda.' if self.is_cuda else ''}{TYPE_NAMES[self.layout.dtype]}"
+            return f"torch.{'cuda.' if self.is_cuda else ''}{TYPE_NAMES[self.spec.dtype]}"
         if isinstance(dtype, str):
             kind, on_gpu = parse_type(dtype)
             return copying.to(self, "cuda" if on_gpu else "cpu", kind)
@@ -63,14 +63,14 @@ class Conversion(TensorBase):
 
     def untyped_storage(self) -> UntypedStorage:
         """The bytes that this tensor is a window on."""
-        return UntypedStorage.over(self.memory, self.layout.device)  # type: ignore[arg-type]
+        return UntypedStorage.over(self.memory, self.spec.device)  # type: ignore[arg-type]
 
     def data_ptr(self) -> int:
         """The address of the first element in host memory (on a device with memory of its own, a unique number)."""
-        if not self.layout.numel:
+        if not self.spec.numel:
             return 0
         self.memory.acquire()
-        return self.memory.address() + self.offset * self.layout.dtype.itemsize
+        return self.memory.address() + self.offset * self.spec.dtype.itemsize
 
     const_data_ptr = data_ptr
 
@@ -79,14 +79,14 @@ class Conversion(TensorBase):
 
         Without ``size`` it takes a tensor's own window, or the whole of a storage; without ``source`` it becomes empty.
         """
-        kind, place = self.layout.dtype, Device(self.layout.device)  # type: ignore[arg-type]
+        kind, place = self.spec.dtype, Device(self.spec.device)  # type: ignore[arg-type]
         if source is None:
             source = copying.unwritten((0,), kind, place)
         if isinstance(source, TensorBase):
-            if source.layout.dtype is not kind:
-                raise RuntimeError(f"set_(): expected a tensor of {kind}, got {source.layout.dtype}")
+            if source.spec.dtype is not kind:
+                raise RuntimeError(f"set_(): expected a tensor of {kind}, got {source.spec.dtype}")
             if size is None:
-                self.memory, self.offset, self.layout = source.memory, source.offset, source.layout
+                self.memory, self.offset, self.spec = source.memory, source.offset, source.spec
                 return self
             held = source.memory
         else:
@@ -96,19 +96,18 @@ class Conversion(TensorBase):
         shape = ((held.nbytes // kind.itemsize - storage_offset),) if size is None else as_shape(size)
         strides = contiguous_strides(shape) if stride is None else as_shape(stride, "stride")
         need = (storage_offset + extent(shape, strides)) * kind.itemsize
-        if need > held.nbytes and (shape, strides) == (self.layout.shape, self.layout.strides):
+        if need > held.nbytes and (shape, strides) == (self.spec.shape, self.spec.strides):
             raise RuntimeError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {storage_offset}, "
                                f"and itemsize {kind.itemsize} requiring a storage size of {need} are out of bounds for "
                                f"storage of size {held.nbytes}")
         if need > held.nbytes:
             held.resize(need)
-        self.memory, self.offset, self.layout = held, storage_offset, layout(shape, strides, kind, place)
+        self.memory, self.offset, self.spec = held, storage_offset, spec(shape, strides, kind, place)
         return self
 
     def is_set_to(self, tensor: Any) -> bool:
         """Whether both are the same window on the same memory."""
-        return (self.memory is tensor.memory and self.offset == tensor.offset
-                and self.layout is tensor.layout)
+        return (self.memory is tensor.memory and self.offset == tensor.offset and self.spec is tensor.spec)
 
     def share_memory_(self) -> Any:
         """Itself, in memory that processes which are started with it see too: what one writes, the others read.
@@ -142,10 +141,10 @@ class Conversion(TensorBase):
         if args and isinstance(args[0], TensorBase):
             if device is not None:
                 raise RuntimeError("new(): the device of a tensor cannot be given beside the tensor")
-            if args[0].layout.dtype is not self.layout.dtype:
-                raise TypeError(f"new(): expected a tensor of dtype {self.layout.dtype}, got {args[0].layout.dtype}")
-        return TensorBase.concrete(*args, dtype=self.layout.dtype,  # type: ignore[call-arg]
-                                   device=self.layout.device if device is None else device, **kwargs)
+            if args[0].spec.dtype is not self.spec.dtype:
+                raise TypeError(f"new(): expected a tensor of dtype {self.spec.dtype}, got {args[0].spec.dtype}")
+        return TensorBase.concrete(*args, dtype=self.spec.dtype,  # type: ignore[call-arg]
+                                   device=self.spec.device if device is None else device, **kwargs)
 
     def dim_order(self, *, ambiguity_check: Any = False) -> tuple[int, ...]:
         """The dimensions in the order in which they lie in memory, the outermost first.
@@ -154,7 +153,7 @@ class Conversion(TensorBase):
             RuntimeError: with ``ambiguity_check``, where strides do not say which order it is; not where it is a list of
                 memory formats, of which exactly one is the tensor's.
         """
-        shape, strides = self.layout.shape, self.layout.strides
+        shape, strides = self.spec.shape, self.spec.strides
         formats = ambiguity_check if isinstance(ambiguity_check, list) else []
         if not isinstance(ambiguity_check, (bool, list)) or not all(isinstance(each, memory_format) for each in formats):
             raise TypeError("The ambiguity_check argument must be a bool or a list of memory formats.")

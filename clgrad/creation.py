@@ -61,16 +61,16 @@ def _made(values: np.ndarray, kind: Dtype, options: Options, out: Any) -> Any:
     made = tensor(values, dtype=kind, device=options.device)
     if out is None:
         return checked(made, options.requires_grad)
-    if out.layout.numel != made.layout.numel:
-        out.resize_(made.layout.shape)
-    return out.copy_(made.view(out.layout.shape))
+    if out.spec.numel != made.spec.numel:
+        out.resize_(made.spec.shape)
+    return out.copy_(made.view(out.spec.shape))
 
 
 def _kind_with(out: Any, options: Options, default: Dtype | None = None) -> Dtype:
     """The dtype of a result: the one asked for, else that of ``out``. RuntimeError where both are given and differ."""
     if out is None:
         return kind_of(options.dtype, default)
-    own = out.layout.dtype
+    own = out.spec.dtype
     if options.dtype is not None and options.dtype is not own:
         raise RuntimeError(f"dtype {dtypes.type_name(options.dtype)} does not match dtype of out parameter "
                            f"({dtypes.type_name(own)})")
@@ -165,7 +165,7 @@ def _like(input: Any, kwargs: dict) -> tuple[Any, bool]:
     """An uninitialised tensor like another, with what keywords say otherwise; whether it is to require gradients."""
     if not isinstance(input, TensorBase):
         raise TypeError(f"argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
-    options, own = _options(kwargs), input.layout
+    options, own = _options(kwargs), input.spec
     place: Any = own.device if options.device is None else place_of(options.device)
     return copying.empty_as(own, kind_of(options.dtype, own.dtype), place, options.memory_format), options.requires_grad
 
@@ -193,7 +193,7 @@ def ones_like(input: Any, **kwargs: Any) -> Any:
 
 def _new(make: Any) -> Any:
     def method(x: Any, *args: Any, **kwargs: Any) -> Any:
-        for name, own in (("dtype", x.layout.dtype), ("device", x.layout.device)):
+        for name, own in (("dtype", x.spec.dtype), ("device", x.spec.device)):
             if kwargs.get(name) is None:
                 kwargs[name] = own
         return make(*args, **kwargs)
@@ -210,7 +210,7 @@ for _name, _make in {"new_empty": empty, "new_zeros": zeros, "new_ones": ones, "
 def new_tensor(x: Any, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
                layout: Any = None, pin_memory: bool = False) -> Any:
     """A tensor with a copy of ``data``, of this tensor's dtype and device unless others are named."""
-    kind, place = x.layout.dtype if dtype is None else dtype, x.layout.device if device is None else device
+    kind, place = x.spec.dtype if dtype is None else dtype, x.spec.device if device is None else device
     if isinstance(data, TensorBase):
         return checked(copying.to(data.detach(), place, kind, copy=True), requires_grad)
     return tensor(data, dtype=kind, device=place, requires_grad=requires_grad)
@@ -244,8 +244,8 @@ def arange(*args: Any, out: Any = None, **kwargs: Any) -> Any:
             if count is not None and count >= 0:
                 end = start + count * step
     values = _progression(start, end, step, floating)
-    if out is not None and 0 != out.layout.numel != values.size:
-        warnings.warn(f"The number of elements in the out tensor of shape {list(out.layout.shape)} is {out.layout.numel} "
+    if out is not None and 0 != out.spec.numel != values.size:
+        warnings.warn(f"The number of elements in the out tensor of shape {list(out.spec.shape)} is {out.spec.numel} "
                       f"which does not match the computed number of elements {values.size}. Note that this may occur as a "
                       f"result of rounding error. The out tensor will be resized to a tensor of shape ({values.size},).",
                       UserWarning, stacklevel=3)
@@ -303,7 +303,7 @@ def linspace(start: Any, end: Any, steps: int, *, out: Any = None, **kwargs: Any
 
 def _linear(name: str, start: Any, end: Any, steps: int, kind: Dtype) -> np.ndarray:
     """From both ends, of the dtype ``kind``, towards the middle, as PyTorch does, so that the values are symmetric."""
-    if any(isinstance(v, TensorBase) and v.layout.ndim for v in (start, end)):
+    if any(isinstance(v, TensorBase) and v.spec.ndim for v in (start, end)):
         raise RuntimeError(f"{name} only supports 0-dimensional start and end tensors")
     if isinstance(steps, bool) or not hasattr(steps, "__index__"):
         got = ", ".join(type(v).__name__ for v in (start, end, steps))
@@ -338,7 +338,7 @@ def eye(n: int, m: int | None = None, *, out: Any = None, **kwargs: Any) -> Any:
             raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
     options = _options(kwargs)
     made = zeros(n, n if m is None else m, out=out, dtype=options.dtype, device=options.device)
-    if made.layout.numel:
+    if made.spec.numel:
         made.diagonal().fill_(1)
     if out is None:
         made.memory.version = 0

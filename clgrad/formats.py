@@ -20,30 +20,10 @@ class _Named:
         return self.name
 
 
-class layout:
-    """How a tensor's elements are kept. There is one kind here, ``clgrad.strided``: every tensor's is equal to it."""
+class layout(_Named):
+    """How a tensor's elements are kept: in clgrad always ``strided``. The others' names are there for programs that ask."""
 
     __slots__ = ()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, layout) and not isinstance(other, absent_layout)
-
-    def __hash__(self) -> int:
-        return hash(layout)
-
-    def __repr__(self) -> str:
-        return "torch.strided"
-
-    def __reduce__(self) -> str:
-        return "strided"
-
-
-class absent_layout(_Named, layout):
-    """A way to keep elements that PyTorch has and clgrad has not: known by name, so that programs can ask for it."""
-
-    __slots__ = ()
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
 
 
 class memory_format(_Named):
@@ -52,8 +32,8 @@ class memory_format(_Named):
     __slots__ = ()
 
 
-strided = layout()
-sparse_coo, sparse_csr, sparse_csc, sparse_bsr, sparse_bsc, jagged = (absent_layout(name) for name in (
+strided = layout("strided")
+sparse_coo, sparse_csr, sparse_csc, sparse_bsr, sparse_bsc, jagged = (layout(name) for name in (
     "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged"))
 contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
@@ -66,7 +46,7 @@ _ORDERS = {wanted: (1, *reversed(range(2, rank)), 0) for wanted, rank in _RANKS.
 
 def check_layout(wanted: object) -> None:
     """RuntimeError for a layout that tensors cannot have here."""
-    if wanted is not None and (not isinstance(wanted, layout) or isinstance(wanted, absent_layout)):
+    if wanted is not None and wanted is not strided:
         raise RuntimeError(f"layout {wanted} is not supported: tensors are dense (torch.strided)")
 
 

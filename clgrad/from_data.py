@@ -24,7 +24,7 @@ def place_of(device: Any) -> Any:
 def checked(tensor: Any, requires_grad: bool) -> Any:
     """The tensor, with ``requires_grad`` set where it is wanted."""
     if requires_grad:
-        if not tensor.layout.dtype.is_floating_point:
+        if not tensor.spec.dtype.is_floating_point:
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         tensor.requires_grad = True
     return tensor
@@ -41,7 +41,7 @@ def _to_numpy(data: Any, wanted: Any = None) -> tuple[np.ndarray, Dtype]:
     ``wanted``: the dtype that the program names; NumPy must know of uint64 to read such numbers without rounding.
     """
     if isinstance(data, TensorBase):
-        return copying.to_array(data), data.layout.dtype
+        return copying.to_array(data), data.spec.dtype
     if isinstance(data, (np.ndarray, np.generic)):
         array = np.asarray(data)
         return array, dtypes.from_numpy(array.dtype)
@@ -92,9 +92,9 @@ def _plain(items: Any, kinds: set[Dtype]) -> Any:
         if isinstance(item, (list, tuple)):
             result.append(_plain(item, kinds))
         elif isinstance(item, TensorBase):
-            if item.layout.numel != 1:
+            if item.spec.numel != 1:
                 raise ValueError("only one element tensors can be converted to Python scalars")
-            kinds.add(item.layout.dtype)
+            kinds.add(item.spec.dtype)
             result.append(item.item())  # type: ignore[attr-defined]
         elif isinstance(item, (np.ndarray, np.generic)):
             kinds.add(dtypes.from_numpy(item.dtype))

@@ -39,7 +39,7 @@ class _Level:
         made = []
 
         def renew(leaf: Any) -> Any:
-            if not isinstance(leaf, TensorBase) or not leaf.layout.dtype.is_floating_point:
+            if not isinstance(leaf, TensorBase) or not leaf.spec.dtype.is_floating_point:
                 return leaf
             made.append(leaf.view_as(leaf) if leaf.requires_grad else leaf.detach().requires_grad_())
             made[-1]._func_level = self
@@ -136,7 +136,7 @@ def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: 
                      else (None,) * len(own))
             filled = iter([FUNCTIONS["zeros_like"](x) if g is None else g for g, x in zip(found, own, strict=True)])
         gradients = tree_map(lambda leaf: next(filled) if isinstance(leaf, TensorBase)
-                             and leaf.layout.dtype.is_floating_point else None, values)
+                             and leaf.spec.dtype.is_floating_point else None, values)
         return level.settled((gradients, (value, aux) if has_aux else value))
     return wrapped
 

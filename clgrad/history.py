@@ -35,7 +35,7 @@ class History(TensorBase):
             raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a computed "
                                "variable in a subgraph that doesn't require differentiation use var_no_grad = "
                                "var.detach().")
-        if value and not self.layout.dtype.is_floating_point:
+        if value and not self.spec.dtype.is_floating_point:
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         if value and self._inference and not mode.inference and not self._requires_grad:
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
@@ -43,7 +43,7 @@ class History(TensorBase):
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Sets :attr:`requires_grad` and returns the tensor."""
-        if requires_grad and not self.layout.dtype.is_floating_point:
+        if requires_grad and not self.spec.dtype.is_floating_point:
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
         self.requires_grad = requires_grad
         return self
@@ -95,7 +95,7 @@ class History(TensorBase):
                             f"{type(value).__name__}")
         if value is self:
             raise RuntimeError("can't assign Variable as its own grad")
-        own, given = self.layout, value.layout
+        own, given = self.spec, value.spec
         if given.dtype is not own.dtype:
             raise RuntimeError(f"attempting to assign a gradient with dtype '{given.dtype}' to a tensor with dtype "
                                f"'{own.dtype}'. Please ensure that the gradient and the tensor have the same dtype")
@@ -110,7 +110,7 @@ class History(TensorBase):
     @property
     def data(self) -> Any:
         """The same memory outside of the graph; changes through it are not noticed by autograd."""
-        plain = wrap(self.memory, self.offset, self.layout)
+        plain = wrap(self.memory, self.offset, self.spec)
         plain._untracked = True
         return plain
 
@@ -118,9 +118,9 @@ class History(TensorBase):
     def data(self, value: Any) -> None:
         if not isinstance(value, TensorBase):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
-        if self._requires_grad and not value.layout.dtype.is_floating_point:
+        if self._requires_grad and not value.spec.dtype.is_floating_point:
             raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
-        self.memory, self.offset, self.layout = value.memory, value.offset, value.layout
+        self.memory, self.offset, self.spec = value.memory, value.offset, value.spec
 
     @property
     def _version(self) -> int:
@@ -208,6 +208,6 @@ class History(TensorBase):
 
     @staticmethod
     def _make_subclass(cls: type, data: Any, require_grad: bool = False) -> Any:
-        made = wrap(data.memory, data.offset, data.layout, cls)
+        made = wrap(data.memory, data.offset, data.spec, cls)
         made.requires_grad = require_grad
         return made

@@ -27,9 +27,9 @@ class HostAccess(TensorBase):
 
     def item(self) -> Any:
         """The value of a tensor of one element, as a Python number."""
-        if self.layout.numel != 1:
-            raise RuntimeError(f"a Tensor with {self.layout.numel} elements cannot be converted to Scalar")
-        kind = self.layout.dtype
+        if self.spec.numel != 1:
+            raise RuntimeError(f"a Tensor with {self.spec.numel} elements cannot be converted to Scalar")
+        kind = self.spec.dtype
         data = self.memory.read_element(self.offset * kind.itemsize, kind.itemsize).view(kind.numpy)
         return (dtypes.bfloat16_to_float32(data) if kind is dtypes.bfloat16 else data)[0].item()
 
@@ -107,13 +107,13 @@ class HostAccess(TensorBase):
         return (1, 0) if self.device.type == "cpu" else (4, self.device.index or 0)
 
     def __bool__(self) -> bool:
-        if self.layout.numel != 1:
-            count = "more than one value" if self.layout.numel else "no values"
+        if self.spec.numel != 1:
+            count = "more than one value" if self.spec.numel else "no values"
             raise RuntimeError(f"Boolean value of Tensor with {count} is ambiguous")
         return bool(self.item())
 
     def _number(self) -> Any:
-        if self.layout.numel != 1:
+        if self.spec.numel != 1:
             raise ValueError("only one element tensors can be converted to Python scalars")
         return self.item()
 
@@ -131,22 +131,22 @@ class HostAccess(TensorBase):
         return complex(self._number())
 
     def __index__(self) -> int:
-        if self.layout.dtype.is_floating_point or self.layout.numel != 1:
+        if self.spec.dtype.is_floating_point or self.spec.numel != 1:
             raise TypeError("only integer tensors of a single element can be converted to an index")
         return int(self.item())
 
     def __len__(self) -> int:
-        if not self.layout.ndim:
+        if not self.spec.ndim:
             raise TypeError("len() of a 0-d tensor")
-        return self.layout.shape[0]
+        return self.spec.shape[0]
 
     def __iter__(self) -> Iterator[Any]:
-        if not self.layout.ndim:
+        if not self.spec.ndim:
             raise TypeError("iteration over a 0-d tensor")
         return iter(self.unbind(0))
 
     def __reversed__(self) -> Any:
-        return self.flip(0) if self.layout.ndim else self
+        return self.flip(0) if self.spec.ndim else self
 
     def __contains__(self, value: Any) -> bool:
         if not isinstance(value, (TensorBase, bool, int, float, np.generic)):
@@ -155,7 +155,7 @@ class HostAccess(TensorBase):
         return bool(FUNCTIONS["eq"](self, value).any())
 
     def __format__(self, spec: str) -> str:
-        return object.__format__(self, spec) if self.layout.ndim or self.is_meta else format(self.item(), spec)
+        return object.__format__(self, spec) if self.spec.ndim or self.is_meta else format(self.item(), spec)
 
     def __hash__(self) -> int:
         return id(self)

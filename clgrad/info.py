@@ -9,9 +9,9 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.dtypes import dtype
-from clgrad.layout import common_dtype
 from clgrad.ops import rows
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.spec import common_dtype
 from clgrad.storage import TypedStorage, UntypedStorage
 
 # max, eps, tiny, resolution of the types that NumPy does not know.
@@ -93,12 +93,12 @@ def is_storage(obj: Any) -> bool:
 
 def is_floating_point(input: Any) -> bool:
     """Whether a tensor's dtype is floating point."""
-    return input.layout.dtype.is_floating_point
+    return input.spec.dtype.is_floating_point
 
 
 def is_complex(input: Any) -> bool:
     """Whether a tensor's dtype is complex: False, there are no such tensors."""
-    return input.layout.dtype.is_complex
+    return input.spec.dtype.is_complex
 
 
 def is_nonzero(input: Any) -> bool:
@@ -108,13 +108,13 @@ def is_nonzero(input: Any) -> bool:
 
 def numel(input: Any) -> int:
     """The number of a tensor's elements."""
-    return input.layout.numel
+    return input.spec.numel
 
 
 def result_type(tensor: Any, other: Any) -> dtype:
     """The dtype of an operation on two operands, tensors or numbers."""
     sides = (tensor, other)
-    return common_dtype([t.layout for t in sides if isinstance(t, TensorBase)],
+    return common_dtype([t.spec for t in sides if isinstance(t, TensorBase)],
                         [dtypes.of_number(v) for v in sides if not isinstance(v, TensorBase)])
 
 

@@ -98,7 +98,7 @@ _PLAIN = ("Tensor", "Buffer")  # the classes whose text begins with ``tensor``
 
 def values_text(x: Any, indent: int) -> str:
     """The values within the text of ``repr``; ``indent`` spaces stand before the second line."""
-    own = x.layout
+    own = x.spec
     if own.device.type == "meta":
         return "..."
     if own.numel == 0:
@@ -121,7 +121,7 @@ def _node_name(x: Any) -> str | None:
 
 def tensor_text(x: Any) -> str:
     """The text of ``repr``."""
-    own, name = x.layout, type(x).__name__
+    own, name = x.spec, type(x).__name__
     prefix = "Parameter containing:\ntensor(" if name == "Parameter" else "tensor(" if name in _PLAIN else f"{name}("
     indent = len(prefix.rpartition("\n")[2])
     suffixes = []

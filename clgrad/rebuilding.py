@@ -12,11 +12,11 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.creation import empty_strided
 from clgrad.dtypes import dtype
-from clgrad.layout import layout
 from clgrad.nn.parameter import Parameter, UninitializedBuffer, UninitializedParameter
 from clgrad.pickles import Allowed
 from clgrad.runtime import device
 from clgrad.shapes import Size, extent
+from clgrad.spec import spec
 from clgrad.storage import TypedStorage
 from clgrad.tensor import TYPE_NAMES, Tensor
 
@@ -44,7 +44,7 @@ def rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, requires_g
                            "offset "
                            f"{offset} needs {need} elements, and its storage has {flat.numel()}")
     made = flat.detach()
-    made.layout = layout(size, stride, flat.dtype, flat.device)
+    made.spec = spec(size, stride, flat.dtype, flat.device)
     made.offset = flat.offset + offset
     made._view = None
     if requires_grad is True:

@@ -10,23 +10,23 @@ from clgrad import dtypes
 from clgrad.autograd.graph import wrap
 from clgrad.creation import empty, place_of
 from clgrad.formats import format_strides, preserve_format
-from clgrad.layout import layout
 from clgrad.ops import random
 from clgrad.ops.interception import intercepted
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.rows import result_strides
+from clgrad.spec import spec
 
 
 def _filled(size: tuple, kwargs: dict, kind: str, a: float, b: float) -> Any:
     generator = kwargs.pop("generator", None)
     requires_grad = kwargs.pop("requires_grad", False)
     out = kwargs.pop("out", None)
-    if out is not None and kwargs.get("dtype") not in (None, out.layout.dtype):
-        raise RuntimeError(f"dtype {kwargs['dtype']} does not match dtype of out parameter ({out.layout.dtype})")
+    if out is not None and kwargs.get("dtype") not in (None, out.spec.dtype):
+        raise RuntimeError(f"dtype {kwargs['dtype']} does not match dtype of out parameter ({out.spec.dtype})")
     size = (kwargs.pop("size"),) if "size" in kwargs else size
     made = empty(*size, **kwargs) if out is None else out.resize_(*size)
-    if kind != "INTEGER" and not made.layout.dtype.is_floating_point:
-        raise NotImplementedError(f"random numbers are not implemented for '{made.layout.dtype.name}'")
+    if kind != "INTEGER" and not made.spec.dtype.is_floating_point:
+        raise NotImplementedError(f"random numbers are not implemented for '{made.spec.dtype.name}'")
     random.fill_random(made, kind, a, b, generator)
     return made.requires_grad_() if requires_grad else made
 
@@ -61,7 +61,7 @@ def randint(*args: Any, **kwargs: Any) -> Any:
     if low >= high:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
     out = kwargs.get("out")
-    kind = kwargs["dtype"] = kwargs.get("dtype") or (dtypes.int64 if out is None else out.layout.dtype)
+    kind = kwargs["dtype"] = kwargs.get("dtype") or (dtypes.int64 if out is None else out.spec.dtype)
     if not kind.is_floating_point and kind is not dtypes.bool:
         limits = FUNCTIONS["iinfo"](kind)
         if low < limits.min or high - 1 > limits.max:
@@ -75,7 +75,7 @@ def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = 
     n = index(n)
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
-    kind = dtype or (dtypes.int64 if out is None else out.layout.dtype)
+    kind = dtype or (dtypes.int64 if out is None else out.spec.dtype)
     if n > random.exact_integers(kind) + 1:
         raise RuntimeError(f"n is too large for result tensor type: {kind} holds {random.exact_integers(kind)} at most")
     return _result(random.permutation(n, generator, place_of(device)).to(kind), out, requires_grad)
@@ -83,7 +83,7 @@ def randperm(n: int, *, generator: Any = None, dtype: Any = None, device: Any = 
 
 def _result(made: Any, out: Any, requires_grad: bool) -> Any:
     if out is not None:
-        return out.resize_(made.layout.shape).copy_(made)
+        return out.resize_(made.spec.shape).copy_(made)
     return made.requires_grad_() if requires_grad else made
 
 
@@ -106,7 +106,7 @@ def randint_like(input: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _like(make: Callable, input: Any, args: tuple, kwargs: dict) -> Any:
-    own, memory_format = input.layout, kwargs.pop("memory_format", None)
+    own, memory_format = input.spec, kwargs.pop("memory_format", None)
     requires_grad = kwargs.pop("requires_grad", False)
     kind, place = kwargs.pop("dtype", None) or own.dtype, kwargs.pop("device", None) or own.device
     made = make(*args, size=tuple(own.shape), dtype=kind, device=place, **kwargs)
@@ -114,8 +114,8 @@ def _like(make: Callable, input: Any, args: tuple, kwargs: dict) -> Any:
         strides = result_strides(own.shape, [own])
     else:
         strides = format_strides(own.shape, memory_format)
-    if strides != made.layout.strides:  # numbers have no order: the memory is seen in the other one
-        made = wrap(made.memory, 0, layout(own.shape, strides, kind, made.layout.device))
+    if strides != made.spec.strides:  # numbers have no order: the memory is seen in the other one
+        made = wrap(made.memory, 0, spec(own.shape, strides, kind, made.spec.device))
     return made.requires_grad_() if requires_grad else made
 
 

@@ -116,7 +116,7 @@ class _Saving:
         else:
             requires_grad = value.requires_grad
         return Call(Global("torch._utils", "_rebuild_tensor_v2"),
-                    (self._storage(value.storage()), value.offset, tuple(value.layout.shape), tuple(value.layout.strides),
+                    (self._storage(value.storage()), value.offset, tuple(value.spec.shape), tuple(value.spec.strides),
                      requires_grad, OrderedDict()))
 
     def _storage(self, value: Any) -> Persistent:

@@ -12,11 +12,11 @@ from clgrad import dtypes
 from clgrad.autograd.graph import wrap
 from clgrad.creation import place_of
 from clgrad.from_data import from_file
-from clgrad.layout import contiguous_layout
 from clgrad.ops import copying
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.runtime import SharedFile, new_storage
 from clgrad.runtime import device as Device
+from clgrad.spec import contiguous_spec
 
 
 class _Storage:
@@ -47,7 +47,7 @@ class _Storage:
     def _converted(self, kind: dtypes.dtype) -> TypedStorage:
         """The elements in another dtype, always in memory of their own."""
         converted = copying.cast(self.tensor(), kind, copy=True)
-        return TypedStorage(wrap_storage=UntypedStorage.over(converted.memory, converted.layout.device), dtype=kind)
+        return TypedStorage(wrap_storage=UntypedStorage.over(converted.memory, converted.spec.device), dtype=kind)
 
 
 def _conversion(name: str, kind: dtypes.dtype) -> Any:
@@ -91,7 +91,7 @@ class UntypedStorage(_Storage):
         if dtype is None:
             raise RuntimeError("argument 'dtype' cannot be None")
         values = copying.from_array(_elements(buffer, byte_order, count, offset, dtype), dtype, Device("cpu"))
-        return cls.over(values.memory, values.layout.device)
+        return cls.over(values.memory, values.spec.device)
 
     @classmethod
     def from_file(cls, filename: str, shared: bool = False, nbytes: int = 0) -> UntypedStorage:
@@ -107,7 +107,7 @@ class UntypedStorage(_Storage):
 
     def tensor(self, dtype: Any = dtypes.uint8) -> Any:
         """All bytes as a vector of ``dtype`` over this memory."""
-        return wrap(self.held, 0, contiguous_layout((self.held.nbytes // dtype.itemsize,), dtype, self.device))
+        return wrap(self.held, 0, contiguous_spec((self.held.nbytes // dtype.itemsize,), dtype, self.device))
 
     def nbytes(self) -> int:
         """How many bytes there are."""
@@ -288,7 +288,7 @@ class TypedStorage(_Storage):
             self._untyped_storage = wrap_storage
         elif args and not isinstance(args[0], int):
             made = FUNCTIONS["tensor"](list(args[0]), dtype=self.dtype, device=device)
-            self._untyped_storage = UntypedStorage.over(made.memory, made.layout.device)
+            self._untyped_storage = UntypedStorage.over(made.memory, made.spec.device)
         else:
             self._untyped_storage = UntypedStorage((args[0] if args else 0) * self.dtype.itemsize, device=device)
 
@@ -345,7 +345,7 @@ class TypedStorage(_Storage):
         return self._converted(getattr(dtype, "dtype", dtype))
 
     def _over(self, x: Any) -> TypedStorage:
-        return TypedStorage(wrap_storage=UntypedStorage.over(x.memory, x.layout.device), dtype=x.layout.dtype)
+        return TypedStorage(wrap_storage=UntypedStorage.over(x.memory, x.spec.device), dtype=x.spec.dtype)
 
     def tolist(self) -> list:
         """The elements as numbers."""

@@ -17,16 +17,16 @@ from clgrad.conversion import Conversion
 from clgrad.creation import place_of
 from clgrad.dtypes import dtype
 from clgrad.errors import warn_once
-from clgrad.formats import contiguous_format, has_format, preserve_format
+from clgrad.formats import contiguous_format, has_format, layout, preserve_format, strided
 from clgrad.history import History
 from clgrad.host import HostAccess
-from clgrad.layout import layout
 from clgrad.ops import copying, indexing
 from clgrad.ops.interception import dispatch, intercepted, overrides, watch_class
 from clgrad.ops.registry import FUNCTIONS, METHODS
 from clgrad.printing import tensor_text
 from clgrad.runtime import SharedFile, device, host_storage
 from clgrad.shapes import Size, as_shape, is_dense, normalize_dim
+from clgrad.spec import spec
 from clgrad.storage import CLASSES as STORAGE_CLASSES
 from clgrad.storage import TypedStorage, UntypedStorage
 
@@ -156,47 +156,52 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
     @property
     def shape(self) -> Size:
         """The sizes of the dimensions."""
-        return self.layout.size
+        return self.spec.size
 
     @property
     def dtype(self) -> dtype:
         """The type of the elements."""
-        return self.layout.dtype
+        return self.spec.dtype
+
+    @property
+    def layout(self) -> layout:
+        """How the elements are kept: always ``clgrad.strided``."""
+        return strided
 
     @property
     def device(self) -> device:
         """Where the tensor lives."""
-        return self.layout.device  # type: ignore[return-value]
+        return self.spec.device  # type: ignore[return-value]
 
     @property
     def ndim(self) -> int:
         """The number of dimensions."""
-        return self.layout.ndim
+        return self.spec.ndim
 
     @property
     def itemsize(self) -> int:
         """Bytes an element."""
-        return self.layout.dtype.itemsize
+        return self.spec.dtype.itemsize
 
     @property
     def nbytes(self) -> int:
         """Bytes of all elements."""
-        return self.layout.nbytes
+        return self.spec.nbytes
 
     @property
     def is_cpu(self) -> bool:
         """Whether it lives in host memory."""
-        return self.layout.device.type == "cpu"  # type: ignore[attr-defined]
+        return self.spec.device.type == "cpu"  # type: ignore[attr-defined]
 
     @property
     def is_cuda(self) -> bool:
         """Whether it lives on an OpenCL GPU."""
-        return self.layout.device.type == "cuda"  # type: ignore[attr-defined]
+        return self.spec.device.type == "cuda"  # type: ignore[attr-defined]
 
     @property
     def is_meta(self) -> bool:
         """Whether it has a shape only, and no memory."""
-        return self.layout.device.type == "meta"  # type: ignore[attr-defined]
+        return self.spec.device.type == "meta"  # type: ignore[attr-defined]
 
     @property
     def T(self) -> Any:
@@ -248,27 +253,27 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
-        return self.layout.size if dim is None else self.layout.shape[normalize_dim(dim, self.ndim)]
+        return self.spec.size if dim is None else self.spec.shape[normalize_dim(dim, self.ndim)]
 
     def stride(self, dim: int | None = None) -> Any:
         """The strides in elements, or that of one dimension."""
-        return self.layout.strides if dim is None else self.layout.strides[normalize_dim(dim, self.ndim)]
+        return self.spec.strides if dim is None else self.spec.strides[normalize_dim(dim, self.ndim)]
 
     def dim(self) -> int:
         """The number of dimensions."""
-        return self.layout.ndim
+        return self.spec.ndim
 
     ndimension = dim
 
     def numel(self) -> int:
         """The number of elements."""
-        return self.layout.numel
+        return self.spec.numel
 
     nelement = numel
 
     def element_size(self) -> int:
         """Bytes an element."""
-        return self.layout.dtype.itemsize
+        return self.spec.dtype.itemsize
 
     def storage_offset(self) -> int:
         """Where the first element stands in the storage, in elements."""
@@ -277,12 +282,12 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
     def is_contiguous(self, memory_format: Any = contiguous_format) -> bool:
         """Whether the elements lie in row-major order, or in that of ``memory_format``."""
         if memory_format is contiguous_format or memory_format is preserve_format:
-            return self.layout.contiguous
-        return has_format(self.layout.shape, self.layout.strides, memory_format)
+            return self.spec.contiguous
+        return has_format(self.spec.shape, self.spec.strides, memory_format)
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is one."""
-        return self.layout.dtype.is_floating_point
+        return self.spec.dtype.is_floating_point
 
     def is_complex(self) -> bool:
         """False: there are no complex tensors."""
@@ -290,15 +295,15 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
 
     def is_signed(self) -> bool:
         """Whether the dtype has a sign."""
-        return self.layout.dtype.is_signed
+        return self.spec.dtype.is_signed
 
     def storage(self) -> TypedStorage:
         """The elements that this tensor is a window on."""
-        return TypedStorage(wrap_storage=self.untyped_storage(), dtype=self.layout.dtype)
+        return TypedStorage(wrap_storage=self.untyped_storage(), dtype=self.spec.dtype)
 
     def storage_type(self) -> type:
         """The class of :meth:`storage`'s elements, such as ``clgrad.FloatStorage``."""
-        return STORAGE_CLASSES[TYPE_NAMES[self.layout.dtype].replace("Tensor", "Storage")]
+        return STORAGE_CLASSES[TYPE_NAMES[self.spec.dtype].replace("Tensor", "Storage")]
 
     def get_device(self) -> int:
         """The number of the GPU, -1 for others."""
@@ -355,13 +360,13 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         return made
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
-        own = self.layout
+        own = self.spec
         if self.memory.file is not None and context.get_spawning_popen() is not None:
             # A process is being started: it maps the memory. Elsewhere, in files and queues, goes a copy.
             return _mapped, (type(self), reduction.DupFd(self.memory.file.handle), self.memory.nbytes, self.offset,
                              own.dtype.name, self._requires_grad, self.__dict__, tuple(own.shape), own.strides)
         dense = self.detach() if is_dense(own.shape, own.strides) else self.detach().contiguous()
-        first, strides = dense.offset * own.dtype.itemsize, dense.layout.strides
+        first, strides = dense.offset * own.dtype.itemsize, dense.spec.strides
         data = dense.memory.read()[first:first + own.nbytes].tobytes()
         return _unpickled, (type(self), data, own.dtype.name, str(self.device), self._requires_grad, self.__dict__,
                             tuple(own.shape), strides)
@@ -380,7 +385,7 @@ def _as_class(result: Any, cls: type) -> Any:
 
 
 def _rebuilt(cls: type, plain: Any, requires_grad: bool) -> Any:
-    made = plain if cls is Tensor else wrap(plain.memory, plain.offset, plain.layout, cls)
+    made = plain if cls is Tensor else wrap(plain.memory, plain.offset, plain.spec, cls)
     made._requires_grad = requires_grad
     return made
 
@@ -399,7 +404,7 @@ def _mapped(cls: type, sent: Any, nbytes: int, offset: int, kind: str, requires_
     place, file = device("cpu"), SharedFile(nbytes, sent.detach())
     memory = host_storage(place.compute, file.bytes, foreign=True)
     memory.file = file
-    made = _rebuilt(cls, wrap(memory, offset, layout(shape, strides, dtypes.BY_NAME[kind], place)), requires_grad)
+    made = _rebuilt(cls, wrap(memory, offset, spec(shape, strides, dtypes.BY_NAME[kind], place)), requires_grad)
     made.__dict__.update(extra)
     return made
 

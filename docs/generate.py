@@ -36,7 +36,6 @@ Forms: **f** a function `clgrad.<name>`, **m** a method of Tensor, **i** in plac
 * Values that meet in one element are added in order, so that sums over indices are the same in every run; of values that
   are put in one place the last stays. What a mask selects costs one read-back, of a count; all else waits for nothing.
 * `bernoulli` does not look whether its probabilities lie in [0, 1]: that would cost a synchronisation.
-* `tensor.layout` is equal to `clgrad.strided`, but is an object of its own: compare with `==`.
 * `as_strided_scatter` has zero as the gradient of the elements that were replaced; PyTorch lets it pass through there.
 * Where an operator is composed of others its node in the graph may have the name of the last of them; gradients are
   PyTorch's.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import OrderedDict, defaultdict, deque, namedtuple
 
 import numpy as np
@@ -132,9 +133,19 @@ def test_frequencies(n):
         clgrad.fft.rfft(clgrad.ones(4))
 
 
+def test_every_tensor_is_strided():
+    x, y = clgrad.ones(1), clgrad.zeros(2, 3, dtype=clgrad.int64)
+    assert x.layout is clgrad.strided and isinstance(x.layout, clgrad.layout) and str(x.layout) == "torch.strided"
+    assert x.layout == y.layout and {x.layout: 1}[y.layout] == 1
+    assert pickle.loads(pickle.dumps(x.layout)) is clgrad.strided
+    with pytest.raises(AttributeError):
+        x.layout = clgrad.sparse_coo
+    assert clgrad.nn.Parameter(x).layout is clgrad.strided
+
+
 def test_layouts_that_no_tensor_has():
     x = clgrad.ones(1)
-    assert x.layout == clgrad.strided and x.layout != clgrad.sparse_coo
+    assert x.layout != clgrad.sparse_coo and clgrad.sparse_coo is not clgrad.sparse_csr
     assert clgrad.sparse_coo not in (clgrad.strided, x.layout)
     with pytest.raises(RuntimeError, match="sparse_coo is not supported"):
         clgrad.zeros(1, layout=clgrad.sparse_coo)

@@ -16,7 +16,7 @@ FILES = {path.relative_to(ROOT).as_posix(): path for path in sorted(ROOT.rglob("
 
 # From the ground up. A module may import its own floor and those below; the longest matching name counts.
 FLOORS = [
-    ["errors", "dtypes", "shapes", "formats", "layout", "dlpack", "version", "optional", "trees"],
+    ["errors", "dtypes", "shapes", "formats", "spec", "dlpack", "version", "optional", "trees"],
     ["runtime"],
     ["kernels"],
     ["autograd"],

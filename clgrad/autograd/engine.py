@@ -19,8 +19,8 @@ from clgrad.autograd.graph import AccumulateGrad, GradientEdge, Node, TensorBase
 from clgrad.autograd.listening import observed, switch, unseen
 from clgrad.dtypes import FLOATING
 from clgrad.formats import suggested
-from clgrad.layout import Layout, contiguous_layout
 from clgrad.runtime import filled_storage
+from clgrad.spec import Spec, contiguous_spec
 
 _ONES = {kind: kind.to_numpy_scalar(1) for kind in FLOATING}
 
@@ -146,20 +146,20 @@ def _roots(tensors: Any, grads: Any) -> tuple[list, list]:
         if not tensor.requires_grad:
             raise RuntimeError(f"element {number} of tensors does not require grad and does not have a grad_fn")
         if value is None:
-            if tensor.layout.numel != 1:
+            if tensor.spec.numel != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
-            grads[number] = _one(tensor.layout)
+            grads[number] = _one(tensor.spec)
         elif not isinstance(value, TensorBase):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(value).__name__}")
-        elif value.layout.shape != tensor.layout.shape:
+        elif value.spec.shape != tensor.spec.shape:
             raise RuntimeError(f"Mismatch in shape: grad_output[{number}] has a shape of {value.shape} and "
                                f"output[{number}] has a shape of {tensor.shape}.")
     return tensors, grads
 
 
-def _one(own: Layout) -> Any:
+def _one(own: Spec) -> Any:
     """A tensor of ones like one of a single element."""
-    made = contiguous_layout(own.shape, own.dtype, own.device)
+    made = contiguous_spec(own.shape, own.dtype, own.device)
     return wrap(filled_storage(made.device.compute, made.nbytes, _ONES[made.dtype]), 0, made)  # type: ignore[attr-defined]
 
 
@@ -286,7 +286,7 @@ def _in_format_of(tensor: Any, value: Any) -> Any:
     """
     if value is None or isinstance(tensor, GradientEdge):
         return value
-    wanted = suggested(tensor.layout.shape, tensor.layout.strides)
+    wanted = suggested(tensor.spec.shape, tensor.spec.strides)
     return value if wanted is None else value.contiguous(memory_format=wanted)
 
 
@@ -340,7 +340,7 @@ def _replaced(hook: Any, grad: Any) -> Any:
         return grad
     if not isinstance(found, TensorBase):
         raise TypeError(f"expected Variable, but hook returned '{type(found).__name__}'")
-    if found.layout.shape != grad.layout.shape:
+    if found.spec.shape != grad.spec.shape:
         raise RuntimeError("hook has changed the size of value")
     return found
 
@@ -404,7 +404,7 @@ def _accumulate_into(leaf: Any, values: list, create: bool) -> None:
 
 def _as_leaf_lies(leaf: Any, value: Any) -> Any:
     """A gradient whose elements lie in memory as those of the leaf, where they fill it without gaps."""
-    own, given = leaf.layout, value.layout
+    own, given = leaf.spec, value.spec
     if own.contiguous and given.contiguous or own.strides == given.strides or own.repeats or own.extent != own.numel:
         return value
     return value.new_empty_strided(own.shape, own.strides).copy_(value.detach())
@@ -415,7 +415,7 @@ def accumulate(leaf: Any, value: Any, create: bool, alone: bool = False) -> None
     existing = leaf._grad
     if existing is None:
         if not create:
-            value = _as_leaf_lies(leaf, value if alone and value.layout.contiguous else value.detach().clone())
+            value = _as_leaf_lies(leaf, value if alone and value.spec.contiguous else value.detach().clone())
             value._grad_fn, value._requires_grad, value._view = None, False, None
         # Recorded, it is copied too: another leaf, or the caller, may hold the same tensor.
         leaf._grad = value.clone() if create else value

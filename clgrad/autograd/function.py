@@ -190,7 +190,7 @@ class Function:
         return found[:count]
 
     @classmethod
-    def _linear_in(cls, grads: tuple, ctx: Any, count: int, layouts: dict[int, Any]) -> tuple:
+    def _linear_in(cls, grads: tuple, ctx: Any, count: int, specs: dict[int, Any]) -> tuple:
         """Stands for the gradients of the tensor arguments, as a function of ``grads`` whose derivative is ``jvp``.
 
         Such a walk is made to be differentiated: its values matter to nobody, and what arrives at the arguments are their
@@ -200,15 +200,15 @@ class Function:
 
         def move(*tangents: Any) -> tuple:
             full: list[Any] = [None] * count
-            for (place, layout), tangent in zip(layouts.items(), tangents, strict=True):
-                if tangent is None and ctx._materialize and layout.dtype.is_floating_point:
-                    tangent = like.new_zeros(layout.shape, dtype=layout.dtype)
+            for (place, spec), tangent in zip(specs.items(), tangents, strict=True):
+                if tangent is None and ctx._materialize and spec.dtype.is_floating_point:
+                    tangent = like.new_zeros(spec.shape, dtype=spec.dtype)
                 full[place] = tangent.clone() if ctx._dirty and tangent is not None else tangent
             found = cls._tangents(ctx, full, len(grads))
             return tuple([t for t, g in zip(found, grads_given, strict=True) if g])
         grads_given = [g is not None for g in grads]
-        rows = tuple([like.new_zeros(layout.shape, dtype=layout.dtype) if layout.dtype.is_floating_point else None
-                      for layout in layouts.values()])
+        rows = tuple([like.new_zeros(spec.shape, dtype=spec.dtype) if spec.dtype.is_floating_point else None
+                      for spec in specs.values()])
         attach(rows, f"{cls.__name__}Jvp", [g for g in grads if g is not None], move)
         return rows
 
@@ -258,10 +258,10 @@ class Function:
         has_jvp = cls.jvp is not Function.jvp
         if has_jvp and ctx._to_save_forward:
             ctx._saved_forward = _saved(cls.__name__, ctx._to_save_forward, owners, inputs)
-        filled = [t.layout if isinstance(t, TensorBase) and (id(t) not in silent or ctx._materialize_non_diff_grads) else None
+        filled = [t.spec if isinstance(t, TensorBase) and (id(t) not in silent or ctx._materialize_non_diff_grads) else None
                   for t in outputs]
         count = len(args)
-        given = [args[n].layout for n in positions]
+        given = [args[n].spec for n in positions]
         for t in ctx._dirty:
             if t._requires_grad and t.is_leaf:
                 raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
@@ -305,7 +305,7 @@ def _save_outputs(saved: Saved, tensors: tuple, owners: dict, inputs: Any) -> No
 
 def _own_history(tensor: Any) -> Any:
     """A new tensor on the memory of an input or a view, known as a view that may not be changed in place."""
-    made = wrap(tensor.memory, tensor.offset, tensor.layout)
+    made = wrap(tensor.memory, tensor.offset, tensor.spec)
     view = tensor._view
     base, replay = (tensor, lambda whole: whole.view_as(whole)) if view is None else (view.base, view.replay)
     made._view = view_of(made, base, replay, FUNCTION)
@@ -344,7 +344,7 @@ def once_differentiable(function: Callable) -> Callable:
             def refuse(*_: Any) -> Any:
                 raise RuntimeError("trying to differentiate twice a function that was marked with "
                                    "@once_differentiable")
-            fresh = tuple([None if g is None else wrap(g.memory, g.offset, g.layout) for g in listed])
+            fresh = tuple([None if g is None else wrap(g.memory, g.offset, g.spec) for g in listed])
             attach(fresh, "DelayedError", [g for g in grads if isinstance(g, TensorBase)], refuse)
             return fresh if several else fresh[0]
         return found

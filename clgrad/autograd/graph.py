@@ -25,8 +25,8 @@ from clgrad.autograd.saved_hooks import (
     saved_tensors_hooks,
 )
 from clgrad.autograd.shared_memory import View, as_view, refuse_change, views_of
-from clgrad.layout import Layout
 from clgrad.runtime import Storage
+from clgrad.spec import Spec
 
 __all__ = ["AccumulateGrad", "GradientEdge", "Node", "Saved", "TensorBase", "View", "allow_mutation_on_saved_tensors",
            "as_view", "attach", "check_history", "check_in_place", "current_node", "disable_saved_tensors_hooks", "edge_of",
@@ -37,15 +37,15 @@ _sequence = itertools.count()
 
 
 class TensorBase:
-    """A window on a storage (``offset`` and ``layout``, in elements) and its place in the graph."""
+    """A window on a storage (``offset`` and ``spec``, in elements) and its place in the graph."""
 
     # Slots, so that a tensor's __dict__ holds the attributes that programs give it, and no others.
-    __slots__ = ("memory", "offset", "layout", "_requires_grad", "_grad_fn", "_output_nr", "_grad", "_hooks", "_view",
+    __slots__ = ("memory", "offset", "spec", "_requires_grad", "_grad_fn", "_output_nr", "_grad", "_hooks", "_view",
                  "_rebased", "_untracked", "_retains_grad", "_accumulator", "_post_hooks", "_inference")
 
     memory: Storage
     offset: int
-    layout: Layout
+    spec: Spec
     concrete: ClassVar[type[TensorBase]]
 
     _requires_grad: bool
@@ -70,12 +70,12 @@ class TensorBase:
             TensorBase.concrete = cls
 
 
-def wrap(storage: Storage, offset: int, layout: Layout, cls: type | None = None) -> Any:
+def wrap(storage: Storage, offset: int, spec: Spec, cls: type | None = None) -> Any:
     """A new tensor outside of any graph, of the public class or of a subclass."""
     tensor: Any = object.__new__(TensorBase.concrete if cls is None else cls)
     tensor.memory = storage
     tensor.offset = offset
-    tensor.layout = layout
+    tensor.spec = spec
     tensor._requires_grad = tensor._untracked = tensor._retains_grad = False
     tensor._grad_fn = tensor._grad = tensor._hooks = tensor._view = tensor._accumulator = tensor._post_hooks = None
     tensor._output_nr = tensor._rebased = 0
@@ -100,9 +100,9 @@ class Node:
     maker: Node | None = None  # the node whose backward made it: noted where anomalies are looked for
     _metadata: dict | None = None
 
-    def __init__(self, edges: tuple, layouts: tuple, backward: Callable | None, saved: Saved | None, outputs: int = 1):
+    def __init__(self, edges: tuple, specs: tuple, backward: Callable | None, saved: Saved | None, outputs: int = 1):
         self.sequence = next(_sequence)
-        self.edges, self.layouts, self.backward, self.saved, self.outputs = edges, layouts, backward, saved, outputs
+        self.edges, self.specs, self.backward, self.saved, self.outputs = edges, specs, backward, saved, outputs
 
     def name(self) -> str:
         """PyTorch's name of this kind of node, such as ``MulBackward0``."""
@@ -141,27 +141,27 @@ class Node:
         results = self.backward(*grads)
         if not isinstance(results, tuple):
             results = (results,)
-        for g, edge, layout in zip(results, self.edges, self.layouts, strict=True):
-            if g is not None and (edge is None or g.layout is not layout):
+        for g, edge, spec in zip(results, self.edges, self.specs, strict=True):
+            if g is not None and (edge is None or g.spec is not spec):
                 return self._fitted(results)
         return results
 
     def _fitted(self, results: tuple) -> tuple:
         return tuple([None if edge is None or g is None else
-                      g if g.layout is layout else fit(g, layout, self.name(), index)
-                      for index, (g, edge, layout) in enumerate(zip(results, self.edges, self.layouts, strict=True))])
+                      g if g.spec is spec else fit(g, spec, self.name(), index)
+                      for index, (g, edge, spec) in enumerate(zip(results, self.edges, self.specs, strict=True))])
 
 
-def fit(grad: Any, layout: Layout, name: str = "", index: int = 0) -> Any:
+def fit(grad: Any, spec: Spec, name: str = "", index: int = 0) -> Any:
     """Sums a gradient over the dimensions in which its input was broadcast, and gives it its input's dtype."""
-    if grad.layout.shape != layout.shape:
-        shape, wanted = grad.layout.shape, layout.shape
+    if grad.spec.shape != spec.shape:
+        shape, wanted = grad.spec.shape, spec.shape
         if len(shape) < len(wanted) or any(b not in (1, a) for a, b in zip(
                 reversed(shape), reversed(wanted), strict=False)):
             raise RuntimeError(f"Function {name} returned an invalid gradient at index {index} - got {list(shape)} but "
                                f"expected shape compatible with {list(wanted)}")
-        grad = grad.sum_to_size(layout.shape)
-    return grad if grad.layout.dtype is layout.dtype else grad.to(layout.dtype)
+        grad = grad.sum_to_size(spec.shape)
+    return grad if grad.spec.dtype is spec.dtype else grad.to(spec.dtype)
 
 
 _node_classes: dict[str | type[Node], type[Node]] = {}
@@ -181,7 +181,7 @@ class AccumulateGrad(Node):
 
     sequence = -1  # older than every other node: its turn comes when its gradient is complete
     edges: tuple = ()
-    layouts: tuple = ()
+    specs: tuple = ()
     backward = saved = None
     outputs = 1
 
@@ -211,7 +211,7 @@ class Saved:
                 raise RuntimeError("Inference tensors cannot be saved for backward. To work around you can make a clone to "
                                    "get a normal tensor and use it in autograd.")
             memory = t.memory
-            entries.append((memory, t.offset, t.layout, memory.version, edge_of(t), t))
+            entries.append((memory, t.offset, t.spec, memory.version, edge_of(t), t))
         if mode.saved_hooks:
             entries = [None if entry is None else _Packed(entry) for entry in entries]
         self.entries: list | None = entries
@@ -223,7 +223,7 @@ class Saved:
         """
         assert self.entries is not None
         edge = (weakref.ref(tensor._grad_fn), tensor._output_nr)
-        entry = (tensor.memory, tensor.offset, tensor.layout, tensor.memory.version + changes, edge, None)
+        entry = (tensor.memory, tensor.offset, tensor.spec, tensor.memory.version + changes, edge, None)
         self.entries.append(_Packed(entry) if mode.saved_hooks else entry)
 
     def clear(self) -> None:
@@ -249,13 +249,13 @@ class Saved:
     def _unpack(self, entry: Any) -> Any:
         if type(entry) is _Packed:
             return _placed(entry.tensor(), entry.edge)
-        storage, offset, layout, version, edge, tensor = entry
-        check_version(self.name, layout, storage.version, version)
+        storage, offset, spec, version, edge, tensor = entry
+        check_version(self.name, spec, storage.version, version)
         if mode.enabled:
-            return _placed(wrap(storage, offset, layout), edge)
-        if tensor is not None and tensor.memory is storage and tensor.layout is layout and tensor.offset == offset:
+            return _placed(wrap(storage, offset, spec), edge)
+        if tensor is not None and tensor.memory is storage and tensor.spec is spec and tensor.offset == offset:
             return tensor  # as it was saved, and nobody asks for its place
-        return wrap(storage, offset, layout)
+        return wrap(storage, offset, spec)
 
 
 class _Packed:
@@ -264,12 +264,12 @@ class _Packed:
     __slots__ = ("value", "unpack", "edge")
 
     def __init__(self, entry: tuple):
-        storage, offset, layout, _, self.edge, _ = entry
+        storage, offset, spec, _, self.edge, _ = entry
         pack, self.unpack = mode.saved_hooks[-1]
         enabled, mode.enabled = mode.enabled, False
         try:
             version = storage.version
-            self.value = pack(wrap(storage, offset, layout))
+            self.value = pack(wrap(storage, offset, spec))
         finally:
             mode.enabled = enabled
         if storage.version != version:
@@ -282,7 +282,7 @@ class _Packed:
         if not isinstance(found, TensorBase):
             raise TypeError("Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
                             f"{type(found).__name__}")
-        return wrap(found.memory, found.offset, found.layout)
+        return wrap(found.memory, found.offset, found.spec)
 
 
 def _placed(tensor: Any, edge: Any) -> Any:
@@ -291,7 +291,7 @@ def _placed(tensor: Any, edge: Any) -> Any:
         node, number = edge
         node = node() if isinstance(node, weakref.ref) else node
         leaf = node.variable if isinstance(node, AccumulateGrad) else None
-        if leaf is not None and leaf.memory is tensor.memory and leaf.layout is tensor.layout:
+        if leaf is not None and leaf.memory is tensor.memory and leaf.spec is tensor.spec:
             return leaf
         tensor._requires_grad, tensor._grad_fn, tensor._output_nr = True, node, number
     return tensor
@@ -316,12 +316,12 @@ def current_node(tensor: Any) -> Node | None:
     view = tensor._view
     if view is not None and view.epoch != view.base._rebased:
         base = view.base
-        if base._requires_grad and view.origin is not None and tensor.layout.dtype.is_floating_point:
+        if base._requires_grad and view.origin is not None and tensor.spec.dtype.is_floating_point:
             refuse_change(view, tensor._grad_fn, tensor._output_nr, indirect=True)
         view.epoch = base._rebased
         if base._requires_grad:
             tensor._requires_grad = True
-            replay, shape_of_base = view.replay, base.layout
+            replay, shape_of_base = view.replay, base.spec
 
             def backward(grad: Any) -> Any:
                 whole = grad.new_zeros(shape_of_base.shape)
@@ -366,21 +366,21 @@ def attach(output: Any, name: str | type[Node], inputs: Sequence[Any], backward:
     tensors except through ``saved``. Integer outputs are marked as not differentiable.
     """
     edges: list[tuple[Node, int] | None] = []
-    layouts: list[Layout | None] = []
+    specs: list[Spec | None] = []
     for t in inputs:
         if t is None or not t._requires_grad:
             edges.append(None)
-            layouts.append(None)
+            specs.append(None)
             continue
         above = t._grad_fn if t._view is None else None
         edges.append(edge_of(t) if above is None else (above, t._output_nr))
-        layouts.append(t.layout)
+        specs.append(t.spec)
     outputs = output if isinstance(output, tuple) else (output,)
-    node = (_node_classes.get(name) or node_class(name))(tuple(edges), tuple(layouts), backward, saved, len(outputs))
+    node = (_node_classes.get(name) or node_class(name))(tuple(edges), tuple(specs), backward, saved, len(outputs))
     if mode.anomaly:
         node.trace, node.maker = _stack_text(), mode.running
     for number, tensor in enumerate(outputs):
-        if tensor is not None and tensor.layout.dtype.is_floating_point:
+        if tensor is not None and tensor.spec.dtype.is_floating_point:
             tensor._requires_grad = True
             tensor._grad_fn = node
             tensor._output_nr = number
@@ -421,7 +421,7 @@ def check_history(tensor: Any, recorded: bool = False) -> None:
 def check_in_place(tensor: Any, recorded: bool) -> None:
     """RuntimeError where changing ``tensor`` in place would break the graph, or write a value over another."""
     check_history(tensor, recorded)
-    if tensor.layout.repeats:
+    if tensor.spec.repeats:
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
                            "memory location. Please clone() the tensor before performing the operation.")
 
@@ -452,7 +452,7 @@ def rebase(tensor: Any, node: Node, history: Any) -> None:
         else:
             part.copy_(results[0])
         return (whole, *results[1:])
-    whole_node = node_class("CopySlices")((edge_of(base), *node.edges[1:]), (base.layout, *node.layouts[1:]), backward,
+    whole_node = node_class("CopySlices")((edge_of(base), *node.edges[1:]), (base.spec, *node.specs[1:]), backward,
                                           node.saved)
     _change_place(base, whole_node, 0)
     current_node(tensor)
@@ -462,7 +462,7 @@ def _change_place(base: Any, node: Node, number: int) -> None:
     """Gives a tensor another place in the graph; its views make their own anew when they are next used."""
     if not base._requires_grad:
         for view in views_of(base):
-            view._requires_grad = view.layout.dtype.is_floating_point
+            view._requires_grad = view.spec.dtype.is_floating_point
         base._requires_grad = True
     old, old_number = base._grad_fn, base._output_nr
     base._grad_fn, base._output_nr = node, number

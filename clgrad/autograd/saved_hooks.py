@@ -79,7 +79,7 @@ class _Copies(saved_tensors_hooks):
         self._of_storage: weakref.WeakKeyDictionary[Any, weakref.WeakSet[_Handle]] = weakref.WeakKeyDictionary()
 
     def _pack(self, tensor: Any) -> _Handle:
-        window = tensor.offset, tensor.layout, tensor.memory.version
+        window = tensor.offset, tensor.spec, tensor.memory.version
         others = self._of_storage.setdefault(tensor.memory, weakref.WeakSet())
         handle = next((other for other in others if other.window == window and other in self.original), None)
         if handle is None:
@@ -128,16 +128,16 @@ class LevelCopies(_Copies):
     def _unpack(self, handle: _Handle) -> Any:
         found = self._found(handle)
         if mode.copies is not self and handle in self.original:
-            check_version("", found.layout, found.memory.version, self.versions[handle])
+            check_version("", found.spec, found.memory.version, self.versions[handle])
         return found
 
 
-def check_version(operator: str, layout: Any, version: int, expected: int) -> None:
+def check_version(operator: str, spec: Any, version: int, expected: int) -> None:
     """RuntimeError where a tensor that was saved (by ``operator``, if that is known) has changed since."""
     if version != expected:
         by = f", saved by {operator}," if operator else ""
         raise RuntimeError("one of the variables needed for gradient computation has been modified by an inplace operation: "
-                           f"[{layout.dtype} {list(layout.shape)}]{by} is at version {version}; expected version "
+                           f"[{spec.dtype} {list(spec.shape)}]{by} is at version {version}; expected version "
                            f"{expected} instead. Hint: enable anomaly detection to find the operation that failed to "
                            "compute its gradient, with autograd.set_detect_anomaly(True).")
 

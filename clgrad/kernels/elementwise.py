@@ -44,7 +44,7 @@ def calc_type(d: dtype) -> str:
 
 
 class Plan:
-    """A pointwise kernel for given layouts. Call it with the buffers and offsets of inputs, then outputs."""
+    """A pointwise kernel for given specs. Call it with the buffers and offsets of inputs, then outputs."""
 
     __slots__ = ("device", "bound", "cost")
 

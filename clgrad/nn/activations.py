@@ -114,7 +114,7 @@ def hardshrink(input: Any, lambd: float = 0.5, *, out: Any = None) -> Any:
 def softshrink(input: Any, lambd: float = 0.5, *, out: Any = None) -> Any:
     """x moved by ``lambd`` towards 0, at most to it."""
     if lambd < 0:
-        kind = input.layout.dtype
+        kind = input.spec.dtype
         raise RuntimeError(f"lambda must be in range [0, {finfo(kind).max:g}] for input dtype {type_name(kind)}, but found "
                            f"{lambd:g}")
     return FUNCTIONS["softshrink"](input, lambd, out=out)

@@ -43,9 +43,9 @@ def reduced(values: Any, reduction: str) -> Any:
 
 
 def _paired(name: str, input: Any, target: Any, weight: Any = None) -> None:
-    if weight is not None and weight.layout.shape != input.layout.shape:
+    if weight is not None and weight.spec.shape != input.spec.shape:
         raise ValueError("Weights and input must have the same size.")
-    if input.layout.shape != target.layout.shape:
+    if input.spec.shape != target.spec.shape:
         warnings.warn(f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) in "
                       f"{name}. This will likely lead to incorrect results due to broadcasting. Please ensure they "
                       "have the same size.", stacklevel=4)
@@ -120,7 +120,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
 
 
 def _same_size(name: str, input: Any, target: Any) -> None:
-    if input.layout.shape != target.layout.shape:
+    if input.spec.shape != target.spec.shape:
         raise ValueError(f"{name}: Using a target size ({target.shape}) that is different to the input size "
                          f"({input.shape}) is deprecated. Please ensure they have the same size.")
 
@@ -140,7 +140,7 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
                                      reduce: bool | None = None, reduction: str = "mean",
                                      pos_weight: Any = None) -> Any:
     """:func:`binary_cross_entropy` of sigmoid(input), computed without overflow."""
-    if input.layout.shape != target.layout.shape:
+    if input.spec.shape != target.spec.shape:
         raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
     if pos_weight is None:
         values = FUNCTIONS["_logits_cross_entropy"](input, target)

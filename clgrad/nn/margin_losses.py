@@ -92,8 +92,8 @@ def _rows(name: str, input: Any, target: Any, per_class: bool) -> tuple[Any, Any
                            f"{name}: target tensor should be 1-D with size equal to the number of input samples (batch size)."
                            f" Expected target size {list(expected or (1,))}, but got {list(target.shape)}. Input has shape "
                            f"{list(input.shape)}.")
-    if target.layout.dtype is not int64:
-        raise RuntimeError(f"{name}: expected scalar type Long but found {type_name(target.layout.dtype)}")
+    if target.spec.dtype is not int64:
+        raise RuntimeError(f"{name}: expected scalar type Long but found {type_name(target.spec.dtype)}")
     rows = input if input.ndim == 2 else input.view(1, -1)
     return rows, target.reshape(rows.shape if per_class else (rows.shape[0],))
 

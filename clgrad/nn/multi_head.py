@@ -58,7 +58,7 @@ def _linear(x: Any, weight: Any, bias: Any) -> Any:
     """The layer over (steps, batch, width) in the order that its input has in memory: no batch that comes first is copied."""
     turned = x.transpose(0, 1)
     linear = FUNCTIONS["linear"]
-    if turned.layout.contiguous and not x.layout.contiguous:
+    if turned.spec.contiguous and not x.spec.contiguous:
         return linear(turned, weight, bias).transpose(0, 1)
     return linear(x, weight, bias)
 
@@ -214,5 +214,5 @@ def multi_head_attention_forward(
         found = FUNCTIONS["scaled_dot_product_attention"](q, k, v, mask, dropout_p, hint)
         weights = None
     found = found.permute(2, 0, 1, 3).flatten(2)
-    result = _linear(found.contiguous() if query.layout.contiguous else found, out_proj_weight, out_proj_bias)
+    result = _linear(found.contiguous() if query.spec.contiguous else found, out_proj_weight, out_proj_bias)
     return result if batched else result.squeeze(1), weights

@@ -8,14 +8,14 @@ from typing import Any
 
 from clgrad.autograd.graph import wrap
 from clgrad.creation import empty
-from clgrad.layout import Layout
 from clgrad.ops.interception import disabled_torch_function
+from clgrad.spec import Spec
 from clgrad.tensor import Tensor
 
 
 def tensor_over(cls: type, data: Any) -> Any:
     """A tensor of class ``cls`` on the memory of another, outside of any graph."""
-    return wrap(data.memory, data.offset, data.layout, cls)
+    return wrap(data.memory, data.offset, data.spec, cls)
 
 
 class Parameter(Tensor):
@@ -67,8 +67,8 @@ class Buffer(Tensor):
         return made
 
 
-class _UnknownLayout(Layout):
-    """The layout of a tensor whose shape is not known: operators find a dtype and a device, and an error for all else."""
+class _UnknownSpec(Spec):
+    """The spec of a tensor whose shape is not known: operators find a dtype and a device, and an error for all else."""
 
     __slots__ = ()
 
@@ -97,7 +97,7 @@ class UninitializedTensorMixin(Tensor):
     def _waiting(cls, requires_grad: bool, device: Any, dtype: Any) -> Any:
         data = empty(0, device=device, dtype=dtype)
         made = tensor_over(cls, data)
-        made.layout = _UnknownLayout(data.dtype, data.device)
+        made.spec = _UnknownSpec(data.dtype, data.device)
         made.requires_grad = requires_grad
         return made
 

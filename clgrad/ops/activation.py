@@ -11,7 +11,7 @@ from clgrad.ops.registry import FUNCTIONS, operator
 @operator("prelu")
 def prelu(input: Any, weight: Any) -> Any:
     """x where x > 0, else weight * x; one weight, or one a channel (dimension 1)."""
-    if weight.layout.dtype is not input.layout.dtype:
+    if weight.spec.dtype is not input.spec.dtype:
         raise RuntimeError(f"prelu: Type promoting not supported. Got {type_name(input.dtype)} and {type_name(weight.dtype)}")
     if weight.ndim > 1:
         raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")

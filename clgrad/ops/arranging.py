@@ -30,7 +30,7 @@ def _each(tensors: tuple, rank: int) -> Any:
 def _widened(t: Any, rank: int) -> Any:
     if not isinstance(t, TensorBase):
         raise TypeError(f"atleast_{rank}d(): expected Tensor, but got {type(t).__name__}")
-    shape = tuple(t.layout.shape)
+    shape = tuple(t.spec.shape)
     if len(shape) >= rank:
         return t
     if rank == 3:
@@ -69,7 +69,7 @@ def _listed(name: str, tensors: Any) -> list:
 def hstack(tensors: Any, *, out: Any = None) -> Any:
     """Tensors side by side: along the second dimension, vectors along the first."""
     wide = [_widened(t, 1) for t in _listed("hstack", tensors)]
-    return cat(wide, 0 if wide[0].layout.ndim == 1 else 1, out=out)
+    return cat(wide, 0 if wide[0].spec.ndim == 1 else 1, out=out)
 
 
 @operator("vstack", "row_stack", method=False)
@@ -87,7 +87,7 @@ def dstack(tensors: Any, *, out: Any = None) -> Any:
 @operator("column_stack", method=False)
 def column_stack(tensors: Any, *, out: Any = None) -> Any:
     """Tensors side by side along the second dimension; scalars and vectors are columns."""
-    columns = [t if t.layout.ndim > 1 else reshape(t, (t.layout.numel, 1)) for t in _listed("column_stack", tensors)]
+    columns = [t if t.spec.ndim > 1 else reshape(t, (t.spec.numel, 1)) for t in _listed("column_stack", tensors)]
     return cat(columns, 1, out=out)
 
 
@@ -105,16 +105,16 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     if names_none(dims):
         if len(steps) != 1:
             raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:0")
-        return roll(input.reshape(-1), steps, 0).view(input.layout.shape)
+        return roll(input.reshape(-1), steps, 0).view(input.spec.shape)
     axes = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
     if len(steps) != len(axes):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(axes)}")
-    if not input.layout.ndim:
+    if not input.spec.ndim:
         raise IndexError(f"Dimension specified as {axes[0]} but tensor has no dimensions")
-    axes = tuple([normalize_dim(axis, input.layout.ndim) for axis in axes])
-    result = input.detach() if input.layout.ndim else input.detach().clone()
+    axes = tuple([normalize_dim(axis, input.spec.ndim) for axis in axes])
+    result = input.detach() if input.spec.ndim else input.detach().clone()
     for step, axis in zip(steps, axes, strict=True):
-        size = result.layout.shape[axis] if result.layout.ndim else 0
+        size = result.spec.shape[axis] if result.spec.ndim else 0
         start = -step % size if size else 0
         if start:
             result = cat([result.narrow(axis, start, size - start), result.narrow(axis, 0, start)], axis)
@@ -129,7 +129,7 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
 @operator("rot90")
 def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
     """Turned by 90 degrees ``k`` times, from the first of two dimensions towards the second."""
-    rank, pair = input.layout.ndim, tuple(dims)
+    rank, pair = input.spec.ndim, tuple(dims)
     if len(pair) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(pair)}")
     if rank < 2:
@@ -149,7 +149,7 @@ def rot90(input: Any, k: int = 1, dims: Any = (0, 1)) -> Any:
 @operator("fliplr")
 def fliplr(input: Any) -> Any:
     """The second dimension reversed."""
-    if input.layout.ndim < 2:
+    if input.spec.ndim < 2:
         raise RuntimeError("Input must be >= 2-d.")
     return flip(input, (1,))
 
@@ -157,7 +157,7 @@ def fliplr(input: Any) -> Any:
 @operator("flipud")
 def flipud(input: Any) -> Any:
     """The first dimension reversed."""
-    if input.layout.ndim < 1:
+    if input.spec.ndim < 1:
         raise RuntimeError("Input must be >= 1-d.")
     return flip(input, (0,))
 
@@ -176,17 +176,17 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
     elif indexing not in ("ij", "xy"):
         raise RuntimeError(f"torch.meshgrid: indexing must be one of \"xy\" or \"ij\", but received: {indexing}")
     for t in vectors:
-        if t.layout.ndim > 1:
-            raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {t.layout.ndim}D")
-        if t.layout.dtype is not vectors[0].layout.dtype:
+        if t.spec.ndim > 1:
+            raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {t.spec.ndim}D")
+        if t.spec.dtype is not vectors[0].spec.dtype:
             raise RuntimeError("torch.meshgrid expects all tensors to have the same dtype")
-        if t.layout.device is not vectors[0].layout.device:
+        if t.spec.device is not vectors[0].spec.device:
             raise RuntimeError("torch.meshgrid expects all tensors to have the same device")
     swapped = indexing == "xy" and len(vectors) > 1
     if swapped:
         vectors[:2] = vectors[1::-1]
-    shape = [t.layout.numel for t in vectors]
-    grids = [expand(reshape(t, [-1 if axis == own else 1 for axis in range(len(shape))] if t.layout.numel
+    shape = [t.spec.numel for t in vectors]
+    grids = [expand(reshape(t, [-1 if axis == own else 1 for axis in range(len(shape))] if t.spec.numel
                             else [size if axis == own else 1 for axis, size in enumerate(shape)]), shape)
              for own, t in enumerate(vectors)]
     if swapped:
@@ -198,8 +198,8 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
 def cartesian_prod(*tensors: Any) -> Any:
     """All combinations of one element of each vector, a row each; a single vector as it is."""
     for t in tensors:
-        if t.layout.ndim != 1:
-            raise RuntimeError(f"Expect a 1D vector, but got shape {list(t.layout.shape)}")
+        if t.spec.ndim != 1:
+            raise RuntimeError(f"Expect a 1D vector, but got shape {list(t.spec.shape)}")
     if len(tensors) == 1:
         return tensors[0]
     return stack([grid.reshape(-1) for grid in meshgrid(*tensors, indexing="ij")], 1)
@@ -208,24 +208,24 @@ def cartesian_prod(*tensors: Any) -> Any:
 @operator("combinations")
 def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
     """All choices of ``r`` elements of a vector in their order, a row each."""
-    if input.layout.ndim != 1:
-        raise RuntimeError(f"Expect a 1D vector, but got shape {list(input.layout.shape)}")
+    if input.spec.ndim != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(input.spec.shape)}")
     if r < 0:
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
     if r == 0:
-        return empty((0,), input.layout.dtype, input.layout.device)
+        return empty((0,), input.spec.dtype, input.spec.device)
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    places = list(choose(range(input.layout.numel), r))
-    flat = FUNCTIONS["tensor"](sum(places, ()), dtype=dtypes.int64, device=input.layout.device)
+    places = list(choose(range(input.spec.numel), r))
+    flat = FUNCTIONS["tensor"](sum(places, ()), dtype=dtypes.int64, device=input.spec.device)
     return input.index_select(0, flat).view(len(places), r)
 
 
 @operator("adjoint")
 def adjoint(input: Any) -> Any:
     """The last two dimensions exchanged."""
-    if input.layout.ndim == 1:
+    if input.spec.ndim == 1:
         raise RuntimeError("tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor.")
-    return transpose(input, -2, -1) if input.layout.ndim else alias_view(input)
+    return transpose(input, -2, -1) if input.spec.ndim else alias_view(input)
 
 
 @operator("swapaxes")
@@ -243,7 +243,7 @@ def swapdims(input: Any, dim0: int, dim1: int) -> Any:
 def become(x: Any, view: Any) -> Any:
     """Gives ``x`` the window and the place in the graph of a view of it."""
     check_history(x)
-    x.offset, x.layout = view.offset, view.layout
+    x.offset, x.spec = view.offset, view.spec
     if view._grad_fn is not None:
         x._grad_fn, x._output_nr, x._requires_grad = view._grad_fn, view._output_nr, True
     if x._view is not None:
@@ -297,7 +297,7 @@ _copying("view_copy", _viewed)
 @operator("narrow_copy")
 def narrow_copy(input: Any, dim: int, start: int, length: int, *, out: Any = None) -> Any:
     """Like :func:`narrow`, with memory of its own."""
-    sizes = input.layout.shape
+    sizes = input.spec.shape
     if sizes and dim >= len(sizes):
         raise RuntimeError("Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got false.")
     if length < 0 and sizes:

@@ -21,7 +21,7 @@ from clgrad.shapes import broadcast_shapes, divide_up, memory_order, ordered_str
 
 def _check(query: Any, key: Any, value: Any, attn_mask: Any, dropout_p: float, is_causal: bool,
            enable_gqa: bool) -> None:
-    q, k, v = query.layout, key.layout, value.layout
+    q, k, v = query.spec, key.spec, value.spec
     name = "scaled_dot_product_attention"
     if q.dtype is not k.dtype or q.dtype is not v.dtype:
         raise RuntimeError(f"{name}: Expected query, key, and value to have the same dtype, but got query.dtype: "
@@ -37,7 +37,7 @@ def _check(query: Any, key: Any, value: Any, attn_mask: Any, dropout_p: float, i
     if attn_mask is not None:
         if is_causal:
             raise RuntimeError(f"_{name}: Explicit attn_mask should not be set when is_causal=True")
-        kind = attn_mask.layout.dtype
+        kind = attn_mask.spec.dtype
         if kind not in (dtypes.bool, q.dtype, dtypes.float32):
             raise RuntimeError(f"{name}: Expected attn_mask dtype to be bool or float or to match query dtype, but got "
                                f"attn_mask.dtype: {dtypes.c_name(kind)} and  query.dtype: {dtypes.c_name(q.dtype)} "
@@ -54,7 +54,7 @@ def _check(query: Any, key: Any, value: Any, attn_mask: Any, dropout_p: float, i
 
 def _repeated(x: Any, heads: int) -> Any:
     """Each head of keys or values for the group of queries' heads that share it."""
-    own = x.layout.shape
+    own = x.spec.shape
     if own[-3] == heads:
         return x
     wide = x.unsqueeze(-3).expand(*own[:-2], heads // own[-3], *own[-2:])
@@ -66,19 +66,19 @@ def composed(query: Any, key: Any, value: Any, mask: Any, drop: Callable | None,
 
     ``drop`` is applied to the weights.
     """
-    if not key.layout.shape[-2]:
+    if not key.spec.shape[-2]:
         is_causal, mask = False, None
     root = math.sqrt(abs(scale))
     scores = (query * root).matmul((key * math.copysign(root, scale)).transpose(-2, -1))
     where = FUNCTIONS["where"]
     if is_causal:
-        steps, keys = scores.layout.shape[-2:]
+        steps, keys = scores.spec.shape[-2:]
         places = [FUNCTIONS["arange"](n, device=scores.device) for n in (keys, steps)]
         mask = places[0] <= places[1].unsqueeze(1)
     if mask is None:
         weights = scores.softmax(-1)
     else:
-        if mask.layout.dtype is dtypes.bool:
+        if mask.spec.dtype is dtypes.bool:
             scores = where(mask, scores, -math.inf)
         else:
             scores = (scores + mask).to(query.dtype)
@@ -91,21 +91,21 @@ def composed(query: Any, key: Any, value: Any, mask: Any, drop: Callable | None,
 
 def _covered(q: Any, v: Any, mask: Any, dropout_p: float, scale: float) -> bool:
     """Whether the kernel does this case."""
-    own = q.layout
-    return not (dropout_p == 1 or mask is not None and mask._requires_grad or not own.numel or not v.layout.numel
-                or max(own.shape[-1], v.layout.shape[-1]) > kernels.MOST_SIZE or not math.isfinite(scale))
+    own = q.spec
+    return not (dropout_p == 1 or mask is not None and mask._requires_grad or not own.numel or not v.spec.numel
+                or max(own.shape[-1], v.spec.shape[-1]) > kernels.MOST_SIZE or not math.isfinite(scale))
 
 
 def _prepared(x: Any, kind: Any, multiple: int) -> Any:
     """An operand as the kernel wants it: four dimensions, the last dense and of a multiple's size."""
     x = cast(x, kind)
-    shape = x.layout.shape
+    shape = x.spec.shape
     missing = -shape[-1] % multiple
     if missing:
         x = FUNCTIONS["pad"](x, (0, missing))
-    elif x.layout.strides[-1] != 1:
+    elif x.spec.strides[-1] != 1:
         x = x.contiguous()
-    return x.reshape(-1, *x.layout.shape[-3:]) if len(shape) > 4 else x[(None,) * (4 - len(shape))]
+    return x.reshape(-1, *x.spec.shape[-3:]) if len(shape) > 4 else x[(None,) * (4 - len(shape))]
 
 
 _plans: dict[tuple, kernels.Plan] = {}
@@ -113,15 +113,15 @@ _plans: dict[tuple, kernels.Plan] = {}
 
 def _plan(make: Any, q: Any, k: Any, v: Any, mask: Any, out: Any, causal: bool, scale: float,
           dropout_p: float) -> kernels.Plan:
-    key = (make, q.layout, k.layout, v.layout, None if mask is None else mask.layout, out.layout, causal, scale, dropout_p)
+    key = (make, q.spec, k.spec, v.spec, None if mask is None else mask.spec, out.spec, causal, scale, dropout_p)
     found = _plans.get(key)
     if found is None:
-        batch, heads, steps, size = q.layout.shape
-        shared, keys = k.layout.shape[1:3]
+        batch, heads, steps, size = q.spec.shape
+        shared, keys = k.spec.shape[1:3]
         problem = kernels.Problem(
-            q.layout.device.compute, q.layout.dtype, (batch, heads, shared, steps, keys, size, v.layout.shape[-1]),
-            q.layout.strides[:3], k.layout.strides[:3], v.layout.strides[:3], None if mask is None else mask.layout.strides,
-            mask is not None and mask.layout.dtype is dtypes.bool, out.layout.strides[:3], causal, scale, dropout_p)
+            q.spec.device.compute, q.spec.dtype, (batch, heads, shared, steps, keys, size, v.spec.shape[-1]),
+            q.spec.strides[:3], k.spec.strides[:3], v.spec.strides[:3], None if mask is None else mask.spec.strides,
+            mask is not None and mask.spec.dtype is dtypes.bool, out.spec.strides[:3], causal, scale, dropout_p)
         found = _plans[key] = make(problem)
     return found
 
@@ -130,7 +130,7 @@ def _kept(q: Any, keys: int, dropout_p: float, stream: tuple[int, int]) -> Any:
     """Factors of all weights, as the kernel draws them: a line of them begins with a counter of its own."""
     generator = Generator().manual_seed(stream[0])
     generator.set_offset(stream[1])
-    drawn = empty((*q.layout.shape[:3], round_up(keys, 4)), dtypes.float32, q.layout.device)
+    drawn = empty((*q.spec.shape[:3], round_up(keys, 4)), dtypes.float32, q.spec.device)
     fill_random(drawn, "BERNOULLI", 1 - dropout_p, 0, generator)
     return drawn.narrow(-1, 0, keys).to(q.dtype) / (1 - dropout_p)
 
@@ -143,13 +143,13 @@ def _fused(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float, dropou
 
     Measured at 8 x 8 heads of 512 x 64 on two cores: a third of the time of the composition, whose scores take 64 MiB.
     """
-    batch, heads, steps, _ = q.layout.shape
-    width = v.layout.shape[-1]
-    place = q.layout.device
+    batch, heads, steps, _ = q.spec.shape
+    width = v.spec.shape[-1]
+    place = q.spec.device
     shape = (batch, heads, steps, width)
-    out = empty(shape, q.layout.dtype, place, ordered_strides(shape, order))
-    lse = empty((batch, heads, steps), q.layout.dtype, place)
-    keys = k.layout.shape[2]
+    out = empty(shape, q.spec.dtype, place, ordered_strides(shape, order))
+    lse = empty((batch, heads, steps), q.spec.dtype, place)
+    keys = k.spec.shape[2]
     stream = default_generator.take(batch * heads * steps * divide_up(keys, 4)) if dropout_p else (0, 0)
     rule = (causal, scale, dropout_p)
     execute(partial(_plan(kernels.plan, q, k, v, mask, out, *rule), stream=stream), (q, k, v, mask), (out, lse))
@@ -166,11 +166,11 @@ def _fused(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float, dropou
                 drop = partial(FUNCTIONS["mul"], _kept(q, keys, dropout_p, stream)) if dropout_p else None
                 again = composed(operands[0], every_key, every_value, mask, drop, causal, scale)
                 return engine.grad(again, operands, g, create_graph=True)
-        if g.layout.strides != out.layout.strides:
-            g = blank(out.layout).copy_(g)
+        if g.spec.strides != out.spec.strides:
+            g = blank(out.spec).copy_(g)
         delta = (g * out).sum(-1).contiguous()
-        dq = empty(q.layout.shape, q.layout.dtype, place)
-        dk, dv = (full(x.layout.shape, 0, x.layout.dtype, place) for x in (k, v))
+        dq = empty(q.spec.shape, q.spec.dtype, place)
+        dk, dv = (full(x.spec.shape, 0, x.spec.dtype, place) for x in (k, v))
         plan = _plan(kernels.backward_plan, q, k, v, mask, out, *rule)
         execute(partial(plan, stream=stream), (q, k, v, mask, g, lse, delta), (dq, dk, dv))
         return dq, dk, dv
@@ -181,30 +181,29 @@ def _fused(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float, dropou
 
 def _attend(query: Any, key: Any, value: Any, mask: Any, causal: bool, scale: float, dropout_p: float) -> Any:
     """Brings any operands into the kernel's form, and its result into theirs."""
-    kind, width = query.layout.dtype, value.layout.shape[-1]
+    kind, width = query.spec.dtype, value.spec.shape[-1]
     device = check_device("scaled_dot_product_attention", query, key, value, mask)
     multiple = kernels.multiple(device, kind.compute)
-    lead = broadcast_shapes(*(x.layout.shape[:-3] for x in (query, key, value)))
-    own = query.layout.shape[-3:-2]
-    shared = broadcast_shapes(key.layout.shape[-3:-2], value.layout.shape[-3:-2])
+    lead = broadcast_shapes(*(x.spec.shape[:-3] for x in (query, key, value)))
+    own = query.spec.shape[-3:-2]
+    shared = broadcast_shapes(key.spec.shape[-3:-2], value.spec.shape[-3:-2])
     if shared and own in ((), (1,)):
         own = shared
     if own:
-        query = query.expand(*lead, *own, *query.layout.shape[-2:])
-        key, value = (x.expand(*lead, *(shared or (1,)), *x.layout.shape[-2:]) for x in (key, value))
-    outer = query.layout.shape[:-2]
+        query = query.expand(*lead, *own, *query.spec.shape[-2:])
+        key, value = (x.expand(*lead, *(shared or (1,)), *x.spec.shape[-2:]) for x in (key, value))
+    outer = query.spec.shape[:-2]
     if mask is not None:
-        mask = mask.detach() if mask.layout.dtype is dtypes.bool else cast(mask.detach(), kind.compute)
-        mask = mask.expand(*outer, query.layout.shape[-2], key.layout.shape[-2])
-        mask = mask.reshape(-1, *mask.layout.shape[-3:]) if mask.layout.ndim > 4 else mask[
-            (None,) * (4 - mask.layout.ndim)]
+        mask = mask.detach() if mask.spec.dtype is dtypes.bool else cast(mask.detach(), kind.compute)
+        mask = mask.expand(*outer, query.spec.shape[-2], key.spec.shape[-2])
+        mask = mask.reshape(-1, *mask.spec.shape[-3:]) if mask.spec.ndim > 4 else mask[(None,) * (4 - mask.spec.ndim)]
     # The result lies in memory as the query does: what follows often views the heads of a step side by side.
-    order = [3, 2, 1, 0] if query.layout.ndim != 4 else [3, *memory_order(query.layout.shape[:3], [query.layout.strides[:3]])]
+    order = [3, 2, 1, 0] if query.spec.ndim != 4 else [3, *memory_order(query.spec.shape[:3], [query.spec.strides[:3]])]
     q, k, v = (_prepared(x, kind.compute, multiple) for x in (query, key, value))
     result = _fused(q, k, v, mask, causal, scale, dropout_p, order)
-    if result.layout.shape[-1] != width:
+    if result.spec.shape[-1] != width:
         result = result.narrow(-1, 0, width).clone()
-    result = result.reshape(*outer, *result.layout.shape[-2:]) if len(outer) != 2 else result
+    result = result.reshape(*outer, *result.spec.shape[-2:]) if len(outer) != 2 else result
     return cast(result, kind)
 
 
@@ -238,13 +237,13 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: An
              [2., 3., 4., 5.]]])
     """
     _check(query, key, value, attn_mask, dropout_p, is_causal, enable_gqa)
-    size = query.layout.shape[-1]
+    size = query.spec.shape[-1]
     scale = 1.0 / math.sqrt(size) if scale is None and size else scale or 0.0
     if not enable_gqa:
-        broadcast_shapes(query.layout.shape[:-2], key.layout.shape[:-2], value.layout.shape[:-2])
+        broadcast_shapes(query.spec.shape[:-2], key.spec.shape[:-2], value.spec.shape[:-2])
     if _covered(query, value, attn_mask, dropout_p, scale):
         return _attend(query, key, value, attn_mask, is_causal, scale, dropout_p)
-    if enable_gqa and query.layout.ndim > 2:
-        key, value = (_repeated(x, query.layout.shape[-3]) for x in (key, value))
+    if enable_gqa and query.spec.ndim > 2:
+        key, value = (_repeated(x, query.spec.shape[-3]) for x in (key, value))
     drop = partial(FUNCTIONS["dropout"], p=dropout_p) if dropout_p else None
     return composed(query, key, value, attn_mask, drop, is_causal, scale)

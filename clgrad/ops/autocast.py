@@ -67,7 +67,7 @@ def set_enabled(device_type: str, enabled: bool) -> None:
 
 def _converted(value: Any, kind: str, wanted: Any) -> Any:
     if isinstance(value, TensorBase):
-        own = value.layout
+        own = value.spec
         if (own.dtype is wanted or own.dtype is dtypes.float64 or not own.dtype.is_floating_point
                 or ("cpu" if own.device.type == "cpu" else "cuda") != kind):  # type: ignore[attr-defined]
             return value

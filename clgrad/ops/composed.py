@@ -8,7 +8,6 @@ from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import TensorBase, check_history, mark_changed, needs_graph
 from clgrad.autograd.listening import switch
-from clgrad.layout import common_dtype
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, cast, full
 from clgrad.ops.interception import intercepted, quick_form
@@ -18,6 +17,7 @@ from clgrad.ops.rows import refuse_masks
 from clgrad.ops.views import make_view
 from clgrad.shapes import Size, is_dense
 from clgrad.shapes import broadcast_shapes as _broadcast_shapes
+from clgrad.spec import common_dtype
 
 ROWS = REGISTRY.pointwise
 
@@ -25,7 +25,7 @@ ROWS = REGISTRY.pointwise
 @operator("alias", method=False)
 def alias_view(input: Any) -> Any:
     """A new tensor that is a view of all of ``input``."""
-    own = input.layout
+    own = input.spec
     return make_view(input, input.offset, own.shape, own.strides, alias_view, "Alias", lambda g: g)
 
 
@@ -47,7 +47,7 @@ def broadcast_shapes(*shapes: Any) -> Size:
 
 
 def _is_mask(x: Any) -> bool:
-    return isinstance(x, TensorBase) and x.layout.dtype is dtypes.bool
+    return isinstance(x, TensorBase) and x.spec.dtype is dtypes.bool
 
 
 def _check_alpha(a: Any, b: Any, alpha: Any) -> None:
@@ -58,7 +58,7 @@ def _check_alpha(a: Any, b: Any, alpha: Any) -> None:
     if isinstance(alpha, bool) and not all(_is_mask(t) or isinstance(t, bool) for t in (a, b)):
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if isinstance(alpha, float) and not any(
-            t.layout.dtype.is_floating_point if isinstance(t, TensorBase) else isinstance(t, float) for t in (a, b)):
+            t.spec.dtype.is_floating_point if isinstance(t, TensorBase) else isinstance(t, float) for t in (a, b)):
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
 
 
@@ -133,10 +133,10 @@ def _kernel_of_power(x: Any, exponent: Any) -> str | None:
     """
     if not isinstance(exponent, (int, float)) or not isinstance(x, TensorBase):
         return None
-    if not x.layout.dtype.is_floating_point:
+    if not x.spec.dtype.is_floating_point:
         if isinstance(exponent, int) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
-        if isinstance(exponent, float) or x.layout.dtype is dtypes.bool:
+        if isinstance(exponent, float) or x.spec.dtype is dtypes.bool:
             return None
     return _POWERS.get(exponent)
 
@@ -161,7 +161,7 @@ def square(input: Any, *, out: Any = None) -> Any:
 def bitwise_not(input: Any, *, out: Any = None) -> Any:
     """Every bit the other way round; of bool, not."""
     if out is not None:
-        check_exact("bitwise_not", input.layout.dtype, out)
+        check_exact("bitwise_not", input.spec.dtype, out)
     return (FUNCTIONS["logical_not"] if _is_mask(input) else _bitwise_not)(input, out=out)
 
 
@@ -197,11 +197,11 @@ def _clamped(call: Any, x: Any, low: Any, high: Any, **kwargs: Any) -> Any:
 def fill_(input: Any, value: Any) -> Any:
     """All elements replaced by one value."""
     if isinstance(value, TensorBase):
-        if value.layout.ndim:
+        if value.spec.ndim:
             raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "
-                               f"{value.layout.ndim} dimensions.")
+                               f"{value.spec.ndim} dimensions.")
         return input.copy_(value)
-    own = input.layout
+    own = input.spec
     if own.numel == 1 and own.dtype is not own.dtype.compute:
         value = own.dtype.rounded(value)  # of one element what is too large becomes infinite, as in PyTorch
     check_history(input, False)  # elements that share memory get the same value
@@ -273,7 +273,7 @@ def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:
         return _round(input, out=out)
     scale = 10.0 ** abs(decimals)
     result = _round(input * scale) / scale if decimals > 0 else _round(input / scale) * scale
-    return store("round", result.to(input.layout.dtype), out, exact=True)
+    return store("round", result.to(input.spec.dtype), out, exact=True)
 
 
 @operator("round_")
@@ -286,9 +286,9 @@ def round_(input: Any, *, decimals: int = 0) -> Any:
 def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None, *,
                out: Any = None) -> Any:
     """NaN and infinities replaced: by 0 and the largest and smallest finite numbers, or the given ones."""
-    largest = FUNCTIONS["finfo"](input.layout.dtype).max if input.layout.dtype.is_floating_point else 0
+    largest = FUNCTIONS["finfo"](input.spec.dtype).max if input.spec.dtype.is_floating_point else 0
     if out is not None:
-        check_exact("nan_to_num", input.layout.dtype, out)
+        check_exact("nan_to_num", input.spec.dtype, out)
     parameters = (nan or 0.0, largest if posinf is None else posinf, -largest if neginf is None else neginf)
     return pointwise.call(ROWS["_nan_to_num"], (input,), parameters, out)
 
@@ -300,7 +300,7 @@ _nextafter = FUNCTIONS["nextafter"]
 def nextafter(input: Any, other: Any, *, out: Any = None) -> Any:
     """The next number of the dtype after each of ``input`` towards ``other``."""
     tensors = isinstance(input, TensorBase) and isinstance(other, TensorBase)
-    kind = common_dtype((input.layout, other.layout)) if tensors else dtypes.float32
+    kind = common_dtype((input.spec, other.spec)) if tensors else dtypes.float32
     if kind is kind.compute or needs_graph(input, other):
         return _nextafter(input, other, out=out)
     x, y = cast(input, kind), cast(other, kind)
@@ -346,13 +346,13 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
     for name, bound in (("rtol", rtol), ("atol", atol)):
         if pointwise.constant("isclose", name, bound) < 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {bound}")
-    if input.layout.dtype is not other.layout.dtype:
-        raise RuntimeError(f"{input.layout.dtype.name} did not match {other.layout.dtype.name}")
+    if input.spec.dtype is not other.spec.dtype:
+        raise RuntimeError(f"{input.spec.dtype.name} did not match {other.spec.dtype.name}")
     with no_grad():
         same = input.eq(other)
-        if input.layout.dtype is dtypes.bool:
+        if input.spec.dtype is dtypes.bool:
             return same
-        if not input.layout.dtype.is_floating_point:
+        if not input.spec.dtype.is_floating_point:
             if not rtol and not atol:
                 return same  # also where floating point would not tell them apart
             other = other.to(dtypes.get_default_dtype())  # differences of integers may not be integers of their size
@@ -365,7 +365,7 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
 @operator("equal")
 def equal(input: Any, other: Any) -> bool:
     """Whether two tensors have the same shape and the same elements."""
-    return input.layout.shape == other.layout.shape and bool(input.eq(other).all().item())
+    return input.spec.shape == other.spec.shape and bool(input.eq(other).all().item())
 
 
 for _new, _old in {"subtract": "sub", "multiply": "mul", "negative": "neg", "absolute": "abs", "greater": "gt",

@@ -16,10 +16,10 @@ def per_channel(x: Any, values: Any) -> Any:
 
 def in_arithmetic(composed: Callable, x: Any, weight: Any, bias: Any, running: tuple) -> Any:
     """``composed(x, weight, bias, running)`` in the dtype of arithmetic, rounded once, as the kernels do it."""
-    own = x.layout.dtype
-    given = [None if t is None else cast(t, t.layout.dtype.compute) for t in (x, weight, bias)]
+    own = x.spec.dtype
+    given = [None if t is None else cast(t, t.spec.dtype.compute) for t in (x, weight, bias)]
     result = composed(*given, running)
-    return cast(result, own) if result.layout.dtype is own.compute else result
+    return cast(result, own) if result.spec.dtype is own.compute else result
 
 
 def scaled(x: Any, weight: Any, bias: Any) -> Any:

@@ -14,7 +14,6 @@ from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
 from clgrad.kernels import conv
-from clgrad.layout import Layout, contiguous_layout
 from clgrad.ops.copying import blank, empty
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.integer_convolution import convolve_integers, transpose_integers
@@ -22,6 +21,7 @@ from clgrad.ops.memory_formats import keeps_format, suggested_format
 from clgrad.ops.padding import constant_pad_nd
 from clgrad.ops.registry import operator
 from clgrad.shapes import Shape
+from clgrad.spec import Spec, contiguous_spec
 
 
 class Geometry(NamedTuple):
@@ -33,13 +33,13 @@ class Geometry(NamedTuple):
     groups: int
 
 
-_plans: dict[tuple, tuple[conv.Plan | None, Layout]] = {}
+_plans: dict[tuple, tuple[conv.Plan | None, Spec]] = {}
 
 
-def _planned(make: Any, a: Layout, b: Layout, shapes: tuple[Shape, Shape], result: Shape, g: Geometry,
-             bias: bool, **options: Any) -> tuple[conv.Plan | None, Layout]:
-    """The plan that ``make`` makes of the shapes of x and w, None for an empty result, and the result's layout."""
-    out = contiguous_layout(tuple(result), a.dtype, a.device)
+def _planned(make: Any, a: Spec, b: Spec, shapes: tuple[Shape, Shape], result: Shape, g: Geometry,
+             bias: bool, **options: Any) -> tuple[conv.Plan | None, Spec]:
+    """The plan that ``make`` makes of the shapes of x and w, None for an empty result, and the result's spec."""
+    out = contiguous_spec(tuple(result), a.dtype, a.device)
     plan = make(a.device.compute, a.dtype, *shapes, g.stride, g.padding, g.dilation,  # type: ignore[attr-defined]
                 g.groups, bias=bias, **options) if out.numel else None
     return plan, out
@@ -53,7 +53,7 @@ def output_size(x: Shape, w: Shape, g: Geometry) -> Shape:
 
 def _dense(x: Any) -> Any:
     """The tensor itself where it is contiguous, as it nearly always is, or None; else a copy."""
-    return x if x is None or x.layout.contiguous else x.contiguous()
+    return x if x is None or x.spec.contiguous else x.contiguous()
 
 
 def _formats(x: Any, w: Any) -> tuple | None:
@@ -61,7 +61,7 @@ def _formats(x: Any, w: Any) -> tuple | None:
 
     That of an input which is itself gets its format where a program sees it.
     """
-    if x.layout.contiguous and w.layout.contiguous:
+    if x.spec.contiguous and w.spec.contiguous:
         return None
     of_input, of_weight = suggested_format(x), suggested_format(w)
     return None if of_input else of_weight, of_input or of_weight
@@ -80,19 +80,19 @@ def forward(x: Any, w: Any, bias: Any, g: Geometry, activation: str | None = Non
     """The convolution of (N, Ci, H, W) with (Co, Ci/groups, KH, KW), or, unrecorded, a "relu" of it."""
     formats = _formats(x, w)
     x, w, bias = _dense(x), _dense(w), _dense(bias)
-    key = ("forward", x.layout, w.layout, g, bias is None, activation)
+    key = ("forward", x.spec, w.spec, g, bias is None, activation)
     found = _plans.get(key)
     if found is None:
-        x_shape, w_shape = x.layout.shape, w.layout.shape
+        x_shape, w_shape = x.spec.shape, w.spec.shape
         result = (x_shape[0], w_shape[0], *output_size(x_shape, w_shape, g))
-        found = _plans[key] = _planned(conv.forward_plan, x.layout, w.layout, (x_shape, w_shape), result, g,
+        found = _plans[key] = _planned(conv.forward_plan, x.spec, w.spec, (x_shape, w_shape), result, g,
                                        bias is not None, activation=activation)
     plan, made = found
     out = blank(made)
     if plan is not None:
         execute(plan, (x, w) if bias is None else (x, w, bias), (out,))
     if needs_graph(x, w, bias):
-        x_shape, w_shape = x.layout.shape, w.layout.shape
+        x_shape, w_shape = x.spec.shape, w.spec.shape
         saved = Saved("convolution", [x if w._requires_grad else None, w if x._requires_grad else None])
         bias_needed = bias is not None and bias._requires_grad
 
@@ -117,11 +117,11 @@ def input_gradient(dy: Any, w: Any, bias: Any, x_shape: Shape, g: Geometry) -> A
     """The gradient of a convolution's input of shape ``x_shape``, or a transposed convolution with its bias."""
     formats = _formats(dy, w)
     dy, w, bias = _dense(dy), _dense(w), _dense(bias)
-    w_shape = w.layout.shape
-    key = ("input", dy.layout, w.layout, x_shape, g, bias is None)
+    w_shape = w.spec.shape
+    key = ("input", dy.spec, w.spec, x_shape, g, bias is None)
     found = _plans.get(key)
     if found is None:
-        found = _plans[key] = _planned(conv.input_gradient_plan, dy.layout, w.layout, (tuple(x_shape), w_shape), x_shape,
+        found = _plans[key] = _planned(conv.input_gradient_plan, dy.spec, w.spec, (tuple(x_shape), w_shape), x_shape,
                                        g, bias is not None)
     plan, made = found
     out = blank(made)
@@ -149,7 +149,7 @@ def weight_gradient(x: Any, dy: Any, w_shape: Shape, g: Geometry) -> Any:
     if plan is not None:
         execute(plan, (x, dy), (out,))
     if needs_graph(x, dy):
-        x_shape = x.layout.shape
+        x_shape = x.spec.shape
         need_x, need_dy = x._requires_grad, dy._requires_grad
         saved = Saved("convolution_backward", [x if need_dy else None, dy if need_x else None])
 
@@ -173,12 +173,12 @@ def weight_and_bias_gradient(x: Any, dy: Any, w_shape: Shape, g: Geometry) -> tu
     return dw, db
 
 
-def _weight_plan(x: Any, dy: Any, w_shape: Shape, g: Geometry, bias: bool) -> tuple[conv.Plan | None, Layout]:
-    key = ("weight", x.layout, dy.layout, w_shape, g, bias)
+def _weight_plan(x: Any, dy: Any, w_shape: Shape, g: Geometry, bias: bool) -> tuple[conv.Plan | None, Spec]:
+    key = ("weight", x.spec, dy.spec, w_shape, g, bias)
     found = _plans.get(key)
     if found is None:
-        found = _plans[key] = _planned(conv.weight_gradient_plan, x.layout, dy.layout,
-                                       (x.layout.shape, tuple(w_shape)), w_shape, g, bias)
+        found = _plans[key] = _planned(conv.weight_gradient_plan, x.spec, dy.spec,
+                                       (x.spec.shape, tuple(w_shape)), w_shape, g, bias)
     return found
 
 
@@ -188,7 +188,7 @@ def transposed_into(x: Any, w: Any, bias: Any, shape: Shape, g: Geometry) -> Any
     Where ``output_padding`` reaches the stride, the convolution of such a result has more windows than x has elements:
     zeros stand for them.
     """
-    have, full = x.layout.shape[2:], output_size(shape, w.layout.shape, g)
+    have, full = x.spec.shape[2:], output_size(shape, w.spec.shape, g)
     if have != full:
         x = constant_pad_nd(x, (0, full[1] - have[1], 0, full[0] - have[0]))
     return input_gradient(x, w, bias, shape, g)
@@ -220,15 +220,15 @@ def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilati
     for label, t in (("input", x), ("weight", w)):
         if not isinstance(t, TensorBase):
             raise TypeError(f"{name}(): argument '{label}' must be Tensor, not {type(t).__name__}")
-    if x.layout.ndim not in (rank + 1, rank + 2):
+    if x.spec.ndim not in (rank + 1, rank + 2):
         raise RuntimeError(f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {name}, but got input of "
-                           f"size: {list(x.layout.shape)}")
-    channels, w_shape = x.layout.shape[-rank - 1], w.layout.shape
+                           f"size: {list(x.spec.shape)}")
+    channels, w_shape = x.spec.shape[-rank - 1], w.spec.shape
     if len(w_shape) < 3:
         raise RuntimeError(f"{name}: weight should have at least three dimensions, got {list(w_shape)}")
     if len(w_shape) != rank + 2:
         raise RuntimeError(f"{name}: Expected {len(w_shape)}-dimensional input for {len(w_shape)}-dimensional weight "
-                           f"{list(w_shape)}, but got {x.layout.ndim}-dimensional input of size {list(x.layout.shape)} "
+                           f"{list(w_shape)}, but got {x.spec.ndim}-dimensional input of size {list(x.spec.shape)} "
                            "instead")
     if groups <= 0:
         raise RuntimeError(f"{name}: non-positive groups is not supported, got groups={groups}")
@@ -244,25 +244,25 @@ def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilati
     if w_shape[0] % groups or not w_shape[0]:
         raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight "
                            f"of size {list(w_shape)} instead")
-    if 0 in x.layout.shape[-rank:] and 0 not in x.layout.shape[:-rank]:
+    if 0 in x.spec.shape[-rank:] and 0 not in x.spec.shape[:-rank]:
         raise RuntimeError("Only zero batch or zero channel inputs are supported, but got input shape: "
-                           f"{list(x.layout.shape)}")
+                           f"{list(x.spec.shape)}")
     if channels != expected:
         given = f"transposed={int(transposed)}" if transposed else f"groups={groups}"
         raise RuntimeError(f"Given {given}, weight of size {list(w_shape)}, expected input"
-                           f"{list(x.layout.shape)} to have {expected} channels, but got {channels} channels instead")
+                           f"{list(x.spec.shape)} to have {expected} channels, but got {channels} channels instead")
     outputs = w_shape[1] * groups if transposed else w_shape[0]
-    if bias is not None and bias.layout.shape != (outputs,):
+    if bias is not None and bias.spec.shape != (outputs,):
         raise RuntimeError(f"Given {'transposed=True, ' if transposed else ''}weight of size {list(w_shape)}, expected "
                            f"bias to be 1-dimensional with {outputs} elements, but got bias of size "
-                           f"{list(bias.layout.shape)} instead")
+                           f"{list(bias.spec.shape)} instead")
     check_device(name, x, w, bias)
-    kind = x.layout.dtype
-    if bias is not None and bias.layout.dtype is not kind:
-        raise RuntimeError(f"Input type ({dtypes.c_name(kind)}) and bias type ({dtypes.c_name(bias.layout.dtype)}) should be "
+    kind = x.spec.dtype
+    if bias is not None and bias.spec.dtype is not kind:
+        raise RuntimeError(f"Input type ({dtypes.c_name(kind)}) and bias type ({dtypes.c_name(bias.spec.dtype)}) should be "
                            "the same")
-    if w.layout.dtype is not kind:
-        raise RuntimeError(f"expected scalar type {dtypes.type_name(kind)} but found {dtypes.type_name(w.layout.dtype)}")
+    if w.spec.dtype is not kind:
+        raise RuntimeError(f"expected scalar type {dtypes.type_name(kind)} but found {dtypes.type_name(w.spec.dtype)}")
     if kind is dtypes.bool or transposed and not (kind.is_floating_point or kind is dtypes.int64):
         raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.type_name(kind)}'")
     return steps, spread
@@ -271,28 +271,27 @@ def checked(name: str, x: Any, w: Any, bias: Any, rank: int, stride: Any, dilati
 _known: dict[tuple, Geometry] = {}
 
 
-def known_geometry(x: Layout, w: Layout, bias: Layout | None, stride: Any, padding: Any, dilation: Any,
-                   groups: int) -> Geometry:
-    """How the window of a convolution of these layouts walks, after a first one passed all checks."""
+def known_geometry(x: Spec, w: Spec, bias: Spec | None, stride: Any, padding: Any, dilation: Any, groups: int) -> Geometry:
+    """How the window of a convolution of these specs walks, after a first one passed all checks."""
     return _known[x, w, bias, stride, padding, dilation, groups]
 
 
 def convolve(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     """A convolution over ``rank`` dimensions."""
-    # The checks of one set of layouts and arguments are done once.
+    # The checks of one set of specs and arguments are done once.
     try:
-        g = known_geometry(x.layout, w.layout, bias if bias is None else bias.layout, stride, padding, dilation, groups)
+        g = known_geometry(x.spec, w.spec, bias if bias is None else bias.spec, stride, padding, dilation, groups)
     except (KeyError, TypeError, AttributeError):  # not known yet; lists; not a tensor
         if isinstance(padding, str):
             steps, spread = checked(name, x, w, bias, rank, stride, dilation, groups, False)
-            x, padding = padded(name, x, padding, w.layout.shape[2:], steps, spread)
+            x, padding = padded(name, x, padding, w.spec.shape[2:], steps, spread)
         groups = op.index(groups)
         stride, padding, dilation = (tuple(a) if isinstance(a, list) else a for a in (stride, padding, dilation))
         g = Geometry(*geometry(name, rank, x, w, bias, stride, padding, dilation, groups), groups)
-        if not x.layout.dtype.is_floating_point:
+        if not x.spec.dtype.is_floating_point:
             return convolve_integers(x, w, bias, *g)
-        _known[x.layout, w.layout, bias if bias is None else bias.layout, stride, padding, dilation, groups] = g
-    if x.layout.ndim == 4 and rank == 2:
+        _known[x.spec, w.spec, bias if bias is None else bias.spec, stride, padding, dilation, groups] = g
+    if x.spec.ndim == 4 and rank == 2:
         return forward(x, w, bias, g)
     return _in_two_dimensions(x, w, rank, lambda a, b, g: forward(a, b, bias, g), *g)
 
@@ -304,7 +303,7 @@ def geometry(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, paddi
     if min(around) < 0:
         raise RuntimeError("negative padding is not supported")
     steps, spread = checked(name, x, w, bias, rank, stride, dilation, groups, False)
-    kernel, sizes = w.layout.shape[2:], x.layout.shape[-rank:]
+    kernel, sizes = w.spec.shape[2:], x.spec.shape[-rank:]
     for size, pad, d, k in zip(sizes, around, spread, kernel, strict=True):
         if size + 2 * pad < d * (k - 1) + 1:
             extent = " x ".join(str(s + 2 * p) for s, p in zip(sizes, around, strict=True))
@@ -316,7 +315,7 @@ def geometry(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, paddi
 def _in_two_dimensions(x: Any, w: Any, rank: int, run: Any, steps: tuple, around: tuple, spread: tuple,
                        groups: int) -> Any:
     """Runs a 1-d convolution as one of height 1, and an unbatched one as a batch of 1."""
-    batched = x.layout.ndim == rank + 2
+    batched = x.spec.ndim == rank + 2
     x = x if batched else x.unsqueeze(0)
     if rank == 1:
         x, w = x.unsqueeze(2), w.unsqueeze(2)
@@ -379,11 +378,11 @@ def transposed_sizes(name: str, rank: int, x: Any, w: Any, bias: Any, stride: An
                 f"{label}_{side}: {n}" for label, values in named
                 for side, n in zip(("depth", "height", "width")[-max(rank, 2):], ((1,) if rank == 1 else ()) + values,
                                    strict=True)))
-    kernel = w.layout.shape[2:]
+    kernel = w.spec.shape[2:]
     sizes = tuple((size - 1) * s - 2 * p + d * (k - 1) + more + 1 for size, s, p, d, k, more
-                  in zip(x.layout.shape[-rank:], steps, around, spread, kernel, extra, strict=True))
+                  in zip(x.spec.shape[-rank:], steps, around, spread, kernel, extra, strict=True))
     if min(sizes) <= 0:
-        raise RuntimeError(f"Given input size per channel: {list(x.layout.shape[-rank:])}. Calculated output size per "
+        raise RuntimeError(f"Given input size per channel: {list(x.spec.shape[-rank:])}. Calculated output size per "
                            f"channel: {list(sizes)}. Output size is too small")
     return steps, around, spread, sizes
 
@@ -393,12 +392,12 @@ def _transposed(name: str, rank: int, x: Any, w: Any, bias: Any, stride: Any, pa
     groups = op.index(groups)
     steps, around, spread, sizes = transposed_sizes(name, rank, x, w, bias, stride, padding, output_padding, groups,
                                                     dilation)
-    if not x.layout.dtype.is_floating_point:
+    if not x.spec.dtype.is_floating_point:
         return transpose_integers(x, w, bias, steps, around, spread, groups, sizes)
-    channels = w.layout.shape[1] * groups
+    channels = w.spec.shape[1] * groups
 
     def run(a: Any, b: Any, g: Geometry) -> Any:
-        shape = (a.layout.shape[0], channels, *((1,) if rank == 1 else ()), *sizes)
+        shape = (a.spec.shape[0], channels, *((1,) if rank == 1 else ()), *sizes)
         return transposed_into(a, b, bias, shape, g)
     return _in_two_dimensions(x, w, rank, run, steps, around, spread, groups)
 

@@ -36,20 +36,20 @@ def conv3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: 
     groups = index(groups)
     if isinstance(padding, str):
         steps, spread = checked("conv3d", input, weight, bias, 3, stride, dilation, groups, False)
-        input, padding = padded("conv3d", input, padding, weight.layout.shape[2:], steps, spread)
+        input, padding = padded("conv3d", input, padding, weight.spec.shape[2:], steps, spread)
     steps, around, spread = geometry("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
-    if not input.layout.dtype.is_floating_point:
+    if not input.spec.dtype.is_floating_point:
         return convolve_integers(input, weight, bias, steps, around, spread, groups)
-    batched = input.layout.ndim == 5
+    batched = input.spec.ndim == 5
     x = input if batched else input.unsqueeze(0)
-    (count, channels, size, *plane), (filters, each, kd, *kernel) = x.layout.shape, weight.layout.shape
+    (count, channels, size, *plane), (filters, each, kd, *kernel) = x.spec.shape, weight.spec.shape
     along = windows(size, kd, steps[0], around[0], spread[0])
     depth = along.m // kd
     x = x if along.is_identity else resample(x, 2, along)
     x = x.view(count, channels, kd, depth, *plane).permute(0, 3, 1, 2, 4, 5).reshape(count * depth, channels * kd, *plane)
     w = weight.reshape(filters, each * kd, *kernel)
     y = forward(x, w, bias, Geometry(steps[1:], around[1:], spread[1:], groups))
-    y = y.view(count, depth, *y.layout.shape[1:]).transpose(1, 2).contiguous()
+    y = y.view(count, depth, *y.spec.shape[1:]).transpose(1, 2).contiguous()
     return y if batched else y.squeeze(0)
 
 
@@ -61,11 +61,11 @@ def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1,
     groups = index(groups)
     steps, around, spread, sizes = transposed_sizes("conv_transpose3d", 3, input, weight, bias, stride, padding,
                                                     output_padding, groups, dilation)
-    if not input.layout.dtype.is_floating_point:
+    if not input.spec.dtype.is_floating_point:
         return transpose_integers(input, weight, bias, steps, around, spread, groups, sizes)
-    batched = input.layout.ndim == 5
+    batched = input.spec.ndim == 5
     x = input if batched else input.unsqueeze(0)
-    (count, channels, depth, *plane), (_, each, kd, *kernel) = x.layout.shape, weight.layout.shape
+    (count, channels, depth, *plane), (_, each, kd, *kernel) = x.spec.shape, weight.spec.shape
     filters = each * groups
     x = x.transpose(1, 2).reshape(count * depth, channels, *plane)
     w = weight.reshape(channels, each * kd, *kernel)
@@ -86,9 +86,9 @@ _BY_RANK = {1: (conv1d, conv_transpose1d), 2: (conv2d, conv_transpose2d), 3: (co
 def convolution(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
                 output_padding: Any, groups: int) -> Any:
     """The convolution, or transposed convolution, in as many dimensions as ``weight`` has after its first two."""
-    rank = weight.layout.ndim - 2
+    rank = weight.spec.ndim - 2
     if rank not in _BY_RANK:
-        raise RuntimeError(f"convolution: expected a weight of 3 to 5 dimensions, got {list(weight.layout.shape)}")
+        raise RuntimeError(f"convolution: expected a weight of 3 to 5 dimensions, got {list(weight.spec.shape)}")
     plain, back = _BY_RANK[rank]
     if transposed:
         return back(input, weight, bias, stride, padding, output_padding, groups, dilation)

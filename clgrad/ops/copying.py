@@ -19,38 +19,37 @@ from clgrad.formats import (
     preserve_format,
     suggests,
 )
-from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops import pointwise, rows
 from clgrad.ops.execute import blank
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, operator, publish
 from clgrad.runtime import canonical, device, filled_storage, host_storage, new_storage
 from clgrad.shapes import Shape, broadcast_shapes, contiguous_strides, is_dense, normalize_dim
+from clgrad.spec import Spec, contiguous_spec, spec
 
 COPY = REGISTRY.pointwise["_copy"]
 
 
 def empty(shape: Shape, dtype: dtype, place: device, strides: Shape | None = None) -> Any:
     """An uninitialised tensor for a result, row-major where no strides are given."""
-    return blank(contiguous_layout(shape, dtype, place) if strides is None else
-                 layout(tuple(shape), tuple(strides), dtype, place))
+    return blank(contiguous_spec(shape, dtype, place) if strides is None else
+                 spec(tuple(shape), tuple(strides), dtype, place))
 
 
 def unwritten(shape: Shape, dtype: dtype, place: device, strides: Shape | None = None) -> Any:
     """An uninitialised tensor whose memory is taken when it is first used."""
-    made = layout(tuple(shape), contiguous_strides(shape) if strides is None else tuple(strides), dtype, place)
+    made = spec(tuple(shape), contiguous_strides(shape) if strides is None else tuple(strides), dtype, place)
     return wrap(new_storage(place.compute, made.extent * dtype.itemsize), 0, made)
 
 
 def full(shape: Shape, value: Any, dtype: dtype, place: device) -> Any:
     """A tensor of one value; nothing is written before it is first used."""
-    made = contiguous_layout(tuple(shape), dtype, place)
+    made = contiguous_spec(tuple(shape), dtype, place)
     return wrap(filled_storage(place.compute, made.nbytes, dtype.to_numpy_scalar(value)), 0, made)
 
 
 def from_array(array: np.ndarray, dtype: dtype, place: device, *, foreign: bool = False) -> Any:
     """A tensor over a contiguous array of ``dtype``'s memory type, which it keeps."""
-    return wrap(host_storage(place.compute, array, foreign=foreign), 0,
-                contiguous_layout(array.shape, dtype, place))
+    return wrap(host_storage(place.compute, array, foreign=foreign), 0, contiguous_spec(array.shape, dtype, place))
 
 
 def to_array(x: Any) -> np.ndarray:
@@ -61,7 +60,7 @@ def to_array(x: Any) -> np.ndarray:
 
 def array_over(x: Any, data: np.ndarray) -> np.ndarray:
     """The values of a tensor, given its storage's bytes."""
-    kind, own = x.layout.dtype, x.layout
+    kind, own = x.spec.dtype, x.spec
     count = data.nbytes // kind.itemsize
     flat = data[:count * kind.itemsize].view(kind.numpy)[x.offset:]
     if own.numel == 0:
@@ -74,8 +73,8 @@ def shared_array(x: Any) -> np.ndarray:
     return array_over(x, x.memory.export())
 
 
-def empty_as(own: Layout, dtype: dtype, place: device, memory_format: Any = None) -> Any:
-    """An uninitialised tensor of a layout's shape, its dimensions in memory as there or as a format says."""
+def empty_as(own: Spec, dtype: dtype, place: device, memory_format: Any = None) -> Any:
+    """An uninitialised tensor of a spec's shape, its dimensions in memory as there or as a format says."""
     if memory_format is None or memory_format is preserve_format:
         strides = rows.result_strides(own.shape, [own])
     else:
@@ -83,11 +82,11 @@ def empty_as(own: Layout, dtype: dtype, place: device, memory_format: Any = None
     return unwritten(own.shape, dtype, place, strides)
 
 
-def in_order_of(own: Layout, result: Any) -> Any:
-    """A fresh result of a layout's shape with its dimensions in memory as there."""
+def in_order_of(own: Spec, result: Any) -> Any:
+    """A fresh result of a spec's shape with its dimensions in memory as there."""
     if own.contiguous:
         return result
-    out = empty_as(own, result.layout.dtype, result.layout.device)
+    out = empty_as(own, result.spec.dtype, result.spec.device)
     pointwise.run_into(COPY, (result,), (), out)
     return out
 
@@ -98,7 +97,7 @@ def clone(input: Any, *, memory_format: Any = None) -> Any:
     if memory_format is None or memory_format is preserve_format:
         out = pointwise.run(COPY, (input,))
     else:
-        out = empty_as(input.layout, input.layout.dtype, input.layout.device, memory_format)
+        out = empty_as(input.spec, input.spec.dtype, input.spec.device, memory_format)
         pointwise.run_into(COPY, (input,), (), out)
     if needs_graph(input):
         attach(out, "Clone", (input,), lambda g: g)
@@ -112,7 +111,7 @@ def contiguous(x: Any, memory_format: Any = contiguous_format) -> Any:
     Raises:
         RuntimeError: the format is ``preserve_format``, or needs another number of dimensions.
     """
-    own = x.layout
+    own = x.spec
     if own.contiguous and memory_format in (contiguous_format, preserve_format):
         return x
     if memory_format is preserve_format:
@@ -130,17 +129,17 @@ def copy_(x: Any, src: Any = None, non_blocking: bool = False, *, other: Any = N
         raise TypeError("copy_(): missing 1 required positional argument: 'src'")
     if not isinstance(src, TensorBase):
         src = FUNCTIONS["tensor"](src)
-    broadcast = broadcast_shapes(x.layout.shape, src.layout.shape)
-    if broadcast != x.layout.shape:
-        raise RuntimeError(f"copy_: output with shape {list(x.layout.shape)} doesn't match the broadcast shape "
+    broadcast = broadcast_shapes(x.spec.shape, src.spec.shape)
+    if broadcast != x.spec.shape:
+        raise RuntimeError(f"copy_: output with shape {list(x.spec.shape)} doesn't match the broadcast shape "
                            f"{list(broadcast)}")
-    recorded = needs_graph(x, src) and x.layout.dtype.is_floating_point
+    recorded = needs_graph(x, src) and x.spec.dtype.is_floating_point
     check_in_place(x, recorded)
-    here = src if src.layout.device.compute is x.layout.device.compute else move(src, x.layout.device)
+    here = src if src.spec.device.compute is x.spec.device.compute else move(src, x.spec.device)
     if recorded:
-        history = wrap(x.memory, x.offset, x.layout)
+        history = wrap(x.memory, x.offset, x.spec)
         # What was there has a gradient of zero; with a view's base that is seen to where its history is made.
-        replaced, src_device = x._requires_grad and x._view is None, src.layout.device
+        replaced, src_device = x._requires_grad and x._view is None, src.spec.device
         node = attach(history, "Copy", (x, src), lambda g: (FUNCTIONS["zeros_like"](g) if replaced else None,
                                                             g.to(src_device)))
         pointwise.run_into(COPY, (here,), (), x)
@@ -152,17 +151,17 @@ def copy_(x: Any, src: Any = None, non_blocking: bool = False, *, other: Any = N
 
 def as_element(value: Any, x: Any) -> Any:
     """A 0-d tensor in the dtype of ``x`` and on its device; RuntimeError where what it holds does not fit."""
-    own, kind = value.layout, x.layout.dtype
+    own, kind = value.spec, x.spec.dtype
     # What is not narrowed fits; only the rest is looked at, as that may mean to wait.
     narrowed = kind is not kind.compute or dtypes.result_type([own.dtype, kind]) is not kind
     if own.dtype is not kind and narrowed and own.device.compute.has_memory:
         kind.to_numpy_scalar(value.item())
-    return to(value, x.layout.device, kind)
+    return to(value, x.spec.device, kind)
 
 
 def cast(x: Any, kind: dtype, *, copy: bool = False, memory_format: Any = None) -> Any:
     """The tensor in another dtype or memory format; itself where it has them already."""
-    old = x.layout
+    old = x.spec
     if old.dtype is kind and not copy and (memory_format is None or memory_format is preserve_format
                                            or _may_stay(old, memory_format)):
         return x
@@ -173,7 +172,7 @@ def cast(x: Any, kind: dtype, *, copy: bool = False, memory_format: Any = None) 
     return out
 
 
-def _may_stay(own: Layout, wanted: Any) -> bool:
+def _may_stay(own: Spec, wanted: Any) -> bool:
     """Whether a conversion to a memory format leaves strides alone; ``contiguous_format`` only undoes channels-last ones."""
     if wanted is contiguous_format:
         return own.contiguous or not any(suggests(own.shape, own.strides, f) for f in (channels_last, channels_last_3d))
@@ -182,15 +181,15 @@ def _may_stay(own: Layout, wanted: Any) -> bool:
 
 def move(x: Any, place: device) -> Any:
     """The tensor on another device, by way of the host; itself where it is there already."""
-    old = x.layout
+    old = x.spec
     if old.device is place:
         return x
     dense = x if is_dense(old.shape, old.strides) else x.contiguous()
-    strides = dense.layout.strides
+    strides = dense.spec.strides
     if place.compute.has_memory:
-        first, size = dense.offset * old.dtype.itemsize, dense.layout.nbytes
+        first, size = dense.offset * old.dtype.itemsize, dense.spec.nbytes
         data = dense.memory.read()[first:first + size].copy()
-        out = wrap(host_storage(place.compute, data), 0, layout(old.shape, strides, old.dtype, place))
+        out = wrap(host_storage(place.compute, data), 0, spec(old.shape, strides, old.dtype, place))
     else:
         out = unwritten(old.shape, old.dtype, place, strides)
     if needs_graph(x):
@@ -206,10 +205,10 @@ def to(x: Any, *args: Any, **kwargs: Any) -> Any:
     ``to(other, non_blocking=False, copy=False)``, each with ``memory_format=``.
     """
     place, kind, copy, memory_format = parse_to(args, kwargs)
-    place = canonical(place) if place is not None else x.layout.device
-    kind = x.layout.dtype if kind is None else kind
+    place = canonical(place) if place is not None else x.spec.device
+    kind = x.spec.dtype if kind is None else kind
     # On the way to a device with memory of its own the smaller of the two dtypes travels.
-    if kind.itemsize <= x.layout.dtype.itemsize:
+    if kind.itemsize <= x.spec.dtype.itemsize:
         result = move(cast(x, kind, memory_format=memory_format), place)
     else:
         result = cast(move(x, place), kind, memory_format=memory_format)
@@ -236,7 +235,7 @@ def parse_to(args: tuple, kwargs: dict) -> tuple[Any, Any, bool, Any]:
         values[name] = value
     place, kind = values.get("device"), values.get("dtype")
     if other is not None:
-        place, kind = other.layout.device, other.layout.dtype
+        place, kind = other.spec.device, other.spec.dtype
     if place is not None and not isinstance(place, (str, int, device)) or isinstance(place, bool):
         raise TypeError(f"to() received an invalid device: {type(place).__name__}")
     if kind is not None and not is_dtype(kind):
@@ -256,7 +255,7 @@ publish(to, "to", function=False)
 @operator("flip")
 def flip(input: Any, *axes_: Any, dims: Any = None) -> Any:
     """A copy with the order of elements reversed along ``dims``, given as a sequence or one by one."""
-    rank = input.layout.ndim
+    rank = input.spec.ndim
     given = axes_ if dims is None else (dims,)
     if not given:
         raise TypeError("flip() missing 1 required argument: 'dims'")
@@ -266,10 +265,10 @@ def flip(input: Any, *axes_: Any, dims: Any = None) -> Any:
         raise RuntimeError(f"dim appears multiple times in the list of dims {list(listed)}")
     if not rank:
         return clone(input)
-    own = input.layout
+    own = input.spec
     strides = tuple(-s if axis in axes else s for axis, s in enumerate(own.strides))
     start = input.offset + sum((own.shape[a] - 1) * own.strides[a] for a in axes if own.shape[a])
-    backwards = wrap(input.memory, start, layout(own.shape, strides, own.dtype, own.device))
+    backwards = wrap(input.memory, start, spec(own.shape, strides, own.dtype, own.device))
     out = empty_as(own, own.dtype, own.device)
     pointwise.run_into(COPY, (backwards,), (), out)
     if needs_graph(input):
@@ -283,10 +282,10 @@ def repeat(x: Any, *counts: Any, repeats: Any = None) -> Any:
     """The tensor tiled: copied ``repeats[d]`` times along each dimension d, new dimensions in front."""
     given = counts if repeats is None else (repeats,)
     times = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
-    lead = len(times) - x.layout.ndim
+    lead = len(times) - x.spec.ndim
     if lead < 0:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
-    shape = (1,) * lead + tuple(x.layout.shape)
+    shape = (1,) * lead + tuple(x.spec.shape)
     sizes = [count * size for count, size in zip(times, shape, strict=True)]
     if sizes and min(sizes) < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(sizes)}: {sizes}")
@@ -300,7 +299,7 @@ def tile(input: Any, *counts: Any, dims: Any = None) -> Any:
     """``repeat`` with missing counts in front taken as 1."""
     given = counts if dims is None else (dims,)
     times = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
-    return repeat(input, (1,) * (input.layout.ndim - len(times)) + tuple(times))
+    return repeat(input, (1,) * (input.spec.ndim - len(times)) + tuple(times))
 
 
 @operator("resize_", function=False)
@@ -315,26 +314,26 @@ def resize_(x: Any, *sizes: Any, size: Any = None, memory_format: Any = None) ->
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
     if x._requires_grad and not mode.inference:
         raise RuntimeError("cannot resize variables that require grad")
-    old = x.layout
+    old = x.spec
     if shape == old.shape and memory_format is None:
         return x
     strides = (rows.result_strides(shape, [old]) if memory_format is preserve_format
                else format_strides(shape, memory_format or contiguous_format))
-    made = layout(shape, strides, old.dtype, old.device)
+    made = spec(shape, strides, old.dtype, old.device)
     need = (x.offset + made.extent) * old.dtype.itemsize
     if need > x.memory.nbytes:
         x.memory.resize(need)
-    x.layout = made
+    x.spec = made
     return x
 
 
 @operator("resize_as_")
 def resize_as_(input: Any, the_template: Any, *, memory_format: Any = contiguous_format) -> Any:
     """``input.resize_(the_template.shape)``; with ``preserve_format`` its order of dimensions as well."""
-    resize_(input, the_template.layout.shape)
+    resize_(input, the_template.spec.shape)
     if memory_format is preserve_format:
-        input.layout = layout(input.layout.shape, rows.result_strides(input.layout.shape, [the_template.layout]),
-                              input.layout.dtype, input.layout.device)
+        input.spec = spec(input.spec.shape, rows.result_strides(input.spec.shape, [the_template.spec]),
+                              input.spec.dtype, input.spec.device)
     elif memory_format is not contiguous_format:
-        resize_(input, input.layout.shape, memory_format=memory_format)
+        resize_(input, input.spec.shape, memory_format=memory_format)
     return input

@@ -9,13 +9,13 @@ from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.autograd.refused import no_derivative, refuse_gradient
 from clgrad.formats import contiguous_format
-from clgrad.layout import common_dtype
 from clgrad.ops.copying import cast, full
 from clgrad.ops.joining import cat
 from clgrad.ops.masks import Marked
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import names_none, normalize_dim, reduced_dims
+from clgrad.spec import common_dtype
 
 _PAIRS = 1 << 22  # comparisons that are worth less than a sort
 
@@ -28,18 +28,18 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     >>> clgrad.bincount(clgrad.tensor([1, 3, 1]))
     tensor([0, 2, 0, 1])
     """
-    own = input.layout
+    own = input.spec
     if own.dtype.category != 1:
         raise RuntimeError(f"\"bincount_cpu\" not implemented for '{own.dtype.name}'")
     if own.ndim != 1:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if minlength < 0:
         raise RuntimeError("minlength should be >= 0")
-    if weights is not None and weights.layout.shape != own.shape:
+    if weights is not None and weights.spec.shape != own.shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
     kind = dtypes.int64
     if weights is not None:
-        kind = dtypes.float32 if weights.layout.dtype is dtypes.float32 else dtypes.float64
+        kind = dtypes.float32 if weights.spec.dtype is dtypes.float32 else dtypes.float64
     if not own.numel:
         return full((minlength,), 0, dtypes.int64 if weights is None else kind, own.device)
     low, high = FUNCTIONS["stack"](FUNCTIONS["aminmax"](input)).tolist()
@@ -58,7 +58,7 @@ def hash_tensor(input: Any, dim: Any = (), *, keepdim: bool = False, mode: int =
     """The exclusive or of elements as 64 bits (of float64, or int64), over dimensions or all; as uint64."""
     if mode:
         raise RuntimeError(f"Unknown hash_tensor mode: {mode}")
-    own = input.layout
+    own = input.spec
     dims = reduced_dims(dim, own.ndim)
     if names_none(dim) and not own.numel:
         raise RuntimeError("hash_tensor: Expected reduction dim to be specified for input.numel() == 0. Specify the "
@@ -67,7 +67,7 @@ def hash_tensor(input: Any, dim: Any = (), *, keepdim: bool = False, mode: int =
     for axis in dims:
         if not own.shape[axis]:
             raise IndexError(f"hash_tensor: Expected reduction dim {axis} to have non-zero size.")
-        while (size := bits.layout.shape[axis]) > 1:  # one half upon the other; of an odd number the last waits
+        while (size := bits.spec.shape[axis]) > 1:  # one half upon the other; of an odd number the last waits
             folded = bits.narrow(axis, 0, size // 2) ^ bits.narrow(axis, size // 2, size // 2)
             bits = cat([folded, bits.narrow(axis, size - 1, 1)], axis) if size % 2 else folded
     bits = bits.view(dtypes.uint64)
@@ -86,16 +86,16 @@ def isin(elements: Any = None, test_elements: Any = None, *, assume_unique: bool
     if not isinstance(elements, TensorBase) and not isinstance(test_elements, TensorBase):
         raise TypeError("isin(): one of the arguments must be a Tensor")
     like = elements if isinstance(elements, TensorBase) else test_elements
-    x, tests = (t if isinstance(t, TensorBase) else FUNCTIONS["tensor"](t, device=like.layout.device)
+    x, tests = (t if isinstance(t, TensorBase) else FUNCTIONS["tensor"](t, device=like.spec.device)
                 for t in (elements, test_elements))
     tests = tests.detach().reshape(-1)
-    count = tests.layout.numel
-    if not count or not x.layout.numel:
-        found = x.new_zeros(x.layout.shape, dtype=dtypes.bool)
-    elif count * x.layout.numel <= _PAIRS:
+    count = tests.spec.numel
+    if not count or not x.spec.numel:
+        found = x.new_zeros(x.spec.shape, dtype=dtypes.bool)
+    elif count * x.spec.numel <= _PAIRS:
         found = x.detach().unsqueeze(-1).eq(tests).any(-1)
     else:
-        kind = common_dtype((x.layout, tests.layout))
+        kind = common_dtype((x.spec, tests.spec))
         ordered = FUNCTIONS["sort"](tests.to(kind))[0]
         values = x.detach().to(kind)
         place = FUNCTIONS["searchsorted"](ordered, values).clamp(max=count - 1)
@@ -115,33 +115,33 @@ def repeat_interleave(input: Any = None, repeats: Any = None, dim: int | None = 
         raise TypeError("repeat_interleave() missing 1 required positional argument: 'repeats'")
     if repeats is None or input is None:
         return _repeated_places(repeats if input is None else input, output_size)
-    x, axis = (input.reshape(-1), 0) if dim is None else (input, normalize_dim(dim, input.layout.ndim))
-    scalar = not x.layout.ndim
+    x, axis = (input.reshape(-1), 0) if dim is None else (input, normalize_dim(dim, input.spec.ndim))
+    scalar = not x.spec.ndim
     x = x.reshape(1) if scalar else x
-    size = x.layout.shape[axis]
+    size = x.spec.shape[axis]
     if isinstance(repeats, (tuple, list)):
-        repeats = FUNCTIONS["tensor"](repeats, device=x.layout.device)
+        repeats = FUNCTIONS["tensor"](repeats, device=x.spec.device)
     if not isinstance(repeats, TensorBase):
         if repeats < 0:
             raise RuntimeError(f"Repeats must be non-negative, got {repeats}")
         if output_size is not None and output_size != size * repeats:
             raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {size * repeats} but got {output_size}")
-        shape = x.layout.shape
+        shape = x.spec.shape
         wide = x.unsqueeze(axis + 1).expand(*shape[:axis + 1], repeats, *shape[axis + 1:])
         return wide.clone(memory_format=contiguous_format).flatten(axis, axis + 1)
-    if repeats.layout.ndim > 1:
+    if repeats.spec.ndim > 1:
         raise RuntimeError("repeats must be 0-dim or 1-dim tensor")
-    if repeats.layout.numel == 1:
+    if repeats.spec.numel == 1:
         repeats = repeats.reshape(1).expand(size)
-    elif repeats.layout.numel != size:
+    elif repeats.spec.numel != size:
         raise RuntimeError(f"repeats must have the same size as input along dim, but got repeats.size(0) = "
-                           f"{repeats.layout.numel} and input.size({axis}) = {size}")
+                           f"{repeats.spec.numel} and input.size({axis}) = {size}")
     return x.index_select(axis, _repeated_places(repeats, output_size))
 
 
 def _repeated_places(repeats: Any, output_size: int | None) -> Any:
     """0 as often as the first element of ``repeats`` says, 1 as often as the second, and so on."""
-    own = repeats.layout
+    own = repeats.spec
     if own.ndim != 1:
         raise RuntimeError("repeat_interleave only accept 1D vector as repeat")
     if own.dtype not in (dtypes.int64, dtypes.int32):

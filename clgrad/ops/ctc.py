@@ -19,7 +19,7 @@ _plan = lru_cache(maxsize=256)(kernels.plan)
 
 def _numbers(name: str, values: Any) -> list[int]:
     if isinstance(values, TensorBase):
-        if values.layout.dtype.is_floating_point:
+        if values.spec.dtype.is_floating_point:
             raise RuntimeError(f"{name} must be integral")
         values = values.tolist()
     return [int(v) for v in values] if isinstance(values, (list, tuple)) else [int(values)]
@@ -37,7 +37,7 @@ def _check_lengths(name: str, lengths: list[int], samples: int, most: int) -> No
 
 def _starts(targets: Any, lengths: list[int]) -> list[int]:
     """Where each sample's labels begin in the contiguous targets."""
-    shape = targets.layout.shape
+    shape = targets.spec.shape
     if len(shape) == 1:
         if shape[0] != sum(lengths):
             raise RuntimeError(f"Expected tensor to have size {sum(lengths)} at dimension 0, but got size {shape[0]} for "
@@ -51,7 +51,7 @@ def _starts(targets: Any, lengths: list[int]) -> list[int]:
 
 def _losses(lp: Any, targets: Any, inputs: list[int], labels: list[int], blank: int, zero_infinity: bool) -> Any:
     """The loss of each sample of (T, N, C)."""
-    own = lp.layout
+    own = lp.spec
     times, samples, classes = own.shape
     device = check_device("ctc_loss", lp, targets)
     table = np.stack([_starts(targets, labels), labels, inputs], 1).astype(np.int64)
@@ -96,7 +96,7 @@ def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: A
         reduction: "mean" divides each loss by its number of labels (at least 1) and averages; "sum" or "none".
         zero_infinity: infinite losses, of targets that do not fit, count as 0 and have no gradient.
     """
-    own = log_probs.layout
+    own = log_probs.spec
     if own.ndim not in (2, 3):
         raise RuntimeError(f"ctc_loss: expected log_probs of 2 or 3 dimensions, got {list(own.shape)}")
     if own.dtype not in (dtypes.float32, dtypes.float64):
@@ -104,9 +104,9 @@ def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: A
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
     lp = log_probs if own.ndim == 3 else log_probs.unsqueeze(1)
-    if own.ndim == 2 and targets.layout.ndim == 1:
+    if own.ndim == 2 and targets.spec.ndim == 1:
         targets = targets.unsqueeze(0)
-    times, samples, classes = lp.layout.shape
+    times, samples, classes = lp.spec.shape
     if not 0 <= blank < classes:
         raise RuntimeError("blank must be in label range")
     inputs, labels = _numbers("input_lengths", input_lengths), _numbers("target_lengths", target_lengths)

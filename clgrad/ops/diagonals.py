@@ -7,7 +7,6 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, attach, check_in_place, needs_graph, wrap
-from clgrad.layout import common_dtype, layout
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, full
 from clgrad.ops.output import add_in_place, store
@@ -15,6 +14,7 @@ from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.strided import as_strided
 from clgrad.ops.views import diagonal
 from clgrad.shapes import normalize_dim
+from clgrad.spec import common_dtype, spec
 
 
 def triangle(rows: int, columns: int, diagonal: int, upper: bool, device: Any) -> Any:
@@ -25,10 +25,10 @@ def triangle(rows: int, columns: int, diagonal: int, upper: bool, device: Any) -
 
 
 def _triangular(name: str, x: Any, diagonal: int) -> Any:
-    if x.layout.ndim < 2:
+    if x.spec.ndim < 2:
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
-    rows, columns = x.layout.shape[-2:]
-    inside = triangle(rows, columns, diagonal, name == "triu", x.layout.device)
+    rows, columns = x.spec.shape[-2:]
+    inside = triangle(rows, columns, diagonal, name == "triu", x.spec.device)
     return FUNCTIONS["where"](inside, x.contiguous(), False)
 
 
@@ -56,13 +56,13 @@ add_in_place("tril", "triu")
 def _diagonal_window(x: Any, offset: int, dim1: int, dim2: int) -> Any:
     """The diagonal's place in a tensor's memory, outside of any graph."""
     own = diagonal(x.detach(), offset, dim1, dim2)
-    return wrap(x.memory, own.offset, own.layout)
+    return wrap(x.memory, own.offset, own.spec)
 
 
 @operator("diag_embed")
 def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
     """Zeros with the last dimension of ``input`` on the diagonal of two new dimensions."""
-    own, offset = input.layout, op.index(offset)
+    own, offset = input.spec, op.index(offset)
     rank = own.ndim + 1
     a, b = normalize_dim(dim1, rank), normalize_dim(dim2, rank)
     if a == b:
@@ -84,9 +84,9 @@ def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> A
 @operator("diag")
 def diag(input: Any, diagonal: int = 0, *, out: Any = None) -> Any:
     """A matrix with this vector on a diagonal, or the diagonal of this matrix, as a copy."""
-    if input.layout.ndim not in (1, 2):
-        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.layout.ndim}D")
-    result = diag_embed(input, diagonal) if input.layout.ndim == 1 else input.diagonal(diagonal).clone()
+    if input.spec.ndim not in (1, 2):
+        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.spec.ndim}D")
+    result = diag_embed(input, diagonal) if input.spec.ndim == 1 else input.diagonal(diagonal).clone()
     return store("diag", result, out, exact=True)
 
 
@@ -99,7 +99,7 @@ def diagflat(input: Any, offset: int = 0) -> Any:
 @operator("trace")
 def trace(input: Any) -> Any:
     """The sum of a matrix's diagonal."""
-    if input.layout.ndim != 2:
+    if input.spec.ndim != 2:
         raise RuntimeError("trace: expected a matrix")
     return input.diagonal().sum()
 
@@ -111,12 +111,12 @@ def fill_diagonal_(x: Any, fill_value: Any, wrap: bool = False) -> Any:
     Raises:
         RuntimeError: less than two dimensions, or more than two that differ in size.
     """
-    shape = x.layout.shape
+    shape = x.spec.shape
     if len(shape) < 2:
         raise RuntimeError("fill_diagonal_: dimensions must be larger than 1")
     if len(shape) > 2 and len(set(shape)) > 1:
         raise RuntimeError(f"fill_diagonal_: all dimensions of input must be of equal length, got {list(shape)}")
-    if isinstance(fill_value, TensorBase) and fill_value.layout.ndim:
+    if isinstance(fill_value, TensorBase) and fill_value.spec.ndim:
         raise TypeError("fill_diagonal_(): argument 'fill_value' must be Number, not Tensor")
     check_in_place(x, needs_graph(x))
     rows, columns = shape[0], shape[-1]
@@ -124,7 +124,7 @@ def fill_diagonal_(x: Any, fill_value: Any, wrap: bool = False) -> Any:
         return x
     for start in range(0, rows if wrap and len(shape) == 2 else 1, columns + 1):
         block = x.narrow(0, start, rows - start)
-        as_strided(block, (min(rows - start, columns),), (sum(x.layout.strides),), block.offset).fill_(fill_value)
+        as_strided(block, (min(rows - start, columns),), (sum(x.spec.strides),), block.offset).fill_(fill_value)
     return x
 
 
@@ -132,22 +132,22 @@ def fill_diagonal_(x: Any, fill_value: Any, wrap: bool = False) -> Any:
 def block_diag(*tensors: Any) -> Any:
     """A matrix with the given matrices one after the other on its diagonal; scalars and vectors are rows."""
     for number, t in enumerate(tensors):
-        if t.layout.ndim > 2:
+        if t.spec.ndim > 2:
             raise RuntimeError("torch.block_diag: Input tensors must have 2 or fewer dimensions. Input "
-                               f"{number} has {t.layout.ndim} dimensions")
-    blocks = [t.reshape((1,) * (2 - t.layout.ndim) + tuple(t.layout.shape)) for t in tensors]
+                               f"{number} has {t.spec.ndim} dimensions")
+    blocks = [t.reshape((1,) * (2 - t.spec.ndim) + tuple(t.spec.shape)) for t in tensors]
     if not blocks:
         return FUNCTIONS["zeros"](1, 0)
-    kind = common_dtype([t.layout for t in tensors])
+    kind = common_dtype([t.spec for t in tensors])
     corners, row, column = [], 0, 0
     for block in blocks:
         corners.append((row, column))
-        row, column = row + block.layout.shape[0], column + block.layout.shape[1]
-    result = full((row, column), 0, kind, blocks[0].layout.device)
-    shapes = [block.layout.shape for block in blocks]
+        row, column = row + block.spec.shape[0], column + block.spec.shape[1]
+    result = full((row, column), 0, kind, blocks[0].spec.device)
+    shapes = [block.spec.shape for block in blocks]
     for block, (top, left), shape in zip(blocks, corners, shapes, strict=True):
-        if block.layout.numel:
-            place = layout(tuple(shape), (column, 1), kind, result.layout.device)
+        if block.spec.numel:
+            place = spec(tuple(shape), (column, 1), kind, result.spec.device)
             pointwise.run_into(COPY, (block,), (), wrap(result.memory, top * column + left, place))
     if needs_graph(*blocks):
         attach(result, "BlockDiag", blocks, lambda g: tuple(
@@ -158,19 +158,19 @@ def block_diag(*tensors: Any) -> Any:
 @operator("vander", method=False)
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """The powers of a vector's elements, a row each: from the highest down, or ``increasing`` from 0 up."""
-    if x.layout.ndim != 1:
+    if x.spec.ndim != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
     if N is not None and N < 0:
         raise RuntimeError("N must be non-negative.")
-    powers = vandermonde(x, x.layout.shape[0] if N is None else N)
+    powers = vandermonde(x, x.spec.shape[0] if N is None else N)
     return powers if increasing else powers.flip(1)
 
 
 def vandermonde(x: Any, count: int) -> Any:
     """x ** 0, x ** 1, ... along a new last dimension, by repeated multiplication; integers become int64."""
-    kind = x.layout.dtype if x.layout.dtype.is_floating_point else dtypes.int64
-    ones = full((*x.layout.shape, min(count, 1)), 1, kind, x.layout.device)
+    kind = x.spec.dtype if x.spec.dtype.is_floating_point else dtypes.int64
+    ones = full((*x.spec.shape, min(count, 1)), 1, kind, x.spec.device)
     if count < 2:
         return ones
-    repeated = x.unsqueeze(-1).expand(*x.layout.shape, count - 1)
+    repeated = x.unsqueeze(-1).expand(*x.spec.shape, count - 1)
     return FUNCTIONS["cat"]([ones, FUNCTIONS["cumprod"](repeated, -1)], -1)

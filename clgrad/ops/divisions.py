@@ -15,7 +15,7 @@ ROWS = REGISTRY.pointwise
 
 
 def _category(x: Any) -> int:
-    return x.layout.dtype.category if isinstance(x, TensorBase) else dtypes.of_number(x).category
+    return x.spec.dtype.category if isinstance(x, TensorBase) else dtypes.of_number(x).category
 
 
 def check_divisor(input: Any, other: Any) -> None:
@@ -25,7 +25,7 @@ def check_divisor(input: Any, other: Any) -> None:
     if not isinstance(other, TensorBase):
         zero = not other
     else:
-        zero = other.layout.device.type == "cpu" and not to_array(other).all()  # type: ignore[attr-defined]
+        zero = other.spec.device.type == "cpu" and not to_array(other).all()  # type: ignore[attr-defined]
     if zero:
         raise RuntimeError("ZeroDivisionError")
 
@@ -43,7 +43,7 @@ def _rounded(rounding_mode: str | None) -> Any:
 
 def _is_half(*operands: Any) -> bool:
     """Whether a quotient is one of 16 bits, which is rounded to the dtype before its fraction is cut off."""
-    return any(isinstance(t, TensorBase) and t.layout.dtype in (dtypes.float16, dtypes.bfloat16) for t in operands)
+    return any(isinstance(t, TensorBase) and t.spec.dtype in (dtypes.float16, dtypes.bfloat16) for t in operands)
 
 
 @operator("div", "divide", "true_divide")

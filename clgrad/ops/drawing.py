@@ -17,13 +17,13 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     With replacement by bisection in running sums; without, the largest of p / e with exponentially distributed e
     (Efraimidis and Spirakis, 2006). RuntimeError for negative, infinite or all-zero rows.
     """
-    own = input.layout
+    own = input.spec
     if own.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if not own.dtype.is_floating_point:
         raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {own.dtype.name}")
-    if out is not None and out.layout.dtype is not dtypes.int64:
-        raise RuntimeError(f"multinomial expects Long tensor out, got: {out.layout.dtype.name}")
+    if out is not None and out.spec.dtype is not dtypes.int64:
+        raise RuntimeError(f"multinomial expects Long tensor out, got: {out.spec.dtype.name}")
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     if not replacement and num_samples > own.shape[-1]:

@@ -19,7 +19,7 @@ _ROUNDS = 8  # of rejection: fewer than one number in 10^10 is still rejected af
 
 
 def _uniform(like: Any, generator: Generator | None) -> Any:
-    return fill_random(unwritten(like.layout.shape, like.layout.dtype, like.layout.device), "UNIFORM", 0, 1, generator)
+    return fill_random(unwritten(like.spec.shape, like.spec.dtype, like.spec.device), "UNIFORM", 0, 1, generator)
 
 
 @operator("_standard_gamma")
@@ -35,15 +35,14 @@ def _standard_gamma(input: Any, generator: Generator | None = None) -> Any:
         d = raised - 1.0 / 3.0
         found = d
         for _ in range(_ROUNDS):
-            x = fill_random(unwritten(alpha.layout.shape, alpha.layout.dtype, alpha.layout.device), "NORMAL", 0, 1,
-                            generator)
+            x = fill_random(unwritten(alpha.spec.shape, alpha.spec.dtype, alpha.spec.device), "NORMAL", 0, 1, generator)
             v = (1 + x / (9.0 * d).sqrt()) ** 3
             fits = (1 - _uniform(alpha, generator)).log() < 0.5 * x * x + d - d * v + d * v.clamp(min=1e-30).log()
             found = (d * v).where((v > 0) & fits, found)
         boost = ((1 - _uniform(alpha, generator)).log() / alpha).exp()
         found = found.where(alpha >= 1, found * boost)
-        found = found.clamp(min=float(np.finfo(alpha.layout.dtype.numpy).tiny)
-                            if alpha.layout.dtype in (dtypes.float32, dtypes.float64) else 1e-7)
+        found = found.clamp(min=float(np.finfo(alpha.spec.dtype.numpy).tiny)
+                            if alpha.spec.dtype in (dtypes.float32, dtypes.float64) else 1e-7)
     if needs_graph(input):
         attach(found, "StandardGamma", (input,), lambda g: g * _gamma_slope(alpha, found.detach()))
     return found
@@ -57,7 +56,7 @@ def _gamma_slope(alpha: Any, x: Any) -> Any:
         igamma = FUNCTIONS["igamma"]
         slope = (igamma(a + step, value) - igamma(a - step, value)) / (2 * step)
         log_density = (a - 1) * value.log() - value - a.lgamma()
-        return (-slope / log_density.exp()).to(x.layout.dtype)
+        return (-slope / log_density.exp()).to(x.spec.dtype)
 
 
 def _on_host(name: str, like: Any, parameters: tuple, generator: Generator | None) -> Any:
@@ -65,8 +64,8 @@ def _on_host(name: str, like: Any, parameters: tuple, generator: Generator | Non
     seed, first = (generator or default_generator).take(1)
     stream = np.random.Generator(np.random.Philox(key=seed, counter=first))
     values = getattr(stream, name)(*[np.asarray(to_array(p.detach().double())) for p in parameters])
-    return from_array(np.asarray(values, np.float64).reshape(like.layout.shape), dtypes.float64,
-                      like.layout.device).to(like.layout.dtype)
+    return from_array(np.asarray(values, np.float64).reshape(like.spec.shape), dtypes.float64,
+                      like.spec.device).to(like.spec.dtype)
 
 
 @operator("poisson", method=False)
@@ -89,8 +88,8 @@ def binomial(count: Any, prob: Any, generator: Generator | None = None) -> Any:
     seed, first = (generator or default_generator).take(1)
     stream = np.random.Generator(np.random.Philox(key=seed, counter=first))
     values = stream.binomial(np.asarray(to_array(numbers)), np.asarray(to_array(prob.detach().double())))
-    drawn = from_array(np.asarray(values, np.float64).reshape(prob.layout.shape), dtypes.float64,
-                       prob.layout.device).to(prob.layout.dtype)
+    drawn = from_array(np.asarray(values, np.float64).reshape(prob.spec.shape), dtypes.float64,
+                       prob.spec.device).to(prob.spec.dtype)
     return refuse_gradient(drawn, [count, prob], no_derivative("binomial"))
 
 

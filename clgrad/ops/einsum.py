@@ -104,7 +104,7 @@ def _parse(equation: str, operands: list) -> tuple[list[Labels], Labels, dict[st
     sizes: dict[str, int] = {}
     covered = 0
     for number, (text, t) in enumerate(zip(texts, operands, strict=True)):
-        labels, shape = _labels(text, f"operand {number}"), t.layout.shape
+        labels, shape = _labels(text, f"operand {number}"), t.spec.shape
         hidden = len(shape) - len(labels) + ("..." in labels)
         if hidden < 0 or (hidden and "..." not in labels):
             raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(labels)}) does not match the "
@@ -144,7 +144,7 @@ def _diagonals(t: Any, labels: Labels) -> tuple[Any, Labels]:
     while len(set(labels)) < len(labels):
         first = next(place for place, label in enumerate(labels) if label in labels[place + 1:])
         second = labels.index(labels[first], first + 1)
-        a, b = t.layout.shape[first], t.layout.shape[second]
+        a, b = t.spec.shape[first], t.spec.shape[second]
         if a != b:
             raise RuntimeError(f"einsum(): subscript {labels[first]} is repeated for an operand but the sizes don't match, "
                                f"{a} != {b}")
@@ -171,7 +171,7 @@ def _summed(t: Any, labels: Labels, kept: set[str]) -> tuple[Any, Labels]:
 
 def _pair(a: Any, first: Labels, b: Any, second: Labels, kept: set[str]) -> tuple[Any, Labels]:
     """The product of two operands, summed over the labels that are not kept, by one batched matrix product."""
-    size_a, size_b = dict(zip(first, a.layout.shape, strict=True)), dict(zip(second, b.layout.shape, strict=True))
+    size_a, size_b = dict(zip(first, a.spec.shape, strict=True)), dict(zip(second, b.spec.shape, strict=True))
     # Of a label in both, summed, a size of 1 on one side lets the other side be summed first.
     for label in [x for x in first if x in size_b and x not in kept and size_a[x] != size_b[x]]:
         if size_a[label] == 1:

@@ -9,14 +9,14 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import Saved, attach, ends_in, needs_graph, wrap
-from clgrad.layout import Layout
 from clgrad.ops.copying import full
 from clgrad.ops.places import FEW, Places, check_range, combine, known_values, read, spread, sums
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.scattering import reduced
+from clgrad.spec import Spec
 
-# By the layouts of calls that passed all checks: the rows without their indices, and the layout that spreads these.
-_known_rows: dict[tuple, tuple[Places, Layout]] = {}
+# By the specs of calls that passed all checks: the rows without their indices, and the spec that spreads these.
+_known_rows: dict[tuple, tuple[Places, Spec]] = {}
 _KNOWN_MOST = 1024
 
 
@@ -30,23 +30,23 @@ def _outside_of_bags(index: int) -> Exception:
 
 def _rows_at(name: str, input: Any, weight: Any, outside: Callable[[int], Exception] = _outside) -> Places:
     """The rows of ``weight`` that ``input`` (of any shape) names."""
-    own = input.layout
-    key = (name, own, weight.layout)
+    own = input.spec
+    key = (name, own, weight.spec)
     known = _known_rows.get(key)
     if known is None:
-        if weight.layout.ndim != 2:
-            raise RuntimeError(f"'weight' must be 2-D, got {weight.layout.ndim}-D")
+        if weight.spec.ndim != 2:
+            raise RuntimeError(f"'weight' must be 2-D, got {weight.spec.ndim}-D")
         if own.dtype not in (dtypes.int64, dtypes.int32):
             raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, "
                                f"Int; but got torch.{dtypes.type_name(own.dtype)}Tensor instead (while checking arguments "
                                f"for {name})")
         if len(_known_rows) >= _KNOWN_MOST:
             _known_rows.clear()
-        shape = (*own.shape, weight.layout.shape[1])
-        known = (Places(name, shape, (None,) * own.ndim + (1,), (0,), ()), spread(input, own.shape, 0, 1, shape).layout)
+        shape = (*own.shape, weight.spec.shape[1])
+        known = (Places(name, shape, (None,) * own.ndim + (1,), (0,), ()), spread(input, own.shape, 0, 1, shape).spec)
         _known_rows[key] = known
     rows, wide = known
-    check_range(input, weight.layout.shape[0], outside)
+    check_range(input, weight.spec.shape[0], outside)
     return rows.over((wrap(input.memory, input.offset, wide),))
 
 
@@ -73,7 +73,7 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None, max_norm:
 def _padding(padding_idx: int | None, weight: Any) -> int | None:
     if padding_idx is None:
         return None
-    rows = weight.layout.shape[0]
+    rows = weight.spec.shape[0]
     if not -rows <= padding_idx < rows:
         raise AssertionError(f"Padding_idx must be within num_embeddings: got {padding_idx} for {rows} rows")
     return padding_idx % rows
@@ -83,7 +83,7 @@ def _looked_up(weight: Any, places: Places, padding_idx: int | None, by_frequenc
     if not needs_graph(weight) or (padding_idx is None and not by_frequency):
         return read(weight, places, "Embedding")
     made = read(weight.detach(), places, "Embedding")
-    saved, kept, shape = Saved("embedding", places.indices), places.without_indices(), weight.layout.shape
+    saved, kept, shape = Saved("embedding", places.indices), places.without_indices(), weight.spec.shape
 
     def backward(g: Any) -> Any:
         there = kept.over(saved.unpack())
@@ -98,8 +98,8 @@ def _looked_up(weight: Any, places: Places, padding_idx: int | None, by_frequenc
 
 
 def _frequencies(places: Places, shape: tuple, like: Any) -> Any:
-    counts = full(shape, 0, like.layout.dtype, like.layout.device)
-    combine("add", counts, full((), 1, like.layout.dtype, like.layout.device), places)
+    counts = full(shape, 0, like.spec.dtype, like.spec.device)
+    combine("add", counts, full((), 1, like.spec.dtype, like.spec.device), places)
     return counts
 
 
@@ -111,7 +111,7 @@ def _renormalize(input: Any, weight: Any, max_norm: float, norm_type: float) -> 
         norms = (rows.abs().amax(1, keepdim=True) if norm_type == float("inf") else
                  rows.abs().pow(norm_type).sum(1, keepdim=True).pow(1 / norm_type))
         factor = FUNCTIONS["where"](norms > max_norm, max_norm / (norms + 1e-7), norms.new_ones(()))
-        if flat.layout.numel:
+        if flat.spec.numel:
             weight.index_copy_(0, flat, rows * factor)
 
 
@@ -136,8 +136,8 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float 
         padding_idx: the row that does not count.
         max_norm, norm_type, scale_grad_by_freq, sparse: as in :func:`embedding`.
     """
-    if weight.layout.dtype.is_floating_point and input.layout.dtype.is_floating_point and (
-            not weight.layout.ndim == 2 or input.layout.ndim == 2):
+    if weight.spec.dtype.is_floating_point and input.spec.dtype.is_floating_point and (
+            not weight.spec.ndim == 2 or input.spec.ndim == 2):
         raise ValueError("Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, "
                          "...)` is deprecated, and should now be `embedding_bag(input, weight, ...)`.")
     if mode not in ("sum", "mean", "max"):
@@ -146,19 +146,19 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float 
         if mode != "sum":
             raise NotImplementedError("embedding_bag: per_sample_weights was not None. per_sample_weights is only supported"
                                       f" for mode='sum' (got mode='{mode}')")
-        if per_sample_weights.layout.shape != input.layout.shape:
-            raise ValueError(f"embedding_bag: If per_sample_weights ({per_sample_weights.layout.size}) is not None, "
-                             f"then it must have the same shape as the input ({input.layout.size})")
+        if per_sample_weights.spec.shape != input.spec.shape:
+            raise ValueError(f"embedding_bag: If per_sample_weights ({per_sample_weights.spec.size}) is not None, "
+                             f"then it must have the same shape as the input ({input.spec.size})")
         per_sample_weights = per_sample_weights.reshape(-1)
-        if per_sample_weights.layout.dtype is not weight.layout.dtype:
+        if per_sample_weights.spec.dtype is not weight.spec.dtype:
             raise RuntimeError("Expected tensor for argument #1 'weight' to have the same type as tensor for argument #1 "
-                               f"'per_sample_weights'; but type torch.{dtypes.type_name(weight.layout.dtype)}Tensor does not "
-                               f"equal torch.{dtypes.type_name(per_sample_weights.layout.dtype)}Tensor (while checking "
+                               f"'per_sample_weights'; but type torch.{dtypes.type_name(weight.spec.dtype)}Tensor does not "
+                               f"equal torch.{dtypes.type_name(per_sample_weights.spec.dtype)}Tensor (while checking "
                                "arguments for embedding_bag)")
-    uniform = input.layout.ndim == 2 and offsets is None and input.layout.numel and padding_idx is None and mode != "max"
+    uniform = input.spec.ndim == 2 and offsets is None and input.spec.numel and padding_idx is None and mode != "max"
     listed: tuple[Any, Any, int] = (input.reshape(-1), None, 0) if uniform else _bags(input, offsets, include_last_offset)
     flat, bags, count = listed
-    rows = weight.layout.shape[0]
+    rows = weight.spec.shape[0]
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise RuntimeError(f"padding_idx must be within the number of embeddings, {-rows} through {rows - 1}, but got "
                            f"{padding_idx}")
@@ -174,7 +174,7 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float 
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.unsqueeze(1)
     if uniform:  # bags of one length, of which all rows count
-        apart = rows.view(*input.layout.shape, rows.layout.shape[1])
+        apart = rows.view(*input.spec.shape, rows.spec.shape[1])
         return ends_in(apart.sum(1) if mode == "sum" else apart.mean(1), "EmbeddingBag")
     return _pooled(rows, bags, count, mode)
 
@@ -196,8 +196,8 @@ def _embedding_bag(weight: Any, indices: Any, offsets: Any, scale_grad_by_freq: 
     pooled = embedding_bag(indices, weight, offsets, None, 2, scale_grad_by_freq, _BAG_MODES[mode], sparse,
                            per_sample_weights, include_last_offset, padding)
     flat, bags, count = _bags(indices, offsets, include_last_offset)
-    counted = full(flat.layout.shape, 1, dtypes.int64, flat.layout.device) if padding is None else flat.ne(padding).long()
-    sizes = full((count,), 0, dtypes.int64, flat.layout.device).index_add_(0, bags, counted)
+    counted = full(flat.spec.shape, 1, dtypes.int64, flat.spec.device) if padding is None else flat.ne(padding).long()
+    sizes = full((count,), 0, dtypes.int64, flat.spec.device).index_add_(0, bags, counted)
     return pooled, bags, sizes, offsets
 
 
@@ -211,18 +211,18 @@ def embedding_renorm_(input: Any, indices: Any, max_norm: float, norm_type: floa
 def _bags(input: Any, offsets: Any, include_last_offset: bool) -> tuple[Any, Any, int]:
     """The integers as a vector, the bag of each, and how many bags there are."""
     arange = FUNCTIONS["arange"]
-    if input.layout.ndim == 2:
+    if input.spec.ndim == 2:
         if offsets is not None:
             raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed "
                              f"length sequences. However, found offsets of type {type(offsets)}")
-        count, length = input.layout.shape
-        bags = arange(count, device=input.layout.device).unsqueeze(1).expand(count, length)
+        count, length = input.spec.shape
+        bags = arange(count, device=input.spec.device).unsqueeze(1).expand(count, length)
         return input.reshape(-1), bags.reshape(-1), count
-    if input.layout.ndim != 1:
-        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.layout.ndim}")
+    if input.spec.ndim != 1:
+        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.spec.ndim}")
     if offsets is None:
         raise ValueError("offsets has to be a 1D Tensor but got None")
-    if offsets.layout.ndim != 1:
+    if offsets.spec.ndim != 1:
         raise ValueError("offsets has to be a 1D Tensor")
     begins = known_values(offsets)
     if begins is not None and begins.size:
@@ -230,23 +230,23 @@ def _bags(input: Any, offsets: Any, include_last_offset: bool) -> tuple[Any, Any
         if first:
             raise RuntimeError("offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
                                f"position 0. However, got {first}")
-        if last > input.layout.numel:
-            raise RuntimeError(f"offsets[-1] can not be greater than input's length {input.layout.numel} but got offsets[-1] "
+        if last > input.spec.numel:
+            raise RuntimeError(f"offsets[-1] can not be greater than input's length {input.spec.numel} but got offsets[-1] "
                                f"of {last}")
     starts = offsets[:-1] if include_last_offset else offsets
-    count = starts.layout.numel
+    count = starts.spec.numel
     # A bag's number is how many bags began so far, less one.
-    size = input.layout.numel
-    begun = full((size + 1,), 0, dtypes.int64, input.layout.device)
+    size = input.spec.numel
+    begun = full((size + 1,), 0, dtypes.int64, input.spec.device)
     if count:
-        begun.index_add_(0, starts, full((count,), 1, dtypes.int64, input.layout.device))
+        begun.index_add_(0, starts, full((count,), 1, dtypes.int64, input.spec.device))
     return input, (begun.cumsum(0) - 1)[:size], count
 
 
 def _pooled(rows: Any, bags: Any, count: int, mode: str) -> Any:
-    shape = (count, rows.layout.shape[1])
-    zeros = full(shape, 0, rows.layout.dtype, rows.layout.device)
-    if not rows.layout.numel:
+    shape = (count, rows.spec.shape[1])
+    zeros = full(shape, 0, rows.spec.dtype, rows.spec.device)
+    if not rows.spec.numel:
         return zeros + rows.sum(0)
     places = Places.slices("embedding_bag", zeros, 0, bags)
     if mode == "max":
@@ -259,7 +259,7 @@ def one_hot(input: Any, num_classes: int = -1) -> Any:
 
     Without ``num_classes`` there are as many as the largest class asks for.
     """
-    own, num_classes = input.layout, op.index(num_classes)
+    own, num_classes = input.spec, op.index(num_classes)
     if own.dtype is not dtypes.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     if not own.numel:

@@ -7,12 +7,12 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import wrap
-from clgrad.layout import Layout
 from clgrad.runtime import result_storage, settle
+from clgrad.spec import Spec
 
 
-def blank(made: Layout) -> Any:
-    """An uninitialised tensor of a layout, for a result."""
+def blank(made: Spec) -> Any:
+    """An uninitialised tensor of a spec, for a result."""
     return wrap(result_storage(made.device.compute, made.span), 0, made)  # type: ignore[attr-defined]
 
 
@@ -22,7 +22,7 @@ _START = 4096  # bytes: every device lets a part of a buffer begin at such place
 
 def within_reach(buffer: Any, t: Any) -> tuple[Any, int]:
     """The part of a buffer that begins shortly before a tensor far behind its start, and the offset there."""
-    own = t.layout
+    own = t.spec
     lowest = t.offset + sum((n - 1) * s for n, s in zip(own.shape, own.strides, strict=True) if s < 0 < n)
     start = lowest * own.dtype.itemsize // _START * _START
     return buffer.get_sub_region(start, buffer.size - start), t.offset - start // own.dtype.itemsize
@@ -52,12 +52,12 @@ def execute(plan: Callable[..., None], reads: tuple, writes: tuple) -> None:
 
 def check_device(name: str, *tensors: Any) -> Any:
     """The one device that computes on all tensors; RuntimeError where there are two, or where it lacks float64."""
-    return check_layouts(name, *[t.layout for t in tensors if t is not None])
+    return check_specs(name, *[t.spec for t in tensors if t is not None])
 
 
-def check_layouts(name: str, *layouts: Layout | None) -> Any:
-    """:func:`check_device` of tensors of these layouts."""
-    known: list[Any] = [own for own in layouts if own is not None]
+def check_specs(name: str, *specs: Spec | None) -> Any:
+    """:func:`check_device` of tensors of these specs."""
+    known: list[Any] = [own for own in specs if own is not None]
     device = known[0].device.compute
     for own in known[1:]:
         if own.device.compute is not device:

@@ -106,12 +106,12 @@ def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitrian
     """X with A @ X = B, or X @ A = B where not ``left``, for triangular A; its other triangle is not read."""
     name = "linalg.solve_triangular"
     check_square(name, A)
-    if B.layout.ndim < 2 or A.layout.dtype is not B.layout.dtype:
+    if B.spec.ndim < 2 or A.spec.dtype is not B.spec.dtype:
         raise RuntimeError(f"{name}: Expected B to have at least 2 dimensions and the dtype of A, got shape "
-                           f"{list(B.layout.shape)} and {B.layout.dtype.name} for {A.layout.dtype.name}")
-    if A.layout.shape[-1] != B.layout.shape[-2 if left else -1]:
+                           f"{list(B.spec.shape)} and {B.spec.dtype.name} for {A.spec.dtype.name}")
+    if A.spec.shape[-1] != B.spec.shape[-2 if left else -1]:
         raise RuntimeError(f"{name}: Incompatible shapes of A and B for the equation {'AX = B' if left else 'XA = B'} "
-                           f"({A.layout.shape[-2]}x{A.layout.shape[-1]} and {B.layout.shape[-2]}x{B.layout.shape[-1]})")
+                           f"({A.spec.shape[-2]}x{A.spec.shape[-1]} and {B.spec.shape[-2]}x{B.spec.shape[-1]})")
     if not left:
         return store(name, turned(solve_triangular(turned(A), turned(B), upper=not upper, unitriangular=unitriangular)),
                      out, exact=True)
@@ -143,10 +143,10 @@ LUWithInfo = named_result("lu", "LU pivots infos")
 
 def _lu_backward(gL: Any, gU: Any, P: Any, L: Any, U: Any) -> Any:
     """The gradient of A from those of the m x k factor L and the k x n factor U."""
-    m, n = L.layout.shape[-2], U.layout.shape[-1]
+    m, n = L.spec.shape[-2], U.spec.shape[-1]
     k = min(m, n)
-    gL = L.new_zeros(L.layout.shape) if gL is None else gL
-    gU = U.new_zeros(U.layout.shape) if gU is None else gU
+    gL = L.new_zeros(L.spec.shape) if gL is None else gL
+    gU = U.new_zeros(U.spec.shape) if gU is None else gU
     L1, U1 = L[..., :k, :], U[..., :k]
     g1, g2 = gL[..., :k, :], gU[..., :k]
     more = None
@@ -166,7 +166,7 @@ def _lu_backward(gL: Any, gU: Any, P: Any, L: Any, U: Any) -> Any:
 
 def _unpacked(packed: Any) -> tuple[Any, Any]:
     """L (with its diagonal of ones) and U from one matrix."""
-    m, n = packed.layout.shape[-2:]
+    m, n = packed.spec.shape[-2:]
     k = min(m, n)
     ones = identity(max(m, k), packed)[:, :k]
     return tril(packed[..., :k], -1) + ones, triu(packed[..., :k, :])
@@ -179,13 +179,13 @@ def lu_factored(name: str, A: Any, pivot: bool = True) -> tuple[Any, Any, np.nda
     values, pivots, info = lapack.lu(lapack.host(name, A))
     packed = lapack.matrix(values, A)
     if needs_graph(A):
-        P = lapack.tensor(lapack.permutation(pivots, A.layout.shape[-2]), A)
+        P = lapack.tensor(lapack.permutation(pivots, A.spec.shape[-2]), A)
 
         def backward(grads: tuple, outputs: list) -> Any:
             (g,), k = grads, min(A_shape)
             L, U = _unpacked(outputs[0])
             return _lu_backward(tril(g[..., :k], -1), triu(g[..., :k, :]), P, L, U)
-        A_shape = A.layout.shape[-2:]
+        A_shape = A.spec.shape[-2:]
         record("LinalgLuFactorEx", A, (packed,), backward)
     return packed, lapack.tensor(pivots, A, dtypes.int32), info
 
@@ -232,13 +232,13 @@ def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> 
 def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True, *,
               out: Any = None) -> Any:
     """P, L and U from what :func:`linalg.lu_factor` returns; empty where not asked for."""
-    if LU_pivots.layout.dtype is not dtypes.int32:
+    if LU_pivots.spec.dtype is not dtypes.int32:
         raise RuntimeError("torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 dtype. Note: "
                            "this function is intended to be used with the output produced by torch.linalg.lu_factor")
-    nothing = empty((0,), LU_data.layout.dtype, LU_data.layout.device)
+    nothing = empty((0,), LU_data.spec.dtype, LU_data.spec.device)
     P, L, U = nothing, nothing, nothing
     if unpack_pivots:
-        P = lapack.tensor(lapack.permutation(lapack.to_array(LU_pivots), LU_data.layout.shape[-2]), LU_data)
+        P = lapack.tensor(lapack.permutation(lapack.to_array(LU_pivots), LU_data.spec.shape[-2]), LU_data)
     if unpack_data:
         L, U = _unpacked(LU_data)
     return store("lu_unpack", LUUnpacked(P, L, U), out, exact=True)
@@ -260,7 +260,7 @@ def linalg_qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
     values = lapack.host("linalg.qr", A)
     if mode == "r":
         R = lapack.matrix(np.asarray(lapack.numpy_call("linalg.qr", np.linalg.qr, values, "r")), A)
-        Q = empty((0,), A.layout.dtype, A.layout.device)
+        Q = empty((0,), A.spec.dtype, A.spec.device)
     else:
         Q, R = (lapack.matrix(part, A) for part in lapack.numpy_call("linalg.qr", np.linalg.qr, values, mode))
 
@@ -268,7 +268,7 @@ def linalg_qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
         if mode == "r":
             raise RuntimeError("The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use "
                                "linalg.qr(A, mode='reduced') if you are going to require gradients.")
-        if mode == "complete" and outputs[0].layout.shape[-1] > outputs[1].layout.shape[-1]:
+        if mode == "complete" and outputs[0].spec.shape[-1] > outputs[1].spec.shape[-1]:
             raise RuntimeError("The QR decomposition is not differentiable when mode='complete' and nrows > ncols.")
         return _qr_backward(*grads, *outputs)
     record("LinalgQr", A, (Q, R), backward)
@@ -276,13 +276,13 @@ def linalg_qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
 
 
 def _qr_backward(gQ: Any, gR: Any, Q: Any, R: Any) -> Any:
-    m, n = R.layout.shape[-2:]
+    m, n = R.spec.shape[-2:]
     if n == m:
         return _square_qr_backward(gQ, gR, Q, R)
     # A wide matrix: its first m columns are decomposed, the others are Q @ V.
     U, V = R[..., :m], R[..., m:]
     if gR is None:
-        return cat([_square_qr_backward(gQ, None, Q, U), Q.new_zeros((*Q.layout.shape[:-1], n - m))], -1)
+        return cat([_square_qr_backward(gQ, None, Q, U), Q.new_zeros((*Q.spec.shape[:-1], n - m))], -1)
     more = matmul(Q, matmul(V, turned(gR[..., m:])))
     first = _square_qr_backward(more if gQ is None else gQ + more, gR[..., :m], Q, U)
     return cat([first, matmul(Q, gR[..., m:])], -1)
@@ -309,21 +309,21 @@ def householder_product(A: Any, tau: Any, *, out: Any = None) -> Any:
 
     The diagonal of A counts as 1, what is above as 0: what :func:`geqrf` returns.
     """
-    if A.layout.ndim < 2 or tau.layout.ndim != A.layout.ndim - 1 or tau.layout.shape[:-1] != A.layout.shape[:-2]:
+    if A.spec.ndim < 2 or tau.spec.ndim != A.spec.ndim - 1 or tau.spec.shape[:-1] != A.spec.shape[:-2]:
         raise RuntimeError("linalg.householder_product: expected input to have at least 2 dimensions and tau one less, with "
-                           f"equal batch dimensions, but got {list(A.layout.shape)} and {list(tau.layout.shape)}")
-    if tau.layout.dtype is not A.layout.dtype:
-        raise RuntimeError(f"linalg.householder_product: tau dtype {tau.layout.dtype.name} does not match input dtype "
-                           f"{A.layout.dtype.name}")
-    m, n = A.layout.shape[-2:]
-    k = tau.layout.shape[-1]
+                           f"equal batch dimensions, but got {list(A.spec.shape)} and {list(tau.spec.shape)}")
+    if tau.spec.dtype is not A.spec.dtype:
+        raise RuntimeError(f"linalg.householder_product: tau dtype {tau.spec.dtype.name} does not match input dtype "
+                           f"{A.spec.dtype.name}")
+    m, n = A.spec.shape[-2:]
+    k = tau.spec.shape[-1]
     if m < n or k > n:
         raise RuntimeError(f"linalg.householder_product: input.shape[-2] must be greater than or equal to "
-                           f"input.shape[-1] and that to tau.shape[-1], got {list(A.layout.shape)} and "
-                           f"{list(tau.layout.shape)}")
+                           f"input.shape[-1] and that to tau.shape[-1], got {list(A.spec.shape)} and "
+                           f"{list(tau.spec.shape)}")
     lapack.check_floating("linalg.householder_product", A)
     vectors = tril(A, -1) + identity(m, A)[:, :n]
-    result = constant_of(identity(m, A)[:, :n].expand(A.layout.shape).clone(), A, tau)
+    result = constant_of(identity(m, A)[:, :n].expand(A.spec.shape).clone(), A, tau)
     for i in reversed(range(k)):
         v = vectors[..., i:i + 1]
         result = result - matmul(v * tau[..., i, None, None], matmul(turned(v), result))
@@ -353,11 +353,11 @@ def ormqr(input: Any, input2: Any, input3: Any, left: bool = True, transpose: bo
 
     ``input2`` are the reflections' factors.
     """
-    if input.layout.ndim < 2:
+    if input.spec.ndim < 2:
         raise RuntimeError("torch.ormqr: input must have at least 2 dimensions.")
-    m, n = input.layout.shape[-2:]
+    m, n = input.spec.shape[-2:]
     _check_reflections(input, input2, input3, left)
-    square = cat([input, input.new_zeros((*input.layout.shape[:-1], m - n))], -1) if m > n else input[..., :m]
+    square = cat([input, input.new_zeros((*input.spec.shape[:-1], m - n))], -1) if m > n else input[..., :m]
     Q = householder_product(square, input2)
     Q = turned(Q) if transpose else Q
     return store("ormqr", matmul(Q, input3) if left else matmul(input3, Q), out, exact=True)
@@ -366,17 +366,17 @@ def ormqr(input: Any, input2: Any, input3: Any, left: bool = True, transpose: bo
 def _check_reflections(input: Any, tau: Any, other: Any, left: bool) -> None:
     """RuntimeError where the operands of :func:`ormqr` do not fit each other."""
     side = -2 if left else -1
-    if other.layout.ndim < 2:
+    if other.spec.ndim < 2:
         raise RuntimeError("torch.ormqr: other must have at least 2 dimensions.")
-    if other.layout.shape[side] != input.layout.shape[-2]:
+    if other.spec.shape[side] != input.spec.shape[-2]:
         raise RuntimeError(f"torch.ormqr: other.shape[{side}] must be equal to input.shape[-2]")
-    if tau.layout.shape[-1] != min(other.layout.shape[side], input.layout.shape[-1]):
+    if tau.spec.shape[-1] != min(other.spec.shape[side], input.spec.shape[-1]):
         raise RuntimeError("torch.ormqr: tau.shape[-1] must be equal to min(other.shape[-2], input.shape[-1])")
     for name, operand in (("tau", tau), ("other", other)):
-        if operand.layout.dtype is not input.layout.dtype:
+        if operand.spec.dtype is not input.spec.dtype:
             raise RuntimeError(f"torch.ormqr: Expected input and {name} to have the same dtype, but input has dtype "
-                               f"{dtypes.type_name(input.layout.dtype)} and {name} has dtype "
-                               f"{dtypes.type_name(operand.layout.dtype)}")
+                               f"{dtypes.type_name(input.spec.dtype)} and {name} has dtype "
+                               f"{dtypes.type_name(operand.spec.dtype)}")
 
 
 # Symmetric indefinite: A = L @ D @ L.T.

@@ -31,9 +31,9 @@ def _listed(name: str, tensors: Any) -> list:
 def _spread(name: str, other: Any, count: int) -> list:
     """An operand for each of ``count`` tensors: an item of a list, or the same for all."""
     if not isinstance(other, (list, tuple)):
-        if isinstance(other, TensorBase) and other.layout.numel != 1:
-            raise RuntimeError(f"{name}: scalar tensor expected to be 0 dim but it has {other.layout.ndim} dimensions and "
-                               f"{other.layout.numel} elements.")
+        if isinstance(other, TensorBase) and other.spec.numel != 1:
+            raise RuntimeError(f"{name}: scalar tensor expected to be 0 dim but it has {other.spec.ndim} dimensions and "
+                               f"{other.spec.numel} elements.")
         return [other] * count
     if len(other) != count:
         raise RuntimeError(f"Tensor lists must have the same number of tensors, got {count} and {len(other)}")

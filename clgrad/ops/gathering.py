@@ -16,23 +16,23 @@ def check_gather(name: str, x: Any, dim: int, index: Any, src: Any = None) -> in
     """The dimension as a number in [0, rank), after checks of what gather and scatter ask of an index."""
     if not isinstance(index, TensorBase):
         raise TypeError(f"{name}(): argument 'index' must be Tensor, not {type(index).__name__}")
-    own, places = x.layout, index.layout
+    own, places = x.spec, index.spec
     axis = normalize_dim(dim, own.ndim)
     if not places.numel:
         return axis
     if max(own.ndim, 1) != max(places.ndim, 1):
         raise RuntimeError(f"{name}(): Index tensor must have the same number of dimensions as "
                            f"{'input' if name == 'gather' else 'self'} tensor, got {places.ndim} and {own.ndim}")
-    if src is not None and max(src.layout.ndim, 1) != max(places.ndim, 1):
+    if src is not None and max(src.spec.ndim, 1) != max(places.ndim, 1):
         raise RuntimeError(f"{name}(): Index tensor must have the same number of dimensions as src tensor, got "
-                           f"{places.ndim} and {src.layout.ndim}")
+                           f"{places.ndim} and {src.spec.ndim}")
     for d, (a, b) in enumerate(zip(places.shape, own.shape, strict=False)):
         if a > b and d != axis:
             raise RuntimeError(f"{name}(): Size does not match at dimension {d} expected index {list(places.shape)} to be "
                                f"no larger than self {list(own.shape)} apart from dimension {axis}")
-    if src is not None and any(a > b for a, b in zip(places.shape, src.layout.shape, strict=False)):
+    if src is not None and any(a > b for a, b in zip(places.shape, src.spec.shape, strict=False)):
         raise RuntimeError(f"{name}(): Expected index {list(places.shape)} to be no larger than src "
-                           f"{list(src.layout.shape)}")
+                           f"{list(src.spec.shape)}")
     size = own.shape[axis] if own.ndim else 1
     check_range(index, size, out_of_range(name, axis, size, RuntimeError))
     return axis
@@ -51,8 +51,8 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: 
     """
     axis = check_gather("gather", input, dim, index)
     places = as_index("gather", index)
-    if not index.layout.numel:
-        shape = index.layout.shape
+    if not index.spec.numel:
+        shape = index.spec.shape
         return store("gather", read(input, Places("gather", shape, (None,) * len(shape), (), ()), "Gather"), out,
                      exact=True)
     return store("gather", _gathered(input, axis, index, places, negative=False), out, input, index, exact=True)
@@ -60,35 +60,35 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: 
 
 def _gathered(input: Any, axis: int, index: Any, places: Any, *, negative: bool) -> Any:
     """Elements at checked indices, also of 0-d tensors."""
-    x, flat = (input, places) if input.layout.ndim else (input.reshape(1), places.reshape(1))
-    if not places.layout.ndim:
+    x, flat = (input, places) if input.spec.ndim else (input.reshape(1), places.reshape(1))
+    if not places.spec.ndim:
         flat = places.reshape(1)
     result = read(x, Places.along("gather", axis, flat, negative=negative), "Gather")
-    return result if result.layout.shape == index.layout.shape else result.view(index.layout.shape)
+    return result if result.spec.shape == index.spec.shape else result.view(index.spec.shape)
 
 
 def check_vector(name: str, index: Any) -> Any:
     """A 0-d or 1-d tensor of int32 or int64 indices as a vector."""
     if not isinstance(index, TensorBase):
         raise TypeError(f"{name}(): argument 'index' must be Tensor, not {type(index).__name__}")
-    if index.layout.ndim > 1:
-        raise IndexError(f"{name}(): Index is supposed to be a vector, but got dim: {index.layout.ndim}")
+    if index.spec.ndim > 1:
+        raise IndexError(f"{name}(): Index is supposed to be a vector, but got dim: {index.spec.ndim}")
     index = as_index(name, index)
-    return index if index.layout.ndim else index.reshape(1)
+    return index if index.spec.ndim else index.reshape(1)
 
 
 @operator("index_select")
 def index_select(input: Any, dim: int, index: Any, *, out: Any = None) -> Any:
     """The slices of ``input`` along ``dim`` that a vector of indices names."""
     places = check_vector("index_select", index)
-    axis = normalize_dim(dim, input.layout.ndim)
-    if not input.layout.ndim:
-        if places.layout.numel != 1:
+    axis = normalize_dim(dim, input.spec.ndim)
+    if not input.spec.ndim:
+        if places.spec.numel != 1:
             raise RuntimeError("index_select(): Index to scalar can have only 1 value, got "
-                               f"{places.layout.numel} value(s)")
+                               f"{places.spec.numel} value(s)")
         return store("index_select", index_select(input.reshape(1), 0, places).view(()), out, exact=True)
-    size = input.layout.shape[axis]
-    if not size and places.layout.numel:
+    size = input.spec.shape[axis]
+    if not size and places.spec.numel:
         raise RuntimeError("index_select(): self indexing axis dim should be positive")
     check_range(places, size, out_of_range("index_select", axis, size))
     return store("index_select", read(input, Places.slices("index_select", input, axis, places), "IndexSelect"), out, input,
@@ -104,33 +104,33 @@ def take(input: Any, index: Any, *, out: Any = None) -> Any:
 
 def taken(name: str, x: Any, index: Any) -> tuple[Any, Places]:
     """The flattened tensor, and the places in it that indices (from its end, if negative) name."""
-    if index.layout.dtype is not dtypes.int64:
-        raise RuntimeError(f"{name}(): Expected a long tensor for index, but got {index.layout.dtype.name}")
-    size = x.layout.numel
-    if not size and index.layout.numel:
+    if index.spec.dtype is not dtypes.int64:
+        raise RuntimeError(f"{name}(): Expected a long tensor for index, but got {index.spec.dtype.name}")
+    size = x.spec.numel
+    if not size and index.spec.numel:
         raise IndexError(f"{name}(): tried to take from an empty tensor")
     check_range(index, size, lambda i: IndexError(
         f"out of range: tried to access index {i} on a tensor of {size} elements."), negative=True)
-    shape = index.layout.shape
+    shape = index.spec.shape
     return x.reshape(-1), Places(name, shape, (None,) * len(shape), (0,), (index,), negative=True)
 
 
 @operator("take_along_dim")
 def take_along_dim(input: Any, indices: Any, dim: int | None = None, *, out: Any = None) -> Any:
     """``gather`` with shapes broadcast; without ``dim`` from the flattened tensor."""
-    if indices.layout.dtype is not dtypes.int64:
-        raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.layout.dtype.name}")
+    if indices.spec.dtype is not dtypes.int64:
+        raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.spec.dtype.name}")
     if dim is None:
         return store("take_along_dim", read(*taken("take_along_dim", input, indices.reshape(-1)), "Gather"), out, exact=True)
-    if input.layout.ndim != indices.layout.ndim:
+    if input.spec.ndim != indices.spec.ndim:
         raise RuntimeError("torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
-                           f"{input.layout.ndim} dimensions for input, and {indices.layout.ndim} dimensions for indices")
-    axis = normalize_dim(dim, input.layout.ndim)
-    shapes = [[1 if d == axis else s for d, s in enumerate(t.layout.shape)] for t in (input, indices)]
+                           f"{input.spec.ndim} dimensions for input, and {indices.spec.ndim} dimensions for indices")
+    axis = normalize_dim(dim, input.spec.ndim)
+    shapes = [[1 if d == axis else s for d, s in enumerate(t.spec.shape)] for t in (input, indices)]
     wide = broadcast_shapes(*shapes)
-    own, places = ([t.layout.shape[axis] if d == axis else s for d, s in enumerate(wide)] for t in (input, indices))
+    own, places = ([t.spec.shape[axis] if d == axis else s for d, s in enumerate(wide)] for t in (input, indices))
     x, index = input.expand(own), indices.expand(places)
-    if input.layout.ndim:
-        size = x.layout.shape[axis]
+    if input.spec.ndim:
+        size = x.spec.shape[axis]
         check_range(index, size, out_of_range("take_along_dim", axis, size), negative=True)
     return store("take_along_dim", _gathered(x, axis, index, index, negative=True), out, exact=True)

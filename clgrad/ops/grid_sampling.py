@@ -17,10 +17,10 @@ from clgrad.autograd.grad_mode import enable_grad, mode
 from clgrad.autograd.graph import Saved, attach, needs_graph
 from clgrad.kernels import grid_sample as kernels
 from clgrad.kernels.grid_sample import Images
-from clgrad.layout import Layout
 from clgrad.ops.copying import empty, from_array, full
 from clgrad.ops.execute import blank, check_device, execute
 from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.spec import Spec
 
 MODES = ("bilinear", "nearest", "bicubic")
 PADDINGS = ("zeros", "border", "reflection")
@@ -56,7 +56,7 @@ def _inside(x: Any, size: int, padding: str, align_corners: bool) -> Any:
 
 def _picker(input: Any, grid_sizes: tuple[int, ...]) -> Callable[[list], Any]:
     """A function of whole places, one tensor an axis: the elements there, 0 outside, as (n, c, points)."""
-    count, channels, *sizes = input.layout.shape
+    count, channels, *sizes = input.spec.shape
     flat = input.reshape(count, channels, prod(sizes))
 
     def pick(places: list) -> Any:
@@ -98,11 +98,11 @@ def _plans(device: Any, kind: dtypes.dtype, images: Images) -> tuple[kernels.Pla
 def _bilinear(x: Any, rows: Any, columns: Any) -> Any:
     """:func:`_linear` of images by a launch, and one for each gradient."""
     x, rows, columns = (t.contiguous() for t in (x, rows, columns))
-    own, device = x.layout, check_device("grid_sampler", x, rows, columns)
+    own, device = x.spec, check_device("grid_sampler", x, rows, columns)
     count, channels, height, width = own.shape
     forward, of_image, of_places = _plans(device, own.dtype, Images(count, channels, height, width,
-                                                                    prod(rows.layout.shape[1:])))
-    out = empty((*own.shape[:2], *rows.layout.shape[1:]), own.dtype, own.device)
+                                                                    prod(rows.spec.shape[1:])))
+    out = empty((*own.shape[:2], *rows.spec.shape[1:]), own.dtype, own.device)
     execute(forward, (x, columns, rows), (out,))
     if needs_graph(x, rows, columns):
         saved = Saved("grid_sampler", [x, rows, columns])
@@ -115,18 +115,18 @@ def _bilinear(x: Any, rows: Any, columns: Any) -> Any:
             g = g.contiguous()
             dx = drows = dcolumns = None
             if needed[0]:
-                dx = blank(x.layout)
+                dx = blank(x.spec)
                 execute(of_image, (g, columns, rows), (dx,))
             if needed[1]:
-                drows, dcolumns = blank(rows.layout), blank(columns.layout)
+                drows, dcolumns = blank(rows.spec), blank(columns.spec)
                 execute(of_places, (g, x, columns, rows), (dcolumns, drows))
             return dx, drows, dcolumns
         attach(out, "GridSampler2D", (x, rows, columns), backward, saved)
     return out
 
 
-def _has_kernel(own: Layout) -> bool:
-    """Whether images of a layout are sampled by a kernel: on CPUs, in the dtypes of arithmetic."""
+def _has_kernel(own: Spec) -> bool:
+    """Whether images of a spec are sampled by a kernel: on CPUs, in the dtypes of arithmetic."""
     return own.ndim == 4 and own.numel > 0 and own.device.compute.is_cpu and own.dtype.compute is own.dtype  # type: ignore[attr-defined]
 
 
@@ -134,7 +134,7 @@ def _recorded_gradients(g: Any, *operands: Any) -> tuple:
     """The gradients of :func:`_bilinear` as Tensor operations, for derivatives of higher order."""
     with enable_grad():
         x, rows, columns = operands
-        result = _linear(_picker(x, rows.layout.shape[1:]), [rows, columns]).reshape(g.layout.shape)
+        result = _linear(_picker(x, rows.spec.shape[1:]), [rows, columns]).reshape(g.spec.shape)
         wanted = [t for t in operands if t._requires_grad]
         found = iter(engine.grad(result, wanted, g, create_graph=True))
         return tuple([next(found) if t._requires_grad else None for t in operands])
@@ -166,13 +166,13 @@ def _without_gradient_of(grid: Any, result: Any) -> Any:
     if not needs_graph(grid):
         return result
     out = FUNCTIONS["alias"](result.detach())
-    own = grid.layout
+    own = grid.spec
     attach(out, "GridSampler", (result, grid), lambda g: (g, full(own.shape, 0, own.dtype, own.device)))
     return out
 
 
 def _check(input: Any, grid: Any) -> None:
-    x, g = input.layout, grid.layout
+    x, g = input.spec, grid.spec
     if x.dtype is not g.dtype:
         raise RuntimeError(f"grid_sampler(): expected scalar type {dtypes.type_name(x.dtype)} but found "
                            f"{dtypes.type_name(g.dtype)}")
@@ -196,10 +196,10 @@ def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: i
     """:func:`grid_sample` with the numbers of its modes."""
     _check(input, grid)
     interpolation, padding = MODES[interpolation_mode], PADDINGS[padding_mode]
-    count, channels, *sizes = input.layout.shape
+    count, channels, *sizes = input.spec.shape
     if interpolation == "bicubic" and len(sizes) == 3:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
-    outputs = grid.layout.shape[1:-1]
+    outputs = grid.spec.shape[1:-1]
     # The grid's last dimension is (x, y[, z]), the image's are ([depth,] height, width).
     places = [_unnormalized(grid.select(-1, len(sizes) - 1 - axis), size, align_corners)
               for axis, size in enumerate(sizes)]
@@ -210,7 +210,7 @@ def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: i
         places = [_inside(x, size, padding, align_corners) for x, size in zip(places, sizes, strict=True)]
         if interpolation == "nearest":
             result = _without_gradient_of(grid, pick([x.detach().round() for x in places]))
-        elif _has_kernel(input.layout) and prod(outputs):
+        elif _has_kernel(input.spec) and prod(outputs):
             result = _bilinear(input, *places)
         else:
             result = _linear(pick, places)
@@ -259,15 +259,15 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
 
     ``size`` is that of the image that is to be sampled: (N, C, H, W) or (N, C, D, H, W).
     """
-    if not theta.layout.dtype.is_floating_point:
-        raise ValueError(f"Expected theta to have floating point type, but got {theta.layout.dtype}")
+    if not theta.spec.dtype.is_floating_point:
+        raise ValueError(f"Expected theta to have floating point type, but got {theta.spec.dtype}")
     rank = len(size) - 2
     if rank not in (2, 3):
         raise NotImplementedError(f"affine_grid only supports 4D and 5D sizes, for 2D and 3D affine transforms, "
                                   f"respectively. Got size {tuple(size)}.")
-    if theta.layout.shape[1:] != (rank, rank + 1) or theta.layout.ndim != 3:
+    if theta.spec.shape[1:] != (rank, rank + 1) or theta.spec.ndim != 3:
         raise ValueError(f"Expected a batch of {rank}D affine matrices of shape Nx{rank}x{rank + 1} for size {tuple(size)}. "
-                         f"Got {theta.layout.size}.")
+                         f"Got {theta.spec.size}.")
     if min(size) <= 0:
         raise ValueError(f"Expected non-zero, positive output size. Got {tuple(size)}")
     corners = _explicit("affine_grid", align_corners)
@@ -276,7 +276,7 @@ def affine_grid(theta: Any, size: Any, align_corners: bool | None = None) -> Any
                       "before PyTorch 1.3.0 they were at -1. See the documentation of affine_grid for details.", stacklevel=2)
     axes = np.meshgrid(*(_line(n, corners) for n in size[2:]), indexing="ij")
     points = np.stack([*axes[::-1], np.ones(size[2:])], -1).reshape(-1, rank + 1)
-    own = theta.layout
+    own = theta.spec
     grid = from_array(points.astype(own.dtype.compute.numpy), own.dtype.compute, own.device).to(own.dtype)
     return grid.matmul(theta.transpose(1, 2)).view(own.shape[0], *size[2:], rank)
 

@@ -46,7 +46,7 @@ def conj_physical_(input: Any) -> Any:
 @operator("positive")
 def positive(input: Any) -> Any:
     """The tensor itself; RuntimeError for bool."""
-    if input.layout.dtype is dtypes.bool:
+    if input.spec.dtype is dtypes.bool:
         raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
     return input
 
@@ -54,7 +54,7 @@ def positive(input: Any) -> Any:
 @operator("is_signed", method=False)
 def is_signed(input: Any) -> bool:
     """Whether a tensor's dtype has a sign."""
-    return input.layout.dtype.is_signed
+    return input.spec.dtype.is_signed
 
 
 @operator("is_inference", method=False)
@@ -72,7 +72,7 @@ def get_device(input: Any) -> int:
 @operator("is_same_size")
 def is_same_size(input: Any, other: Any) -> bool:
     """Whether two tensors have the same shape."""
-    return input.layout.shape == other.layout.shape
+    return input.spec.shape == other.spec.shape
 
 
 @operator("is_nonzero", function=False)
@@ -144,10 +144,10 @@ def as_strided_scatter(input: Any, src: Any, size: Any, stride: Any, storage_off
     made = clone(input.detach())
     window(made).copy_(src.detach())
     if needs_graph(input, src):
-        own, wanted = made.layout, src.layout.shape
+        own, wanted = made.spec, src.spec.shape
 
         def backward(g: Any) -> tuple:
-            same = blank(own).copy_(g) if g.layout.strides != own.strides else g
+            same = blank(own).copy_(g) if g.spec.strides != own.strides else g
             rest = as_strided_scatter(same, FUNCTIONS["zeros"](wanted, dtype=own.dtype, device=own.device), size, stride,
                                       start)
             return rest, window(same).reshape(wanted)

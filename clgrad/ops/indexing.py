@@ -17,7 +17,6 @@ import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, check_in_place
-from clgrad.layout import Layout
 from clgrad.ops.copying import cast, full
 from clgrad.ops.masks import Marked, masked_fill_, selected
 from clgrad.ops.output import check_disjoint
@@ -27,6 +26,7 @@ from clgrad.ops.registry import operator as register
 from clgrad.ops.strided import as_strided
 from clgrad.ops.views import select, slice_view, unsqueeze
 from clgrad.shapes import Shape, broadcast_shapes
+from clgrad.spec import Spec
 
 _INDICES = (dtypes.int64, dtypes.int32)
 _MASKS = (dtypes.bool, dtypes.uint8)
@@ -36,7 +36,7 @@ _LARGEST_STEP = (1 << 63) - 1
 
 def _is_integer(item: Any) -> bool:
     if isinstance(item, TensorBase):
-        return item.layout.ndim == 0 and item.layout.dtype.category == 1 and item.layout.dtype is not dtypes.uint8
+        return item.spec.ndim == 0 and item.spec.dtype.category == 1 and item.spec.dtype is not dtypes.uint8
     return hasattr(item, "__index__") and not isinstance(item, (bool, np.ndarray))
 
 
@@ -64,14 +64,14 @@ def _too_many(rank: int) -> IndexError:
 
 def _select(x: Any, dim: int, item: Any, named: int) -> Any:
     """``x.select(dim, item)``; errors call the dimension ``named``, as it was before others were taken away."""
-    index, size = operator.index(item), x.layout.shape[dim]
+    index, size = operator.index(item), x.spec.shape[dim]
     if not -size <= index < size:
         raise IndexError(f"index {index} is out of bounds for dimension {named} with size {size}")
     return select(x, dim, index)
 
 
 def _slice(x: Any, dim: int, item: slice) -> Any:
-    size = x.layout.shape[dim]
+    size = x.spec.shape[dim]
     if item == slice(None):
         return x
     step = 1 if item.step is None else operator.index(item.step)
@@ -93,21 +93,21 @@ def _as_tensor(item: Any, place: Any) -> Any:
                              f"indices (got {type(item).__name__})")
         array = isinstance(item, (np.ndarray, np.generic))
         item = FUNCTIONS["tensor"](item if array or not isinstance(item, range) else list(item))
-        if array and item.layout.dtype.category == 1 or not item.layout.numel:
+        if array and item.spec.dtype.category == 1 or not item.spec.numel:
             item = cast(item, dtypes.int64)
-    kind = item.layout.dtype
+    kind = item.spec.dtype
     if kind not in _INDICES and kind not in _MASKS:
         raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-    return item if item.layout.device is place else item.to(place)
+    return item if item.spec.device is place else item.to(place)
 
 
 def _truth(value: bool, x: Any) -> Any:
     """True or False as the index of a new dimension of size 1."""
-    return full((int(value),), 0, dtypes.int64, x.layout.device)
+    return full((int(value),), 0, dtypes.int64, x.spec.device)
 
 
 def _warn_of_bytes(mask: Any, stacklevel: int) -> None:
-    if mask.layout.dtype is dtypes.uint8:
+    if mask.spec.dtype is dtypes.uint8:
         warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
                       UserWarning, stacklevel=stacklevel)
 
@@ -116,15 +116,15 @@ class Parsed:
     """An index taken apart: a view of x, and for some of its dimensions a tensor of indices, or a mask from there on."""
 
     def __init__(self, x: Any, index: Any):
-        items = [item if isinstance(item, bool) or is_basic(item) else _as_tensor(item, x.layout.device)
+        items = [item if isinstance(item, bool) or is_basic(item) else _as_tensor(item, x.spec.device)
                  for item in as_items(index)]
         used = sum(self._span(item) for item in items)
-        if used > x.layout.ndim:
-            raise _too_many(x.layout.ndim)
+        if used > x.spec.ndim:
+            raise _too_many(x.spec.ndim)
         if sum(1 for item in items if item is Ellipsis) > 1:
             raise IndexError("an index can only have a single ellipsis ('...')")
         self.tensors: dict[int, Any] = {}
-        rest, dim, taken = x.layout.ndim - used, 0, 0
+        rest, dim, taken = x.spec.ndim - used, 0, 0
         for item in items:
             if item is None:
                 x = unsqueeze(x, dim)
@@ -147,59 +147,59 @@ class Parsed:
         """How many dimensions of x an item takes."""
         if item is None or item is Ellipsis or isinstance(item, bool):
             return 0
-        return item.layout.ndim if isinstance(item, TensorBase) and item.layout.dtype in _MASKS else 1
+        return item.spec.ndim if isinstance(item, TensorBase) and item.spec.dtype in _MASKS else 1
 
     def _tensor(self, x: Any, dim: int, item: Any, named: int) -> tuple[Any, int]:
         if _is_integer(item):
             return _select(x, dim, item, named), dim
-        if isinstance(item, bool) or (item.layout.dtype in _MASKS and not item.layout.ndim):
+        if isinstance(item, bool) or (item.spec.dtype in _MASKS and not item.spec.ndim):
             x = unsqueeze(x, dim)
             self.tensors[dim] = _truth(bool(item), x)
             return x, dim + 1
         self.tensors[dim] = item
-        if item.layout.dtype not in _MASKS:
+        if item.spec.dtype not in _MASKS:
             return x, dim + 1
         _warn_of_bytes(item, 3)
         _check_mask_shape(x, dim, item)
-        return x, dim + item.layout.ndim
+        return x, dim + item.spec.ndim
 
     @property
     def mask(self) -> Any:
         """The mask over all of the view, where the index is nothing else."""
         found = self.tensors.get(0)
-        if len(self.tensors) == 1 and found is not None and found.layout.dtype in _MASKS and (
-                found.layout.ndim == self.view.layout.ndim):
+        if len(self.tensors) == 1 and found is not None and found.spec.dtype in _MASKS and (
+                found.spec.ndim == self.view.spec.ndim):
             return found
         return None
 
 
 def _check_mask_shape(x: Any, dim: int, mask: Any) -> None:
-    for d, size in enumerate(mask.layout.shape):
-        if dim + d >= x.layout.ndim or x.layout.shape[dim + d] != size:
-            raise IndexError(f"The shape of the mask {list(mask.layout.shape)} at index {d} does not match the shape of "
-                             f"the indexed tensor {list(x.layout.shape)} at index {dim + d}")
+    for d, size in enumerate(mask.spec.shape):
+        if dim + d >= x.spec.ndim or x.spec.shape[dim + d] != size:
+            raise IndexError(f"The shape of the mask {list(mask.spec.shape)} at index {d} does not match the shape of "
+                             f"the indexed tensor {list(x.spec.shape)} at index {dim + d}")
 
 
 def places_of(name: str, x: Any, tensors: dict[int, Any]) -> Places:
     """The places that tensors of indices, and masks, in dimensions of ``x`` name."""
-    unique = len(tensors) == 1 and all(t.layout.dtype in _MASKS for t in tensors.values())
+    unique = len(tensors) == 1 and all(t.spec.dtype in _MASKS for t in tensors.values())
     indices: dict[int, Any] = {}
     for dim, t in sorted(tensors.items()):
-        if t.layout.dtype in _MASKS:
+        if t.spec.dtype in _MASKS:
             indices.update({dim + d: column for d, column in enumerate(FUNCTIONS["unbind"](Marked(t).places(), 1))})
         else:
-            size = x.layout.shape[dim]
-            if not size and t.layout.numel:
+            size = x.spec.shape[dim]
+            if not size and t.spec.numel:
                 raise IndexError("index is out of bounds for dimension with size 0")
             check_range(t, size, _bounds(dim, size), negative=True)
             indices[dim] = t
-    axes, shape, own, common, lead, after = _geometry(x.layout, tuple(indices), *[t.layout for t in indices.values()])
+    axes, shape, own, common, lead, after = _geometry(x.spec, tuple(indices), *[t.spec for t in indices.values()])
     return Places(name, shape, own, axes, [spread(t, common, lead, after, shape) for t in indices.values()],
                   negative=True, unique=unique)
 
 
 @lru_cache(4096)
-def _geometry(x: Layout, axes: Shape, *indices: Layout) -> tuple:
+def _geometry(x: Spec, axes: Shape, *indices: Spec) -> tuple:
     """How the dimensions of a result come from those of x and of index tensors in its dimensions ``axes``."""
     try:
         common = broadcast_shapes(*[t.shape for t in indices])
@@ -230,32 +230,32 @@ def get_item(x: Any, index: Any) -> Any:
 def set_item(x: Any, index: Any, value: Any) -> None:
     """``x[index] = value``."""
     parsed = Parsed(x, index)
-    view, own = parsed.view, x.layout
+    view, own = parsed.view, x.spec
     if not isinstance(value, TensorBase):
         if not isinstance(value, (int, float, np.integer)):
             raise TypeError(f"can't assign a {type(value).__name__} to a {x.type()}")
         _set_number(parsed, value)
         return
-    if value.layout.device is not own.device:
+    if value.spec.device is not own.device:
         value = value.to(own.device)
     if not parsed.tensors:
-        while value.layout.ndim > view.layout.ndim and value.layout.shape[0] == 1:
+        while value.spec.ndim > view.spec.ndim and value.spec.shape[0] == 1:
             value = value.squeeze(0)
-        if value.memory is x.memory and value.layout.shape != view.layout.shape:
+        if value.memory is x.memory and value.spec.shape != view.spec.shape:
             value = value.clone()  # one of the elements that it is spread over may be its own
         view.copy_(value)
-    elif parsed.mask is not None and value.layout.numel == 1:
+    elif parsed.mask is not None and value.spec.numel == 1:
         masked_fill_(view, _as_mask(parsed.mask), value.reshape(()))
     else:
         _assign(view, places_of("index_put_", view, parsed.tensors), value)
 
 
 def _as_mask(mask: Any) -> Any:
-    return mask if mask.layout.dtype is dtypes.bool else cast(mask, dtypes.bool)
+    return mask if mask.spec.dtype is dtypes.bool else cast(mask, dtypes.bool)
 
 
 def _set_number(parsed: Parsed, value: Any) -> None:
-    view, kind = parsed.view, parsed.view.layout.dtype
+    view, kind = parsed.view, parsed.view.spec.dtype
     if kind is not kind.compute:
         value = kind.rounded(value)  # beyond the dtype's range: infinite
     if not parsed.tensors:
@@ -269,11 +269,11 @@ def _set_number(parsed: Parsed, value: Any) -> None:
 
 def _write(work: Callable, x: Any, value: Any, places: Places) -> Any:
     """``work``, which is :func:`put` or :func:`add`, in place; where ``x`` repeats elements, in the memory that it shows."""
-    if not x.layout.repeats:
+    if not x.spec.repeats:
         return work("IndexPut", x, value, places, in_place=True)
     warnings.warn("Use of index_put_ on expanded tensors is deprecated. Please clone() the tensor before performing this "
                   "operation. This also applies to advanced indexing e.g. tensor[indices] = tensor", stacklevel=5)
-    own = x.layout
+    own = x.spec
     numbers = as_strided(FUNCTIONS["arange"](own.extent, device=own.device), own.shape, own.strides)
     memory = as_strided(x, (own.extent,), (1,), x.offset)
     work("IndexPut", memory, value, places_of("index_put_", memory, {0: read(numbers, places, "Index")}), in_place=True)
@@ -282,21 +282,21 @@ def _write(work: Callable, x: Any, value: Any, places: Places) -> Any:
 
 def _fitted(value: Any, shape: Shape) -> Any:
     """The values without leading dimensions of size 1 that the places do not have; RuntimeError where they do not fit."""
-    was = list(value.layout.shape)
-    while value.layout.ndim > len(shape) and value.layout.shape[0] == 1:
+    was = list(value.spec.shape)
+    while value.spec.ndim > len(shape) and value.spec.shape[0] == 1:
         value = value.squeeze(0)
-    lead = len(shape) - value.layout.ndim
-    if lead < 0 or any(a not in (1, b) for a, b in zip(value.layout.shape, shape[lead:], strict=True)):
+    lead = len(shape) - value.spec.ndim
+    if lead < 0 or any(a not in (1, b) for a, b in zip(value.spec.shape, shape[lead:], strict=True)):
         raise RuntimeError(f"shape mismatch: value tensor of shape {was} cannot be broadcast to indexing result of shape "
                            f"{list(shape)}")
     return value
 
 
 def _check_dtypes(x: Any, values: Any) -> None:
-    if values.layout.dtype is not x.layout.dtype:
+    if values.spec.dtype is not x.spec.dtype:
         raise RuntimeError("Index put requires the source and destination dtypes match, got "
-                           f"{dtypes.type_name(x.layout.dtype)} for the destination and "
-                           f"{dtypes.type_name(values.layout.dtype)} for the source.")
+                           f"{dtypes.type_name(x.spec.dtype)} for the destination and "
+                           f"{dtypes.type_name(values.spec.dtype)} for the source.")
 
 
 def _assign(x: Any, places: Places, value: Any) -> None:
@@ -306,7 +306,7 @@ def _assign(x: Any, places: Places, value: Any) -> None:
 
 
 def _index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool, in_place: bool) -> Any:
-    own = input.layout
+    own = input.spec
     if not isinstance(indices, (tuple, list)):
         raise TypeError(f"index_put(): argument 'indices' must be tuple of Tensors, not {type(indices).__name__}")
     tensors: dict[int, Any] = {}
@@ -316,13 +316,13 @@ def _index_put(input: Any, indices: Sequence[Any], values: Any, accumulate: bool
             dim += 1
             continue
         t = tensors[dim] = _as_tensor(item, own.device)
-        masked = t.layout.dtype in _MASKS
-        dim += t.layout.ndim if masked else 1
+        masked = t.spec.dtype in _MASKS
+        dim += t.spec.ndim if masked else 1
         if dim > own.ndim:
             raise IndexError(f"too many indices for tensor of dimension {own.ndim} (got {dim})")
         if masked:
             _warn_of_bytes(t, 5)
-            _check_mask_shape(input, dim - t.layout.ndim, t)
+            _check_mask_shape(input, dim - t.spec.ndim, t)
     if not tensors:
         _check_dtypes(input, values)
         result = input if in_place else input.clone()

@@ -124,17 +124,17 @@ def _byte_taps(antialias: bool, *arguments: Any) -> Taps:
 def _resized_bytes(x: Any, sizes: list[int], factors: list, kind: str, align_corners: bool, antialias: bool) -> Any:
     """An image of bytes, which are rounded after each axis; the last axis is the first. float32 holds the sums exactly."""
     result = cast(x, dtypes.float32)
-    for axis in reversed(range(2, x.layout.ndim)):
-        n, m = x.layout.shape[axis], sizes[axis - 2]
+    for axis in reversed(range(2, x.spec.ndim)):
+        n, m = x.spec.shape[axis], sizes[axis - 2]
         taps = _byte_taps(antialias, n, m, kind, align_corners, factors[axis - 2])
         if not taps.is_identity:
             result = (resample(result, axis, taps) + 0.5).floor().clamp(0, 255)
-    return cast(result, x.layout.dtype)
+    return cast(result, x.spec.dtype)
 
 
 def _sizes(input: Any, size: Any, scale_factor: Any, recompute: bool | None) -> tuple[list[int], list[float | None]]:
     """The sizes of the result's spatial dimensions, and the factors that count besides them."""
-    rank, shape = input.layout.ndim - 2, input.layout.shape[2:]
+    rank, shape = input.spec.ndim - 2, input.spec.shape[2:]
     if size is not None and scale_factor is not None:
         raise ValueError("only one of size or scale_factor should be defined")
     if size is not None:
@@ -143,7 +143,7 @@ def _sizes(input: Any, size: Any, scale_factor: Any, recompute: bool | None) -> 
             raise ValueError(f"Input and output must have the same number of spatial dimensions, but got input with spatial "
                              f"dimensions of {list(shape)} and output size of {size}. Please provide input tensor in (N, C, "
                              "d1, d2, ...,dK) format and output size in (o1, o2, ...,oK) format.")
-        if any(isinstance(s, float) or isinstance(s, TensorBase) and s.layout.dtype.is_floating_point for s in sizes):
+        if any(isinstance(s, float) or isinstance(s, TensorBase) and s.spec.dtype.is_floating_point for s in sizes):
             raise TypeError("expected size to be one of int or Tuple[int] or Tuple[int, int] or Tuple[int, int, int], but "
                             f"got size with types {[type(s) for s in sizes]}")
         return [int(s) for s in sizes], [None] * rank
@@ -162,7 +162,7 @@ def _sizes(input: Any, size: Any, scale_factor: Any, recompute: bool | None) -> 
 def _check(input: Any, mode: str, align_corners: bool | None, antialias: bool) -> None:
     if not isinstance(input, TensorBase):
         raise TypeError(f"interpolate(): argument 'input' must be Tensor, not {type(input).__name__}")
-    ndim = input.layout.ndim
+    ndim = input.spec.ndim
     if mode in _NEAREST and align_corners is not None:
         raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | "
                          "trilinear")
@@ -186,7 +186,7 @@ def _check_dimensions(ndim: int, mode: str) -> None:
 
 def _of_shape(x: Any, shape: Shape) -> Any:
     """A result of this shape on the device meta."""
-    own = x.layout
+    own = x.spec
     out = empty(shape, own.dtype, own.device)
     if needs_graph(x):
         attach(out, "Upsample", (x,), lambda g: g.new_empty(own.shape))
@@ -226,15 +226,15 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
     if recompute_scale_factor and size is not None:
         raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
     sizes, factors = _sizes(input, size, scale_factor, recompute_scale_factor)
-    shape = input.layout.shape
+    shape = input.spec.shape
     _check_sizes(shape, sizes)
     if math.prod((*shape[:2], *sizes)) >= 2 ** 63:
         raise RuntimeError(f"interpolate: an output of size {[*shape[:2], *sizes]} has too many elements")
-    if not input.layout.device.compute.has_memory:  # a shape alone: no table of places is made for it
+    if not input.spec.device.compute.has_memory:  # a shape alone: no table of places is made for it
         return _of_shape(input, (*shape[:2], *sizes))
     if mode == "area":
         return FUNCTIONS[f"adaptive_avg_pool{len(sizes)}d"](input, sizes)
-    kind = input.layout.dtype
+    kind = input.spec.dtype
     form = {"bicubic": "cubic", "lanczos": "lanczos"}.get(mode, "linear")
     if kind is dtypes.uint8 and not mode.startswith("nearest"):
         return _resized_bytes(input, sizes, factors, form, bool(align_corners), antialias)

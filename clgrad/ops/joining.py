@@ -13,32 +13,32 @@ from clgrad.dtypes import dtype
 from clgrad.formats import channels_last, channels_last_3d, format_strides, suggests
 from clgrad.kernels import concatenate
 from clgrad.kernels.concatenate import Piece
-from clgrad.layout import Layout, layout
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY
 from clgrad.ops.execute import blank, execute
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import Shape, collapse, contiguous_strides, is_contiguous, normalize_dim
+from clgrad.spec import Spec, spec
 
-_MOST = 1024  # lists of layouts that are remembered
+_MOST = 1024  # lists of specs that are remembered
 
 
 class _Join:
-    """Those tensors of a list that ``numbers`` names, of known layouts, one after the other along a dimension."""
+    """Those tensors of a list that ``numbers`` names, of known specs, one after the other along a dimension."""
 
-    def __init__(self, numbers: list[int], layouts: list[Layout], dim: int, kind: dtype):
-        first = layouts[0]
-        self.numbers, self.dim, self.lengths = numbers, dim, [own.shape[dim] for own in layouts]
+    def __init__(self, numbers: list[int], specs: list[Spec], dim: int, kind: dtype):
+        first = specs[0]
+        self.numbers, self.dim, self.lengths = numbers, dim, [own.shape[dim] for own in specs]
         self.shape = (*first.shape[:dim], sum(self.lengths), *first.shape[dim + 1:])
-        strides = _common_strides(layouts, self.shape) or contiguous_strides(self.shape)
-        self.result = layout(self.shape, strides, kind, first.device)
-        # For each tensor with elements: its number, its layout, where in the result it begins, and the layout there.
-        self.parts: list[tuple[int, Layout, int, Layout]] = []
+        strides = _common_strides(specs, self.shape) or contiguous_strides(self.shape)
+        self.result = spec(self.shape, strides, kind, first.device)
+        # For each tensor with elements: its number, its spec, where in the result it begins, and the spec there.
+        self.parts: list[tuple[int, Spec, int, Spec]] = []
         start = 0
-        for number, own in zip(numbers, layouts, strict=True):
+        for number, own in zip(numbers, specs, strict=True):
             if own.numel:
-                self.parts.append((number, own, start, layout(own.shape, strides, kind, first.device)))
+                self.parts.append((number, own, start, spec(own.shape, strides, kind, first.device)))
             start += own.shape[dim] * strides[dim]
         self.launches = self._launches()
 
@@ -68,7 +68,7 @@ class _Join:
         return result
 
 
-def _step(own: Layout, dim: int) -> int | None:
+def _step(own: Spec, dim: int) -> int | None:
     """How far apart rows, which begin at a dimension, lie; None where they are not dense, or not evenly spaced."""
     if not is_contiguous(own.shape[dim:], own.strides[dim:]):
         return None
@@ -76,21 +76,21 @@ def _step(own: Layout, dim: int) -> int | None:
     return steps[0] if len(sizes) == 1 else None
 
 
-def _common_strides(layouts: list[Layout], shape: Shape) -> Shape | None:
+def _common_strides(specs: list[Spec], shape: Shape) -> Shape | None:
     """The strides of a channels-last result, where all that it is made of suggest this format; None where not."""
     wanted = {4: channels_last, 5: channels_last_3d}.get(len(shape))
-    if wanted is None or layouts[0].contiguous:
+    if wanted is None or specs[0].contiguous:
         return None
-    alike = all(suggests(own.shape, own.strides, wanted) for own in layouts)
+    alike = all(suggests(own.shape, own.strides, wanted) for own in specs)
     return format_strides(shape, wanted) if alike else None
 
 
 @lru_cache(_MOST)
-def _known(layouts: tuple[Layout, ...], dim: int) -> _Join:
+def _known(specs: tuple[Spec, ...], dim: int) -> _Join:
     # A one-dimensional empty tensor may stand among others of any shape (an old habit that programs rely on): of it only the
     # dtype counts.
-    numbers = [number for number, own in enumerate(layouts) if own.shape != (0,)] or [0]
-    pieces = [layouts[number] for number in numbers]
+    numbers = [number for number, own in enumerate(specs) if own.shape != (0,)] or [0]
+    pieces = [specs[number] for number in numbers]
     first = pieces[0]
     if not first.ndim:
         raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated")
@@ -105,7 +105,7 @@ def _known(layouts: tuple[Layout, ...], dim: int) -> _Join:
         if own.device.compute is not first.device.compute:  # type: ignore[attr-defined]
             raise RuntimeError(f"cat: expected all tensors to be on the same device, but found {first.device} and "
                                f"{own.device}")
-    return _Join(numbers, pieces, dim, dtypes.result_type([own.dtype for own in layouts]))
+    return _Join(numbers, pieces, dim, dtypes.result_type([own.dtype for own in specs]))
 
 
 def _listed(name: str, tensors: Any) -> list:
@@ -132,27 +132,27 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     tensors = _listed("cat", tensors)
     if not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
-    known = _known(tuple([t.layout for t in tensors]), _as_dim("cat", dim))
+    known = _known(tuple([t.spec for t in tensors]), _as_dim("cat", dim))
     result = known(tensors)
     if needs_graph(*tensors):
         attach(result, "Cat", [tensors[number] for number in known.numbers],
                lambda g: FUNCTIONS["split"](g, known.lengths, known.dim))
-    if out is not None and not dtypes.can_cast(result.layout.dtype, out.layout.dtype):
+    if out is not None and not dtypes.can_cast(result.spec.dtype, out.spec.dtype):
         raise TypeError(f"torch.cat(): input types can't be cast to the desired output type "
-                        f"{dtypes.type_name(out.layout.dtype)}")
+                        f"{dtypes.type_name(out.spec.dtype)}")
     return store("cat", result, out, *tensors)
 
 
 @lru_cache(_MOST)
-def _known_stack(layouts: tuple[Layout, ...], dim: int) -> _Join:
-    first = layouts[0]
-    for number, own in enumerate(layouts):
+def _known_stack(specs: tuple[Spec, ...], dim: int) -> _Join:
+    first = specs[0]
+    for number, own in enumerate(specs):
         if own.shape != first.shape:
             raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry 0 and "
                                f"{list(own.shape)} at entry {number}")
     dim = normalize_dim(dim, first.ndim + 1)
-    return _known(tuple([layout((*own.shape[:dim], 1, *own.shape[dim:]), (*own.strides[:dim], 1, *own.strides[dim:]),
-                                own.dtype, own.device) for own in layouts]), dim)
+    return _known(tuple([spec((*own.shape[:dim], 1, *own.shape[dim:]), (*own.strides[:dim], 1, *own.strides[dim:]),
+                                own.dtype, own.device) for own in specs]), dim)
 
 
 @operator("stack", method=False)
@@ -161,7 +161,7 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     tensors = _listed("stack", tensors)
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")
-    known = _known_stack(tuple([t.layout for t in tensors]), _as_dim("stack", dim))
+    known = _known_stack(tuple([t.spec for t in tensors]), _as_dim("stack", dim))
     result = known(tensors)
     if needs_graph(*tensors):
         attach(result, "Stack", tensors, lambda g: FUNCTIONS["unbind"](g, known.dim))

@@ -14,9 +14,9 @@ import numpy as np
 
 from clgrad import dtypes
 from clgrad.errors import LinAlgError
-from clgrad.layout import layout
 from clgrad.ops.copying import from_array, to_array
 from clgrad.shapes import ordered_strides
+from clgrad.spec import spec
 
 Array = np.ndarray
 _LEAF = 16  # columns from which on a recursion is split
@@ -25,14 +25,14 @@ _LEAF = 16  # columns from which on a recursion is split
 def host(name: str, x: Any) -> Array:
     """The values of a tensor of float32 or float64; RuntimeError for other dtypes, and for other than matrices."""
     check_floating(name, x)
-    if x.layout.ndim < 2:
+    if x.spec.ndim < 2:
         raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
     return to_array(x)
 
 
 def check_floating(name: str, x: Any) -> None:
     """RuntimeError unless a tensor is of float32 or float64."""
-    kind = x.layout.dtype
+    kind = x.spec.dtype
     if not kind.is_floating_point:
         raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {dtypes.type_name(kind)}")
     if kind.itemsize < 4:
@@ -41,17 +41,17 @@ def check_floating(name: str, x: Any) -> None:
 
 def tensor(array: Array, like: Any, kind: Any = None) -> Any:
     """An array as a tensor of ``like``'s dtype (or ``kind``) on its device."""
-    kind = kind or like.layout.dtype
+    kind = kind or like.spec.dtype
     with np.errstate(all="ignore"):
-        return from_array(np.array(array, kind.numpy, order="C"), kind, like.layout.device)
+        return from_array(np.array(array, kind.numpy, order="C"), kind, like.spec.device)
 
 
 def matrix(array: Array, like: Any) -> Any:
     """An array as matrices of ``like``'s dtype on its device, column after column, as LAPACK leaves them."""
     made = tensor(transposed(array), like)
-    rank, own = array.ndim, made.layout
+    rank, own = array.ndim, made.spec
     strides = ordered_strides(array.shape, [rank - 2, rank - 1, *reversed(range(rank - 2))])
-    made.layout = layout(array.shape, strides, own.dtype, own.device)
+    made.spec = spec(array.shape, strides, own.dtype, own.device)
     return made
 
 

@@ -11,25 +11,25 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, needs_graph
-from clgrad.layout import Layout
 from clgrad.ops.matrices import of_batches, of_rows, of_rows_and_sums
 from clgrad.ops.output import add_in_place, store
 from clgrad.ops.registry import operator
 from clgrad.shapes import Shape, broadcast_shapes
+from clgrad.spec import Spec
 
 
 def check_operands(name: str, *tensors: Any) -> None:
     """RuntimeError where operands differ in dtype or device, or are masks."""
-    first = tensors[0].layout
+    first = tensors[0].spec
     if first.dtype is dtypes.bool:
         raise NotImplementedError(f"\"{name}\" not implemented for 'Bool'")
     for t in tensors[1:]:
-        if t.layout.dtype is not first.dtype:
+        if t.spec.dtype is not first.dtype:
             raise RuntimeError(f"{name}: expected m1 and m2 to have the same dtype, but got: "
-                               f"{dtypes.c_name(first.dtype)} != {dtypes.c_name(t.layout.dtype)}")
-        if t.layout.device.compute is not first.device.compute:
+                               f"{dtypes.c_name(first.dtype)} != {dtypes.c_name(t.spec.dtype)}")
+        if t.spec.device.compute is not first.device.compute:
             raise RuntimeError(f"{name}: expected all tensors to be on the same device, but found at least two "
-                               f"devices, {first.device} and {t.layout.device}!")
+                               f"devices, {first.device} and {t.spec.device}!")
 
 
 def _recorded(a: Any, b: Any, name: str) -> Any:
@@ -40,7 +40,7 @@ def _recorded(a: Any, b: Any, name: str) -> Any:
 
         def backward(g: Any) -> tuple:
             left, right = saved.unpack()
-            if not mode.enabled and g.layout.ndim == 2:
+            if not mode.enabled and g.spec.ndim == 2:
                 return (None if right is None else of_rows(g, right, flip_b=True),
                         None if left is None else of_rows(left, g, flip_a=True))
             return (None if right is None else matmul(g, right.transpose(-2, -1)),
@@ -59,32 +59,32 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     """
     if out is not None:
         return store("matmul", matmul(input, other), out, exact=True)
-    a, b = _layouts(input, other)
+    a, b = _specs(input, other)
     if a.ndim == 1 and b.ndim == 1:
         return dot(input, other)
     left = input.unsqueeze(0) if a.ndim == 1 else input
     right = other.unsqueeze(1) if b.ndim == 1 else other
-    if left.layout.ndim > 2 and right.layout.ndim == 2:
+    if left.spec.ndim > 2 and right.spec.ndim == 2:
         # A batch of rows against one matrix is one product of many rows.
-        shape = (*left.layout.shape[:-1], right.layout.shape[-1])
+        shape = (*left.spec.shape[:-1], right.spec.shape[-1])
         result = _recorded(left.reshape(prod(shape[:-1]), a.shape[-1]), right, "Mm").view(shape)
     else:
-        both = left.layout.ndim > 2 or right.layout.ndim > 2
+        both = left.spec.ndim > 2 or right.spec.ndim > 2
         result = _recorded(left, right, "Bmm" if both else "Mm")
     if a.ndim == 1:
         result = result.squeeze(-2)
     return result.squeeze(-1) if b.ndim == 1 else result
 
 
-_multiplicable: set[tuple[Layout, Layout]] = set()
+_multiplicable: set[tuple[Spec, Spec]] = set()
 
 
-def _layouts(input: Any, other: Any) -> tuple[Layout, Layout]:
-    """The operands' layouts, checked once for each pair."""
+def _specs(input: Any, other: Any) -> tuple[Spec, Spec]:
+    """The operands' specs, checked once for each pair."""
     for t in (input, other):
         if not isinstance(t, TensorBase):
             raise TypeError(f"matmul(): arguments must be Tensors, not {type(t).__name__}")
-    a, b = input.layout, other.layout
+    a, b = input.spec, other.spec
     if (a, b) not in _multiplicable:
         if not a.ndim or not b.ndim:
             raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D")
@@ -115,9 +115,9 @@ def _ranks(name: str, *pairs: tuple[Any, int]) -> None:
     for number, (t, rank) in enumerate(pairs, 1):
         if not isinstance(t, TensorBase):
             raise TypeError(f"{name}(): argument {number} must be Tensor, not {type(t).__name__}")
-        if t.layout.ndim != rank:
+        if t.spec.ndim != rank:
             wanted = _WRONG_RANKS.get((name, number), f"{name}: argument {number} must have {rank} dimension(s)")
-            raise RuntimeError(f"{wanted}, got {t.layout.ndim}-D tensor of shape {list(t.layout.shape)}")
+            raise RuntimeError(f"{wanted}, got {t.spec.ndim}-D tensor of shape {list(t.spec.shape)}")
 
 
 @operator("mm")
@@ -130,10 +130,10 @@ def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
 def check_batches(name: str, batch1: Any, batch2: Any) -> None:
     """RuntimeError unless two tensors are batches of as many matrices, which can be multiplied."""
     _ranks(name, (batch1, 3), (batch2, 3))
-    if batch1.layout.shape[0] != batch2.layout.shape[0] or batch1.layout.shape[2] != batch2.layout.shape[1]:
-        b, _, k = batch1.layout.shape
+    if batch1.spec.shape[0] != batch2.spec.shape[0] or batch1.spec.shape[2] != batch2.spec.shape[1]:
+        b, _, k = batch1.spec.shape
         raise RuntimeError(f"{name}(): Expected size for first two dimensions of batch2 tensor to be: [{b}, {k}] but got: "
-                           f"{list(batch2.layout.shape[:2])}.")
+                           f"{list(batch2.spec.shape[:2])}.")
 
 
 @operator("bmm")
@@ -147,25 +147,25 @@ def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:
 def mv(input: Any, vec: Any, *, out: Any = None) -> Any:
     """The product of a matrix and a vector."""
     _ranks("mv", (input, 2), (vec, 1))
-    if input.layout.shape[1] != vec.layout.shape[0]:
-        raise RuntimeError(f"size mismatch, got input ({input.layout.shape[0]}), mat "
-                           f"({input.layout.shape[0]}x{input.layout.shape[1]}), vec ({vec.layout.shape[0]})")
+    if input.spec.shape[1] != vec.spec.shape[0]:
+        raise RuntimeError(f"size mismatch, got input ({input.spec.shape[0]}), mat "
+                           f"({input.spec.shape[0]}x{input.spec.shape[1]}), vec ({vec.spec.shape[0]})")
     return store("mv", ends_in(matmul(input, vec), "Mv"), out, exact=True)
 
 
 @operator("dot")
 def dot(input: Any, tensor: Any, *, out: Any = None) -> Any:
     """The sum of products of two vectors."""
-    if isinstance(tensor, TensorBase) and (input.layout.ndim, tensor.layout.ndim) != (1, 1):
-        raise RuntimeError(f"1D tensors expected, but got {input.layout.ndim}D and {tensor.layout.ndim}D tensors")
+    if isinstance(tensor, TensorBase) and (input.spec.ndim, tensor.spec.ndim) != (1, 1):
+        raise RuntimeError(f"1D tensors expected, but got {input.spec.ndim}D and {tensor.spec.ndim}D tensors")
     _ranks("dot", (input, 1), (tensor, 1))
-    if input.layout.dtype is not tensor.layout.dtype:
+    if input.spec.dtype is not tensor.spec.dtype:
         raise RuntimeError("dot : expected both vectors to have same dtype, but found "
-                           f"{dtypes.type_name(input.layout.dtype)} and {dtypes.type_name(tensor.layout.dtype)}")
+                           f"{dtypes.type_name(input.spec.dtype)} and {dtypes.type_name(tensor.spec.dtype)}")
     check_operands("dot", input, tensor)
-    if input.layout.shape != tensor.layout.shape:
-        raise RuntimeError(f"inconsistent tensor size, expected tensor {list(input.layout.shape)} and src "
-                           f"{list(tensor.layout.shape)} to have the same number of elements")
+    if input.spec.shape != tensor.spec.shape:
+        raise RuntimeError(f"inconsistent tensor size, expected tensor {list(input.spec.shape)} and src "
+                           f"{list(tensor.spec.shape)} to have the same number of elements")
     return store("dot", ends_in(_recorded(input.unsqueeze(0), tensor.unsqueeze(1), "Dot").view(()), "Dot"), out, exact=True)
 
 
@@ -178,14 +178,14 @@ def outer(input: Any, vec2: Any, *, out: Any = None) -> Any:
 
 def _combine(x: Any, value: Any, beta: Any, alpha: Any) -> Any:
     """beta * x + alpha * value, x broadcast."""
-    if broadcast_shapes(x.layout.shape, value.layout.shape) != value.layout.shape:
-        raise RuntimeError(f"The expanded size of the tensor ({list(value.layout.shape)}) must match the existing size "
-                           f"({list(x.layout.shape)})")
-    if not (value.layout.dtype.is_floating_point or x.layout.dtype.is_floating_point):
-        both = value.layout.dtype is x.layout.dtype is dtypes.bool
+    if broadcast_shapes(x.spec.shape, value.spec.shape) != value.spec.shape:
+        raise RuntimeError(f"The expanded size of the tensor ({list(value.spec.shape)}) must match the existing size "
+                           f"({list(x.spec.shape)})")
+    if not (value.spec.dtype.is_floating_point or x.spec.dtype.is_floating_point):
+        both = value.spec.dtype is x.spec.dtype is dtypes.bool
         beta, alpha = (bool(beta), bool(alpha)) if both else (_whole(beta, value), _whole(alpha, value))
     for factor in (beta, alpha):
-        value.layout.dtype.compute.to_numpy_scalar(factor)
+        value.spec.dtype.compute.to_numpy_scalar(factor)
     if alpha != 1:
         value = value * alpha
     if beta == 0:
@@ -196,7 +196,7 @@ def _combine(x: Any, value: Any, beta: Any, alpha: Any) -> Any:
 def _whole(factor: Any, value: Any) -> int:
     """A factor of integers without what is not whole of it; RuntimeError for infinities and NaN."""
     if not math.isfinite(factor):
-        raise value.layout.dtype.overflow()
+        raise value.spec.dtype.overflow()
     return int(factor)
 
 
@@ -221,7 +221,7 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1, ou
     """beta * input + alpha * (mat1 @ mat2)."""
     _ranks("addmm", (mat1, 2), (mat2, 2))
     check_operands("addmm", mat1, input)
-    if beta == 1 and alpha == 1 and input.layout.ndim == 1 and input.layout.shape[0] == mat2.layout.shape[1]:
+    if beta == 1 and alpha == 1 and input.spec.ndim == 1 and input.spec.shape[0] == mat2.spec.shape[1]:
         return store("addmm", linear(mat1, mat2.t(), input), out, exact=True)
     return store("addmm", ends_in(_combine(input, matmul(mat1, mat2), beta, alpha), "Addmm"), out, exact=True)
 
@@ -232,11 +232,11 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out:
     """beta * input + alpha * (mat @ vec)."""
     check_operands("addmv", mat, input)
     product = mv(mat, vec)
-    if not mat.layout.numel:  # a sum of nothing is zero, whatever alpha is
-        if input.layout.shape not in ((), (1,), product.layout.shape):
-            sizes = "x".join(map(str, mat.layout.shape))
-            raise RuntimeError(f"size mismatch, got input ({input.layout.numel}), mat ({sizes}), vec ({vec.layout.numel})")
-        return store("addmv", input * beta if beta != 0 else input.new_zeros(input.layout.shape), out, exact=True)
+    if not mat.spec.numel:  # a sum of nothing is zero, whatever alpha is
+        if input.spec.shape not in ((), (1,), product.spec.shape):
+            sizes = "x".join(map(str, mat.spec.shape))
+            raise RuntimeError(f"size mismatch, got input ({input.spec.numel}), mat ({sizes}), vec ({vec.spec.numel})")
+        return store("addmv", input * beta if beta != 0 else input.new_zeros(input.spec.shape), out, exact=True)
     return store("addmv", _combine(input, product, beta, alpha), out, exact=True)
 
 
@@ -244,14 +244,14 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out:
 @_in_older_order
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * outer(vec1, vec2)."""
-    kind = dtypes.result_type([t.layout.dtype for t in (input, vec1, vec2)])
+    kind = dtypes.result_type([t.spec.dtype for t in (input, vec1, vec2)])
     for name, factor in (("beta", beta), ("alpha", alpha)):
         if isinstance(factor, bool) and kind is not dtypes.bool:
             raise RuntimeError(f"Boolean {name} only supported for Boolean results.")
         if isinstance(factor, float) and not kind.is_floating_point:
             raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
     product = outer(vec1, vec2)
-    return store("addr", _combine(input.expand(product.layout.shape), product, beta, alpha).to(kind), out)
+    return store("addr", _combine(input.expand(product.spec.shape), product, beta, alpha).to(kind), out)
 
 
 @operator("baddbmm")
@@ -268,10 +268,9 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
     """beta * input + alpha * the sum over the batch of bmm(batch1, batch2)."""
     check_operands("addbmm", batch1, input)
     check_batches("addbmm", batch1, batch2)
-    count, rows, depth = batch1.layout.shape
+    count, rows, depth = batch1.spec.shape
     # The sum over the batch is a product of matrices side by side, and of matrices below each other.
-    product = matmul(batch1.transpose(0, 1).reshape(rows, count * depth),
-                     batch2.reshape(count * depth, batch2.layout.shape[2]))
+    product = matmul(batch1.transpose(0, 1).reshape(rows, count * depth), batch2.reshape(count * depth, batch2.spec.shape[2]))
     return store("addbmm", _combine(input, product, beta, alpha), out, exact=True)
 
 
@@ -288,13 +287,13 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         weight: (out_features, in_features).
         bias: (out_features) or None.
     """
-    key = (input.layout, weight.layout, None if bias is None else bias.layout)
+    key = (input.spec, weight.spec, None if bias is None else bias.spec)
     if key not in _linear_checked:
         _check_linear(input, weight, bias)
-        if weight.layout.ndim == 1 or (bias is not None and bias.layout.shape != weight.layout.shape[:1]):
+        if weight.spec.ndim == 1 or (bias is not None and bias.spec.shape != weight.spec.shape[:1]):
             result = matmul(input, weight.t())
-            return result if bias is None else result + bias.expand(result.layout.shape)
-        if bias is not None and not bias.layout.contiguous:
+            return result if bias is None else result + bias.expand(result.spec.shape)
+        if bias is not None and not bias.spec.contiguous:
             return linear(input, weight, bias.contiguous())
         _linear_checked.add(key)
     out = of_rows(input, weight, bias, flip_b=True)
@@ -336,11 +335,11 @@ def linear_gradients(g: Any, operands: Sequence[Any], bias_needed: bool, gate: A
 
 def _as_rows(x: Any) -> Any:
     """The vectors along the last dimension as a matrix."""
-    own = x.layout
+    own = x.spec
     return x if own.ndim == 2 else x.reshape(prod(own.shape[:-1]), own.shape[-1])
 
 
-# The layouts of calls that passed all checks and need no preparation.
+# The specs of calls that passed all checks and need no preparation.
 _linear_checked: set[tuple] = set()
 
 
@@ -348,7 +347,7 @@ def _check_linear(input: Any, weight: Any, bias: Any) -> None:
     for label, t in (("input", input), ("weight", weight)):
         if not isinstance(t, TensorBase):
             raise TypeError(f"linear(): argument '{label}' must be Tensor, not {type(t).__name__}")
-    x, w = input.layout, weight.layout
+    x, w = input.spec, weight.spec
     if not x.ndim or not w.ndim:
         raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are {x.ndim}D and {w.ndim}D")
     if bias is not None and x.dtype is not w.dtype and dtypes.bool not in (x.dtype, w.dtype):

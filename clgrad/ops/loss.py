@@ -12,12 +12,12 @@ from clgrad.autograd.grad_mode import enable_grad, mode
 from clgrad.autograd.graph import Saved, attach
 from clgrad.kernels import cross_entropy as loss_kernels
 from clgrad.kernels import softmax as softmax_kernels
-from clgrad.layout import Layout, contiguous_layout
 from clgrad.ops.copying import cast
-from clgrad.ops.execute import blank, check_device, check_layouts, execute
+from clgrad.ops.execute import blank, check_device, check_specs, execute
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import Shape, normalize_dim
+from clgrad.spec import Spec, contiguous_spec
 
 _plans: dict[tuple, Any] = {}
 
@@ -33,17 +33,17 @@ def _cached(make: Any, *key: Any, **options: Any) -> Any:
 class _Ready:
     """What is known of a softmax before its data."""
 
-    __slots__ = ("axis", "sizes", "device", "layout", "plan")
+    __slots__ = ("axis", "sizes", "device", "spec", "plan")
 
     def __init__(self, name: str, x: Any, dim: int, log: bool):
-        own = x.layout
+        own = x.spec
         if not own.dtype.is_floating_point:
             raise NotImplementedError(f"\"{name}_kernel_impl\" not implemented for '{dtypes.type_name(own.dtype)}'")
         self.axis = normalize_dim(dim, own.ndim)
         shape = own.shape or (1,)
         self.sizes = prod(shape[:self.axis]), shape[self.axis], prod(shape[self.axis + 1:])
         self.device = check_device(name, x)
-        self.layout = contiguous_layout(own.shape, own.dtype, own.device)
+        self.spec = contiguous_spec(own.shape, own.dtype, own.device)
         self.plan = softmax_kernels.plan(self.device, own.dtype, *self.sizes, log=log)
 
 
@@ -54,18 +54,18 @@ def _softmax(name: str, x: Any, dim: int | None, kind: Any, log: bool) -> Any:
     if kind is not None:
         x = cast(x, kind)
     if dim is None:
-        dim = 0 if x.layout.ndim in (0, 1, 3) else 1
+        dim = 0 if x.spec.ndim in (0, 1, 3) else 1
         warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an "
                       "argument.", UserWarning, stacklevel=4)
     elif type(dim) is not int:  # True is no dimension, though equal to 1
-        dim = normalize_dim(dim, x.layout.ndim)
-    key = (x.layout, dim, log)
+        dim = normalize_dim(dim, x.spec.ndim)
+    key = (x.spec, dim, log)
     ready = _ready.get(key)
     if ready is None:
         ready = _ready[key] = _Ready(name, x, dim, log)
-    if x.layout is not ready.layout:
+    if x.spec is not ready.spec:
         x = x.contiguous()
-    out = blank(ready.layout)
+    out = blank(ready.spec)
     execute(ready.plan, (x,), (out,))
     if mode.enabled and x._requires_grad:
         saved = Saved(name, [])
@@ -75,8 +75,8 @@ def _softmax(name: str, x: Any, dim: int | None, kind: Any, log: bool) -> Any:
             (y,) = saved.unpack()
             if mode.enabled:
                 return g - y.exp() * g.sum(axis, keepdim=True) if log else y * (g - (g * y).sum(axis, keepdim=True))
-            dx = blank(y.layout)
-            plan = _cached(softmax_kernels.backward_plan, device, y.layout.dtype, *sizes, log=log)
+            dx = blank(y.spec)
+            plan = _cached(softmax_kernels.backward_plan, device, y.spec.dtype, *sizes, log=log)
             execute(plan, (g.contiguous(), y), (dx,))
             return dx
         attach(out, "LogSoftmax" if log else "Softmax", (x,), backward, saved)
@@ -112,7 +112,7 @@ def _old_reduction(size_average: bool | None, reduce: bool | None, reduction: st
     return reduction
 
 
-def _check_classes(name: str, own: Layout, target: Layout, weight: Layout | None) -> None:
+def _check_classes(name: str, own: Spec, target: Spec, weight: Spec | None) -> None:
     """Raises PyTorch's errors where shapes or dtypes of a loss with class indices do not go together."""
     shape = target.shape
     if own.ndim == 0:
@@ -137,7 +137,7 @@ def _check_classes(name: str, own: Layout, target: Layout, weight: Layout | None
                            f"{list(weight.shape)} for {own.shape[1]} classes")
 
 
-def _refuse_target(name: str, own: Layout, shape: Shape, expected: Shape) -> None:
+def _refuse_target(name: str, own: Spec, shape: Shape, expected: Shape) -> None:
     """Raises what PyTorch says of targets of class indices that have another shape than ``expected``."""
     if own.ndim < 3 and len(shape) > 1:
         raise RuntimeError(f"{name}: 0D or 1D target tensor expected, multi-target not supported")
@@ -152,25 +152,25 @@ def _refuse_target(name: str, own: Layout, shape: Shape, expected: Shape) -> Non
                        f"{list(own.shape)}")
 
 
-def _check_weight(name: str, classes: int, weight: Layout, any_shape: bool = False) -> None:
+def _check_weight(name: str, classes: int, weight: Spec, any_shape: bool = False) -> None:
     if weight.shape != (classes,) and not (any_shape and weight.numel == classes):
         raise RuntimeError(f"{name}: weight tensor should be defined either for all {classes} classes or no classes "
                            f"but got weight tensor of shape: {list(weight.shape)}")
 
 
 class _ClassLoss:
-    """What is known of a loss with class indices before its data: plans for both directions, layouts of what they write."""
+    """What is known of a loss with class indices before its data: plans for both directions, specs of what they write."""
 
     __slots__ = ("plan", "backward", "loss", "scores", "total", "device", "fault")
 
-    def __init__(self, name: str, own: Layout, target: Layout, weight: Layout | None, ignore_index: int, reduction: str,
+    def __init__(self, name: str, own: Spec, target: Spec, weight: Spec | None, ignore_index: int, reduction: str,
                  smoothing: float, logits: bool):
         shape = target.shape
         batched = own.ndim > 1
         _check_classes(name, own, target, weight)
         samples, classes, inner = (own.shape[0], own.shape[1], prod(own.shape[2:])) if batched else (1, own.shape[0], 1)
-        self.device = check_layouts(name, own, target, weight)
-        self.loss = contiguous_layout(shape if reduction == "none" else (), own.dtype, own.device)
+        self.device = check_specs(name, own, target, weight)
+        self.loss = contiguous_spec(shape if reduction == "none" else (), own.dtype, own.device)
         self.fault = f"{name}: a target is out of bounds: it must be in [0, {classes}) or ignore_index"
         if target.numel == 0:
             self.plan = None
@@ -180,8 +180,8 @@ class _ClassLoss:
         self.plan = loss_kernels.plan(self.device, own.dtype, samples, classes, inner, **options)  # type: ignore[arg-type]
         self.backward = loss_kernels.backward_plan(self.device, own.dtype, samples, classes, inner,
                                                    **options)  # type: ignore[arg-type]
-        self.scores = contiguous_layout((self.plan.lse_elements,), own.dtype.compute, own.device)
-        self.total = contiguous_layout((1,), own.dtype.compute, own.device)
+        self.scores = contiguous_spec((self.plan.lse_elements,), own.dtype.compute, own.device)
+        self.total = contiguous_spec((1,), own.dtype.compute, own.device)
 
 
 _class_losses: dict[tuple, _ClassLoss] = {}
@@ -189,8 +189,7 @@ _class_losses: dict[tuple, _ClassLoss] = {}
 
 def _class_loss(name: str, x: Any, target: Any, weight: Any, ignore_index: int, reduction: str, smoothing: float,
                 logits: bool) -> Any:
-    key = (name, x.layout, target.layout, None if weight is None else weight.layout, ignore_index, reduction, smoothing,
-           logits)
+    key = (name, x.spec, target.spec, None if weight is None else weight.spec, ignore_index, reduction, smoothing, logits)
     ready = _class_losses.get(key)
     if ready is None:
         ready = _class_losses[key] = _ClassLoss(*key)
@@ -198,9 +197,9 @@ def _class_loss(name: str, x: Any, target: Any, weight: Any, ignore_index: int, 
     if plan is None:
         return ((x.sum() * 0 / 0) if reduction == "mean" else x.sum() * 0 if reduction == "sum" else
                 blank(ready.loss) + x.sum() * 0)
-    if target.layout.dtype is not dtypes.int64 or not target.layout.contiguous:
+    if target.spec.dtype is not dtypes.int64 or not target.spec.contiguous:
         target = cast(target, dtypes.int64).contiguous()
-    x = x if x.layout.contiguous else x.contiguous()
+    x = x if x.spec.contiguous else x.contiguous()
     weight = None if weight is None else weight.detach().reshape(-1).contiguous()
     out, scores, total = blank(ready.loss), blank(ready.scores), blank(ready.total)
     status = ready.device.fault_word(ready.fault)
@@ -215,7 +214,7 @@ def _class_loss(name: str, x: Any, target: Any, weight: Any, ignore_index: int, 
             x, target, weight, scores, total = saved.unpack()
             if mode.enabled:
                 return _recorded_gradient(x, target, weight, ignore_index, reduction, smoothing, logits, g)
-            dx = blank(contiguous_layout(x.layout.shape, x.layout.dtype, x.layout.device))
+            dx = blank(contiguous_spec(x.spec.shape, x.spec.dtype, x.spec.device))
             execute(ready.backward, (g.contiguous(), x, target, weight, scores, total), (dx,))
             return dx
         attach(out, "NllLoss", (x,), backward, saved)
@@ -226,14 +225,14 @@ def _recorded_gradient(x: Any, target: Any, weight: Any, ignore_index: int, redu
                        logits: bool, g: Any) -> Any:
     """The gradient as Tensor operations, for derivatives of higher order."""
     with enable_grad():
-        scores = log_softmax(x, 1 if x.layout.ndim > 1 else 0) if logits else x
-        axis = 1 if x.layout.ndim > 1 else 0
-        classes = x.layout.shape[axis]
-        positions = FUNCTIONS["arange"](classes, device=x.device).view(-1, *(1,) * (x.layout.ndim - axis - 1))
+        scores = log_softmax(x, 1 if x.spec.ndim > 1 else 0) if logits else x
+        axis = 1 if x.spec.ndim > 1 else 0
+        classes = x.spec.shape[axis]
+        positions = FUNCTIONS["arange"](classes, device=x.device).view(-1, *(1,) * (x.spec.ndim - axis - 1))
         kept = target.ne(ignore_index)
         chosen = (target.unsqueeze(axis).eq(positions) & kept.unsqueeze(axis)).to(scores.dtype)
         shares = scores.new_ones(classes) if weight is None else weight
-        shares = shares.view(-1, *(1,) * (x.layout.ndim - axis - 1))
+        shares = shares.view(-1, *(1,) * (x.spec.ndim - axis - 1))
         smooth = kept.unsqueeze(axis).to(scores.dtype) * shares * (smoothing / classes)
         terms = -(chosen * shares * (1 - smoothing) + smooth) * scores
         losses = terms.sum(axis)
@@ -253,10 +252,10 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
     reduction = _old_reduction(size_average, reduce, reduction)
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
-    if target.layout.shape == input.layout.shape and input.layout.ndim:
-        if not target.layout.dtype.is_floating_point:
+    if target.spec.shape == input.spec.shape and input.spec.ndim:
+        if not target.spec.dtype.is_floating_point:
             raise RuntimeError("cross_entropy: Expected floating point type for target with class probabilities, got "
-                               f"{dtypes.type_name(target.layout.dtype)}")
+                               f"{dtypes.type_name(target.spec.dtype)}")
         if ignore_index >= 0:
             raise RuntimeError("cross_entropy: ignore_index is not supported for floating point target")
         return _probability_loss(input, target, weight, reduction, label_smoothing)
@@ -264,20 +263,20 @@ def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: boo
 
 
 def _probability_loss(x: Any, target: Any, weight: Any, reduction: str, smoothing: float) -> Any:
-    axis = 1 if x.layout.ndim > 1 else 0
-    classes = x.layout.shape[axis]
+    axis = 1 if x.spec.ndim > 1 else 0
+    classes = x.spec.shape[axis]
     if weight is not None:
-        _check_weight("cross_entropy", classes, weight.layout)
+        _check_weight("cross_entropy", classes, weight.spec)
     if smoothing:
         target = target * (1 - smoothing) + smoothing / max(classes, 1)
     terms = -(log_softmax(x, axis) * target)
     if weight is not None:
-        terms = terms * weight.view(-1, *(1,) * (x.layout.ndim - axis - 1))
+        terms = terms * weight.view(-1, *(1,) * (x.spec.ndim - axis - 1))
     losses = terms.sum(axis)
     if reduction == "none":
         return losses
     total = losses.sum()
-    return total if reduction == "sum" else total / (x.layout.numel // max(classes, 1))  # of nothing NaN
+    return total if reduction == "sum" else total / (x.spec.numel // max(classes, 1))  # of nothing NaN
 
 
 @operator("nll_loss", method=False)

@@ -45,7 +45,7 @@ def norm_except_dim(v: Any, pow: int = 2, dim: int = 0) -> Any:
     """The norm over all dimensions but one, which keep size 1; ``dim=-1``: over all."""
     if dim == -1:
         return vector_norm(v, pow)
-    rest = [d for d in range(v.layout.ndim) if d != normalize_dim(dim, v.layout.ndim)]
+    rest = [d for d in range(v.spec.ndim) if d != normalize_dim(dim, v.spec.ndim)]
     return vector_norm(v, pow, rest, True) if rest else v.abs()
 
 
@@ -92,7 +92,7 @@ def log_softmax_backward_data(grad_output: Any, output: Any, dim: int, input_dty
 @operator("native_dropout_backward", method=False)
 def native_dropout_backward(grad_output: Any, mask: Any, scale: float) -> Any:
     """The gradient of :func:`native_dropout`."""
-    return grad_output * (cast(mask, grad_output.layout.dtype) * scale)
+    return grad_output * (cast(mask, grad_output.spec.dtype) * scale)
 
 
 # Products.
@@ -101,8 +101,8 @@ def native_dropout_backward(grad_output: Any, mask: Any, scale: float) -> Any:
 def int_mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     """The product of two int8 matrices, in int32."""
     for matrix in (input, mat2):
-        if matrix.layout.dtype is not dtypes.int8:
-            raise RuntimeError(f"_int_mm: expected matrices of int8, got {matrix.layout.dtype.name}")
+        if matrix.spec.dtype is not dtypes.int8:
+            raise RuntimeError(f"_int_mm: expected matrices of int8, got {matrix.spec.dtype.name}")
     return store("_int_mm", mm(cast(input, dtypes.int32), cast(mat2, dtypes.int32)), out)
 
 
@@ -119,13 +119,13 @@ def addmm_activation(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: 
 @operator("_shape_as_tensor", method=False)
 def shape_as_tensor(input: Any) -> Any:
     """The sizes, as int64."""
-    return FUNCTIONS["tensor"](list(input.layout.shape), dtype=dtypes.int64)
+    return FUNCTIONS["tensor"](list(input.spec.shape), dtype=dtypes.int64)
 
 
 @operator("_dim_arange", method=False)
 def dim_arange(like: Any, dim: int) -> Any:
     """The places along a dimension."""
-    return FUNCTIONS["arange"](like.layout.shape[normalize_dim(dim, like.layout.ndim)], device=like.layout.device)
+    return FUNCTIONS["arange"](like.spec.shape[normalize_dim(dim, like.spec.ndim)], device=like.spec.device)
 
 
 @operator("_is_all_true")
@@ -153,20 +153,20 @@ def chunk_cat(tensors: Any, dim: int, num_chunks: int, *, out: Any = None) -> An
         raise RuntimeError("_chunk_cat expects a non-empty input tensor list")
     if num_chunks < 1:
         raise RuntimeError(f"_chunk_cat expects positive num_chunks, got: {num_chunks}")
-    first, rows = tensors[0].layout, []
+    first, rows = tensors[0].spec, []
     for t in tensors:
-        if not t.layout.numel:
+        if not t.spec.numel:
             raise RuntimeError("_chunk_cat expects non-empty tensor")
-        if dim < 0 and t.layout.ndim != first.ndim:
+        if dim < 0 and t.spec.ndim != first.ndim:
             raise RuntimeError("_chunk_cat expects non-negative dim when input tensors have different ndims")
-        if dim >= t.layout.ndim:
-            raise RuntimeError(f"_chunk_cat expects dim < ndim for all input tensors, got: {dim} and {t.layout.ndim}")
-        axis = normalize_dim(dim, t.layout.ndim)
-        if t.layout.shape[:axis] != first.shape[:axis]:
+        if dim >= t.spec.ndim:
+            raise RuntimeError(f"_chunk_cat expects dim < ndim for all input tensors, got: {dim} and {t.spec.ndim}")
+        axis = normalize_dim(dim, t.spec.ndim)
+        if t.spec.shape[:axis] != first.shape[:axis]:
             raise RuntimeError("_chunk_cat expects same sizes of 0,...,dim-1 dimensions for all tensors")
-        short = -t.layout.shape[axis] % num_chunks
-        wide = cat([t, t.new_zeros([short if a == axis else s for a, s in enumerate(t.layout.shape)])], axis)
-        rows.append(wide.reshape(*t.layout.shape[:axis], num_chunks, -1))
+        short = -t.spec.shape[axis] % num_chunks
+        wide = cat([t, t.new_zeros([short if a == axis else s for a, s in enumerate(t.spec.shape)])], axis)
+        rows.append(wide.reshape(*t.spec.shape[:axis], num_chunks, -1))
     return store("_chunk_cat", cat(rows, -1), out)
 
 
@@ -174,7 +174,7 @@ def chunk_cat(tensors: Any, dim: int, num_chunks: int, *, out: Any = None) -> An
 def slice_copy(input: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1, *,
                out: Any = None) -> Any:
     """A copy of every ``step``-th slice from ``start`` to ``end`` along a dimension."""
-    axis = normalize_dim(dim, input.layout.ndim)
+    axis = normalize_dim(dim, input.spec.ndim)
     found = input[(slice(None),) * axis + (slice(start, end, step),)]
     return store("slice_copy", found.clone(memory_format=contiguous_format), out, exact=True)
 
@@ -183,7 +183,7 @@ def slice_copy(input: Any, dim: int = 0, start: int | None = None, end: int | No
 
 def _within(x: Any, mask: Any, indices: Any) -> tuple:
     return tuple([slice(None) if index is None else FUNCTIONS["where"](mask, index, 0).clamp(0, size - 1)
-                  for index, size in zip(indices, x.layout.shape, strict=False)])
+                  for index, size in zip(indices, x.spec.shape, strict=False)])
 
 
 @operator("_unsafe_index", method=False)
@@ -229,25 +229,25 @@ def segment_reduce(data: Any, reduce: str, *, lengths: Any = None, indices: Any 
     if (lengths is None) == (offsets is None):
         raise RuntimeError("segment_reduce(): Either lengths or offsets must be given, and not both")
     lengths = offsets.diff() if lengths is None else lengths
-    if lengths.layout.ndim != axis + 1:
+    if lengths.spec.ndim != axis + 1:
         raise RuntimeError(f"segment_reduce(): expected lengths of {axis + 1} dimensions for axis {axis}, got "
-                           f"{lengths.layout.ndim}")
+                           f"{lengths.spec.ndim}")
     if not unsafe:
-        _check_lengths(lengths, data.layout.shape[axis])
-    lead, runs, size = lengths.layout.shape[:-1], lengths.layout.shape[-1], data.layout.shape[axis]
+        _check_lengths(lengths, data.spec.shape[axis])
+    lead, runs, size = lengths.spec.shape[:-1], lengths.spec.shape[-1], data.spec.shape[axis]
     # The run that an element belongs to: how many runs end before it.
-    ends, places = lengths.cumsum(-1), FUNCTIONS["arange"](size, device=data.layout.device)
+    ends, places = lengths.cumsum(-1), FUNCTIONS["arange"](size, device=data.spec.device)
     belongs = ends.unsqueeze(-2).le(places.unsqueeze(-1)).sum(-1)
-    rest = data.layout.shape[axis + 1:]
-    index = belongs.view(*lead, size, *[1] * len(rest)).expand(data.layout.shape)
+    rest = data.spec.shape[axis + 1:]
+    index = belongs.view(*lead, size, *[1] * len(rest)).expand(data.spec.shape)
     # One run more takes what no run holds.
-    whole = full((*lead, runs + 1, *rest), _initial(reduce, initial), data.layout.dtype, data.layout.device)
+    whole = full((*lead, runs + 1, *rest), _initial(reduce, initial), data.spec.dtype, data.spec.device)
     runs_of = Places.along("segment_reduce", axis, index)
     kind = "sum" if reduce == "mean" else _SEGMENTS[reduce]
     made = reduced("SegmentReduce", whole, data, runs_of, kind, True, in_place=False).narrow(axis, 0, runs)
     if reduce != "mean":
         return made.contiguous()
-    counts = cast(lengths, data.layout.dtype).view(*lead, runs, *[1] * len(rest))
+    counts = cast(lengths, data.spec.dtype).view(*lead, runs, *[1] * len(rest))
     means = made / counts
     return means if initial is None else FUNCTIONS["where"](counts.eq(0), float(initial), means)
 

@@ -38,37 +38,37 @@ class Marked:
     def __init__(self, mask: Any, count: int | None = None):
         self.mask = mask.detach().contiguous()
         self.device = check_device("nonzero", mask)
-        own = self.mask.layout
+        own = self.mask.spec
         self.count = 0
         if own.numel:
             counts = empty((compact.chunks(self.device, own.numel),), dtypes.int64, own.device)
             execute(_plan("count", self.device, own.dtype, own.numel), (self.mask,), (counts,))
-            self.sums = FUNCTIONS["cumsum"](counts, 0) if counts.layout.numel > 1 else counts
+            self.sums = FUNCTIONS["cumsum"](counts, 0) if counts.spec.numel > 1 else counts
             self.count = self.sums[-1].item() if count is None else count
 
     def values(self, x: Any) -> Any:
         """The marked elements of an x of the mask's shape, as a vector."""
         x = x.detach().contiguous()
-        own = x.layout
+        own = x.spec
         out = empty((self.count,), own.dtype, own.device)
         if self.count:
-            execute(_plan("values", self.device, self.mask.layout.dtype, own.dtype, own.numel), (x, self.mask, self.sums),
+            execute(_plan("values", self.device, self.mask.spec.dtype, own.dtype, own.numel), (x, self.mask, self.sums),
                     (out,))
         return out
 
     def flat(self) -> Any:
         """Where in the flattened mask they stand, as int64."""
-        return self._places((self.mask.layout.numel,)).view(-1)
+        return self._places((self.mask.spec.numel,)).view(-1)
 
     def places(self) -> Any:
         """Their coordinates, (count, dimensions)."""
-        shape = self.mask.layout.shape
+        shape = self.mask.spec.shape
         if len(shape) <= compact.RANK_MOST:
             return self._places(shape)
         return FUNCTIONS["stack"](unravel_index(self.flat(), shape), 1)
 
     def _places(self, shape: tuple) -> Any:
-        own = self.mask.layout
+        own = self.mask.spec
         out = empty((self.count, len(shape)), dtypes.int64, own.device)
         if self.count and shape:
             execute(_plan("places", self.device, own.dtype, tuple(shape), own.numel), (self.mask, self.sums), (out,))
@@ -87,11 +87,11 @@ def nonzero(input: Any, *, as_tuple: bool = False, out: Any = None) -> Any:
     if as_tuple:
         if out is not None:
             raise RuntimeError("nonzero does not support the out kwarg when as_tuple is True")
-        x = input if input.layout.ndim else input.reshape(1)
+        x = input if input.spec.ndim else input.reshape(1)
         return FUNCTIONS["unbind"](Marked(x).places(), 1)
-    if out is not None and out.layout.dtype is not dtypes.int64:
+    if out is not None and out.spec.dtype is not dtypes.int64:
         raise RuntimeError("nonzero: Expected out tensor to have scalar type Long but got scalar type"
-                           f"{dtypes.type_name(out.layout.dtype)}")
+                           f"{dtypes.type_name(out.spec.dtype)}")
     return store("nonzero", Marked(input).places(), out)
 
 
@@ -101,7 +101,7 @@ def nonzero_static(input: Any, *, size: int, fill_value: int = -1, out: Any = No
     if size < 0:
         raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
     found = nonzero(input)[:size]
-    rest = full((size - found.layout.shape[0], input.layout.ndim), fill_value, dtypes.int64, input.layout.device)
+    rest = full((size - found.spec.shape[0], input.spec.ndim), fill_value, dtypes.int64, input.spec.device)
     return store("nonzero_static", FUNCTIONS["cat"]([found, rest]), out)
 
 
@@ -114,8 +114,8 @@ def argwhere(input: Any) -> Any:
 @operator("unravel_index", method=False)
 def unravel_index(indices: Any, shape: Any) -> tuple:
     """Places in a flattened tensor as coordinates in one of ``shape``."""
-    if indices.layout.dtype.category != 1:
-        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.layout.dtype}")
+    if indices.spec.dtype.category != 1:
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.spec.dtype}")
     if not isinstance(shape, (int, Sequence)):
         raise TypeError(f"expected 'shape' to be int or sequence of ints, but got {type(shape)}")
     sizes = [shape] if isinstance(shape, int) else list(shape)
@@ -134,11 +134,11 @@ def unravel_index(indices: Any, shape: Any) -> tuple:
 def _check_mask(name: str, mask: Any, *allowed: dtype) -> None:
     if not isinstance(mask, TensorBase):
         raise TypeError(f"{name}(): argument 'mask' must be Tensor, not {type(mask).__name__}")
-    if mask.layout.dtype not in allowed:
+    if mask.spec.dtype not in allowed:
         if name == "masked_select":
             raise RuntimeError("masked_select: expected BoolTensor for mask")
         raise RuntimeError(f"{name}_ only supports boolean masks, but got mask with dtype "
-                           f"{dtypes.c_name(mask.layout.dtype)}")
+                           f"{dtypes.c_name(mask.spec.dtype)}")
 
 
 @operator("where", method=False)
@@ -156,10 +156,10 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
         raise TypeError(f"where(): argument 'condition' must be Tensor, not {type(condition).__name__}")
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
-    if condition.layout.dtype.name not in ("bool", "uint8"):
+    if condition.spec.dtype.name not in ("bool", "uint8"):
         raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype "
-                           f"{condition.layout.dtype.name}")
-    if condition.layout.dtype is dtypes.uint8:
+                           f"{condition.spec.dtype.name}")
+    if condition.spec.dtype is dtypes.uint8:
         warn_once("where received a uint8 condition tensor. This behavior is deprecated. Use a boolean condition instead.", 4)
     return pointwise.call(REGISTRY.pointwise["where"], (condition, input, other), (), out)
 
@@ -181,29 +181,29 @@ def masked_select(input: Any, mask: Any, *, out: Any = None) -> Any:
 
 def selected(x: Any, mask: Any) -> Any:
     """:func:`masked_select` without checks."""
-    shape = broadcast_shapes(x.layout.shape, mask.layout.shape)
-    x = x if x.layout.shape == shape else x.expand(shape)
-    mask = mask if mask.layout.shape == shape else mask.expand(shape)
+    shape = broadcast_shapes(x.spec.shape, mask.spec.shape)
+    x = x if x.spec.shape == shape else x.expand(shape)
+    mask = mask if mask.spec.shape == shape else mask.expand(shape)
     out = Marked(mask).values(x)
     if needs_graph(x):
         saved = Saved("masked_select", [mask])
 
         def backward(g: Any) -> Any:
             (marks,) = saved.unpack()
-            places = _flat_places("masked_select", Marked(marks, g.layout.numel).flat())
-            return sums(g, places, (marks.layout.numel,), "MaskedSelect").view(shape)
+            places = _flat_places("masked_select", Marked(marks, g.spec.numel).flat())
+            return sums(g, places, (marks.spec.numel,), "MaskedSelect").view(shape)
         attach(out, "MaskedSelect", (x,), backward, saved)
     return out
 
 
 def _flat_places(name: str, index: Any) -> Places:
-    return Places(name, index.layout.shape, (None,), (0,), (index,), unique=True)
+    return Places(name, index.spec.shape, (None,), (0,), (index,), unique=True)
 
 
 @operator("masked_fill_")
 def masked_fill_(x: Any, mask: Any, value: Any) -> Any:
     """The elements where the mask, broadcast to ``x``, holds replaced by a number or a 0-d tensor."""
-    if isinstance(x, TensorBase) and x.layout.repeats:
+    if isinstance(x, TensorBase) and x.spec.repeats:
         return _filled_where_any(x, mask, value)
     return pointwise.call_in_place(REGISTRY.pointwise["_masked_fill"], (x, mask, _filling(x, mask, value)))
 
@@ -212,7 +212,7 @@ def _filled_where_any(x: Any, mask: Any, value: Any) -> Any:
     """:func:`masked_fill_` of a tensor that repeats elements: each place is filled where the mask holds for any of them."""
     warnings.warn("Use of masked_fill_ on expanded tensors is deprecated. Please clone() the tensor before performing this "
                   "operation. This also applies to advanced indexing e.g. tensor[mask] = scalar", stacklevel=4)
-    own = x.layout
+    own = x.spec
     axes = [axis for axis, (size, step) in enumerate(zip(own.shape, own.strides, strict=True)) if size > 1 and not step]
     once = x
     for axis in axes:
@@ -224,11 +224,11 @@ def _filled_where_any(x: Any, mask: Any, value: Any) -> Any:
 def _filling(x: Any, mask: Any, value: Any) -> Any:
     """The value of a masked fill, checked, as one of x's dtype."""
     _check_mask("masked_fill", mask, dtypes.bool)
-    kind = x.layout.dtype
+    kind = x.spec.dtype
     if isinstance(value, TensorBase):
-        if value.layout.ndim:
+        if value.spec.ndim:
             raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
-                               f"{value.layout.ndim} dimension(s).")
+                               f"{value.spec.ndim} dimension(s).")
         return as_element(value, x)
     if isinstance(value, complex):
         raise kind.overflow()
@@ -247,17 +247,17 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
 def masked_scatter(input: Any, mask: Any, source: Any, *, in_place: bool = False) -> Any:
     """``input`` with the elements where the mask holds replaced by those of ``source``, one after the other."""
     _check_mask("masked_scatter", mask, dtypes.bool)
-    if input.layout.dtype is not source.layout.dtype:
+    if input.spec.dtype is not source.spec.dtype:
         raise RuntimeError("masked_scatter_: expected self and source to have same dtypes but got "
-                           f"{input.layout.dtype.name} and {source.layout.dtype.name}")
-    shape = broadcast_shapes(input.layout.shape, mask.layout.shape)
-    if in_place and shape != input.layout.shape:
-        raise RuntimeError(f"masked_scatter_(): mask of shape {list(mask.layout.shape)} does not broadcast to the shape "
-                           f"{list(input.layout.shape)}")
+                           f"{input.spec.dtype.name} and {source.spec.dtype.name}")
+    shape = broadcast_shapes(input.spec.shape, mask.spec.shape)
+    if in_place and shape != input.spec.shape:
+        raise RuntimeError(f"masked_scatter_(): mask of shape {list(mask.spec.shape)} does not broadcast to the shape "
+                           f"{list(input.spec.shape)}")
     marked = Marked(mask.expand(shape))
-    if source.layout.numel < marked.count:
+    if source.spec.numel < marked.count:
         raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes and source to have at least "
-                           f"{marked.count} elements, but it has {source.layout.numel}")
+                           f"{marked.count} elements, but it has {source.spec.numel}")
     values = source.reshape(-1)[:marked.count]
     x = input.expand(shape).reshape(-1)
     shared = in_place and x.memory is input.memory

@@ -9,19 +9,19 @@ from typing import Any, TypeVar
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import TensorBase
 from clgrad.formats import channels_last, format_strides, has_format, memory_format, suggested
-from clgrad.layout import Layout, layout
 from clgrad.ops.copying import contiguous
+from clgrad.spec import Spec, spec
 
 F = TypeVar("F", bound=Callable)
 
 
 def suggested_format(x: Any) -> memory_format | None:
     """``channels_last`` or ``channels_last_3d`` where strides are in this order; between elements may be gaps."""
-    return _suggested(x.layout) if isinstance(x, TensorBase) else None
+    return _suggested(x.spec) if isinstance(x, TensorBase) else None
 
 
 @functools.cache
-def _suggested(own: Layout) -> memory_format | None:
+def _suggested(own: Spec) -> memory_format | None:
     return suggested(own.shape, own.strides)
 
 
@@ -44,15 +44,15 @@ def keeps_format(function: F) -> F:
 
 def in_format(out: Any, wanted: memory_format) -> Any:
     """A result that nobody has seen yet, with the same place in the graph and its elements in another order."""
-    own = out.layout
+    own = out.spec
     if own.ndim != (4 if wanted is channels_last else 5):
         return out
     if has_format(own.shape, own.strides, wanted):  # the same order, perhaps with other strides of single elements
-        out.layout = layout(own.shape, format_strides(own.shape, wanted), own.dtype, own.device)
+        out.spec = spec(own.shape, format_strides(own.shape, wanted), own.dtype, own.device)
         return out
     if out._view is not None:
         return contiguous(out, wanted)
     with no_grad():
         moved = contiguous(out.detach(), wanted)
-    out.memory, out.offset, out.layout = moved.memory, moved.offset, moved.layout
+    out.memory, out.offset, out.spec = moved.memory, moved.offset, moved.spec
     return out

@@ -15,9 +15,9 @@ from clgrad.ops.registry import FUNCTIONS, operator
 
 def _moments(x: Any, weight: Any, dims: list[int], eps: float, keepdim: bool = False) -> tuple[Any, Any]:
     """Means and 1 / standard deviations over dimensions, in the weight's dtype, without weight in the input's."""
-    kind = (x if weight is None else weight).layout.dtype
-    values = x.to(x.layout.dtype.compute)
-    mean = values.mean(dims, keepdim=True) if values.layout.numel else values.sum(dims, keepdim=True)
+    kind = (x if weight is None else weight).spec.dtype
+    values = x.to(x.spec.dtype.compute)
+    mean = values.mean(dims, keepdim=True) if values.spec.numel else values.sum(dims, keepdim=True)
     rstd = ((values - mean).square().mean(dims, keepdim=True) + eps).rsqrt()
     if not keepdim:
         mean, rstd = mean.squeeze(dims), rstd.squeeze(dims)
@@ -28,7 +28,7 @@ def _moments(x: Any, weight: Any, dims: list[int], eps: float, keepdim: bool = F
 def native_layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> tuple:
     """(:func:`layer_norm`, means, 1 / standard deviations), the last two with normalised dimensions of size 1."""
     result = layer_norm(input, normalized_shape, weight, bias, eps)
-    dims = list(range(input.layout.ndim - len(tuple(normalized_shape)), input.layout.ndim))
+    dims = list(range(input.spec.ndim - len(tuple(normalized_shape)), input.spec.ndim))
     mean, rstd = _moments(input.detach(), weight, dims, eps, keepdim=True)
     return result, mean, rstd
 
@@ -36,8 +36,8 @@ def native_layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any,
 @operator("native_group_norm", method=False)
 def native_group_norm(input: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group: int, eps: float) -> tuple:
     """(:func:`group_norm`, means (N, group), 1 / standard deviations) of N samples of C channels of HxW elements."""
-    if prod(input.layout.shape) != N * C * HxW:
-        raise RuntimeError(f"native_group_norm: expected {N * C * HxW} elements, got shape {list(input.layout.shape)}")
+    if prod(input.spec.shape) != N * C * HxW:
+        raise RuntimeError(f"native_group_norm: expected {N * C * HxW} elements, got shape {list(input.spec.shape)}")
     result = group_norm(input, group, weight, bias, eps)
     mean, rstd = _moments(input.reshape(N, group, C // group * HxW), weight, [2], eps)
     return result, mean, rstd
@@ -49,9 +49,9 @@ def native_batch_norm(input: Any, weight: Any, bias: Any, running_mean: Any, run
     """(:func:`batch_norm`, means, 1 / standard deviations); the last two are empty when not training."""
     result = batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     if not training:
-        kind, place = (input if weight is None else weight).layout.dtype, input.layout.device
+        kind, place = (input if weight is None else weight).spec.dtype, input.spec.device
         return store("native_batch_norm", (result, empty((0,), kind, place), empty((0,), kind, place)), out, exact=True)
-    mean, rstd = _moments(input.detach(), weight, [d for d in range(input.layout.ndim) if d != 1], eps)
+    mean, rstd = _moments(input.detach(), weight, [d for d in range(input.spec.ndim) if d != 1], eps)
     return store("native_batch_norm", (result, mean, rstd), out, exact=True)
 
 
@@ -66,7 +66,7 @@ def batch_norm_with_update(input: Any, weight: Any, bias: Any, running_mean: Any
                            eps: float) -> tuple:
     """:func:`native_batch_norm` in training, and the bytes that a library for it would keep: none."""
     made = native_batch_norm(input, weight, bias, running_mean, running_var, True, momentum, eps)
-    return *made, empty((0,), dtypes.uint8, input.layout.device)
+    return *made, empty((0,), dtypes.uint8, input.spec.device)
 
 
 @operator("native_dropout", method=False)
@@ -76,5 +76,5 @@ def native_dropout(input: Any, p: float, train: bool | None) -> tuple:
         raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {p}")
     if train is False:
         return input.clone(), FUNCTIONS["ones_like"](input, dtype=dtypes.bool)
-    kept = bernoulli_(empty(input.layout.shape, dtypes.bool, input.layout.device), 1 - p)
+    kept = bernoulli_(empty(input.spec.shape, dtypes.bool, input.spec.device), 1 - p)
     return FUNCTIONS["where"](kept, input * (0.0 if p == 1 else 1 / (1 - p)), 0.0), kept

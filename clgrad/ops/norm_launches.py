@@ -10,14 +10,14 @@ from clgrad.autograd.grad_mode import enable_grad, mode
 from clgrad.autograd.graph import Saved, attach, mark_changed, needs_graph
 from clgrad.kernels import norm as kernels
 from clgrad.kernels.norm import Groups, Kind
-from clgrad.layout import Layout, contiguous_layout
 from clgrad.ops.composed_norms import in_arithmetic
 from clgrad.ops.copying import cast
-from clgrad.ops.execute import blank, check_layouts, execute
+from clgrad.ops.execute import blank, check_specs, execute
+from clgrad.spec import Spec, contiguous_spec
 
 
-def _kind(own: Layout, weight: Layout | None, bias: Layout | None, running: tuple, **options: bool) -> Kind | None:
-    """The kernel's variant for operands of these layouts, None where there is none."""
+def _kind(own: Spec, weight: Spec | None, bias: Spec | None, running: tuple, **options: bool) -> Kind | None:
+    """The kernel's variant for operands of these specs, None where there is none."""
     small = [t.dtype for t in (weight, bias, *running) if t is not None]
     if not own.device.compute.is_cpu or not own.numel or not own.dtype.is_floating_point:  # type: ignore[attr-defined]
         return None
@@ -29,20 +29,20 @@ def _kind(own: Layout, weight: Layout | None, bias: Layout | None, running: tupl
 
 
 class Norm:
-    """A normalisation of operands whose layouts are known: its launches, and how it is composed where it has none.
+    """A normalisation of operands whose specs are known: its launches, and how it is composed where it has none.
 
     ``composed(x, weight, bias, running)`` gives the result by other operators, in the dtype of arithmetic.
     """
 
-    def __init__(self, name: str, x: Layout, weight: Layout | None, bias: Layout | None, groups: Groups, eps: float,
+    def __init__(self, name: str, x: Spec, weight: Spec | None, bias: Spec | None, groups: Groups, eps: float,
                  composed: Callable, running: tuple = (), momentum: float = 0.0, **options: bool):
         self.name, self.groups, self.composed = name, groups, composed
-        self.device = check_layouts(name, x, weight, bias, *running)
+        self.device = check_specs(name, x, weight, bias, *running)
         self.kind = _kind(x, weight, bias, running, **options)
         self.shapes = [None if t is None else t.shape for t in (weight, bias)]
-        self.result = contiguous_layout(x.shape, x.dtype, x.device)
-        self.statistics = contiguous_layout((groups.groups,), x.dtype.compute, x.device)
-        self._backward: dict[bool, tuple[kernels.Plan, list[Layout]]] = {}
+        self.result = contiguous_spec(x.shape, x.dtype, x.device)
+        self.statistics = contiguous_spec((groups.groups,), x.dtype.compute, x.device)
+        self._backward: dict[bool, tuple[kernels.Plan, list[Spec]]] = {}
         if self.kind is not None:
             self.plan = kernels.plan(self.device, self.kind, groups, float(eps), float(momentum))
 
@@ -50,7 +50,7 @@ class Norm:
         """The result, recorded; running statistics change where the variant tracks them."""
         if self.kind is None:
             return in_arithmetic(self.composed, x, weight, bias, running)
-        x, weight, bias = (t if t is None or t.layout.contiguous else t.contiguous() for t in (x, weight, bias))
+        x, weight, bias = (t if t is None or t.spec.contiguous else t.contiguous() for t in (x, weight, bias))
         out, means, rstds = blank(self.result), blank(self.statistics), blank(self.statistics)
         if self.kind.track:
             for t in running:
@@ -69,41 +69,41 @@ class Norm:
             if mode.enabled:
                 x, weight, *_ = tensors
                 return _recorded(dy, x, weight, needed, self.groups, lambda x, w: self.composed(x, w, None, running))
-            return self._gradients(dy if dy.layout.contiguous else dy.contiguous(), tensors, needed)
+            return self._gradients(dy if dy.spec.contiguous else dy.contiguous(), tensors, needed)
         attach(out, self.name, operands, backward, saved)
 
     def _gradients(self, dy: Any, tensors: list, needed: list[bool]) -> tuple:
         affine = needed[1] or needed[2]
-        plan, layouts = self._backward.get(affine) or self._plan_backward(affine)
+        plan, specs = self._backward.get(affine) or self._plan_backward(affine)
         dx = blank(self.result)
         if not affine:
             execute(plan, (dy, *tensors), (dx, dx, dx))
             return dx, None, None
         # Two tensors with memory of their own: the engine keeps them as they are.
-        parts = [blank(layout) for layout in layouts]
+        parts = [blank(spec) for spec in specs]
         execute(plan, (dy, *tensors), (dx, *parts))
         dw, db = (None if not need else t if plan.parts == 1 else t.sum(0).view(shape)
                   for t, need, shape in zip(parts, needed[1:], self.shapes, strict=True))
         return dx, dw, db
 
-    def _plan_backward(self, affine: bool) -> tuple[kernels.Plan, list[Layout]]:
+    def _plan_backward(self, affine: bool) -> tuple[kernels.Plan, list[Spec]]:
         assert self.kind is not None
         plan, like = kernels.backward_plan(self.device, self.kind, self.groups, affine), self.statistics
-        layouts = [contiguous_layout(shape if plan.parts == 1 and shape is not None else (plan.parts, self.groups.weights),
+        specs = [contiguous_spec(shape if plan.parts == 1 and shape is not None else (plan.parts, self.groups.weights),
                                      like.dtype, like.device) for shape in self.shapes]
-        self._backward[affine] = plan, layouts
-        return plan, layouts
+        self._backward[affine] = plan, specs
+        return plan, specs
 
 
 def _recorded(dy: Any, x: Any, weight: Any, needed: list[bool], g: Groups, composed: Callable) -> tuple:
     """The gradients as Tensor operations in the dtype of arithmetic, for derivatives of higher order."""
     with enable_grad():
         wanted = [t for t, need in zip((x, weight), needed, strict=False) if need]
-        result = composed(*(None if t is None else cast(t, t.layout.dtype.compute) for t in (x, weight)))
-        found = list(engine.grad(result, wanted, cast(dy, result.layout.dtype), create_graph=True)) if wanted else []
+        result = composed(*(None if t is None else cast(t, t.spec.dtype.compute) for t in (x, weight)))
+        found = list(engine.grad(result, wanted, cast(dy, result.spec.dtype), create_graph=True)) if wanted else []
         dx = found.pop(0) if needed[0] else None
         dw = found.pop(0) if needed[1] else None
         if not needed[2]:
             return dx, dw, None
         # A bias of elements is summed to its shape by the engine; one of channels stands at dimension 1.
-        return dx, dw, dy if g.affine == 1 else dy.sum([d for d in range(dy.layout.ndim) if d != 1])
+        return dx, dw, dy if g.affine == 1 else dy.sum([d for d in range(dy.spec.ndim) if d != 1])

@@ -14,17 +14,17 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.kernels.norm import Groups
-from clgrad.layout import Layout
 from clgrad.ops.composed_norms import by_given, by_own, by_root_mean_square, per_channel, scaled
 from clgrad.ops.copying import cast
 from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.norm_launches import Norm
 from clgrad.ops.registry import operator
+from clgrad.spec import Spec
 
-_MOST = 1024  # combinations of layouts and settings that are remembered, of each operator
+_MOST = 1024  # combinations of specs and settings that are remembered, of each operator
 
 
-def _check_dtypes(name: str, own: Layout, *given: Layout | None) -> None:
+def _check_dtypes(name: str, own: Spec, *given: Spec | None) -> None:
     """RuntimeError where weights or statistics have neither the input's dtype nor, beside half precision, float32."""
     if not own.dtype.is_floating_point:
         raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.type_name(own.dtype)}'")
@@ -59,7 +59,7 @@ def batch_norm(input: Any, running_mean: Any, running_var: Any, weight: Any = No
     return _batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
 
-def _check_per_channel(channels: int, **given: Layout | None) -> None:
+def _check_per_channel(channels: int, **given: Spec | None) -> None:
     """RuntimeError where one of the tensors has not a value a channel."""
     for name, values in given.items():
         if values is not None and values.numel != channels:
@@ -68,13 +68,13 @@ def _check_per_channel(channels: int, **given: Layout | None) -> None:
             raise RuntimeError(f"TensorAccessor expected 1 dims but tensor has {values.ndim}")
 
 
-def _layout(t: Any) -> Layout | None:
-    return None if t is None else t.layout
+def _spec(t: Any) -> Spec | None:
+    return None if t is None else t.spec
 
 
 @lru_cache(_MOST)
-def _known_batch_norm(x: Layout, weight: Layout | None, bias: Layout | None, running_mean: Layout | None,
-                      running_var: Layout | None, training: bool, momentum: float, eps: float) -> Norm:
+def _known_batch_norm(x: Spec, weight: Spec | None, bias: Spec | None, running_mean: Spec | None,
+                      running_var: Spec | None, training: bool, momentum: float, eps: float) -> Norm:
     _check_dtypes("batch_norm", x, weight, bias, running_mean, running_var)
     if x.ndim < 2:
         raise RuntimeError(f"batch_norm: expected an input of 2 or more dimensions, got {list(x.shape)}")
@@ -102,12 +102,12 @@ def _known_batch_norm(x: Layout, weight: Layout | None, bias: Layout | None, run
 
 def _batch_norm(x: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
                 eps: float) -> Any:
-    if not x.layout.numel:
+    if not x.spec.numel:
         return scaled(x.clone(), per_channel(x, weight), per_channel(x, bias))
-    known = _known_batch_norm(x.layout, _layout(weight), _layout(bias), _layout(running_mean), _layout(running_var), training,
+    known = _known_batch_norm(x.spec, _spec(weight), _spec(bias), _spec(running_mean), _spec(running_var), training,
                               momentum, eps)
     if training and known.kind is None:
-        dims, values = [d for d in range(x.ndim) if d != 1], cast(x.detach(), x.layout.dtype.compute)
+        dims, values = [d for d in range(x.ndim) if d != 1], cast(x.detach(), x.spec.dtype.compute)
         _update(running_mean, values.mean(dims), momentum)
         _update(running_var, values.var(dims), momentum)
     return known(x, weight, bias, (running_mean, running_var))
@@ -132,12 +132,12 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
 def _over_last(name: str, x: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float, rms: bool) -> Any:
     if isinstance(normalized_shape, int):
         raise TypeError(f"{name}(): argument 'normalized_shape' (position 2) must be tuple of ints, not int")
-    known = _known_over_last(name, x.layout, tuple(normalized_shape), _layout(weight), _layout(bias), eps, rms)
+    known = _known_over_last(name, x.spec, tuple(normalized_shape), _spec(weight), _spec(bias), eps, rms)
     return known(x, weight, bias)
 
 
 @lru_cache(_MOST)
-def _known_over_last(name: str, x: Layout, normalized_shape: tuple, weight: Layout | None, bias: Layout | None, eps: float,
+def _known_over_last(name: str, x: Spec, normalized_shape: tuple, weight: Spec | None, bias: Spec | None, eps: float,
                      rms: bool) -> Norm:
     shape = tuple([op.index(size) for size in normalized_shape])
     if not shape:
@@ -173,11 +173,11 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
 
 
 def _group_norm(x: Any, num_groups: int, weight: Any, bias: Any, eps: float) -> Any:
-    return _known_group_norm(x.layout, num_groups, _layout(weight), _layout(bias), eps)(x, weight, bias)
+    return _known_group_norm(x.spec, num_groups, _spec(weight), _spec(bias), eps)(x, weight, bias)
 
 
 @lru_cache(_MOST)
-def _known_group_norm(x: Layout, num_groups: int, weight: Layout | None, bias: Layout | None, eps: float) -> Norm:
+def _known_group_norm(x: Spec, num_groups: int, weight: Spec | None, bias: Spec | None, eps: float) -> Norm:
     if x.ndim < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {x.ndim}")
     (count, channels), num_groups = x.shape[:2], op.index(num_groups)
@@ -214,8 +214,8 @@ def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None,
     size = prod(input.shape[2:])
     if size == 1:
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
-    _check_per_channel(channels, running_mean=_layout(running_mean), running_var=_layout(running_var),
-                       weight=_layout(weight), bias=_layout(bias))
+    _check_per_channel(channels, running_mean=_spec(running_mean), running_var=_spec(running_var),
+                       weight=_spec(weight), bias=_spec(bias))
     if running_mean is not None:
         with no_grad():
             dims = list(range(2, input.ndim))

@@ -22,7 +22,7 @@ where = FUNCTIONS["where"]
 
 
 def _floating(name: str, x: Any, dtype: Any) -> Any:
-    kind = x.layout.dtype
+    kind = x.spec.dtype
     if not kind.is_floating_point:
         raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {dtypes.type_name(kind)}")
     if dtype is None or dtype is kind:
@@ -45,12 +45,12 @@ def vector_norm(x: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, 
     if isinstance(ord, str):
         raise TypeError(f"{name}(): argument 'ord' must be Number, not str")
     x = _floating(name, x, dtype)
-    shape, order = x.layout.shape, float(ord)
-    dims = reduced_dims(dim, x.layout.ndim)
+    shape, order = x.spec.shape, float(ord)
+    dims = reduced_dims(dim, x.spec.ndim)
     if (order < 0 or order == inf) and any(shape[d] == 0 for d in dims):
         raise RuntimeError(f"{name} cannot compute the {ord} norm on an empty tensor because the operation does not have "
                            "an identity")
-    result, _ = run(x, norm_op(order), dims, keepdim, x.layout.dtype, order=order)
+    result, _ = run(x, norm_op(order), dims, keepdim, x.spec.dtype, order=order)
     if needs_graph(x):
         saved = Saved("norm", [x])
 
@@ -94,13 +94,13 @@ def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = F
     """A norm of matrices: "fro", "nuc", or 1, 2, inf (the largest column sum, singular value, row sum) or a negative."""
     name = "linalg.matrix_norm"
     A = _floating(name, A, dtype)
-    if A.layout.ndim < 2:
+    if A.spec.ndim < 2:
         raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
-    rows, columns = _pair(name, dim, A.layout.ndim)
+    rows, columns = _pair(name, dim, A.spec.ndim)
     if ord == "fro":
         return store(name, vector_norm(A, 2, (rows, columns), keepdim), out, exact=True)
     if ord == "nuc" or (not isinstance(ord, str) and abs(ord) == 2):
-        kept = [d for d in range(A.layout.ndim) if d not in (rows, columns)]
+        kept = [d for d in range(A.spec.ndim) if d not in (rows, columns)]
         values = svdvals(A.permute(*kept, rows, columns))
         result = values.sum(-1) if ord == "nuc" else values.amax(-1) if ord > 0 else values.amin(-1)
         if keepdim:
@@ -121,7 +121,7 @@ def linalg_norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False,
 
     Without ``ord`` and ``dim`` the 2-norm of all elements.
     """
-    rank = A.layout.ndim
+    rank = A.spec.ndim
     if dim is not None:
         axes = dim if isinstance(dim, (tuple, list)) else (dim,)
         if len(axes) not in (1, 2):
@@ -157,12 +157,12 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float, *, out: Any = None) -
     """Slices along ``dim`` whose p-norm is larger than ``maxnorm``, scaled down to it."""
     if p <= 0:
         raise RuntimeError("renorm: non-positive-norm not supported")
-    if input.layout.ndim < 2:
-        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.layout.ndim} dimensions")
+    if input.spec.ndim < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.spec.ndim} dimensions")
     if maxnorm < 0:
         raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
-    axis = normalize_dim(dim, input.layout.ndim)
-    lengths = vector_norm(input, p, [d for d in range(input.layout.ndim) if d != axis], True)
+    axis = normalize_dim(dim, input.spec.ndim)
+    lengths = vector_norm(input, p, [d for d in range(input.spec.ndim) if d != axis], True)
     return store("renorm", input.contiguous() * where(lengths.gt(maxnorm), maxnorm / (lengths + 1e-7), 1.0), out, exact=True)
 
 
@@ -174,7 +174,7 @@ _BY_PRODUCT = 25  # rows from which on Euclidean distances come from a matrix pr
 @operator("cdist", method=False)
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = "use_mm_for_euclid_dist_if_necessary") -> Any:
     """The p-norm distances of each row of (..., m, d) to each of (..., n, d), as (..., m, n)."""
-    a, b = x1.layout, x2.layout
+    a, b = x1.spec, x2.spec
     if a.ndim < 2 or b.ndim < 2:
         raise RuntimeError(f"cdist only supports at least 2D tensors, X1 got: {a.ndim}D, X2 got: {b.ndim}D")
     if a.shape[-1] != b.shape[-1]:
@@ -216,17 +216,17 @@ def _euclidean(x1: Any, x2: Any) -> Any:
 
 def cond(A: Any, p: Any = None, *, out: Any = None) -> Any:
     """The condition numbers of matrices: the norm times that of the inverse; infinite where singular."""
-    if A.layout.ndim < 2:
-        raise RuntimeError(f"linalg.cond: The input tensor A must have at least 2 dimensions, but it has {A.layout.ndim}")
-    if not A.layout.numel:
-        return store("linalg.cond", A.new_zeros(A.layout.shape[:-2]), out)
+    if A.spec.ndim < 2:
+        raise RuntimeError(f"linalg.cond: The input tensor A must have at least 2 dimensions, but it has {A.spec.ndim}")
+    if not A.spec.numel:
+        return store("linalg.cond", A.new_zeros(A.spec.shape[:-2]), out)
     if p is None or (not isinstance(p, str) and abs(p) == 2):
         values = svdvals(A)
         largest, smallest = values[..., 0], values[..., -1]
         return store("linalg.cond", smallest / largest if p == -2 else largest / smallest, out)
-    if A.layout.shape[-1] != A.layout.shape[-2]:
+    if A.spec.shape[-1] != A.spec.shape[-2]:
         raise RuntimeError("linalg.cond: A must be batches of square matrices, but they are "
-                           f"{A.layout.shape[-2]} by {A.layout.shape[-1]} matrices")
+                           f"{A.spec.shape[-2]} by {A.spec.shape[-1]} matrices")
     inverse, info = inv_ex(A)
     product = matrix_norm(A, p) * matrix_norm(inverse, p)
     return store("linalg.cond", where(info.gt(0), inf, product) if not needs_graph(A) else product, out)

@@ -9,11 +9,11 @@ from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.dtypes import dtype
 from clgrad.kernels import optimizer
-from clgrad.layout import Layout, contiguous_layout
 from clgrad.ops import copying, pointwise
 from clgrad.ops.update_rule import UpdateRule
 from clgrad.runtime import Device, settle
 from clgrad.shapes import is_dense
+from clgrad.spec import Spec, contiguous_spec
 
 
 class _Launch:
@@ -45,7 +45,7 @@ class _Launch:
 class _Step:
     """All launches for a list of tensors, and which of them need a dense stand-in."""
 
-    def __init__(self, launches: list[_Launch], stand_ins: list[tuple[int, Layout]]):
+    def __init__(self, launches: list[_Launch], stand_ins: list[tuple[int, Spec]]):
         self.launches, self.stand_ins = launches, stand_ins
 
 
@@ -63,7 +63,7 @@ def step(rule: UpdateRule, rows: Sequence[tuple], numbers: dict[str, float]) -> 
     tensors = [t for row in rows for t in row]
     if not tensors:
         return
-    key = (rule, tuple([t.layout for t in tensors]))
+    key = (rule, tuple([t.spec for t in tensors]))
     known = _steps.get(key)
     if known is None:
         known = _steps[key] = _prepare(rule, rows)
@@ -74,8 +74,8 @@ def step(rule: UpdateRule, rows: Sequence[tuple], numbers: dict[str, float]) -> 
             if written[n % width]:
                 mode.copies.before_change_of(t)
     originals = [(n, tensors[n]) for n, _ in known.stand_ins]
-    for n, layout in known.stand_ins:
-        tensors[n] = _stand_in(tensors[n], layout)
+    for n, spec in known.stand_ins:
+        tensors[n] = _stand_in(tensors[n], spec)
     values = tuple([float(numbers[name]) for name in rule.scalars])
     for launch in known.launches:
         launch.run(tensors, written, values)
@@ -89,8 +89,8 @@ def step(rule: UpdateRule, rows: Sequence[tuple], numbers: dict[str, float]) -> 
 
 
 def state_like(parameter: Any, value: float) -> Any:
-    """A state tensor of a parameter's layout (contiguous where that has gaps), filled with a value."""
-    own = parameter.layout
+    """A state tensor of a parameter's spec (contiguous where that has gaps), filled with a value."""
+    own = parameter.spec
     if own.contiguous or not is_dense(own.shape, own.strides):
         return copying.full(own.shape, value, own.dtype, own.device)
     made = copying.unwritten(own.shape, own.dtype, own.device, own.strides)
@@ -104,31 +104,31 @@ def counter(value: float) -> Any:
     return copying.full((), value, kind if kind is dtypes.float64 else dtypes.float32, copying.device("cpu"))
 
 
-def _stand_in(t: Any, layout: Layout) -> Any:
-    made = copying.unwritten(layout.shape, layout.dtype, layout.device, layout.strides)  # type: ignore[arg-type]
+def _stand_in(t: Any, spec: Spec) -> Any:
+    made = copying.unwritten(spec.shape, spec.dtype, spec.device, spec.strides)  # type: ignore[arg-type]
     pointwise.run_into(copying.COPY, (t,), (), made)
     return made
 
 
 def _prepare(rule: UpdateRule, rows: Sequence[tuple]) -> _Step:
-    stand_ins: list[tuple[int, Layout]] = []
+    stand_ins: list[tuple[int, Spec]] = []
     groups: dict[tuple[Device, dtype], list[int]] = {}
     width = 2 + len(rule.states)
     body = optimizer.Body(rule.c, rule.states, rule.loaded, rule.written, rule.scalars, rule.cost)
     for number, row in enumerate(rows):
-        own = row[0].layout
+        own = row[0].spec
         if not own.dtype.is_floating_point:
             raise RuntimeError(f"optimizer step: parameters must be floating point, got {own.dtype}")
         if own.device.compute.limits.fp64 is False and own.dtype is dtypes.float64:
             raise RuntimeError(f"optimizer step: {own.device.compute.limits.name} has no float64")
         wanted = own
         if not is_dense(own.shape, own.strides):
-            wanted = contiguous_layout(own.shape, own.dtype, own.device)
+            wanted = contiguous_spec(own.shape, own.dtype, own.device)
         for place, t in enumerate(row):
-            if t.layout.shape != own.shape:
+            if t.spec.shape != own.shape:
                 raise RuntimeError(f"optimizer step: a parameter of shape {list(own.shape)} has a gradient or state of "
-                                   f"shape {list(t.layout.shape)}")
-            if t.layout is not wanted:
+                                   f"shape {list(t.spec.shape)}")
+            if t.spec is not wanted:
                 stand_ins.append((number * width + place, wanted))
         if own.numel:
             groups.setdefault((own.device.compute, own.dtype), []).append(number)
@@ -137,7 +137,7 @@ def _prepare(rule: UpdateRule, rows: Sequence[tuple]) -> _Step:
         most = optimizer.capacity(device, body)
         for start in range(0, len(members), most):
             part = members[start:start + most]
-            sizes = [rows[number][0].layout.numel for number in part]
+            sizes = [rows[number][0].spec.numel for number in part]
 
             def make(offsets: bool, device: Any = device, kind: Any = kind, sizes: Any = sizes) -> optimizer.Plan:
                 return optimizer.plan(device, body, kind, sizes, offsets=offsets)

@@ -27,7 +27,7 @@ def store(name: str, result: Any, out: Any, *inputs: Any, exact: bool = False) -
             raise TypeError(f"{name}(): argument 'out' must be tuple of {len(result)} Tensors")
         stored = [store(name, one, target, *inputs, exact=exact) for one, target in zip(result, out, strict=True)]
         return type(result)(*stored) if hasattr(result, "_fields") else tuple(stored)
-    own, target = result.layout, out.layout
+    own, target = result.spec, out.spec
     if mode.enabled and (result._requires_grad or out._requires_grad):
         raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic differentiation, but "
                            "one of the arguments requires grad.")
@@ -43,8 +43,8 @@ def store(name: str, result: Any, out: Any, *inputs: Any, exact: bool = False) -
 
 def resize_output(out: Any, shape: tuple[int, ...]) -> None:
     """Gives a tensor that is to hold a result the result's shape; a warning where it had elements."""
-    if out.layout.numel:
-        warnings.warn(f"An output with one or more elements was resized since it had shape {list(out.layout.shape)}, which "
+    if out.spec.numel:
+        warnings.warn(f"An output with one or more elements was resized since it had shape {list(out.spec.shape)}, which "
                       f"does not match the required output shape {list(shape)}. This behavior is deprecated, and in a future "
                       "PyTorch release outputs will not be resized unless they have zero elements. Reuse an out tensor by "
                       "resizing it to zero elements first, with out.resize_(0).", stacklevel=4)
@@ -53,7 +53,7 @@ def resize_output(out: Any, shape: tuple[int, ...]) -> None:
 
 def check_apart(name: str, out: Any, *inputs: Any) -> None:
     """RuntimeError where a tensor that is to be written repeats elements, or shares memory with an input."""
-    if out.layout.repeats:
+    if out.spec.repeats:
         raise RuntimeError(f"{name}(): unsupported operation: more than one element of the written-to tensor refers to a "
                            "single memory location. Please clone() the tensor before performing the operation.")
     check_disjoint(name, out, *inputs)
@@ -61,12 +61,12 @@ def check_apart(name: str, out: Any, *inputs: Any) -> None:
 
 def check_disjoint(name: str, out: Any, *inputs: Any) -> None:
     """RuntimeError where a tensor that is to be written shares memory with an input."""
-    own = out.layout
+    own = out.spec
     begin, end = (out.offset + at for at in (0, own.extent))
     for x in inputs:
-        if x.memory is out.memory and own.numel and x.layout.numel and (
-                x.offset * x.layout.dtype.itemsize < end * own.dtype.itemsize
-                and begin * own.dtype.itemsize < (x.offset + x.layout.extent) * x.layout.dtype.itemsize):
+        if x.memory is out.memory and own.numel and x.spec.numel and (
+                x.offset * x.spec.dtype.itemsize < end * own.dtype.itemsize
+                and begin * own.dtype.itemsize < (x.offset + x.spec.extent) * x.spec.dtype.itemsize):
             raise RuntimeError(f"{name}(): unsupported operation: some elements of the input tensor and the written-to "
                                "tensor refer to a single memory location. Please clone() the tensor before performing the "
                                "operation.")
@@ -74,9 +74,9 @@ def check_disjoint(name: str, out: Any, *inputs: Any) -> None:
 
 def check_exact(name: str, result: dtypes.dtype, out: Any) -> None:
     """RuntimeError where the tensor that is to hold a result is of another dtype."""
-    if out.layout.dtype is not result:
+    if out.spec.dtype is not result:
         raise RuntimeError(f"{name}(): Expected out tensor to have dtype {dtypes.c_name(result)}, but got "
-                           f"{dtypes.c_name(out.layout.dtype)} instead")
+                           f"{dtypes.c_name(out.spec.dtype)} instead")
 
 
 def check_cast(name: str, result: dtypes.dtype, target: dtypes.dtype) -> None:
@@ -99,10 +99,10 @@ def _in_place(name: str, function: Callable) -> Callable:
     def form(input: Any, *args: Any, **kwargs: Any) -> Any:
         # What the function saves for its gradient must not change under it.
         result = function(input.clone() if needs_graph(input) else input, *args, **kwargs)
-        check_cast(name, result.layout.dtype, input.layout.dtype)
-        if result.layout.shape != input.layout.shape:
-            raise RuntimeError(f"{name}_: output with shape {list(input.layout.shape)} doesn't match the broadcast shape "
-                               f"{list(result.layout.shape)}")
+        check_cast(name, result.spec.dtype, input.spec.dtype)
+        if result.spec.shape != input.spec.shape:
+            raise RuntimeError(f"{name}_: output with shape {list(input.spec.shape)} doesn't match the broadcast shape "
+                               f"{list(result.spec.shape)}")
         return input.copy_(result)
     form.__name__ = form.__qualname__ = f"{name}_"
     form.__doc__ = f":func:`{name}` in place."

@@ -25,7 +25,7 @@ def constant_pad_nd(input: Any, pad: Any, value: float = 0) -> Any:
     ``pad`` holds pairs (before, after), the last dimension first.
     """
     counts = _counts(pad)
-    own = input.layout
+    own = input.spec
     if len(counts) > 2 * own.ndim:
         _refuse_length(counts, own.ndim)
     sides = [(0, 0)] * (own.ndim - len(counts) // 2) + _pairs(counts)[::-1]
@@ -35,7 +35,7 @@ def constant_pad_nd(input: Any, pad: Any, value: float = 0) -> Any:
                            "size, which is invalid.")
     out = full(shape, value, own.dtype, own.device)
     source, target = (_overlap(t, sides, sign) for t, sign in ((input, -1), (out, 1)))
-    if source.layout.numel:
+    if source.spec.numel:
         target.copy_(source.detach())
     if needs_graph(input):
         opposite = [-count for count in counts]
@@ -49,7 +49,7 @@ def _overlap(x: Any, sides: list[tuple[int, int]], sign: int) -> Any:
     for axis, side in enumerate(sides):
         low, high = (max(sign * count, 0) for count in side)
         if low or high:
-            x = x.narrow(axis, low, max(x.layout.shape[axis] - low - high, 0))
+            x = x.narrow(axis, low, max(x.spec.shape[axis] - low - high, 0))
     return x
 
 
@@ -86,14 +86,14 @@ def _repeating(mode: str, n: int, low: int, high: int) -> Taps:
 
 
 def _pad_axis(x: Any, axis: int, low: int, high: int, mode: str) -> Any:
-    n = x.layout.shape[axis]
+    n = x.spec.shape[axis]
     if mode == "circular" and (low < 0 or high < 0):
         cut = max(-low, 0)
         x = x.narrow(axis, cut, max(n - cut - max(-high, 0), 0))
-        low, high, n = max(low, 0), max(high, 0), x.layout.shape[axis]
+        low, high, n = max(low, 0), max(high, 0), x.spec.shape[axis]
     if mode == "reflect" and max(low, high) >= n:
         raise RuntimeError(f"Padding size should be less than the corresponding input dimension, but got: padding ({low}, "
-                           f"{high}) at dimension {axis} of input {list(x.layout.shape)}")
+                           f"{high}) at dimension {axis} of input {list(x.spec.shape)}")
     if mode == "circular" and max(low, high) > n:
         raise RuntimeError("Padding value causes wrapping around more than once.")
     if n + low + high < (0 if mode == "circular" else 1):
@@ -104,7 +104,7 @@ def _pad_axis(x: Any, axis: int, low: int, high: int, mode: str) -> Any:
 def _extended(input: Any, sides: list[tuple[int, int]], mode: str) -> Any:
     padded = input
     for number, (low, high) in enumerate(sides):
-        padded = _pad_axis(padded, input.layout.ndim - 1 - number, low, high, mode)
+        padded = _pad_axis(padded, input.spec.ndim - 1 - number, low, high, mode)
     return clone(padded) if padded.memory is input.memory else padded
 
 
@@ -135,7 +135,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
         return constant_pad_nd(input, counts, 0 if value is None else value)
     if value:
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
-    rank, shape = len(counts) // 2, input.layout.shape
+    rank, shape = len(counts) // 2, input.spec.shape
     if rank > len(shape):
         _refuse_length(counts, len(shape))
     if rank not in (1, 2, 3) or len(shape) not in (rank + 1, rank + 2):

@@ -8,13 +8,13 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, mark_changed, needs_graph, rebase, wrap
 from clgrad.kernels import indexed
-from clgrad.layout import Layout, layout
 from clgrad.ops.copying import array_over, cast, empty, full
 from clgrad.ops.execute import check_device, execute
 from clgrad.shapes import Shape, broadcast_strides
+from clgrad.spec import Spec, spec
 
 _plans: dict[tuple, indexed.Plan] = {}
-_spread: dict[tuple, Layout] = {}
+_spread: dict[tuple, Spec] = {}
 _PLANS_MOST = 4096  # numbers of marked elements differ in every run: old plans are forgotten
 FEW = 4096  # indices that are looked at on the host where that costs nothing
 
@@ -45,37 +45,37 @@ class Places:
     @classmethod
     def along(cls, name: str, dim: int, index: Any, *, negative: bool = False) -> Places:
         """``x[.., index[p], ..]`` with the index in dimension ``dim`` and p in the others (gather, scatter)."""
-        shape = index.layout.shape
+        shape = index.spec.shape
         return cls(name, shape, [None if d == dim else d for d in range(len(shape))], (dim,), (index,), negative=negative)
 
     @classmethod
     def slices(cls, name: str, x: Any, dim: int, index: Any, *, negative: bool = False) -> Places:
         """The slices of ``x`` along ``dim`` that a vector of indices names."""
-        shape = list(x.layout.shape)
-        shape[dim] = index.layout.numel
+        shape = list(x.spec.shape)
+        shape[dim] = index.spec.numel
         lead, rest = dim, len(shape) - dim - 1
         return cls(name, shape, [None if d == dim else d for d in range(len(shape))], (dim,),
-                   (spread(index, (index.layout.numel,), lead, rest, shape),), negative=negative)
+                   (spread(index, (index.spec.numel,), lead, rest, shape),), negative=negative)
 
 
 def spread(index: Any, common: Shape, lead: int, rest: int, shape: Sequence[int]) -> Any:
     """A tensor of indices as one of ``shape``: broadcast to ``common``, with ``lead`` and ``rest`` dimensions around."""
-    own, target = index.layout, tuple(shape)
+    own, target = index.spec, tuple(shape)
     key = (own, common, lead, target)
     wide = _spread.get(key)
     if wide is None:
         if len(_spread) >= _PLANS_MOST:
             _spread.clear()
         strides = (0,) * lead + broadcast_strides(own.shape, own.strides, common) + (0,) * rest
-        wide = _spread[key] = layout(target, strides, own.dtype, own.device)
+        wide = _spread[key] = spec(target, strides, own.dtype, own.device)
     return wrap(index.memory, index.offset, wide)
 
 
 def expanded(x: Any, shape: Shape) -> Any:
     """A broadcast window on the memory of ``x``, outside of the graph."""
-    own = x.layout
+    own = x.spec
     return wrap(x.memory, x.offset,
-                layout(tuple(shape), broadcast_strides(own.shape, own.strides, shape), own.dtype, own.device))
+                spec(tuple(shape), broadcast_strides(own.shape, own.strides, shape), own.dtype, own.device))
 
 
 def known_values(x: Any) -> Any:
@@ -89,7 +89,7 @@ def check_range(index: Any, size: int, message: Callable[[int], Exception], *, n
 
     Others are checked by the kernel that uses them, and the error comes when its result is read.
     """
-    own = index.layout
+    own = index.spec
     if not 0 < own.numel <= FEW:
         return
     storage = index.memory
@@ -115,8 +115,8 @@ def out_of_range(name: str, dim: int, size: int, kind: type[Exception] = IndexEr
 
 def _run(operation: str, x: Any, v: Any, places: Places, ordered: bool) -> None:
     """Launches an operation of ``kernels.indexed`` between x and values v of the places' shape."""
-    own = x.layout
-    key = (operation, own, v.layout, places.name, places.own, places.axes, *[i.layout for i in places.indices], ordered,
+    own = x.spec
+    key = (operation, own, v.spec, places.name, places.own, places.axes, *[i.spec for i in places.indices], ordered,
            places.negative)
     plan = _plans.get(key)
     if plan is None:
@@ -124,28 +124,28 @@ def _run(operation: str, x: Any, v: Any, places: Places, ordered: bool) -> None:
             _plans.clear()
         device = check_device(places.name, x, v, *places.indices)
         steps = tuple([0 if d is None else own.strides[d] for d in places.own])
-        indices = [indexed.Index(i.layout.dtype, i.layout.strides, own.shape[axis], own.strides[axis])
+        indices = [indexed.Index(i.spec.dtype, i.spec.strides, own.shape[axis], own.strides[axis])
                    for i, axis in zip(places.indices, places.axes, strict=True)]
         sizes = " and ".join(str(i.size) for i in indices)
         plan = _plans[key] = indexed.plan(
-            device, operation, own.dtype, places.shape, steps, v.layout.strides, indices, ordered=ordered,
+            device, operation, own.dtype, places.shape, steps, v.spec.strides, indices, ordered=ordered,
             negative=places.negative, message=f"{places.name}(): an index is out of bounds for a dimension of size {sizes}")
     execute(plan, *(((x, v, *places.indices), ()) if operation == "read" else ((), (x, v, *places.indices))))
 
 
 def read(x: Any, places: Places, node: str) -> Any:
     """The elements of ``x`` at the places, as a new tensor of their shape."""
-    out = empty(places.shape, x.layout.dtype, x.layout.device)
+    out = empty(places.shape, x.spec.dtype, x.spec.device)
     _run("read", x, out, places, False)
     if needs_graph(x):
-        saved, kept, shape = Saved(places.name, places.indices), places.without_indices(), x.layout.shape
+        saved, kept, shape = Saved(places.name, places.indices), places.without_indices(), x.spec.shape
         attach(out, node, (x,), lambda g: sums(g, kept.over(saved.unpack()), shape, node), saved)
     return out
 
 
 def sums(g: Any, places: Places, shape: Shape, node: str) -> Any:
     """Zeros of ``shape`` to which the elements of ``g`` are added at their places: the gradient of :func:`read`."""
-    total = full(shape, 0, g.layout.dtype, g.layout.device)
+    total = full(shape, 0, g.spec.dtype, g.spec.device)
     combine("add", total, g, places)
     if needs_graph(g):
         saved, kept = Saved(places.name, places.indices), places.without_indices()
@@ -158,13 +158,13 @@ def combine(operation: str, x: Any, v: Any, places: Places) -> None:
 
     Values that meet in one element are taken in the order of their positions. Not recorded.
     """
-    kind = x.layout.dtype
-    v = cast(v, kind) if v.layout.dtype is not kind else v
+    kind = x.spec.dtype
+    v = cast(v, kind) if v.spec.dtype is not kind else v
     if v.memory is x.memory:
         v = v.detach().clone()
     narrow = operation != "put" and kind is not kind.compute
     target = cast(x.detach(), kind.compute) if narrow else x
-    single = operation == "put" and v.layout.numel == 1
+    single = operation == "put" and v.spec.numel == 1
     _run(operation, target, expanded(cast(v.detach(), kind.compute) if narrow else v, places.shape), places,
          not (single or places.unique))
     if narrow:  # sums of 16-bit floats are made in 32 bits
@@ -177,7 +177,7 @@ def changed(node: str, x: Any, others: Sequence[Any], write: Callable[[Any], Non
 
     ``backward`` returns the gradients of ``x`` and of the ``others``.
     """
-    recorded = needs_graph(x, *others) and x.layout.dtype.is_floating_point
+    recorded = needs_graph(x, *others) and x.spec.dtype.is_floating_point
     if not in_place:
         out = x.detach().clone()
         write(out)
@@ -185,10 +185,10 @@ def changed(node: str, x: Any, others: Sequence[Any], write: Callable[[Any], Non
             attach(out, node, (x, *others), backward, saved)
         return out
     check_in_place(x, recorded)
-    history = wrap(x.memory, x.offset, x.layout)
+    history = wrap(x.memory, x.offset, x.spec)
     if recorded:
         made = attach(history, node, (x, *others), backward, saved)
-    write(wrap(x.memory, x.offset, x.layout))
+    write(wrap(x.memory, x.offset, x.spec))
     mark_changed(x)
     if recorded:
         rebase(x, made, history)
@@ -200,7 +200,7 @@ def put(node: str, x: Any, v: Any, places: Places, *, in_place: bool = False) ->
     kept, saved = places.without_indices(), Saved(places.name, places.indices)
     tensor, wanted = isinstance(v, TensorBase), x._requires_grad
     v_wanted = tensor and v._requires_grad
-    value = v if tensor else full((), v, x.layout.dtype, x.layout.device)
+    value = v if tensor else full((), v, x.spec.dtype, x.spec.device)
 
     def backward(g: Any) -> tuple:
         there = kept.over(saved.unpack())
@@ -222,9 +222,9 @@ def add(node: str, x: Any, v: Any, places: Places, *, in_place: bool = False) ->
 
 def as_index(name: str, index: Any, argument: str = "index") -> Any:
     """A tensor of int32 or int64 indices (an empty one may be of any dtype)."""
-    kind = index.layout.dtype
+    kind = index.spec.dtype
     if kind in (dtypes.int64, dtypes.int32):
         return index
-    if not index.layout.numel:
+    if not index.spec.numel:
         return cast(index.detach(), dtypes.int64)
     raise RuntimeError(f"{name}(): Expected dtype int32/int64 for {argument}, got {kind.name}")

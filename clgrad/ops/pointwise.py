@@ -92,7 +92,7 @@ class _Gradient:
 
 def _beside(found: Any, place: Any) -> Any:
     """A tensor as one that depends on another of its shape too, with a gradient of zero."""
-    made = wrap(found.memory, found.offset, found.layout)
+    made = wrap(found.memory, found.offset, found.spec)
     attach(made, "Steps", (found, place), lambda g: (g, FUNCTIONS["zeros_like"](g)))
     return made
 
@@ -139,7 +139,7 @@ def record(op: Pointwise, operands: tuple, parameters: tuple, out: Any, changes:
     fixed, inputs, saved = parameters, operands, None
     if recipe.numbers:
         numbers = [operands[n] for n in recipe.numbers]
-        kind = out.layout.dtype
+        kind = out.spec.dtype
         if op.name in CLAMPS and kind is not kind.compute:
             numbers = [kind.rounded(number) for number in numbers]
         fixed = (*numbers, *parameters)
@@ -198,7 +198,7 @@ def call(op: Pointwise, operands: tuple, parameters: tuple = (), out: Any = None
     if out is not None:
         return _call_out(op, operands, parameters, out)
     result = run(op, operands, parameters)
-    if _records(operands) and result.layout.dtype.is_floating_point and op.derivatives:
+    if _records(operands) and result.spec.dtype.is_floating_point and op.derivatives:
         record(op, operands, parameters, result)
     return result
 
@@ -208,8 +208,8 @@ def _same_place(op: Pointwise, operands: tuple) -> tuple:
     devices = []
     for t in operands:
         if isinstance(t, TensorBase):
-            if t.layout.device not in devices:
-                devices.append(t.layout.device)
+            if t.spec.device not in devices:
+                devices.append(t.spec.device)
         elif not isinstance(t, NUMBERS):
             raise TypeError(f"{op.name}(): argument must be Tensor or Number, not {type(t).__name__}")
     if not devices and op.name in NUMBERS_ALONE:
@@ -217,8 +217,8 @@ def _same_place(op: Pointwise, operands: tuple) -> tuple:
     if not devices:
         raise TypeError(f"{op.name}(): at least one argument must be a Tensor, got only numbers")
     if len(devices) > 1:
-        here = next((t.layout.device for t in operands if isinstance(t, TensorBase) and t.layout.ndim), None)
-        return tuple([t.to(here) if isinstance(t, TensorBase) and t.layout.device is not here and not t.layout.ndim
+        here = next((t.spec.device for t in operands if isinstance(t, TensorBase) and t.spec.ndim), None)
+        return tuple([t.to(here) if isinstance(t, TensorBase) and t.spec.device is not here and not t.spec.ndim
                       and here is not None else t for t in operands])
     return operands
 
@@ -227,16 +227,16 @@ def _call_out(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> An
     if _records(operands) or (mode.enabled and out._requires_grad):
         raise RuntimeError(f"{op.name}(): functions with out=... arguments don't support automatic differentiation, "
                            "but one of the arguments requires grad.")
-    shape = broadcast_shapes(*(t.layout.shape for t in operands if isinstance(t, TensorBase)))
+    shape = broadcast_shapes(*(t.spec.shape for t in operands if isinstance(t, TensorBase)))
     if op.name in EXACT_OUT or op.name in CLAMPS and not any(
             isinstance(t, TensorBase) for t in operands[1:]):
         check_exact(op.name.lstrip("_"), _result_dtype(op, operands), out)
     check_history(out)
-    if out.layout.shape != shape:
+    if out.spec.shape != shape:
         resize_output(out, shape)
-    if out.layout.repeats:
+    if out.spec.repeats:
         check_apart(op.name, out)
-    own, kind = _result_dtype(op, operands), out.layout.dtype
+    own, kind = _result_dtype(op, operands), out.spec.dtype
     if own is not kind and can_cast(own, kind):
         return out.copy_(run(op, operands, parameters))  # rounded, or wrapped around, as if there were no out
     run_into(op, operands, parameters, out)
@@ -246,7 +246,7 @@ def _call_out(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> An
 def _result_dtype(op: Pointwise, operands: tuple) -> dtype:
     known = [t for t in operands if isinstance(t, TensorBase)]
     numbers = [of_number(t) for t in operands if not isinstance(t, TensorBase)]
-    return result_dtype(op, [t.layout for t in known], numbers)[1]
+    return result_dtype(op, [t.spec for t in known], numbers)[1]
 
 
 # Ones and zeros that take the place of numbers do not change with these.
@@ -257,14 +257,14 @@ def call_in_place(op: Pointwise, operands: tuple, parameters: tuple = ()) -> Any
     """A row whose result replaces the contents of its first operand."""
     target = operands[0]
     operands = _same_place(op, operands)
-    recorded = _records(operands) and target.layout.dtype.is_floating_point
+    recorded = _records(operands) and target.spec.dtype.is_floating_point
     check_in_place(target, recorded)
     compared = op.name in COMPARISONS
     if not recorded or not (op.derivatives or compared):
         run_into(op, operands, parameters, target)
         return target
     # The node is made first: it saves the operands as they are before the change.
-    history = wrap(target.memory, target.offset, target.layout)
+    history = wrap(target.memory, target.offset, target.spec)
     if compared:
         tensors = [t for t in operands if isinstance(t, TensorBase)]
         node = attach(history, f"{op.name.capitalize()}Backward{len(tensors) - 1}", tensors,
@@ -318,16 +318,16 @@ def _make_unary(op: Pointwise, told: Callable) -> Callable:
             return told(*([] if input is None else [input]), *more, out=out, **spelled)
         prepared = None
         if out is None and not switch.on and isinstance(input, TensorBase):
-            prepared = plans.get((input.layout,))
+            prepared = plans.get((input.spec,))
         if prepared is None:
             return told(input) if out is None else told(input, out=out)
         buffer = input.memory.buffer
-        result = blank(prepared.layout)
+        result = blank(prepared.spec)
         if buffer is None or result.memory.buffer is None:
             launch(prepared, (input,), (), result, False)
         else:
             prepared.plan((buffer, result.memory.buffer), (input.offset, 0))
-        if mode.enabled and differentiable and input._requires_grad and prepared.layout.dtype.is_floating_point:
+        if mode.enabled and differentiable and input._requires_grad and prepared.spec.dtype.is_floating_point:
             record(op, (input,), (), result)
         return result
     return quick_form(unary, told)
@@ -347,17 +347,17 @@ def _make_binary(op: Pointwise, told: Callable, tensor_first: bool, tensors_only
         prepared = None
         if out is None and not switch.on and (left or (right and not tensor_first)) and (right or not tensors_only):
             # A plan is there only for operands that passed the checks of the general call.
-            prepared = plans.get((input.layout if left else type(input), other.layout if right else type(other)))
+            prepared = plans.get((input.spec if left else type(input), other.spec if right else type(other)))
         if prepared is None:
             return told(input, other) if out is None else told(input, other, out=out)
-        result = blank(prepared.layout)
+        result = blank(prepared.spec)
         if left and right and input.memory.buffer is not None and other.memory.buffer is not None and (
                 result.memory.buffer is not None):
             prepared.plan((input.memory.buffer, other.memory.buffer, result.memory.buffer),
                           (input.offset, other.offset, 0))
         else:
             launch(prepared, (input, other), (), result, False)
-        if mode.enabled and differentiable and prepared.layout.dtype.is_floating_point and (
+        if mode.enabled and differentiable and prepared.spec.dtype.is_floating_point and (
                 (left and input._requires_grad) or (right and other._requires_grad)):
             record(op, (input, other), (), result)
         return result

@@ -11,7 +11,6 @@ from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
 from clgrad.formats import channels_last_3d, suggests
 from clgrad.kernels import pool
 from clgrad.kernels.pool import Windows
-from clgrad.layout import Layout, contiguous_layout
 from clgrad.ops import reduction
 from clgrad.ops.convolution import tuple_of
 from clgrad.ops.copying import blank, cast, empty
@@ -19,21 +18,22 @@ from clgrad.ops.execute import check_device, execute
 from clgrad.ops.memory_formats import in_format, keeps_format
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.spec import Spec, contiguous_spec
 
 _plans: dict[tuple, pool.Plan] = {}
 _max_pools: dict[tuple, MaxPool] = {}
 
 
 class MaxPool:
-    """Max pooling of a contiguous layout: its plans, that of a gradient made when it is asked for, and results' layouts."""
+    """Max pooling of a contiguous spec: its plans, that of a gradient made when it is asked for, and results' specs."""
 
     __slots__ = ("windows", "inputs", "values", "places", "_forward", "_backward")
 
-    def __init__(self, inputs: Layout, windows: Windows, index_dtype: Any):
+    def __init__(self, inputs: Spec, windows: Windows, index_dtype: Any):
         shape = (*inputs.shape[:-len(windows.input)], *windows.output)
-        self.windows, self.inputs = windows, contiguous_layout(inputs.shape, inputs.dtype, inputs.device)
-        self.values = contiguous_layout(shape, inputs.dtype, inputs.device)
-        self.places = contiguous_layout(shape, index_dtype, inputs.device)
+        self.windows, self.inputs = windows, contiguous_spec(inputs.shape, inputs.dtype, inputs.device)
+        self.values = contiguous_spec(shape, inputs.dtype, inputs.device)
+        self.places = contiguous_spec(shape, index_dtype, inputs.device)
         self._forward = self._plan(pool.plan)
         self._backward: dict[bool, pool.Plan] = {}  # plain, and gated
 
@@ -58,27 +58,27 @@ class MaxPool:
         return dx
 
 
-def max_pool_of(layout: Layout, windows: Windows, index_dtype: Any) -> MaxPool:
-    """The one max pooling of a contiguous layout."""
-    key = (layout, windows, index_dtype)
+def max_pool_of(spec: Spec, windows: Windows, index_dtype: Any) -> MaxPool:
+    """The one max pooling of a contiguous spec."""
+    key = (spec, windows, index_dtype)
     how = _max_pools.get(key)
     if how is None:
-        how = _max_pools[key] = MaxPool(layout, windows, index_dtype)
+        how = _max_pools[key] = MaxPool(spec, windows, index_dtype)
     return how
 
 
 def _plan(make: Any, x: Any, planes: int, windows: Windows, **options: Any) -> pool.Plan:
-    key = (make, x.layout.device, x.layout.dtype, planes, windows, tuple(options.items()))
+    key = (make, x.spec.device, x.spec.dtype, planes, windows, tuple(options.items()))
     plan = _plans.get(key)
     if plan is None:
-        plan = _plans[key] = make(x.layout.device.compute, x.layout.dtype, planes, windows, **options)
+        plan = _plans[key] = make(x.spec.device.compute, x.spec.dtype, planes, windows, **options)
     return plan
 
 
 def _max(x: Any, windows: Windows, index_dtype: Any) -> tuple[Any, Any]:
     """The largest value of each window and where in its plane it stood."""
-    x = x if x.layout.contiguous else x.contiguous()
-    how = max_pool_of(x.layout, windows, index_dtype)
+    x = x if x.spec.contiguous else x.contiguous()
+    how = max_pool_of(x.spec, windows, index_dtype)
     out, where = how.forward(x)
     if needs_graph(x):
         saved = Saved("max_pool", [where])
@@ -89,7 +89,7 @@ def _max(x: Any, windows: Windows, index_dtype: Any) -> tuple[Any, Any]:
 
 def _max_gradient(g: Any, where: Any, how: MaxPool) -> Any:
     _check_gradient("max", how.values, len(how.windows.input))
-    g = g if g.layout is how.values else g.to(how.values.dtype).contiguous()
+    g = g if g.spec is how.values else g.to(how.values.dtype).contiguous()
     dx = how.gradient(g, where)
     if mode.enabled and needs_graph(g):
         saved = Saved("max_pool_backward", [where])
@@ -99,14 +99,14 @@ def _max_gradient(g: Any, where: Any, how: MaxPool) -> Any:
             outer, windows = how.inputs.shape[:-len(how.windows.input)], how.windows
             flat = v.reshape(*outer, prod(windows.input))
             picked = FUNCTIONS["gather"](flat, -1, indices.reshape(*outer, prod(windows.output)).long())
-            return picked.reshape(indices.layout.shape)
+            return picked.reshape(indices.spec.shape)
         attach(dx, "MaxPoolBackward", (g,), backward, saved)
     return dx
 
 
 def _average(x: Any, windows: Windows, include_pad: bool, divisor: int) -> Any:
-    x = x if x.layout.contiguous else x.contiguous()
-    own, rank = x.layout, len(windows.input)
+    x = x if x.spec.contiguous else x.contiguous()
+    own, rank = x.spec, len(windows.input)
     if windows.is_plane and not divisor and own.dtype.is_floating_point:
         out, _ = reduction.run(x, "mean", tuple(range(own.ndim - rank, own.ndim)), True, own.dtype)
     else:
@@ -120,9 +120,9 @@ def _average(x: Any, windows: Windows, include_pad: bool, divisor: int) -> Any:
 
 
 def _average_gradient(g: Any, shape: tuple, windows: Windows, include_pad: bool, divisor: int) -> Any:
-    _check_gradient("avg", g.layout, len(windows.input))
+    _check_gradient("avg", g.spec, len(windows.input))
     g = g.contiguous()
-    dx = empty(shape, g.layout.dtype, g.layout.device)
+    dx = empty(shape, g.spec.dtype, g.spec.device)
     options = dict(max_pool=False, include_pad=include_pad, divisor=divisor)
     execute(_plan(pool.backward_plan, g, prod(shape[:-len(windows.input)]), windows, **options), (g,), (dx,))
     if mode.enabled and needs_graph(g):
@@ -130,7 +130,7 @@ def _average_gradient(g: Any, shape: tuple, windows: Windows, include_pad: bool,
     return dx
 
 
-def _check_gradient(kind: str, of: Layout, rank: int) -> None:
+def _check_gradient(kind: str, of: Spec, rank: int) -> None:
     """RuntimeError where an adaptive pool has made a dimension empty (no other pool can)."""
     # PyTorch pools lines as planes of one row.
     sizes = of.shape if rank > 1 else (*of.shape[:-1], 1, of.shape[-1])
@@ -148,10 +148,10 @@ _OF_INTEGERS = frozenset({"max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d"
 def _checked(name: str, x: Any, rank: int) -> None:
     if not isinstance(x, TensorBase):
         raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
-    if x.layout.ndim not in (rank + 1, rank + 2):
+    if x.spec.ndim not in (rank + 1, rank + 2):
         raise RuntimeError(f"{name}(): Expected {rank + 1}D or {rank + 2}D tensor, but got{':' if 'max' in name else ''} "
-                           f"{list(x.layout.shape)}" if rank > 1 else
-                           f"Expected 2 to 3 dimensions, but got {x.layout.ndim}-dimensional tensor for argument #1 'self' "
+                           f"{list(x.spec.shape)}" if rank > 1 else
+                           f"Expected 2 to 3 dimensions, but got {x.spec.ndim}-dimensional tensor for argument #1 'self' "
                            f"(while checking arguments for {name})")
     _check_filled(name, x, rank)
     _check_kind(name, x)
@@ -159,7 +159,7 @@ def _checked(name: str, x: Any, rank: int) -> None:
 
 def _check_filled(name: str, x: Any, rank: int) -> None:
     """RuntimeError where a dimension that is pooled has no elements."""
-    shape = x.layout.shape
+    shape = x.spec.shape
     empty_dim = next((d for d in range(len(shape) - rank, len(shape)) if not shape[d]), None)
     if empty_dim is not None:
         raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes "
@@ -169,28 +169,28 @@ def _check_filled(name: str, x: Any, rank: int) -> None:
 def _check_kind(name: str, x: Any) -> None:
     """Errors of a dtype that the pool does not take, or that the device has not."""
     known = name.removesuffix("_with_indices") in _OF_INTEGERS
-    if not x.layout.dtype.is_floating_point and (x.layout.dtype is dtypes.bool or not known
-                                                 or name.startswith("avg") and x.layout.dtype is not dtypes.int64):
-        raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.type_name(x.layout.dtype)}'")
+    if not x.spec.dtype.is_floating_point and (x.spec.dtype is dtypes.bool or not known
+                                                 or name.startswith("avg") and x.spec.dtype is not dtypes.int64):
+        raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.type_name(x.spec.dtype)}'")
     check_device(name, x)
 
 
 _known_windows: dict[tuple, Windows] = {}
 
 
-def known_windows(name: str, layout: Layout, *arguments: Any) -> Windows:
+def known_windows(name: str, spec: Spec, *arguments: Any) -> Windows:
     """The windows of a call (rank, kernel, stride, padding, dilation, ceil_mode), after a first one passed all checks."""
-    return _known_windows[name, layout, arguments]
+    return _known_windows[name, spec, arguments]
 
 
 def _windows(name: str, x: Any, *arguments: Any) -> Windows:
-    """The windows of a call, checked once for each layout and set of arguments."""
+    """The windows of a call, checked once for each spec and set of arguments."""
     try:
-        return known_windows(name, x.layout, *arguments)
+        return known_windows(name, x.spec, *arguments)
     except (KeyError, TypeError, AttributeError):  # not known yet; lists; not a tensor
         pass
     found = _check_windows(name, x, *arguments)
-    _known_windows[name, x.layout, tuple([tuple(a) if isinstance(a, list) else a for a in arguments])] = found
+    _known_windows[name, x.spec, tuple([tuple(a) if isinstance(a, list) else a for a in arguments])] = found
     return found
 
 
@@ -210,13 +210,13 @@ def _check_windows(name: str, x: Any, rank: int, kernel: Any, stride: Any, paddi
                                f"kernel_size={k} and dilation={d}")
     _check_dims(name, x, rank)
     _check_kind(name, x)
-    sizes = tuple(x.layout.shape[-rank:])
+    sizes = tuple(x.spec.shape[-rank:])
     windows = pool.fixed(sizes, size, step, around, spread, ceil_mode)
     output = windows.output
     if min(output) <= 0:
         if name == "max_pool1d":
             raise RuntimeError(f"{name}() Invalid computed output size: {output[0]}")
-        planes = x.layout.shape[-rank - 1]
+        planes = x.spec.shape[-rank - 1]
         raise RuntimeError(f"{name}(): Given input size: ({'x'.join(map(str, (planes, *sizes)))}). Calculated output size: "
                            f"({'x'.join(map(str, (planes, *output)))}). Output size is too small")
     return windows
@@ -226,7 +226,7 @@ def _check_dims(name: str, x: Any, rank: int) -> None:
     """RuntimeError where a pool's input is no image, or has no elements for another reason than an empty batch."""
     if not isinstance(x, TensorBase):
         raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
-    shape = list(x.layout.shape)
+    shape = list(x.spec.shape)
     empty_dim = next((d for d, n in enumerate(shape[-rank - 1:]) if not n), None)
     if rank == 3 and len(shape) in (4, 5) and empty_dim is not None:
         raise RuntimeError(f"{name}(): Expected input's non-batch dimensions to have positive length, but input has a shape "
@@ -241,7 +241,7 @@ def _check_dims(name: str, x: Any, rank: int) -> None:
 
 def _lies_by_channels(x: Any) -> bool:
     """Whether a volume without a batch (C, D, H, W) is one of a batch in the format ``channels_last_3d``."""
-    own = x.layout
+    own = x.spec
     return own.ndim == 4 and suggests((1, *own.shape), (own.numel, *own.strides), channels_last_3d)
 
 
@@ -254,7 +254,7 @@ def _max_pool(rank: int) -> Any:
             return unbatched(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
         windows = _windows(indexed if return_indices else name, input, rank, kernel_size, stride, padding, dilation,
                            ceil_mode)
-        kind = input.layout.dtype
+        kind = input.spec.dtype
         wide = input if kind.is_floating_point else cast(input, dtypes.int64)  # of the integers the kernel takes these
         values, where = _max(wide, windows, dtypes.int64 if return_indices else dtypes.int32)
         values = cast(values, kind)
@@ -287,17 +287,17 @@ def _avg_pool(rank: int) -> Any:
 
 def _adaptive_windows(name: str, x: Any, output_size: Any, rank: int) -> Windows:
     wanted = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * rank
-    if rank > 1 and x.layout.ndim <= len(wanted) and isinstance(output_size, (tuple, list)):
+    if rank > 1 and x.spec.ndim <= len(wanted) and isinstance(output_size, (tuple, list)):
         raise ValueError(f"Input dimension should be at least {len(wanted) + 1}")
     _checked(name, x, rank)
     if len(wanted) != rank:
         raise RuntimeError(f"{name}() argument 'output_size' should contain one int (got {len(wanted)})" if rank == 1 else
                            f"{name}(): internal error: output_size.size() must be {rank}" if "max" in name else
                            f"{name}: output_size must be {rank}")
-    sizes = tuple(x.layout.shape[-rank:])
+    sizes = tuple(x.spec.shape[-rank:])
     output = tuple(n if o is None else int(o) for o, n in zip(wanted, sizes, strict=True))
     if min(output) < 0:
-        made = [*x.layout.shape[:-rank], *output]
+        made = [*x.spec.shape[:-rank], *output]
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(output)}: {made}" if "max" in name else
                            f"{name}: elements of output_size must be greater than or equal to 0 but received "
                            f"{', '.join(map(str, output))}")
@@ -309,9 +309,9 @@ def _adaptive(rank: int, largest: bool) -> Any:
 
     def adaptive_pool(input: Any, output_size: Any, return_indices: bool = False) -> Any:
         windows = _adaptive_windows(name, input, output_size, rank)
-        if largest and not input.layout.shape[-rank - 1]:
+        if largest and not input.spec.shape[-rank - 1]:
             raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but got "
-                               f"{list(input.layout.shape)}")
+                               f"{list(input.spec.shape)}")
         if not largest and windows.is_plane:
             return FUNCTIONS["mean"](input, list(range(-rank, 0)), True)
         if not largest:

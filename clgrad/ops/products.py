@@ -29,7 +29,7 @@ def vdot(input: Any, other: Any, *, out: Any = None) -> Any:
 @operator("inner")
 def inner(input: Any, other: Any, *, out: Any = None) -> Any:
     """The sums of products over the last dimensions; a scalar multiplies."""
-    a, b = input.layout, other.layout
+    a, b = input.spec, other.spec
     if not a.ndim or not b.ndim:
         return FUNCTIONS["mul"](input, other, out=out)
     if a.shape[-1] != b.shape[-1]:
@@ -49,7 +49,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2, *, out: Any = None) -> Any:
     tensor([12., 12.])
     """
     left, right = _contracted(a, b, dims)
-    shape_a, shape_b = a.layout.shape, b.layout.shape
+    shape_a, shape_b = a.spec.shape, b.spec.shape
     for i, j in zip(left, right, strict=True):
         if shape_a[i] != shape_b[j] and 1 not in (shape_a[i], shape_b[j]):
             raise RuntimeError(f"contracted dimensions need to match, but first has size {shape_a[i]} in dim {i} and "
@@ -58,7 +58,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2, *, out: Any = None) -> Any:
         if shape_a[i] != shape_b[j]:
             a, b = ((a.sum(i, keepdim=True, dtype=a.dtype), b) if shape_b[j] == 1 else
                     (a, b.sum(j, keepdim=True, dtype=b.dtype)))
-    shape_a, shape_b = a.layout.shape, b.layout.shape
+    shape_a, shape_b = a.spec.shape, b.spec.shape
     kept_a = [d for d in range(len(shape_a)) if d not in left]
     kept_b = [d for d in range(len(shape_b)) if d not in right]
     rows, columns = [shape_a[d] for d in kept_a], [shape_b[d] for d in kept_b]
@@ -72,7 +72,7 @@ def _contracted(a: Any, b: Any, dims: Any) -> tuple[list[int], list[int]]:
     """The dimensions of both tensors over which a product is summed."""
     if isinstance(dims, TensorBase):
         dims = dims.tolist()  # type: ignore[attr-defined]
-    rank_a, rank_b = a.layout.ndim, b.layout.ndim
+    rank_a, rank_b = a.spec.ndim, b.spec.ndim
     if isinstance(dims, int):
         if dims < 0:
             raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
@@ -88,8 +88,8 @@ def _contracted(a: Any, b: Any, dims: Any) -> tuple[list[int], list[int]]:
 @operator("kron")
 def kron(input: Any, other: Any, *, out: Any = None) -> Any:
     """The Kronecker product: each element of ``input`` times all of ``other``."""
-    rank = max(input.layout.ndim, other.layout.ndim)
-    a, b = ((1,) * (rank - t.layout.ndim) + tuple(t.layout.shape) for t in (input, other))
+    rank = max(input.spec.ndim, other.spec.ndim)
+    a, b = ((1,) * (rank - t.spec.ndim) + tuple(t.spec.shape) for t in (input, other))
     blocks = (input.reshape([s for size in a for s in (size, 1)])
               * other.reshape([s for size in b for s in (1, size)]))
     return store("kron", blocks.reshape([m * n for m, n in zip(a, b, strict=True)]), out)
@@ -97,13 +97,13 @@ def kron(input: Any, other: Any, *, out: Any = None) -> Any:
 
 def cross_product(name: str, input: Any, other: Any, dim: int) -> Any:
     """The vector product along a dimension of size 3."""
-    if input.layout.ndim != other.layout.ndim:
+    if input.spec.ndim != other.spec.ndim:
         raise RuntimeError(f"{name}: inputs must have the same number of dimensions.")
-    axis = normalize_dim(dim, input.layout.ndim)
-    if not input.layout.ndim or input.layout.shape[axis] != 3 or other.layout.shape[axis] != 3:
-        sizes = [t.layout.shape[axis] if t.layout.ndim else 1 for t in (input, other)]
+    axis = normalize_dim(dim, input.spec.ndim)
+    if not input.spec.ndim or input.spec.shape[axis] != 3 or other.spec.shape[axis] != 3:
+        sizes = [t.spec.shape[axis] if t.spec.ndim else 1 for t in (input, other)]
         raise RuntimeError(f"{name}: inputs dimension {dim} must have length 3. Got {sizes[0]} and {sizes[1]}")
-    shape = broadcast_shapes(input.layout.shape, other.layout.shape)
+    shape = broadcast_shapes(input.spec.shape, other.spec.shape)
     a, b = input.expand(shape), other.expand(shape)
     following = [cat([t.narrow(axis, 1, 2), t.narrow(axis, 0, 1)], axis) for t in (a, b)]
     preceding = [cat([t.narrow(axis, 2, 1), t.narrow(axis, 0, 2)], axis) for t in (a, b)]
@@ -114,7 +114,7 @@ def cross_product(name: str, input: Any, other: Any, dim: int) -> Any:
 def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) -> Any:
     """The vector product along a dimension of size 3: ``dim``, or the first such."""
     if dim is None:
-        sizes = list(input.layout.shape)
+        sizes = list(input.spec.shape)
         if 3 not in sizes:
             raise RuntimeError("no dimension of size 3 in input")
         dim = sizes.index(3)
@@ -128,7 +128,7 @@ def linalg_cross(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> A
 
 def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
     """The sums of products along a dimension, other dimensions broadcast."""
-    if not x.layout.dtype.is_floating_point and x.layout.dtype is dtypes.bool:
+    if not x.spec.dtype.is_floating_point and x.spec.dtype is dtypes.bool:
         raise RuntimeError("linalg.vecdot: Expected a floating point or complex tensor as input. Got Bool")
     return store("linalg.vecdot", (x * y).sum(dim), out, exact=True)
 
@@ -145,10 +145,10 @@ def multi_dot(tensors: Sequence[Any], *, out: Any = None) -> Any:
         raise RuntimeError("multi_dot(): expected at least 2 tensors but got " f"{len(chain)}")
     for place, t in enumerate(chain):
         ends = place in (0, len(chain) - 1)
-        if t.layout.ndim != 2 and not (ends and t.layout.ndim == 1):
+        if t.spec.ndim != 2 and not (ends and t.spec.ndim == 1):
             raise RuntimeError(f"multi_dot(): tensor {place} must be {'1D or ' if ends else ''}2D but got "
-                               f"{t.layout.ndim}D")
-    first, last = chain[0].layout.ndim == 1, chain[-1].layout.ndim == 1
+                               f"{t.spec.ndim}D")
+    first, last = chain[0].spec.ndim == 1, chain[-1].spec.ndim == 1
     if len(chain) == 2:
         return store("multi_dot", matmul(*chain), out, exact=True)
     if first:
@@ -156,9 +156,9 @@ def multi_dot(tensors: Sequence[Any], *, out: Any = None) -> Any:
     if last:
         chain[-1] = chain[-1].unsqueeze(1)
     for place, (a, b) in enumerate(zip(chain, chain[1:], strict=False)):
-        if a.layout.shape[1] != b.layout.shape[0]:
-            raise RuntimeError(f"multi_dot(): tensors {place} and {place + 1} with shapes {list(a.layout.shape)} and "
-                               f"{list(b.layout.shape)} cannot be multiplied")
+        if a.spec.shape[1] != b.spec.shape[0]:
+            raise RuntimeError(f"multi_dot(): tensors {place} and {place + 1} with shapes {list(a.spec.shape)} and "
+                               f"{list(b.spec.shape)} cannot be multiplied")
     result = _in_best_order(chain)
     if first:
         result = result.squeeze(0)
@@ -167,7 +167,7 @@ def multi_dot(tensors: Sequence[Any], *, out: Any = None) -> Any:
 
 def _in_best_order(chain: list) -> Any:
     count = len(chain)
-    sizes = [chain[0].layout.shape[0], *(t.layout.shape[1] for t in chain)]
+    sizes = [chain[0].spec.shape[0], *(t.spec.shape[1] for t in chain)]
     cost = {(i, i): 0 for i in range(count)}
     cut: dict[tuple[int, int], int] = {}
     for length in range(1, count):
@@ -187,8 +187,8 @@ def chain_matmul(*matrices: Any, out: Any = None) -> Any:
     if not matrices:
         raise RuntimeError("chain_matmul(): Expected one or more matrices")
     for t in matrices:
-        if t.layout.ndim != 2:
-            raise RuntimeError(f"Tensor dimension is {t.layout.ndim}, expected 2 instead.")
+        if t.spec.ndim != 2:
+            raise RuntimeError(f"Tensor dimension is {t.spec.ndim}, expected 2 instead.")
     return store("chain_matmul", matrices[0], out, exact=True) if len(matrices) == 1 else multi_dot(matrices, out=out)
 
 
@@ -196,7 +196,7 @@ def chain_matmul(*matrices: Any, out: Any = None) -> Any:
 
 def check_square(name: str, x: Any) -> None:
     """RuntimeError unless the last two dimensions are there and equal."""
-    shape = x.layout.shape
+    shape = x.spec.shape
     if len(shape) < 2:
         raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
     if shape[-1] != shape[-2]:
@@ -206,20 +206,20 @@ def check_square(name: str, x: Any) -> None:
 
 def identity_like(x: Any) -> Any:
     """Identity matrices of the shape and dtype of ``x``, a view."""
-    return identity(x.layout.shape[-1], x).expand(x.layout.shape)
+    return identity(x.spec.shape[-1], x).expand(x.spec.shape)
 
 
 def constant_of(result: Any, *inputs: Any) -> Any:
     """A result that does not depend on its inputs' values, recorded with gradients of zero."""
     if needs_graph(*inputs):
-        shapes = [t.layout.shape for t in inputs]
+        shapes = [t.spec.shape for t in inputs]
         attach(result, "Constant", inputs, lambda g: tuple([g.new_zeros(shape) for shape in shapes]))
     return result
 
 
 def identity(size: int, like: Any) -> Any:
     """The identity matrix in the dtype and on the device of another tensor."""
-    return diag_embed(full((size,), 1, like.layout.dtype, like.layout.device))
+    return diag_embed(full((size,), 1, like.spec.dtype, like.spec.device))
 
 
 @operator("matrix_power")
@@ -243,7 +243,7 @@ def matrix_power(input: Any, n: int, *, out: Any = None) -> Any:
 
 def _like(values: np.ndarray, x: Any, kind: Any = None) -> Any:
     """An array's values as a tensor beside ``x``."""
-    return FUNCTIONS["tensor"](values, dtype=x.layout.dtype if kind is None else kind, device=x.layout.device)
+    return FUNCTIONS["tensor"](values, dtype=x.spec.dtype if kind is None else kind, device=x.spec.device)
 
 
 _TAYLOR = 16  # terms: for a norm of 1/2 the rest is below 1e-19, for 2 below 1e-9
@@ -256,15 +256,15 @@ def matrix_exp(input: Any) -> Any:
     Source: Paterson and Stockmeyer, On the Number of Nonscalar Multiplications Necessary to Evaluate Polynomials
     (1973); Moler and Van Loan, Nineteen Dubious Ways to Compute the Exponential of a Matrix (2003).
     """
-    if not input.layout.dtype.is_floating_point:
+    if not input.spec.dtype.is_floating_point:
         raise RuntimeError("matrix_exp: Expected a floating point or complex tensor as input. Got "
-                           f"{dtypes.type_name(input.layout.dtype)}")
+                           f"{dtypes.type_name(input.spec.dtype)}")
     check_square("linalg.matrix_exp", input)
-    if not input.layout.numel:
+    if not input.spec.numel:
         return input.clone()
-    norms = to_array(input.detach().abs().sum(-2).amax(-1).to(dtypes.float64 if input.layout.dtype is dtypes.float64
+    norms = to_array(input.detach().abs().sum(-2).amax(-1).to(dtypes.float64 if input.spec.dtype is dtypes.float64
                                                               else dtypes.float32))
-    largest = -1 if input.layout.dtype is dtypes.float64 else 1  # exponent of the norm that the polynomial is good for
+    largest = -1 if input.spec.dtype is dtypes.float64 else 1  # exponent of the norm that the polynomial is good for
     squarings = np.where(np.isfinite(norms), np.maximum(np.frexp(norms)[1] - largest, 0), 0)[..., None, None]
     most, even = int(squarings.max()), bool((squarings == squarings.min()).all())
     x = input * (2.0 ** -most if even else _like(np.ldexp(1.0, -squarings), input))

@@ -16,11 +16,11 @@ from clgrad.ops.registry import operator
 
 
 def _quantized(name: str, x: Any, scale: Any, zero_point: Any, quant_min: int, quant_max: int) -> Any:
-    kind = x.layout.dtype
+    kind = x.spec.dtype
     with no_grad():
         steps = x.to(kind.compute) * (1.0 / scale)
         # A zero point that is no integer is added before rounding, so that what results is one.
-        fractional = isinstance(zero_point, TensorBase) and zero_point.layout.dtype.is_floating_point
+        fractional = isinstance(zero_point, TensorBase) and zero_point.spec.dtype.is_floating_point
         steps = (steps + zero_point).round() if fractional else steps.round() + zero_point
         kept = steps.ge(quant_min) & steps.le(quant_max)
         result = cast((steps.clamp(quant_min, quant_max) - zero_point) * scale, kind)
@@ -30,8 +30,8 @@ def _quantized(name: str, x: Any, scale: Any, zero_point: Any, quant_min: int, q
 
 
 def _check(name: str, x: Any, zero_point: Any, quant_min: int, quant_max: int) -> None:
-    if not x.layout.dtype.is_floating_point:
-        raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.type_name(x.layout.dtype)}'")
+    if not x.spec.dtype.is_floating_point:
+        raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.type_name(x.spec.dtype)}'")
     if quant_min > quant_max:
         raise RuntimeError(f"{name}(): `quant_min` should be less than or equal to `quant_max`, got {quant_min} and "
                            f"{quant_max}")
@@ -58,17 +58,17 @@ def fake_quantize_per_tensor_affine(input: Any, scale: Any, zero_point: Any, qua
 def fake_quantize_per_channel_affine(input: Any, scale: Any, zero_point: Any, axis: int, quant_min: int,
                                      quant_max: int) -> Any:
     """:func:`fake_quantize_per_tensor_affine` with a scale and a zero point for each index of dimension ``axis``."""
-    name, own = "fake_quantize_per_channel_affine", input.layout
-    if zero_point.layout.dtype not in (dtypes.int32, dtypes.float32, dtypes.float16):
+    name, own = "fake_quantize_per_channel_affine", input.spec
+    if zero_point.spec.dtype not in (dtypes.int32, dtypes.float32, dtypes.float16):
         raise RuntimeError(f"{name}(): Zero-point must be Int32, Float or Half, found "
-                           f"{dtypes.type_name(zero_point.layout.dtype)}")
-    if scale.layout.dtype not in (dtypes.float32, dtypes.bfloat16):
-        raise RuntimeError(f"{name}(): Scale must be Float or BFloat16, found {dtypes.type_name(scale.layout.dtype)}")
+                           f"{dtypes.type_name(zero_point.spec.dtype)}")
+    if scale.spec.dtype not in (dtypes.float32, dtypes.bfloat16):
+        raise RuntimeError(f"{name}(): Scale must be Float or BFloat16, found {dtypes.type_name(scale.spec.dtype)}")
     if not 0 <= axis < own.ndim:
         raise RuntimeError(f"{name}(): `axis` must be between 0 and number of dimensions of input, got {axis}")
-    if scale.layout.shape != (own.shape[axis],) or zero_point.layout.shape != scale.layout.shape:
+    if scale.spec.shape != (own.shape[axis],) or zero_point.spec.shape != scale.spec.shape:
         raise RuntimeError(f"{name}(): dimensions of scale and zero-point are not consistent with input tensor: got "
-                           f"{list(scale.layout.shape)} and {list(zero_point.layout.shape)} for dimension {axis} of "
+                           f"{list(scale.spec.shape)} and {list(zero_point.spec.shape)} for dimension {axis} of "
                            f"{list(own.shape)}")
     _check(name, input, zero_point, quant_min, quant_max)
     shape = [-1 if d == axis else 1 for d in range(own.ndim)]

@@ -71,7 +71,7 @@ class Generator:
 
     def set_state(self, state: Any) -> Generator:
         """Goes to where :meth:`get_state` was called."""
-        if not isinstance(state, TensorBase) or state.layout.dtype is not dtypes.uint8:
+        if not isinstance(state, TensorBase) or state.spec.dtype is not dtypes.uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")
         data = np.array(state.tolist(), np.uint8)
         if data.size != 16:
@@ -124,16 +124,16 @@ def manual_seed(seed: int) -> Generator:
 def _run(kind: str, tensors: tuple, a: float, b: float, generator: Generator | None) -> None:
     """Launches over contiguous tensors of equal size, the outputs last."""
     main = tensors[0]
-    n = main.layout.numel
-    if n == 0 or not main.layout.device.compute.has_memory:  # then nothing of the stream is used up
+    n = main.spec.numel
+    if n == 0 or not main.spec.device.compute.has_memory:  # then nothing of the stream is used up
         return
-    place = main.layout.device.compute
-    key = (place, kind, main.layout.dtype, n)
+    place = main.spec.device.compute
+    key = (place, kind, main.spec.dtype, n)
     plan = _plans.get(key)
     if plan is None:
-        if main.layout.dtype is dtypes.float64 and not place.limits.fp64:
+        if main.spec.dtype is dtypes.float64 and not place.limits.fp64:
             raise RuntimeError(f"{place.limits.name} has no float64; use float32")
-        plan = _plans[key] = random.plan(place, kind, main.layout.dtype, n)
+        plan = _plans[key] = random.plan(place, kind, main.spec.dtype, n)
     seed, first = (generator or default_generator).take(plan.counters)
     a, b = (int(a), random.signed(min(int(b), (1 << 64) - 1))) if kind == "INTEGER" else (float(a), float(b))
     plan(tuple([t.memory.acquire(True) for t in tensors]), tuple([t.offset for t in tensors]), seed, first, a, b)
@@ -145,10 +145,10 @@ def fill_random(x: Any, kind: str, a: float, b: float, generator: Generator | No
     """Replaces the contents of ``x`` by random numbers; element i of the row-major order gets number i."""
     check_in_place(x, False)
     mark_changed(x)
-    if x.layout.contiguous:
+    if x.spec.contiguous:
         _run(kind, (x,), a, b, generator)
     else:
-        dense = empty(x.layout.shape, x.layout.dtype, x.layout.device)
+        dense = empty(x.spec.shape, x.spec.dtype, x.spec.device)
         _run(kind, (dense,), a, b, generator)
         pointwise.run_into(COPY, (dense,), (), x)
     return x
@@ -161,13 +161,13 @@ def _replacing(draw: Callable) -> Callable:
         if not needs_graph(x):
             return draw(x, *args, **kwargs)
         check_in_place(x, True)
-        return x.copy_(draw(empty(x.layout.shape, x.layout.dtype, x.layout.device), *args, **kwargs))
+        return x.copy_(draw(empty(x.spec.shape, x.spec.dtype, x.spec.device), *args, **kwargs))
     return operator(draw.__name__, function=False)(filled)
 
 
 def _floating(name: str, x: Any) -> None:
-    if not x.layout.dtype.is_floating_point:
-        raise NotImplementedError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
+    if not x.spec.dtype.is_floating_point:
+        raise NotImplementedError(f"\"{name}\" not implemented for '{x.spec.dtype.name}'")
 
 
 def _lowest(name: str, from_: float, kwargs: dict) -> Any:
@@ -208,8 +208,8 @@ def uniform_(x: Any, from_: float = 0.0, to: float = 1.0, *, generator: Generato
     _floating("uniform_", x)
     if low > to:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}")
-    if to - low > FUNCTIONS["finfo"](x.layout.dtype).max:
-        raise RuntimeError(f"uniform_ expects to-from <= {x.layout.dtype}'s largest number, but found to={to} and from={low}")
+    if to - low > FUNCTIONS["finfo"](x.spec.dtype).max:
+        raise RuntimeError(f"uniform_ expects to-from <= {x.spec.dtype}'s largest number, but found to={to} and from={low}")
     return fill_random(x, "UNIFORM", low, to, generator)
 
 
@@ -229,7 +229,7 @@ def random_(x: Any, from_: int = 0, to: Any = _NOT_GIVEN, *, generator: Generato
     With ``to`` None all from ``from`` on.
     """
     low = _lowest("random_", from_, kwargs)
-    kind = x.layout.dtype
+    kind = x.spec.dtype
     if to is _NOT_GIVEN and low:
         low, to = 0, low
     if to is None or to is _NOT_GIVEN:
@@ -244,12 +244,12 @@ def random_(x: Any, from_: int = 0, to: Any = _NOT_GIVEN, *, generator: Generato
 def bernoulli_(x: Any, p: Any = 0.5, *, generator: Generator | None = None) -> Any:
     """1 with probability ``p`` (a number, or a tensor of probabilities), else 0."""
     if isinstance(p, TensorBase):
-        return x.copy_(bernoulli(p.expand(x.layout.shape), generator=generator))
+        return x.copy_(bernoulli(p.expand(x.spec.shape), generator=generator))
     if not 0 <= p <= 1:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
-    if x.layout.dtype.is_floating_point:
+    if x.spec.dtype.is_floating_point:
         return fill_random(x, "BERNOULLI", p, 0, generator)
-    made = empty(x.layout.shape, dtypes.float32, x.layout.device)
+    made = empty(x.spec.shape, dtypes.float32, x.spec.device)
     return x.copy_(fill_random(made, "BERNOULLI", p, 0, generator))
 
 
@@ -257,11 +257,11 @@ def bernoulli_(x: Any, p: Any = 0.5, *, generator: Generator | None = None) -> A
 def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None = None, out: Any = None) -> Any:
     """1 with the probability that each element of ``input`` states, or ``p`` for all, else 0."""
     if p is not None:
-        made = bernoulli_(empty(input.layout.shape, input.layout.dtype, input.layout.device), p, generator=generator)
-        return store("bernoulli", made if out is None else made.to(out.layout.dtype), out)
+        made = bernoulli_(empty(input.spec.shape, input.spec.dtype, input.spec.device), p, generator=generator)
+        return store("bernoulli", made if out is None else made.to(out.spec.dtype), out)
     _floating("bernoulli", input)
-    uniform = fill_random(empty(input.layout.shape, input.layout.dtype, input.layout.device), "UNIFORM", 0, 1, generator)
-    drawn = uniform.lt(input.detach()).to((input if out is None else out).layout.dtype)
+    uniform = fill_random(empty(input.spec.shape, input.spec.dtype, input.spec.device), "UNIFORM", 0, 1, generator)
+    drawn = uniform.lt(input.detach()).to((input if out is None else out).spec.dtype)
     return store("bernoulli", constant_of(drawn, input), out)
 
 
@@ -297,7 +297,7 @@ def geometric_(x: Any, p: float, *, generator: Generator | None = None) -> Any:
     """How many trials of probability ``p`` it takes to succeed."""
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
-    made = empty(x.layout.shape, dtypes.float32, x.layout.device)
+    made = empty(x.spec.shape, dtypes.float32, x.spec.device)
     return x.copy_(fill_random(made, "UNIFORM", 0, 1, generator).neg_().log1p_().div_(math.log1p(-p)).ceil_())
 
 
@@ -317,8 +317,8 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator 
         made = normal_(made, mean, std, generator=generator)
         return store("normal", made.requires_grad_() if requires_grad else made, out)
     like: Any = mean if isinstance(mean, TensorBase) else std
-    shape = FUNCTIONS["broadcast_shapes"](*[t.layout.shape for t in (mean, std) if isinstance(t, TensorBase)])
-    made = empty(shape, like.layout.dtype, like.layout.device)
+    shape = FUNCTIONS["broadcast_shapes"](*[t.spec.shape for t in (mean, std) if isinstance(t, TensorBase)])
+    made = empty(shape, like.spec.dtype, like.spec.device)
     return store("normal", fill_random(made, "NORMAL", 0, 1, generator) * std + mean, out)
 
 
@@ -337,16 +337,16 @@ def dropout(input: Any, p: float = 0.5, training: bool = True, train: bool | Non
         return input
     if p == 1:
         return input.mul_(False) if inplace else input * False
-    if not input.layout.dtype.is_floating_point:
+    if not input.spec.dtype.is_floating_point:
         raise RuntimeError("dropout: result type Float can't be cast to the desired output type "
-                           f"{dtypes.type_name(input.layout.dtype)}")
+                           f"{dtypes.type_name(input.spec.dtype)}")
     if inplace:
-        keep = bernoulli_(empty(input.layout.shape, input.layout.dtype, input.layout.device), 1 - p)
+        keep = bernoulli_(empty(input.spec.shape, input.spec.dtype, input.spec.device), 1 - p)
         return input.mul_(keep.mul_(1 / (1 - p)))
     # Numbers are drawn in the order of memory, which is the same for all three.
-    x = input if is_dense(input.layout.shape, input.layout.strides) else input.clone()
-    out = empty_as(x.layout, x.layout.dtype, x.layout.device, preserve_format)
-    mask = empty_as(x.layout, dtypes.bool, x.layout.device, preserve_format)
+    x = input if is_dense(input.spec.shape, input.spec.strides) else input.clone()
+    out = empty_as(x.spec, x.spec.dtype, x.spec.device, preserve_format)
+    mask = empty_as(x.spec, dtypes.bool, x.spec.device, preserve_format)
     scale = 1 / (1 - p)
     _run("DROPOUT", (x.detach(), out, mask), 1 - p, scale, None)
     if needs_graph(x):

@@ -89,7 +89,7 @@ def scan(kind: str, given: Any, state: State, w: Weights, sizes: list[int], reve
     if reverse:
         state = tuple([s[:sizes[-1]] for s in first])
     for number in order:
-        rows = state[0].layout.shape[0]
+        rows = state[0].spec.shape[0]
         if sizes[number] < rows:  # some sequences have ended
             ended.append(tuple([s[sizes[number]:] for s in state]))
             state = tuple([s[:sizes[number]] for s in state])
@@ -126,10 +126,10 @@ def _fused(kind: str, given: Any, state: State, w: Weights, sizes: list[int], re
 
     Measured for an LSTM of 32 x 16 x 128 on two cores: a sixth of the time of the composition.
     """
-    batch, hidden = state[0].layout.shape
+    batch, hidden = state[0].spec.shape
     steps, packed = len(sizes), sizes[0] != sizes[-1]
-    dtype, place = given.layout.dtype, given.layout.device
-    lines = given.layout.shape[0]
+    dtype, place = given.spec.dtype, given.spec.device
+    lines = given.spec.shape[0]
     recorded = needs_graph(given, *state, w.hh, w.bias_hh)
     key = (place.compute, kind, dtype, steps, batch, hidden, reverse, w.bias_hh is not None, recorded, packed)
     plan = _plans.get(key)
@@ -149,7 +149,7 @@ def _fused(kind: str, given: Any, state: State, w: Weights, sizes: list[int], re
     befores = empty((lines, hidden), dtype, place) if packed else None
     starts = _starts(sizes, place)
     execute(plan.forward, (given, hh, bias, starts), (y, c, acts, output, befores))
-    last = tuple([wrap(track.memory, track[end].offset, track[end].layout) for track in tracks])
+    last = tuple([wrap(track.memory, track[end].offset, track[end].spec) for track in tracks])
     if not recorded:
         return output, last
     if befores is None:
@@ -170,10 +170,10 @@ def _fused(kind: str, given: Any, state: State, w: Weights, sizes: list[int], re
 def _gradients(kind: str, plan: kernels.Plan, tensors: tuple, grads: tuple, hh_needed: bool, bias_needed: bool) -> tuple:
     """The gradients of given, the first state, hh and its bias; ``grads`` are those of the output and the last state."""
     hh, starts, y, c, acts, befores = tensors
-    (lines, hidden), batch, like = befores.layout.shape, y.layout.shape[1], y.layout
+    (lines, hidden), batch, like = befores.spec.shape, y.spec.shape[1], y.spec
     grad = full((lines, hidden), 0, like.dtype, like.device) if grads[0] is None else grads[0].contiguous()
-    dgiven = empty((lines, hh.layout.shape[0]), like.dtype, like.device)
-    downs = empty(dgiven.layout.shape, like.dtype, like.device) if kind == "GRU" else None
+    dgiven = empty((lines, hh.spec.shape[0]), like.dtype, like.device)
+    downs = empty(dgiven.spec.shape, like.dtype, like.device) if kind == "GRU" else None
     carried = [full((batch, hidden), 0, like.dtype, like.device) if g is None else
                g.clone(memory_format=contiguous_format) for g in grads[1:]]
     execute(plan.backward, (grad, hh.contiguous(), starts, y, c, acts),
@@ -201,7 +201,7 @@ def _layer(kind: str, data: Any, state: State, w: Weights, sizes: list[int], rev
     """One layer in one direction over the elements of all steps, (sum of sizes, features)."""
     given = linear(data, w.ih, w.bias_ih)
     device = check_device(kind.lower(), given, *state, w.hh, w.bias_hh)
-    if w.hr is None and kernels.covers(device, kind, given.layout.dtype, len(sizes), *state[0].layout.shape):
+    if w.hr is None and kernels.covers(device, kind, given.spec.dtype, len(sizes), *state[0].spec.shape):
         return _fused(kind, given, state, w, sizes, reverse)
     return scan(kind, given, state, w, sizes, reverse)
 
@@ -211,9 +211,9 @@ def _layers(kind: str, data: Any, sizes: list[int], first: State, params: list[W
     """All layers; states are (layers * directions, sizes[0], hidden)."""
     directions = 2 if bidirectional else 1
     for s in first:
-        if s.layout.shape[:2] != (num_layers * directions, sizes[0]) or s.layout.ndim != 3:
+        if s.spec.shape[:2] != (num_layers * directions, sizes[0]) or s.spec.ndim != 3:
             raise RuntimeError(f"{kind.lower()}: Expected hidden size ({num_layers * directions}, {sizes[0]}, hidden), got "
-                               f"{list(s.layout.shape)}")
+                               f"{list(s.spec.shape)}")
     last: list[State] = []
     for layer in range(num_layers):
         results = []
@@ -254,16 +254,16 @@ def _run(kind: str, name: str, args: tuple, kwargs: dict) -> tuple[Any, State]:
     hx = given["hx"]
     first = tuple(hx) if kind == "LSTM" else (hx,)
     params = _weights(given["params"], given["has_biases"],
-                      kind == "LSTM" and first[0].layout.shape[2] != first[1].layout.shape[2])
+                      kind == "LSTM" and first[0].spec.shape[2] != first[1].spec.shape[2])
     rest = (params, given["num_layers"], given["dropout"], given["train"], given["bidirectional"])
     if packed:
         return _layers(kind, given["data"], [int(n) for n in given["batch_sizes"].tolist()], first, *rest)
     x = given["input"].transpose(0, 1) if given["batch_first"] else given["input"]
-    steps, batch, features = x.layout.shape
+    steps, batch, features = x.spec.shape
     if not steps:
         raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
     data, last = _layers(kind, x.reshape(steps * batch, features), [batch] * steps, first, *rest)
-    data = data.view(steps, batch, data.layout.shape[1])
+    data = data.view(steps, batch, data.spec.shape[1])
     return data.transpose(0, 1) if given["batch_first"] else data, last
 
 
@@ -296,16 +296,16 @@ for _kind, _name in {"GRU": "gru", "RNN_TANH": "rnn_tanh", "RNN_RELU": "rnn_relu
 
 def _cell(kind: str, input: Any, state: State, w: Weights) -> State:
     name = kind.lower() + "_cell"
-    features, hidden = w.ih.layout.shape[1], w.hh.layout.shape[1]
-    if input.layout.shape[-1] != features:
-        raise RuntimeError(f"{name}: input has inconsistent input_size: got {input.layout.shape[-1]} expected "
+    features, hidden = w.ih.spec.shape[1], w.hh.spec.shape[1]
+    if input.spec.shape[-1] != features:
+        raise RuntimeError(f"{name}: input has inconsistent input_size: got {input.spec.shape[-1]} expected "
                            f"{features}")
     for number, s in enumerate(state):
-        if s.layout.shape[0] != input.layout.shape[0]:
-            raise RuntimeError(f"{name}: Input batch size {input.layout.shape[0]} doesn't match hidden{number} "
-                               f"batch size {s.layout.shape[0]}")
-        if s.layout.shape[1] != hidden:
-            raise RuntimeError(f"{name}: hidden{number} has inconsistent hidden_size: got {s.layout.shape[1]}, "
+        if s.spec.shape[0] != input.spec.shape[0]:
+            raise RuntimeError(f"{name}: Input batch size {input.spec.shape[0]} doesn't match hidden{number} "
+                               f"batch size {s.spec.shape[0]}")
+        if s.spec.shape[1] != hidden:
+            raise RuntimeError(f"{name}: hidden{number} has inconsistent hidden_size: got {s.spec.shape[1]}, "
                                f"expected {hidden}")
     return STEPS[kind](linear(input, w.ih, w.bias_ih), state, w.hh, w.bias_hh, None)
 

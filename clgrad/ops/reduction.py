@@ -11,15 +11,15 @@ from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph, wrap
 from clgrad.dtypes import dtype
 from clgrad.kernels import reduce
-from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops.copying import blank, cast, empty
 from clgrad.ops.execute import execute
 from clgrad.ops.node_names import node_name
 from clgrad.ops.output import named_result, store
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import Shape, names_none, normalize_dim, normalize_dims, reduced_dims
+from clgrad.spec import Spec, contiguous_spec, spec
 
-_plans: dict[tuple, tuple[reduce.Plan | None, Layout, Layout | None]] = {}
+_plans: dict[tuple, tuple[reduce.Plan | None, Spec, Spec | None]] = {}
 
 
 def kept_shape(shape: Shape, dims: Shape, keepdim: bool) -> Shape:
@@ -32,13 +32,13 @@ def kept_shape(shape: Shape, dims: Shape, keepdim: bool) -> Shape:
 def run(x: Any, op: str, dims: Shape, keepdim: bool, result: dtype, *, aux: dtype | None = None,
         correction: float = 1, order: float = 2) -> tuple[Any, Any]:
     """Launches a row of ``kernels.reduce``; returns its outputs, the second None without ``aux``. Not recorded."""
-    own = x.layout
+    own = x.spec
     key = (op, own, dims, keepdim, result, aux, correction, order)
     known = _plans.get(key)
     if known is None:
         shape = kept_shape(own.shape, dims, keepdim)
-        made = contiguous_layout(shape, result, own.device)
-        other = None if aux is None else contiguous_layout(shape, aux, own.device)
+        made = contiguous_spec(shape, result, own.device)
+        other = None if aux is None else contiguous_spec(shape, aux, own.device)
         plan = _plan(x, op, dims, result, correction, order) if made.numel else None
         known = _plans[key] = plan, made, other
     plan, made, other = known
@@ -64,7 +64,7 @@ def run(x: Any, op: str, dims: Shape, keepdim: bool, result: dtype, *, aux: dtyp
 
 
 def _plan(x: Any, op: str, dims: Shape, result: dtype, correction: float, order: float) -> reduce.Plan | None:
-    own = x.layout
+    own = x.spec
     if not own.device.compute.limits.fp64 and dtypes.float64 in (own.dtype, result):
         raise RuntimeError(f"{op}: {own.device.compute.limits.name} has no float64; convert to float32 first")
     try:
@@ -77,11 +77,11 @@ def _plan(x: Any, op: str, dims: Shape, result: dtype, correction: float, order:
 def spread(g: Any, dims: Shape, keepdim: bool, shape: Shape) -> Any:
     """A gradient of a reduction's result as a view of the input's shape."""
     if not (mode.enabled and g._requires_grad):
-        # Nothing to record: one layout instead of a chain of views.
-        own = g.layout
+        # Nothing to record: one spec instead of a chain of views.
+        own = g.spec
         left = iter(stride for axis, stride in enumerate(own.strides) if not (keepdim and axis in dims))
         strides = tuple([0 if axis in dims else next(left) for axis in range(len(shape))])
-        return wrap(g.memory, g.offset, layout(tuple(shape), strides, own.dtype, own.device))
+        return wrap(g.memory, g.offset, spec(tuple(shape), strides, own.dtype, own.device))
     if not keepdim:
         for axis in dims:
             g = g.unsqueeze(axis)
@@ -89,24 +89,24 @@ def spread(g: Any, dims: Shape, keepdim: bool, shape: Shape) -> Any:
 
 
 def _result_type(x: Any, kind: dtype | None) -> dtype:
-    own = x.layout.dtype
+    own = x.spec.dtype
     return kind or (own if own.is_floating_point else dtypes.int64)
 
 
 def _wanted(kind: dtype | None, out: Any) -> dtype | None:
     """The dtype of sums and products: that of the tensor that is to hold them, where none is named."""
-    return kind if out is None or kind is not None else out.layout.dtype
+    return kind if out is None or kind is not None else out.spec.dtype
 
 
 def _of_kind(x: Any, kind: dtype | None) -> Any:
     """The elements as ``dtype=`` says; integers are converted on the way into the sum."""
-    if kind is None or not (kind.is_floating_point or x.layout.dtype.is_floating_point):
+    if kind is None or not (kind.is_floating_point or x.spec.dtype.is_floating_point):
         return x
     return cast(x, kind)
 
 
 def _float_only(name: str, x: Any, kind: dtype | None = None) -> dtype:
-    own = kind or x.layout.dtype
+    own = kind or x.spec.dtype
     if not own.is_floating_point:
         raise RuntimeError(f"{name}(): could not infer output dtype. {'Input' if kind is None else 'Optional'} dtype must be "
                            f"either a floating point or complex dtype. Got: {dtypes.type_name(own)}")
@@ -121,12 +121,12 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | No
     >>> clgrad.ones(2, 3).sum(dim=1)
     tensor([3., 3.])
     """
-    dims = reduced_dims(dim, input.layout.ndim)
+    dims = reduced_dims(dim, input.spec.ndim)
     kind = _wanted(dtype, out)
     x = _of_kind(input, kind)
-    shape = x.layout.shape
+    shape = x.spec.shape
     result, _ = run(x, "sum", dims, keepdim, _result_type(x, kind))
-    if needs_graph(x) and result.layout.dtype.is_floating_point:
+    if needs_graph(x) and result.spec.dtype.is_floating_point:
         attach(result, "Sum" if dim is None else "SumBackward1", (x,), lambda g: spread(g, dims, keepdim, shape))
     return store("sum", result, out, exact=True)
 
@@ -134,10 +134,10 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | No
 @operator("mean")
 def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None) -> Any:
     """The mean over all dimensions, or those named, of floating-point values."""
-    dims = reduced_dims(dim, input.layout.ndim)
+    dims = reduced_dims(dim, input.spec.ndim)
     kind = _float_only("mean", input, dtype)
     x = input if dtype is None else cast(input, dtype)
-    shape = x.layout.shape
+    shape = x.spec.shape
     count = prod(shape[d] for d in dims)
     result, _ = run(x, "mean", dims, keepdim, kind)
     if needs_graph(x):
@@ -151,49 +151,49 @@ def prod_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | 
     """The product over all dimensions, or one."""
     if isinstance(dim, (tuple, list)):
         raise TypeError(f"prod(): argument 'dim' must be int, not {type(dim).__name__}")
-    dims = normalize_dims(dim, input.layout.ndim)
+    dims = normalize_dims(dim, input.spec.ndim)
     kind = _wanted(dtype, out)
     x = _of_kind(input, kind)
     result, _ = run(x, "prod", dims, keepdim, _result_type(x, kind))
-    if needs_graph(x) and result.layout.dtype.is_floating_point:
+    if needs_graph(x) and result.spec.dtype.is_floating_point:
         saved = Saved("prod", [x])
 
         def backward(g: Any) -> Any:
             (values,) = saved.unpack()
-            return spread(g, dims, keepdim, values.layout.shape) * _product_of_others(values, dims)
+            return spread(g, dims, keepdim, values.spec.shape) * _product_of_others(values, dims)
         attach(result, "Prod" if dim is None else "ProdBackward1", (x,), backward, saved)
     return store("prod", result, out, exact=True)
 
 
 def _product_of_others(x: Any, dims: Shape) -> Any:
     """For each element the product of the others that are multiplied with it; exact also where some are zero."""
-    if not x.layout.numel:
+    if not x.spec.numel:
         return FUNCTIONS["ones_like"](x)
-    order = [a for a in range(x.layout.ndim) if a not in dims] + list(dims)
+    order = [a for a in range(x.spec.ndim) if a not in dims] + list(dims)
     moved = x.permute(order)
-    flat = moved.reshape(-1, prod(x.layout.shape[d] for d in dims)) if dims else x.reshape(-1, 1)
-    n = flat.layout.shape[1]
-    ones = flat.new_ones((flat.layout.shape[0], 1))
+    flat = moved.reshape(-1, prod(x.spec.shape[d] for d in dims)) if dims else x.reshape(-1, 1)
+    n = flat.spec.shape[1]
+    ones = flat.new_ones((flat.spec.shape[0], 1))
     before = FUNCTIONS["cat"]([ones, FUNCTIONS["cumprod"](flat[:, :-1], 1)], 1) if n > 1 else ones
     after = FUNCTIONS["cat"]([FUNCTIONS["cumprod"](flat[:, 1:].flip(1), 1).flip(1), ones], 1) if n > 1 else ones
     inverse = [order.index(a) for a in range(len(order))]
-    return (before * after).reshape(moved.layout.shape).permute(inverse)
+    return (before * after).reshape(moved.spec.shape).permute(inverse)
 
 
 def _extreme(name: str, x: Any, dim: Any, keepdim: bool) -> Any:
-    dims = reduced_dims(dim, x.layout.ndim)
-    if names_none(dim) and x.layout.numel == 0:
+    dims = reduced_dims(dim, x.spec.ndim)
+    if names_none(dim) and x.spec.numel == 0:
         raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
                            "reduction dim with the 'dim' argument.")
     _not_empty(name, x, dims)
-    result, _ = run(x, name, dims, keepdim, x.layout.dtype)
+    result, _ = run(x, name, dims, keepdim, x.spec.dtype)
     if needs_graph(x):
         saved = Saved(name, [x])
 
         def backward(g: Any) -> Any:
             values, y = saved.unpack()
-            full = values.layout.shape
-            same = values.eq(spread(y, dims, keepdim, full)).to(g.layout.dtype)
+            full = values.spec.shape
+            same = values.eq(spread(y, dims, keepdim, full)).to(g.spec.dtype)
             share = same / same.sum(dims, keepdim=True) if dims else same
             return spread(g, dims, keepdim, full) * share
         attach(result, node_name(name), (x,), backward, saved)
@@ -217,17 +217,17 @@ def shared_by_equals(result: Any, x: Any, node: str) -> Any:
 
 
 def _not_empty(name: str, x: Any, dims: Shape) -> None:
-    empty_dims = [d for d in dims if x.layout.shape[d] == 0]
+    empty_dims = [d for d in dims if x.spec.shape[d] == 0]
     if empty_dims:
         raise IndexError(f"{name}(): Expected reduction dim {empty_dims[0]} to have non-zero size.")
 
 
 def _check_kept(x: Any, out: Any) -> None:
     """RuntimeError where the tensor that is to hold elements of ``x`` is of another dtype."""
-    if out is not None and out.layout.dtype is not x.layout.dtype:
+    if out is not None and out.spec.dtype is not x.spec.dtype:
         raise RuntimeError("Expected the dtype for input and out to match, but got "
-                           f"{dtypes.type_name(x.layout.dtype)} for input's dtype and "
-                           f"{dtypes.type_name(out.layout.dtype)} for out's dtype.")
+                           f"{dtypes.type_name(x.spec.dtype)} for input's dtype and "
+                           f"{dtypes.type_name(out.spec.dtype)} for out's dtype.")
 
 
 @operator("amax")
@@ -250,7 +250,7 @@ def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False, out: A
     if isinstance(dim, (tuple, list)):
         raise TypeError(f"aminmax(): argument 'dim' must be int, not {type(dim).__name__}")
     dims = () if dim is None else dim
-    if not input.layout.numel and dim is None:
+    if not input.spec.numel and dim is None:
         raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
     return store("aminmax", _AMINMAX(amin(input, dims, keepdim), amax(input, dims, keepdim)), out, exact=True)
 
@@ -260,13 +260,13 @@ _NAMED = {name: named_result(name, "values indices") for name in ("max", "min")}
 
 
 def _with_index(name: str, x: Any, dim: int, keepdim: bool) -> Any:
-    axis = normalize_dim(dim, x.layout.ndim)
-    dims = (axis,) if x.layout.ndim else ()
+    axis = normalize_dim(dim, x.spec.ndim)
+    dims = (axis,) if x.spec.ndim else ()
     _not_empty(name, x, dims)
-    source = x if x.layout.ndim else x.reshape(1)
-    values, indices = run(source, name, (axis,), keepdim and bool(dims), x.layout.dtype, aux=dtypes.int64)
+    source = x if x.spec.ndim else x.reshape(1)
+    values, indices = run(source, name, (axis,), keepdim and bool(dims), x.spec.dtype, aux=dtypes.int64)
     if needs_graph(x):
-        shape = x.layout.shape
+        shape = x.spec.shape
         saved = Saved(name, [indices])
 
         def backward(g: Any, _: Any = None) -> Any:
@@ -311,7 +311,7 @@ def min(input: Any, dim: Any = None, keepdim: bool | None = None, *, other: Any 
 
 
 def _place(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
-    own = x.layout
+    own = x.spec
     if dim is None:
         if own.numel == 0:
             raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
@@ -339,10 +339,10 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False, *, out: An
 
 
 def _truth(name: str, x: Any, dim: Any, keepdim: bool, out: Any) -> Any:
-    kind = dtypes.uint8 if (x if out is None else out).layout.dtype is dtypes.uint8 else dtypes.bool
-    if out is not None and out.layout.dtype not in (dtypes.bool, dtypes.uint8):
-        raise RuntimeError(f"{name} only supports bool tensor for result, got: {dtypes.type_name(out.layout.dtype)}")
-    return store(name, run(x, name, normalize_dims(dim, x.layout.ndim), keepdim, kind)[0], out)
+    kind = dtypes.uint8 if (x if out is None else out).spec.dtype is dtypes.uint8 else dtypes.bool
+    if out is not None and out.spec.dtype not in (dtypes.bool, dtypes.uint8):
+        raise RuntimeError(f"{name} only supports bool tensor for result, got: {dtypes.type_name(out.spec.dtype)}")
+    return store(name, run(x, name, normalize_dims(dim, x.spec.ndim), keepdim, kind)[0], out)
 
 
 @operator("all")
@@ -360,7 +360,7 @@ def any(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) 
 @operator("count_nonzero")
 def count_nonzero(input: Any, dim: Any = None) -> Any:
     """How many elements are not zero, as int64."""
-    dims = reduced_dims(dim, input.layout.ndim)
+    dims = reduced_dims(dim, input.spec.ndim)
     return run(input, "count_nonzero", dims, False, dtypes.int64)[0]
 
 
@@ -373,8 +373,8 @@ def _spread_of(name: str, x: Any, dim: Any, unbiased: bool | None, keepdim: bool
         raise TypeError(f"{name}(): expected one of unbiased and correction, but got both")
     correction = float(correction if correction is not None else unbiased is not False)
     kind = _float_only(name, x)
-    dims = reduced_dims(dim, x.layout.ndim)
-    divisor = (prod(x.layout.shape[d] for d in dims) if x.layout.numel else 0) - correction
+    dims = reduced_dims(dim, x.spec.ndim)
+    divisor = (prod(x.spec.shape[d] for d in dims) if x.spec.numel else 0) - correction
     if divisor <= 0:
         warnings.warn(f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
                       "(input numel divided by output numel).", stacklevel=4)
@@ -384,7 +384,7 @@ def _spread_of(name: str, x: Any, dim: Any, unbiased: bool | None, keepdim: bool
 
         def backward(g: Any) -> Any:
             inputs, *root = saved.unpack()
-            shape = inputs.layout.shape
+            shape = inputs.spec.shape
             centred = inputs - inputs.mean(dims, keepdim=True) if dims else inputs - inputs
             slope = FUNCTIONS["where"](root[0] == 0, 0.0, g / (root[0] * divisor)) if root else g * (2.0 / divisor)
             return spread(slope, dims, keepdim, shape) * centred
@@ -427,19 +427,19 @@ def std_mean(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim:
 @operator("logsumexp")
 def logsumexp(input: Any, dim: Any, keepdim: bool = False, *, out: Any = None) -> Any:
     """log(sum(exp(input))) over dimensions, without overflow."""
-    x = input if input.layout.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
-    if dim is not None and names_none(dim) and x.layout.ndim:
-        if x.layout.numel:
+    x = input if input.spec.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
+    if dim is not None and names_none(dim) and x.spec.ndim:
+        if x.spec.numel:
             raise RuntimeError("logsumexp(): expected dim to name at least one dimension, got none")
         dim = None
-    dims = normalize_dims(dim, x.layout.ndim)
-    result, _ = run(x, "logsumexp", dims, keepdim, x.layout.dtype)
+    dims = normalize_dims(dim, x.spec.ndim)
+    result, _ = run(x, "logsumexp", dims, keepdim, x.spec.dtype)
     if needs_graph(x):
         saved = Saved("logsumexp", [x])
 
         def backward(g: Any) -> Any:
             values, y = saved.unpack()
-            shape = values.layout.shape
+            shape = values.spec.shape
             return spread(g, dims, keepdim, shape) * (values - spread(y, dims, keepdim, shape)).exp()
         attach(result, "Logsumexp", (x,), backward, saved)
         saved.add_output(result)
@@ -452,7 +452,7 @@ def sum_to_size(x: Any, *sizes: Any, size: Any = None) -> Any:
     shape = size if size is not None else sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
     if not shape:
         return sum(x)  # of integers int64, also where there is nothing to sum
-    own = x.layout.shape
+    own = x.spec.shape
     lead = len(own) - len(shape)
     if lead < 0 or [1 for a, b in zip(own[lead:], shape, strict=True) if b not in (1, a)]:
         raise RuntimeError(f"size {list(shape)} is not expandable to size {list(own)}.")

@@ -29,7 +29,7 @@ class Pointwise:
     derivatives: dict[str, Formula]
     in_place: bool = True
     row_major: bool = False
-    plans: dict = field(default_factory=dict, repr=False)  # by the operands' layouts: see clgrad.ops.pointwise
+    plans: dict = field(default_factory=dict, repr=False)  # by the operands' specs: see clgrad.ops.pointwise
 
     @property
     def public(self) -> bool:

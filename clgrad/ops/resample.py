@@ -50,8 +50,8 @@ class Taps:
         return self._other
 
     def planned(self, x: Any, axis: int) -> tuple[kernels.Plan, tuple]:
-        """The plan for a tensor of this layout, and the taps on its device."""
-        own = x.layout
+        """The plan for a tensor of this spec, and the taps on its device."""
+        own = x.spec
         key = (own, axis)
         found = self._plans.get(key)
         if found is None:
@@ -98,10 +98,10 @@ def _uploaded(values: np.ndarray, kind: dtype, place: Any) -> Any:
 
 def resample(x: Any, axis: int, taps: Taps) -> Any:
     """The map along one axis, 0 <= axis < ndim, of a tensor of any dtype."""
-    if x.layout.dtype is dtypes.bool:
+    if x.spec.dtype is dtypes.bool:
         return cast(resample(cast(x, dtypes.uint8), axis, taps), dtypes.bool)
     x = x.contiguous()
-    own = x.layout
+    own = x.spec
     out = empty((*own.shape[:axis], taps.m, *own.shape[axis + 1:]), own.dtype, own.device)
     plan, tables = taps.planned(x, axis)
     execute(plan, (x, *tables), (out,))

@@ -11,7 +11,6 @@ from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, mark_changed
 from clgrad.dtypes import dtype
 from clgrad.kernels import elementwise
-from clgrad.layout import Layout, common_dtype, layout
 from clgrad.ops.execute import FAR, blank, within_reach
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise
 from clgrad.ops.table import FACTORS, FITTING_NUMBERS, ROUNDED_PARAMETERS
@@ -25,19 +24,20 @@ from clgrad.shapes import (
     memory_order,
     ordered_strides,
 )
+from clgrad.spec import Spec, common_dtype, spec
 
 NUMBERS = (int, float, np.number, np.bool_)
 _plan_caches: list[dict] = []
 
 
 class Prepared:
-    """What is known of a call before its data: the plan and the result's layout."""
+    """What is known of a call before its data: the plan and the result's spec."""
 
-    __slots__ = ("plan", "layout", "reads", "numbers", "convert", "convert_parameter")
+    __slots__ = ("plan", "spec", "reads", "numbers", "convert", "convert_parameter")
 
-    def __init__(self, plan: elementwise.Plan, result: Layout, reads: list[int], numbers: list[int], op: Pointwise,
+    def __init__(self, plan: elementwise.Plan, result: Spec, reads: list[int], numbers: list[int], op: Pointwise,
                  common: dtype):
-        self.plan, self.layout = plan, result
+        self.plan, self.spec = plan, result
         # Positions of the operands that the kernel reads, and of those that are numbers, converted by ``convert``.
         self.reads, self.numbers = reads, numbers
         self.convert, self.convert_parameter = _conversions(op, common)
@@ -76,14 +76,14 @@ def is_number(value: Any) -> bool:
     return isinstance(value, NUMBERS)
 
 
-# Types and layouts.
+# Types and specs.
 
 # The categories of dtypes (0 bool, 1 integer, 2 floating point) that kinds of rows take, where not all.
 _CATEGORIES = {"integer": (0, 1), "whole": (1,), "number": (1, 2), "real": (2,)}
 
-def result_dtype(op: Pointwise, layouts: list[Layout | None], numbers: list[dtype]) -> tuple[dtype, dtype]:
+def result_dtype(op: Pointwise, specs: list[Spec | None], numbers: list[dtype]) -> tuple[dtype, dtype]:
     """(dtype of the common operands, dtype of the result)."""
-    common = common_dtype([a for a in layouts if a is not None], numbers)
+    common = common_dtype([a for a in specs if a is not None], numbers)
     if op.kind == "float" and not common.is_floating_point:
         common = dtypes.get_default_dtype()
     if common.category not in _CATEGORIES.get(op.kind, (0, 1, 2)):
@@ -95,9 +95,9 @@ def result_dtype(op: Pointwise, layouts: list[Layout | None], numbers: list[dtyp
 
 
 def refuse_masks(operands: list) -> None:
-    """RuntimeError where an operand of a subtraction, a tensor, a number, or the layout or type of one, is of bool."""
-    masks = [operand.layout.dtype is dtypes.bool if isinstance(operand, TensorBase) else
-             operand.dtype is dtypes.bool if isinstance(operand, Layout) else
+    """RuntimeError where an operand of a subtraction, a tensor, a number, or the spec or type of one, is of bool."""
+    masks = [operand.spec.dtype is dtypes.bool if isinstance(operand, TensorBase) else
+             operand.dtype is dtypes.bool if isinstance(operand, Spec) else
              (operand if isinstance(operand, type) else type(operand)) in (bool, np.bool_) for operand in operands]
     if all(masks):
         raise RuntimeError("Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
@@ -107,7 +107,7 @@ def refuse_masks(operands: list) -> None:
                            "a mask, use the `~` or `logical_not()` operator instead.")
 
 
-def _check_lerp(start: Layout | None, end: Layout | None, weight: Layout | None) -> None:
+def _check_lerp(start: Spec | None, end: Spec | None, weight: Spec | None) -> None:
     """TypeError or RuntimeError where the ends of an interpolation, or its weights, are not of one floating-point dtype."""
     if start is None or end is None:
         raise TypeError("lerp() received an invalid combination of arguments: input and end must be Tensors")
@@ -119,26 +119,26 @@ def _check_lerp(start: Layout | None, end: Layout | None, weight: Layout | None)
         raise NotImplementedError(f"\"lerp_kernel_scalar\" not implemented for '{dtypes.type_name(start.dtype)}'")
 
 
-def result_strides(shape: Shape, layouts: list[Layout]) -> Shape:
+def result_strides(shape: Shape, specs: list[Spec]) -> Shape:
     """Strides of a new result: dense, with its dimensions in the order in which the operands' lie in memory (as PyTorch)."""
-    if all(a.shape == shape for a in layouts):
-        if all(a.contiguous for a in layouts):
+    if all(a.shape == shape for a in specs):
+        if all(a.contiguous for a in specs):
             return contiguous_strides(shape)
-        first = layouts[0].strides
-        if is_dense(shape, first) and all(a.strides == first for a in layouts):
+        first = specs[0].strides
+        if is_dense(shape, first) and all(a.strides == first for a in specs):
             return first
-    order = memory_order(shape, [broadcast_strides(a.shape, a.strides, shape) for a in layouts])
+    order = memory_order(shape, [broadcast_strides(a.shape, a.strides, shape) for a in specs])
     return ordered_strides(shape, order)
 
 
-def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -> Prepared:
-    """Plans a call with operands of these layouts (a type stands for a Python number)."""
-    layouts = [a if isinstance(a, Layout) else None for a in operands]
-    known = [a for a in layouts if a is not None]
+def _prepare(op: Pointwise, operands: list[Spec | type], out: Spec | None) -> Prepared:
+    """Plans a call with operands of these specs (a type stands for a Python number)."""
+    specs = [a if isinstance(a, Spec) else None for a in operands]
+    known = [a for a in specs if a is not None]
     if op.name == "sub":
         refuse_masks(operands)
     elif op.name == "lerp":
-        _check_lerp(*layouts)
+        _check_lerp(*specs)
     elif op.name == "heaviside" and len({a.dtype for a in known}) > 1:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
     device = known[0].device.compute  # type: ignore[attr-defined]
@@ -148,12 +148,12 @@ def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -
                                f"devices, {known[0].device} and {a.device}!")
     conditions = [name == "condition" for name in op.tensors]
     numbers = [dtypes.of_number(a(0)) for a in operands if isinstance(a, type)]
-    typed = [a for a, skip in zip(layouts, conditions, strict=True) if not skip]
+    typed = [a for a, skip in zip(specs, conditions, strict=True) if not skip]
     common, result = result_dtype(op, typed, numbers)
     shape: Shape = broadcast_shapes(*(a.shape for a in known))
     if out is None:
         strides = contiguous_strides(shape) if op.row_major else result_strides(shape, known)
-        out = layout(shape, strides, result, known[0].device)
+        out = spec(shape, strides, result, known[0].device)
     elif broadcast_shapes(shape, out.shape) != out.shape:
         raise RuntimeError(f"{op.name}: output with shape {list(out.shape)} doesn't match the broadcast shape "
                            f"{list(shape)}")
@@ -164,12 +164,12 @@ def _prepare(op: Pointwise, operands: list[Layout | type], out: Layout | None) -
     _check_fp64(device, op.name, [*(a.dtype for a in known), common])
     calc = elementwise.calc_type(common)
     formula = op.integers if op.integers is not None and not common.is_floating_point else op.value
-    reads = [n for n, name in enumerate(op.tensors) if layouts[n] is not None and name in formula.names]
-    numbered = [n for n, a in enumerate(layouts) if a is None]
+    reads = [n for n, name in enumerate(op.tensors) if specs[n] is not None and name in formula.names]
+    numbered = [n for n, a in enumerate(specs) if a is None]
     narrowed = _narrowed(op, common)
     inputs = [elementwise.Operand(op.tensors[n], a.dtype, broadcast_strides(a.shape, a.strides, shape),
                                   common if not a.ndim and narrowed[n] and not conditions[n] else None)
-              for n in reads if (a := layouts[n]) is not None]  # type: ignore[assignment]
+              for n in reads if (a := specs[n]) is not None]  # type: ignore[assignment]
     scalars = [*(op.tensors[n] for n in numbered), *op.parameters]
     plan = elementwise.plan(device, op.name.lstrip("_"), calc, [formula.c], inputs,
                             [elementwise.Operand("out", out.dtype, out.strides)], scalars, shape)
@@ -188,7 +188,7 @@ def _narrowed(op: Pointwise, common: dtype) -> list[bool]:
     return [position != 1 or op.name not in FACTORS or op.name == "lerp" for position in range(len(op.tensors))]
 
 
-def plan_for(op: Pointwise, key: tuple, operands: list[Layout | type], out: Layout | None) -> Prepared:
+def plan_for(op: Pointwise, key: tuple, operands: list[Spec | type], out: Spec | None) -> Prepared:
     """Plans a call and keeps the plan under ``key``."""
     prepared = _prepare(op, operands, out)
     if not op.plans:
@@ -239,11 +239,11 @@ def launch(prepared: Prepared, operands: tuple, parameters: tuple, out: Any, wri
 
 def run(op: Pointwise, operands: tuple, parameters: tuple = ()) -> Any:
     """The result of a row over tensors and numbers, not recorded."""
-    key = tuple([t.layout if isinstance(t, TensorBase) else type(t) for t in operands])
+    key = tuple([t.spec if isinstance(t, TensorBase) else type(t) for t in operands])
     prepared = op.plans.get(key)
     if prepared is None:
         prepared = plan_for(op, key, list(key), None)
-    out = blank(prepared.layout)
+    out = blank(prepared.spec)
     launch(prepared, operands, parameters, out, False)
     return out
 
@@ -251,10 +251,10 @@ def run(op: Pointwise, operands: tuple, parameters: tuple = ()) -> Any:
 def run_into(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> None:
     """Like :func:`run`, into an existing tensor, which may be one of the operands."""
     operands = tuple([_apart(op, t, out) for t in operands])
-    key = (*[t.layout if isinstance(t, TensorBase) else type(t) for t in operands], "into", out.layout)
+    key = (*[t.spec if isinstance(t, TensorBase) else type(t) for t in operands], "into", out.spec)
     prepared = op.plans.get(key)
     if prepared is None:
-        prepared = plan_for(op, key, list(key[:-2]), out.layout)
+        prepared = plan_for(op, key, list(key[:-2]), out.spec)
     mark_changed(out)
     launch(prepared, operands, parameters, out, True)
 
@@ -263,7 +263,7 @@ def _apart(op: Pointwise, operand: Any, out: Any) -> Any:
     """The operand, copied where writing ``out`` would change elements of it that are still to be read."""
     if not isinstance(operand, TensorBase) or operand.memory is not out.memory:
         return operand
-    a, b = operand.layout, out.layout
+    a, b = operand.spec, out.spec
     if operand.offset == out.offset and broadcast_strides(a.shape, a.strides, b.shape) == b.strides:
         return operand
     size_a, size_b = a.dtype.itemsize, b.dtype.itemsize

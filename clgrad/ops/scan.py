@@ -23,11 +23,11 @@ _plans: dict[tuple, Any] = {}
 def _run(name: str, x: Any, axis: int, result: dtype, indices: bool = False) -> tuple[Any, Any]:
     """The scan's values and, for extremes, where they stood. Not recorded."""
     x = x.contiguous()
-    own = x.layout
+    own = x.spec
     shape = own.shape or (1,)
     out = empty(own.shape, result, own.device)
     where = empty(own.shape, dtypes.int64, own.device) if indices else None
-    if out.layout.numel:
+    if out.spec.numel:
         key = (name, own, axis, result)
         plan = _plans.get(key)
         if plan is None:
@@ -38,15 +38,15 @@ def _run(name: str, x: Any, axis: int, result: dtype, indices: bool = False) -> 
 
 
 def _prepared(x: Any, dim: int, kind: dtype | None) -> tuple[Any, int, dtype]:
-    axis = normalize_dim(dim, x.layout.ndim)
-    own = x.layout.dtype
+    axis = normalize_dim(dim, x.spec.ndim)
+    own = x.spec.dtype
     result = kind or (own if own.is_floating_point else dtypes.int64)
     return (cast(x, result) if result.is_floating_point or kind is not None else x), axis, result
 
 
 def _summed_in(name: str, kind: dtype | None, out: Any) -> dtype | None:
     """The dtype that was asked for: that of ``out`` where none was named."""
-    wanted = out.layout.dtype if kind is None and out is not None else kind
+    wanted = out.spec.dtype if kind is None and out is not None else kind
     if wanted is dtypes.bool:
         raise NotImplementedError(f"\"{name}_out_cpu\" not implemented for 'Bool'")
     return wanted
@@ -69,7 +69,7 @@ def cumsum(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None)
 
 def _backwards(g: Any, axis: int) -> Any:
     """The sums of all elements from each on."""
-    return g.flip(axis).cumsum(axis).flip(axis) if g.layout.ndim else g
+    return g.flip(axis).cumsum(axis).flip(axis) if g.spec.ndim else g
 
 
 @operator("cumprod")
@@ -82,7 +82,7 @@ def cumprod(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None
 
         def backward(g: Any) -> Any:
             values, products = saved.unpack()
-            if not values.layout.ndim:
+            if not values.spec.ndim:
                 return g
             if not bool(values.eq(0).any()):
                 return _backwards(g * products, axis) / values
@@ -94,7 +94,7 @@ def cumprod(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None
 
 def _cumprod_gradient(g: Any, x: Any, axis: int) -> Any:
     """Where elements are zero nothing can be divided out: for each element, the products without it."""
-    n = x.layout.shape[axis]
+    n = x.spec.shape[axis]
     columns = []
     for position in range(n):
         others = x.narrow(axis, position + 1, n - position - 1)
@@ -118,7 +118,7 @@ def logcumsumexp(input: Any, dim: int, *, out: Any = None) -> Any:
         def backward(g: Any) -> Any:
             values, sums = saved.unpack()
             # Positive and negative gradients apart, in logarithms: nothing overflows.
-            where, lowest = FUNCTIONS["where"], FUNCTIONS["finfo"](g.layout.dtype).min / 2
+            where, lowest = FUNCTIONS["where"], FUNCTIONS["finfo"](g.spec.dtype).min / 2
             parts = [(_log_backwards(where(part > 0, where(part > 0, part, 1.0).log(), lowest) - sums, axis) + values).exp()
                      for part in (g, -g)]
             return parts[0] - parts[1]
@@ -128,12 +128,12 @@ def logcumsumexp(input: Any, dim: int, *, out: Any = None) -> Any:
 
 
 def _log_backwards(x: Any, axis: int) -> Any:
-    return x.flip(axis).logcumsumexp(axis).flip(axis) if x.layout.ndim else x
+    return x.flip(axis).logcumsumexp(axis).flip(axis) if x.spec.ndim else x
 
 
 def _extreme(name: str, kind: Any, x: Any, dim: int, out: Any) -> Any:
-    axis = normalize_dim(dim, x.layout.ndim)
-    values, where = _run(name, x, axis, x.layout.dtype, indices=True)
+    axis = normalize_dim(dim, x.spec.ndim)
+    values, where = _run(name, x, axis, x.spec.dtype, indices=True)
     select_along(name, x, axis, values, where)
     return store(name, kind(values, where), out, exact=True)
 

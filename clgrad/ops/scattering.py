@@ -44,9 +44,9 @@ def in_place_form(name: str) -> Callable[[Callable], Callable]:
 
 
 def _same_dtype(name: str, x: Any, src: Any) -> None:
-    if x.layout.dtype is not src.layout.dtype:
-        raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype, got {x.layout.dtype.name} and "
-                           f"{src.layout.dtype.name}")
+    if x.spec.dtype is not src.spec.dtype:
+        raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype, got {x.spec.dtype.name} and "
+                           f"{src.spec.dtype.name}")
 
 
 class _Lines:
@@ -59,22 +59,22 @@ class _Lines:
         if tensor:
             _same_dtype(name, x, src)
         axis = check_gather(name, x, dim, index, src if tensor else None)
-        self.empty = not index.layout.numel
+        self.empty = not index.spec.numel
         index = as_index(name, index)
-        index = index if index.layout.ndim else index.reshape(1)
+        index = index if index.spec.ndim else index.reshape(1)
         self.index = index
         self.places = Places.along(name, axis, index)
         if tensor and not self.empty:
-            src = src if src.layout.ndim else src.reshape(1)
-            for d, size in enumerate(index.layout.shape):
-                if size != src.layout.shape[d]:
+            src = src if src.spec.ndim else src.reshape(1)
+            for d, size in enumerate(index.spec.shape):
+                if size != src.spec.shape[d]:
                     src = src.narrow(d, 0, size)
         self.src, self.axis = src, axis
 
 
 def _over_lines(x: Any, in_place: bool, work: Callable[[Any, bool], Any]) -> Any:
     """``work(x, in_place)`` for an x that may be 0-d: as a vector of one element. A copy of x is in row-major order."""
-    if x.layout.ndim:
+    if x.spec.ndim:
         return work(x if in_place else x.contiguous(), in_place)
     if in_place:
         work(x.view(1), True)
@@ -103,7 +103,7 @@ def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = N
         if reduce not in _REDUCTIONS:
             raise RuntimeError("reduce argument must be either add or multiply.")
         if not isinstance(src, TensorBase):
-            src = full((), src, input.layout.dtype, input.layout.device).expand(index.layout.shape)
+            src = full((), src, input.spec.dtype, input.spec.device).expand(index.spec.shape)
         return scatter_reduce(input, dim, index, src, _REDUCTIONS[reduce], in_place=in_place)
 
     def work(x: Any, here: bool) -> Any:
@@ -147,7 +147,7 @@ def reduced(node: str, x: Any, v: Any, places: Places, reduce: str, include_self
     """``x`` with values combined at places by "sum", "prod", "mean", "amax" or "amin"."""
     if not include_self:
         # Elements that get values begin as what changes nothing.
-        start = put(node, x, _neutral(reduce, x.layout.dtype), places, in_place=False)
+        start = put(node, x, _neutral(reduce, x.spec.dtype), places, in_place=False)
     else:
         start = x
     if reduce == "sum":
@@ -174,15 +174,15 @@ def _neutral(reduce: str, kind: Any) -> Any:
 
 def _counts(x: Any, places: Places, start: int) -> Any:
     """How many values each element of ``x`` gets, and ``start``."""
-    counts = full(x.layout.shape, start, x.layout.dtype, x.layout.device)
-    combine("add", counts, full((), 1, x.layout.dtype, x.layout.device), places)
+    counts = full(x.spec.shape, start, x.spec.dtype, x.spec.device)
+    combine("add", counts, full((), 1, x.spec.dtype, x.spec.device), places)
     return counts
 
 
 def _mean(node: str, x: Any, v: Any, places: Places, include_self: bool) -> Any:
     counts = _counts(x, places, int(include_self)).clamp(min=1)
     total = add(node, x, v, places)
-    return total / counts if x.layout.dtype.is_floating_point else total.div(counts, rounding_mode="floor")
+    return total / counts if x.spec.dtype.is_floating_point else total.div(counts, rounding_mode="floor")
 
 
 class _Combined:
@@ -209,7 +209,7 @@ class _Combined:
     def _extreme(self, g: Any, x: Any, v: Any, places: Places, y: Any) -> tuple:
         """Equal extremes share the gradient."""
         at_v = read(y, places, self.node)
-        won_x, won_v = x.eq(y).to(g.layout.dtype), v.eq(at_v).to(g.layout.dtype)
+        won_x, won_v = x.eq(y).to(g.spec.dtype), v.eq(at_v).to(g.spec.dtype)
         winners = add(self.node, won_x, won_v, places)
         share = g / winners.clamp(min=1)
         return won_x * share, won_v * read(share, places, self.node)
@@ -219,23 +219,23 @@ class _Combined:
         one = x.new_ones(())
         zero_x, zero_v = x.eq(0), v.eq(0)
         where = FUNCTIONS["where"]
-        zeros = add(self.node, zero_x.to(g.layout.dtype), zero_v.to(g.layout.dtype), places)
+        zeros = add(self.node, zero_x.to(g.spec.dtype), zero_v.to(g.spec.dtype), places)
         plain_x, plain_v = where(zero_x, one, x), where(zero_v, one, v)
         product = _Combined(self.node, plain_x, plain_v, places, "prod").result  # of what is not zero
         gp = g * product
         nothing = g.new_zeros(())
-        for_x = where(zeros.eq(zero_x.to(g.layout.dtype)), gp / plain_x, nothing)
+        for_x = where(zeros.eq(zero_x.to(g.spec.dtype)), gp / plain_x, nothing)
         zeros_v, gp_v = read(zeros, places, self.node), read(gp, places, self.node)
-        return for_x, where(zeros_v.eq(zero_v.to(g.layout.dtype)), gp_v / plain_v, nothing)
+        return for_x, where(zeros_v.eq(zero_v.to(g.spec.dtype)), gp_v / plain_v, nothing)
 
 
 def _slices(name: str, x: Any, dim: int, index: Any, source: Any = None) -> tuple[Any, Places]:
     """x as a tensor of at least one dimension, and the places of its slices that a vector of indices names."""
     index = check_vector(name, index)
-    axis = normalize_dim(dim, x.layout.ndim)
-    x = x if x.layout.ndim else x.view(1)
-    size = x.layout.shape[axis]
-    error = RuntimeError if name == "index_add" and x.layout.ndim > 1 else IndexError
+    axis = normalize_dim(dim, x.spec.ndim)
+    x = x if x.spec.ndim else x.view(1)
+    size = x.spec.shape[axis]
+    error = RuntimeError if name == "index_add" and x.spec.ndim > 1 else IndexError
     check_range(index, size, out_of_range(name, axis, size, error), negative=name == "index_fill")
     if source is not None:
         _check_source(name, x, axis, index, source)
@@ -243,14 +243,14 @@ def _slices(name: str, x: Any, dim: int, index: Any, source: Any = None) -> tupl
 
 
 def _check_source(name: str, x: Any, axis: int, index: Any, source: Any) -> None:
-    if x.layout.dtype is not source.layout.dtype:
-        raise RuntimeError(f"{name}_(): self ({x.layout.dtype.name}) and source ({source.layout.dtype.name}) must have the "
+    if x.spec.dtype is not source.spec.dtype:
+        raise RuntimeError(f"{name}_(): self ({x.spec.dtype.name}) and source ({source.spec.dtype.name}) must have the "
                            "same scalar type")
-    own, shape = list(x.layout.shape), list(source.layout.shape) or [1]
+    own, shape = list(x.spec.shape), list(source.spec.shape) or [1]
     if len(own) != len(shape):
         raise RuntimeError(f"{name}_(): source tensor shape must match self tensor shape, excluding the specified dimension. "
                            f"Got self.shape = {own} source.shape = {shape}")
-    count = index.layout.numel
+    count = index.spec.numel
     if shape[axis] != count:
         error = IndexError if name in ("index_copy", "index_reduce") else RuntimeError
         raise error(f"{name}_(): Number of indices ({count}) should be equal to source.size(dim) ({shape[axis]})")
@@ -263,16 +263,16 @@ def _by_slices(name: str, x: Any, dim: int, index: Any, source: Any, in_place: b
     whole, places = _slices(name, x, dim, index, source)
     if in_place:
         check_disjoint(name, x, index, *(() if source is None else (source,)))
-    if source is not None and not source.layout.ndim:
+    if source is not None and not source.spec.ndim:
         source = source.reshape(1)
     result = work(whole, source, places)
-    return x if in_place else result.view(x.layout.shape)
+    return x if in_place else result.view(x.spec.shape)
 
 
 @in_place_form("index_add")
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1, in_place: bool = False) -> Any:
     """``input`` with ``alpha`` times the slices of ``source`` added to those along ``dim`` that the indices name."""
-    input.layout.dtype.to_numpy_scalar(alpha)
+    input.spec.dtype.to_numpy_scalar(alpha)
     def work(x: Any, v: Any, places: Places) -> Any:
         return add("IndexAdd", x, v if alpha == 1 else v * alpha, places, in_place=in_place)
     return _by_slices("index_add", input, dim, index, source, in_place, work)
@@ -289,13 +289,13 @@ def index_copy(input: Any, dim: int, index: Any, source: Any, *, in_place: bool 
 def index_fill(input: Any, dim: int, index: Any, value: Any, *, in_place: bool = False) -> Any:
     """``input`` with the slices along ``dim`` that the indices name filled with a number or a 0-d tensor."""
     if isinstance(value, TensorBase):
-        if value.layout.ndim:
+        if value.spec.ndim:
             raise RuntimeError("index_fill_ only supports a 0-dimensional value tensor, but got tensor with "
-                               f"{value.layout.ndim} dimension(s).")
+                               f"{value.spec.ndim} dimension(s).")
         value = as_element(value, input)
     elif isinstance(value, complex):
         raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not supported")
-    if in_place and input.layout.repeats:
+    if in_place and input.spec.repeats:
         mask = FUNCTIONS["zeros_like"](input, dtype=dtypes.bool, memory_format=contiguous_format)
         return FUNCTIONS["masked_fill_"](input, mask.index_fill_(dim, index, True), value)
 
@@ -325,32 +325,32 @@ def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, 
 @in_place_form("put")
 def put_(input: Any, index: Any, source: Any, accumulate: bool = False, *, in_place: bool = False) -> Any:
     """``input`` with ``source`` put at (with ``accumulate``: added at) places of the flattened tensor."""
-    if input.layout.dtype is not source.layout.dtype:
+    if input.spec.dtype is not source.spec.dtype:
         raise RuntimeError(f"put_(): self and source expected to have the same dtype, but got self.dtype = "
-                           f"{input.layout.dtype.name} and source.dtype = {source.layout.dtype.name}")
-    if index.layout.numel != source.layout.numel:
+                           f"{input.spec.dtype.name} and source.dtype = {source.spec.dtype.name}")
+    if index.spec.numel != source.spec.numel:
         raise IndexError(f"put_(): Expected source and index to have the same number of elements, but got source with "
-                           f"{source.layout.numel} elements and index with {index.layout.numel} elements")
+                           f"{source.spec.numel} elements and index with {index.spec.numel} elements")
     if in_place:
         check_disjoint("put_", input, index, source)
     flat, places = taken("put_", input, index)
     work = add if accumulate else put
-    values = source.reshape(index.layout.shape)
+    values = source.reshape(index.spec.shape)
     if not in_place:
-        return work("Put", flat, values, places).view(input.layout.shape)
+        return work("Put", flat, values, places).view(input.spec.shape)
     if flat.memory is input.memory:
         work("Put", flat, values, places, in_place=True)
         return input
-    return input.copy_(work("Put", flat, values, places).view(input.layout.shape))
+    return input.copy_(work("Put", flat, values, places).view(input.spec.shape))
 
 
 def _replaced(name: str, input: Any, src: Any, window: Callable[[Any], Any]) -> Any:
     """A copy of ``input`` in which a window, a view of it, has the values of ``src``."""
     result = input.clone()
     target = window(result)
-    if target.layout.shape != src.layout.shape:
+    if target.spec.shape != src.spec.shape:
         raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = "
-                           f"{list(src.layout.shape)}, slice size = {list(target.layout.shape)}")
+                           f"{list(src.spec.shape)}, slice size = {list(target.spec.shape)}")
     target.copy_(src)
     return result
 
@@ -365,10 +365,10 @@ def select_scatter(input: Any, src: Any, dim: int, index: int, *, out: Any = Non
 def slice_scatter(input: Any, src: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1, *,
                   out: Any = None) -> Any:
     """A copy of ``input`` in which ``input[start:end:step]`` along ``dim`` is ``src``."""
-    axis, step = normalize_dim(dim, input.layout.ndim), op.index(step)
+    axis, step = normalize_dim(dim, input.spec.ndim), op.index(step)
     if step <= 0:
         raise RuntimeError("slice step must be positive")
-    first, last, _ = slice(start, end, step).indices(input.layout.shape[axis])
+    first, last, _ = slice(start, end, step).indices(input.spec.shape[axis])
     count = max(0, -(-(last - first) // step))
     return store("slice_scatter", _replaced("slice_scatter", input, src,
                                             lambda x: slice_view(x, axis, first, count, step)), out, exact=True)

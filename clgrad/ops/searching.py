@@ -27,16 +27,16 @@ def _search(sequence: Any, values: Any, right: bool, out_int32: bool) -> Any:
     device = check_device("searchsorted", sequence, values)
     sequence, values = sequence.detach().contiguous(), values.detach().contiguous()
     kind = dtypes.int32 if out_int32 else dtypes.int64
-    made = empty(values.layout.shape, kind, values.layout.device)
-    if not values.layout.numel:
+    made = empty(values.spec.shape, kind, values.spec.device)
+    if not values.spec.numel:
         return made
-    n, m = sequence.layout.shape[-1], (values.layout.shape or (1,))[-1]
-    shared = sequence.layout.ndim == 1
-    rows = prod(values.layout.shape) // m
-    key = (device, sequence.layout.dtype, kind, rows, n, m, shared, right)
+    n, m = sequence.spec.shape[-1], (values.spec.shape or (1,))[-1]
+    shared = sequence.spec.ndim == 1
+    rows = prod(values.spec.shape) // m
+    key = (device, sequence.spec.dtype, kind, rows, n, m, shared, right)
     plan = _plans.get(key)
     if plan is None:
-        plan = _plans[key] = kernels.plan(device, sequence.layout.dtype, kind, rows, n, m, shared, right)
+        plan = _plans[key] = kernels.plan(device, sequence.spec.dtype, kind, rows, n, m, shared, right)
     execute(plan, (sequence, values), (made,))
     return made
 
@@ -57,7 +57,7 @@ def searchsorted(sorted_sequence: Any, input: Any = None, *, out_int32: bool = F
     if side == "left" and right:
         raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got side of left while right "
                            "was True")
-    own = sorted_sequence.layout
+    own = sorted_sequence.spec
     if not own.ndim:
         raise RuntimeError("torch.searchsorted(): boundaries tensor should have positive dimension")
     if not isinstance(values, TensorBase):
@@ -65,20 +65,20 @@ def searchsorted(sorted_sequence: Any, input: Any = None, *, out_int32: bool = F
             raise RuntimeError("torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension "
                                f"is 1, but we got boundaries tensor dim({own.ndim})")
         values = FUNCTIONS["tensor"](values, device=sorted_sequence.device)
-    kind = dtypes.promote_types(own.dtype, values.layout.dtype) if values.layout.ndim else dtypes.result_type(
-        [own.dtype], [values.layout.dtype])
+    kind = dtypes.promote_types(own.dtype, values.spec.dtype) if values.spec.ndim else dtypes.result_type(
+        [own.dtype], [values.spec.dtype])
     sorted_sequence, values = sorted_sequence.detach().to(kind), values.detach().to(kind)
-    if own.ndim > 1 and own.shape[:-1] != values.layout.shape[:-1]:
+    if own.ndim > 1 and own.shape[:-1] != values.spec.shape[:-1]:
         raise RuntimeError("torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
                            f"boundaries tensor and input value tensor must match, but we got boundaries tensor "
-                           f"{list(own.shape)} and input value tensor {list(values.layout.shape)}")
+                           f"{list(own.shape)} and input value tensor {list(values.spec.shape)}")
     if sorter is not None:
-        if sorter.layout.shape != own.shape:
+        if sorter.spec.shape != own.shape:
             raise RuntimeError("torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
-                               f"{list(own.shape)} and got sorter tensor {list(sorter.layout.shape)}")
-        if sorter.layout.dtype is not dtypes.int64:
+                               f"{list(own.shape)} and got sorter tensor {list(sorter.spec.shape)}")
+        if sorter.spec.dtype is not dtypes.int64:
             raise RuntimeError("torch.searchsorted(): sorter must be a tensor of long dtype but got dtype "
-                               f"{sorter.layout.dtype.name}")
+                               f"{sorter.spec.dtype.name}")
         sorted_sequence = FUNCTIONS["gather"](sorted_sequence.detach(), -1, sorter)
     return store("searchsorted", _search(sorted_sequence, values, right or side == "right", out_int32), out,
                  exact=True)
@@ -87,9 +87,9 @@ def searchsorted(sorted_sequence: Any, input: Any = None, *, out_int32: bool = F
 @operator("bucketize")
 def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False, out: Any = None) -> Any:
     """For each value the number of the bucket between sorted ``boundaries`` in which it lies."""
-    if boundaries.layout.ndim != 1:
+    if boundaries.spec.ndim != 1:
         raise RuntimeError("boundaries tensor must be 1 dimension, but got dim("
-                           f"{boundaries.layout.ndim})")
+                           f"{boundaries.spec.ndim})")
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)
 
 
@@ -104,9 +104,9 @@ def _runs(groups: Any, count: int) -> tuple[Any, Any]:
 
 def _grouped(rows: Any) -> tuple[Any, int]:
     """For each of neighbouring rows (a matrix, or a vector of elements) the number of its run, and how many there are."""
-    n = rows.layout.shape[0]
+    n = rows.spec.shape[0]
     differs = rows[1:].ne(rows[:-1])
-    if rows.layout.ndim > 1:
+    if rows.spec.ndim > 1:
         differs = differs.any(1)
     groups = FUNCTIONS["cat"]([FUNCTIONS["zeros_like"](differs[:1]) if n > 1 else differs.new_zeros(1), differs]).cumsum(0)
     return groups, int(groups[-1].item()) + 1
@@ -114,8 +114,8 @@ def _grouped(rows: Any) -> tuple[Any, int]:
 
 def _ordered(rows: Any) -> Any:
     """The places of a matrix's rows in lexicographic order; the last column is sorted first, stably."""
-    order = FUNCTIONS["arange"](rows.layout.shape[0], device=rows.device)
-    for column in reversed(range(rows.layout.shape[1])):
+    order = FUNCTIONS["arange"](rows.spec.shape[0], device=rows.device)
+    for column in reversed(range(rows.spec.shape[1])):
         order = order[sorted_pairs(rows[:, column][order])[1]]
     return order
 
@@ -125,16 +125,16 @@ def _distinct(input: Any, dim: int | None, sort: bool, inverse: bool, counts: bo
     if dim is None:
         rows = x.reshape(-1)
     else:
-        axis = normalize_dim(dim, x.layout.ndim)
-        moved = x.movedim(axis, 0) if x.layout.ndim else x.reshape(1)
-        rows = moved.reshape(moved.layout.shape[0], -1) if moved.layout.numel else moved
-    n = rows.layout.shape[0]
-    if not n or not rows.layout.numel:
-        none = x.new_zeros(x.layout.shape if dim is None else (0,), dtype=dtypes.int64)
+        axis = normalize_dim(dim, x.spec.ndim)
+        moved = x.movedim(axis, 0) if x.spec.ndim else x.reshape(1)
+        rows = moved.reshape(moved.spec.shape[0], -1) if moved.spec.numel else moved
+    n = rows.spec.shape[0]
+    if not n or not rows.spec.numel:
+        none = x.new_zeros(x.spec.shape if dim is None else (0,), dtype=dtypes.int64)
         found: tuple = (x.new_empty((0,)) if dim is None else x, none, x.new_zeros((0,), dtype=dtypes.int64))
     else:
         order = None
-        if sort and rows.layout.ndim == 1:
+        if sort and rows.spec.ndim == 1:
             rows, order = sorted_pairs(rows)
         elif sort:
             order = _ordered(rows)
@@ -146,9 +146,9 @@ def _distinct(input: Any, dim: int | None, sort: bool, inverse: bool, counts: bo
             numbers = FUNCTIONS["scatter"](FUNCTIONS["zeros_like"](groups), 0, order, groups)
         values = rows[first]
         if dim is None:
-            numbers = numbers.reshape(x.layout.shape)
+            numbers = numbers.reshape(x.spec.shape)
         else:
-            values = values.reshape(count, *moved.layout.shape[1:]).movedim(0, axis)
+            values = values.reshape(count, *moved.spec.shape[1:]).movedim(0, axis)
         found = (values, numbers, lengths)
     name = "unique_consecutive" if not sort else "_unique2" if dim is None else "unique_dim"
     refuse_gradient(found[0], [input], no_formula(name), node_name(name))
@@ -181,7 +181,7 @@ def unique_consecutive(input: Any, return_inverse: bool = False, return_counts: 
 
 def _limits(name: str, x: Any, low: float, high: float, margin: float) -> tuple[float, float]:
     """The interval that bins cover: the data's where none is given, widened where it is a point."""
-    if low == high and x.layout.numel:
+    if low == high and x.spec.numel:
         low, high = (float(t.item()) for t in FUNCTIONS["aminmax"](x))
     if low == high:
         low, high = low - margin, high + margin
@@ -206,15 +206,15 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0, *, out: A
     """How many elements lie in each of ``bins`` equal parts of [min, max] (the data's range where both are equal)."""
     if bins <= 0:
         raise RuntimeError("bins must be > 0")
-    if not input.layout.dtype.is_floating_point:
-        raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{input.layout.dtype.name}'")
+    if not input.spec.dtype.is_floating_point:
+        raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{input.spec.dtype.name}'")
     for name, limit in (("min", min), ("max", max)):
         if limit is None:
             raise TypeError(f"histc(): argument '{name}' must be Number, not NoneType")
     with no_grad():
         x = input.detach().reshape(-1)
         low, high = _limits("histc", x, min, max, 1.0)
-        return store("histc", _sums(_even_bins(x, bins, low, high), bins, None, x.layout.dtype), out, exact=True)
+        return store("histc", _sums(_even_bins(x, bins, low, high), bins, None, x.spec.dtype), out, exact=True)
 
 
 def _even_bins(x: Any, bins: int, low: float, high: float) -> Any:
@@ -227,7 +227,7 @@ def _edges(x: Any, bins: Any, interval: Any) -> Any:
     if isinstance(bins, TensorBase):
         return bins
     if interval is None:
-        interval = _limits("histogram", x, 0.0, 0.0, 0.5) if x.layout.numel else (0.0, 1.0)
+        interval = _limits("histogram", x, 0.0, 0.0, 0.5) if x.spec.numel else (0.0, 1.0)
     low, high = interval
     if not (abs(low) < float("inf") and abs(high) < float("inf")) or low > high:
         raise RuntimeError(f"torch.histogram(): range [{low}, {high}] is not finite, or its min exceeds its max")
@@ -236,38 +236,38 @@ def _edges(x: Any, bins: Any, interval: Any) -> Any:
     count = int(bins)
     if count <= 0:
         raise RuntimeError(f"histogram(): bins must be > 0, but got {count}")
-    places, step = FUNCTIONS["arange"](count + 1, dtype=x.layout.dtype, device=x.device), (high - low) / count
+    places, step = FUNCTIONS["arange"](count + 1, dtype=x.spec.dtype, device=x.device), (high - low) / count
     return FUNCTIONS["where"](places < (count + 1) // 2, places * step + low, high - (count - places) * step)
 
 
 def _places(x: Any, edges: Any) -> Any:
     """The bin of each coordinate, -1 outside; the last bin is closed."""
     bins = _search(edges, x, True, False) - 1
-    last = edges.layout.shape[0] - 1
+    last = edges.spec.shape[0] - 1
     bins = FUNCTIONS["where"](x.eq(edges[-1]), last - 1, bins)
     return FUNCTIONS["where"](bins.lt(last).logical_and(x.le(edges[-1])), bins, -1)
 
 
 def _check_histogram(name: str, x: Any, bins: list, weight: Any, interval: Any) -> None:
-    if not x.layout.dtype.is_floating_point:
-        raise NotImplementedError(f"\"{name}\" not implemented for '{x.layout.dtype.name}'")
+    if not x.spec.dtype.is_floating_point:
+        raise NotImplementedError(f"\"{name}\" not implemented for '{x.spec.dtype.name}'")
     for d, edges in enumerate(bins):
         if not isinstance(edges, TensorBase):
             continue
-        if edges.layout.dtype is not x.layout.dtype:
+        if edges.spec.dtype is not x.spec.dtype:
             raise RuntimeError(f"torch.{name}(): input tensor and bins tensors should have the same dtype, but got input "
-                               f"with dtype {x.layout.dtype.name} and bins for dimension {d} with dtype "
-                               f"{edges.layout.dtype.name}")
-        if edges.layout.ndim != 1 or not edges.layout.numel:
+                               f"with dtype {x.spec.dtype.name} and bins for dimension {d} with dtype "
+                               f"{edges.spec.dtype.name}")
+        if edges.spec.ndim != 1 or not edges.spec.numel:
             raise RuntimeError(f"torch.{name}(): bins tensor should have one dimension and at least 1 element, but got "
-                               f"shape {list(edges.layout.shape)} for dimension {d}")
-    if weight is not None and weight.layout.dtype is not x.layout.dtype:
+                               f"shape {list(edges.spec.shape)} for dimension {d}")
+    if weight is not None and weight.spec.dtype is not x.spec.dtype:
         raise RuntimeError(f"torch.{name}(): if weight tensor is provided, input tensor and weight tensor should have the "
-                           f"same dtype, but got input with dtype {x.layout.dtype.name} and weight with dtype "
-                           f"{weight.layout.dtype.name}")
-    if weight is not None and weight.layout.numel != x.layout.shape[0]:
+                           f"same dtype, but got input with dtype {x.spec.dtype.name} and weight with dtype "
+                           f"{weight.spec.dtype.name}")
+    if weight is not None and weight.spec.numel != x.spec.shape[0]:
         raise RuntimeError(f"torch.{name}(): if weight tensor is provided it should have the same shape as the input tensor "
-                           f"excluding its innermost dimension, but got weight with shape {list(weight.layout.shape)}")
+                           f"excluding its innermost dimension, but got weight with shape {list(weight.spec.shape)}")
     if interval is not None and len(interval) != 2 * len(bins):
         raise RuntimeError(f"torch.{name}(): range should have {2 * len(bins)} elements, but got {len(interval)}")
 
@@ -278,15 +278,15 @@ def _dense(name: str, x: Any, bins: list, weight: Any, density: bool, interval: 
     x = x.detach()
     ends = None if interval is None else [tuple(interval[2 * d:2 * d + 2]) for d in range(len(bins))]
     edges = [_edges(x[:, d], b, None if ends is None else ends[d]) for d, b in enumerate(bins)]
-    sizes = [e.layout.shape[0] - 1 for e in edges]
-    flat, outside = x.new_zeros((x.layout.shape[0],), dtype=dtypes.int64), None
+    sizes = [e.spec.shape[0] - 1 for e in edges]
+    flat, outside = x.new_zeros((x.spec.shape[0],), dtype=dtypes.int64), None
     for d, size in enumerate(sizes):
         place = _places(x[:, d].contiguous(), edges[d])
         flat = flat * size + place
         out = place.lt(0)
         outside = out if outside is None else outside.logical_or(out)
     flat = FUNCTIONS["where"](outside, -1, flat)
-    found = _sums(flat, prod(sizes), None if weight is None else weight.detach().reshape(-1), x.layout.dtype)
+    found = _sums(flat, prod(sizes), None if weight is None else weight.detach().reshape(-1), x.spec.dtype)
     found = found.reshape(sizes)
     if density:
         found = found / found.sum()
@@ -312,9 +312,9 @@ def histogram(input: Any, bins: Any = 100, *, range: Any = None, weight: Any = N
 @operator("histogramdd")
 def histogramdd(input: Any, bins: Any, range: Any = None, weight: Any = None, density: bool = False) -> Any:
     """:func:`histogram` of points: the last dimension holds coordinates; ``bins`` is a number, or one or edges for each."""
-    if input.layout.ndim < 2:
+    if input.spec.ndim < 2:
         raise RuntimeError("torch.histogramdd: input tensor should have at least 2 dimensions")
-    columns = input.layout.shape[-1]
+    columns = input.spec.shape[-1]
     each = [bins] * columns if isinstance(bins, int) else list(bins)
     if len(each) != columns:
         raise RuntimeError(f"histogramdd: The size of bins must be equal to the innermost dimension of the input, {columns}")

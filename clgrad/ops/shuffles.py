@@ -18,7 +18,7 @@ def _copied(x: Any) -> Any:
 @keeps_format
 def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
     """(*, c * r^2, h, w) to (*, c, h * r, w * r) (Shi et al. 2016)."""
-    shape, r = input.layout.shape, upscale_factor
+    shape, r = input.spec.shape, upscale_factor
     if len(shape) < 3:
         raise RuntimeError(f"pixel_shuffle expects input to have at least 3 dimensions, but got input with {len(shape)} "
                            "dimension(s)")
@@ -37,7 +37,7 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
 @keeps_format
 def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
     """(*, c, h * r, w * r) to (*, c * r^2, h, w): :func:`pixel_shuffle` undone."""
-    shape, r = input.layout.shape, downscale_factor
+    shape, r = input.spec.shape, downscale_factor
     if len(shape) < 3:
         raise RuntimeError(f"pixel_unshuffle expects input to have at least 3 dimensions, but got input with {len(shape)} "
                            "dimension(s)")
@@ -57,7 +57,7 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
 @keeps_format
 def channel_shuffle(input: Any, groups: int) -> Any:
     """The channels (dimension 1) of ``groups`` groups dealt out in turn (Zhang et al. 2018)."""
-    shape = input.layout.shape
+    shape = input.spec.shape
     if len(shape) < 3:
         raise RuntimeError(f"channel_shuffle expects input with > 2 dims, but got input with sizes {list(shape)}")
     if groups <= 0:

@@ -110,12 +110,12 @@ def _pseudo_inverse(A: Any, values: np.ndarray, atol: Any, rtol: Any, hermitian:
     else:
         U, S, Vh = lapack.svd("linalg.svd", values, False)
         Ut, V = lapack.transposed(U), lapack.transposed(Vh)
-    kept = significant(np.abs(S), A.layout.shape, A.layout.dtype, atol, rtol)
+    kept = significant(np.abs(S), A.spec.shape, A.spec.dtype, atol, rtol)
     return V @ (np.where(kept, 1 / np.where(kept, S, 1), 0)[..., None] * Ut)
 
 
 def _pinv_backward(g: Any, A: Any, P: Any) -> Any:
-    m, n = A.layout.shape[-2:]
+    m, n = A.spec.shape[-2:]
     Pt, gt = turned(P), turned(g)
     if m <= n:
         K = matmul(gt, P)
@@ -152,7 +152,7 @@ def linalg_det(A: Any, *, out: Any = None) -> Any:
             a, d = saved.unpack()
             if not mode.enabled:
                 return g[..., None, None] * lapack.tensor(_cofactors(lapack.to_array(a)), a)
-            return solve(turned(a), diag_embed((g * d).unsqueeze(-1).expand(a.layout.shape[:-1])), check=False)
+            return solve(turned(a), diag_embed((g * d).unsqueeze(-1).expand(a.spec.shape[:-1])), check=False)
         attach(D, "LinalgDet", (A,), backward, saved)
         saved.add_output(D)
     return store("linalg.det", D, out, exact=True)
@@ -178,7 +178,7 @@ def _slogdet(name: str, A: Any) -> tuple[Any, Any]:
 
         def backward(g: Any) -> Any:
             (a,) = saved.unpack()
-            return solve(turned(a), diag_embed(g.unsqueeze(-1).expand(a.layout.shape[:-1])), check=False)
+            return solve(turned(a), diag_embed(g.unsqueeze(-1).expand(a.spec.shape[:-1])), check=False)
         # The sign is constant wherever its gradient exists.
         attach((sign, log), "LinalgSlogdet", (A,), lambda _, g: None if g is None else backward(g), saved)
     return sign, log
@@ -206,7 +206,7 @@ def logdet(input: Any) -> Any:
 
 def _is_vector(A: Any, B: Any) -> bool:
     """Whether B holds a vector, not a matrix, for each matrix of A."""
-    a, b = A.layout.shape, B.layout.shape
+    a, b = A.spec.shape, B.spec.shape
     return len(b) == 1 or (len(a) - 1 == len(b) and b == a[:-1])
 
 
@@ -214,17 +214,17 @@ def solve(A: Any, B: Any, *, left: bool = True, check: bool = True, info: list |
     """X with A @ X = B, or X @ A = B; without ``check`` a singular matrix gives infinities. ``info`` is filled."""
     name = "linalg.solve"
     check_square(name, A)
-    if A.layout.dtype is not B.layout.dtype:
-        raise RuntimeError(f"{name}: Expected A and B to have the same dtype, but got {A.layout.dtype.name} and "
-                           f"{B.layout.dtype.name}")
+    if A.spec.dtype is not B.spec.dtype:
+        raise RuntimeError(f"{name}: Expected A and B to have the same dtype, but got {A.spec.dtype.name} and "
+                           f"{B.spec.dtype.name}")
     if _is_vector(A, B):
         if not left:
             raise RuntimeError(f"{name}: Vector broadcasting of the left hand side is not supported for left=False. In "
                                "this case linalg.solve is equivalent to B / A.squeeze(-1)")
         return solve(A, B.unsqueeze(-1), check=check, info=info).squeeze(-1)
-    if A.layout.shape[-1] != B.layout.shape[-2 if left else -1]:
+    if A.spec.shape[-1] != B.spec.shape[-2 if left else -1]:
         raise RuntimeError(f"{name}: Incompatible shapes of A and B for the equation {'AX = B' if left else 'XA = B'} "
-                           f"({A.layout.shape[-2]}x{A.layout.shape[-1]} and {B.layout.shape[-2]}x{B.layout.shape[-1]})")
+                           f"({A.spec.shape[-2]}x{A.spec.shape[-1]} and {B.spec.shape[-2]}x{B.spec.shape[-1]})")
     if not left:
         return turned(solve(turned(A), turned(B), check=check, info=info))
     values, right = lapack.host(name, A), lapack.host(name, B)
@@ -275,7 +275,7 @@ def triangular_solve(input: Any, A: Any, upper: bool = True, transpose: bool = F
     """X with A @ X = input for triangular A, or its transpose; and a copy of A."""
     coefficient = turned(A) if transpose else A
     X = solve_triangular(coefficient, input, upper=upper != transpose, unitriangular=unitriangular)
-    copy = A.clone().expand(*X.layout.shape[:-2], *A.layout.shape[-2:])
+    copy = A.clone().expand(*X.spec.shape[:-2], *A.spec.shape[-2:])
     return store("triangular_solve", TriangularSolve(X, copy), out, exact=True)
 
 
@@ -311,7 +311,7 @@ def cholesky_inverse(input: Any, upper: bool = False, *, out: Any = None) -> Any
     check_square("cholesky_inverse", L)
     _check_diagonal("cholesky_inverse", L)
     with no_grad():
-        Y = cholesky_solve(identity(L.layout.shape[-1], L), L, upper)
+        Y = cholesky_solve(identity(L.spec.shape[-1], L), L, upper)
     if needs_graph(L):
         saved = Saved("cholesky_inverse", [L])
 
@@ -369,29 +369,29 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     name = "torch.linalg.lstsq"
     if driver is not None and driver not in _DRIVERS:
         raise RuntimeError(f"{name}: parameter `driver` should be one of (gels, gelsy, gelsd, gelss) but got {driver}")
-    if A.layout.dtype is not B.layout.dtype:
-        raise RuntimeError(f"{name}: Expected input and other to have the same dtype, but got {A.layout.dtype.name} and "
-                           f"{B.layout.dtype.name}")
-    if A.layout.ndim < 2:
+    if A.spec.dtype is not B.spec.dtype:
+        raise RuntimeError(f"{name}: Expected input and other to have the same dtype, but got {A.spec.dtype.name} and "
+                           f"{B.spec.dtype.name}")
+    if A.spec.ndim < 2:
         raise RuntimeError(f"{name}: input must have at least 2 dimensions.")
-    if not B.layout.ndim:
+    if not B.spec.ndim:
         raise RuntimeError(f"{name}: other must have at least 1 dimension.")
-    vector = _is_vector(A, B) and A.layout.ndim - 1 == B.layout.ndim
+    vector = _is_vector(A, B) and A.spec.ndim - 1 == B.spec.ndim
     right = B.unsqueeze(-1) if vector else B
-    m, n = A.layout.shape[-2:]
-    if m != right.layout.shape[-2]:
+    m, n = A.spec.shape[-2:]
+    if m != right.spec.shape[-2]:
         raise RuntimeError(f"{name}: input.size(-2) should match other.size(-{1 if vector else 2})")
     U, S, Vh = lapack.svd("linalg.lstsq", lapack.host("linalg.lstsq", A), False)
-    cut = max(m, n) * float(np.finfo(A.layout.dtype.numpy).eps) if rcond is None else rcond
-    kept = significant(S, A.layout.shape, A.layout.dtype, None, cut) if S.shape[-1] else np.zeros(S.shape, bool)
+    cut = max(m, n) * float(np.finfo(A.spec.dtype.numpy).eps) if rcond is None else rcond
+    kept = significant(S, A.spec.shape, A.spec.dtype, None, cut) if S.shape[-1] else np.zeros(S.shape, bool)
     solution = matmul(pinv(A, rtol=cut), right)
-    nothing = empty((0,), A.layout.dtype, A.layout.device)
+    nothing = empty((0,), A.spec.dtype, A.spec.device)
     ranks = kept.sum(-1)
-    residuals = constant_of(empty((0,), A.layout.dtype, A.layout.device), A, B)
+    residuals = constant_of(empty((0,), A.spec.dtype, A.spec.device), A, B)
     used = driver or "gelsy"
     if m > n and used != "gelsy" and bool((ranks == n).all()):
         residuals = (matmul(A, solution) - right).square().sum(-2)
-    rank = lapack.tensor(ranks, A, dtypes.int64) if used != "gels" else empty((0,), dtypes.int64, A.layout.device)
+    rank = lapack.tensor(ranks, A, dtypes.int64) if used != "gels" else empty((0,), dtypes.int64, A.spec.device)
     found = Lstsq(solution.squeeze(-1) if vector else solution, residuals, rank,
                   lapack.tensor(S, A) if used in ("gelsd", "gelss") else nothing)
     return store(name, found, out)
@@ -403,7 +403,7 @@ def tensorinv(A: Any, ind: int = 2, *, out: Any = None) -> Any:
     """The inverse of :func:`clgrad.tensordot` with A: A as a matrix of its first ``ind`` dimensions by the others."""
     if ind <= 0:
         raise RuntimeError("Expected a strictly positive integer for 'ind'")
-    shape = tuple(A.layout.shape)
+    shape = tuple(A.spec.shape)
     rows, columns = prod(shape[:ind]), prod(shape[ind:])
     if rows != columns:
         raise RuntimeError(f"Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), "
@@ -414,11 +414,11 @@ def tensorinv(A: Any, ind: int = 2, *, out: Any = None) -> Any:
 def tensorsolve(A: Any, B: Any, dims: Any = None, *, out: Any = None) -> Any:
     """X with tensordot(A, X, X.ndim) = B; ``dims`` of A are moved to its end first."""
     if dims is not None:
-        rank = A.layout.ndim
+        rank = A.spec.ndim
         A = A.movedim(tuple(dims), tuple(range(rank - len(dims), rank)))
-    shape = tuple(A.layout.shape[B.layout.ndim:])
+    shape = tuple(A.spec.shape[B.spec.ndim:])
     size = prod(shape)
-    if size != B.layout.numel or size * size != A.layout.numel:
+    if size != B.spec.numel or size * size != A.spec.numel:
         raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == "
-                           f"prod(self.shape[:other.ndim]), but got {size} != {B.layout.numel}")
+                           f"prod(self.shape[:other.ndim]), but got {size} != {B.spec.numel}")
     return store("linalg.tensorsolve", solve(A.reshape(size, size), B.reshape(size)).reshape(shape), out)

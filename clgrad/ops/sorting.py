@@ -29,7 +29,7 @@ def select_along(name: str, x: Any, axis: int, values: Any, indices: Any, keepdi
     """
     if not needs_graph(x):
         return
-    saved, shape = Saved(name, [indices]), x.layout.shape
+    saved, shape = Saved(name, [indices]), x.spec.shape
 
     def backward(g: Any, _: Any = None) -> Any:
         (places,) = saved.unpack()
@@ -44,11 +44,11 @@ def select_along(name: str, x: Any, axis: int, values: Any, indices: Any, keepdi
 def _first(name: str, x: Any, axis: int, k: int, descending: bool) -> tuple[Any, Any]:
     """The first k elements in sorted order along a dimension, and their places. Not recorded."""
     x = x.detach().contiguous()
-    own, device = x.layout, check_device(name, x)
+    own, device = x.spec, check_device(name, x)
     shape = own.shape or (1,)
     result = (*shape[:axis], k, *shape[axis + 1:]) if own.ndim else ()
     values, indices = empty(result, own.dtype, own.device), empty(result, dtypes.int64, own.device)
-    if values.layout.numel == 0:
+    if values.spec.numel == 0:
         return values, indices
     key = (own, axis, k, descending)
     plan = _plans.get(key)
@@ -62,8 +62,8 @@ def _first(name: str, x: Any, axis: int, k: int, descending: bool) -> tuple[Any,
 
 def sorted_pairs(x: Any, dim: int = -1, descending: bool = False) -> tuple[Any, Any]:
     """Values in stable order along a dimension and their places, not recorded."""
-    axis = normalize_dim(dim, x.layout.ndim)
-    return _first("sort", x, axis, (x.layout.shape or (1,))[axis], descending)
+    axis = normalize_dim(dim, x.spec.ndim)
+    return _first("sort", x, axis, (x.spec.shape or (1,))[axis], descending)
 
 
 @operator("sort")
@@ -76,8 +76,8 @@ def sort(input: Any, dim: Any = -1, descending: bool = False, stable: bool | Non
     >>> clgrad.tensor([3., 1., 2.]).sort().indices
     tensor([1, 2, 0])
     """
-    axis = normalize_dim(dim, input.layout.ndim)
-    values, indices = (in_order_of(input.layout, part) for part in sorted_pairs(input, axis, descending))
+    axis = normalize_dim(dim, input.spec.ndim)
+    values, indices = (in_order_of(input.spec, part) for part in sorted_pairs(input, axis, descending))
     select_along("sort", input, axis, values, indices)
     return store("sort", SORT(values, indices), out, exact=True)
 
@@ -85,7 +85,7 @@ def sort(input: Any, dim: Any = -1, descending: bool = False, stable: bool | Non
 @operator("argsort")
 def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None) -> Any:
     """The places from which the elements of :func:`sort` come."""
-    return store("argsort", in_order_of(input.layout, sorted_pairs(input, dim, descending)[1]), out, exact=True)
+    return store("argsort", in_order_of(input.spec, sorted_pairs(input, dim, descending)[1]), out, exact=True)
 
 
 @operator("msort")
@@ -104,13 +104,13 @@ def topk(input: Any, k: int, dim: int | None = -1, largest: bool = True, sorted:
     >>> clgrad.tensor([3., 1., 2.]).topk(2).values
     tensor([3., 2.])
     """
-    axis = normalize_dim(-1 if dim is None else dim, input.layout.ndim)
-    n, k = (input.layout.shape or (1,))[axis], int(k)
+    axis = normalize_dim(-1 if dim is None else dim, input.spec.ndim)
+    n, k = (input.spec.shape or (1,))[axis], int(k)
     if not 0 <= k <= n:
         raise RuntimeError("selected index k out of range")
-    if not input.layout.ndim:
+    if not input.spec.ndim:
         k = 1  # as in PyTorch: of a number there is one, even where none is asked for
-    place = input.layout.device.compute
+    place = input.spec.device.compute
     if k == n or not k or kernels.topk_suits(place, n, k):
         values, indices = _first("topk", input, axis, k, largest)
     else:
@@ -121,21 +121,21 @@ def topk(input: Any, k: int, dim: int | None = -1, largest: bool = True, sorted:
 
 def _pick(name: str, kind: Any, x: Any, axis: int, keepdim: bool, pairs: tuple, places: Any) -> Any:
     """The elements of sorted rows at places (a number, or a tensor with the dimension kept), recorded."""
-    if not x.layout.ndim:
+    if not x.spec.ndim:
         values, indices = pairs
     elif isinstance(places, TensorBase):
         values, indices = (FUNCTIONS["gather"](t, axis, places) for t in pairs)
     else:
         values, indices = (t.narrow(axis, places, 1).contiguous() for t in pairs)
-    if x.layout.ndim and not keepdim:
+    if x.spec.ndim and not keepdim:
         values, indices = values.squeeze(axis).detach(), indices.squeeze(axis).detach()
     select_along(name, x, axis, values, indices, keepdim)
     return kind(values, indices)
 
 
 def _nonempty_axis(name: str, x: Any, dim: int) -> int:
-    axis = normalize_dim(dim, x.layout.ndim)
-    if x.layout.ndim and not x.layout.shape[axis]:
+    axis = normalize_dim(dim, x.spec.ndim)
+    if x.spec.ndim and not x.spec.shape[axis]:
         raise IndexError(f"{name}(): Expected reduction dim {axis} to have non-zero size.")
     return axis
 
@@ -144,26 +144,26 @@ def _nonempty_axis(name: str, x: Any, dim: int) -> int:
 def kthvalue(input: Any, k: int, dim: int | None = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The k-th smallest element (counted from 1) along a dimension and its place."""
     axis, k = _nonempty_axis("kthvalue", input, -1 if dim is None else dim), op.index(k)
-    if not 1 <= k <= (input.layout.shape or (1,))[axis]:
+    if not 1 <= k <= (input.spec.shape or (1,))[axis]:
         raise RuntimeError("kthvalue(): selected number k out of range for dimension " + str(axis))
     return store("kthvalue", _pick("kthvalue", KTHVALUE, input, axis, keepdim, sorted_pairs(input, axis), k - 1), out,
                  input, exact=True)
 
 
 def _median(name: str, kind: Any, x: Any, dim: Any, keepdim: bool, out: Any, skip: bool) -> Any:
-    if x.layout.dtype is dtypes.bool:
+    if x.spec.dtype is dtypes.bool:
         raise NotImplementedError(f"\"{name}_out_impl\" not implemented for 'Bool'")
     if dim is None:
-        if not x.layout.numel:
-            lost = float("nan") if x.layout.dtype.is_floating_point else FUNCTIONS["iinfo"](x.layout.dtype).min
+        if not x.spec.numel:
+            lost = float("nan") if x.spec.dtype.is_floating_point else FUNCTIONS["iinfo"](x.spec.dtype).min
             return store(name, x.new_full((), lost), out, exact=True)
         middle = _median(name, kind, x.detach().reshape(-1), 0, False, None, skip).values
         return store(name, shared_by_equals(middle, x, f"{name.capitalize()}Backward0"), out, exact=True)
     axis = _nonempty_axis(name, x, dim)
     values, indices = sorted_pairs(x, axis)
-    n = (x.layout.shape or (1,))[axis]
+    n = (x.spec.shape or (1,))[axis]
     place: Any = (n - 1) // 2
-    if x.layout.dtype.is_floating_point and x.layout.ndim:
+    if x.spec.dtype.is_floating_point and x.spec.ndim:
         numbers = n - values.isnan().sum(axis, keepdim=True)
         # NaN stands last: a row with some has its first one as the median, or the median of the others.
         some = (numbers - 1).clamp(min=0).div(2, rounding_mode="floor")
@@ -188,9 +188,9 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False, *, out: Any = None) -
     """The most frequent element along a dimension, the smallest of several, and its last place."""
     axis = _nonempty_axis("mode", input, dim)
     values, indices = sorted_pairs(input, axis)
-    if not input.layout.ndim:
+    if not input.spec.ndim:
         return store("mode", _pick("mode", MODE, input, axis, keepdim, (values, indices), 0), out, exact=True)
-    n = input.layout.shape[axis]
+    n = input.spec.shape[axis]
     positions = FUNCTIONS["arange"](n, device=input.device).view([n if a == axis else 1 for a in range(input.ndim)])
     changes = values.narrow(axis, 1, n - 1).ne(values.narrow(axis, 0, n - 1))
     edge = FUNCTIONS["ones_like"](values.narrow(axis, 0, 1), dtype=dtypes.bool)
@@ -206,9 +206,9 @@ _INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 def _quantile(name: str, x: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str, out: Any,
               skip: bool) -> Any:
-    if x.layout.numel == 0:
+    if x.spec.numel == 0:
         raise RuntimeError(f"{name}() input tensor must be non-empty")
-    if x.layout.dtype not in (dtypes.float32, dtypes.float64):
+    if x.spec.dtype not in (dtypes.float32, dtypes.float64):
         raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
     if interpolation not in _INTERPOLATIONS:
         raise RuntimeError(f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got "
@@ -217,25 +217,25 @@ def _quantile(name: str, x: Any, q: Any, dim: int | None, keepdim: bool, interpo
         if not 0 <= q <= 1:
             raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")
         q = x.detach().new_full((), float(q))
-    elif q.layout.dtype is not x.layout.dtype:
+    elif q.spec.dtype is not x.spec.dtype:
         raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
-    elif q.layout.ndim > 1:
+    elif q.spec.ndim > 1:
         raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
     elif not bool(q.ge(0).logical_and(q.le(1)).all()):
         raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
-    rank, scalar = x.layout.ndim, not q.layout.ndim
+    rank, scalar = x.spec.ndim, not q.spec.ndim
     rows = x.reshape(1, -1) if dim is None else (x if rank else x.reshape(1)).movedim(dim, -1).unsqueeze(0)
     rows = sort(rows, -1).values                     # [1, ..., n]
-    n = rows.layout.shape[-1]
+    n = rows.spec.shape[-1]
     missing = rows.detach().isnan().sum(-1, keepdim=True)
-    marks = q.reshape(-1, *(1 for _ in range(rows.layout.ndim - 1)))
+    marks = q.reshape(-1, *(1 for _ in range(rows.spec.ndim - 1)))
     top = (n - 1 - missing).clamp(min=0) if skip else FUNCTIONS["full_like"](missing, n - 1)
     place = marks * top                              # [q, ..., 1]
     if not skip:
         place = FUNCTIONS["where"](missing.gt(0), n - 1.0, place)
-    found = _between(rows.expand(place.layout.shape[0], *rows.layout.shape[1:]), place, interpolation).squeeze(-1)
+    found = _between(rows.expand(place.spec.shape[0], *rows.spec.shape[1:]), place, interpolation).squeeze(-1)
     if keepdim:
-        shape = [1] * rank if dim is None else list(x.layout.shape)
+        shape = [1] * rank if dim is None else list(x.spec.shape)
         if dim is not None and rank:
             shape[normalize_dim(dim, rank)] = 1
         found = found.reshape(-1, *shape)

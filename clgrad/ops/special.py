@@ -20,7 +20,7 @@ def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
     """The logarithm of the gamma function of p dimensions: sums of lgamma(x - i / 2), i < p, and a constant."""
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
-    x = input if input.layout.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
+    x = input if input.spec.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
     total = x.lgamma()
     for i in range(1, p):
         total = total + (x - i / 2).lgamma()
@@ -30,9 +30,9 @@ def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
 @operator("frexp")
 def frexp(input: Any, *, out: Any = None) -> Any:
     """Mantissa and exponent (int32) with input = mantissa * 2 ** exponent and 1/2 <= abs(mantissa) < 1."""
-    if not input.layout.dtype.is_floating_point:
+    if not input.spec.dtype.is_floating_point:
         raise RuntimeError(f"torch.frexp() only supports floating-point dtypes, got "
-                           f"{dtypes.type_name(input.layout.dtype)}")
+                           f"{dtypes.type_name(input.spec.dtype)}")
     exponent = cast(pointwise.call(ROWS["_exponent"], (input,)), dtypes.int32)
     return store("frexp", Frexp(pointwise.call(ROWS["_mantissa"], (input,)), exponent), out, exact=True)
 
@@ -40,20 +40,20 @@ def frexp(input: Any, *, out: Any = None) -> Any:
 @operator("float_power")
 def float_power(input: Any, exponent: Any, *, out: Any = None) -> Any:
     """``input ** exponent`` in float64."""
-    base, power = (cast(t, dtypes.float64) if hasattr(t, "layout") else float(t) for t in (input, exponent))
-    if out is not None and out.layout.dtype is not dtypes.float64:
+    base, power = (cast(t, dtypes.float64) if hasattr(t, "spec") else float(t) for t in (input, exponent))
+    if out is not None and out.spec.dtype is not dtypes.float64:
         raise RuntimeError("the output given to float_power has dtype "
-                           f"{dtypes.type_name(out.layout.dtype)} but the operation's result requires dtype Double")
+                           f"{dtypes.type_name(out.spec.dtype)} but the operation's result requires dtype Double")
     return store("float_power", FUNCTIONS["pow"](base, power), out, exact=True)
 
 
 @operator("float_power_", function=False)
 def float_power_(x: Any, exponent: Any) -> Any:
     """:func:`float_power` in place, of a tensor of float64."""
-    if x.layout.dtype is not dtypes.float64:
+    if x.spec.dtype is not dtypes.float64:
         raise RuntimeError("the base given to float_power_ has dtype "
-                           f"{dtypes.type_name(x.layout.dtype)} but the operation's result requires dtype Double")
-    power = cast(exponent, dtypes.float64) if hasattr(exponent, "layout") else float(exponent)
+                           f"{dtypes.type_name(x.spec.dtype)} but the operation's result requires dtype Double")
+    power = cast(exponent, dtypes.float64) if hasattr(exponent, "spec") else float(exponent)
     return FUNCTIONS["pow_"](x, power)
 
 

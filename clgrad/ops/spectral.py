@@ -33,7 +33,7 @@ def svd_of(name: str, A: Any, full_matrices: bool) -> tuple[Any, Any, Any]:
     values = lapack.host(name, A)
     left, between, right = lapack.svd(name, values, full_matrices)
     U, S, Vh = lapack.matrix(left, A), lapack.tensor(between, A), lapack.matrix(right, A)
-    k = S.layout.shape[-1]
+    k = S.spec.shape[-1]
 
     def backward(grads: tuple, outputs: list) -> Any:
         u, s, vh = outputs
@@ -53,7 +53,7 @@ def _skew(x: Any) -> Any:
 def _svd_backward(gU: Any, gS: Any, gVh: Any, U: Any, S: Any, Vh: Any) -> Any:
     if gU is None and gVh is None:
         return matmul(U, gS.unsqueeze(-1) * Vh)
-    m, n, k = U.layout.shape[-2], Vh.layout.shape[-1], S.layout.shape[-1]
+    m, n, k = U.spec.shape[-2], Vh.spec.shape[-1], S.spec.shape[-1]
     columns, rows = S.unsqueeze(-2), S.unsqueeze(-1)
     gaps = (columns - rows) * (columns + rows) + identity(k, S)
     inner = diag_embed(S * 0 if gS is None else gS)
@@ -95,7 +95,7 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True, *, out: Any = No
     if compute_uv:
         U, S, Vh = svd_of("linalg.svd", input, not some)
         return store("svd", TorchSVD(U, S, turned(Vh)), out, exact=True)
-    batch, (m, n) = tuple(input.layout.shape[:-2]), input.layout.shape[-2:]
+    batch, (m, n) = tuple(input.spec.shape[:-2]), input.spec.shape[-2:]
     zeros = [input.detach().new_zeros((*batch, size, size)) for size in (m, n)]
     return store("svd", TorchSVD(zeros[0], svdvals(input), zeros[1]), out, exact=True)
 
@@ -116,7 +116,7 @@ def linalg_eigh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
 def _eigh_backward(gL: Any, gV: Any, L: Any, V: Any) -> Any:
     if gV is None:
         return matmul(V, gL.unsqueeze(-1) * turned(V))
-    gaps = L.unsqueeze(-2) - L.unsqueeze(-1) + identity(L.layout.shape[-1], L)
+    gaps = L.unsqueeze(-2) - L.unsqueeze(-1) + identity(L.spec.shape[-1], L)
     inner = _skew(matmul(turned(V), gV)) * 0.5 / gaps
     if gL is not None:
         inner = inner + diag_embed(gL)
@@ -133,11 +133,11 @@ def lobpcg(A: Any, k: int | None = None, B: Any = None, X: Any = None, n: int | 
     Matrices are dense here, so LAPACK's whole decomposition serves instead of PyTorch's iteration: what steers that one
     (an initial ``X``, ``n``, ``iK``, ``niter``, ``tol``, ``tracker``) is taken and not needed. ``B`` is positive definite.
     """
-    size = A.layout.shape[-1] if A.layout.ndim else 0
-    if A.layout.ndim < 2 or A.layout.shape[-2] != size:
-        raise AssertionError(f"A must be square, got shape {A.layout.shape}")
-    wanted = (X.layout.shape[-1] if X is not None else 1) if k is None else k
-    width = X.layout.shape[-1] if X is not None else wanted if n is None else n
+    size = A.spec.shape[-1] if A.spec.ndim else 0
+    if A.spec.ndim < 2 or A.spec.shape[-2] != size:
+        raise AssertionError(f"A must be square, got shape {A.spec.shape}")
+    wanted = (X.spec.shape[-1] if X is not None else 1) if k is None else k
+    width = X.spec.shape[-1] if X is not None else wanted if n is None else n
     if size < 3 * width:
         raise ValueError(f"LOBPCG algorithm is not applicable when the number of A rows (={size}) is smaller than 3 x the "
                          f"number of requested eigenpairs (={width})")
@@ -181,7 +181,7 @@ def _range(A: Any, q: int, niter: int) -> Any:
 
     Source: Halko, Martinsson and Tropp, Finding Structure with Randomness (2011), algorithm 4.4.
     """
-    start = empty((A.layout.shape[-1], q), A.layout.dtype, A.layout.device).normal_()
+    start = empty((A.spec.shape[-1], q), A.spec.dtype, A.spec.device).normal_()
     Q = linalg_qr(matmul(A, start))[0]
     for _ in range(niter):
         Q = linalg_qr(matmul(A, linalg_qr(matmul(turned(A), Q))[0]))[0]
@@ -192,10 +192,10 @@ def _range(A: Any, q: int, niter: int) -> Any:
 def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None) -> Any:
     """The first q singular values and vectors U, S, V of A (or A - M), approximately, by random projection."""
     count = 6 if q is None else op.index(q)
-    m, n = A.layout.shape[-2:]
+    m, n = A.spec.shape[-2:]
     if not 0 <= count <= min(m, n):
         raise ValueError(f"q(={count}) must be non-negative integer and not greater than min(m, n)={min(m, n)}")
-    rest = A if M is None else A - M.expand(A.layout.shape)
+    rest = A if M is None else A - M.expand(A.spec.shape)
     if m < n:  # the smaller side is projected
         V, S, U = _projected(turned(rest), count, niter or 0)
     else:
@@ -212,7 +212,7 @@ def _projected(A: Any, q: int, niter: int) -> tuple[Any, Any, Any]:
 @operator("pca_lowrank", method=False)
 def pca_lowrank(A: Any, q: int | None = None, center: bool = True, niter: int = 2) -> Any:
     """The first q principal components of the rows of A: U, S, V of A with the mean of its columns subtracted."""
-    m, n = A.layout.shape[-2:]
+    m, n = A.spec.shape[-2:]
     count = min(6, m, n) if q is None else op.index(q)
     if not 0 <= count <= min(m, n):
         raise ValueError(f"q(={count}) must be non-negative integer and not greater than min(m, n)={min(m, n)}")
@@ -227,7 +227,7 @@ def _tolerance(x: Any, default: float) -> Any:
     """A tolerance, a number or a tensor, as an array that is compared with values along a last dimension."""
     if x is None:
         return default
-    return lapack.to_array(x)[..., None] if hasattr(x, "layout") else float(x)
+    return lapack.to_array(x)[..., None] if hasattr(x, "spec") else float(x)
 
 
 def significant(values: np.ndarray, shape: tuple, kind: dtypes.dtype, atol: Any, rtol: Any) -> np.ndarray:
@@ -246,10 +246,10 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, atol: Any =
     if tol is not None:
         atol, rtol = tol, 0.0
     values = lapack.host("linalg.matrix_rank", A)
-    if not A.layout.numel:
-        counts = np.zeros(A.layout.shape[:-2], np.int64)
+    if not A.spec.numel:
+        counts = np.zeros(A.spec.shape[:-2], np.int64)
     else:
         sizes = (np.abs(np.linalg.eigvalsh(values)) if hermitian else
                  lapack.svdvals("linalg.svd", values))
-        counts = significant(sizes, A.layout.shape, A.layout.dtype, atol, rtol).sum(-1)
+        counts = significant(sizes, A.spec.shape, A.spec.dtype, atol, rtol).sum(-1)
     return store("linalg.matrix_rank", lapack.tensor(counts, A, dtypes.int64), out)

@@ -10,10 +10,10 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, as_view, attach, needs_graph, wrap
 from clgrad.autograd.shared_memory import SEVERAL, set_origin
-from clgrad.layout import layout
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.views import select, slice_view
 from clgrad.shapes import normalize_dim
+from clgrad.spec import spec
 
 
 def _views(x: Any, parts: list[tuple], name: str, join: Callable) -> tuple:
@@ -21,8 +21,8 @@ def _views(x: Any, parts: list[tuple], name: str, join: Callable) -> tuple:
 
     ``join`` makes its gradient from those of all views.
     """
-    old = x.layout
-    views = tuple([as_view(wrap(x.memory, offset, layout(shape, strides, old.dtype, old.device)), x, replay)
+    old = x.spec
+    views = tuple([as_view(wrap(x.memory, offset, spec(shape, strides, old.dtype, old.device)), x, replay)
                    for offset, shape, strides, replay in parts])
     if views and needs_graph(x):
         def backward(*grads: Any) -> Any:
@@ -43,15 +43,15 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
     """At most ``chunks`` pieces of equal size (the last may be smaller)."""
     if chunks < 1:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    size = input.layout.shape[normalize_dim(dim, input.layout.ndim)]
+    size = input.spec.shape[normalize_dim(dim, input.spec.ndim)]
     return split(input, max(-(-size // chunks), 1), dim) if size else split(input, [0] * chunks, dim)
 
 
 @operator("split")
 def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
     """Pieces of one size (the last may be smaller), or of the given sizes."""
-    dim = normalize_dim(dim, tensor.layout.ndim)
-    size = tensor.layout.shape[dim]
+    dim = normalize_dim(dim, tensor.spec.ndim)
+    size = tensor.spec.shape[dim]
     uniform = not isinstance(split_size_or_sections, (tuple, list))
     if uniform:
         full = op.index(split_size_or_sections)
@@ -67,7 +67,7 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
     if sum(sections) != size:
         raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at "
                            f"dimension {dim}), but got split_sizes={list(sections)}")
-    shape, strides = tensor.layout.shape, tensor.layout.strides
+    shape, strides = tensor.spec.shape, tensor.spec.strides
     parts, start = [], 0
     for length in sections:
         parts.append((tensor.offset + start * strides[dim], (*shape[:dim], length, *shape[dim + 1:]), strides,
@@ -85,17 +85,17 @@ def split_with_sizes(input: Any, split_sizes: Any, dim: int = 0) -> tuple:
 @operator("tensor_split")
 def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple:
     """A number of nearly equal pieces, or pieces between the given indices."""
-    if not input.layout.ndim:
+    if not input.spec.ndim:
         raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
-    dim = normalize_dim(dim, input.layout.ndim)
-    size, sections = input.layout.shape[dim], indices_or_sections
+    dim = normalize_dim(dim, input.spec.ndim)
+    size, sections = input.spec.shape[dim], indices_or_sections
     if isinstance(sections, TensorBase):
-        if sections.layout.dtype is not dtypes.int64:
+        if sections.spec.dtype is not dtypes.int64:
             raise RuntimeError("tensor_split expected tensor_indices_or_sections to have dtype of long, but got "
-                               f"{dtypes.type_name(sections.layout.dtype)}")
-        if sections.layout.ndim > 1:
+                               f"{dtypes.type_name(sections.spec.dtype)}")
+        if sections.spec.ndim > 1:
             raise RuntimeError("tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional "
-                               f"tensor, but got a tensor with {sections.layout.ndim} dims")
+                               f"tensor, but got a tensor with {sections.spec.ndim} dims")
         sections = sections.tolist()
     if isinstance(sections, (tuple, list)):
         cuts = [min(max(c + size if c < 0 else c, 0), size) for c in map(op.index, sections)]
@@ -112,21 +112,21 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple:
 @operator("unbind")
 def unbind(input: Any, dim: int = 0) -> tuple:
     """The slices along a dimension."""
-    dim = normalize_dim(dim, input.layout.ndim)
-    if not input.layout.ndim:
+    dim = normalize_dim(dim, input.spec.ndim)
+    if not input.spec.ndim:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
-    shape, strides = input.layout.shape, input.layout.strides
+    shape, strides = input.spec.shape, input.spec.strides
     parts = [(input.offset + index * strides[dim], shape[:dim] + shape[dim + 1:], strides[:dim] + strides[dim + 1:],
               partial(select, dim=dim, index=index)) for index in range(shape[dim])]
     return _views(input, parts, "Unbind", lambda grads: FUNCTIONS["stack"](grads, dim))
 
 
 def _split_along(name: str, x: Any, sections: Any, dim: int, least: int) -> tuple:
-    if x.layout.ndim < least:
+    if x.spec.ndim < least:
         raise RuntimeError(f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor with "
-                           f"{x.layout.ndim} dimensions!")
+                           f"{x.spec.ndim} dimensions!")
     if isinstance(sections, int):
-        size = x.layout.shape[dim]
+        size = x.spec.shape[dim]
         if sections <= 0 or size % sections:
             raise RuntimeError(f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension "
                                f"{size} is not divisible by the split_size {sections}!")
@@ -136,7 +136,7 @@ def _split_along(name: str, x: Any, sections: Any, dim: int, least: int) -> tupl
 @operator("hsplit")
 def hsplit(input: Any, indices_or_sections: Any) -> tuple:
     """Equal pieces, or pieces between indices, along the second dimension (of a vector: the first)."""
-    return _split_along("hsplit", input, indices_or_sections, min(max(input.layout.ndim - 1, 0), 1), 1)
+    return _split_along("hsplit", input, indices_or_sections, min(max(input.spec.ndim - 1, 0), 1), 1)
 
 
 @operator("vsplit")

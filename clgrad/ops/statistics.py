@@ -16,9 +16,9 @@ from clgrad.shapes import normalize_dim
 def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Dtype | None = None, out: Any = None) -> Any:
     """:func:`sum` of the elements that are not NaN."""
     x = input
-    if x.layout.dtype.is_floating_point:
-        if dtype is None and out is not None and not out.layout.dtype.is_floating_point:
-            raise NotImplementedError(f"\"nansum_cpu\" not implemented for '{type_name(out.layout.dtype)}'")
+    if x.spec.dtype.is_floating_point:
+        if dtype is None and out is not None and not out.spec.dtype.is_floating_point:
+            raise NotImplementedError(f"\"nansum_cpu\" not implemented for '{type_name(out.spec.dtype)}'")
         x = FUNCTIONS["where"](x.isnan(), 0.0, x)
     return FUNCTIONS["sum"](x, dim, keepdim, dtype=dtype, out=out)
 
@@ -26,9 +26,9 @@ def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Dtype |
 @operator("nanmean")
 def nanmean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Dtype | None = None, out: Any = None) -> Any:
     """:func:`mean` of the elements that are not NaN; NaN where there are none."""
-    if not input.layout.dtype.is_floating_point:
+    if not input.spec.dtype.is_floating_point:
         raise RuntimeError("nanmean(): expected input to have floating point or complex dtype but got "
-                           f"{type_name(input.layout.dtype)}")
+                           f"{type_name(input.spec.dtype)}")
     counted = input.detach().isnan().logical_not()
     count = FUNCTIONS["sum"](counted, dim, keepdim)
     sums = nansum(input, dim, keepdim, dtype=dtype, out=out)
@@ -43,19 +43,19 @@ def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any
     >>> clgrad.tensor([1, 4, 9]).diff()
     tensor([3, 5])
     """
-    if not input.layout.ndim:
+    if not input.spec.ndim:
         raise RuntimeError("diff expects input to be at least one-dimensional")
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
-    axis = normalize_dim(dim, input.layout.ndim)
+    axis = normalize_dim(dim, input.spec.ndim)
     around = [t for t in (prepend, input, append) if t is not None]
     x = FUNCTIONS["cat"](around, axis) if len(around) > 1 and n else input
     if not n:
         return store("diff", x.clone(), out, exact=True)
-    for _ in range(min(n, x.layout.shape[axis])):
-        size = max(x.layout.shape[axis] - 1, 0)
+    for _ in range(min(n, x.spec.shape[axis])):
+        size = max(x.spec.shape[axis] - 1, 0)
         ahead, behind = x.narrow(axis, min(1, size), size), x.narrow(axis, 0, size)
-        x = ahead.logical_xor(behind) if x.layout.dtype.category == 0 else ahead - behind
+        x = ahead.logical_xor(behind) if x.spec.dtype.category == 0 else ahead - behind
     return store("diff", x, out)
 
 
@@ -72,13 +72,13 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
     >>> clgrad.gradient(clgrad.tensor([1., 2., 4., 8.]))
     (tensor([1.0000, 1.5000, 3.0000, 4.0000]),)
     """
-    own = input.layout
+    own = input.spec
     if own.dtype is uint8:
         raise RuntimeError("torch.gradient: uint8 dtype is not supported")
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     spacing = 1 if spacing is None else spacing
-    if isinstance(spacing, TensorBase) and not spacing.layout.ndim:
+    if isinstance(spacing, TensorBase) and not spacing.spec.ndim:
         spacing = spacing.item()
     listed = isinstance(spacing, (list, tuple))
     dims = list(range(own.ndim)) if dim is None else [dim] if isinstance(dim, int) else list(dim)
@@ -96,21 +96,21 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
                   f"{len(steps)} and a dim argument of length {len(axes)}.")
         raise RuntimeError(f"torch.gradient expected spacing to be unspecified, {wanted}")
     for axis, step in zip(axes, steps, strict=True):
-        if isinstance(step, TensorBase) and step.layout.device is not own.device:
+        if isinstance(step, TensorBase) and step.spec.device is not own.device:
             raise RuntimeError("torch.gradient expected each tensor to be on the same device, but got devices "
-                               f"{own.device} and {step.layout.device}!")
+                               f"{own.device} and {step.spec.device}!")
         if own.shape[axis] <= edge_order:
             raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
-        if isinstance(step, TensorBase) and step.layout.shape != (own.shape[axis],):
+        if isinstance(step, TensorBase) and step.spec.shape != (own.shape[axis],):
             raise RuntimeError("torch.gradient expected each element of spacing to have one place for each of the "
-                               f"{own.shape[axis]} samples of dimension {axis}, but got shape {list(step.layout.shape)}")
+                               f"{own.shape[axis]} samples of dimension {axis}, but got shape {list(step.spec.shape)}")
     return tuple([_slopes(input, axis, step, edge_order) for axis, step in zip(axes, steps, strict=True)])
 
 
 def _slopes(x: Any, axis: int, step: Any, edge_order: int) -> Any:
     """The slopes along one dimension, whose samples are ``step`` apart or at the places ``step``."""
-    size = x.layout.shape[axis]
-    shape = [-1 if a == axis else 1 for a in range(x.layout.ndim)]
+    size = x.spec.shape[axis]
+    shape = [-1 if a == axis else 1 for a in range(x.spec.ndim)]
     gaps = diff(step).view(shape) if isinstance(step, TensorBase) else step
     slopes = diff(x, dim=axis) / gaps
 
@@ -133,52 +133,52 @@ def _slopes(x: Any, axis: int, step: Any, edge_order: int) -> Any:
 
 def _panels(name: str, y: Any, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
     """Twice the area over each interval, and the dimension."""
-    if not y.layout.ndim:
+    if not y.spec.ndim:
         raise IndexError(f"{name}(): dim {dim} was given, but the tensor has no dimensions")
-    axis = normalize_dim(dim, y.layout.ndim)
-    size = y.layout.shape[axis]
+    axis = normalize_dim(dim, y.spec.ndim)
+    size = y.spec.shape[axis]
     pairs = y.narrow(axis, 1, size - 1) + y.narrow(axis, 0, size - 1) if size else y
     if x is None:
         return pairs * dx, axis
     if not isinstance(x, TensorBase):
         raise TypeError(f"{name}(): argument 'x' must be Tensor, not {type(x).__name__}")
-    if x.layout.ndim == 1 and x.layout.shape[0] != size:
+    if x.spec.ndim == 1 and x.spec.shape[0] != size:
         raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
-    if x.layout.ndim == 1:
-        x = x.view([-1 if a == axis else 1 for a in range(y.layout.ndim)])
+    if x.spec.ndim == 1:
+        x = x.view([-1 if a == axis else 1 for a in range(y.spec.ndim)])
         return pairs * diff(x, dim=axis), axis
-    own = axis - y.layout.ndim + x.layout.ndim
+    own = axis - y.spec.ndim + x.spec.ndim
     return pairs * diff(x, dim=own), axis
 
 
 @operator("trapezoid", "trapz", method=False)
 def trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
     """The integral along a dimension by the trapezoidal rule, over places ``x`` or steps ``dx`` (default 1)."""
-    if y.layout.ndim and not y.layout.shape[normalize_dim(dim, y.layout.ndim)]:
-        shape = [s for a, s in enumerate(y.layout.shape) if a != normalize_dim(dim, y.layout.ndim)]
+    if y.spec.ndim and not y.spec.shape[normalize_dim(dim, y.spec.ndim)]:
+        shape = [s for a, s in enumerate(y.spec.shape) if a != normalize_dim(dim, y.spec.ndim)]
         return y.new_zeros(shape)
     panels, axis = _panels("trapezoid", y, x, dx, dim)
-    return panels.sum(axis - y.layout.ndim) / 2.0
+    return panels.sum(axis - y.spec.ndim) / 2.0
 
 
 @operator("cumulative_trapezoid", method=False)
 def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
     """The running integrals along a dimension by the trapezoidal rule."""
     panels, axis = _panels("cumulative_trapezoid", y, x, dx, dim)
-    return panels.cumsum(axis - y.layout.ndim) / 2.0
+    return panels.cumsum(axis - y.spec.ndim) / 2.0
 
 
 def _weights(name: str, w: Any, observations: int) -> Any:
-    if w.layout.ndim > 1:
-        raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but got {name} with {w.layout.ndim} "
+    if w.spec.ndim > 1:
+        raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions but got {name} with {w.spec.ndim} "
                            "dimensions")
-    if w.layout.dtype.is_floating_point != (name == "aweights"):
+    if w.spec.dtype.is_floating_point != (name == "aweights"):
         wanted = "floating point" if name == "aweights" else "integral"
-        raise RuntimeError(f"cov(): expected {name} to have {wanted} dtype but got {name} with {w.layout.dtype.name} dtype")
-    if w.layout.numel != observations:
+        raise RuntimeError(f"cov(): expected {name} to have {wanted} dtype but got {name} with {w.spec.dtype.name} dtype")
+    if w.spec.numel != observations:
         raise RuntimeError(f"cov(): expected {name} to have the same numel as there are observations in the input but got "
-                           f"{w.layout.numel} != {observations}")
-    if w.layout.numel and bool(w.detach().lt(0).any()):
+                           f"{w.spec.numel} != {observations}")
+    if w.spec.numel and bool(w.detach().lt(0).any()):
         raise RuntimeError(f"cov(): {name} cannot be negative")
     return w
 
@@ -189,21 +189,21 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
 
     ``fweights`` (integers) say how often an observation was made, ``aweights`` how much it counts.
     """
-    own = input.layout
+    own = input.spec
     if own.ndim > 2:
         raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got an input with {own.ndim} "
                            "dimensions")
     if own.dtype.category == 0:
         raise RuntimeError("cov(): bool dtype is not supported for input")
     x = input.reshape(1, -1) if own.ndim < 2 else input
-    count = x.layout.shape[1]
+    count = x.spec.shape[1]
     w: Any = None
     if fweights is not None:
         w = _weights("fweights", fweights, count)
     if aweights is not None:
         a = _weights("aweights", aweights, count)
         w = a if w is None else w * a
-    if not x.layout.dtype.is_floating_point:
+    if not x.spec.dtype.is_floating_point:
         x = x.to(get_default_dtype())
     if w is None:
         total: Any = count
@@ -216,17 +216,17 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
         lost = correction if aweights is None or not correction else correction * (w * aweights).sum() / total
         norm = (total - lost).clamp(min=0)
         product = (centred * w) @ centred.t()
-    return (product / norm).squeeze() if own.ndim < 2 or x.layout.shape[0] == 1 else product / norm
+    return (product / norm).squeeze() if own.ndim < 2 or x.spec.shape[0] == 1 else product / norm
 
 
 @operator("corrcoef")
 def corrcoef(input: Any) -> Any:
     """The matrix of correlation coefficients of variables (rows) from observations (columns), within [-1, 1]."""
-    if input.layout.ndim > 2:
+    if input.spec.ndim > 2:
         raise RuntimeError("corrcoef(): expected input to have two or fewer dimensions but got an input with "
-                           f"{input.layout.ndim} dimensions")
+                           f"{input.spec.ndim} dimensions")
     c = cov(input)
-    if not c.layout.ndim:
+    if not c.spec.ndim:
         return c / c
     deviation = c.diagonal().sqrt()
     return (c / deviation.unsqueeze(1) / deviation.unsqueeze(0)).clamp(-1, 1)

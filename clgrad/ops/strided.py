@@ -5,10 +5,10 @@ from __future__ import annotations
 import operator as op
 from typing import Any
 
-from clgrad.layout import Layout
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.views import make_view
 from clgrad.shapes import Shape, as_shape, extent, sees_twice
+from clgrad.spec import Spec
 
 
 @operator("as_strided")
@@ -19,12 +19,12 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
         raise RuntimeError("mismatch in length of strides and shape")
     offset = input.offset if storage_offset is None else op.index(storage_offset)
     reach = offset + extent(shape, strides)
-    itemsize = input.layout.dtype.itemsize
+    itemsize = input.spec.dtype.itemsize
     if 0 not in shape and reach * itemsize > input.memory.nbytes or any(s < 0 for s in strides):
         raise RuntimeError(f"setStorage: sizes {list(shape)}, strides {list(strides)}, storage offset {offset}, and "
                            f"itemsize {itemsize} requiring a storage size of {reach * itemsize} are out of bounds for "
                            f"storage of size {input.memory.nbytes}")
-    relative, own, place = offset - input.offset, input.layout, input.offset
+    relative, own, place = offset - input.offset, input.spec, input.offset
     first = min(offset, place)
     count = max(reach, place + own.extent) - first
 
@@ -42,10 +42,10 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
                      "AsStrided", backward)
 
 
-def _times_seen(own: Layout, start: int, memory: Any) -> Any:
+def _times_seen(own: Spec, start: int, memory: Any) -> Any:
     """How many elements of a window stand at each place of the memory; 1 where none does."""
     positions = _positions(own.shape, own.strides, start, memory.device).reshape(-1)
-    return memory.new_zeros(memory.layout.shape).index_add(0, positions, memory.new_ones(own.numel)).clamp(min=1)
+    return memory.new_zeros(memory.spec.shape).index_add(0, positions, memory.new_ones(own.numel)).clamp(min=1)
 
 
 def _positions(shape: Shape, strides: Shape, start: int, device: Any) -> Any:

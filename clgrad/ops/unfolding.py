@@ -48,7 +48,7 @@ def _told(geometry: list[tuple[int, ...]], stride: bool = False) -> str:
 @operator("im2col", method=False)
 def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
     """The windows of (N, C, H, W) or (C, H, W) as columns: (N, C * KH * KW, windows)."""
-    shape = input.layout.shape
+    shape = input.spec.shape
     if len(shape) not in (3, 4) or 0 in shape[-3:]:
         raise RuntimeError(f"Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions "
                            f"for input, but got: {list(shape)}")
@@ -69,7 +69,7 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
 @operator("col2im", method=False)
 def fold(input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
     """Columns (N, C * KH * KW, windows) added up where their windows lie: (N, C, *output_size)."""
-    shape = input.layout.shape
+    shape = input.spec.shape
     if len(shape) not in (2, 3) or 0 in shape[-2:]:
         raise RuntimeError(f"Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero "
                            f"dimensions for input, but got: {list(shape)}")

@@ -15,7 +15,7 @@ from clgrad.ops.registry import FUNCTIONS, operator
 
 
 def _flat(x: Any, rank: int) -> Any:
-    return x.reshape(*x.layout.shape[:-rank], prod(x.layout.shape[-rank:]))
+    return x.reshape(*x.spec.shape[:-rank], prod(x.spec.shape[-rank:]))
 
 
 @operator("_max_unpool", method=False)
@@ -24,13 +24,13 @@ def max_unpool(name: str, input: Any, indices: Any, sizes: tuple[int, ...]) -> A
 
     Of several elements that share a place the last stays; after max pooling they are the same.
     """
-    rank, shape = len(sizes), input.layout.shape
-    if indices.layout.dtype.name != "int64":
+    rank, shape = len(sizes), input.spec.shape
+    if indices.spec.dtype.name != "int64":
         raise RuntimeError(f"{name}: elements in indices should be type int64 but got: "
-                           f"{dtypes.type_name(indices.layout.dtype)}")
-    if indices.layout.shape != shape:
+                           f"{dtypes.type_name(indices.spec.dtype)}")
+    if indices.spec.shape != shape:
         raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({list(shape)}) but got "
-                           f"indices tensor with shape: {list(indices.layout.shape)}")
+                           f"indices tensor with shape: {list(indices.spec.shape)}")
     if len(shape) not in (rank + 1, rank + 2):
         raise RuntimeError(f"Input to max_unpooling{rank}d should be a {rank + 1}d or {rank + 2}d Tensor, but got a tensor "
                            f"with {len(shape)} dimensions.")
@@ -71,7 +71,7 @@ def _starts(sample: Any, size: int, kernel: int, count: int) -> Any:
 @operator("_fractional_max_pool", method=False)
 def fractional_max_pool(name: str, input: Any, kernel: tuple[int, ...], output: tuple[int, ...], samples: Any) -> Any:
     """(largest values, their places) of windows at random distances (Graham 2014)."""
-    rank, shape = len(kernel), input.layout.shape
+    rank, shape = len(kernel), input.spec.shape
     if len(shape) not in (rank + 1, rank + 2) or 0 in shape[-rank - 1:]:
         raise RuntimeError(f"{name}(): Expected input of {rank + 1} or {rank + 2} dimensions with non-zero size for "
                            f"non-batch dimensions, but got input of size {list(shape)}")
@@ -82,11 +82,11 @@ def fractional_max_pool(name: str, input: Any, kernel: tuple[int, ...], output: 
     batch = shape[0] if len(shape) == rank + 2 else 1
     if samples is None:
         samples = input.detach().new_empty((batch, shape[-rank - 1], rank)).uniform_()
-    if samples.layout.dtype is not input.layout.dtype:
+    if samples.spec.dtype is not input.spec.dtype:
         raise RuntimeError(f"{name}(): Expect _random_samples to have the same dtype as input")
-    if tuple(samples.layout.shape[1:]) != (shape[-rank - 1], rank) or samples.layout.shape[0] < batch:
+    if tuple(samples.spec.shape[1:]) != (shape[-rank - 1], rank) or samples.spec.shape[0] < batch:
         raise RuntimeError(f"{name}(): Expect _random_samples of shape {[batch, shape[-rank - 1], rank]}, got "
-                           f"{list(samples.layout.shape)}")
+                           f"{list(samples.spec.shape)}")
     with no_grad():
         best = _largest_places(input.detach(), samples[:batch], kernel, output)
     values = _flat(input, rank).gather(-1, best)
@@ -96,11 +96,11 @@ def fractional_max_pool(name: str, input: Any, kernel: tuple[int, ...], output: 
 def _largest_places(input: Any, samples: Any, kernel: tuple[int, ...], output: tuple[int, ...]) -> Any:
     """Where in its plane the largest element of every window stands: (*, windows)."""
     rank = len(kernel)
-    lead, sizes = input.layout.shape[:-rank], input.layout.shape[-rank:]
+    lead, sizes = input.spec.shape[:-rank], input.spec.shape[-rank:]
     if 0 in output:
         return input.new_empty((*lead, 0), dtype=dtypes.int64)
     places = _window_places(samples.view(*lead, rank), sizes, kernel, output)
-    windows = _flat(input, rank).gather(-1, places.reshape(*lead, prod(output) * prod(kernel))).view(places.layout.shape)
+    windows = _flat(input, rank).gather(-1, places.reshape(*lead, prod(output) * prod(kernel))).view(places.spec.shape)
     return places.gather(-1, windows.argmax(-1, keepdim=True)).squeeze(-1)
 
 
@@ -114,5 +114,5 @@ def _window_places(samples: Any, sizes: tuple[int, ...], kernel: tuple[int, ...]
         line = _starts(sample, n, k, o).unsqueeze(-1) + FUNCTIONS["arange"](k, device=samples.device)
         view = [1] * (2 * rank)
         view[axis], view[rank + axis] = o, k
-        places = places * n + line.view(*sample.layout.shape, *view)
-    return places.reshape(*samples.layout.shape[:-1], prod(output), prod(kernel))
+        places = places * n + line.view(*sample.spec.shape, *view)
+    return places.reshape(*samples.spec.shape[:-1], prod(output), prod(kernel))

@@ -8,7 +8,6 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, as_view, attach, needs_graph, wrap
-from clgrad.layout import Layout, contiguous_layout, layout
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import (
     Shape,
@@ -17,13 +16,14 @@ from clgrad.shapes import (
     normalize_dim,
     view_strides,
 )
+from clgrad.spec import Spec, contiguous_spec, spec
 
 
 def make_view(x: Any, offset: int, shape: Shape, strides: Shape, replay: Callable, name: str,
               backward: Callable) -> Any:
     """The window ``(offset, shape, strides)`` on the memory of ``x``, with ``backward`` as its gradient."""
-    old = x.layout
-    out = wrap(x.memory, offset, layout(tuple(shape), tuple(strides), old.dtype, old.device))
+    old = x.spec
+    out = wrap(x.memory, offset, spec(tuple(shape), tuple(strides), old.dtype, old.device))
     as_view(out, x, replay)
     if needs_graph(x):
         attach(out, name, (x,), backward)
@@ -32,7 +32,7 @@ def make_view(x: Any, offset: int, shape: Shape, strides: Shape, replay: Callabl
 
 def window(x: Any, offset: int, shape: Shape, strides: Shape, replay: Callable, name: str) -> Any:
     """A view of some of the elements: the gradient is zero outside of it."""
-    whole_shape = x.layout.shape
+    whole_shape = x.spec.shape
 
     def backward(g: Any) -> Any:
         whole = g.new_zeros(whole_shape)
@@ -59,18 +59,18 @@ def view(x: Any, *shape: Any, size: Any = None, dtype: Any = None) -> Any:
         shape = (size,)
     if dtype is not None or (len(shape) == 1 and isinstance(shape[0], (dtypes.dtype, type))):
         return view_dtype(x, dtypes.as_dtype(dtype or shape[0]))
-    wanted = infer_shape(sizes_of(shape), x.layout.numel)
-    strides = view_strides(x.layout.shape, x.layout.strides, wanted)
+    wanted = infer_shape(sizes_of(shape), x.spec.numel)
+    strides = view_strides(x.spec.shape, x.spec.strides, wanted)
     if strides is None:
         raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension "
                            "spans across two contiguous subspaces). Use .reshape(...) instead.")
-    old = x.layout.shape
+    old = x.spec.shape
     return make_view(x, x.offset, wanted, strides, lambda b: b.view(wanted), "View", lambda g: g.reshape(old))
 
 
 def view_dtype(x: Any, dtype: Any) -> Any:
     """The same bytes as another dtype; the last dimension shrinks or grows with the element's size."""
-    old, size, new = x.layout, x.layout.dtype.itemsize, dtype.itemsize
+    old, size, new = x.spec, x.spec.dtype.itemsize, dtype.itemsize
     if size == new:
         shape, strides, offset = old.shape, old.strides, x.offset
     else:
@@ -88,11 +88,11 @@ def view_dtype(x: Any, dtype: Any) -> Any:
         else:
             shape = (*old.shape[:-1], old.shape[-1] * factor)
             strides, offset = (*(s * factor for s in old.strides[:-1]), 1), x.offset * factor
-    out = wrap(x.memory, offset, layout(tuple(shape), tuple(strides), dtype, old.device))
+    out = wrap(x.memory, offset, spec(tuple(shape), tuple(strides), dtype, old.device))
     return as_view(out, x, lambda b: view_dtype(b, dtype))
 
 
-_reshaped: dict[tuple, Layout] = {}
+_reshaped: dict[tuple, Spec] = {}
 
 
 @operator("reshape")
@@ -100,7 +100,7 @@ def reshape(input: Any, *sizes: Any, shape: Any = None) -> Any:
     """The elements in another shape: a view where possible, else a copy."""
     if shape is None and not sizes:
         raise TypeError("reshape() missing 1 required argument: 'shape'")
-    old = input.layout
+    old = input.spec
     asked = sizes if shape is None else (shape,)
     try:
         made = _reshaped.get((old, asked))
@@ -111,7 +111,7 @@ def reshape(input: Any, *sizes: Any, shape: Any = None) -> Any:
         strides = view_strides(old.shape, old.strides, wanted)
         if strides is None:
             return _reshaped_copy(input.contiguous(), wanted)
-        _reshaped[old, asked] = layout(tuple(wanted), tuple(strides), old.dtype, old.device)
+        _reshaped[old, asked] = spec(tuple(wanted), tuple(strides), old.dtype, old.device)
     else:
         wanted, strides = made.shape, made.strides
     shape_before = old.shape
@@ -121,8 +121,8 @@ def reshape(input: Any, *sizes: Any, shape: Any = None) -> Any:
 
 def _reshaped_copy(copy: Any, shape: Shape) -> Any:
     """A copy that nobody else sees in another shape: no view of it."""
-    old = copy.layout
-    out = wrap(copy.memory, copy.offset, contiguous_layout(shape, old.dtype, old.device))
+    old = copy.spec
+    out = wrap(copy.memory, copy.offset, contiguous_spec(shape, old.dtype, old.device))
     if needs_graph(copy):
         attach(out, "UnsafeView", (copy,), lambda g: g.reshape(old.shape))
     return out
@@ -131,26 +131,26 @@ def _reshaped_copy(copy: Any, shape: Shape) -> Any:
 @operator("view_as", function=False)
 def view_as(x: Any, other: Any) -> Any:
     """``x.view(other.shape)``."""
-    return view(x, other.layout.shape)
+    return view(x, other.spec.shape)
 
 
 @operator("reshape_as", function=False)
 def reshape_as(x: Any, other: Any) -> Any:
     """``x.reshape(other.shape)``."""
-    return reshape(x, other.layout.shape)
+    return reshape(x, other.spec.shape)
 
 
 @operator("permute")
 def permute(input: Any, *order_: Any, dims: Any = None) -> Any:
     """The dimensions in another order, ``dims``, given as a sequence or one by one."""
-    rank = input.layout.ndim
+    rank = input.spec.ndim
     order = tuple(normalize_dim(d, rank) for d in sizes_of(order_ if dims is None else (dims,)))
     if len(order) != rank:
         raise RuntimeError("permute(dims): number of dimensions in the tensor input does not match the length of the desired "
                            f"ordering of dimensions i.e. input.dim() = {rank} is not equal to len(dims) = {len(order)}")
     if len(set(order)) != rank:
         raise RuntimeError("permute(): duplicate dims are not allowed.")
-    shape, strides = input.layout.shape, input.layout.strides
+    shape, strides = input.spec.shape, input.spec.strides
     inverse = tuple(order.index(axis) for axis in range(rank))
     return make_view(input, input.offset, tuple(shape[a] for a in order), tuple(strides[a] for a in order),
                      lambda b: b.permute(order), "Permute", lambda g: g.permute(inverse))
@@ -159,9 +159,9 @@ def permute(input: Any, *order_: Any, dims: Any = None) -> Any:
 @operator("transpose")
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Two dimensions exchanged."""
-    rank = input.layout.ndim
+    rank = input.spec.ndim
     a, b = normalize_dim(dim0, rank), normalize_dim(dim1, rank)
-    shape, strides = list(input.layout.shape), list(input.layout.strides)
+    shape, strides = list(input.spec.shape), list(input.spec.strides)
     if rank:
         shape[a], shape[b] = shape[b], shape[a]
         strides[a], strides[b] = strides[b], strides[a]
@@ -172,19 +172,18 @@ def transpose(input: Any, dim0: int, dim1: int) -> Any:
 @operator("t")
 def t(input: Any) -> Any:
     """The transpose of a matrix; a vector or a scalar as it is."""
-    if input.layout.ndim > 2:
-        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.layout.ndim}D")
-    if input.layout.ndim < 2:
-        return make_view(input, input.offset, input.layout.shape, input.layout.strides, lambda b: b.t(), "T",
-                         lambda g: g.t())
-    (rows, columns), (down, across) = input.layout.shape, input.layout.strides
+    if input.spec.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.spec.ndim}D")
+    if input.spec.ndim < 2:
+        return make_view(input, input.offset, input.spec.shape, input.spec.strides, lambda b: b.t(), "T", lambda g: g.t())
+    (rows, columns), (down, across) = input.spec.shape, input.spec.strides
     return make_view(input, input.offset, (columns, rows), (across, down), lambda b: b.t(), "T", lambda g: g.t())
 
 
 @operator("movedim", "moveaxis")
 def movedim(input: Any, source: Any, destination: Any) -> Any:
     """Dimensions moved to other places, the others kept in order."""
-    rank = max(input.layout.ndim, 1)  # a number counts as having one dimension
+    rank = max(input.spec.ndim, 1)  # a number counts as having one dimension
     source = source if isinstance(source, (tuple, list)) else (source,)
     destination = destination if isinstance(destination, (tuple, list)) else (destination,)
     if len(source) != len(destination):
@@ -198,14 +197,14 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
     order = [axis for axis in range(rank) if axis not in from_]
     for place, axis in sorted(zip(to, from_, strict=True)):
         order.insert(place, axis)
-    return permute(input, order) if input.layout.ndim else view(input, ())
+    return permute(input, order) if input.spec.ndim else view(input, ())
 
 
 @operator("expand", function=False)
 def expand(x: Any, *sizes: Any, size: Any = None, implicit: bool = False) -> Any:
     """Dimensions of size 1 repeated without a copy (stride 0), and new ones in front; -1 keeps a size."""
     wanted = sizes_of(sizes if size is None else (size,))
-    shape = x.layout.shape
+    shape = x.spec.shape
     lead = len(wanted) - len(shape)
     if lead < 0:
         raise RuntimeError(f"expand: the number of sizes provided ({len(wanted)}) must be greater or equal to the "
@@ -224,14 +223,14 @@ def expand(x: Any, *sizes: Any, size: Any = None, implicit: bool = False) -> Any
                                f"{list(shape)}")
         full.append(target)
     target_shape = tuple(full)
-    return make_view(x, x.offset, target_shape, expanded_strides(shape, x.layout.strides, target_shape),
+    return make_view(x, x.offset, target_shape, expanded_strides(shape, x.spec.strides, target_shape),
                      lambda b: b.expand(target_shape), "Expand", lambda g: g)
 
 
 @operator("expand_as", function=False)
 def expand_as(x: Any, other: Any) -> Any:
     """``x.expand(other.shape)``."""
-    return expand(x, other.layout.shape)
+    return expand(x, other.spec.shape)
 
 
 @operator("broadcast_to")
@@ -245,7 +244,7 @@ def broadcast_tensors(*tensors: Any) -> tuple:
     """The tensors, each expanded to their common shape."""
     if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
         tensors = tuple(tensors[0])
-    from_shapes = [t.layout.shape for t in tensors]
+    from_shapes = [t.spec.shape for t in tensors]
     shape = FUNCTIONS["broadcast_shapes"](*from_shapes)
     return tuple([expand(t, shape) for t in tensors])
 
@@ -253,12 +252,12 @@ def broadcast_tensors(*tensors: Any) -> tuple:
 @operator("narrow")
 def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
     """``length`` elements from ``start`` on along a dimension."""
-    if not input.layout.ndim:
+    if not input.spec.ndim:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
-    if isinstance(start, TensorBase) and (start.layout.ndim or start.layout.dtype.category != 1):
+    if isinstance(start, TensorBase) and (start.spec.ndim or start.spec.dtype.category != 1):
         raise RuntimeError("narrow(): start must be an 0-dim integral Tensor.")
-    dim = normalize_dim(dim, input.layout.ndim)
-    size, start, length = input.layout.shape[dim], op.index(start), op.index(length)
+    dim = normalize_dim(dim, input.spec.ndim)
+    size, start, length = input.spec.shape[dim], op.index(start), op.index(length)
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
     if not -size <= start <= size:
@@ -271,7 +270,7 @@ def narrow(input: Any, dim: int, start: Any, length: int) -> Any:
 
 def slice_view(x: Any, dim: int, start: int, length: int, step: int) -> Any:
     """Every ``step``-th element of a dimension, ``length`` of them; all arguments are in range."""
-    shape, strides = list(x.layout.shape), list(x.layout.strides)
+    shape, strides = list(x.spec.shape), list(x.spec.strides)
     offset = x.offset + start * strides[dim]
     shape[dim] = length
     strides[dim] *= step
@@ -281,14 +280,14 @@ def slice_view(x: Any, dim: int, start: int, length: int, step: int) -> Any:
 @operator("select")
 def select(input: Any, dim: int, index: Any) -> Any:
     """The slice at one index of a dimension, without that dimension."""
-    if not input.layout.ndim:
+    if not input.spec.ndim:
         raise IndexError("select() cannot be applied to a 0-dim tensor.")
-    dim = normalize_dim(dim, input.layout.ndim)
-    size, index = input.layout.shape[dim], op.index(index)
+    dim = normalize_dim(dim, input.spec.ndim)
+    size, index = input.spec.shape[dim], op.index(index)
     if not -size <= index < size:
         raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {size}")
     index %= size
-    shape, strides = input.layout.shape, input.layout.strides
+    shape, strides = input.spec.shape, input.spec.strides
     return window(input, input.offset + index * strides[dim], shape[:dim] + shape[dim + 1:],
                   strides[:dim] + strides[dim + 1:], lambda b: select(b, dim, index), "Select")
 
@@ -296,8 +295,8 @@ def select(input: Any, dim: int, index: Any) -> Any:
 @operator("unsqueeze")
 def unsqueeze(input: Any, dim: int) -> Any:
     """A dimension of size 1 put in at ``dim``."""
-    dim = normalize_dim(dim, input.layout.ndim + 1)
-    shape, strides = input.layout.shape, input.layout.strides
+    dim = normalize_dim(dim, input.spec.ndim + 1)
+    shape, strides = input.spec.shape, input.spec.strides
     step = shape[dim] * strides[dim] if dim < len(shape) else 1
     return make_view(input, input.offset, (*shape[:dim], 1, *shape[dim:]), (*strides[:dim], step, *strides[dim:]),
                      lambda b: b.unsqueeze(dim), "Unsqueeze", lambda g: g.squeeze(dim))
@@ -306,7 +305,7 @@ def unsqueeze(input: Any, dim: int) -> Any:
 @operator("squeeze")
 def squeeze(input: Any, dim: Any = None) -> Any:
     """Without dimensions of size 1: all of them, or those named that have it."""
-    shape, strides = input.layout.shape, input.layout.strides
+    shape, strides = input.spec.shape, input.spec.strides
     rank = len(shape)
     named = range(rank) if dim is None else [normalize_dim(d, rank) for d in (
         dim if isinstance(dim, (tuple, list)) else (dim,))]
@@ -321,7 +320,7 @@ def squeeze(input: Any, dim: Any = None) -> Any:
 @operator("flatten")
 def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """Neighbouring dimensions merged into one; a scalar becomes a vector of one element."""
-    shape = input.layout.shape
+    shape = input.spec.shape
     start, end = normalize_dim(start_dim, len(shape)), normalize_dim(end_dim, len(shape))
     if not shape:
         return reshape(input, 1)
@@ -344,8 +343,8 @@ def ravel(input: Any) -> Any:
 @operator("unflatten")
 def unflatten(input: Any, dim: int, sizes: Any) -> Any:
     """A dimension split into several; one of ``sizes`` may be -1."""
-    dim = normalize_dim(dim, input.layout.ndim)
-    shape = input.layout.shape
+    dim = normalize_dim(dim, input.spec.ndim)
+    shape = input.spec.shape
     if not len(sizes_of((sizes,))):
         raise RuntimeError("unflatten: sizes must be non-empty")
     return view(input, (*shape[:dim], *infer_shape(sizes_of((sizes,)), shape[dim]), *shape[dim + 1:]))
@@ -354,11 +353,11 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
 @operator("diagonal")
 def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     """The diagonal of two dimensions, as a new last dimension."""
-    rank, offset = input.layout.ndim, op.index(offset)
+    rank, offset = input.spec.ndim, op.index(offset)
     a, b = normalize_dim(dim1, rank), normalize_dim(dim2, rank)
     if a == b:
         raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    shape, strides = input.layout.shape, input.layout.strides
+    shape, strides = input.spec.shape, input.spec.strides
     down, right = max(-offset, 0), max(offset, 0)
     length = max(min(shape[a] - down, shape[b] - right), 0)
     start = input.offset + (down * strides[a] + right * strides[b] if length else 0)
@@ -370,15 +369,15 @@ def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
 @operator("unfold", function=False)
 def unfold(x: Any, dimension: int, size: int, step: int) -> Any:
     """Windows of ``size`` every ``step`` elements along a dimension, as a new last dimension."""
-    dim, size, step = normalize_dim(dimension, x.layout.ndim), op.index(size), op.index(step)
-    shape, strides = (x.layout.shape, x.layout.strides) if x.layout.ndim else ((1,), (1,))
+    dim, size, step = normalize_dim(dimension, x.spec.ndim), op.index(size), op.index(step)
+    shape, strides = (x.spec.shape, x.spec.strides) if x.spec.ndim else ((1,), (1,))
     if size > shape[dim]:
         raise RuntimeError(f"maximum size for tensor at dimension {dim} is {shape[dim]} but size is {size}")
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
     if size < 0:
         raise RuntimeError(f"size is {size} but must be >= 0")
-    if not x.layout.ndim:
+    if not x.spec.ndim:
         # A scalar is unfolded like a vector of one element, whose only window is that element.
         return make_view(x, x.offset, (size,), (1,), lambda b: b.unfold(dim, size, step), "Unfold", lambda g: g.sum())
     count = (shape[dim] - size) // step + 1
@@ -398,7 +397,7 @@ def unfold(x: Any, dimension: int, size: int, step: int) -> Any:
 @operator("detach")
 def detach(input: Any) -> Any:
     """The same memory and values, outside of the graph."""
-    out = wrap(input.memory, input.offset, input.layout)
+    out = wrap(input.memory, input.offset, input.spec)
     out._untracked, out._inference = input._untracked, input._inference
     return out
 

@@ -66,7 +66,7 @@ class Recording:
         event = FunctionEvent(next(self._numbers), str(name), kind, 0.0, place="range" if kind == RANGE else "cpu",
                               thread=threading.get_ident(), origin=self._origin, cpu_parent=above)
         if self._shapes:
-            event.input_shapes = [list(a.layout.shape) if isinstance(a, TensorBase) else [] for a in args]
+            event.input_shapes = [list(a.spec.shape) if isinstance(a, TensorBase) else [] for a in args]
         if self._stacks:
             event.stack = _program_lines(sys._getframe(2))
         if self._memory:

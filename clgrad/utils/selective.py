@@ -48,8 +48,8 @@ class _Kept:
         self.recorded = [isinstance(x, TensorBase) and x.requires_grad for x in tree_leaves(result)]
         self.versions = self._versions()
         tensors = [*given, *_tensors(result)]
-        places = {(id(t.memory), t.offset, t.layout): n for n, t in reversed(list(enumerate(tensors)))}
-        self.saved = [places.get((id(t.memory), t.offset, t.layout), t) for t in saved]
+        places = {(id(t.memory), t.offset, t.spec): n for n, t in reversed(list(enumerate(tensors)))}
+        self.saved = [places.get((id(t.memory), t.offset, t.spec), t) for t in saved]
 
     def _versions(self) -> list[int]:
         return [t.memory.version for t in _tensors(self.result)]

@@ -6,7 +6,7 @@
 Nobody sees what lies between, so it needs no place in the graph, and what a ReLU gave is a *gate* for the stage after it,
 which takes the gradient of the ReLU's operand with its own, in the same launch.
 
-The first call with certain layouts and settings passes through the modules and their checks. Where everything is dense and
+The first call with certain specs and settings passes through the modules and their checks. Where everything is dense and
 floating-point the chain is known from then on.
 """
 
@@ -21,7 +21,6 @@ from clgrad.autograd.engine import grad
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
 from clgrad.autograd.listening import switch
-from clgrad.layout import Layout
 from clgrad.nn import functional as F
 from clgrad.nn.modules.activation import ReLU, Sigmoid, Tanh
 from clgrad.nn.modules.conv import Conv2d
@@ -35,25 +34,26 @@ from clgrad.ops.matrices import of_rows
 from clgrad.ops.pointwise import activation_gradient
 from clgrad.ops.pooling import known_windows, max_pool_of
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.spec import Spec
 from clgrad.tensor import Tensor
 
 
 class _Stage:
-    """A layer and the activation after it, planned for the layouts of the input, the parameters and the result."""
+    """A layer and the activation after it, planned for the specs of the input, the parameters and the result."""
 
     node = ""  # what PyTorch calls the layer's node
     begins = ends = True  # whether a chain may begin, and end, with this
     joins = False  # whether the layer's launch can compute a ReLU, too
     gates: str | None = None  # what of the stage tells the launch of its gradient that of a ReLU before it: x or y
 
-    def __init__(self, settings: Any, x: Layout, parameters: tuple, result: Layout):
+    def __init__(self, settings: Any, x: Spec, parameters: tuple, result: Spec):
         self.settings, self.x, self.parameters, self.result = settings, x, parameters, result
         self.activation: str | None = None
         self.gated = False  # whether a ReLU gave what comes in, whose gradient this stage takes
         self.passed_on = False  # whether the next stage takes the gradient of the activation
 
     @staticmethod
-    def suits(x: Layout, *parameters: Layout | None) -> bool:
+    def suits(x: Spec, *parameters: Spec | None) -> bool:
         """Whether a layer that computed this is of the kind that the stage computes."""
         return True
 
@@ -74,7 +74,7 @@ class _Linear(_Stage):
     node, joins, gates = "Addmm", True, "x"
 
     @staticmethod
-    def suits(x: Layout, *parameters: Any) -> bool:
+    def suits(x: Spec, *parameters: Any) -> bool:
         weight, bias = parameters
         return weight.ndim == 2 and (bias is None or bias.shape == weight.shape[:1])
 
@@ -94,12 +94,12 @@ class _Linear(_Stage):
 class _Conv2d(_Stage):
     node, joins = "Convolution", True
 
-    def __init__(self, settings: Any, x: Layout, parameters: tuple, result: Layout):
+    def __init__(self, settings: Any, x: Spec, parameters: tuple, result: Spec):
         super().__init__(settings, x, parameters, result)
         self.geometry = convolution.known_geometry(x, *parameters, *settings)
 
     @staticmethod
-    def suits(x: Layout, *parameters: Layout | None) -> bool:
+    def suits(x: Spec, *parameters: Spec | None) -> bool:
         return x.ndim == 4
 
     def forward(self, x: Any, *parameters: Any) -> tuple[Any, Any]:
@@ -118,7 +118,7 @@ class _Conv2d(_Stage):
 class _MaxPool2d(_Stage):
     node, gates = "MaxPool2DWithIndices", "y"
 
-    def __init__(self, settings: Any, x: Layout, parameters: tuple, result: Layout):
+    def __init__(self, settings: Any, x: Spec, parameters: tuple, result: Spec):
         super().__init__(settings, x, parameters, result)
         self.pool = max_pool_of(x, known_windows("max_pool2d", x, 2, *settings), dtypes.int32)
 
@@ -135,7 +135,7 @@ class _MaxPool2d(_Stage):
 class _Activation(_Stage):
     """An activation by itself."""
 
-    def __init__(self, settings: Any, x: Layout, parameters: tuple, result: Layout):
+    def __init__(self, settings: Any, x: Spec, parameters: tuple, result: Spec):
         super().__init__(settings, x, parameters, result)
         self.activation = settings
 
@@ -243,53 +243,53 @@ def _through(run: list[tuple[Any, tuple]], x: Any) -> Any:
 
 
 def _chained(run: list[tuple[Any, tuple]], x: Any) -> Any:
-    key: list = [x.layout, x._requires_grad]
+    key: list = [x.spec, x._requires_grad]
     parameters: list = []
     try:
         for _, described in run:
             key += described[:2]
             for t in described[2:]:
                 parameters.append(t)
-                key += (None, False) if t is None else (t.layout, t._requires_grad)
+                key += (None, False) if t is None else (t.spec, t._requires_grad)
         known = tuple(key)
         chain = _chains.get(known)
     except (AttributeError, TypeError):  # parameters that are no tensors; settings in lists
         known, chain = (), None
     if chain is not None:
         return chain(x, parameters)
-    layouts = [x.layout]
+    specs = [x.spec]
     for module, _ in run:
         x = module(x)
-        layouts.append(x.layout)
+        specs.append(x.spec)
     if known and known not in _chains:
-        _chains[known] = _planned([described for _, described in run], layouts, known[1])
+        _chains[known] = _planned([described for _, described in run], specs, known[1])
     return x
 
 
-def _planned(described: list[tuple], layouts: list[Layout], needs_x: bool) -> _Chain | None:
+def _planned(described: list[tuple], specs: list[Spec], needs_x: bool) -> _Chain | None:
     """The chain, where everything is dense, has elements, and is of one floating-point dtype."""
-    first = layouts[0]
+    first = specs[0]
     if not first.dtype.is_floating_point or not first.device.compute.has_memory:  # type: ignore[attr-defined]
         return None
-    for (kind, _, *parameters), x, y in zip(described, layouts[:-1], layouts[1:], strict=True):
-        own = [None if t is None else t.layout for t in parameters]
+    for (kind, _, *parameters), x, y in zip(described, specs[:-1], specs[1:], strict=True):
+        own = [None if t is None else t.spec for t in parameters]
         if not kind.suits(x, *own) or not all(a.contiguous and a.numel and a.dtype is first.dtype for a in (x, y, *own) if a):
             return None
-    return _Chain(described, layouts, needs_x)
+    return _Chain(described, specs, needs_x)
 
 
 class _Chain:
     """The stages of a run of layers."""
 
-    def __init__(self, described: list[tuple], layouts: list[Layout], needs_x: bool):
+    def __init__(self, described: list[tuple], specs: list[Spec], needs_x: bool):
         self.stages: list[_Stage] = []
         self.needs: list[tuple[bool, ...]] = []
-        for (kind, settings, *parameters), x, y in zip(described, layouts[:-1], layouts[1:], strict=True):
+        for (kind, settings, *parameters), x, y in zip(described, specs[:-1], specs[1:], strict=True):
             before = self.stages[-1] if self.stages else None
             if issubclass(kind, _Activation) and settings == "relu" and before and before.joins and not before.activation:
                 before.activation = "relu"
                 continue
-            self.stages.append(kind(settings, x, tuple([None if t is None else t.layout for t in parameters]), y))
+            self.stages.append(kind(settings, x, tuple([None if t is None else t.spec for t in parameters]), y))
             self.needs.append((needs_x, *[t is not None and t._requires_grad for t in parameters]))
             needs_x = any(self.needs[-1])
         last = self.stages[-1]
@@ -345,7 +345,7 @@ class _Chain:
     def _gradients(self, g: Any, tensors: list, between: list) -> tuple:
         keep = mode.walk.retain
         result = self.stages[-1].result
-        g = g if g.layout is result else g.to(result.dtype).contiguous()
+        g = g if g.spec is result else g.to(result.dtype).contiguous()
         found: list = [None] * (1 + sum(len(stage.parameters) for stage in self.stages))
         y, end = tensors[-1], len(found)
         for number in range(len(self.stages) - 1, -1, -1):

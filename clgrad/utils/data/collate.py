@@ -27,7 +27,7 @@ def _on_host(t: Any) -> bool:
 def stacked(tensors: Sequence[Any]) -> Any:
     """``stack``; tensors of the host are put together on the host, without a launch for each."""
     first = tensors[0]
-    if all(_on_host(t) and t.layout.shape == first.layout.shape and t.layout.dtype is first.layout.dtype
+    if all(_on_host(t) and t.spec.shape == first.spec.shape and t.spec.dtype is first.spec.dtype
            for t in tensors):
         values = np.stack([copying.to_array(t) for t in tensors])
         return copying.from_array(values, first.dtype, first.device)

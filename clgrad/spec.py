@@ -1,6 +1,6 @@
-"""Layout: all that is known of a tensor without its data, as one object that is shared by all who have the same.
+"""Spec: all that is known of a tensor without its data, as one object that is shared by all who have the same.
 
-Equal layouts are the same object, so that a plan is found by identity: the second call of an operator with the same
+Equal specs are the same object, so that a plan is found by identity: the second call of an operator with the same
 kinds of operands does no arithmetic on shapes.
 """
 
@@ -9,24 +9,18 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from math import prod
 
-from clgrad import dtypes, formats
+from clgrad import dtypes
 from clgrad.dtypes import dtype
 from clgrad.shapes import Shape, Size, contiguous_strides, extent, is_contiguous
 
 _LARGEST = (1 << 63) - 1  # bytes
 
 
-class Layout(formats.layout):
-    """Shape, strides (in elements), dtype and device of a tensor. Get one from :func:`layout`.
-
-    To users, who know a tensor's ``layout`` as ``clgrad.strided``, it is equal to that; among layouts each equals only
-    itself.
-    """
+class Spec:
+    """Shape, strides (in elements), dtype and device of a tensor. Get one from :func:`spec`."""
 
     __slots__ = ("shape", "strides", "dtype", "device", "numel", "ndim", "contiguous", "extent", "nbytes",
                  "span", "repeats", "size")
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
 
     def __init__(self, shape: Shape, strides: Shape, dtype: dtype, device: Hashable):
         if not dtype.cl:
@@ -48,31 +42,31 @@ class Layout(formats.layout):
         self.size = Size(shape)  # what users see; a plain tuple is read faster
 
 
-_layouts: dict[tuple, Layout] = {}
+_specs: dict[tuple, Spec] = {}
 
 
-def layout(shape: Shape, strides: Shape, dtype: dtype, device: Hashable) -> Layout:
-    """The one layout of these properties."""
+def spec(shape: Shape, strides: Shape, dtype: dtype, device: Hashable) -> Spec:
+    """The one spec of these properties."""
     key = (shape, strides, dtype, device)
-    found = _layouts.get(key)
+    found = _specs.get(key)
     if found is None:
-        found = _layouts.setdefault(key, Layout(tuple(shape), tuple(strides), dtype, device))
+        found = _specs.setdefault(key, Spec(tuple(shape), tuple(strides), dtype, device))
     return found
 
 
-_contiguous: dict[tuple, Layout] = {}
+_contiguous: dict[tuple, Spec] = {}
 
 
-def contiguous_layout(shape: Shape, dtype: dtype, device: Hashable) -> Layout:
-    """The layout of a new row-major tensor."""
+def contiguous_spec(shape: Shape, dtype: dtype, device: Hashable) -> Spec:
+    """The spec of a new row-major tensor."""
     key = (shape, dtype, device)
     found = _contiguous.get(key)
     if found is None:
-        found = _contiguous[key] = layout(tuple(shape), contiguous_strides(shape), dtype, device)
+        found = _contiguous[key] = spec(tuple(shape), contiguous_strides(shape), dtype, device)
     return found
 
 
-def common_dtype(layouts: Iterable[Layout], numbers: Iterable[dtype] = ()) -> dtype:
-    """The dtype of an operation on tensors of these layouts and on numbers, whose dtypes are given."""
-    known = list(layouts)
+def common_dtype(specs: Iterable[Spec], numbers: Iterable[dtype] = ()) -> dtype:
+    """The dtype of an operation on tensors of these specs and on numbers, whose dtypes are given."""
+    known = list(specs)
     return dtypes.result_type([a.dtype for a in known if a.ndim], [a.dtype for a in known if not a.ndim], numbers)
