@@ -45,3 +45,11 @@ class Adadelta(FusedOptimizer):
                 "acc_delta = acc_delta * rho + delta * delta * fresh", "p = p - delta * lr"], {
                     **numbers, "rho": settings["rho"], "fresh": 1.0 - settings["rho"], "eps": settings["eps"],
                     "lr": settings["lr"]}
+
+
+def adadelta(params: list, grads: list, square_avgs: list, acc_deltas: list, state_steps: list, capturable: bool = False,
+             foreach: bool | None = None, differentiable: bool = False, has_complex: bool = False, *, lr: float, rho: float,
+             eps: float, weight_decay: float, maximize: bool) -> None:
+    """One step of :class:`Adadelta` over lists of tensors and of their states, which change in place."""
+    Adadelta.change(params, grads, {"square_avg": square_avgs, "acc_delta": acc_deltas, "step": state_steps},
+                    differentiable=differentiable, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize)

@@ -59,3 +59,13 @@ class Adagrad(FusedOptimizer):
         return [*statements, "sum = sum + g * g", "p = p - g / (sqrt(sum) + eps) * size"], {
             **numbers, "eps": settings["eps"],
             "size": settings["lr"] / (1.0 + (counters[0] - 1.0) * settings["lr_decay"])}
+
+
+def adagrad(params: list, grads: list, state_sums: list, state_steps: list, fused: bool | None = None, grad_scale: Any = None,
+            found_inf: Any = None, has_sparse_grad: bool = False, foreach: bool | None = None, differentiable: bool = False,
+            has_complex: bool = False, *, lr: float, weight_decay: float, lr_decay: float, eps: float,
+            maximize: bool) -> None:
+    """One step of :class:`Adagrad` over lists of tensors and of their states, which change in place."""
+    Adagrad.change(params, grads, {"sum": state_sums, "step": state_steps}, grad_scale=grad_scale, found_inf=found_inf,
+                   differentiable=differentiable, lr=lr, weight_decay=weight_decay, lr_decay=lr_decay, eps=eps,
+                   maximize=maximize)

@@ -66,3 +66,14 @@ class Adam(FusedOptimizer):
         count = counters[0]
         return statements, {**numbers, **shares, "eps": settings["eps"], "root": (1.0 - beta2**count) ** 0.5,
                             "size": settings["lr"] / (1.0 - beta1**count)}
+
+
+def adam(params: list, grads: list, exp_avgs: list, exp_avg_sqs: list, max_exp_avg_sqs: list, state_steps: list,
+         foreach: bool | None = None, capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
+         grad_scale: Any = None, found_inf: Any = None, has_complex: bool = False, decoupled_weight_decay: bool = False, *,
+         amsgrad: bool, beta1: Any, beta2: Any, lr: Any, weight_decay: float, eps: float, maximize: bool) -> None:
+    """One step of :class:`Adam` over lists of tensors and of their states, which change in place."""
+    Adam.change(params, grads, {"exp_avg": exp_avgs, "exp_avg_sq": exp_avg_sqs, "max_exp_avg_sq": max_exp_avg_sqs,
+                "step": state_steps}, differentiable=differentiable, grad_scale=grad_scale, found_inf=found_inf,
+                decoupled_weight_decay=decoupled_weight_decay, betas=(beta1, beta2), amsgrad=amsgrad, lr=lr,
+                weight_decay=weight_decay, eps=eps, maximize=maximize)

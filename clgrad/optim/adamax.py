@@ -45,3 +45,11 @@ class Adamax(FusedOptimizer):
                 "exp_inf = maximum(exp_inf * beta2, abs(g) + eps)", "p = p - exp_avg / exp_inf * size"], {
                     **numbers, "new1": 1.0 - beta1, "beta2": beta2, "eps": settings["eps"],
                     "size": settings["lr"] / (1.0 - beta1**counters[0])}
+
+
+def adamax(params: list, grads: list, exp_avgs: list, exp_infs: list, state_steps: list, foreach: bool | None = None,
+           maximize: bool = False, differentiable: bool = False, capturable: bool = False, has_complex: bool = False, *,
+           eps: float, beta1: float, beta2: float, lr: float, weight_decay: float) -> None:
+    """One step of :class:`Adamax` over lists of tensors and of their states, which change in place."""
+    Adamax.change(params, grads, {"exp_avg": exp_avgs, "exp_inf": exp_infs, "step": state_steps}, maximize=maximize,
+                  differentiable=differentiable, betas=(beta1, beta2), eps=eps, lr=lr, weight_decay=weight_decay)

@@ -26,3 +26,14 @@ class AdamW(Adam):
         super().__setstate__(fields)
         for group in self.param_groups:  # whatever a checkpoint says
             group["decoupled_weight_decay"] = True
+
+
+def adamw(params: list, grads: list, exp_avgs: list, exp_avg_sqs: list, max_exp_avg_sqs: list, state_steps: list,
+          foreach: bool | None = None, capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
+          grad_scale: Any = None, found_inf: Any = None, has_complex: bool = False, *, amsgrad: bool, beta1: Any, beta2: Any,
+          lr: Any, weight_decay: float, eps: float, maximize: bool) -> None:
+    """One step of :class:`AdamW` over lists of tensors and of their states, which change in place."""
+    AdamW.change(params, grads, {"exp_avg": exp_avgs, "exp_avg_sq": exp_avg_sqs, "max_exp_avg_sq": max_exp_avg_sqs,
+                 "step": state_steps}, differentiable=differentiable, grad_scale=grad_scale, found_inf=found_inf,
+                 decoupled_weight_decay=True, betas=(beta1, beta2), amsgrad=amsgrad, lr=lr, weight_decay=weight_decay,
+                 eps=eps, maximize=maximize)

@@ -52,3 +52,11 @@ class ASGD(FusedOptimizer):
         statements.append("p = p * shrink - g * eta")
         statements.append("ax = p" if mu == 1.0 else "ax = ax + (p - ax) * mu")
         return statements, {**numbers, "shrink": 1.0 - settings["lambd"] * eta, "eta": eta, "mu": mu}
+
+
+def asgd(params: list, grads: list, axs: list, mus: list, etas: list, state_steps: list, foreach: bool | None = None,
+         maximize: bool = False, differentiable: bool = False, capturable: bool = False, has_complex: bool = False, *,
+         lambd: float, lr: float, t0: float, alpha: float, weight_decay: float) -> None:
+    """One step of :class:`ASGD` over lists of tensors and of their states, which change in place."""
+    ASGD.change(params, grads, {"ax": axs, "mu": mus, "eta": etas, "step": state_steps}, maximize=maximize,
+                differentiable=differentiable, lambd=lambd, lr=lr, t0=t0, alpha=alpha, weight_decay=weight_decay)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from clgrad.autograd.grad_mode import is_grad_enabled
+from clgrad.autograd.grad_mode import is_grad_enabled, set_grad_enabled
+from clgrad.autograd.graph import check_in_place
 from clgrad.ops import optimizer_step
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.ops.update_rule import UpdateRule
@@ -46,13 +47,48 @@ class FusedOptimizer(Optimizer):
         raise NotImplementedError
 
     def _update(self, group: dict[str, Any]) -> None:
-        differentiable = group.get("differentiable", False)
-        settings = group if differentiable else plain(group)
+        settings = group if group.get("differentiable", False) else plain(group)
         names = self._states(settings)
         members = [(p, p._grad, self.state[p] if names or self.COUNTERS else {})
                    for p in group["params"] if p._grad is not None]
-        if not members:
-            return
+        if members:
+            self._change(settings, names, members)
+
+    @classmethod
+    def change(cls, params: list, grads: list, states: dict[str, list], differentiable: bool = False, grad_scale: Any = None,
+               found_inf: Any = None, **settings: Any) -> None:
+        """One step without an optimizer, over lists of parameters, gradients, states and counters, which change in place.
+
+        A None among the states becomes the state that the step makes.
+
+        Raises:
+            AssertionError: a scaler's tensors: gradients are not unscaled here.
+            RuntimeError: a counter that is no tensor; a leaf that requires a gradient, where the step is recorded.
+        """
+        if grad_scale is not None or found_inf is not None:
+            raise AssertionError("Expected grad_scale and found_inf to be None")
+        if not all(isinstance(t, Tensor) for name in cls.COUNTERS for t in states[name]):
+            raise RuntimeError("API has changed, `state_steps` argument must contain a list of singleton tensors")
+        for p in params:
+            check_in_place(p, False)
+        self = cls.__new__(cls)  # its rule follows from the settings alone
+        settings = settings if differentiable else plain(settings)
+        settings["differentiable"] = differentiable
+        names = self._states(settings)
+        given = {name: states[name] for name in (*names, *cls.COUNTERS)}
+        members = [(p, grads[n], {name: row[n] for name, row in given.items()}) for n, p in enumerate(params)]
+        with set_grad_enabled(differentiable and is_grad_enabled()):
+            self._change(settings, names, members)
+            for name, row in given.items():
+                for n, (_, _, state) in enumerate(members):
+                    if row[n] is None:
+                        row[n] = state[name]
+                    elif row[n] is not state[name]:
+                        row[n].copy_(state[name])
+
+    def _change(self, settings: dict[str, Any], names: tuple[str, ...], members: list) -> None:
+        """A step of ``members``: parameters, their gradients, and their states, of which some may have to be made."""
+        differentiable = settings.get("differentiable", False)
         for counters, before, chosen in self._cohorts(settings, members):
             for p, _, state in chosen:
                 self._fill(p, state, settings, names)

@@ -65,3 +65,14 @@ class NAdam(FusedOptimizer):
             **numbers, **shares, "of_g": lr * (1.0 - now) / (1.0 - product),
             "of_mean": lr * following / (1.0 - product * following), "eps": settings["eps"],
             "debias": 1.0 - settings["betas"][1] ** step}
+
+
+def nadam(params: list, grads: list, exp_avgs: list, exp_avg_sqs: list, mu_products: list, state_steps: list,
+          decoupled_weight_decay: bool = False, foreach: bool | None = None, capturable: bool = False,
+          differentiable: bool = False, has_complex: bool = False, maximize: bool = False, *, beta1: float, beta2: float,
+          lr: float, weight_decay: float, momentum_decay: float, eps: float) -> None:
+    """One step of :class:`NAdam` over lists of tensors and of their states, which change in place."""
+    NAdam.change(params, grads, {"exp_avg": exp_avgs, "exp_avg_sq": exp_avg_sqs, "mu_product": mu_products,
+                 "step": state_steps}, decoupled_weight_decay=decoupled_weight_decay, differentiable=differentiable,
+                 maximize=maximize, betas=(beta1, beta2), lr=lr, weight_decay=weight_decay, momentum_decay=momentum_decay,
+                 eps=eps)

@@ -55,3 +55,13 @@ class RAdam(FusedOptimizer):
         numbers["size"] = numbers["size"] * rectified * debias**0.5
         return [*statements, *means, "p = p - exp_avg / (sqrt(exp_avg_sq) + eps) * size"], {
             **numbers, "eps": settings["eps"]}
+
+
+def radam(params: list, grads: list, exp_avgs: list, exp_avg_sqs: list, state_steps: list,
+          decoupled_weight_decay: bool = False, foreach: bool | None = None, differentiable: bool = False,
+          capturable: bool = False, has_complex: bool = False, maximize: bool = False, *, beta1: float, beta2: float,
+          lr: float, weight_decay: float, eps: float) -> None:
+    """One step of :class:`RAdam` over lists of tensors and of their states, which change in place."""
+    RAdam.change(params, grads, {"exp_avg": exp_avgs, "exp_avg_sq": exp_avg_sqs, "step": state_steps},
+                 decoupled_weight_decay=decoupled_weight_decay, differentiable=differentiable, maximize=maximize,
+                 betas=(beta1, beta2), lr=lr, weight_decay=weight_decay, eps=eps)

@@ -61,3 +61,13 @@ class RMSprop(FusedOptimizer):
             return [*statements, "momentum_buffer = momentum_buffer * momentum + scaled",
                     "p = p - momentum_buffer * lr"], numbers
         return [*statements, "p = p - scaled * lr"], numbers
+
+
+def rmsprop(params: list, grads: list, square_avgs: list, grad_avgs: list, momentum_buffer_list: list, state_steps: list,
+            foreach: bool | None = None, maximize: bool = False, differentiable: bool = False, capturable: bool = False,
+            has_complex: bool = False, *, lr: float, alpha: float, eps: float, weight_decay: float, momentum: float,
+            centered: bool) -> None:
+    """One step of :class:`RMSprop` over lists of tensors and of their states, which change in place."""
+    RMSprop.change(params, grads, {"square_avg": square_avgs, "grad_avg": grad_avgs, "momentum_buffer": momentum_buffer_list,
+                   "step": state_steps}, maximize=maximize, differentiable=differentiable, lr=lr, alpha=alpha, eps=eps,
+                   weight_decay=weight_decay, momentum=momentum, centered=centered)

@@ -49,3 +49,11 @@ class Rprop(FusedOptimizer):
                 "prev = where(agreement < 0, 0, g)",
                 "p = p - sign(prev) * step_size"], {
                     "grow": grow, "shrink": shrink, "smallest": smallest, "largest": largest}
+
+
+def rprop(params: list, grads: list, prevs: list, step_sizes: list, state_steps: list, foreach: bool | None = None,
+          capturable: bool = False, maximize: bool = False, differentiable: bool = False, has_complex: bool = False, *,
+          step_size_min: float, step_size_max: float, etaminus: float, etaplus: float) -> None:
+    """One step of :class:`Rprop` over lists of tensors and of their states, which change in place."""
+    Rprop.change(params, grads, {"prev": prevs, "step_size": step_sizes, "step": state_steps}, maximize=maximize,
+                 differentiable=differentiable, etas=(etaminus, etaplus), step_sizes=(step_size_min, step_size_max))

@@ -82,3 +82,11 @@ class SGD(FusedOptimizer):
             statements.append("momentum_buffer = momentum_buffer * momentum + g")
         step = "g + momentum_buffer * momentum" if settings["nesterov"] else "momentum_buffer"
         return [*statements, f"p = p - ({step}) * lr"], numbers
+
+
+def sgd(params: list, d_p_list: list, momentum_buffer_list: list, has_sparse_grad: bool = False, foreach: bool | None = None,
+        fused: bool | None = None, grad_scale: Any = None, found_inf: Any = None, *, weight_decay: float, momentum: float,
+        lr: float, dampening: float, nesterov: bool, maximize: bool) -> None:
+    """One step of :class:`SGD` over lists of tensors and of their states, which change in place."""
+    SGD.change(params, d_p_list, {"momentum_buffer": momentum_buffer_list}, grad_scale=grad_scale, found_inf=found_inf,
+               weight_decay=weight_decay, momentum=momentum, lr=lr, dampening=dampening, nesterov=nesterov, maximize=maximize)

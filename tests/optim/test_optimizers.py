@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import clgrad
 from clgrad.ops import optimizer_step
 from clgrad.ops.update_rule import UpdateRule
+from clgrad.optim.adam import adam
 
 SHAPES = [(3, 4), (5,), (70, 70), (), (33,)]
 OPTIONS = [
@@ -357,3 +359,69 @@ def test_rmsprop_keeps_its_state_in_pytorchs_order():
     weight.sum().backward()
     optimizer.step()
     assert list(optimizer.state[weight]) == ["step", "square_avg", "momentum_buffer", "grad_avg"]
+
+
+# A function of torch.optim, the lists of states that it takes (a letter for each: t tensor, n none, c counter), its settings.
+ADAM = {"beta1": 0.8, "beta2": 0.9, "lr": 0.1, "weight_decay": 0.1, "eps": 1e-6}
+FUNCTIONS = [
+    ("adadelta", "ttc", {"lr": 0.5, "rho": 0.8, "eps": 1e-5, "weight_decay": 0.1, "maximize": False}),
+    ("adagrad", "tc", {"lr": 0.1, "weight_decay": 0.0, "lr_decay": 0.1, "eps": 1e-8, "maximize": True}),
+    ("adam", "tttc", {**ADAM, "amsgrad": True, "maximize": False}),
+    ("adam", "tt-c", {**ADAM, "amsgrad": False, "maximize": True, "decoupled_weight_decay": True}),
+    ("adamw", "tt-c", {**ADAM, "amsgrad": False, "maximize": False}), ("adamax", "ttc", ADAM),
+    ("asgd", "tccc", {"lambd": 0.1, "lr": 0.1, "t0": 2.0, "alpha": 0.7, "weight_decay": 0.1}),
+    ("nadam", "ttcc", {**ADAM, "momentum_decay": 0.01}), ("radam", "ttc", ADAM),
+    ("rmsprop", "tttc", {"lr": 0.1, "alpha": 0.8, "eps": 1e-8, "weight_decay": 0.1, "momentum": 0.5, "centered": True}),
+    ("rmsprop", "t--c", {"lr": 0.1, "alpha": 0.8, "eps": 1e-8, "weight_decay": 0.1, "momentum": 0, "centered": False}),
+    ("rprop", "ttc", {"step_size_min": 0.01, "step_size_max": 1.0, "etaminus": 0.5, "etaplus": 1.2}),
+    ("sgd", "n", {"weight_decay": 0.1, "momentum": 0.9, "lr": 0.1, "dampening": 0.1, "nesterov": False, "maximize": False}),
+    ("sgd", "-", {"weight_decay": 0.0, "momentum": 0, "lr": 0.1, "dampening": 0, "nesterov": False, "maximize": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "kinds", "settings"), FUNCTIONS, ids=[f"{n}{i}" for i, (n, *_) in enumerate(FUNCTIONS)])
+def test_steps_as_functions(torch, rng, name, kinds, settings):
+    data, grads, starts = numbers(rng, 1)[0], numbers(rng, 3), numbers(rng, 3)
+    results = []
+    for lib in (clgrad, torch):
+        function = getattr(importlib.import_module(f"{lib.__name__}.optim.{name}"), name)
+        params = [lib.tensor(d) for d in data]
+        # The first, which may be a mean square, is larger than the square of any other, which may be a mean.
+        states = [{"t": [lib.tensor(abs(s) + 30 * (n == 0)) for s in starts[n % 3]], "n": [None] * len(params), "-": [],
+                   "c": [lib.tensor(1.0) for _ in params]}[kind] for n, kind in enumerate(kinds)]
+        before = [t for row in states for t in row if t is not None]
+        for step in grads:
+            function(params, [lib.tensor(g) for g in step], *states, **settings)
+        after = [t for row in states for t in row]
+        assert kinds == "n" or all(a is b for a, b in zip(before, after, strict=True)), "states change in place"
+        results.append([*params, *after])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2e-5, atol=2e-6)
+
+
+def test_steps_as_functions_refuse_what_they_cannot_do():
+    settings = {"beta1": 0.9, "beta2": 0.99, "lr": 0.1, "weight_decay": 0.0, "eps": 1e-8, "amsgrad": False, "maximize": False}
+
+    def lists():
+        return [clgrad.ones(2)], [clgrad.ones(2)], [clgrad.zeros(2)], [clgrad.zeros(2)], [], [clgrad.tensor(0.0)]
+    with pytest.raises(RuntimeError, match="`state_steps` argument must contain a list of singleton tensors"):
+        adam(*lists()[:-1], [0.0], **settings)
+    with pytest.raises(AssertionError, match="Expected grad_scale and found_inf to be None"):
+        adam(*lists(), grad_scale=clgrad.ones(()), found_inf=clgrad.zeros(()), **settings)
+    leaf = [clgrad.ones(2, requires_grad=True)]
+    with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):
+        adam(leaf, *lists()[1:], **settings)
+    assert leaf[0].tolist() == [1.0, 1.0]
+    with pytest.raises(IndexError):
+        adam(*lists()[:2], [], *lists()[3:], **settings)
+
+
+def test_a_step_as_a_function_is_differentiable():
+    start = clgrad.tensor([1.0, -2.0], dtype=clgrad.float64, requires_grad=True)
+    rate = clgrad.tensor(0.5, dtype=clgrad.float64, requires_grad=True)
+    weight, velocity = start * 1.0, [start * 2.0]
+    clgrad.optim.SGD.change([weight], [start * start], {"momentum_buffer": velocity}, differentiable=True, lr=rate,
+                            momentum=0.5, weight_decay=0, dampening=0, nesterov=False, maximize=False)
+    slopes = clgrad.autograd.grad(weight.sum(), (start, rate))
+    np.testing.assert_allclose(slopes[0].numpy(), [1 - 0.5 * (1 + 2), 1 - 0.5 * (1 - 4)])
+    np.testing.assert_allclose(slopes[1].item(), -(1 + 1 - 2 + 4))
