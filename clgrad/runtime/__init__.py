@@ -17,11 +17,12 @@ from clgrad.runtime.kernel import Bound, Kernel
 from clgrad.runtime.limits import Limits
 from clgrad.runtime.memory import Block
 from clgrad.runtime.profiling import KernelTime, Profile, Span
+from clgrad.runtime.recording import Recording
 from clgrad.runtime.shared import SharedFile
 from clgrad.runtime.storage import Storage, filled_storage, host_storage, new_storage, result_storage, settle
 
 __all__ = [
-    "Block", "Bound", "Device", "Kernel", "KernelTime", "Limits", "Profile", "SharedFile", "Span", "Storage", "canonical",
-    "current_device", "default_device", "device", "devices", "filled_storage", "gpus", "host_storage",
+    "Block", "Bound", "Device", "Kernel", "KernelTime", "Limits", "Profile", "Recording", "SharedFile", "Span", "Storage",
+    "canonical", "current_device", "default_device", "device", "devices", "filled_storage", "gpus", "host_storage",
     "new_storage", "open_devices", "resolve", "result_storage", "set_current_device", "set_default_device", "settle",
 ]

@@ -8,7 +8,7 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,9 @@ class Device:
         self.pool = Pool(self.context, limits, self.clock, self.shared_memory)
         self.pool.finish = self.synchronize
         self.allocate = self.pool.allocate
-        self.recorder: Callable[[Bound, Any], None] | None = None
+        # Called after each launch with what was launched, its event, its buffers and numbers.
+        self.recorder: Callable[[Bound, Any, Sequence, tuple], None] | None = None
+        self.moves = 0  # how often memory was filled, copied from or to the host, or looked at by it
         self._kernels: dict[tuple, Kernel] = {}
         self._faults: dict[str, tuple[Block, np.ndarray]] = {}
         self._suspects: set[str] = set()  # faults that launches since the last look may have set
@@ -94,7 +96,7 @@ class Device:
             found = self._kernels.setdefault(key, Kernel(file, name, macros, signature, prelude))
         return found
 
-    def run(self, bound: Bound, buffers: tuple, varying: tuple) -> None:
+    def run(self, bound: Bound, buffers: Sequence, varying: tuple) -> None:
         """Enqueues a launch and returns at once, a small one when it is over. Every computation of clgrad passes here."""
         held = None
         try:
@@ -120,7 +122,7 @@ class Device:
             if held is not None:
                 interrupts.release(held)
         if self.recorder is not None:
-            self.recorder(bound, event)
+            self.recorder(bound, event, buffers, varying)
 
     def _finished(self) -> bool:
         """Whether all launches have finished, as the driver says without waiting; the caller holds the lock."""
@@ -186,6 +188,7 @@ class Device:
 
     def fill(self, block: Block, pattern: np.ndarray, nbytes: int) -> None:
         """Fills the first ``nbytes`` of a block with a repeated pattern of 1 to 8 bytes, in the order of launches."""
+        self.moves += 1
         with self.lock:
             if self.here is not None and nbytes <= SMALL_FILL and (self._latest is None or self._finished()):
                 block.host[:nbytes].view(pattern.dtype)[:] = pattern  # type: ignore[index]
@@ -209,6 +212,7 @@ class Device:
 
     def upload(self, block: Block, host: np.ndarray) -> None:
         """Copies host bytes into a block; returns when they may be changed again."""
+        self.moves += 1
         with self.lock:
             try:
                 cl.enqueue_copy(self.lane.queue, block.buffer, host, is_blocking=True)
@@ -222,6 +226,7 @@ class Device:
             self._raise_faults()
 
     def _copy_back(self, block: Block, host: np.ndarray, byte_offset: int) -> None:
+        self.moves += 1
         with self.lock:
             try:
                 cl.enqueue_copy(self.lane.queue, host, block.buffer, src_offset=byte_offset, is_blocking=True)

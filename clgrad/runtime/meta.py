@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,11 +45,12 @@ class MetaDevice(Device):
         self.index, self.limits = -1, replace(limits, name="meta", platform="none", fp64=True)
         self.is_cpu, self.shared_memory = limits.items_are_threads, False
         self.clock = Clock()
-        self.recorder: Callable[[Bound, Any], None] | None = None
+        self.recorder = None
+        self.moves = 0
         self._kernels = {}
         self.allocate = lambda nbytes: NOTHING  # type: ignore[assignment, return-value]
 
-    def run(self, bound: Bound, buffers: tuple, varying: tuple) -> None:
+    def run(self, bound: Bound, buffers: Sequence, varying: tuple) -> None:
         """Launches nothing."""
 
     def synchronize(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from clgrad.runtime.device import Device
@@ -74,7 +74,7 @@ class Profile:
         for lane, queue in queues:
             lane.queue = queue
 
-    def _record(self, bound: Bound, event: Any) -> None:
+    def _record(self, bound: Bound, event: Any, buffers: Sequence, varying: tuple) -> None:
         self._events.append((time.perf_counter(), bound, event, None if self._note is None else self._note()))
         if self._wait:
             event.wait()

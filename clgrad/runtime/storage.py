@@ -222,6 +222,7 @@ class SharedStorage(Storage):
         return buffer
 
     def read(self) -> np.ndarray:
+        self.device.moves += 1
         if self._block is None and self._host is None:
             block = self._hold(self.device.pool.allocate_idle(self.nbytes))
             self.buffer = block.buffer if self.nbytes < LARGE else None

@@ -1,5 +1,7 @@
 """Runs of layers in a Sequential: computed as one node, an activation by its layer's launch, and nobody can tell."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -68,7 +70,7 @@ def test_it_is_one_launch_and_one_node(name, monkeypatch):
     layer, x = build(name)
     net, launched = nn.Sequential(layer, nn.ReLU()), []
     net(x)
-    monkeypatch.setattr(x.device.compute, "recorder", lambda bound, event: launched.append(bound))
+    monkeypatch.setattr(x.device.compute, "recorder", lambda bound, *_: launched.append(bound))
     y = net(x)
     assert len(launched) == 1
     assert y.grad_fn.name() == "ReluBackward0"
@@ -142,13 +144,21 @@ def chains():
 CHAINS = list(chains())
 
 
-def built(name, dtype=clgrad.float64):
-    """A network of :func:`chains`, known by a first call, and an input."""
+STATES = ["known", "recorded", "repeated"]  # by how many passes there were before
+
+
+def built(name, dtype=clgrad.float64, state="known"):
+    """A network of :func:`chains`, known by a first call, whose launches are recorded next, or repeated; and an input."""
     clgrad.manual_seed(1)
     net, shape = chains()[name]
     net = net.to(dtype)
     x = clgrad.randn(*shape).to(dtype).requires_grad_()
-    net(x.clone())
+    for _ in range(1 + STATES.index(state)):
+        y = net(x.clone())
+        if y.requires_grad:
+            y.sum().backward()
+    for t in (x, *net.parameters()):
+        t.grad = None
     return net, x
 
 
@@ -161,8 +171,9 @@ def one_by_one(net, x):
 
 @pytest.mark.parametrize("name", CHAINS)
 @pytest.mark.parametrize("dtype", [clgrad.float64, clgrad.float32, clgrad.float16], ids=str)
-def test_a_chain_gives_what_its_layers_give(name, dtype, monkeypatch):
-    net, x = built(name, dtype)
+@pytest.mark.parametrize("state", STATES)
+def test_a_chain_gives_what_its_layers_give(name, dtype, state, monkeypatch):
+    net, x = built(name, dtype, state)
     called, plain = [], chain._Chain.__call__
     monkeypatch.setattr(chain._Chain, "__call__", lambda self, *operands: called.append(self) or plain(self, *operands))
     y, expected = net(x.clone()), one_by_one(net, x.clone())
@@ -190,7 +201,7 @@ def test_second_derivatives_of_chains(name):
 def test_one_node_and_no_launch_for_a_relu(monkeypatch):
     net, x = built("LeNet", clgrad.float32)
     names = []
-    monkeypatch.setattr(x.device.compute, "recorder", lambda bound, event: names.append(bound.kernel.name))
+    monkeypatch.setattr(x.device.compute, "recorder", lambda bound, *_: names.append(bound.kernel.name))
     y = net(x)
     forward = len(names)
     y.backward(clgrad.ones(y.shape))
@@ -198,14 +209,23 @@ def test_one_node_and_no_launch_for_a_relu(monkeypatch):
     assert [edge[0] is not None for edge in y.grad_fn.next_functions].count(True) == 1 + len(list(net.parameters()))
 
 
-def test_weights_that_are_used_twice():
-    layer = nn.Linear(4, 4).double()
-    net, x = nn.Sequential(layer, nn.ReLU(), layer, nn.ReLU(), layer), clgrad.randn(3, 4, dtype=clgrad.float64)
-    net(x)
-    net(x).sum().backward()
-    found, layer.weight.grad = layer.weight.grad, None
-    one_by_one(net, x).sum().backward()
-    assert clgrad.allclose(found, layer.weight.grad)
+@pytest.mark.parametrize("order", [(0, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 2)], ids=str)
+def test_weights_that_are_used_twice(order):
+    """What is recorded for different weights is not repeated for one that stands there twice, nor the reverse."""
+    x = clgrad.randn(3, 4, dtype=clgrad.float64)
+    for chosen in ((0, 1, 2), order, (0, 0, 0), (0, 1, 2), (0, 0, 1)):
+        layers = [nn.Linear(4, 4).double() for _ in range(3)]
+        first, second, third = (layers[n] for n in chosen)
+        net = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
+        for _ in range(3):
+            net.zero_grad()
+            net(x).sum().backward()
+        found = [layer.weight.grad for layer in layers]
+        for layer in layers:
+            layer.weight.grad = None
+        one_by_one(net, x).sum().backward()
+        for layer, g in zip(layers, found, strict=True):
+            assert (g is None and layer.weight.grad is None) or clgrad.allclose(g, layer.weight.grad)
 
 
 def test_an_operand_that_comes_from_another():
@@ -232,18 +252,18 @@ def test_parameters_that_need_no_gradient(frozen, of_input):
         assert not net(x).requires_grad
         return
     found = []
-    for call in (net, net, lambda value: one_by_one(net, value)):
+    for call in (lambda value: one_by_one(net, value), net, net, net):
         net.zero_grad()
         x.grad = None
         call(x).sum().backward()
         found.append([t.grad for t in (x, *net.parameters())])
-    for first, second, expected in zip(*found, strict=True):
-        assert (first is None) == (second is None) == (expected is None)
-        assert expected is None or clgrad.allclose(first, expected) and clgrad.allclose(second, expected)
+    for expected, *given in zip(*found, strict=True):
+        assert all((g is None) if expected is None else clgrad.allclose(g, expected) for g in given)
 
 
-def test_a_second_backward_pass():
-    net, x = built("LeNet")
+@pytest.mark.parametrize("state", STATES)
+def test_a_second_backward_pass(state):
+    net, x = built("LeNet", state=state)
     y = net(x)
     y.sum().backward(retain_graph=True)
     once = x.grad.clone()
@@ -253,10 +273,13 @@ def test_a_second_backward_pass():
         y.sum().backward()
 
 
-def test_what_is_between_is_freed_on_the_way():
+@pytest.mark.parametrize("passes", [1, 2, 3])
+def test_what_is_between_is_freed_on_the_way(passes):
     net = nn.Sequential(*[layer for _ in range(8) for layer in (nn.Linear(64, 64), nn.ReLU())])
     x = clgrad.randn(4096, 64)
-    net(x)
+    for _ in range(passes):
+        net(x).sum().backward()
+        net.zero_grad()
     device = x.device.compute
     before = device.pool.in_use
     y = net(x)
@@ -269,8 +292,9 @@ def test_what_is_between_is_freed_on_the_way():
 
 
 @pytest.mark.parametrize("changed", ["input", "weight", "result"])
-def test_what_is_changed_in_place_is_noticed(changed):
-    net, x = built("three dimensions")
+@pytest.mark.parametrize("state", STATES)
+def test_what_is_changed_in_place_is_noticed(changed, state):
+    net, x = built("three dimensions", state=state)
     y = net(x)
     with clgrad.no_grad():
         {"input": x, "weight": net[2].weight, "result": y}[changed].add_(1)
@@ -320,8 +344,9 @@ def test_hooks_on_saved_tensors_see_what_is_between():
     assert (33, 70) in shapes and (33, 90) in shapes
 
 
-def test_memory_shared_with_numpy():
-    net, _ = built("wide", clgrad.float32)
+@pytest.mark.parametrize("state", STATES)
+def test_memory_shared_with_numpy(state):
+    net, _ = built("wide", clgrad.float32, state)
     values = np.random.default_rng(0).standard_normal((33, 40)).astype(np.float32)
     x = clgrad.from_numpy(values)
     first = net(x).detach().clone()
@@ -343,3 +368,37 @@ def test_errors_are_the_layers_own():
         net([1.0])
     with pytest.raises(RuntimeError):
         net(x.float())
+
+
+def test_a_part_of_a_larger_tensor():
+    net, x = built("wide", clgrad.float32, "repeated")
+    whole = clgrad.randn(99, 40)
+    for part in (whole[:33], whole[33:66], whole[66:]):
+        assert clgrad.allclose(net(part), one_by_one(net, part), atol=1e-6)
+
+
+def test_results_have_memory_of_their_own():
+    net, x = built("LeNet", clgrad.float32, "repeated")
+    first, second = net(x), net(2 * x)
+    kept = [t.detach().clone() for t in (first, second)]
+    seeds = [clgrad.randn(*first.shape) for _ in range(2)]
+    wanted = [x, *net.parameters()]
+    gradients = [clgrad.autograd.grad(y, wanted, seed) for y, seed in zip((first, second), seeds, strict=True)]
+    copies = [[g.clone() for g in found] for found in gradients]
+    net(x).backward(seeds[0])
+    for y, copy in zip((first, second), kept, strict=True):
+        assert clgrad.equal(y, copy)
+    for found, copy in zip(gradients, copies, strict=True):
+        assert all(clgrad.equal(a, b) for a, b in zip(found, copy, strict=True))
+    for g, t in zip(gradients[0], wanted, strict=True):
+        assert clgrad.equal(g, t.grad)
+
+
+def test_threads_that_repeat_the_same_launches():
+    net, x = built("LeNet", clgrad.float32, "repeated")
+    inputs = [clgrad.randn(*x.shape) for _ in range(4)]
+    expected = [clgrad.autograd.grad(one_by_one(net, value).sum(), net[0].weight)[0] for value in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            found = list(pool.map(lambda value: clgrad.autograd.grad(net(value).sum(), net[0].weight)[0], inputs))
+            assert all(clgrad.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in zip(found, expected, strict=True))

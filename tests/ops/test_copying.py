@@ -147,7 +147,7 @@ def test_blocks_are_transposed_where_an_operand_lies_across(monkeypatch):
     if not x.device.compute.is_cpu:
         pytest.skip("this device's work-items are lanes: none of them takes a block")
     launched = []
-    monkeypatch.setattr(x.device.compute, "recorder", lambda bound, event: launched.append(bound.kernel.macros))
+    monkeypatch.setattr(x.device.compute, "recorder", lambda bound, *_: launched.append(bound.kernel.macros))
     for program in (lambda: x.t().contiguous(), lambda: x.t() + y, lambda: x.t() + 1, lambda: x[:, :4].t().contiguous()):
         program()
     assert ["BLOCKED" in macros for macros in launched] == [True, True, False, False]

@@ -34,6 +34,7 @@ from clgrad.ops.matrices import of_rows
 from clgrad.ops.pointwise import activation_gradient
 from clgrad.ops.pooling import known_windows, max_pool_of
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.ops.repeated import Repeated
 from clgrad.spec import Spec
 from clgrad.tensor import Tensor
 
@@ -298,6 +299,8 @@ class _Chain:
             stage.gated = before.passed_on = before.activation == "relu" and (stage is not last if stage.gates == "y" else
                                                                               stage.gates is not None)
         self.uses = self._used_by_gradients()
+        self._plain, self._kept = Repeated(lambda operands: self._run(operands)[:1]), Repeated(self._run)
+        self._gradients = Repeated(self._run_gradients)
         self.node = (last.activation.capitalize() if last.activation else
                      "Mm" if last.node == "Addmm" and last.parameters[1] is None else last.node)
 
@@ -311,22 +314,29 @@ class _Chain:
 
     def __call__(self, x: Any, parameters: list) -> Any:
         """The result of the last stage."""
-        recorded = needs_graph(x, *parameters)
-        operands, between, at = (x, *parameters), [], 1  # between: what each stage got, and kept
+        if not needs_graph(x, *parameters):
+            return self._plain([x, *parameters])[0]
+        out, *between = self._kept([x, *parameters])
+        self._record(out, (x, *parameters), between)
+        return out
+
+    def _run(self, operands: list) -> list:
+        """The result of the last stage, and for each stage what it got and what it kept.
+
+        The first got the input, which is saved as others save it, since the caller may change it in place.
+        """
+        x, at = operands[0], 1
+        between: list = []
         enabled, mode.enabled = mode.enabled, False
         try:
             for stage in self.stages:
                 end = at + len(stage.parameters)
                 y, kept = stage.forward(x, *operands[at:end])
-                if recorded:
-                    between.append((x, kept))
+                between += (x if between else None, kept)
                 x, at = y, end
         finally:
             mode.enabled = enabled
-        if recorded:
-            between[0] = (None, between[0][1])  # the input is saved as others save it, as the caller may change it
-            self._record(x, operands, between)
-        return x
+        return [x, *between]
 
     def _record(self, out: Any, operands: tuple, between: list) -> None:
         saved = Saved("Sequential", operands)
@@ -335,33 +345,35 @@ class _Chain:
             if mode.enabled:
                 return self._composed_gradients(g, saved.unpack()[:len(operands)])
             tensors = saved.unpack(self.uses)
+            result = self.stages[-1].result
+            given = [g if g.spec is result else g.to(result.dtype).contiguous(), *tensors, *between]
             if not mode.walk.retain:
                 saved.clear()  # what is between is given up on the way: there is no second one
-            return self._gradients(g, tensors, between)
+                between.clear()
+            del g, tensors
+            return tuple(self._gradients(given))
         attach(out, self.node, operands, backward, saved)
         if self.stages[-1].activation:
             saved.add_output(out)
 
-    def _gradients(self, g: Any, tensors: list, between: list) -> tuple:
-        keep = mode.walk.retain
-        result = self.stages[-1].result
-        g = g if g.spec is result else g.to(result.dtype).contiguous()
+    def _run_gradients(self, given: list) -> list:
+        """The gradients of the operands. ``given``: that of the result, what is saved, and what is between."""
         found: list = [None] * (1 + sum(len(stage.parameters) for stage in self.stages))
-        y, end = tensors[-1], len(found)
+        g, end, y = given[0], len(found), given[len(self.uses)]
+        given[0] = None
         for number in range(len(self.stages) - 1, -1, -1):
             stage, needs = self.stages[number], self.needs[number]
-            x, kept = between[number] if keep else between.pop()
-            x = tensors[0] if number == 0 else x
+            kept, x = given.pop(), given.pop()
+            x, begin = x if number else given[1], end - len(stage.parameters)
             if stage.activation and not stage.passed_on:
                 g = activation_gradient(stage.activation, g, y)
-            begin = end - len(stage.parameters)
-            g, *found[begin:end] = stage.gradients(g, x, y, kept, needs, *tensors[begin:end])
+            g, *found[begin:end] = stage.gradients(g, x, y, kept, needs, *given[1 + begin:1 + end])
             if not needs[0]:
                 break
             y, end = x, begin
         else:
             found[0] = g
-        return tuple(found)
+        return found
 
     def _composed_gradients(self, g: Any, tensors: list) -> tuple:
         """The gradients as results of recorded operators, from the input on."""

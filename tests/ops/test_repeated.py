@@ -1,0 +1,137 @@
+"""Functions whose launches are recorded at the first call and made again at the next ones."""
+
+import pytest
+
+import clgrad
+from clgrad.ops.repeated import Repeated
+from clgrad.profiler import profile
+from clgrad.runtime.storage import DiscreteStorage
+
+
+def counted(function):
+    """A repeated function, and how often the function itself was called, in a list."""
+    calls = []
+    return Repeated(lambda tensors: calls.append(1) or function(tensors)), calls
+
+
+def test_the_function_is_called_once():
+    repeated, calls = counted(lambda tensors: [(tensors[0] * 2).exp().sum(0), None, tensors[1] + 1])
+    for _ in range(4):
+        x, y = clgrad.randn(3, 4), clgrad.randn(5)
+        total, nothing, more = repeated([x, y])
+        assert nothing is None and clgrad.equal(total, (x * 2).exp().sum(0)) and clgrad.equal(more, y + 1)
+    assert len(calls) == 1
+
+
+def test_operands_that_are_not_there():
+    repeated, calls = counted(lambda tensors: [tensors[1] * 3])
+    for _ in range(3):
+        x = clgrad.randn(4)
+        assert clgrad.equal(repeated([None, x])[0], x * 3)
+    assert len(calls) == 1
+
+
+def test_results_that_are_operands_or_views():
+    repeated, calls = counted(lambda tensors: [tensors[0], tensors[0].view(2, 3)[1], (tensors[0] + 1).view(3, 2)[2]])
+    for _ in range(3):
+        x = clgrad.randn(6)
+        same, part, moved = repeated([x])
+        assert same.data_ptr() == x.data_ptr() and clgrad.equal(part, x[3:]) and clgrad.equal(moved, x[4:] + 1)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("make", [lambda: clgrad.from_numpy(clgrad.randn(6).numpy().copy()), lambda: clgrad.tensor([1.5] * 6),
+                                  lambda: clgrad.full((6,), 2.5), lambda: clgrad.randn(6)],
+                         ids=["NumPy's", "of the host", "a number", "of the device"])
+def test_memory_of_every_kind(make):
+    repeated, calls = counted(lambda tensors: [tensors[0] * 2 + 1])
+    for _ in range(3):
+        x = make()
+        assert clgrad.equal(repeated([x])[0], x * 2 + 1)
+    copied = isinstance(x.memory, DiscreteStorage) and x.memory.exported
+    assert len(calls) == (3 if copied else 1)
+    assert clgrad.equal(repeated([clgrad.ones(6)])[0], clgrad.full((6,), 3.0))
+    repeated([clgrad.ones(6)])
+    assert len(calls) == (4 if copied else 1)
+
+
+def test_parts_of_larger_tensors_pass_through_the_function():
+    repeated, calls = counted(lambda tensors: [tensors[0] * 2])
+    whole = clgrad.randn(12)
+    for start in (0, 6, 0, 6):
+        x = whole[start:start + 6]
+        assert clgrad.equal(repeated([x])[0], x * 2)
+    assert len(calls) == 3
+
+
+def test_the_same_tensor_twice():
+    repeated, calls = counted(lambda tensors: [tensors[0] - 2 * tensors[1]])
+    x, y = clgrad.randn(6), clgrad.randn(6)
+    for a, b in ((x, y), (x, x), (y, x), (y, y)):
+        assert clgrad.equal(repeated([a, b])[0], a - 2 * b)
+    assert len(calls) == 1
+    repeated, calls = counted(lambda tensors: [tensors[0] - 2 * tensors[1]])
+    for a, b in ((x, x), (x, y), (y, y), (y, x)):
+        assert clgrad.equal(repeated([a, b])[0], a - 2 * b)
+    assert len(calls) == 3  # what was recorded for one tensor is not for two
+
+
+def test_memory_that_is_used_again_within_a_call():
+    def function(tensors):
+        x = tensors[0]
+        for _ in range(5):
+            x = (x * 0.5).exp() - 1  # what was before is given back, and taken for what comes next
+        return [x]
+    repeated, calls = counted(function)
+    for _ in range(3):
+        x = clgrad.randn(1000)
+        assert clgrad.equal(repeated([x])[0], function([x])[0])
+    assert len(calls) == 1
+
+
+def test_memory_is_given_back_on_the_way():
+    def function(tensors):
+        x = tensors.pop()
+        for _ in range(10):
+            x = x + 1
+        return [x]
+    repeated, nbytes = Repeated(function), 1 << 20
+    pool = clgrad.device("cpu").compute.pool
+    for _ in range(3):
+        given = [clgrad.randn(nbytes // 4)]
+        before, pool.peak = pool.in_use, 0
+        repeated(given)
+        assert pool.peak <= before + 2 * nbytes and not given
+        assert pool.in_use <= before - nbytes
+
+
+@pytest.mark.parametrize("function", [lambda tensors: [tensors[0] + clgrad.full((6,), float(clgrad.randn(())))],
+                                      lambda tensors: [tensors[0] * tensors[0].sum().item()]], ids=["a fill", "a look"])
+def test_what_is_more_than_launches_is_not_repeated(function):
+    repeated, calls = counted(function)
+    for _ in range(3):
+        repeated([clgrad.randn(6)])
+    assert len(calls) == 3
+
+
+def test_memory_of_others_is_not_repeated():
+    weight = clgrad.randn(6)
+    repeated, calls = counted(lambda tensors: [tensors[0] * weight])
+    for _ in range(3):
+        weight = clgrad.randn(6)
+        x = clgrad.randn(6)
+        assert clgrad.equal(repeated([x])[0], x * weight)
+    assert len(calls) == 3
+
+
+def test_nothing_is_recorded_while_somebody_else_looks():
+    repeated, calls = counted(lambda tensors: [tensors[0].exp()])
+    x = clgrad.randn(6)
+    with profile():
+        repeated([x])
+        repeated([x])
+    assert len(calls) == 2
+    repeated([x])
+    with profile():
+        assert clgrad.equal(repeated([x])[0], x.exp())
+    assert len(calls) == 3
