@@ -174,6 +174,8 @@ FLOATING: dict[str, tuple[Callable, list[Interval]]] = {
     "_huber": (lambda x, t, delta: sp.huber(delta, x - t), [WIDE, WIDE]),
     "_binary_cross_entropy": (lambda x, t: -sp.xlogy(t, x) - sp.xlog1py(1 - t, -x), [PROBABILITY, PROBABILITY]),
     "_logits_cross_entropy": (lambda x, t: np.logaddexp(0, x) - x * t, [WIDE, PROBABILITY]),
+    "_prelu_kernel": (lambda x, weight: np.where(x > 0, x, weight * x), [WIDE, WIDE]),
+    "_gated": (lambda x, gate: x * sigmoid(gate), [WIDE, WIDE]),
     "threshold": (lambda x, threshold, value: np.where(x > threshold, x, value), [WIDE]),
 }
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from clgrad.autograd.graph import ends_in
 from clgrad.dtypes import type_name
 from clgrad.info import finfo
 from clgrad.ops.pointwise import call, call_in_place
@@ -167,8 +168,8 @@ def glu(input: Any, dim: int = -1) -> Any:
     if input.shape[dim] % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {dim % input.ndim} is size "
                            f"{input.shape[dim]}")
-    half = input.shape[dim] // 2
-    return input.narrow(dim, 0, half) * input.narrow(dim, half, half).sigmoid()
+    halves = input.chunk(2, dim) if input.shape[dim] else (input, input)
+    return ends_in(FUNCTIONS["_gated"](*halves), "Glu")
 
 
 def _softmax_dim(name: str, ndim: int, stacklevel: int) -> int:

@@ -25,4 +25,4 @@ def prelu(input: Any, weight: Any) -> Any:
         weight = weight.view([-1 if d == 1 else 1 for d in range(input.ndim)])
     else:
         weight = weight.view([1] * input.ndim)
-    return FUNCTIONS["where"](input > 0, input, weight * input)
+    return FUNCTIONS["_prelu_kernel"](input, weight)

@@ -214,10 +214,12 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
     if r == 0:
         return empty((0,), input.spec.dtype, input.spec.device)
-    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    places = list(choose(range(input.spec.numel), r))
-    flat = FUNCTIONS["tensor"](sum(places, ()), dtype=dtypes.int64, device=input.spec.device)
-    return input.index_select(0, flat).view(len(places), r)
+    grids = meshgrid(*[FUNCTIONS["arange"](input.spec.numel, device=input.spec.device)] * r, indexing="ij")
+    ascending = FUNCTIONS["ones_like"](grids[0], dtype=dtypes.bool)
+    for first, second in itertools.pairwise(grids):
+        ascending &= first <= second if with_replacement else first < second
+    places = ascending.nonzero()
+    return input.index_select(0, places.reshape(-1)).view(places.spec.shape)
 
 
 @operator("adjoint")

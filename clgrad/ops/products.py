@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from operator import index
 from typing import Any
@@ -10,14 +11,16 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd.graph import TensorBase, attach, needs_graph
-from clgrad.ops.copying import full, to_array
+from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
+from clgrad.kernels import elementwise
+from clgrad.ops.copying import cast, empty, full, to_array
 from clgrad.ops.diagonals import diag_embed
-from clgrad.ops.joining import cat
+from clgrad.ops.execute import check_device, execute
 from clgrad.ops.linalg import dot, matmul
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
-from clgrad.shapes import broadcast_shapes, normalize_dim
+from clgrad.shapes import Shape, broadcast_shapes, normalize_dim
+from clgrad.spec import common_dtype
 
 
 @operator("vdot")
@@ -104,10 +107,37 @@ def cross_product(name: str, input: Any, other: Any, dim: int) -> Any:
         sizes = [t.spec.shape[axis] if t.spec.ndim else 1 for t in (input, other)]
         raise RuntimeError(f"{name}: inputs dimension {dim} must have length 3. Got {sizes[0]} and {sizes[1]}")
     shape = broadcast_shapes(input.spec.shape, other.spec.shape)
-    a, b = input.expand(shape), other.expand(shape)
-    following = [cat([t.narrow(axis, 1, 2), t.narrow(axis, 0, 1)], axis) for t in (a, b)]
-    preceding = [cat([t.narrow(axis, 2, 1), t.narrow(axis, 0, 2)], axis) for t in (a, b)]
-    return following[0] * preceding[1] - preceding[0] * following[1]
+    kind = common_dtype((input.spec, other.spec))
+    return _crossed(cast(input, kind).expand(shape), cast(other, kind).expand(shape), axis)
+
+
+_CROSS = ("a1 * b2 - a2 * b1", "a2 * b0 - a0 * b2", "a0 * b1 - a1 * b0")
+
+
+@lru_cache(256)
+def _cross_plan(device: Any, kind: dtypes.dtype, shape: Shape, *strides: Shape) -> elementwise.Plan:
+    """Three values from the elements of two vectors, whose dimension of size 3 is left out of ``shape``."""
+    a, b, out = ([elementwise.Operand(f"{name}{k}", kind, steps) for k in range(3)]
+                 for name, steps in zip(("a", "b", "out"), strides, strict=True))
+    return elementwise.plan(device, "cross", elementwise.calc_type(kind), _CROSS, [*a, *b], out, (), shape)
+
+
+def _crossed(a: Any, b: Any, axis: int) -> Any:
+    """The vector product of two tensors of one shape and dtype."""
+    device = check_device("cross", a, b)
+    out = empty(a.spec.shape, a.spec.dtype, a.spec.device)
+    parts = [[t.detach().select(axis, k) for k in range(3)] for t in (a, b, out)]
+    first = [listed[0].spec for listed in parts]
+    plan = _cross_plan(device, a.spec.dtype, first[0].shape, *[part.strides for part in first])
+    execute(lambda *given: plan(given[::2], given[1::2]), (*parts[0], *parts[1]), tuple(parts[2]))
+    if needs_graph(a, b):
+        saved = Saved("cross", [a, b])
+
+        def backward(g: Any) -> tuple:
+            a, b = saved.unpack()
+            return (_crossed(b, g, axis) if a._requires_grad else None), (_crossed(g, a, axis) if b._requires_grad else None)
+        attach(out, "LinalgCross", (a, b), backward, saved)
+    return out
 
 
 @operator("cross")

@@ -157,6 +157,12 @@ def trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
     if y.spec.ndim and not y.spec.shape[normalize_dim(dim, y.spec.ndim)]:
         shape = [s for a, s in enumerate(y.spec.shape) if a != normalize_dim(dim, y.spec.ndim)]
         return y.new_zeros(shape)
+    if y.spec.dtype.category == 0:
+        raise RuntimeError("trapezoid: received a bool input for `y`, but bool is not supported")
+    if x is None and y.spec.ndim:
+        axis = normalize_dim(dim, y.spec.ndim)
+        ends = y.select(axis, 0) + y.select(axis, y.spec.shape[axis] - 1)
+        return (y.sum(axis) - ends * 0.5) * dx
     panels, axis = _panels("trapezoid", y, x, dx, dim)
     return panels.sum(axis - y.spec.ndim) / 2.0
 

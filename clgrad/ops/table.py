@@ -272,6 +272,10 @@ row("softshrink", "x lambd=0.5", "where(x > lambd, x - lambd, where(x < -lambd, 
     kind="real", in_place=False, x="where((x >= -lambd) & (x <= lambd), 0, g)")
 row("hardshrink", "x lambd=0.5", "where((x >= -lambd) & (x <= lambd), 0, x)", kind="real", in_place=False,
     x="where((x >= -lambd) & (x <= lambd), 0, g)")
+row("_prelu_kernel", "x weight", "where(x > 0, x, weight * x)", kind="real", in_place=False,
+    x="where(x > 0, g, weight * g)", weight="where(x > 0, 0, x * g)")
+row("_gated", "x gate", "x * sigmoid(gate)", kind="real", in_place=False,
+    x="g * sigmoid(gate)", gate="g * x * (sigmoid(gate) * (1 - sigmoid(gate)))")
 row("threshold", "x threshold=0 value=0", "where(x <= threshold, value, x)", kind="number", in_place=False,
     x="where(x <= threshold, 0, g)")
 

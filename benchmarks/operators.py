@@ -1,0 +1,53 @@
+"""Operators less common than those of the other groups, at sizes of real programs, with gradients where they have any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.measure import Row, values
+
+
+class Work(NamedTuple):
+    """``function(library, *tensors)`` of floating-point tensors of these shapes, and of ``indices``: (bound, shape) each."""
+
+    function: Callable[..., Any]
+    shapes: tuple[tuple[int, ...], ...] = ()
+    indices: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    gradient: bool = True
+
+
+MILLION = (1024, 1024)
+WORK = {
+    "combinations of 500": Work(lambda t, x: t.combinations(x), ((500,),)),
+    "cross 100000x3": Work(lambda t, x, y: t.linalg.cross(x, y), ((100000, 3),) * 2),
+    "cross 3x100000": Work(lambda t, x, y: t.linalg.cross(x, y, dim=0), ((3, 100000),) * 2),
+    "glu 1M": Work(lambda t, x: t.nn.functional.glu(x), (MILLION,)),
+    "prelu 32x16x64x64": Work(lambda t, x, w: t.nn.functional.prelu(x, w), ((32, 16, 64, 64), (16,))),
+    "trapezoid along rows of 1M": Work(lambda t, x: t.trapezoid(x, dim=1), (MILLION,)),
+}
+
+
+def _build(work: Work, gradient: bool) -> Callable:
+    def build(library: Any) -> Callable:
+        floats = [library.tensor(values(*shape) + position, requires_grad=gradient)
+                  for position, shape in enumerate(work.shapes)]
+        indices = [library.tensor(np.random.default_rng(high).integers(0, high, shape)) for high, shape in work.indices]
+        if not gradient:
+            return lambda: work.function(library, *floats, *indices)
+        seed = library.tensor(values(*work.function(library, *floats, *indices).shape))
+        return lambda: library.autograd.grad(work.function(library, *floats, *indices), floats, seed)
+    return build
+
+
+def operators() -> Iterator[Row]:
+    """A row for each of ``WORK``, and one with its gradients."""
+    for name, work in WORK.items():
+        yield Row("operators", name, _build(work, False))
+        if work.gradient:
+            yield Row("operators", f"{name}, and gradients", _build(work, True))
+
+
+GROUPS = {"operators": operators}
