@@ -32,6 +32,11 @@ def turned(x: Any) -> Any:
     return x.transpose(-2, -1)
 
 
+def in_columns(x: Any) -> Any:
+    """The same matrices, column after column in memory, as LAPACK leaves its results; vectors as they are."""
+    return turned(turned(x).contiguous()) if x.spec.ndim > 1 else x
+
+
 def record(name: str, x: Any, outputs: tuple, backward: Callable) -> None:
     """Makes ``outputs`` results of a node; ``backward(gradients, outputs)`` gives the gradient of ``x``."""
     if needs_graph(x):
@@ -60,7 +65,7 @@ def _cholesky(name: str, A: Any, upper: bool) -> tuple[Any, np.ndarray]:
     check_square(name, A)
     if upper:
         lower, info = _cholesky(name, turned(A), False)
-        return turned(lower), info
+        return in_columns(turned(lower)), info
     values, info = lapack.cholesky(lapack.host(name, A))
     L = lapack.matrix(values, A)
     record("LinalgCholeskyEx", A, (L,), lambda grads, outputs: _cholesky_backward(grads[0], *outputs))
@@ -113,8 +118,8 @@ def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitrian
         raise RuntimeError(f"{name}: Incompatible shapes of A and B for the equation {'AX = B' if left else 'XA = B'} "
                            f"({A.spec.shape[-2]}x{A.spec.shape[-1]} and {B.spec.shape[-2]}x{B.spec.shape[-1]})")
     if not left:
-        return store(name, turned(solve_triangular(turned(A), turned(B), upper=not upper, unitriangular=unitriangular)),
-                     out, exact=True)
+        X = turned(solve_triangular(turned(A), turned(B), upper=not upper, unitriangular=unitriangular))
+        return store(name, in_columns(X), out, exact=True)
     X = lapack.matrix(lapack.solve_triangular(lapack.host(name, A), lapack.host(name, B), upper, unitriangular), A)
     if needs_graph(A, B):
         saved = Saved(name, [A])
@@ -247,6 +252,7 @@ def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_piv
 # QR: A = Q @ R.
 
 QR = named_result("linalg_qr", "Q R")
+TorchQR = named_result("qr", "Q R")
 
 
 def linalg_qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
@@ -299,7 +305,7 @@ def _square_qr_backward(gQ: Any, gR: Any, Q: Any, R: Any) -> Any:
 @operator("qr")
 def qr(input: Any, some: bool = True, *, out: Any = None) -> Any:
     """Q and R of matrices; with ``some=False`` a square Q. See :func:`linalg.qr`."""
-    return linalg_qr(input, "reduced" if some else "complete", out=out)
+    return TorchQR(*linalg_qr(input, "reduced" if some else "complete", out=out))
 
 
 # Reflections.
@@ -327,7 +333,7 @@ def householder_product(A: Any, tau: Any, *, out: Any = None) -> Any:
     for i in reversed(range(k)):
         v = vectors[..., i:i + 1]
         result = result - matmul(v * tau[..., i, None, None], matmul(turned(v), result))
-    return store("linalg.householder_product", result, out)
+    return store("linalg.householder_product", in_columns(result), out)
 
 
 @operator("orgqr")
@@ -360,7 +366,7 @@ def ormqr(input: Any, input2: Any, input3: Any, left: bool = True, transpose: bo
     square = cat([input, input.new_zeros((*input.spec.shape[:-1], m - n))], -1) if m > n else input[..., :m]
     Q = householder_product(square, input2)
     Q = turned(Q) if transpose else Q
-    return store("ormqr", matmul(Q, input3) if left else matmul(input3, Q), out, exact=True)
+    return store("ormqr", in_columns(matmul(Q, input3) if left else matmul(input3, Q)), out, exact=True)
 
 
 def _check_reflections(input: Any, tau: Any, other: Any, left: bool) -> None:

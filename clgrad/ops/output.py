@@ -10,12 +10,13 @@ from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import needs_graph
 from clgrad.ops.registry import METHODS, publish
+from clgrad.shapes import is_dense
 
 NAMED_RESULTS: dict[str, Any] = {}  # the classes that named_result made
 
 
 def store(name: str, result: Any, out: Any, *inputs: Any, exact: bool = False) -> Any:
-    """``out=`` of a composition: where ``out`` is None the result itself, else ``out``, resized and filled.
+    """``out=`` of a composition: where ``out`` is None the result itself, else ``out``, resized like the result and filled.
 
     A tuple of results takes a tuple of tensors. ``inputs`` must not share memory with ``out``; with ``exact`` its dtype
     has to be the result's.
@@ -37,6 +38,8 @@ def store(name: str, result: Any, out: Any, *inputs: Any, exact: bool = False) -
     check_apart(name, out, *inputs)
     if target.shape != own.shape:
         resize_output(out, own.shape)
+        if is_dense(own.shape, own.strides):
+            out.as_strided_(own.shape, own.strides)
         check_apart(name, out, *inputs)
     return out.copy_(result)
 

@@ -18,7 +18,7 @@ from clgrad.errors import LinAlgError
 from clgrad.ops import lapack
 from clgrad.ops.copying import empty
 from clgrad.ops.diagonals import diag_embed
-from clgrad.ops.factorization import check_info, lu_unpack, record, solve_triangular, turned
+from clgrad.ops.factorization import check_info, in_columns, lu_unpack, record, solve_triangular, turned
 from clgrad.ops.linalg import matmul
 from clgrad.ops.output import named_result, store
 from clgrad.ops.products import check_square, constant_of, identity
@@ -221,7 +221,7 @@ def solve(A: Any, B: Any, *, left: bool = True, check: bool = True, info: list |
         if not left:
             raise RuntimeError(f"{name}: Vector broadcasting of the left hand side is not supported for left=False. In "
                                "this case linalg.solve is equivalent to B / A.squeeze(-1)")
-        return solve(A, B.unsqueeze(-1), check=check, info=info).squeeze(-1)
+        return in_columns(solve(A, B.unsqueeze(-1), check=check, info=info).squeeze(-1))
     if A.spec.shape[-1] != B.spec.shape[-2 if left else -1]:
         raise RuntimeError(f"{name}: Incompatible shapes of A and B for the equation {'AX = B' if left else 'XA = B'} "
                            f"({A.spec.shape[-2]}x{A.spec.shape[-1]} and {B.spec.shape[-2]}x{B.spec.shape[-1]})")
@@ -275,7 +275,7 @@ def triangular_solve(input: Any, A: Any, upper: bool = True, transpose: bool = F
     """X with A @ X = input for triangular A, or its transpose; and a copy of A."""
     coefficient = turned(A) if transpose else A
     X = solve_triangular(coefficient, input, upper=upper != transpose, unitriangular=unitriangular)
-    copy = A.clone().expand(*X.spec.shape[:-2], *A.spec.shape[-2:])
+    copy = in_columns(A.clone()).expand(*X.spec.shape[:-2], *A.spec.shape[-2:])
     return store("triangular_solve", TriangularSolve(X, copy), out, exact=True)
 
 
@@ -341,7 +341,7 @@ def linalg_lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint:
     P, L, U = lu_unpack(LU, pivots)
     if adjoint:
         half = solve_triangular(turned(U), B, upper=False)
-        X = matmul(P, solve_triangular(turned(L), half, upper=True, unitriangular=True))
+        X = in_columns(matmul(P, solve_triangular(turned(L), half, upper=True, unitriangular=True)))
     else:
         half = solve_triangular(L, matmul(turned(P), B), upper=False, unitriangular=True)
         X = solve_triangular(U, half, upper=True)
@@ -384,7 +384,7 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     U, S, Vh = lapack.svd("linalg.lstsq", lapack.host("linalg.lstsq", A), False)
     cut = max(m, n) * float(np.finfo(A.spec.dtype.numpy).eps) if rcond is None else rcond
     kept = significant(S, A.spec.shape, A.spec.dtype, None, cut) if S.shape[-1] else np.zeros(S.shape, bool)
-    solution = matmul(pinv(A, rtol=cut), right)
+    solution = in_columns(matmul(pinv(A, rtol=cut), right))
     nothing = empty((0,), A.spec.dtype, A.spec.device)
     ranks = kept.sum(-1)
     residuals = constant_of(empty((0,), A.spec.dtype, A.spec.device), A, B)

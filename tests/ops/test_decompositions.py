@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 
 import numpy as np
 import pytest
@@ -227,3 +228,53 @@ def test_numbers_that_are_lost_warn_of_nothing(number):
         found = program(x)
         first = found if isinstance(found, clgrad.Tensor) else found[0]
         assert first.dtype is clgrad.float32
+
+
+# What LAPACK writes lies column after column; a function of (library, positive definite matrices, right-hand sides).
+IN_COLUMNS = {
+    "cholesky": lambda t, a, b: [t.linalg.cholesky(a, upper=upper) for upper in (False, True)],
+    "cholesky_ex": lambda t, a, b: t.linalg.cholesky_ex(a, upper=True),
+    "householder_product": lambda t, a, b: t.linalg.householder_product(*t.geqrf(a)),
+    "ormqr": lambda t, a, b: [t.ormqr(*t.geqrf(a), other, left=left, transpose=transpose)
+                              for left, other in ((True, b), (False, b.mT)) for transpose in (False, True)],
+    "solve": lambda t, a, b: [t.linalg.solve(a, b), t.linalg.solve(a, b.mT, left=False), t.linalg.solve(a, b[..., 0])],
+    "solve_triangular": lambda t, a, b: [t.linalg.solve_triangular(a, b if left else b.mT, upper=upper, left=left)
+                                         for left in (False, True) for upper in (False, True)],
+    "triangular_solve": lambda t, a, b: t.triangular_solve(b, a),
+    "lu_solve": lambda t, a, b: [t.linalg.lu_solve(*t.linalg.lu_factor(a), b if left else b.mT, left=left, adjoint=adjoint)
+                                 for left in (False, True) for adjoint in (False, True)],
+    "lstsq": lambda t, a, b: [t.linalg.lstsq(a, b).solution, t.linalg.lstsq(a[..., :2, :], b[..., :2, :]).solution
+                              if b.shape[-1] > 2 else a],
+    "svd": lambda t, a, b: [*t.linalg.svd(a), *t.linalg.svd(a[..., :2]), *t.svd(a)],
+}
+
+
+@pytest.mark.filterwarnings("ignore:torch.triangular_solve is deprecated")
+@pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
+@pytest.mark.parametrize("name", IN_COLUMNS)
+def test_results_lie_in_columns_as_in_pytorch(name, batch, torch, rng):
+    a, b = rng.standard_normal((*batch, 4, 4)), rng.standard_normal((*batch, 4, 3))
+    a = a @ a.swapaxes(-1, -2) + np.eye(4)
+    for order in (lambda x: x, lambda x: x.mT.contiguous().mT):
+        ours, theirs = (IN_COLUMNS[name](t, order(t.tensor(a)), order(t.tensor(b))) for t in (clgrad, torch))
+        assert [x.stride() for x in ours] == [x.stride() for x in theirs]
+
+
+@pytest.mark.parametrize(("name", "kinds"), [
+    ("linalg.cholesky", ["float64"]), ("linalg.inv", ["float64"]), ("linalg.svd", ["float64"] * 3),
+    ("geqrf", ["float64"] * 2),
+    ("linalg.eigh", ["float64"] * 2), ("linalg.qr", ["float64"] * 2), ("linalg.ldl_factor", ["float64", "int32"]),
+    ("linalg.lu_factor", ["float64", "int32"]), ("linalg.lu", ["float64"] * 3)])
+def test_an_empty_out_gets_the_order_of_the_result(name, kinds, torch, rng):
+    a = rng.standard_normal((2, 4, 4))
+    a = a @ a.swapaxes(-1, -2) + np.eye(4)
+    strides = []
+    for t in (clgrad, torch):
+        out = tuple(t.empty(0, dtype=getattr(t, kind)) for kind in kinds)
+        operator.attrgetter(name)(t)(t.tensor(a), out=out if len(out) > 1 else out[0])
+        strides.append([x.stride() for x in out])
+    assert strides[0] == strides[1]
+
+
+def test_qr_of_torch_has_a_name_of_its_own():
+    assert type(clgrad.qr(clgrad.eye(2))).__name__ == "qr" and type(clgrad.linalg.qr(clgrad.eye(2))).__name__ == "linalg_qr"
