@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from clgrad import autograd
+from clgrad.autograd.forward_ad import alias_of
 from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled, tangents_wanted
 from clgrad.autograd.graph import AccumulateGrad, TensorBase, edge_of
 from clgrad.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module, SyncBatchNorm
@@ -34,16 +35,20 @@ class _Level:
         self.mode.__exit__(*exception)
         self.active = False
 
-    def fresh(self, tree: Any) -> tuple[Any, list]:
-        """The tensors of a tree as new ones to differentiate by, and a list of them; an outer level still sees them."""
+    def fresh(self, tree: Any, changeable: bool = False) -> tuple[Any, list]:
+        """The tensors of a tree as new ones to differentiate by, and a list of them; an outer level still sees them.
+
+        ``changeable``: those of the tree may be changed in place, as is the way of forward modes.
+        """
         made = []
 
         def renew(leaf: Any) -> Any:
             if not isinstance(leaf, TensorBase) or not leaf.spec.dtype.is_floating_point:
                 return leaf
-            made.append(leaf.view_as(leaf) if leaf.requires_grad else leaf.detach().requires_grad_())
+            followed = leaf.requires_grad
+            made.append(leaf.view_as(leaf) if followed else leaf.detach().requires_grad_())
             made[-1]._func_level = self
-            return made[-1]
+            return alias_of(made[-1]) if changeable and not followed else made[-1]
         return tree_map(renew, tree), made
 
     def settled(self, tree: Any, recording: bool | None = None) -> Any:
@@ -202,7 +207,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         if not all(isinstance(leaf, TensorBase) for leaf in leaves):
             raise RuntimeError(f"{name}: Expected {label} to only contain Tensors")
     with _Level() as level:
-        values, own = level.fresh(primals)
+        values, own = level.fresh(primals, changeable=True)
         output, aux = _split(name, func(*values), has_aux)
         outputs = _tensors_of(name, output)
         following = [o for o in outputs if o.requires_grad]
@@ -240,11 +245,16 @@ def jacrev(func: Callable, argnums: int | tuple[int, ...] = 0, *, has_aux: bool 
     if chunk_size is not None and chunk_size <= 0:
         raise ValueError("jacrev: `chunk_size` should be greater than 0.")
 
+    return _jacobian(func, argnums, has_aux)
+
+
+def _jacobian(func: Callable, argnums: int | tuple[int, ...], has_aux: bool, changeable: bool = False) -> Callable:
+    """The function of :func:`jacrev`; with ``changeable`` its arguments may be changed in place."""
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         picked, replaced = _picked(args, argnums, "jacrev")
         with _Level() as level:
-            values, own = level.fresh(picked)
+            values, own = level.fresh(picked, changeable)
             output, aux = _split("jacrev", func(*replaced(values), **kwargs), has_aux)
             _tensors_of("vjp(f, *primals)", output)
             found = tree_map(lambda o: tree_unflatten(_rows(o, own), tree_structure(values)), output)
@@ -268,7 +278,7 @@ def _rows(output: Any, own: list) -> list:
 def jacfwd(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *,
            randomness: str = "error") -> Callable:
     """A function that returns the Jacobian of ``func``: the same numbers as :func:`jacrev`, by backward passes too."""
-    return jacrev(func, argnums, has_aux=has_aux)
+    return _jacobian(func, argnums, has_aux, changeable=True)
 
 
 def hessian(func: Callable, argnums: int | tuple[int, ...] = 0) -> Callable:

@@ -59,7 +59,8 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
                 raise RuntimeError(f"backward(): element {position} of inputs does not require grad")
             if not isinstance(tensor, GradientEdge):
                 tensor.retain_grad()
-    _walk(tensors, grads, create_graph if retain_graph is None else retain_graph, create_graph, wanted, True)
+    retain = mode.forward or (create_graph if retain_graph is None else retain_graph)
+    _walk(tensors, grads, retain, create_graph, wanted, True)
 
 
 def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
@@ -85,7 +86,8 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     if materialize_grads and allow_unused is False:
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
                          "allow_unused=False.")
-    found = _walk(tensors, grads, create_graph if retain_graph is None else retain_graph, create_graph, inputs)
+    retain = mode.forward or (create_graph if retain_graph is None else retain_graph)
+    found = _walk(tensors, grads, retain, create_graph or mode.forward, inputs)
     result = []
     for position, (tensor, value) in enumerate(zip(inputs, found, strict=True)):
         if value is None and materialize_grads:

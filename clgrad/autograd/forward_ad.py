@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from clgrad.autograd.engine import grad
-from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled, set_grad_enabled, tangents_wanted
+from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled, mode, set_grad_enabled, tangents_wanted
 from clgrad.autograd.graph import AccumulateGrad, GradientEdge, Node, attach, get_gradient_edge
 from clgrad.autograd.saved_hooks import LevelCopies
 from clgrad.tensor import Tensor
@@ -44,11 +44,13 @@ class _Level(list[_Dual]):
         super().__init__()
         self.copies = LevelCopies()
         self.copies.begin()
+        mode.forward = True
         self.graph_wanted = is_grad_enabled()
         self.recording = set_grad_enabled(True)
 
     def end(self) -> None:
         self.recording.__exit__()
+        mode.forward = False
         self.copies.end()
 
     def settled(self, tensor: Any, made_here: list[Any]) -> Any:
@@ -141,13 +143,16 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
                            f"{len(_levels) - 1} is not supported.")
     with enable_grad():
         leaf = None if tensor.requires_grad else tensor.detach().requires_grad_()
-        if leaf is None:
-            dual = tensor.view_as(tensor)
-        else:
-            dual = tensor.detach()  # no view of the leaf: it may be changed in place
-            attach(dual, "Alias", (leaf,), lambda g: g)
+        dual = tensor.view_as(tensor) if leaf is None else alias_of(leaf)
     found.append(_Dual(dual, get_gradient_edge(dual), tangent, leaf))
     return dual
+
+
+def alias_of(leaf: Any) -> Any:
+    """A leaf's values as a result of it that may be changed in place: it shares the memory, but is no view of the leaf."""
+    alias = leaf.detach()
+    attach(alias, "Alias", (leaf,), lambda g: g)
+    return alias
 
 
 def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:

@@ -21,6 +21,7 @@ class _Mode(threading.local):
         self.check_nan = True
         self.walk: Any = None  # the backward pass that is going on
         self.tangents = False  # whether the derivative of the walk that goes on is wanted, which users' Functions may know
+        self.forward = False  # whether tangents may be asked for of all that is computed: graphs, also of gradients, are kept
         self.running: Any = None  # the node whose backward runs, as far as somebody watches
         self.multithreading = True
         # What is done with tensors that nodes save: pairs (pack, unpack), the innermost last; or why it is forbidden.

@@ -289,3 +289,27 @@ def test_gradcheck_compares_tangents():
         clgrad.autograd.gradcheck(lambda a, b: doubled.apply(a, b, 3)[0], (x, y), check_forward_ad=True)
     with pytest.raises(AssertionError, match="at least one of"):
         clgrad.autograd.gradcheck(exp.apply, (x,), check_backward_ad=False)
+
+
+def test_forward_over_reverse(torch):
+    """Hessian-vector products: the tangent of a gradient that was taken within the level."""
+    found = []
+    for t in (clgrad, torch):
+        level = t.autograd.forward_ad
+        x, v = t.tensor([1.0, 2.0, 3.0]), t.tensor([1.0, 0.0, 2.0])
+        w = t.tensor([0.5, -1.0, 2.0], requires_grad=True)
+        with level.dual_level():
+            y = (level.make_dual(x, v) ** 2 * w.sin()).sum()
+            (slope,) = t.autograd.grad(y, w)
+            tangents = level.unpack_dual(y).tangent, level.unpack_dual(slope).tangent
+        with level.dual_level():
+            dual = level.make_dual(w, v)
+            (slope,) = t.autograd.grad((dual**3).sum(), dual)
+            tangents += (level.unpack_dual(slope).tangent,)
+        with level.dual_level():
+            y = (level.make_dual(x, v) * w).sum()
+            y.backward()
+            tangents += (level.unpack_dual(y).tangent, w.grad)
+        found.append([one.detach().numpy() for one in tangents])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)

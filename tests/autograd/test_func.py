@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import clgrad
 from tests.compare import assert_same_error, assert_same_outcome
 
 
@@ -73,3 +74,35 @@ def test_programs(torch, name):
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # what PyTorch's jvp loads
 def test_refusals(torch, program):
     assert_same_error(torch, program)
+
+
+def doubled(x):
+    return x.mul_(2).square().sum()
+
+
+def first_from_second(x):
+    x[0] = x[1] * 2
+    return x.sum()
+
+
+@pytest.mark.parametrize("function", [doubled, first_from_second])
+@pytest.mark.parametrize("call", [
+    lambda t, f, x: t.func.jvp(f, (x,), (t.tensor([1.0, 0.5, 2.0]),))[0], lambda t, f, x: t.func.jacfwd(f)(x),
+    lambda t, f, x: t.func.jacfwd(lambda a, b: f(b) * a.sum(), argnums=1)(x.clone(), x)])
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_functions_that_change_their_argument(torch, function, call):
+    def program(t):
+        x = t.tensor([1.0, 2.0, 3.0])
+        return call(t, function, x), x
+    assert_same_outcome(torch, program)
+
+
+def test_the_tangent_of_a_changed_argument():
+    x = clgrad.tensor([1.0, 2.0, 3.0])
+    assert clgrad.func.jvp(doubled, (x,), (clgrad.tensor([1.0, 0.0, 2.0]),))[1].item() == 8.0 * (1 + 6)
+    assert x.tolist() == [2.0, 4.0, 6.0] and not x.requires_grad
+
+
+@pytest.mark.parametrize("transform", ["grad", "jacrev"])
+def test_backward_modes_take_no_changed_argument(torch, transform):
+    assert_same_error(torch, lambda t: getattr(t.func, transform)(doubled)(t.ones(3)))
