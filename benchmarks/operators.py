@@ -25,6 +25,8 @@ WORK = {
     "cross 100000x3": Work(lambda t, x, y: t.linalg.cross(x, y), ((100000, 3),) * 2),
     "cross 3x100000": Work(lambda t, x, y: t.linalg.cross(x, y, dim=0), ((3, 100000),) * 2),
     "glu 1M": Work(lambda t, x: t.nn.functional.glu(x), (MILLION,)),
+    **{f"{name} {label}": Work(lambda t, x, name=name: getattr(t.nn.functional, name)(x, x.detach() * 0.5), (shape,))
+       for name in ("mse_loss", "huber_loss") for label, shape in (("16K", (128, 128)), ("1M", MILLION))},
     "prelu 32x16x64x64": Work(lambda t, x, w: t.nn.functional.prelu(x, w), ((32, 16, 64, 64), (16,))),
     "trapezoid along rows of 1M": Work(lambda t, x: t.trapezoid(x, dim=1), (MILLION,)),
 }

@@ -9,6 +9,7 @@
  *   CALCULATE         the operator's value from what was loaded
  *   BLOCKS, BLOCK_LOADS      as LOADS, of VW rows at once and then of each, with BLOCKED
  *   STORES, PARTIAL_STORES
+ *   STORE_TOTAL       with SUMMED, where STORES adds the value up instead: stores the sum of a work-item over a divisor
  *
  *            <---------------- N = inner size ---------------->
  *   row 0    [ VW ][ VW ][ VW ] ... CHUNK ...][ VW ]...[ part ]     get_global_id(0): which chunk
@@ -36,6 +37,9 @@
 #ifndef BLOCKED
 #define BLOCKED 0
 #endif
+#ifndef SUMMED
+#define SUMMED 0
+#endif
 
 #include "types.clh"
 #include "math.clh"
@@ -43,6 +47,13 @@
 #if BLOCKED
 #define LANE CALC
 #include "transpose.clh"
+#endif
+
+#if SUMMED
+/* Sums of SPAN vectors are added up: the error is that of so many numbers, and of so many sums. */
+#define SPAN 64
+#define ADD(v) { span += v; if (++added == SPAN) { total += span; span = 0; added = 0; } }
+#define PARTIAL_ADD(v) { CALC lanes[VW]; VSTORE(lanes, 0, v); for (int l = 0; l < left; l++) rest += lanes[l]; }
 #endif
 
 __kernel void KERNEL_NAME(PARAMETERS) {
@@ -53,6 +64,11 @@ __kernel void KERNEL_NAME(PARAMETERS) {
   INDEX row = get_global_id(1) * ROWS;
   INDEX first = begin; /* of a row, in the rows before `blocks_end` */
   INDEX blocks_end = row;
+#if SUMMED
+  V total = 0, span = 0;
+  CALC rest = 0;
+  int added = 0;
+#endif
 #if BLOCKED
   first += (end - begin) / VW * VW;
   for (; blocks_end + VW <= last_row; blocks_end += VW) {
@@ -88,4 +104,17 @@ __kernel void KERNEL_NAME(PARAMETERS) {
     }
 #endif
   }
+#if SUMMED
+  total += span;
+#if VW == 1
+  rest += total;
+#else
+  CALC lanes[VW];
+  VSTORE(lanes, 0, total);
+  for (int half_ = VW / 2; half_ > 0; half_ /= 2)
+    for (int l = 0; l < half_; l++) lanes[l] += lanes[l + half_];
+  rest += lanes[0];
+#endif
+  STORE_TOTAL((get_global_id(2) * get_global_size(1) + get_global_id(1)) * get_global_size(0) + get_global_id(0), rest);
+#endif
 }

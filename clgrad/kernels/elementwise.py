@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from clgrad.dtypes import dtype
@@ -46,10 +47,10 @@ def calc_type(d: dtype) -> str:
 class Plan:
     """A pointwise kernel for given specs. Call it with the buffers and offsets of inputs, then outputs."""
 
-    __slots__ = ("device", "bound", "cost")
+    __slots__ = ("device", "bound", "cost", "items")
 
-    def __init__(self, device: Device, bound: Bound | None, cost: tuple[int, int]):
-        self.device, self.bound, self.cost = device, bound, cost
+    def __init__(self, device: Device, bound: Bound | None, cost: tuple[int, int], items: int):
+        self.device, self.bound, self.cost, self.items = device, bound, cost, items
 
     def __call__(self, buffers: tuple, offsets: tuple, scalars: tuple = ()) -> None:
         if self.bound is not None:
@@ -57,11 +58,13 @@ class Plan:
 
 
 def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Sequence[Operand],
-         outputs: Sequence[Operand], scalars: Sequence[str], shape: Shape) -> Plan:
+         outputs: Sequence[Operand], scalars: Sequence[str], shape: Shape, *, summed: bool = False) -> Plan:
     """Plans ``outputs[k] = values[k]`` over ``shape``.
 
     ``values`` are C expressions over the inputs' names and the scalars' names, of type V (see ``math.clh``). An input
-    whose stride is 0 in a dimension is broadcast there. ``calc`` is the C type of arithmetic.
+    whose stride is 0 in a dimension is broadcast there. ``calc`` is the C type of arithmetic. ``summed``: the one output,
+    whose strides say how its elements would lie, gets a sum of each work-item, ``plan.items`` in all, instead of elements,
+    over the scalar ``divisor``.
     """
     operands = [*inputs, *outputs]
     numel = 1
@@ -69,16 +72,17 @@ def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Se
         numel *= size
     cost = (numel * len(values), sum(extent(shape, o.strides) * o.dtype.itemsize for o in operands))
     if numel == 0:
-        return Plan(device, None, cost)
+        return Plan(device, None, cost, 0)
     sizes, strides = _order(shape, [o.strides for o in operands], len(inputs))
     inner = sizes[0]
     blocked = _blocked(device, sizes, strides, len(inputs))
     lanes = BLOCK if blocked else _lanes(device, inner, strides[len(inputs)][0])
     wide = max(numel, *(extent(shape, o.strides) for o in operands)) >= 2**31
-    text = _Text(inputs, outputs, scalars, values, len(sizes), strides, lanes, blocked)
+    text = _Text(inputs, outputs, scalars, values, len(sizes), strides, lanes, blocked, summed)
     macros = {"KERNEL_NAME": f"pointwise_{name}", "CALC": calc, "CALC_FLOAT": int(calc in ("float", "double")),
               "MASK": _MASK[calc], "VW": lanes, "INDEX": "long" if wide else "int",
-              **({"CALC_DOUBLE": 1} if calc == "double" else {}), **({"BLOCKED": 1} if blocked else {})}
+              **({"CALC_DOUBLE": 1} if calc == "double" else {}), **({"BLOCKED": 1} if blocked else {}),
+              **({"SUMMED": 1} if summed else {})}
     index = "l" if wide else "i"
     varying = index * len(operands) + _LETTER[calc] * len(scalars)
     chunk, rows, global_size, local_size = _ndrange(
@@ -87,7 +91,8 @@ def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Se
                  *(stride for steps in strides for stride in steps))
     signature = "P" * len(operands) + varying + index * len(constants)
     kernel = device.kernel("elementwise.cl", f"pointwise_{name}", macros, signature, prelude=text.prelude())
-    return Plan(device, Bound(kernel, global_size, local_size, len(operands), varying, constants, cost), cost)
+    return Plan(device, Bound(kernel, global_size, local_size, len(operands), varying, constants, cost), cost,
+                prod(global_size))
 
 
 def _order(shape: Shape, strides: list[Shape], first_output: int) -> tuple[Shape, list[Shape]]:
@@ -164,7 +169,8 @@ class _Text:
     """The generated part of a pointwise kernel."""
 
     def __init__(self, inputs: Sequence[Operand], outputs: Sequence[Operand], scalars: Sequence[str],
-                 values: Sequence[str], rank: int, strides: list[Shape], lanes: int, blocked: bool):
+                 values: Sequence[str], rank: int, strides: list[Shape], lanes: int, blocked: bool, summed: bool):
+        self.summed = summed
         self.inputs, self.outputs, self.scalars, self.values = inputs, outputs, scalars, values
         self.operands = [*inputs, *outputs]
         self.rank, self.inner, self.lanes = rank, [s[0] for s in strides], lanes
@@ -176,8 +182,11 @@ class _Text:
         targets = list(zip(self.outputs, self.inner[len(self.inputs):], strict=True))
         turned = [f"V {o.name} = rows_{o.name}[r];" if o.name in self.across else load
                   for o, load in zip(self.inputs, loads, strict=True)]
-        stores = [self._store(k, o, step, whole=True) for k, (o, step) in enumerate(targets)]
-        rest = [self._store(k, o, step, whole=False) for k, (o, step) in enumerate(targets)]
+        if self.summed:
+            stores, rest = ["ADD(r0)"], ["PARTIAL_ADD(r0)"]
+        else:
+            stores = [self._store(k, o, step, whole=True) for k, (o, step) in enumerate(targets)]
+            rest = [self._store(k, o, step, whole=False) for k, (o, step) in enumerate(targets)]
         calculate = [f"V {name} = (V)(s_{name});" for name in self.scalars]
         calculate += [f"V r{k} = {value};" for k, value in enumerate(self.values)]
         return "\n".join([
@@ -190,7 +199,12 @@ class _Text:
             "#define BLOCK_LOADS " + " ".join(turned),
             "#define STORES " + " ".join(stores),
             "#define PARTIAL_STORES " + " ".join(rest),
+            *([self._total(self.outputs[0])] if self.summed else []),
         ])
+
+    @staticmethod
+    def _total(o: Operand) -> str:
+        return f"#define STORE_TOTAL(item, v) STORE_{o.dtype.code}(b_{o.name}, o_{o.name} + (item), (v) / s_divisor)"
 
     def _parameters(self) -> list[str]:
         first_output = len(self.inputs)

@@ -11,6 +11,7 @@ from typing import Any
 
 from clgrad.autograd.graph import ends_in
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.ops.totals import reduced_row
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -51,13 +52,21 @@ def _paired(name: str, input: Any, target: Any, weight: Any = None) -> None:
                       "have the same size.", stacklevel=4)
 
 
-def _weighted(values: Any, weight: Any, reduction: str) -> Any:
+def _weighted_row(name: str, operands: tuple, weight: Any, reduction: str) -> Any:
     if weight is None:
-        return reduced(values, reduction)
+        return reduced_row(name, operands, (), reduction)
+    values = FUNCTIONS[name](*operands)
     weighted = values * weight
     if reduction == "mean":
         return weighted.sum() / weight.expand(values.shape).sum()
     return reduced(weighted, reduction)
+
+
+def _scaled_row(name: str, operands: tuple, weight: Any, reduction: str, *parameters: float) -> Any:
+    """As :func:`_weighted_row`, but a mean counts elements and not their weights."""
+    if weight is None:
+        return reduced_row(name, operands, parameters, reduction)
+    return reduced(FUNCTIONS[name](*operands, *parameters) * weight, reduction)
 
 
 def cross_entropy(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
@@ -85,15 +94,15 @@ def mse_loss(input: Any, target: Any, size_average: bool | None = None, reduce: 
              reduction: str = "mean", weight: Any = None) -> Any:
     """The squared difference."""
     _paired("mse_loss", input, target, weight)
-    loss = _weighted(FUNCTIONS["_squared_error"](input, target), weight, reduction_of(size_average, reduce, reduction))
-    return ends_in(loss, "MseLoss")
+    reduction = reduction_of(size_average, reduce, reduction)
+    return ends_in(_weighted_row("_squared_error", (input, target), weight, reduction), "MseLoss")
 
 
 def l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
             reduction: str = "mean", weight: Any = None) -> Any:
     """The absolute difference."""
     _paired("l1_loss", input, target, weight)
-    return _weighted(FUNCTIONS["_absolute_error"](input, target), weight, reduction_of(size_average, reduce, reduction))
+    return _weighted_row("_absolute_error", (input, target), weight, reduction_of(size_average, reduce, reduction))
 
 
 def smooth_l1_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
@@ -104,7 +113,7 @@ def smooth_l1_loss(input: Any, target: Any, size_average: bool | None = None, re
     if beta == 0:
         return l1_loss(input, target, size_average, reduce, reduction)
     _paired("smooth_l1_loss", input, target)
-    loss = reduced(FUNCTIONS["_smooth_l1"](input, target, beta), reduction_of(size_average, reduce, reduction))
+    loss = reduced_row("_smooth_l1", (input, target), (beta,), reduction_of(size_average, reduce, reduction))
     return ends_in(loss, "SmoothL1Loss")
 
 
@@ -115,8 +124,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     _paired("huber_loss", input, target, weight)
-    values = FUNCTIONS["_huber"](input, target, delta)
-    return ends_in(reduced(values if weight is None else values * weight, reduction), "HuberLoss")
+    return ends_in(_scaled_row("_huber", (input, target), weight, reduction_of(None, None, reduction), delta), "HuberLoss")
 
 
 def _same_size(name: str, input: Any, target: Any) -> None:
@@ -131,9 +139,8 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_avera
     _same_size("binary_cross_entropy", input, target)
     if not bool(FUNCTIONS["_is_probability"](input.detach()).all().item()):
         raise RuntimeError("binary_cross_entropy: all elements of input should be between 0 and 1")
-    values = FUNCTIONS["_binary_cross_entropy"](input, target)
-    loss = reduced(values if weight is None else values * weight, reduction_of(size_average, reduce, reduction))
-    return ends_in(loss, "BinaryCrossEntropy")
+    reduction = reduction_of(size_average, reduce, reduction)
+    return ends_in(_scaled_row("_binary_cross_entropy", (input, target), weight, reduction), "BinaryCrossEntropy")
 
 
 def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,
@@ -142,12 +149,13 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
     """:func:`binary_cross_entropy` of sigmoid(input), computed without overflow."""
     if input.spec.shape != target.spec.shape:
         raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
+    reduction = reduction_of(size_average, reduce, reduction)
     if pos_weight is None:
-        values = FUNCTIONS["_logits_cross_entropy"](input, target)
+        loss = _scaled_row("_logits_cross_entropy", (input, target), weight, reduction)
     else:
         factor = (pos_weight - 1) * target + 1
         values = (1 - target) * input - factor * FUNCTIONS["logsigmoid"](input)
-    loss = reduced(values if weight is None else values * weight, reduction_of(size_average, reduce, reduction))
+        loss = reduced(values if weight is None else values * weight, reduction)
     return ends_in(loss, "BinaryCrossEntropyWithLogits")
 
 

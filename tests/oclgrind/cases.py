@@ -114,6 +114,15 @@ def _functions(kind: torch.dtype, gradients: bool) -> None:
             backward(result)
 
 
+@of("elementwise.cl")
+def totals() -> None:
+    for shape in ((1,), (5,), (37,), (3, 9)):
+        x, y = values(*shape, grad=True), values(*shape)
+        backward(F.mse_loss(x, y))
+        F.l1_loss(x.detach().t() if len(shape) > 1 else x.detach(), y.t() if len(shape) > 1 else y, reduction="sum")
+    F.mse_loss(values(2, 5000), values(2, 5000))
+
+
 @of("elementwise.cl", "cpu")
 def all_functions_in_double_precision() -> None:
     _functions(torch.float64, gradients=False)
