@@ -142,7 +142,7 @@ __all__ = [
     "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "elu_", "embedding", "embedding_bag",
     "feature_alpha_dropout", "fold", "fractional_max_pool2d", "fractional_max_pool2d_with_indices",
     "fractional_max_pool3d", "fractional_max_pool3d_with_indices", "gaussian_nll_loss", "gelu", "glu", "grid_sample",
-    "group_norm", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hardtanh_",
+    "group_norm", "grouped_mm", "gumbel_softmax", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "hardtanh_",
     "hinge_embedding_loss", "huber_loss", "instance_norm", "interpolate", "kl_div", "l1_loss", "layer_norm",
     "leaky_relu", "leaky_relu_", "linear", "linear_cross_entropy", "local_response_norm", "log_softmax", "logsigmoid",
     "lp_pool1d", "lp_pool2d", "lp_pool3d", "margin_ranking_loss", "max_pool1d", "max_pool1d_with_indices", "max_pool2d",
@@ -163,6 +163,28 @@ def linear(input: Any, weight: Any, bias: Any = None, *, out: Any = None) -> Any
     """``input @ weight.T + bias``: (*, in) with weight (out, in) gives (*, out)."""
     found = FUNCTIONS["linear"](input, weight, bias)
     return found if out is None else store("linear", found, out, exact=True)
+
+
+def grouped_mm(mat_a: Any, mat_b: Any, *, offs: Any = None, bias: Any = None, out_dtype: Any = None) -> Any:
+    """A product for each group of rows, as mixtures of experts compute them.
+
+    Args:
+        mat_a, mat_b: (G, M, K) and (G, K, N); (rows, K) and (G, K, N): groups of rows; (G, M, K) and (K, columns): groups of
+            columns; (M, total) and (total, N): groups of what is summed over, which gives (G, M, N).
+        offs: where each group ends, int32 of shape (G,), wherever a matrix is divided. Rows after the last are zero.
+        bias, out_dtype: there is none, and none but the operands'.
+
+    Raises:
+        RuntimeError: operands that do not fit each other, or are not float32, float16 or bfloat16.
+
+    >>> import clgrad
+    >>> experts = clgrad.stack([clgrad.eye(2), 3 * clgrad.eye(2)])
+    >>> grouped_mm(clgrad.ones(3, 2), experts, offs=clgrad.tensor([1, 3], dtype=clgrad.int32))
+    tensor([[1., 1.],
+            [3., 3.],
+            [3., 3.]])
+    """
+    return FUNCTIONS["_grouped_mm"](mat_a, mat_b, offs, bias, out_dtype)
 
 
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:

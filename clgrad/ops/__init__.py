@@ -24,6 +24,7 @@ from clgrad.ops import (  # noqa: F401
     foreach,
     gathering,
     grid_sampling,
+    grouped,
     identities,
     indexing,
     interpolation,

@@ -95,3 +95,43 @@ def test_matrix_power_leaves_an_exponent_that_is_a_tensor(torch, rng):
     a, n = rng.standard_normal((3, 3)), clgrad.tensor(5)
     assert_same(clgrad.matrix_power(clgrad.tensor(a), n), torch.matrix_power(torch.tensor(a), 5))
     assert n.item() == 5
+
+
+GROUPED = {"rows": ((12, 16), (3, 16, 8)), "columns": ((3, 4, 16), (16, 16)), "sums": ((16, 12), (12, 8)),
+           "matrices": ((3, 4, 16), (3, 16, 8))}
+
+
+@pytest.mark.parametrize("ends", [(2, 5, 12), (0, 0, 12), (3, 3, 3)])
+@pytest.mark.parametrize("kind", GROUPED)
+def test_grouped_products(kind, ends, torch, rng):
+    left, right = (np.float32(rng.standard_normal(shape)) for shape in GROUPED[kind])
+    if kind == "columns":
+        ends = (8, 8, 16)
+    results = []
+    for t in (clgrad, torch):
+        a, b = t.tensor(left, requires_grad=True), t.tensor(right, requires_grad=True)
+        offs = None if kind == "matrices" else t.tensor(ends, dtype=t.int32)
+        y = t.nn.functional.grouped_mm(a, b, offs=offs)
+        if kind == "rows":
+            y = y[:ends[-1]]  # there is nothing in what comes after
+        pair = (y,) if ends[-1] < 12 and kind != "columns" else (y, *t.autograd.grad(y, (a, b), t.ones(y.shape)))
+        results.append([x.detach().numpy() for x in pair])
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("program", [
+    lambda F, t, offs: F.grouped_mm(t.ones(8, 16), t.ones(3, 16, 8)),
+    lambda F, t, offs: F.grouped_mm(t.ones(3, 4, 16), t.ones(3, 16, 8), offs=offs),
+    lambda F, t, offs: F.grouped_mm(t.ones(8, 16), t.ones(3, 16, 8), offs=offs.long()),
+    lambda F, t, offs: F.grouped_mm(t.ones(8, 16), t.ones(3, 16, 8), offs=offs[None]),
+    lambda F, t, offs: F.grouped_mm(t.ones(8, 16), t.ones(2, 16, 8), offs=offs),
+    lambda F, t, offs: F.grouped_mm(t.ones(2, 8, 16), t.ones(3, 16, 8)),
+    lambda F, t, offs: F.grouped_mm(t.ones(8, 16), t.ones(3, 32, 8), offs=offs),
+    lambda F, t, offs: F.grouped_mm(t.ones(8), t.ones(3, 16, 8), offs=offs),
+    lambda F, t, offs: F.grouped_mm(t.ones(8, 16).double(), t.ones(3, 16, 8).double(), offs=offs),
+    lambda F, t, offs: F.grouped_mm(t.ones(8, 16), t.ones(3, 16, 8).half(), offs=offs),
+    lambda F, t, offs: F.grouped_mm(t.ones(8, 16), t.ones(3, 16, 8), offs=offs, bias=t.ones(3, 8)),
+    lambda F, t, offs: F.grouped_mm(t.ones(8, 16), t.ones(3, 16, 8), offs=offs, out_dtype=t.float16)])
+def test_refusals_of_grouped_products(program, torch):
+    assert_same_error(torch, lambda t: program(t.nn.functional, t, t.tensor([2, 5, 8], dtype=t.int32)))
