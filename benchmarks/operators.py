@@ -27,6 +27,8 @@ WORK = {
     "glu 1M": Work(lambda t, x: t.nn.functional.glu(x), (MILLION,)),
     **{f"{name} {label}": Work(lambda t, x, name=name: getattr(t.nn.functional, name)(x, x.detach() * 0.5), (shape,))
        for name in ("mse_loss", "huber_loss") for label, shape in (("16K", (128, 128)), ("1M", MILLION))},
+    **{f"{mode} pad by 1, 32x16x64x64": Work(lambda t, x, mode=mode: t.nn.functional.pad(x, (1, 1, 1, 1), mode),
+                                             ((32, 16, 64, 64),)) for mode in ("reflect", "replicate", "circular")},
     "prelu 32x16x64x64": Work(lambda t, x, w: t.nn.functional.prelu(x, w), ((32, 16, 64, 64), (16,))),
     "trapezoid along rows of 1M": Work(lambda t, x: t.trapezoid(x, dim=1), (MILLION,)),
 }

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import operator as python
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NoReturn
+from math import prod
+from typing import Any, NoReturn, cast
 
 import numpy as np
 
+from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, attach, needs_graph
-from clgrad.ops.copying import clone, full
+from clgrad.kernels import pad as kernels
+from clgrad.ops.copying import from_array, full
+from clgrad.ops.execute import blank, check_specs, execute
 from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import operator
-from clgrad.ops.resample import Taps, resample
+from clgrad.runtime import device
+from clgrad.spec import Spec, contiguous_spec
 
 MODES = ("constant", "reflect", "replicate", "circular")
 
@@ -71,41 +77,76 @@ def _pairs(counts: list[int]) -> list[tuple[int, int]]:
     return list(zip(counts[::2], counts[1::2], strict=True))
 
 
-@lru_cache(maxsize=512)
-def _repeating(mode: str, n: int, low: int, high: int) -> Taps:
-    """Where each element of a padded line comes from."""
-    m = n + low + high
-    places = np.arange(m) - low
+def _origins(mode: str, n: int, low: int, high: int) -> np.ndarray:
+    """Which element of a line of ``n`` each element of the padded line is."""
+    places = np.arange(n + low + high) - low
     if mode == "replicate":
-        places = places.clip(0, n - 1)
-    elif mode == "circular":
-        places %= n
-    else:
-        places = n - 1 - abs(n - 1 - abs(places))
-    return Taps.from_places(f"{mode.capitalize()}Pad", n, range(m), places, m)
+        return places.clip(0, n - 1)
+    if mode == "reflect":
+        return n - 1 - abs(n - 1 - abs(places))
+    begin, end = max(-low, 0), n - max(-high, 0)  # what is cut off does not come again
+    return begin + (places - begin) % max(end - begin, 1)
 
 
-def _pad_axis(x: Any, axis: int, low: int, high: int, mode: str) -> Any:
-    n = x.spec.shape[axis]
-    if mode == "circular" and (low < 0 or high < 0):
-        cut = max(-low, 0)
-        x = x.narrow(axis, cut, max(n - cut - max(-high, 0), 0))
-        low, high, n = max(low, 0), max(high, 0), x.spec.shape[axis]
-    if mode == "reflect" and max(low, high) >= n:
-        raise RuntimeError(f"Padding size should be less than the corresponding input dimension, but got: padding ({low}, "
-                           f"{high}) at dimension {axis} of input {list(x.spec.shape)}")
-    if mode == "circular" and max(low, high) > n:
-        raise RuntimeError("Padding value causes wrapping around more than once.")
-    if n + low + high < (0 if mode == "circular" else 1):
-        raise RuntimeError(f"input (size {n} at dimension {axis}) is too small. Calculated output size: {n + low + high}")
-    return resample(x, axis, _repeating(mode, n, low, high)) if low or high else x
+def _places_of(origins: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each of ``n`` elements went: its places are ``places[starts[i]:starts[i + 1]]``."""
+    order = np.argsort(origins, kind="stable")
+    return np.searchsorted(origins[order], np.arange(n + 1)), order
 
 
-def _extended(input: Any, sides: list[tuple[int, int]], mode: str) -> Any:
-    padded = input
+_NAMES = {"reflect": "ReflectionPad", "replicate": "ReplicationPad", "circular": "CircularPad"}
+
+
+class _Extension:
+    """What is known of a padding before its data: the specs of both sides, and for each way the plan and its tables."""
+
+    def __init__(self, own: Spec, mode: str, sides: tuple[tuple[int, int], ...]):
+        rank, place = len(sides), cast(device, own.device)
+        self.name = f"{_NAMES[mode]}{rank}D"
+        compute = check_specs(self.name, own)
+        lead, lines = own.shape[:own.ndim - rank], own.shape[own.ndim - rank:]
+        origins = [_origins(mode, n, *side) for n, side in zip(lines, sides[::-1], strict=True)]
+        padded = tuple([len(o) for o in origins])
+        self.specs = contiguous_spec(own.shape, own.dtype, own.device), contiguous_spec(lead + padded, own.dtype, own.device)
+        ones = (1,) * (3 - rank)
+        maps = origins[::-1] + [np.zeros(1, np.int64)] * (3 - rank)
+        places = [table for n, o in zip((lines[::-1] + ones), maps, strict=True) for table in _places_of(o, n)]
+        low = sides[0][0]
+        first, last = max(low, 0), max(low, 0, min(padded[-1], lines[-1] + low))
+        run = kernels.Run(first, last, -low if last > first else -first)
+        self.ways = [(kernels.plan(compute, own.dtype, prod(lead), ones + lines, ones + padded, run, gradient),
+                      from_array(np.concatenate(tables).astype(np.int32), dtypes.int32, place))
+                     for gradient, tables in ((False, maps), (True, [maps[0], *places]))]
+
+    def extend(self, x: Any) -> Any:
+        """The padded tensor."""
+        return self._moved(x, 0, self.name, self.fold)
+
+    def fold(self, g: Any) -> Any:
+        """The gradient of what was padded: for each element the sum of those of its places."""
+        return self._moved(g, 1, f"{self.name}Backward", self.extend)
+
+    def _moved(self, x: Any, way: int, name: str, back: Callable) -> Any:
+        plan, tables = self.ways[way]
+        out = blank(self.specs[1 - way])
+        execute(plan, (x.contiguous(), tables), (out,))
+        if needs_graph(x):
+            attach(out, name, (x,), back)
+        return out
+
+
+_extension = lru_cache(maxsize=512)(_Extension)
+
+
+def _extended(input: Any, sides: tuple[tuple[int, int], ...], mode: str) -> Any:
     for number, (low, high) in enumerate(sides):
-        padded = _pad_axis(padded, input.spec.ndim - 1 - number, low, high, mode)
-    return clone(padded) if padded.memory is input.memory else padded
+        n, axis = input.spec.shape[-1 - number], input.spec.ndim - 1 - number
+        if mode == "reflect" and max(low, high) >= n:
+            raise RuntimeError("Padding size should be less than the corresponding input dimension, but got: padding "
+                               f"({low}, {high}) at dimension {axis} of input {list(input.spec.shape)}")
+        if mode == "circular" and max(low, high) > n + min(low, 0) + min(high, 0):
+            raise RuntimeError("Padding value causes wrapping around more than once.")
+    return _extension(input.spec, mode, sides).extend(input)
 
 
 _EXTENDED = {"circular": _extended, "reflect": keeps_format(_extended), "replicate": keeps_format(_extended)}
@@ -144,7 +185,7 @@ def pad(input: Any, pad: Any, mode: str = "constant", value: float | None = None
     if 0 in shape[-rank - 1:]:
         raise RuntimeError(f"Expected {rank + 1}D or {rank + 2}D (batch mode) tensor with possibly 0 batch size and other "
                            f"non-zero dimensions for input, but got: {list(shape)}")
-    sides = _pairs(counts)
+    sides = tuple(_pairs(counts))
     for number, (low, high) in enumerate(sides):
         if shape[-1 - number] + low + high < (0 if mode == "circular" else 1):
             raise RuntimeError(f"input of size {list(shape)} is too small for padding {counts}")

@@ -525,6 +525,17 @@ def resampling() -> None:
     F.interpolate(values(1, 3, 6, 7, dtype=torch.uint8), (4, 9), mode="nearest")
 
 
+@of("pad.cl")
+def extended_lines() -> None:
+    sides = (2, 3), (1, 2, 3, 1), (1, 1, 2, 2, 1, 0), (-2, 1, 2, -1)
+    for mode, pads in product(("reflect", "replicate", "circular"), sides):
+        for width in (5, 19):
+            backward(F.pad(values(2, *(4,) * (len(pads) // 2 - 1), width, grad=True), pads, mode))
+    F.pad(values(2, 3, dtype=torch.int64), (1, 1), "circular")
+    F.pad(values(2, 9) > 0, (1, 1), "circular")
+    backward(F.pad(values(2, 11, dtype=torch.bfloat16, grad=True), (3, 1), "reflect"))
+
+
 @of("grid_sample.cl", "cpu")
 def grids() -> None:
     for kind, points in ((torch.float32, (3, 100)), (torch.float64, (16, 16)), (torch.float32, (1, 1))):
