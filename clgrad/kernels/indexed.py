@@ -16,6 +16,7 @@ OPERATIONS = {"read": 0, "put": 1, "add": 2, "multiply": 3, "amax": 4, "amin": 5
 CPU_WORK = 4096  # elements that are worth a work-item of their own
 CPU_SHARES = 16  # of a unit's work, where it is cut between rows: the thread that begins late is to take fewer
 LINE = 16        # a CPU work-item's share of a row is a multiple of this: neighbours do not share cache lines
+NEAR = 1 << 20  # bytes of x that a CPU's core keeps close
 GROUP = 64
 GPU_ITEMS = 8192  # work-items that fill a GPU
 _MOVED = {1: "u8", 2: "i16", 4: "i32", 8: "i64"}
@@ -74,6 +75,7 @@ def plan(device: Device, operation: str, kind: dtype, shape: Shape, x_strides: S
     chunk, free_chunk, work, local = _ndrange(device, walk)
     owners = _owners(work, walk, indices[0].size) if ordered and not device.is_cpu else 1
     macros["OWNERS"] = owners
+    apart = operation == "read" and device.is_cpu and reach * kind.itemsize > NEAR
     work, local = (*work, owners), (*local, 1)
     letter = "l" if wide else "i"
     constants = (walk.length, chunk, walk.free_count, free_chunk, walk.ordered_count, *sizes,
@@ -81,7 +83,7 @@ def plan(device: Device, operation: str, kind: dtype, shape: Shape, x_strides: S
     buffers = 3 + len(indices)
     varying = letter * (buffers - 1)
     kernel = device.kernel("indexed.cl", "indexed", macros, "P" * buffers + varying + letter * len(constants),
-                           prelude=_prelude(walk, indices))
+                           prelude=_prelude(walk, indices, apart))
     return Plan(device, Bound(kernel, work, local, buffers, varying, constants, cost), message, cost)
 
 
@@ -141,8 +143,8 @@ def _owners(work: tuple, walk: _Walk, size: int) -> int:
     return owners
 
 
-def _prelude(walk: _Walk, indices: Sequence[Index]) -> str:
-    """The generated part of the kernel."""
+def _prelude(walk: _Walk, indices: Sequence[Index], apart: bool) -> str:
+    """The generated part of the kernel. ``apart``: rows lie so far apart that they are asked for before they are moved."""
     operands = range(2 + len(indices))
     dims = range(len(walk.sizes))
     parameters = ["ELEMENTS(x)", "ELEMENTS(v)", *(f"INDICES({i.dtype.code}, b_{k})" for k, i in enumerate(indices)),
@@ -158,8 +160,12 @@ def _prelude(walk: _Walk, indices: Sequence[Index]) -> str:
         starts.append(f"INDEX {name} = {' + '.join(terms)};")
     finds = [f"FIND(b_{k}[r_{k} + (i) * {walk.inner_step(k + 2)}], n_{k}, {'1' if i.step == 1 else f'm_{k}'}, {int(k == 0)})"
              for k, i in enumerate(indices)]
-    return "\n".join(["#define PARAMETERS " + ", ".join(parameters), "#define ROW_STARTS " + " ".join(starts),
-                      "#define LOCATE(i) " + " ".join(finds)])
+    lines = ["#define PARAMETERS " + ", ".join(parameters), "#define ROW_STARTS " + " ".join(starts),
+             "#define LOCATE(i) " + " ".join(finds)]
+    if apart and len(indices) == len(walk.free) == 1 and not walk.ordered:
+        d = walk.free[0]
+        lines.append(f"#define AHEAD(n) x_row + (n) * t{d}_0 + (INDEX)b_0[r_0 + (n) * t{d}_2] * m_0")
+    return "\n".join(lines)
 
 
 def _decode(position: str, dims: list[int]) -> list[str]:

@@ -80,7 +80,7 @@ def _padding(padding_idx: int | None, weight: Any) -> int | None:
 
 
 def _looked_up(weight: Any, places: Places, padding_idx: int | None, by_frequency: bool) -> Any:
-    if not needs_graph(weight) or (padding_idx is None and not by_frequency):
+    if (padding_idx is None and not by_frequency) or not needs_graph(weight):
         return read(weight, places, "Embedding")
     made = read(weight.detach(), places, "Embedding")
     saved, kept, shape = Saved("embedding", places.indices), places.without_indices(), weight.spec.shape

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from clgrad import dtypes
+from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, mark_changed, needs_graph, rebase, wrap
 from clgrad.kernels import indexed
-from clgrad.ops.copying import array_over, cast, empty, full
-from clgrad.ops.execute import check_device, execute
+from clgrad.ops.copying import array_over, cast, full
+from clgrad.ops.execute import blank, check_specs, execute
 from clgrad.shapes import Shape, broadcast_strides
-from clgrad.spec import Spec, spec
+from clgrad.spec import Spec, contiguous_spec, spec
 
 _plans: dict[tuple, indexed.Plan] = {}
+_reads: dict[tuple, tuple[indexed.Plan, Spec]] = {}
 _spread: dict[tuple, Spec] = {}
 _PLANS_MOST = 4096  # numbers of marked elements differ in every run: old plans are forgotten
 FEW = 4096  # indices that are looked at on the host where that costs nothing
+
+
+class _Form:
+    """What is known of :class:`Places` without their indices. Get one from :func:`_form`: the same for the same places."""
+
+    __slots__ = ("name", "shape", "own", "axes", "negative")
+
+    def __init__(self, name: str, shape: Shape, own: tuple[int | None, ...], axes: tuple[int, ...], negative: bool):
+        self.name, self.shape, self.own, self.axes, self.negative = name, shape, own, axes, negative
+
+
+_form = lru_cache(_PLANS_MOST)(_Form)
 
 
 class Places:
@@ -27,16 +42,28 @@ class Places:
     indices may count from the end. ``unique``: no element is named twice.
     """
 
-    __slots__ = ("name", "shape", "own", "axes", "indices", "negative", "unique")
+    __slots__ = ("form", "indices", "unique")
 
     def __init__(self, name: str, shape: Sequence[int], own: Sequence[int | None], axes: Sequence[int],
                  indices: Sequence[Any], *, negative: bool = False, unique: bool = False):
-        self.name, self.shape, self.own, self.axes = name, tuple(shape), tuple(own), tuple(axes)
-        self.indices, self.negative, self.unique = tuple(indices), negative, unique
+        self.form = _form(name, tuple(shape), tuple(own), tuple(axes), negative)
+        self.indices, self.unique = tuple(indices), unique
+
+    @property
+    def name(self) -> str:
+        """The operator's, for errors."""
+        return self.form.name
+
+    @property
+    def shape(self) -> Shape:
+        """That of the values."""
+        return self.form.shape
 
     def over(self, indices: Sequence[Any]) -> Places:
         """The same places with the index tensors as they were unpacked from a node."""
-        return Places(self.name, self.shape, self.own, self.axes, indices, negative=self.negative, unique=self.unique)
+        made: Places = object.__new__(Places)
+        made.form, made.indices, made.unique = self.form, tuple(indices), self.unique
+        return made
 
     def without_indices(self) -> Places:
         """What a node may keep."""
@@ -64,10 +91,8 @@ def spread(index: Any, common: Shape, lead: int, rest: int, shape: Sequence[int]
     key = (own, common, lead, target)
     wide = _spread.get(key)
     if wide is None:
-        if len(_spread) >= _PLANS_MOST:
-            _spread.clear()
         strides = (0,) * lead + broadcast_strides(own.shape, own.strides, common) + (0,) * rest
-        wide = _spread[key] = spec(target, strides, own.dtype, own.device)
+        wide = _kept(_spread, key, spec(target, strides, own.dtype, own.device))
     return wrap(index.memory, index.offset, wide)
 
 
@@ -113,32 +138,40 @@ def out_of_range(name: str, dim: int, size: int, kind: type[Exception] = IndexEr
     return lambda index: kind(f"{name}(): index {index} is out of bounds for dimension {dim} with size {size}")
 
 
-def _run(operation: str, x: Any, v: Any, places: Places, ordered: bool) -> None:
-    """Launches an operation of ``kernels.indexed`` between x and values v of the places' shape."""
-    own = x.spec
-    key = (operation, own, v.spec, places.name, places.own, places.axes, *[i.spec for i in places.indices], ordered,
-           places.negative)
-    plan = _plans.get(key)
-    if plan is None:
-        if len(_plans) >= _PLANS_MOST:
-            _plans.clear()
-        device = check_device(places.name, x, v, *places.indices)
-        steps = tuple([0 if d is None else own.strides[d] for d in places.own])
-        indices = [indexed.Index(i.spec.dtype, i.spec.strides, own.shape[axis], own.strides[axis])
-                   for i, axis in zip(places.indices, places.axes, strict=True)]
-        sizes = " and ".join(str(i.size) for i in indices)
-        plan = _plans[key] = indexed.plan(
-            device, operation, own.dtype, places.shape, steps, v.spec.strides, indices, ordered=ordered,
-            negative=places.negative, message=f"{places.name}(): an index is out of bounds for a dimension of size {sizes}")
-    execute(plan, *(((x, v, *places.indices), ()) if operation == "read" else ((), (x, v, *places.indices))))
+def _planned(operation: str, x: Any, v: Spec, places: Places, ordered: bool) -> indexed.Plan:
+    """The plan of an operation of ``kernels.indexed`` between x and values of a spec."""
+    own, form = x.spec, places.form
+    device = check_specs(form.name, own, v, *[i.spec for i in places.indices])
+    steps = tuple([0 if d is None else own.strides[d] for d in form.own])
+    indices = [indexed.Index(i.spec.dtype, i.spec.strides, own.shape[axis], own.strides[axis])
+               for i, axis in zip(places.indices, form.axes, strict=True)]
+    sizes = " and ".join(str(i.size) for i in indices)
+    return indexed.plan(
+        device, operation, own.dtype, form.shape, steps, v.strides, indices, ordered=ordered, negative=form.negative,
+        message=f"{form.name}(): an index is out of bounds for a dimension of size {sizes}")
+
+
+def _kept(plans: dict, key: tuple, made: Any) -> Any:
+    """A plan that is kept under a key, with others or in place of all others."""
+    if len(plans) >= _PLANS_MOST:
+        plans.clear()
+    plans[key] = made
+    return made
 
 
 def read(x: Any, places: Places, node: str) -> Any:
     """The elements of ``x`` at the places, as a new tensor of their shape."""
-    out = empty(places.shape, x.spec.dtype, x.spec.device)
-    _run("read", x, out, places, False)
-    if needs_graph(x):
-        saved, kept, shape = Saved(places.name, places.indices), places.without_indices(), x.spec.shape
+    indices = places.indices
+    key = (x.spec, places.form, *[i.spec for i in indices])
+    found = _reads.get(key)
+    if found is None:
+        made = contiguous_spec(places.form.shape, x.spec.dtype, x.spec.device)
+        found = _kept(_reads, key, (_planned("read", x, made, places, False), made))
+    plan, made = found
+    out = blank(made)
+    execute(plan, (x, out, *indices), ())
+    if mode.enabled and x._requires_grad:
+        saved, kept, shape = Saved(places.name, indices), places.without_indices(), x.spec.shape
         attach(out, node, (x,), lambda g: sums(g, kept.over(saved.unpack()), shape, node), saved)
     return out
 
@@ -164,9 +197,13 @@ def combine(operation: str, x: Any, v: Any, places: Places) -> None:
         v = v.detach().clone()
     narrow = operation != "put" and kind is not kind.compute
     target = cast(x.detach(), kind.compute) if narrow else x
-    single = operation == "put" and v.spec.numel == 1
-    _run(operation, target, expanded(cast(v.detach(), kind.compute) if narrow else v, places.shape), places,
-         not (single or places.unique))
+    values = expanded(cast(v.detach(), kind.compute) if narrow else v, places.shape)
+    ordered = not (places.unique or (operation == "put" and v.spec.numel == 1))
+    key = (operation, target.spec, values.spec, places.form, ordered, *[i.spec for i in places.indices])
+    plan = _plans.get(key)
+    if plan is None:
+        plan = _kept(_plans, key, _planned(operation, target, values.spec, places, ordered))
+    execute(plan, (), (target, values, *places.indices))
     if narrow:  # sums of 16-bit floats are made in 32 bits
         x.detach().copy_(target)
 

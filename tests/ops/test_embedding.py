@@ -35,6 +35,22 @@ def test_empty_and_scalar_words(torch):
         assert_same(found, expected)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 500])
+@pytest.mark.parametrize("width", [17, 64, 300])
+def test_rows_of_a_large_table(rows, width):
+    """Tables that no core keeps close, whose rows are asked for before they are moved."""
+    rng = np.random.default_rng(rows)
+    table = rng.normal(size=((1 << 19) // width, width)).astype(np.float32)
+    places = rng.integers(-len(table), len(table), rows)
+    x, index = clgrad.tensor(table), clgrad.tensor(places)
+    assert np.array_equal(x[index].numpy(), table[places])
+    assert np.array_equal(x.index_select(0, index % len(table)).numpy(), table[places])
+    assert np.array_equal(clgrad.nn.functional.embedding(index % len(table), x).numpy(), table[places])
+    columns = rng.integers(0, len(table), (2, rows))
+    assert np.array_equal(x.t().index_select(1, clgrad.tensor(columns[0])).numpy(), table.T[:, columns[0]])
+    assert np.array_equal(x[clgrad.tensor(columns)].numpy(), table[columns])
+
+
 BAGS = [
     dict(mode=mode, **({"offsets": offsets} if offsets else {}), **({"padding_idx": padding} if padding else {}))
     for mode, offsets, padding in itertools.product(("sum", "mean", "max"), (None, [0, 2], [0, 2, 2, 5]), (None, 2))
