@@ -34,6 +34,18 @@ WORK = {
 }
 
 
+def _sampled(mode: str, padding: str) -> Callable[..., Any]:
+    return lambda t, x, grid: t.nn.functional.grid_sample(x, grid * 0.4, mode, padding, align_corners=False)
+
+
+IMAGES = ((4, 32, 64, 64), (4, 64, 64, 2))
+WORK |= {
+    "grid_sample bicubic": Work(_sampled("bicubic", "zeros"), IMAGES),
+    "grid_sample nearest, reflecting": Work(_sampled("nearest", "reflection"), IMAGES),
+    "grid_sample of volumes": Work(_sampled("bilinear", "border"), ((2, 8, 16, 32, 32), (2, 16, 32, 32, 3))),
+}
+
+
 def _build(work: Work, gradient: bool) -> Callable:
     def build(library: Any) -> Callable:
         floats = [library.tensor(values(*shape) + position, requires_grad=gradient)

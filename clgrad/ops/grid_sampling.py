@@ -89,57 +89,6 @@ def _linear(pick: Callable, places: list) -> Any:
     return total
 
 
-@lru_cache(256)
-def _plans(device: Any, kind: dtypes.dtype, images: Images) -> tuple[kernels.Plan, kernels.Plan, kernels.Plan]:
-    return (kernels.plan(device, kind, images), kernels.image_plan(device, kind, images),
-            kernels.places_plan(device, kind, images))
-
-
-def _bilinear(x: Any, rows: Any, columns: Any) -> Any:
-    """:func:`_linear` of images by a launch, and one for each gradient."""
-    x, rows, columns = (t.contiguous() for t in (x, rows, columns))
-    own, device = x.spec, check_device("grid_sampler", x, rows, columns)
-    count, channels, height, width = own.shape
-    forward, of_image, of_places = _plans(device, own.dtype, Images(count, channels, height, width,
-                                                                    prod(rows.spec.shape[1:])))
-    out = empty((*own.shape[:2], *rows.spec.shape[1:]), own.dtype, own.device)
-    execute(forward, (x, columns, rows), (out,))
-    if needs_graph(x, rows, columns):
-        saved = Saved("grid_sampler", [x, rows, columns])
-        needed = x._requires_grad, rows._requires_grad or columns._requires_grad
-
-        def backward(g: Any) -> tuple:
-            x, rows, columns = saved.unpack()
-            if mode.enabled:
-                return _recorded_gradients(g, x, rows, columns)
-            g = g.contiguous()
-            dx = drows = dcolumns = None
-            if needed[0]:
-                dx = blank(x.spec)
-                execute(of_image, (g, columns, rows), (dx,))
-            if needed[1]:
-                drows, dcolumns = blank(rows.spec), blank(columns.spec)
-                execute(of_places, (g, x, columns, rows), (dcolumns, drows))
-            return dx, drows, dcolumns
-        attach(out, "GridSampler2D", (x, rows, columns), backward, saved)
-    return out
-
-
-def _has_kernel(own: Spec) -> bool:
-    """Whether images of a spec are sampled by a kernel: on CPUs, in the dtypes of arithmetic."""
-    return own.ndim == 4 and own.numel > 0 and own.device.compute.is_cpu and own.dtype.compute is own.dtype  # type: ignore[attr-defined]
-
-
-def _recorded_gradients(g: Any, *operands: Any) -> tuple:
-    """The gradients of :func:`_bilinear` as Tensor operations, for derivatives of higher order."""
-    with enable_grad():
-        x, rows, columns = operands
-        result = _linear(_picker(x, rows.spec.shape[1:]), [rows, columns]).reshape(g.spec.shape)
-        wanted = [t for t in operands if t._requires_grad]
-        found = iter(engine.grad(result, wanted, g, create_graph=True))
-        return tuple([next(found) if t._requires_grad else None for t in operands])
-
-
 def _cubic_weights(t: Any) -> list:
     """The weights of the four neighbours of a place ``t`` after the second."""
     a = _CUBIC
@@ -195,10 +144,17 @@ def _check(input: Any, grid: Any) -> None:
 def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Any:
     """:func:`grid_sample` with the numbers of its modes."""
     _check(input, grid)
+    if interpolation_mode == MODES.index("bicubic") and input.spec.ndim == 5:
+        raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
+    if _has_kernel(input.spec, grid.spec):
+        return _launched(input, grid, interpolation_mode, padding_mode, bool(align_corners))
+    return _composed(input, grid, interpolation_mode, padding_mode, align_corners)
+
+
+def _composed(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Any:
+    """The sampled images as Tensor operations."""
     interpolation, padding = MODES[interpolation_mode], PADDINGS[padding_mode]
     count, channels, *sizes = input.spec.shape
-    if interpolation == "bicubic" and len(sizes) == 3:
-        raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
     outputs = grid.spec.shape[1:-1]
     # The grid's last dimension is (x, y[, z]), the image's are ([depth,] height, width).
     places = [_unnormalized(grid.select(-1, len(sizes) - 1 - axis), size, align_corners)
@@ -210,11 +166,62 @@ def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: i
         places = [_inside(x, size, padding, align_corners) for x, size in zip(places, sizes, strict=True)]
         if interpolation == "nearest":
             result = _without_gradient_of(grid, pick([x.detach().round() for x in places]))
-        elif _has_kernel(input.spec) and prod(outputs):
-            result = _bilinear(input, *places)
         else:
             result = _linear(pick, places)
     return result.reshape(count, channels, *outputs)
+
+
+@lru_cache(256)
+def _plans(device: Any, kind: dtypes.dtype, images: Images) -> tuple[kernels.Plan, kernels.Plan, kernels.Plan]:
+    return (kernels.plan(device, kind, images), kernels.image_plan(device, kind, images),
+            kernels.grid_plan(device, kind, images))
+
+
+_NEAR = {"bilinear": 2, "nearest": 1, "bicubic": 4}
+
+
+def _has_kernel(own: Spec, grid: Spec) -> bool:
+    """Whether images of a spec are sampled by a kernel: on CPUs, in the dtypes of arithmetic."""
+    return own.numel > 0 and grid.numel > 0 and own.device.compute.is_cpu and own.dtype.compute is own.dtype  # type: ignore[attr-defined]
+
+
+def _launched(x: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Any:
+    """:func:`_composed` by a launch, and one for each gradient."""
+    x, grid = x.contiguous(), grid.contiguous()
+    own, device = x.spec, check_device("grid_sampler", x, grid)
+    count, channels, *sizes = own.shape
+    outputs, interpolation = grid.spec.shape[1:-1], MODES[interpolation_mode]
+    images = Images(count, channels, tuple(sizes), prod(outputs), _NEAR[interpolation], padding_mode, align_corners)
+    forward, of_image, of_grid = _plans(device, own.dtype, images)
+    out = empty((count, channels, *outputs), own.dtype, own.device)
+    execute(forward, (x, grid), (out,))
+    if needs_graph(x, grid):
+        saved = Saved("grid_sampler", [x, grid])
+        image_needed, grid_needed = x._requires_grad, grid._requires_grad
+
+        def backward(g: Any) -> tuple:
+            x, grid = saved.unpack()
+            if mode.enabled:
+                return _recorded_gradients(g, x, grid, interpolation_mode, padding_mode, align_corners)
+            g = g.contiguous()
+            dx = dgrid = None
+            if image_needed:
+                dx = blank(x.spec)
+                execute(of_image, (g, grid), (dx,))
+            if grid_needed:
+                dgrid = blank(grid.spec)
+                execute(of_grid, (g, x, grid), (dgrid,))
+            return dx, dgrid
+        attach(out, f"GridSampler{len(sizes)}D", (x, grid), backward, saved)
+    return out
+
+
+def _recorded_gradients(g: Any, x: Any, grid: Any, *settings: Any) -> tuple:
+    """The gradients of :func:`_launched` as Tensor operations, for derivatives of higher order."""
+    with enable_grad():
+        wanted = [t for t in (x, grid) if t._requires_grad]
+        found = iter(engine.grad(_composed(x, grid, *settings), wanted, g, create_graph=True))
+        return tuple([next(found) if t._requires_grad else None for t in (x, grid)])
 
 
 @operator("grid_sample", method=False)

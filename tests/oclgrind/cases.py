@@ -541,6 +541,10 @@ def grids() -> None:
     for kind, points in ((torch.float32, (3, 100)), (torch.float64, (16, 16)), (torch.float32, (1, 1))):
         grid = values(2, *points, 2, dtype=kind, grad=True)
         backward(F.grid_sample(values(2, 11, 5, 6, dtype=kind, grad=True), grid, align_corners=False))
+    for mode, padding, corners in product(("nearest", "bilinear", "bicubic"), ("border", "reflection"), (False, True)):
+        backward(F.grid_sample(values(1, 2, 3, 4, grad=True), values(1, 9, 9, 2, grad=True), mode, padding, corners))
+    for mode in ("nearest", "bilinear"):
+        backward(F.grid_sample(values(1, 3, 2, 3, 4, grad=True), values(1, 5, 5, 7, 3, grad=True), mode, align_corners=True))
 
 
 @of("recurrent.cl", "cpu")
