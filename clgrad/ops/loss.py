@@ -8,6 +8,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd import engine
+from clgrad.autograd.formal import make_formal
 from clgrad.autograd.grad_mode import enable_grad, mode
 from clgrad.autograd.graph import Saved, attach
 from clgrad.kernels import cross_entropy as loss_kernels
@@ -20,6 +21,7 @@ from clgrad.shapes import Shape, normalize_dim
 from clgrad.spec import Spec, contiguous_spec
 
 _plans: dict[tuple, Any] = {}
+make_formal("NllLoss")
 
 
 def _cached(make: Any, *key: Any, **options: Any) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, cast
 import numpy as np
 
 from clgrad import dtypes
+from clgrad.autograd.formal import make_formal
 from clgrad.autograd.graph import TensorBase, attach, needs_graph
 from clgrad.kernels import pad as kernels
 from clgrad.ops.copying import from_array, full
@@ -95,6 +96,7 @@ def _places_of(origins: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 _NAMES = {"reflect": "ReflectionPad", "replicate": "ReplicationPad", "circular": "CircularPad"}
+make_formal(*[f"{_NAMES[mode]}{rank}D" for mode in ("reflect", "replicate") for rank in (1, 2, 3)])
 
 
 class _Extension:

@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from clgrad import dtypes
+from clgrad.autograd.formal import make_formal
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
 from clgrad.formats import channels_last_3d, suggests
@@ -22,6 +23,7 @@ from clgrad.spec import Spec, contiguous_spec
 
 _plans: dict[tuple, pool.Plan] = {}
 _max_pools: dict[tuple, MaxPool] = {}
+make_formal(*[name for rank in (1, 2, 3) for name in (f"MaxPool{rank}DWithIndices", f"AvgPool{rank}D")])
 
 
 class MaxPool:

@@ -499,3 +499,30 @@ def test_threads_add_to_one_leaf():
         t.join()
     (x * 3).sum().backward()
     assert x.grad.tolist() == [3, 3, 3, 3]
+
+
+FORMAL = {
+    "max_pool1d": lambda F, x: F.max_pool1d(x[0], 2), "max_pool2d": lambda F, x: F.max_pool2d(x, 2),
+    "max_pool3d": lambda F, x: F.max_pool3d(x, 2), "avg_pool1d": lambda F, x: F.avg_pool1d(x[0], 2),
+    "avg_pool2d": lambda F, x: F.avg_pool2d(x, 2), "avg_pool3d": lambda F, x: F.avg_pool3d(x, 2),
+    "adaptive_avg_pool2d": lambda F, x: F.adaptive_avg_pool2d(x, 3),
+    "adaptive_max_pool2d": lambda F, x: F.adaptive_max_pool2d(x, 3),
+    "reflect": lambda F, x: F.pad(x, (1, 1, 1, 1), mode="reflect"),
+    "replicate": lambda F, x: F.pad(x, (1, 1, 1, 1), mode="replicate"),
+    "nll_loss": lambda F, x: F.nll_loss(x[:, :, 0, 0], x[:, 0, 0, 0].detach().long()),
+}
+
+
+@pytest.mark.parametrize("name", FORMAL)
+def test_gradients_that_depend_on_inputs_in_form_alone(name, torch, rng):
+    values = rng.uniform(0, 2, (2, 2, 6, 6))
+    for t in (clgrad, torch):
+        x = t.tensor(values, requires_grad=True)
+        y = FORMAL[name](t.nn.functional, x)
+        seed = t.ones_like(y)
+        (g,) = t.autograd.grad(y, x, seed, create_graph=True)
+        assert g.requires_grad and not seed.requires_grad
+        (second,) = t.autograd.grad(g.sum(), x)
+        assert second.shape == x.shape and not second.any()
+        (again,) = t.autograd.grad(y.square().sum(), x)
+        assert not again.requires_grad and again.any()
