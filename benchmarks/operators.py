@@ -29,6 +29,9 @@ WORK = {
        for name in ("mse_loss", "huber_loss") for label, shape in (("16K", (128, 128)), ("1M", MILLION))},
     **{f"{mode} pad by 1, 32x16x64x64": Work(lambda t, x, mode=mode: t.nn.functional.pad(x, (1, 1, 1, 1), mode),
                                              ((32, 16, 64, 64),)) for mode in ("reflect", "replicate", "circular")},
+    "prod 1M": Work(lambda t, x: (x * 0.001 + 1).prod(), ((1 << 20,),)),
+    "cumsum along rows of 1M": Work(lambda t, x: x.cumsum(1), (MILLION,)),
+    "unique_consecutive of 1M": Work(lambda t, i: t.unique_consecutive(i), (), ((3, (1 << 20,)),), False),
     "prelu 32x16x64x64": Work(lambda t, x, w: t.nn.functional.prelu(x, w), ((32, 16, 64, 64), (16,))),
     "trapezoid along rows of 1M": Work(lambda t, x: t.trapezoid(x, dim=1), (MILLION,)),
 }

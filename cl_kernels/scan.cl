@@ -1,6 +1,7 @@
 // Running reductions along one dimension: cumsum, cumprod, cummax, cummin, logcumsumexp.
 //
 //   x[outer][n][inner] contiguous:  y[o][i][c] = x[o][0][c] + ... + x[o][i][c]
+//                                    BACKWARDS:  y[o][i][c] = x[o][n - 1][c] + ... + x[o][i][c]
 //
 // CPU: a work-item takes STRIP neighbouring columns of one outer index and walks down n with their states in an array
 // (inner == 1: whole rows, ROWS at a time). GPU, inner == 1: a group walks along a row in pieces of LOCAL
@@ -24,6 +25,11 @@
 #endif
 #ifndef REPLACES
 #define REPLACES(b, a) ((b) >= (a))
+#endif
+#ifdef BACKWARDS     // step i of a scan is at element PLACE(i)
+#define PLACE(i) (n - 1 - (i))
+#else
+#define PLACE(i) (i)
 #endif
 #ifndef DEVICE_CPU
 #define DEVICE_CPU 1
@@ -86,12 +92,13 @@ static inline void scan_rows(const int rows, global const T_IN *x, global T_OUT 
                              INDEX y_at, INDEX indices_at, INDEX n) {
     state s[ROWS];
     _Pragma("unroll") for (int r = 0; r < rows; r++) {
-        s[r] = load_state(x, x_at + r * n, 0);
-        store_state(s[r], y, y_at + r * n, indices, indices_at + r * n);
+        const INDEX at = r * n + PLACE(0);
+        s[r] = load_state(x, x_at + at, 0);
+        store_state(s[r], y, y_at + at, indices, indices_at + at);
     }
     for (INDEX i = 1; i < n; i++)
         _Pragma("unroll") for (int r = 0; r < rows; r++) {
-            const INDEX at = r * n + i;
+            const INDEX at = r * n + PLACE(i);
             s[r] = combine(s[r], load_state(x, x_at + at, i));
             store_state(s[r], y, y_at + at, indices, indices_at + at);
         }
@@ -115,12 +122,13 @@ kernel void scan(global const T_IN *x, global T_OUT *y, global long *indices, IN
             continue;
         }
         state strip[STRIP];
+        const INDEX begin = base + PLACE(0) * inner;
         for (int c = 0; c < columns; c++) {
-            strip[c] = load_state(x, x_offset + base + c, 0);
-            store_state(strip[c], y, y_offset + base + c, indices, indices_offset + base + c);
+            strip[c] = load_state(x, x_offset + begin + c, 0);
+            store_state(strip[c], y, y_offset + begin + c, indices, indices_offset + begin + c);
         }
         for (INDEX i = 1; i < n; i++) {
-            const INDEX at = base + i * inner;
+            const INDEX at = base + PLACE(i) * inner;
             for (int c = 0; c < columns; c++) {
                 strip[c] = combine(strip[c], load_state(x, x_offset + at + c, i));
                 store_state(strip[c], y, y_offset + at + c, indices, indices_offset + at + c);
@@ -141,7 +149,7 @@ void scan(global const T_IN *x, global T_OUT *y, global long *indices, INDEX x_o
         if (column >= inner) return;
         state s;
         for (INDEX i = 0; i < n; i++) {
-            const INDEX at = (o * n + i) * inner + column;
+            const INDEX at = (o * n + PLACE(i)) * inner + column;
             const state t = load_state(x, x_offset + at, i);
             s = i ? combine(s, t) : t;
             store_state(s, y, y_offset + at, indices, indices_offset + at);
@@ -150,9 +158,9 @@ void scan(global const T_IN *x, global T_OUT *y, global long *indices, INDEX x_o
     }
     state carry;
     for (INDEX start = 0; start < n; start += LOCAL) {
-        const INDEX i = start + lane, at = o * n + i;
+        const INDEX i = start + lane, at = o * n + PLACE(i);
         // Elements past the end repeat the last one; nothing before them depends on them.
-        state s = load_state(x, x_offset + o * n + min(i, n - 1), i);
+        state s = load_state(x, x_offset + o * n + PLACE(min(i, n - 1)), i);
         for (int step = 1; step < LOCAL; step *= 2) {
             piece[lane] = s;
             barrier(CLK_LOCAL_MEM_FENCE);

@@ -168,6 +168,8 @@ FLOATING: dict[str, tuple[Callable, list[Interval]]] = {
     "_over_length": (lambda x, n, eps: x / np.maximum(n, eps), [WIDE, POSITIVE]),
     "_cosine_term": (lambda a, m, b, n, eps: a * b / (np.maximum(m, eps) * np.maximum(n, eps)),
                      [WIDE, POSITIVE, WIDE, POSITIVE]),
+    "_product_share": (lambda g, x, product, zeros: np.where(zeros == 0, g * product / x, 0),
+                       [WIDE, POSITIVE, WIDE, POSITIVE]),
     "_squared_error": (lambda x, t: (x - t) ** 2, [WIDE, WIDE]),
     "_absolute_error": (lambda x, t: np.abs(x - t), [WIDE, WIDE]),
     "_smooth_l1": (lambda x, t, beta: sp.huber(beta, x - t) / beta, [WIDE, WIDE]),

@@ -38,6 +38,7 @@ REDUCTIONS = {
     "sum": Reduction(accumulator="sum"),
     "mean": Reduction(finish="(s).a / parameter", accumulator="sum", parameter="count"),
     "prod": Reduction("((a) * (b))", "1", accumulator="sum"),
+    "prod_nonzero": Reduction("((a) * (b))", "1", map="(((x) == 0) ? (V)(1) : (x))"),
     "amax": Reduction(LARGEST, "LOWEST"),
     "amin": Reduction(SMALLEST, "HIGHEST"),
     "all": Reduction("((a) & (b))", "1", read="TRUTH(v)", accumulator="truth"),

@@ -29,8 +29,9 @@ class Plan:
             self.device.run(self.bound, (x, y, y if indices is None else indices), (x_offset, y_offset, indices_offset))
 
 
-def plan(device: Device, op: str, in_dtype: dtype, out_dtype: dtype, outer: int, n: int, inner: int) -> Plan:
-    """A scan over n of a contiguous [outer, n, inner]; ``op`` is a key of ``KINDS``.
+def plan(device: Device, op: str, in_dtype: dtype, out_dtype: dtype, outer: int, n: int, inner: int,
+         backwards: bool = False) -> Plan:
+    """A scan over n of a contiguous [outer, n, inner]; ``op`` is a key of ``KINDS``. ``backwards``: from the last on.
 
     Of equal extremes the last one's index is kept and NaN wins, as in PyTorch.
     """
@@ -48,7 +49,7 @@ def plan(device: Device, op: str, in_dtype: dtype, out_dtype: dtype, outer: int,
         acc = "double"
     macros = {"IN": in_dtype.code, "OUT": out_dtype.code, "ACC": acc, "KIND": kind,
               "REPLACES(b, a)": "((b) <= (a))" if op == "cummin" else "((b) >= (a))",
-              "INDEX": "long" if wide else "int"}
+              "INDEX": "long" if wide else "int", **({"BACKWARDS": 1} if backwards else {})}
     kernel = device.kernel("scan.cl", "scan", macros, "PPP" + index * 7)
     least = ROWS if inner == 1 and outer >= 2 * ROWS * device.limits.compute_units else 1
     per_item = max(least, min(outer, GRAIN // (n * min(inner, STRIP)))) if device.is_cpu else 1

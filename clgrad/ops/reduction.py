@@ -160,9 +160,19 @@ def prod_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | 
 
         def backward(g: Any) -> Any:
             (values,) = saved.unpack()
-            return spread(g, dims, keepdim, values.spec.shape) * _product_of_others(values, dims)
+            g = spread(g, dims, keepdim, values.spec.shape)
+            return g * _product_of_others(values, dims) if mode.enabled else _prod_gradient(g, values, dims)
         attach(result, "Prod" if dim is None else "ProdBackward1", (x,), backward, saved)
     return store("prod", result, out, exact=True)
+
+
+def _prod_gradient(g: Any, x: Any, dims: Shape) -> Any:
+    """The gradient of a product: a zero among the factors gets the product of the others, two leave nothing."""
+    shape, kind = x.spec.shape, x.spec.dtype.compute
+    others, _ = run(x, "prod_nonzero", dims, False, kind)
+    nonzero, _ = run(x, "count_nonzero", dims, False, dtypes.int64)
+    zeros = spread(prod(shape[d] for d in dims) - nonzero, dims, False, shape)
+    return FUNCTIONS["_product_share"](g, x, spread(others, dims, False, shape), zeros).to(x.spec.dtype)
 
 
 def _product_of_others(x: Any, dims: Shape) -> Any:

@@ -20,19 +20,19 @@ CUMMAX, CUMMIN = named_result("cummax", "values indices"), named_result("cummin"
 _plans: dict[tuple, Any] = {}
 
 
-def _run(name: str, x: Any, axis: int, result: dtype, indices: bool = False) -> tuple[Any, Any]:
-    """The scan's values and, for extremes, where they stood. Not recorded."""
+def _run(name: str, x: Any, axis: int, result: dtype, indices: bool = False, backwards: bool = False) -> tuple[Any, Any]:
+    """The scan's values and, for extremes, where they stood. Not recorded. ``backwards``: from the last element on."""
     x = x.contiguous()
     own = x.spec
     shape = own.shape or (1,)
     out = empty(own.shape, result, own.device)
     where = empty(own.shape, dtypes.int64, own.device) if indices else None
     if out.spec.numel:
-        key = (name, own, axis, result)
+        key = (name, own, axis, result, backwards)
         plan = _plans.get(key)
         if plan is None:
             plan = _plans[key] = scan.plan(check_device(name, x), name, own.dtype, result, prod(shape[:axis]),
-                                           shape[axis], prod(shape[axis + 1:]))
+                                           shape[axis], prod(shape[axis + 1:]), backwards)
         execute(plan, (x,), (out,) if where is None else (out, where))
     return out, where
 
@@ -69,7 +69,10 @@ def cumsum(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None)
 
 def _backwards(g: Any, axis: int) -> Any:
     """The sums of all elements from each on."""
-    return g.flip(axis).cumsum(axis).flip(axis) if g.spec.ndim else g
+    y, _ = _run("cumsum", g, axis, g.spec.dtype, backwards=True)
+    if needs_graph(g):
+        attach(y, "CumsumBackward", (g,), lambda back: cumsum(back, axis))
+    return y
 
 
 @operator("cumprod")

@@ -12,6 +12,7 @@ from clgrad.autograd.refused import no_derivative, no_formula, refuse_gradient
 from clgrad.kernels import search as kernels
 from clgrad.ops.copying import empty
 from clgrad.ops.execute import check_device, execute
+from clgrad.ops.masks import Marked
 from clgrad.ops.node_names import node_name
 from clgrad.ops.output import named_result, store
 from clgrad.ops.registry import FUNCTIONS, operator
@@ -95,21 +96,12 @@ def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bo
 
 # Distinct elements.
 
-def _runs(groups: Any, count: int) -> tuple[Any, Any]:
-    """First places and lengths of ``count`` runs, from the ascending numbers of the run to which each place belongs."""
-    numbers = FUNCTIONS["arange"](count + 1, device=groups.device)
-    edges = _search(groups, numbers, False, False)
-    return edges[:-1], edges[1:] - edges[:-1]
-
-
-def _grouped(rows: Any) -> tuple[Any, int]:
-    """For each of neighbouring rows (a matrix, or a vector of elements) the number of its run, and how many there are."""
-    n = rows.spec.shape[0]
+def _begins(rows: Any) -> Any:
+    """For each of neighbouring rows (a matrix, or a vector of elements) whether it begins a run of equal ones."""
     differs = rows[1:].ne(rows[:-1])
     if rows.spec.ndim > 1:
         differs = differs.any(1)
-    groups = FUNCTIONS["cat"]([FUNCTIONS["zeros_like"](differs[:1]) if n > 1 else differs.new_zeros(1), differs]).cumsum(0)
-    return groups, int(groups[-1].item()) + 1
+    return FUNCTIONS["cat"]([differs.new_ones((1,)), differs])
 
 
 def _ordered(rows: Any) -> Any:
@@ -139,16 +131,20 @@ def _distinct(input: Any, dim: int | None, sort: bool, inverse: bool, counts: bo
         elif sort:
             order = _ordered(rows)
             rows = rows[order]
-        groups, count = _grouped(rows)
-        first, lengths = _runs(groups, count)
-        numbers = groups
-        if inverse and order is not None:
-            numbers = FUNCTIONS["scatter"](FUNCTIONS["zeros_like"](groups), 0, order, groups)
-        values = rows[first]
-        if dim is None:
-            numbers = numbers.reshape(x.spec.shape)
-        else:
-            values = values.reshape(count, *moved.spec.shape[1:]).movedim(0, axis)
+        begins = _begins(rows)
+        marked = Marked(begins)
+        first = marked.flat()
+        values = marked.values(rows) if rows.spec.ndim == 1 else rows[first]
+        numbers = lengths = None
+        if counts:
+            lengths = FUNCTIONS["diff"](first, append=first.new_full((1,), n))
+        if inverse:
+            numbers = begins.cumsum(0) - 1
+            if order is not None:
+                numbers = FUNCTIONS["scatter"](FUNCTIONS["zeros_like"](numbers), 0, order, numbers)
+            numbers = numbers.reshape(x.spec.shape) if dim is None else numbers
+        if dim is not None:
+            values = values.reshape(marked.count, *moved.spec.shape[1:]).movedim(0, axis)
         found = (values, numbers, lengths)
     name = "unique_consecutive" if not sort else "_unique2" if dim is None else "unique_dim"
     refuse_gradient(found[0], [input], no_formula(name), node_name(name))

@@ -290,6 +290,11 @@ row("_cosine_term", "a m b n eps=0", "(a / where(m < eps, eps, m)) * (b / where(
     a="g * (b / where(n < eps, eps, n)) / where(m < eps, eps, m)", m="-g * y / where(m < eps, eps, m)",
     b="g * (a / where(m < eps, eps, m)) / where(n < eps, eps, n)", n="-g * y / where(n < eps, eps, n)")
 
+# The gradient of a factor x: from the product of the factors that are not zero, and the number of those that are.
+row("_product_share", "g x product zeros",
+    "where(x == 0, where(zeros == 1, g * product, 0), where(zeros == 0, g * product / x, 0))", NONDIFF, kind="real",
+    in_place=False)
+
 # Losses: x is what was predicted, t what should have been.
 row("_squared_error", "x t", "(x - t) * (x - t)", in_place=False, x="g * 2 * (x - t)", t="g * -2 * (x - t)")
 row("_absolute_error", "x t", "abs(x - t)", in_place=False, x="g * sign(x - t)", t="-g * sign(x - t)")

@@ -216,7 +216,9 @@ def cross_entropies() -> None:
 def scans() -> None:
     for name, kind in product(("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp"), (torch.float32, torch.float64)):
         for shape, dim in (((1,), 0), ((70,), 0), ((300,), 0), ((5, 9), 1), ((9, 5), 0), ((3, 5, 70), 1)):
-            getattr(values(*shape, dtype=kind), name)(dim)
+            result = getattr(values(*shape, dtype=kind, grad=name == "cumsum"), name)(dim)
+            if name == "cumsum":
+                backward(result)
     values(33, dtype=torch.int32).cumsum(0)
     values(33, dtype=torch.float16).cummax(0)
 

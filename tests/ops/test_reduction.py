@@ -214,6 +214,20 @@ def test_equal_extremes_share_the_gradient(torch):
         assert_same(x.grad, y.grad)
 
 
+@pytest.mark.parametrize("dim", [None, 0, 1])
+@pytest.mark.parametrize("zeros", [0, 1, 2, 9])
+def test_gradients_of_products_with_zeros(dim, zeros, torch, rng):
+    a = rng.uniform(0.5, 1.5, (7, 19))
+    a.flat[rng.permutation(a.size)[:zeros]] = 0
+    found = []
+    for library in (clgrad, torch):
+        x = library.tensor(a, requires_grad=True)
+        y = x.prod() if dim is None else x.prod(dim)
+        (y * y.detach().add(2)).sum().backward()
+        found.append(x.grad)
+    assert_same(*found, 1e-12)
+
+
 def test_std_of_equal_values_has_a_gradient_without_nan(torch):
     x, y = pair(torch, np.ones((2, 3)), requires_grad=True)
     x.std(1).sum().backward()
