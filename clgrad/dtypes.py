@@ -58,7 +58,7 @@ class dtype:
     def _bits(self, value: object) -> Any:
         if self is bfloat16:
             return float32_to_bfloat16(np.asarray(value, np.float32))[()]
-        return np.asarray(value).astype(self.numpy)[()]
+        return self.numpy.type(value)
 
     def fitting(self, value: Any) -> float:
         """A number, not rounded, for a floating-point dtype; RuntimeError where it is finite and out of range."""

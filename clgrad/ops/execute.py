@@ -43,7 +43,7 @@ def execute(plan: Callable[..., None], reads: tuple, writes: tuple) -> None:
             buffer = t.memory.buffer
             if buffer is None:
                 buffer = t.memory.acquire(write)
-                exported = True
+                exported = exported or t.memory.buffer is None
             operands += (buffer, t.offset) if t.offset < FAR else within_reach(buffer, t)
     plan(*operands)
     if exported:

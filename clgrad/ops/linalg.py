@@ -10,12 +10,12 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, needs_graph
+from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, needs_graph, wrap
 from clgrad.ops.matrices import of_batches, of_rows, of_rows_and_sums
 from clgrad.ops.output import add_in_place, store
 from clgrad.ops.registry import operator
 from clgrad.shapes import Shape, broadcast_shapes
-from clgrad.spec import Spec
+from clgrad.spec import Spec, contiguous_spec, spec
 
 
 def check_operands(name: str, *tensors: Any) -> None:
@@ -49,6 +49,34 @@ def _recorded(a: Any, b: Any, name: str) -> Any:
     return out
 
 
+def _column(vector: Any) -> Any:
+    """A vector as a matrix of one column, outside of the graph."""
+    own = vector.spec
+    return wrap(vector.memory, vector.offset, spec((*own.shape, 1), (*own.strides, 1), own.dtype, own.device))
+
+
+def _vector(column: Any) -> Any:
+    """A new matrix of one column as a vector, outside of the graph."""
+    own = column.spec
+    return wrap(column.memory, column.offset, contiguous_spec(own.shape[:1], own.dtype, own.device))
+
+
+def _times_vector(matrix: Any, vector: Any) -> Any:
+    """A recorded product of a matrix and a vector."""
+    out = _vector(of_batches(matrix, _column(vector)))
+    if needs_graph(matrix, vector):
+        saved = Saved("mv", [matrix if vector._requires_grad else None, vector if matrix._requires_grad else None])
+
+        def backward(g: Any) -> tuple:
+            left, right = saved.unpack()
+            if mode.enabled:
+                return None if right is None else outer(g, right), None if left is None else matmul(left.t(), g)
+            return (None if right is None else of_rows(_column(g), _column(right), flip_b=True),
+                    None if left is None else _vector(of_rows(left, _column(g), flip_a=True)))
+        attach(out, "Mv", (matrix, vector), backward, saved)
+    return out
+
+
 @operator("matmul")
 def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     """The matrix product; vectors are rows or columns, dimensions before the last two are a broadcast batch.
@@ -62,6 +90,8 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     a, b = _specs(input, other)
     if a.ndim == 1 and b.ndim == 1:
         return dot(input, other)
+    if a.ndim == 2 and b.ndim == 1:
+        return _times_vector(input, other)
     left = input.unsqueeze(0) if a.ndim == 1 else input
     right = other.unsqueeze(1) if b.ndim == 1 else other
     if left.spec.ndim > 2 and right.spec.ndim == 2:
@@ -150,7 +180,7 @@ def mv(input: Any, vec: Any, *, out: Any = None) -> Any:
     if input.spec.shape[1] != vec.spec.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({input.spec.shape[0]}), mat "
                            f"({input.spec.shape[0]}x{input.spec.shape[1]}), vec ({vec.spec.shape[0]})")
-    return store("mv", ends_in(matmul(input, vec), "Mv"), out, exact=True)
+    return store("mv", matmul(input, vec), out, exact=True)
 
 
 @operator("dot")

@@ -213,7 +213,7 @@ def launch(prepared: Prepared, operands: tuple, parameters: tuple, out: Any, wri
         buffer = t.memory.buffer
         if buffer is None:
             buffer = t.memory.acquire()
-            exported = True
+            exported = exported or t.memory.buffer is None
         offset = t.offset
         if offset >= FAR:
             buffer, offset = within_reach(buffer, t)
@@ -222,7 +222,7 @@ def launch(prepared: Prepared, operands: tuple, parameters: tuple, out: Any, wri
     buffer = out.memory.buffer
     if buffer is None:
         buffer = out.memory.acquire(write)
-        exported = True
+        exported = exported or out.memory.buffer is None
     offset = out.offset
     if offset >= FAR:
         buffer, offset = within_reach(buffer, out)
@@ -264,7 +264,7 @@ def _apart(op: Pointwise, operand: Any, out: Any) -> Any:
     if not isinstance(operand, TensorBase) or operand.memory is not out.memory:
         return operand
     a, b = operand.spec, out.spec
-    if operand.offset == out.offset and broadcast_strides(a.shape, a.strides, b.shape) == b.strides:
+    if operand.offset == out.offset and (a is b or broadcast_strides(a.shape, a.strides, b.shape) == b.strides):
         return operand
     size_a, size_b = a.dtype.itemsize, b.dtype.itemsize
     if (operand.offset * size_a >= (out.offset + b.extent) * size_b

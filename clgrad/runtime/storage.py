@@ -103,10 +103,13 @@ class Storage:
         raise NotImplementedError
 
     def refill(self, pattern: np.generic) -> bool:
-        """Changes what the storage will be filled with, where it has no memory yet; says whether it could."""
-        if self._block is not None or self._host is not None:
+        """Fills the storage, now or when somebody looks; says whether it could: others may hold its memory."""
+        if self._block is None and self._host is None:
+            self._fill = pattern
+        elif self._block is not None and self.buffer is not None and self.nbytes:
+            self.device.fill(self._block, np.asarray(pattern), self.nbytes)
+        else:
             return False
-        self._fill = pattern
         return True
 
     def read(self) -> np.ndarray:

@@ -278,3 +278,36 @@ def test_resize_keeps_elements_and_the_storage_only_grows():
     assert grown.flatten()[:6].tolist() == [0, 1, 2, 3, 4, 5]
     assert window.tolist() == [1, 2]
     assert clgrad.empty(0).resize_(2).shape == (2,)
+
+
+FILLED = {"whole": lambda x: x, "transposed": lambda x: x.t(), "a part": lambda x: x[1:3], "a column": lambda x: x[:, 1],
+          "expanded": lambda x: x[:1].expand(4, 6)}
+
+
+@pytest.mark.parametrize("name", FILLED)
+@pytest.mark.parametrize("kind", ["float32", "float64", "bfloat16", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("memory", ["of a launch", "of the host", "of NumPy"])
+def test_fill_in_place(name, kind, memory, torch):
+    found = []
+    for t in (clgrad, torch):
+        dtype = getattr(t, kind)
+        x = (t.arange(24).reshape(4, 6) + 1).to(dtype) if memory == "of a launch" else t.tensor(
+            [[3.0] * 6] * 4, dtype=dtype)
+        held = x.numpy() if memory == "of NumPy" and kind != "bfloat16" else None
+        FILLED[name](x).fill_(1)
+        before = x._version
+        FILLED[name](x).zero_()
+        assert x._version == before + 1
+        assert held is None or np.array_equal(held, x.numpy())
+        found.append(x)
+    assert_same(*found)
+
+
+def test_fill_waits_for_launches_before():
+    x = clgrad.ones(1 << 22)
+    for _ in range(5):
+        y = (x * 2).exp_()  # is under way
+        y.zero_()
+        assert not y.any()
+        y.fill_(3)
+        assert bool((y + 1 == 4).all())

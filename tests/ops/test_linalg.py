@@ -199,3 +199,20 @@ def test_integer_products(torch):
 @pytest.mark.parametrize(("shape", "p"), [((0, 0), None), ((3, 0, 0), "fro"), ((0, 3), 2), ((0, 3, 3), 1)])
 def test_condition_numbers_of_nothing(torch, shape, p):
     assert_same(clgrad.linalg.cond(clgrad.ones(shape), p), torch.linalg.cond(torch.ones(shape), p))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("shape", [(3, 4), (1, 1), (5, 1), (1, 5), (0, 3), (3, 0)])
+def test_matrix_times_vector(shape, transposed, torch):
+    rng = np.random.default_rng(0)
+    matrix, vector = rng.normal(size=shape[::-1] if transposed else shape), rng.normal(size=2 * shape[1])
+    results = []
+    for t in (clgrad, torch):
+        m, v = t.tensor(matrix, requires_grad=True), t.tensor(vector, requires_grad=True)
+        y = (m.t() if transposed else m) @ v[::2]
+        assert y.grad_fn.name() == "MvBackward0"
+        grads = t.autograd.grad((y ** 2).sum(), (m, v), create_graph=True)
+        second = t.autograd.grad(sum((g ** 2).sum() for g in grads), (m, v))
+        results.append((y, *grads, *second))
+    for found, expected in zip(*results, strict=True):
+        assert_same(found, expected, rtol=1e-9)
