@@ -119,7 +119,8 @@ from clgrad.ops.attention import scaled_dot_product_attention
 from clgrad.ops.convolution import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from clgrad.ops.convolution3d import conv3d, conv_tbc, conv_transpose3d
 from clgrad.ops.distances import cosine_similarity, length, pairwise_distance, pdist
-from clgrad.ops.embedding import embedding, embedding_bag, one_hot
+from clgrad.ops.embedding import embedding, one_hot
+from clgrad.ops.embedding_bags import embedding_bag
 from clgrad.ops.grid_sampling import affine_grid, grid_sample
 from clgrad.ops.interception import intercepted
 from clgrad.ops.interpolation import interpolate, upsample, upsample_bilinear, upsample_nearest

@@ -20,6 +20,7 @@ from clgrad.ops import (  # noqa: F401
     draws,
     einsum,
     embedding,
+    embedding_bags,
     factorization,
     foreach,
     gathering,

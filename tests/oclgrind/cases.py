@@ -527,6 +527,16 @@ def resampling() -> None:
     F.interpolate(values(1, 3, 6, 7, dtype=torch.uint8), (4, 9), mode="nearest")
 
 
+@of("embedding_bag.cl")
+def bags() -> None:
+    for width, kind in ((1, torch.float32), (9, torch.float64), (70, torch.float32), (37, torch.float16)):
+        table = values(7, width, dtype=kind, grad=True)
+        backward(F.embedding_bag(positions(7, 3, 5), table, mode="mean"))
+        for last in (False, True):
+            F.embedding_bag(positions(7, 11).int(), table, torch.tensor([0, 3, 3, 9, 11]).int(), mode="sum",
+                            include_last_offset=last)
+
+
 @of("pad.cl")
 def extended_lines() -> None:
     sides = (2, 3), (1, 2, 3, 1), (1, 1, 2, 2, 1, 0), (-2, 1, 2, -1)

@@ -35,3 +35,19 @@ def test_products_of_nothing():
     x = clgrad.ones(3, 0, requires_grad=True)
     g, = clgrad.autograd.grad(x.prod(1).sum(), x, create_graph=True)
     assert tuple(g.shape) == (3, 0)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("width", [3, 70])
+def test_bags_between_offsets(mode, last, width, torch, rng):
+    table, places = rng.normal(size=(9, width)), rng.integers(0, 9, 40)
+    found = []
+    for library in (clgrad, torch):
+        weight = library.tensor(table, requires_grad=True)
+        offsets = library.tensor([0, 5, 5, 17, 40 if last else 38])
+        bags = library.nn.functional.embedding_bag(library.tensor(places), weight, offsets, mode=mode,
+                                                   include_last_offset=last)
+        (bags * bags).sum().backward()
+        found.append((bags.detach(), weight.grad))
+    assert_same(*found, 1e-12)
