@@ -8,6 +8,7 @@ from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device
 
 CHUNK = 1024  # values that a CPU work-item looks up
+LANES = 32    # of these at a time: 1M values in 1024 take 5.6 ms, with 8 13.6
 GROUP = 64
 
 
@@ -29,8 +30,9 @@ def plan(device: Device, kind: dtype, out: dtype, rows: int, n: int, m: int, sha
     total = rows * m
     wide = max(total, n * (1 if shared else rows)) >= 1 << 30
     letter = "l" if wide else "i"
-    kernel = device.kernel("search.cl", "search", {"CODE": kind.code, "OUT": out.code, "RIGHT": int(right),
-                                                   "INDEX": "long" if wide else "int"}, "PPP" + letter * 8)
+    macros = {"CODE": kind.code, "VALUE": kind.compute.cl, "OUT": out.code, "RIGHT": int(right),
+              "LANES": LANES if device.is_cpu else 1, "INDEX": "long" if wide else "int"}
+    kernel = device.kernel("search.cl", "search", macros, "PPP" + letter * 8)
     chunk, local = (CHUNK, 1) if device.is_cpu else (1, device.limits.group(GROUP))
     items = -(-total // chunk)
     cost = (16 * total * max(n, 1).bit_length(), total * (kind.itemsize + out.itemsize))

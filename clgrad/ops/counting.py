@@ -17,7 +17,7 @@ from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import names_none, normalize_dim, reduced_dims
 from clgrad.spec import common_dtype
 
-_PAIRS = 1 << 22  # comparisons that are worth less than a sort
+_PAIRS = 1 << 14  # of elements and tests: comparing all of so many takes less than sorting
 
 
 @operator("bincount")
