@@ -23,6 +23,12 @@ class Work(NamedTuple):
 MILLION = (1024, 1024)
 WORK = {
     "combinations of 500": Work(lambda t, x: t.combinations(x), ((500,),)),
+    "cdist of 8x20x3": Work(lambda t, x, y: t.cdist(x, y), ((8, 20, 3), (8, 20, 3))),
+    "cdist of order 1, 512x64": Work(lambda t, x, y: t.cdist(x, y, p=1), ((512, 64), (512, 64))),
+    "pdist of 512x64": Work(lambda t, x: t.pdist(x), ((512, 64),)),
+    "searchsorted of 1M in 1024": Work(lambda t, x, s: t.searchsorted(s.sort().values, x), ((1 << 20,), (1024,)),
+                                       gradient=False),
+    "isin of 256K in 1000": Work(lambda t, x, tests: t.isin(x, tests), (), ((1000, (1 << 18,)), (999, (1000,))), False),
     "cross 100000x3": Work(lambda t, x, y: t.linalg.cross(x, y), ((100000, 3),) * 2),
     "cross 3x100000": Work(lambda t, x, y: t.linalg.cross(x, y, dim=0), ((3, 100000),) * 2),
     "glu 1M": Work(lambda t, x: t.nn.functional.glu(x), (MILLION,)),

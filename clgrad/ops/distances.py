@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.ops.copying import cast, from_array
+from clgrad.autograd import engine
+from clgrad.autograd.grad_mode import enable_grad, mode
+from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.kernels import distances as kernels
+from clgrad.kernels.distances import Rows
+from clgrad.ops.copying import cast, empty, from_array
+from clgrad.ops.execute import blank, check_device, execute
 from clgrad.ops.products import constant_of
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.spec import common_dtype
@@ -65,6 +72,70 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     return FUNCTIONS["_cosine_term"](x1, lengths[0], x2, lengths[1], eps).sum(dim)
 
 
+@lru_cache(256)
+def _plans(device: Any, kind: dtypes.dtype, rows: Rows) -> tuple[kernels.Plan, kernels.Plan, kernels.Plan]:
+    return (kernels.plan(device, kind, rows), kernels.gradient_plan(device, kind, rows, False),
+            kernels.gradient_plan(device, kind, rows, True))
+
+
+def distances(x: Any, y: Any, p: float) -> Any:
+    """The p-norm distances of each row of (..., m, d) to each of (..., n, d), of one batch and dtype.
+
+    ``y`` None: of all pairs of rows of (m, d), as a vector.
+    """
+    own = x.spec
+    if own.numel == 0 or (y is not None and y.spec.numel == 0) or own.dtype.compute is not own.dtype:
+        return _composed(x, y, p)
+    x, other = x.contiguous(), x if y is None else y.contiguous()
+    *batch, m, d = own.shape
+    n = other.spec.shape[-2]
+    shape = (m * (m - 1) // 2,) if y is None else (*batch, m, n)
+    out = empty(shape, own.dtype, own.device)
+    if not out.spec.numel:
+        return _composed(x, y, p)
+    rows = Rows(math.prod(batch), m, n, d, float(p), y is None)
+    forward, of_x, of_y = _plans(check_device("cdist", x, other), own.dtype, rows)
+    execute(forward, (x, other), (out,))
+    operands = (x,) if y is None else (x, other)
+    if needs_graph(*operands):
+        saved = Saved("cdist", [*operands])
+        needed = [t._requires_grad for t in operands]
+
+        def backward(g: Any) -> tuple:
+            *operands, found = saved.unpack()
+            if mode.enabled:
+                return _recorded_gradients(g, p, operands, needed)
+            g = g.contiguous()
+            grads = [blank(t.spec) if need else None for t, need in zip(operands, needed, strict=True)]
+            for grad, plan, (left, right) in zip(grads, (of_x, of_y), ((0, -1), (-1, 0)), strict=False):
+                if grad is not None:
+                    execute(plan, (g, found, operands[left], operands[right]), (grad,))
+            return tuple(grads)
+        attach(out, "Pdist" if y is None else "Cdist", operands, backward, saved)
+        saved.add_output(out)
+    return out
+
+
+def _composed(x: Any, y: Any, p: float) -> Any:
+    """:func:`distances` as Tensor operations."""
+    if y is not None:
+        return distance(x.unsqueeze(-2) - y.unsqueeze(-3), p, -1)
+    own = x.spec
+    left, right = (from_array(np.ascontiguousarray(rows), dtypes.int64, own.device)
+                   for rows in np.triu_indices(own.shape[0], 1))
+    if not left.spec.numel:
+        return x.new_empty((0,)) + x.sum() * 0
+    return distance(x.index_select(0, left) - x.index_select(0, right), p, 1)
+
+
+def _recorded_gradients(g: Any, p: float, operands: list, needed: list[bool]) -> tuple:
+    """The gradients of :func:`distances` as Tensor operations, for derivatives of higher order."""
+    with enable_grad():
+        result = _composed(operands[0], operands[1] if len(operands) > 1 else None, p)
+        found = iter(engine.grad(result, [t for t, need in zip(operands, needed, strict=True) if need], g, create_graph=True))
+        return tuple([next(found) if need else None for need in needed])
+
+
 @operator("pdist", method=False)
 def pdist(input: Any, p: float = 2.0) -> Any:
     """The p-norm distances of all pairs of rows of (n, m): the n (n - 1) / 2 above the diagonal of their matrix."""
@@ -75,8 +146,4 @@ def pdist(input: Any, p: float = 2.0) -> Any:
         raise RuntimeError("pdist only supports floating-point dtypes")
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
-    left, right = (from_array(np.ascontiguousarray(rows), dtypes.int64, own.device)
-                   for rows in np.triu_indices(own.shape[0], 1))
-    if not left.spec.numel:
-        return input.new_empty((0,)) + input.sum() * 0
-    return distance(input.index_select(0, left) - input.index_select(0, right), float(p), 1)
+    return distances(input, None, float(p))

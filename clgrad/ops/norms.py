@@ -9,7 +9,7 @@ from clgrad import dtypes
 from clgrad.autograd.graph import Saved, attach, needs_graph
 from clgrad.kernels.reduce import norm_op
 from clgrad.ops.copying import cast
-from clgrad.ops.distances import distance
+from clgrad.ops.distances import distances
 from clgrad.ops.linalg import matmul
 from clgrad.ops.output import add_in_place, store
 from clgrad.ops.reduction import run, spread
@@ -187,12 +187,12 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = "use_mm_f
              "donot_use_mm_for_euclid_dist": 2}
     if compute_mode not in modes:
         raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
-    broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
     large = a.shape[-2] > _BY_PRODUCT or b.shape[-2] > _BY_PRODUCT
     if p == 2 and (modes[compute_mode] == 1 or (modes[compute_mode] == 0 and large)):
         return _euclidean(x1, x2)
-    difference = x1.unsqueeze(-2) - x2.unsqueeze(-3)
-    return vector_norm(difference, p, -1) if p and a.shape[-1] else distance(difference, p, -1)
+    left, right = (x if x.spec.shape[:-2] == batch else x.expand(*batch, *x.spec.shape[-2:]) for x in (x1, x2))
+    return distances(left, right, float(p))
 
 
 def _euclidean(x1: Any, x2: Any) -> Any:

@@ -527,6 +527,13 @@ def resampling() -> None:
     F.interpolate(values(1, 3, 6, 7, dtype=torch.uint8), (4, 9), mode="nearest")
 
 
+@of("distances.cl")
+def distances() -> None:
+    for p, width, kind in product((0.0, 1.0, 2.0, 3.0, np.inf), (3, 17, 70), (torch.float32, torch.float64)):
+        backward(torch.cdist(values(2, 3, width, dtype=kind, grad=True), values(2, 4, width, dtype=kind, grad=True), p))
+        backward(torch.pdist(values(4, width, dtype=kind, grad=True), p))
+
+
 @of("embedding_bag.cl")
 def bags() -> None:
     for width, kind in ((1, torch.float32), (9, torch.float64), (70, torch.float32), (37, torch.float16)):

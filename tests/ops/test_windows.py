@@ -213,6 +213,31 @@ def test_sampling_at_a_grid_of_any_layout(torch, rng, rank):
     both_backward([(x, y), grids], results)
 
 
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0, 2.0, 3.0, float("inf")])
+@pytest.mark.parametrize("left, right", [((5, 3), (4, 3)), ((2, 7, 40), (2, 3, 40)), ((3, 1, 4, 2), (2, 5, 2)),
+                                         ((9, 70), None)])
+def test_distances(torch, rng, p, left, right):
+    """The first rows are equal, so that a distance is zero; without a right side the pairs of one matrix."""
+    inputs = [rng.normal(size=shape) for shape in (left, right) if shape is not None]
+    if right is not None:
+        inputs[1].reshape(-1, right[-1])[0] = inputs[0].reshape(-1, left[-1])[0]
+    found = []
+    for library in (clgrad, torch):
+        rows = [library.tensor(array, requires_grad=True) for array in inputs]
+        made = library.pdist(rows[0], p) if right is None else library.cdist(*rows, p=p)
+        seed = library.tensor(np.random.default_rng(1).normal(size=tuple(made.shape)))
+        found.append((made.detach(), *library.autograd.grad(made, rows, seed)))
+    for mine, theirs in zip(*found, strict=True):
+        assert_same(mine, theirs, 1e-9, 1e-11)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
+def test_second_derivatives_of_distances(rng, p):
+    x, y = (clgrad.tensor(rng.normal(size=(n, 3)), requires_grad=True) for n in (3, 2))
+    assert gradgradcheck(lambda a, b: clgrad.cdist(a, b, p=p), (x, y))
+    assert gradgradcheck(lambda a: clgrad.pdist(a, p), (x,))
+
+
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0, 1.5, 2.0, float("inf")])
 def test_distances_of_equal_rows_have_gradients(p):
     x = clgrad.zeros(3, 2, requires_grad=True)
