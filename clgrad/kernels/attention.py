@@ -15,6 +15,8 @@ GROUP = 64      # work-items of a group on GPUs, where they allow as many
 MOST_SIZE = 256  # of queries, keys and values: what a work-item keeps of them is private
 BLOCK = 64      # keys of a block
 STRIPS = 2      # strips of queries of a block
+NARROWEST = 4   # lanes of a CPU's vector
+WORTH = 1.5     # times the work that is done sooner than operands are filled up
 
 Strides = tuple[int, ...]
 
@@ -38,13 +40,22 @@ class Plan:
             self.device.run(bound, tuple(buffers), (*operands[1::2], *[signed(word) for word in stream]))
 
 
-def multiple(device: Device, kind: dtype) -> int:
-    """What the sizes of queries, keys and values have to be multiples of."""
-    return 2 * _lanes(device, kind)
+def lanes(device: Device, kind: dtype, size: int, value_size: int) -> int:
+    """The width of vectors, of which the sizes of queries, keys and values have to be whole pairs.
 
-
-def _lanes(device: Device, kind: dtype) -> int:
-    return max(4, device.limits.vector_width * 4 // kind.itemsize) if device.is_cpu else 8
+    Narrower ones than a CPU has where the sizes are whole then, at not much more work: to fill up a size is a copy of
+    every operand.
+    """
+    if not device.is_cpu:
+        return 8
+    widest = max(NARROWEST, device.limits.vector_width * 4 // kind.itemsize)
+    most = WORTH * (round_up(size, 2 * widest) + round_up(value_size, 2 * widest)) / widest
+    width = widest
+    while width >= NARROWEST and (size + value_size) / width <= most:
+        if size % (2 * width) == value_size % (2 * width) == 0:
+            return width
+        width //= 2
+    return widest
 
 
 class Problem:
@@ -56,6 +67,7 @@ class Problem:
         self.device, self.kind = device, kind
         self.batch, self.heads, self.shared, self.steps, self.keys, self.size, self.value_size = sizes
         self.mask_kind = 0 if mask is None else 1 if mask_is_bool else 2
+        self.lanes = lanes(device, kind, self.size, self.value_size)
         group = self.heads // self.shared
         reach = max(sum(abs(s) * n for s, n in zip(strides, (self.batch, self.heads, max(self.steps, self.keys)),
                                                    strict=False)) for strides in (q, k, v, out, mask or (0,)))
@@ -74,7 +86,7 @@ class Problem:
                   "INDEX": "long" if self.index == "l" else "int", "DROPOUT": int(self.dropout)}
         local: tuple[int, ...] = (1,) * len(grid)
         if self.device.is_cpu:
-            macros |= {"VW": _lanes(self.device, self.kind), "TILES": STRIPS, "BLOCK": BLOCK}
+            macros |= {"VW": self.lanes, "TILES": STRIPS, "BLOCK": BLOCK}
         else:
             macros["VW"] = 1
             group = self.device.limits.group(GROUP)
@@ -96,7 +108,7 @@ def plan(p: Problem) -> Plan:
     """Operands: q, k, v, mask (or None), out, lse."""
     queries = p.steps
     if p.device.is_cpu:
-        queries = divide_up(p.steps, STRIPS * multiple(p.device, p.kind))
+        queries = divide_up(p.steps, STRIPS * 2 * p.lanes)
     return Plan(p.device, [p.bound("attention_forward", 6, (queries, p.batch * p.heads), p.cost)], p.cost)
 
 

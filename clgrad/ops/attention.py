@@ -183,7 +183,7 @@ def _attend(query: Any, key: Any, value: Any, mask: Any, causal: bool, scale: fl
     """Brings any operands into the kernel's form, and its result into theirs."""
     kind, width = query.spec.dtype, value.spec.shape[-1]
     device = check_device("scaled_dot_product_attention", query, key, value, mask)
-    multiple = kernels.multiple(device, kind.compute)
+    multiple = 2 * kernels.lanes(device, kind.compute, query.spec.shape[-1], width)
     lead = broadcast_shapes(*(x.spec.shape[:-3] for x in (query, key, value)))
     own = query.spec.shape[-3:-2]
     shared = broadcast_shapes(key.spec.shape[-3:-2], value.spec.shape[-3:-2])
