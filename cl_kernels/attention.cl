@@ -98,7 +98,20 @@ static inline void draw(const Stream *s, INDEX line, INDEX quad, V *factors) {
 #define HEADS                                                                                                     \
   INDEX heads, INDEX group, INDEX steps, INDEX keys, INDEX q_n, INDEX q_h, INDEX q_l, INDEX k_n, INDEX k_h,       \
       INDEX k_l, INDEX v_n, INDEX v_h, INDEX v_l, INDEX m_n, INDEX m_h, INDEX m_l, INDEX m_s, INDEX o_n,          \
-      INDEX o_h, INDEX o_l, int causal, int threshold, REAL scale, REAL kept_factor
+      INDEX o_h, INDEX o_l
+/* The same of the gradients. */
+#define GRADIENTS \
+  INDEX dq_n, INDEX dq_h, INDEX dq_l, INDEX dk_n, INDEX dk_h, INDEX dk_l, INDEX dv_n, INDEX dv_h, INDEX dv_l
+#define RULE int causal, int threshold, REAL scale, REAL kept_factor
+
+/* g: gradient of out, with its strides; delta: [batch, head, step], the sums of products of both, written where several
+ * kernels need them. dq, dk and dv are written whole. */
+#define BACKWARD_OPERANDS                                                                                         \
+  const __global REAL *q, const __global REAL *k, const __global REAL *v, const __global MASK_T *mask,            \
+      const __global REAL *g, const __global REAL *out, const __global REAL *lse, __global REAL *delta,           \
+      __global REAL *dq, __global REAL *dk, __global REAL *dv, INDEX q_offset, INDEX k_offset, INDEX v_offset,    \
+      INDEX m_offset, INDEX g_offset, INDEX o_offset, INDEX l_offset, INDEX delta_offset, INDEX dq_offset,        \
+      INDEX dk_offset, INDEX dv_offset, STREAM, HEADS, GRADIENTS, RULE
 
 #if DEVICE_CPU
 
@@ -107,6 +120,16 @@ typedef struct {
   INDEX row, column, step; /* its strides; how many queries there are */
   int causal;
 } Seen;
+
+/* The sum of products of a row of a gradient and of the result. */
+static inline REAL product(const __global REAL *g, const __global REAL *out) {
+  V sums = (V)(0);
+  for (int d = 0; d < DV; d += VW) sums += VLOAD(g, d) * VLOAD(out, d);
+  REAL parts[VW], sum = 0;
+  VSTORE(parts, 0, sums);
+  for (int d = 0; d < VW; d++) sum += parts[d];
+  return sum;
+}
 
 /* dst[c][lane] = sum over d of a[c][d] * b[d][lane] for `count` rows of a, in one strip of W lanes. */
 static inline void dots(const __global REAL *a, INDEX a_step, int count, int depth, const REAL *b, REAL *dst) {
@@ -156,7 +179,7 @@ static inline void add_columns(const __global REAL *a, INDEX a_step, int count, 
 
 /* dst[c][j] += sum over the block's first `lanes` queries of p[c][lane] * b[lane][j], j < depth. */
 static inline void add_rows(const REAL *p, int count, int lanes, int depth, const __global REAL *b, INDEX b_step,
-                            __global REAL *dst) {
+                            __global REAL *dst, INDEX dst_step) {
   for (int j = 0; j < depth; j += W)
     for (int c = 0; c < count; c += MR) {
       V acc[MR][NV];
@@ -172,7 +195,7 @@ static inline void add_rows(const REAL *p, int count, int lanes, int depth, cons
       }
       UNROLL for (int m = 0; m < MR; m++)
         if (c + m < count) {
-          __global REAL *target = dst + (c + m) * depth + j;
+          __global REAL *target = dst + (c + m) * dst_step + j;
           UNROLL for (int n = 0; n < NV; n++) VSTORE(target, n * VW, VLOAD(target, n * VW) + acc[m][n]);
         }
     }
@@ -203,7 +226,7 @@ static inline void turn(const __global REAL *rows, INDEX step, int count, int de
 __kernel void attention_forward(const __global REAL *q, const __global REAL *k, const __global REAL *v,
                                 const __global MASK_T *mask, __global REAL *out, __global REAL *lse, INDEX q_offset,
                                 INDEX k_offset, INDEX v_offset, INDEX m_offset, INDEX o_offset, INDEX l_offset, STREAM,
-                                HEADS) {
+                                HEADS, RULE) {
   const INDEX first = get_global_id(0) * LANES, pair = get_global_id(1), n = pair / heads, h = pair % heads;
   const int count = min((INDEX)LANES, steps - first);
   k += k_offset + n * k_n + h / group * k_h;
@@ -262,18 +285,16 @@ __kernel void attention_forward(const __global REAL *q, const __global REAL *k, 
   }
 }
 
-/* g: gradient of out, [batch, head, step, DV] of strides o_*. dq, dk, dv are contiguous; dk and dv begin as zeros. */
-__kernel void attention_backward(const __global REAL *q, const __global REAL *k, const __global REAL *v,
-                                 const __global MASK_T *mask, const __global REAL *g, const __global REAL *lse,
-                                 const __global REAL *delta, __global REAL *dq, __global REAL *dk, __global REAL *dv,
-                                 INDEX q_offset, INDEX k_offset, INDEX v_offset, INDEX m_offset, INDEX g_offset,
-                                 INDEX l_offset, INDEX delta_offset, INDEX dq_offset, INDEX dk_offset,
-                                 INDEX dv_offset, STREAM, HEADS) {
+__kernel void attention_backward(BACKWARD_OPERANDS) {
   const INDEX pair = get_global_id(0), shared = heads / group, n = pair / shared, kv = pair % shared;
   k += k_offset + n * k_n + kv * k_h;
   v += v_offset + n * v_n + kv * v_h;
-  dk += dk_offset + pair * keys * D;
-  dv += dv_offset + pair * keys * DV;
+  dk += dk_offset + n * dk_n + kv * dk_h;
+  dv += dv_offset + n * dv_n + kv * dv_h;
+  for (INDEX key = 0; key < keys; key++) {
+    for (int d = 0; d < D; d++) dk[key * dk_l + d] = 0;
+    for (int d = 0; d < DV; d++) dv[key * dv_l + d] = 0;
+  }
   Seen seen;
   seen.row = m_l;
   seen.column = m_s;
@@ -289,14 +310,15 @@ __kernel void attention_backward(const __global REAL *q, const __global REAL *k,
     for (INDEX first = 0; first < steps; first += LANES) {
       const int count = min((INDEX)LANES, steps - first);
       const __global REAL *queries = q + q_offset + n * q_n + h * q_h + first * q_l;
-      const __global REAL *grads = g + g_offset + n * o_n + h * o_h + first * o_l;
+      const INDEX result = n * o_n + h * o_h + first * o_l;
+      const __global REAL *grads = g + g_offset + result, *results = out + o_offset + result;
       const INDEX line = (n * heads + h) * steps + first;
       seen.mask = mask + m_offset + n * m_n + h * m_h;
       turn(queries, q_l, count, D, scale, turned);
       turn(grads, o_l, count, DV, 1, turned_g);
       for (int i = 0; i < LANES; i++) {
         sum_log[i] = i < count ? lse[l_offset + line + i] : INFINITY;
-        mean[i] = i < count ? delta[delta_offset + line + i] : 0;
+        mean[i] = i < count ? product(grads + i * o_l, results + i * o_l) : 0;
       }
       for (int i = 0; i < (D + MR) * LANES; i++) sums[i] = 0;
       const INDEX end = causal ? min(keys, first + count) : keys;
@@ -324,12 +346,12 @@ __kernel void attention_backward(const __global REAL *q, const __global REAL *k,
           }
           add_columns(k + key * k_l, k_l, size, D, slope, one, sums + strip);
         }
-        add_rows(weights, size, count, DV, grads, o_l, dv + key * DV);
-        add_rows(slopes, size, count, D, queries, q_l, dk + key * D);
+        add_rows(weights, size, count, DV, grads, o_l, dv + key * dv_l, dv_l);
+        add_rows(slopes, size, count, D, queries, q_l, dk + key * dk_l, dk_l);
       }
-      __global REAL *target = dq + dq_offset + line * D;
+      __global REAL *target = dq + dq_offset + n * dq_n + h * dq_h + first * dq_l;
       for (int lane = 0; lane < count; lane++)
-        for (int d = 0; d < D; d++) target[lane * D + d] = sums[d * LANES + lane];
+        for (int d = 0; d < D; d++) target[lane * dq_l + d] = sums[d * LANES + lane];
     }
 }
 
@@ -351,7 +373,7 @@ static inline REAL score_of(const REAL *query, const __global REAL *key, REAL sc
 __kernel void attention_forward(const __global REAL *q, const __global REAL *k, const __global REAL *v,
                                 const __global MASK_T *mask, __global REAL *out, __global REAL *lse, INDEX q_offset,
                                 INDEX k_offset, INDEX v_offset, INDEX m_offset, INDEX o_offset, INDEX l_offset, STREAM,
-                                HEADS) {
+                                HEADS, RULE) {
   const INDEX step = get_global_id(0), pair = get_global_id(1), n = pair / heads, h = pair % heads;
   if (step >= steps) return;
   k += k_offset + n * k_n + h / group * k_h;
@@ -380,23 +402,22 @@ __kernel void attention_forward(const __global REAL *q, const __global REAL *k, 
   for (int d = 0; d < DV; d++) out[o_offset + n * o_n + h * o_h + step * o_l + d] = total == 0 ? 0 : sums[d] / total;
 }
 
-#define BACKWARD_OPERANDS                                                                                          \
-  const __global REAL *q, const __global REAL *k, const __global REAL *v, const __global MASK_T *mask,            \
-      const __global REAL *g, const __global REAL *lse, const __global REAL *delta, __global REAL *dq,            \
-      __global REAL *dk, __global REAL *dv, INDEX q_offset, INDEX k_offset, INDEX v_offset, INDEX m_offset,       \
-      INDEX g_offset, INDEX l_offset, INDEX delta_offset, INDEX dq_offset, INDEX dk_offset, INDEX dv_offset
-
-__kernel void attention_backward_query(BACKWARD_OPERANDS, STREAM, HEADS) {
+__kernel void attention_backward_query(BACKWARD_OPERANDS) {
   const INDEX step = get_global_id(0), pair = get_global_id(1), n = pair / heads, h = pair % heads;
   if (step >= steps) return;
   k += k_offset + n * k_n + h / group * k_h;
   v += v_offset + n * v_n + h / group * v_h;
   q += q_offset + n * q_n + h * q_h + step * q_l;
   g += g_offset + n * o_n + h * o_h + step * o_l;
+  out += o_offset + n * o_n + h * o_h + step * o_l;
+  dq += dq_offset + n * dq_n + h * dq_h + step * dq_l;
   REAL query[D], grad[DV], sums[D];
   for (int d = 0; d < D; d++) query[d] = q[d], sums[d] = 0;
   for (int d = 0; d < DV; d++) grad[d] = g[d];
-  const REAL shift = lse[l_offset + pair * steps + step], mean = delta[delta_offset + pair * steps + step];
+  const REAL shift = lse[l_offset + pair * steps + step];
+  REAL mean = 0;
+  for (int d = 0; d < DV; d++) mean += grad[d] * out[d];
+  delta[delta_offset + pair * steps + step] = mean;
   const Stream stream = THE_STREAM;
   REAL kept[4];
   const INDEX end = causal ? min(keys, step + 1) : keys;
@@ -411,14 +432,16 @@ __kernel void attention_backward_query(BACKWARD_OPERANDS, STREAM, HEADS) {
     slope = weight * (slope - mean) * scale;
     for (int d = 0; d < D; d++) sums[d] += slope * k[key * k_l + d];
   }
-  for (int d = 0; d < D; d++) dq[dq_offset + (pair * steps + step) * D + d] = sums[d];
+  for (int d = 0; d < D; d++) dq[d] = sums[d];
 }
 
-__kernel void attention_backward_key(BACKWARD_OPERANDS, STREAM, HEADS) {
+__kernel void attention_backward_key(BACKWARD_OPERANDS) {
   const INDEX key = get_global_id(0), pair = get_global_id(1), shared = heads / group, n = pair / shared;
   if (key >= keys) return;
   k += k_offset + n * k_n + pair % shared * k_h + key * k_l;
   v += v_offset + n * v_n + pair % shared * v_h + key * v_l;
+  dk += dk_offset + n * dk_n + pair % shared * dk_h + key * dk_l;
+  dv += dv_offset + n * dv_n + pair % shared * dv_h + key * dv_l;
   const Stream stream = THE_STREAM;
   REAL own[D], key_sums[D], value_sums[DV], kept[4];
   for (int d = 0; d < D; d++) own[d] = k[d], key_sums[d] = 0;
@@ -440,7 +463,7 @@ __kernel void attention_backward_key(BACKWARD_OPERANDS, STREAM, HEADS) {
       slope = weight * (slope - delta[delta_offset + line]) * scale;
       for (int d = 0; d < D; d++) key_sums[d] += slope * query[d];
     }
-  for (int d = 0; d < D; d++) dk[dk_offset + (pair * keys + key) * D + d] = key_sums[d];
-  for (int d = 0; d < DV; d++) dv[dv_offset + (pair * keys + key) * DV + d] = value_sums[d];
+  for (int d = 0; d < D; d++) dk[d] = key_sums[d];
+  for (int d = 0; d < DV; d++) dv[d] = value_sums[d];
 }
 #endif

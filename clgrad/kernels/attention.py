@@ -72,16 +72,17 @@ class Problem:
         reach = max(sum(abs(s) * n for s, n in zip(strides, (self.batch, self.heads, max(self.steps, self.keys)),
                                                    strict=False)) for strides in (q, k, v, out, mask or (0,)))
         self.index = "l" if reach >= 2**31 - 2**16 else "i"
-        self.constants = (self.heads, group, self.steps, self.keys, *q, *k, *v, *(mask or (0, 0, 0, 0)), *out,
-                          int(causal), threshold(1 - dropout), scale, 1 / (1 - dropout))
+        self.strides = (self.heads, group, self.steps, self.keys, *q, *k, *v, *(mask or (0, 0, 0, 0)), *out)
+        self.rule = (int(causal), threshold(1 - dropout), scale, 1 / (1 - dropout))
         self.dropout = dropout > 0
         work = self.batch * self.heads * self.steps * self.keys * (self.size + self.value_size)
         self.cost = (2 * work // (2 if causal else 1),
                      self.batch * (self.heads * self.steps + self.shared * self.keys)
                      * (self.size + self.value_size) * kind.itemsize)
 
-    def bound(self, name: str, buffers: int, grid: tuple[int, ...], cost: tuple[int, int]) -> Bound:
-        """A launch of one of the file's kernels, whose items are ``grid``."""
+    def bound(self, name: str, buffers: int, grid: tuple[int, ...], cost: tuple[int, int],
+              gradients: Strides = ()) -> Bound:
+        """A launch of one of the file's kernels, whose items are ``grid``; ``gradients``: the strides of dq, dk and dv."""
         macros = {"REAL": self.kind.cl, "D": self.size, "DV": self.value_size, "MASK": self.mask_kind,
                   "INDEX": "long" if self.index == "l" else "int", "DROPOUT": int(self.dropout)}
         local: tuple[int, ...] = (1,) * len(grid)
@@ -94,9 +95,10 @@ class Problem:
             grid = (round_up(grid[0], group), *grid[1:])
         real = "f" if self.kind.cl == "float" else "d"
         varying = self.index * buffers + "ll"
-        signature = "P" * buffers + varying + self.index * (len(self.constants) - 4) + "ii" + 2 * real
-        kernel = self.device.kernel("attention.cl", name, macros, signature)
-        return Bound(kernel, grid, local, buffers, varying, self.constants, cost)
+        strides = (*self.strides, *gradients)
+        kernel = self.device.kernel("attention.cl", name, macros,
+                                    "P" * buffers + varying + self.index * len(strides) + "ii" + 2 * real)
+        return Bound(kernel, grid, local, buffers, varying, (*strides, *self.rule), cost)
 
 
 def threshold(keep: float) -> int:
@@ -112,13 +114,13 @@ def plan(p: Problem) -> Plan:
     return Plan(p.device, [p.bound("attention_forward", 6, (queries, p.batch * p.heads), p.cost)], p.cost)
 
 
-def backward_plan(p: Problem) -> Plan:
-    """Operands: q, k, v, mask (or None), the gradient of out (with out's strides), lse, delta, dq, dk, dv.
+def backward_plan(p: Problem, gradients: Strides) -> Plan:
+    """Operands: q, k, v, mask (or None), the gradient of out (with out's strides), out, lse, delta, dq, dk, dv.
 
-    ``delta`` holds the sums of products of out and its gradient; dk and dv are zeros before.
+    ``gradients``: strides of dq, dk and dv, each of batch, head and step. ``delta`` is like lse, for the launches' own use.
     """
     cost = (p.cost[0] * 5 // 2, 2 * p.cost[1])
     if p.device.is_cpu:
-        return Plan(p.device, [p.bound("attention_backward", 10, (p.batch * p.shared,), cost)], cost)
-    return Plan(p.device, [p.bound("attention_backward_query", 10, (p.steps, p.batch * p.heads), cost),
-                           p.bound("attention_backward_key", 10, (p.keys, p.batch * p.shared), cost)], cost)
+        return Plan(p.device, [p.bound("attention_backward", 11, (p.batch * p.shared,), cost, gradients)], cost)
+    return Plan(p.device, [p.bound("attention_backward_query", 11, (p.steps, p.batch * p.heads), cost, gradients),
+                           p.bound("attention_backward_key", 11, (p.keys, p.batch * p.shared), cost, gradients)], cost)

@@ -8,6 +8,7 @@ from clgrad.dtypes import dtype as Dtype
 from clgrad.runtime import Bound, Device
 
 GRAIN = 4096  # elements that are worth a work-item of their own
+ALONE = 1 << 15  # elements in all that one work-item of a CPU takes: its sums for the weights are the gradients
 
 
 class Groups(NamedTuple):
@@ -69,7 +70,7 @@ def backward_plan(device: Device, kind: Kind, g: Groups, want_parts: bool) -> Pl
 def _plan(device: Device, name: str, kind: Kind, g: Groups, buffers: int, numbers: tuple, more: dict) -> Plan:
     size = g.chunks * g.length
     per_item = max(1, min(-(-g.groups // (device.limits.compute_units * 4)), g.groups))
-    per_item = max(per_item, min(-(-GRAIN // size), g.groups))
+    per_item = max(per_item, min(-(-(ALONE if device.is_cpu and g.groups * size <= ALONE else GRAIN) // size), g.groups))
     items = -(-g.groups // per_item)
     wide = g.groups * size >= 1 << 31
     letter, number = ("l" if wide else "i"), "d" if kind.dtype.compute.cl == "double" else "f"

@@ -8,6 +8,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.ops.splitting import heads_of
 
 
 def float_mask(mask: Any, name: str, kind: Any, other: Any = None, other_name: str = "") -> Any:
@@ -63,26 +64,29 @@ def _linear(x: Any, weight: Any, bias: Any) -> Any:
     return linear(x, weight, bias)
 
 
-def _project(query: Any, key: Any, value: Any, packed: Any, separate: tuple, bias: Any) -> tuple:
-    """Queries, keys and values of all heads, (steps, batch, width) each."""
+def _project(query: Any, key: Any, value: Any, packed: Any, separate: tuple, bias: Any) -> list[tuple[Any, int]]:
+    """Queries, keys and values of all heads, (steps, batch, width) each: those that are projected together side by side,
+    with their number."""
     width = query.shape[-1]
     if packed is None:
         biases = (None,) * 3 if bias is None else bias.chunk(3)
-        return tuple([_linear(x, w, b) for x, w, b in zip((query, key, value), separate, biases, strict=True)])
+        return [(_linear(x, w, b), 1) for x, w, b in zip((query, key, value), separate, biases, strict=True)]
     if key is value and query is key:
-        return _linear(query, packed, bias).chunk(3, -1)
+        return [(_linear(query, packed, bias), 3)]
     first, rest = packed.split([width, 2 * width])
     bias_first, bias_rest = (None, None) if bias is None else bias.split([width, 2 * width])
     if key is value:
-        return (_linear(query, first, bias_first), *_linear(key, rest, bias_rest).chunk(2, -1))
+        return [(_linear(query, first, bias_first), 1), (_linear(key, rest, bias_rest), 2)]
     w_key, w_value = rest.chunk(2)
     b_key, b_value = (None, None) if bias_rest is None else bias_rest.chunk(2)
-    return _linear(query, first, bias_first), _linear(key, w_key, b_key), _linear(value, w_value, b_value)
+    return [(_linear(query, first, bias_first), 1), (_linear(key, w_key, b_key), 1), (_linear(value, w_value, b_value), 1)]
 
 
-def _heads(x: Any, heads: int) -> Any:
-    """(steps, batch, width) as (batch, heads, steps, size), a view."""
-    return x.unflatten(-1, (heads, -1)).permute(1, 2, 0, 3)
+def _with_biases(projected: list[tuple[Any, int]], bias_k: Any, bias_v: Any) -> list[tuple[Any, int]]:
+    """One more key and value for every sequence."""
+    q, k, v = (piece for x, count in projected for piece in x.chunk(count, -1))
+    k, v = (FUNCTIONS["cat"]([x, bias.expand(1, x.shape[1], x.shape[2])]) for x, bias in ((k, bias_k), (v, bias_v)))
+    return [(q, 1), (k, 1), (v, 1)]
 
 
 def _given_heads(static: Any, name: str, batch: int, heads: int, size: int) -> Any:
@@ -184,22 +188,22 @@ def multi_head_attention_forward(
         separate = (q_proj_weight, k_proj_weight, v_proj_weight)
         for name, weight in zip("qkv", separate, strict=True):
             _require(weight is not None, f"use_separate_proj_weight is True but {name}_proj_weight is None")
-        q, k, v = _project(query, key, value, None, separate, in_proj_bias)
+        projected = _project(query, key, value, None, separate, in_proj_bias)
     else:
         _require(key.shape == value.shape, f"key shape {key.shape} does not match value shape {value.shape}")
         _require(in_proj_weight is not None, "use_separate_proj_weight is False but in_proj_weight is None")
-        q, k, v = _project(query, key, value, in_proj_weight, (), in_proj_bias)
+        projected = _project(query, key, value, in_proj_weight, (), in_proj_bias)
     if attn_mask is not None:
         attn_mask = _check_mask(attn_mask, steps, key.shape[0], batch * num_heads)
     _require((bias_k is None) == (bias_v is None), "bias_k and bias_v must be set together")
     if bias_k is not None:
         _require(static_k is None, "bias cannot be added to static key.")
         _require(static_v is None, "bias cannot be added to static value.")
-        k, v = (FUNCTIONS["cat"]([x, bias.expand(1, batch, width)]) for x, bias in ((k, bias_k), (v, bias_v)))
+        projected = _with_biases(projected, bias_k, bias_v)
         attn_mask, key_padding_mask = _wider(attn_mask), _wider(key_padding_mask)
-    q = _heads(q, num_heads)
-    k = _heads(k, num_heads) if static_k is None else _given_heads(static_k, "static_k", batch, num_heads, size)
-    v = _heads(v, num_heads) if static_v is None else _given_heads(static_v, "static_v", batch, num_heads, size)
+    q, k, v = (part for x, count in projected for part in heads_of(x, count, num_heads))
+    k = k if static_k is None else _given_heads(static_k, "static_k", batch, num_heads, size)
+    v = v if static_v is None else _given_heads(static_v, "static_v", batch, num_heads, size)
     if add_zero_attn:
         k, v = (FUNCTIONS["cat"]([x, x.new_zeros((batch, num_heads, 1, size))], 2) for x in (k, v))
         attn_mask, key_padding_mask = _wider(attn_mask), _wider(key_padding_mask)

@@ -10,13 +10,14 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd import engine
 from clgrad.autograd.grad_mode import enable_grad, mode
-from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
 from clgrad.kernels import attention as kernels
-from clgrad.ops.copying import blank, cast, empty, full
-from clgrad.ops.execute import check_device, execute
+from clgrad.ops.copying import cast, empty
+from clgrad.ops.execute import blank, check_device, execute
 from clgrad.ops.random import Generator, default_generator, fill_random
 from clgrad.ops.registry import FUNCTIONS, operator
-from clgrad.shapes import broadcast_shapes, divide_up, memory_order, ordered_strides, round_up
+from clgrad.runtime import result_storage
+from clgrad.shapes import broadcast_shapes, divide_up, is_dense, memory_order, ordered_strides, round_up
 
 
 def _check(query: Any, key: Any, value: Any, attn_mask: Any, dropout_p: float, is_causal: bool,
@@ -105,15 +106,16 @@ def _prepared(x: Any, kind: Any, multiple: int) -> Any:
         x = FUNCTIONS["pad"](x, (0, missing))
     elif x.spec.strides[-1] != 1:
         x = x.contiguous()
-    return x.reshape(-1, *x.spec.shape[-3:]) if len(shape) > 4 else x[(None,) * (4 - len(shape))]
+    return x if len(shape) == 4 else x.reshape(-1, *x.spec.shape[-3:]) if len(shape) > 4 else x[(None,) * (4 - len(shape))]
 
 
 _plans: dict[tuple, kernels.Plan] = {}
 
 
-def _plan(make: Any, q: Any, k: Any, v: Any, mask: Any, out: Any, causal: bool, scale: float,
+def _plan(make: Callable, name: Any, q: Any, k: Any, v: Any, mask: Any, out: Any, causal: bool, scale: float,
           dropout_p: float) -> kernels.Plan:
-    key = (make, q.spec, k.spec, v.spec, None if mask is None else mask.spec, out.spec, causal, scale, dropout_p)
+    """What ``make``, which is known by its name, makes of the problem; kept."""
+    key = (name, q.spec, k.spec, v.spec, None if mask is None else mask.spec, out.spec, causal, scale, dropout_p)
     found = _plans.get(key)
     if found is None:
         batch, heads, steps, size = q.spec.shape
@@ -124,6 +126,18 @@ def _plan(make: Any, q: Any, k: Any, v: Any, mask: Any, out: Any, causal: bool, 
             mask is not None and mask.spec.dtype is dtypes.bool, out.spec.strides[:3], causal, scale, dropout_p)
         found = _plans[key] = make(problem)
     return found
+
+
+def _like_windows(*operands: Any) -> tuple | None:
+    """New windows side by side on one memory, as operands lie that are the parts of one projection; None of others."""
+    first, second = operands[:2]
+    own, step = first.spec, second.offset - first.offset
+    if step <= 0 or not is_dense((len(operands), *own.shape), (step, *own.strides)) or any(
+            x.memory is not first.memory or x.spec is not own or x.offset != first.offset + n * step
+            for n, x in enumerate(operands)):
+        return None
+    memory = result_storage(own.device.compute, own.numel * len(operands) * own.dtype.itemsize)
+    return tuple([wrap(memory, n * step, own) for n in range(len(operands))])
 
 
 def _kept(q: Any, keys: int, dropout_p: float, stream: tuple[int, int]) -> Any:
@@ -152,7 +166,8 @@ def _fused(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float, dropou
     keys = k.spec.shape[2]
     stream = default_generator.take(batch * heads * steps * divide_up(keys, 4)) if dropout_p else (0, 0)
     rule = (causal, scale, dropout_p)
-    execute(partial(_plan(kernels.plan, q, k, v, mask, out, *rule), stream=stream), (q, k, v, mask), (out, lse))
+    plan = _plan(kernels.plan, kernels.plan, q, k, v, mask, out, *rule)
+    execute(partial(plan, stream=stream), (q, k, v, mask), (out, lse))
     if not needs_graph(q, k, v):
         return out
     saved = Saved("scaled_dot_product_attention", [q, k, v, mask, lse])
@@ -168,15 +183,21 @@ def _fused(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float, dropou
                 return engine.grad(again, operands, g, create_graph=True)
         if g.spec.strides != out.spec.strides:
             g = blank(out.spec).copy_(g)
-        delta = (g * out).sum(-1).contiguous()
-        dq = empty(q.spec.shape, q.spec.dtype, place)
-        dk, dv = (full(x.spec.shape, 0, x.spec.dtype, place) for x in (k, v))
-        plan = _plan(kernels.backward_plan, q, k, v, mask, out, *rule)
-        execute(partial(plan, stream=stream), (q, k, v, mask, g, lse, delta), (dq, dk, dv))
-        return dq, dk, dv
+        gradients = _like_windows(q, k, v) or tuple([empty(x.spec.shape, x.spec.dtype, place) for x in (q, k, v)])
+        strides = tuple([step for x in gradients for step in x.spec.strides[:3]])
+        plan = _plan(partial(kernels.backward_plan, gradients=strides), (kernels.backward_plan, strides), q, k, v, mask, out,
+                     *rule)
+        delta = lse if place.compute.is_cpu else blank(lse.spec)
+        execute(partial(plan, stream=stream), (q, k, v, mask, g, out, lse, delta), gradients)
+        return gradients
     attach(out, "ScaledDotProductAttention", (q, k, v), backward, saved)
     saved.add_output(out)
     return out
+
+
+def _expanded(x: Any, outer: tuple) -> Any:
+    """An operand whose dimensions before the last two are ``outer``."""
+    return x if x.spec.shape[:-2] == outer else x.expand(*outer, *x.spec.shape[-2:])
 
 
 def _attend(query: Any, key: Any, value: Any, mask: Any, causal: bool, scale: float, dropout_p: float) -> Any:
@@ -190,8 +211,8 @@ def _attend(query: Any, key: Any, value: Any, mask: Any, causal: bool, scale: fl
     if shared and own in ((), (1,)):
         own = shared
     if own:
-        query = query.expand(*lead, *own, *query.spec.shape[-2:])
-        key, value = (x.expand(*lead, *(shared or (1,)), *x.spec.shape[-2:]) for x in (key, value))
+        query = _expanded(query, (*lead, *own))
+        key, value = (_expanded(x, (*lead, *(shared or (1,)))) for x in (key, value))
     outer = query.spec.shape[:-2]
     if mask is not None:
         mask = mask.detach() if mask.spec.dtype is dtypes.bool else cast(mask.detach(), kind.compute)

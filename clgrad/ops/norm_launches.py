@@ -7,9 +7,10 @@ from typing import Any
 
 from clgrad.autograd import engine
 from clgrad.autograd.grad_mode import enable_grad, mode
-from clgrad.autograd.graph import Saved, attach, mark_changed, needs_graph
+from clgrad.autograd.graph import Saved, attach, mark_changed, needs_graph, wrap
 from clgrad.kernels import norm as kernels
 from clgrad.kernels.norm import Groups, Kind
+from clgrad.ops import reduction
 from clgrad.ops.composed_norms import in_arithmetic
 from clgrad.ops.copying import cast
 from clgrad.ops.execute import blank, check_specs, execute
@@ -82,7 +83,7 @@ class Norm:
         # Two tensors with memory of their own: the engine keeps them as they are.
         parts = [blank(spec) for spec in specs]
         execute(plan, (dy, *tensors), (dx, *parts))
-        dw, db = (None if not need else t if plan.parts == 1 else t.sum(0).view(shape)
+        dw, db = (None if not need else t if plan.parts == 1 else _sum_of_parts(t, shape)
                   for t, need, shape in zip(parts, needed[1:], self.shapes, strict=True))
         return dx, dw, db
 
@@ -93,6 +94,12 @@ class Norm:
                                      like.dtype, like.device) for shape in self.shapes]
         self._backward[affine] = plan, specs
         return plan, specs
+
+
+def _sum_of_parts(parts: Any, shape: Any) -> Any:
+    """The sum of rows, as a tensor of a shape with memory of its own."""
+    total, _ = reduction.run(parts, "sum", (0,), False, parts.spec.dtype)
+    return wrap(total.memory, 0, contiguous_spec(shape, total.spec.dtype, total.spec.device))
 
 
 def _recorded(dy: Any, x: Any, weight: Any, needed: list[bool], g: Groups, composed: Callable) -> tuple:

@@ -12,8 +12,8 @@ from clgrad.autograd.graph import TensorBase, as_view, attach, needs_graph, wrap
 from clgrad.autograd.shared_memory import SEVERAL, set_origin
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.views import select, slice_view
-from clgrad.shapes import normalize_dim
-from clgrad.spec import spec
+from clgrad.shapes import is_dense, normalize_dim
+from clgrad.spec import Spec, spec
 
 
 def _views(x: Any, parts: list[tuple], name: str, join: Callable) -> tuple:
@@ -25,10 +25,14 @@ def _views(x: Any, parts: list[tuple], name: str, join: Callable) -> tuple:
     views = tuple([as_view(wrap(x.memory, offset, spec(shape, strides, old.dtype, old.device)), x, replay)
                    for offset, shape, strides, replay in parts])
     if views and needs_graph(x):
+        specs = [view.spec for view in views]
+        starts = [offset - x.offset for offset, *_ in parts]
+
         def backward(*grads: Any) -> Any:
             arrived = [g for g in grads if g is not None]
             if len(arrived) == len(grads):
-                return join(grads)
+                whole = _side_by_side(grads, specs, starts, old)
+                return join(grads) if whole is None else whole
             whole = arrived[0].new_zeros(old.shape)
             for (_, _, _, replay), g in zip(parts, grads, strict=True):
                 if g is not None:
@@ -36,6 +40,32 @@ def _views(x: Any, parts: list[tuple], name: str, join: Callable) -> tuple:
             return whole
         attach(views, name, (x,), backward)
     return set_origin(views, SEVERAL)
+
+
+def _side_by_side(grads: tuple, specs: list[Spec], starts: list[int], whole: Spec) -> Any:
+    """The tensor of a spec of which ``grads`` are the parts already, not recorded; None where they lie otherwise."""
+    memory, start = grads[0].memory, grads[0].offset - starts[0]
+    if start < 0 or needs_graph(*grads) or not is_dense(whole.shape, whole.strides) or any(
+            g.memory is not memory or g.spec is not own or g.offset != start + first
+            for g, own, first in zip(grads, specs, starts, strict=True)):
+        return None
+    return wrap(memory, start, whole)
+
+
+def heads_of(x: Any, count: int, heads: int) -> tuple:
+    """(steps, batch, count * width) as ``count`` views of (batch, heads, steps, width / heads), recorded as one operation."""
+    steps, batch, total = x.spec.shape
+    down, across, along = x.spec.strides
+    size = total // count // heads
+
+    def view_of(number: int, whole: Any) -> Any:
+        return whole.unflatten(-1, (count, heads, size)).select(2, number).permute(1, 2, 0, 3)
+
+    def join(grads: tuple) -> Any:
+        return FUNCTIONS["stack"]([g.permute(2, 0, 1, 3) for g in grads], 2).flatten(2)
+    parts = [(x.offset + number * heads * size * along, (batch, heads, steps, size), (across, size * along, down, along),
+              partial(view_of, number)) for number in range(count)]
+    return _views(x, parts, "HeadsOf", join)
 
 
 @operator("chunk")

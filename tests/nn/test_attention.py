@@ -219,3 +219,43 @@ def test_initial_values_are_pytorchs(torch):
 ])
 def test_errors(torch, program):
     assert_same_error(torch, program)
+
+
+PROJECTED = {
+    "split": lambda x, heads: [part.view(*part.shape[:2], heads, -1).transpose(1, 2) for part in x.chunk(3, -1)],
+    "unbound": lambda x, heads: x.reshape(*x.shape[:2], 3, heads, -1).permute(2, 0, 3, 1, 4).unbind(0),
+    "steps first": lambda x, heads: [part.unflatten(-1, (heads, -1)).permute(1, 2, 0, 3) for part in x.chunk(3, -1)],
+    "overlapping": lambda x, heads: [x[:, n:n + 3, :24 * heads].unflatten(-1, (heads, 24)).transpose(1, 2) for n in range(3)],
+    "the same": lambda x, heads: [x.unflatten(-1, (heads, -1)).transpose(1, 2)] * 3,
+    "backwards": lambda x, heads: [part.view(*part.shape[:2], heads, -1).transpose(1, 2) for part in x.chunk(3, -1)][::-1],
+}
+
+
+@pytest.mark.parametrize("name", PROJECTED)
+@pytest.mark.parametrize("size", [8, 16, 24, 32, 40])
+@pytest.mark.parametrize("causal", [False, True])
+def test_operands_from_one_projection(torch, rng, name, size, causal):
+    """Windows on one memory: their gradients are windows on one, too, where operands do not overlap."""
+    data, seed = rng.standard_normal((2, 5, 6 * size)), None
+    if name == "overlapping":
+        data = rng.standard_normal((2, 5, 48))
+    results = []
+    for t in (clgrad, torch):
+        x = t.tensor(data, requires_grad=True)
+        y = t.nn.functional.scaled_dot_product_attention(*PROJECTED[name](x * 1, 2), is_causal=causal)
+        seed = rng.standard_normal(tuple(y.shape)) if seed is None else seed
+        (g,) = t.autograd.grad(y, x, t.tensor(seed))
+        results.append((y, g))
+    close(*results, 1e-9, 1e-9)
+
+
+@pytest.mark.parametrize("sizes", [(4, 4), (8, 12), (20, 20), (16, 64), (64, 16), (48, 48), (72, 100)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sizes_of_heads(torch, rng, sizes, dtype):
+    data = [rng.standard_normal((2, 3, 37, size)).astype(dtype) for size in (sizes[0], *sizes)]
+    results = []
+    for t in (clgrad, torch):
+        operands = [t.tensor(values, requires_grad=True) for values in data]
+        y = t.nn.functional.scaled_dot_product_attention(*operands)
+        results.append((y, *t.autograd.grad((y * y).sum(), operands)))
+    close(*results)

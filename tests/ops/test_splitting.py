@@ -59,3 +59,28 @@ def test_launches_of_gradients(monkeypatch):
     clgrad.autograd.backward(x.chunk(4, 1), [clgrad.ones(64, 2)] * 4)
     assert few <= 4
     assert launched[few:] == ["concatenate", "pointwise_add"]
+
+
+@pytest.mark.parametrize("way", ["chunk", "sections", "unbind"])
+def test_gradients_that_lie_side_by_side_are_the_whole(way):
+    """Nothing is copied where the gradients of all pieces are windows on one memory, as the pieces are; else it is."""
+    seed = clgrad.randn(6, 6)
+    for moved in (False, True):
+        base = clgrad.randn(6, 6, requires_grad=True)
+        x = base * 1
+        kept = []
+        x.register_hook(lambda g, kept=kept: kept.append(g))
+        pieces = WAYS[way][0](x)
+        grads = WAYS[way][0](seed.clone() if not moved else clgrad.cat([seed, seed])[:6])
+        given = [g.clone() for g in grads] if moved else list(grads)
+        clgrad.autograd.backward(pieces, given)
+        assert clgrad.equal(base.grad, seed)
+        assert (kept[0].data_ptr() == given[0].data_ptr()) is (not moved)
+    x = clgrad.randn(6, 6, requires_grad=True)
+    pieces = WAYS[way][0](x * 1)
+    grads = list(WAYS[way][0](seed))
+    swapped = [grads[1], grads[0], *grads[2:]] if way != "sections" else grads[::-1]
+    if all(a.shape == b.shape for a, b in zip(pieces, swapped, strict=True)):
+        clgrad.autograd.backward(pieces, swapped)
+        expected = clgrad.stack(swapped, 1) if way == "unbind" else clgrad.cat(swapped, 1)
+        assert clgrad.equal(x.grad, expected)
