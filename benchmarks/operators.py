@@ -23,6 +23,7 @@ class Work(NamedTuple):
 MILLION = (1024, 1024)
 WORK = {
     "combinations of 500": Work(lambda t, x: t.combinations(x), ((500,),)),
+    "cartesian_prod of 512 and 512": Work(lambda t, i, j: t.cartesian_prod(i, j), (), ((9, (512,)), (8, (512,))), False),
     "cdist of 8x20x3": Work(lambda t, x, y: t.cdist(x, y), ((8, 20, 3), (8, 20, 3))),
     "cdist of order 1, 512x64": Work(lambda t, x, y: t.cdist(x, y, p=1), ((512, 64), (512, 64))),
     "pdist of 512x64": Work(lambda t, x: t.pdist(x), ((512, 64),)),

@@ -6,9 +6,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from clgrad.autograd.graph import ends_in
 from clgrad.dtypes import type_name
 from clgrad.info import finfo
+from clgrad.ops.activation import gated_half
 from clgrad.ops.pointwise import call, call_in_place
 from clgrad.ops.registry import FUNCTIONS, REGISTRY
 
@@ -168,8 +168,7 @@ def glu(input: Any, dim: int = -1) -> Any:
     if input.shape[dim] % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {dim % input.ndim} is size "
                            f"{input.shape[dim]}")
-    halves = input.chunk(2, dim) if input.shape[dim] else (input, input)
-    return ends_in(FUNCTIONS["_gated"](*halves), "Glu")
+    return gated_half(input, dim)
 
 
 def _softmax_dim(name: str, ndim: int, stacklevel: int) -> int:

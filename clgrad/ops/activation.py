@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
+from clgrad.autograd.grad_mode import mode
+from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.autograd.listening import switch
 from clgrad.dtypes import type_name
-from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.kernels import elementwise
+from clgrad.ops.execute import blank, check_specs, execute
+from clgrad.ops.registry import FUNCTIONS, REGISTRY, operator
+from clgrad.ops.rows import result_strides
+from clgrad.spec import Spec, spec
 
 
 @operator("prelu")
@@ -26,3 +34,40 @@ def prelu(input: Any, weight: Any) -> Any:
     else:
         weight = weight.view([1] * input.ndim)
     return FUNCTIONS["_prelu_kernel"](input, weight)
+
+
+def gated_half(input: Any, dim: int) -> Any:
+    """The first half along ``dim`` times the sigmoid of the second. Its gradient is one launch, which writes both halves."""
+    if switch.on or not (input.spec.numel and needs_graph(input)):
+        return FUNCTIONS["_gated"](*_halves(input, dim))
+    out = FUNCTIONS["_gated"](*_halves(input.detach(), dim))
+    saved = Saved("glu", [input])
+
+    def backward(g: Any) -> Any:
+        (x,) = saved.unpack()
+        if mode.enabled:
+            first, second = _halves(x, dim)
+            gate = second.sigmoid()
+            return FUNCTIONS["cat"]([g * gate, g * first * (gate * (1 - gate))], dim)
+        own = x.spec
+        dx = blank(spec(own.shape, result_strides(own.shape, [own]), own.dtype, own.device))
+        operands, results = (g, *_halves(x.detach(), dim)), _halves(dx, dim)
+        plan = _gradient_plan(*[t.spec for t in (*operands, *results)])
+        execute(lambda *given: plan(given[::2], given[1::2]), operands, results)
+        return dx
+    attach(out, "Glu", (input,), backward, saved)
+    return out
+
+
+def _halves(x: Any, dim: int) -> tuple[Any, Any]:
+    half = x.spec.shape[dim] // 2
+    return x.narrow(dim, 0, half), x.narrow(dim, half, half)
+
+
+@lru_cache(256)
+def _gradient_plan(*specs: Spec) -> elementwise.Plan:
+    row = REGISTRY.pointwise["_gated"]
+    operands = [elementwise.Operand(name, own.dtype, own.strides)
+                for name, own in zip(("g", "x", "gate", "dx", "dgate"), specs, strict=True)]
+    return elementwise.plan(check_specs("glu", *specs), "glu_gradient", elementwise.calc_type(specs[0].dtype),
+                            [row.derivatives[name].c for name in row.tensors], operands[:3], operands[3:], (), specs[0].shape)

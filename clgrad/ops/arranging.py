@@ -202,7 +202,7 @@ def cartesian_prod(*tensors: Any) -> Any:
             raise RuntimeError(f"Expect a 1D vector, but got shape {list(t.spec.shape)}")
     if len(tensors) == 1:
         return tensors[0]
-    return stack([grid.reshape(-1) for grid in meshgrid(*tensors, indexing="ij")], 1)
+    return stack(meshgrid(*tensors, indexing="ij"), -1).reshape(-1, len(tensors))
 
 
 @operator("combinations")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import clgrad
+from clgrad.autograd import gradgradcheck
 from clgrad.nn import functional as F
 from tests.compare import assert_same
 
@@ -168,3 +169,23 @@ def test_vectors_of_no_length_and_of_less_than_eps(program, kind, torch, rng):
     tolerance = {"float64": 1e-12, "float32": 2e-6, "float16": 1e-2, "bfloat16": 3e-2}[kind]
     for mine, theirs in zip(*found, strict=True):
         assert_same(mine, theirs, tolerance, tolerance)
+
+
+@pytest.mark.parametrize("shape, dim", [((3, 6), 1), ((4, 5, 3), 0), ((2, 8, 5), -2)])
+@pytest.mark.parametrize("change", ["rows", "turned", "repeated"])
+def test_halves_that_gate(shape, dim, change, torch, rng):
+    array, seed = rng.normal(size=shape), rng.normal(size=shape)
+    found = []
+    for library in (torch, clgrad):
+        x = library.tensor(array, requires_grad=True)
+        y = x.transpose(0, -1).contiguous().transpose(0, -1) if change == "turned" else x
+        y = x.select(0, 0).expand(shape) if change == "repeated" else y
+        made = library.nn.functional.glu(y, dim)
+        (grad,) = library.autograd.grad((made * library.tensor(seed).narrow(dim, 0, made.shape[dim])).sum(), x)
+        found.append((made.detach(), grad))
+    for theirs, mine in zip(*found, strict=True):
+        assert_same(mine, theirs, 1e-10)
+
+
+def test_second_derivatives_of_halves_that_gate(rng):
+    assert gradgradcheck(lambda x: F.glu(x, 0), (clgrad.tensor(rng.normal(size=(4, 3)), requires_grad=True),))
