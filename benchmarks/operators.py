@@ -35,6 +35,7 @@ WORK = {
     "glu 1M": Work(lambda t, x: t.nn.functional.glu(x), (MILLION,)),
     **{f"{name} {label}": Work(lambda t, x, name=name: getattr(t.nn.functional, name)(x, x.detach() * 0.5), (shape,))
        for name in ("mse_loss", "huber_loss") for label, shape in (("16K", (128, 128)), ("1M", MILLION))},
+    "pad by 3, 4x3x64x64": Work(lambda t, x: t.nn.functional.pad(x, (3, 3, 3, 3)), ((4, 3, 64, 64),)),
     **{f"{mode} pad by 1, 32x16x64x64": Work(lambda t, x, mode=mode: t.nn.functional.pad(x, (1, 1, 1, 1), mode),
                                              ((32, 16, 64, 64),)) for mode in ("reflect", "replicate", "circular")},
     "prod 1M": Work(lambda t, x: (x * 0.001 + 1).prod(), ((1 << 20,),), tolerance=1e-2),

@@ -1,6 +1,7 @@
-// Lines extended at their ends by elements of their own, along the last one, two or three dimensions, and the gradient.
+// Lines extended at their ends by a value or by elements of their own, along up to three dimensions, and the gradient.
 //
 //   x[outer][n2][n1][n0] -> y[outer][m2][m1][m0]       y[o][a][b][c] = x[o][map2[a]][map1[b]][map0[c]]
+//                                                    `value` where one of the maps is negative
 //
 //   a line of y   | ends: map0 | first ... last: a run of x, at `shift` from there | ends: map0 |
 //
@@ -15,8 +16,11 @@
 #ifndef CODE // code of the dtype
 #define CODE f32
 #endif
-#ifndef REAL // type in which gradients are added
+#ifndef REAL // type that a load gives, and in which gradients are added
 #define REAL float
+#endif
+#ifndef VALUE // type of the value
+#define VALUE float
 #endif
 #ifndef DEVICE_CPU
 #define DEVICE_CPU 1
@@ -31,26 +35,38 @@
 #define STORE(p, i, v) PASTE(STORE_, CODE)(p, i, v)
 #define LOAD_V(p, i) PASTE(VLOAD_, CODE)(p, i)
 #define STORE_V(p, i, v) PASTE(VSTORE_, CODE)(p, i, v)
+#define END(c) ((c) < 0 ? (REAL)value : LOAD(in, max(c, 0)))
 #define SIZES INDEX total, INDEX chunk, int n0, int n1, int n2, int m0, int m1, int m2, int first, int last, int shift
 
-kernel void pad(global const T *x, global const int *tables, global T *y, INDEX o_x, INDEX o_tables, INDEX o_y, SIZES) {
+kernel void pad(global const T *x, global const int *tables, global T *y, INDEX o_x, INDEX o_tables, INDEX o_y, VALUE value,
+                SIZES) {
     global const int *map0 = tables + o_tables, *map1 = map0 + m0, *map2 = map1 + m1;
 #if DEVICE_CPU
     const INDEX begin = get_global_id(0) * chunk, end = min(begin + chunk, total);
     for (INDEX line = begin; line < end; line++) {
         const INDEX outer = line / m1 / m2;
-        global const T *in = x + o_x + ((outer * n2 + map2[line / m1 % m2]) * n1 + map1[line % m1]) * n0;
+        const int a = map2[line / m1 % m2], b = map1[line % m1];
+        global const T *in = x + o_x + ((outer * n2 + max(a, 0)) * n1 + max(b, 0)) * n0;
         global T *out = y + o_y + line * m0;
-        for (int c = 0; c < first; c++) STORE(out, c, LOAD(in, map0[c]));
-        int c = first;
+        int c = 0;
+        if (a < 0 || b < 0) {
+            const VEC(REAL) values = (VEC(REAL))((REAL)value);
+            for (; c + VW <= m0; c += VW) STORE_V(out, c, values);
+            for (; c < m0; c++) STORE(out, c, value);
+            continue;
+        }
+        for (; c < first; c++) STORE(out, c, END(map0[c]));
         for (; c + VW <= last; c += VW) STORE_V(out, c, LOAD_V(in, c + shift));
-        for (; c < m0; c++) STORE(out, c, LOAD(in, map0[c]));
+        for (; c < last; c++) STORE(out, c, LOAD(in, c + shift));
+        for (; c < m0; c++) STORE(out, c, END(map0[c]));
     }
 #else
     const INDEX p = get_global_id(0);
     if (p >= total * m0) return;
     const INDEX line = p / m0, outer = line / m1 / m2;
-    STORE(y, o_y + p, LOAD(x, o_x + ((outer * n2 + map2[line / m1 % m2]) * n1 + map1[line % m1]) * n0 + map0[p % m0]));
+    const int a = map2[line / m1 % m2], b = map1[line % m1], c = map0[p % m0];
+    global const T *in = x + o_x + ((outer * n2 + max(a, 0)) * n1 + max(b, 0)) * n0;
+    STORE(y, o_y + p, a < 0 || b < 0 ? (REAL)value : END(c));
 #endif
 }
 
@@ -87,8 +103,10 @@ kernel void pad_gradient(global const T *g, global const int *tables, global T *
         }
         for (; c < n0; c++) STORE(out, c, 0);
         LINES({
-            for (int e = 0; e < first; e++) STORE(out, map0[e], LOAD(out, map0[e]) + LOAD(from, e));
-            for (int e = last; e < m0; e++) STORE(out, map0[e], LOAD(out, map0[e]) + LOAD(from, e));
+            for (int e = 0; e < first; e++)
+                if (map0[e] >= 0) STORE(out, map0[e], LOAD(out, map0[e]) + LOAD(from, e));
+            for (int e = last; e < m0; e++)
+                if (map0[e] >= 0) STORE(out, map0[e], LOAD(out, map0[e]) + LOAD(from, e));
         })
     }
 #else

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from clgrad import dtypes
 from clgrad.dtypes import dtype
-from clgrad.kernels.launch import Plan
+from clgrad.kernels.elementwise import calc_type
 from clgrad.runtime import Bound, Device
 from clgrad.shapes import Shape, divide_up, round_up
 
@@ -23,8 +23,24 @@ class Run(NamedTuple):
     shift: int
 
 
+class Plan:
+    """``plan(x, o, tables, o, y, o, value)``, or, of a gradient, without a value."""
+
+    __slots__ = ("device", "bound", "cost")
+
+    def __init__(self, device: Device, bound: Bound | None, cost: tuple[int, int]):
+        self.device, self.bound, self.cost = device, bound, cost
+
+    def __call__(self, x: Any, o_x: int, tables: Any, o_tables: int, y: Any, o_y: int, *value: float) -> None:
+        if self.bound is not None:
+            self.device.run(self.bound, (x, tables, y), (o_x, o_tables, o_y, *value))
+
+
+_LETTERS = {"float": "f", "double": "d", "int": "i", "long": "l", "ulong": "l"}
+
+
 def plan(device: Device, kind: dtype, outer: int, small: Shape, large: Shape, run: Run, gradient: bool) -> Plan:
-    """``plan(x, o, tables, o, y, o)``: [outer, *small] as [outer, *large], of three dimensions each; its gradient back.
+    """Plans [outer, *small] as [outer, *large], of three dimensions each; ``gradient``: the other way.
 
     The tables are int32 and stand in ``pad.cl``.
     """
@@ -43,7 +59,9 @@ def plan(device: Device, kind: dtype, outer: int, small: Shape, large: Shape, ru
         chunk, local = 1, device.limits.group(GROUP)
         items = round_up(total * width, local)
     code = "u8" if kind is dtypes.bool else kind.code  # bytes are moved as they are
-    macros = {"CODE": code, "REAL": kind.compute.cl, "INDEX": "long" if wide else "int", "VW": 8}
-    kernel = device.kernel("pad.cl", "pad_gradient" if gradient else "pad", macros, "PPP" + letter * 5 + "i" * 9)
+    number = calc_type(kind)
+    macros = {"CODE": code, "REAL": kind.compute.cl, "VALUE": number, "INDEX": "long" if wide else "int", "VW": 8}
+    varying = letter * 3 + ("" if gradient else _LETTERS[number])
+    kernel = device.kernel("pad.cl", "pad_gradient" if gradient else "pad", macros, "PPP" + varying + letter * 2 + "i" * 9)
     constants = (total, chunk, *small[::-1], *large[::-1], *run)
-    return Plan(device, Bound(kernel, (items,), (local,), 3, letter * 3, constants, cost), cost)
+    return Plan(device, Bound(kernel, (items,), (local,), 3, varying, constants, cost), cost)

@@ -14,7 +14,7 @@ from clgrad import dtypes
 from clgrad.autograd.formal import make_formal
 from clgrad.autograd.graph import TensorBase, attach, needs_graph
 from clgrad.kernels import pad as kernels
-from clgrad.ops.copying import from_array, full
+from clgrad.ops.copying import clone, from_array, full
 from clgrad.ops.execute import blank, check_specs, execute
 from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import operator
@@ -35,29 +35,37 @@ def constant_pad_nd(input: Any, pad: Any, value: float = 0) -> Any:
     own = input.spec
     if len(counts) > 2 * own.ndim:
         _refuse_length(counts, own.ndim)
-    sides = [(0, 0)] * (own.ndim - len(counts) // 2) + _pairs(counts)[::-1]
-    shape = tuple(size + low + high for size, (low, high) in zip(own.shape, sides, strict=True))
+    shape = tuple(size + low + high for size, (low, high) in zip(own.shape[::-1], _pairs(counts), strict=False))[::-1]
+    shape = own.shape[:own.ndim - len(shape)] + shape
     if min(shape, default=0) < 0:
         raise RuntimeError(f"The input size {list(own.shape)}, plus negative padding {counts} resulted in a negative output "
                            "size, which is invalid.")
-    out = full(shape, value, own.dtype, own.device)
-    source, target = (_overlap(t, sides, sign) for t, sign in ((input, -1), (out, 1)))
-    if source.spec.numel:
-        target.copy_(source.detach())
-    if needs_graph(input):
-        opposite = [-count for count in counts]
-        attach(out, "ConstantPadNd", (input,), lambda g: constant_pad_nd(g, opposite, 0))
-    return out
+    if not own.numel:
+        made = full(shape, value, own.dtype, own.device)
+        if needs_graph(input):
+            attach(made, "ConstantPadNd", (input,), lambda g: g.new_zeros(own.shape))
+        return made
+    return _filled(input, _pairs(counts), _element(own.dtype, value))
 
 
-def _overlap(x: Any, sides: list[tuple[int, int]], sign: int) -> Any:
-    """The part that input (sign -1) and result (sign 1) have in common."""
-    x = x.detach()
-    for axis, side in enumerate(sides):
-        low, high = (max(sign * count, 0) for count in side)
-        if low or high:
-            x = x.narrow(axis, low, max(x.spec.shape[axis] - low - high, 0))
-    return x
+def _filled(x: Any, sides: list[tuple[int, int]], value: float) -> Any:
+    """A tensor padded by a value, three dimensions at a time; those that stay as they are go together."""
+    while sides and sides[-1] == (0, 0):
+        sides.pop()
+    if not sides:
+        return clone(x)
+    if len(sides) > 3:
+        inner = _filled(x, sides[:3], value)
+        flat = _filled(inner.flatten(-3), [(0, 0), *sides[3:]], value)
+        return flat.reshape(*flat.spec.shape[:-1], *inner.spec.shape[-3:])
+    return _extension(x.spec, "constant", tuple(sides)).extend(x, value)
+
+
+def _element(kind: dtypes.dtype, value: Any) -> float:
+    """The number that a padded tensor of this dtype gets."""
+    if kind.is_floating_point:
+        return kind.fitting(value)
+    return int(bool(value)) if kind is dtypes.bool else kind.element(value)
 
 
 def _refuse_length(counts: list[int], ndim: int) -> NoReturn:
@@ -79,8 +87,10 @@ def _pairs(counts: list[int]) -> list[tuple[int, int]]:
 
 
 def _origins(mode: str, n: int, low: int, high: int) -> np.ndarray:
-    """Which element of a line of ``n`` each element of the padded line is."""
+    """Which element of a line of ``n`` each element of the padded line is; -1 where it is a value of its own."""
     places = np.arange(n + low + high) - low
+    if mode == "constant":
+        return np.where((places >= 0) & (places < n), places, -1)
     if mode == "replicate":
         return places.clip(0, n - 1)
     if mode == "reflect":
@@ -104,7 +114,7 @@ class _Extension:
 
     def __init__(self, own: Spec, mode: str, sides: tuple[tuple[int, int], ...]):
         rank, place = len(sides), cast(device, own.device)
-        self.name = f"{_NAMES[mode]}{rank}D"
+        self.name = "ConstantPadNd" if mode == "constant" else f"{_NAMES[mode]}{rank}D"
         compute = check_specs(self.name, own)
         lead, lines = own.shape[:own.ndim - rank], own.shape[own.ndim - rank:]
         origins = [_origins(mode, n, *side) for n, side in zip(lines, sides[::-1], strict=True)]
@@ -120,18 +130,18 @@ class _Extension:
                       from_array(np.concatenate(tables).astype(np.int32), dtypes.int32, place))
                      for gradient, tables in ((False, maps), (True, [maps[0], *places]))]
 
-    def extend(self, x: Any) -> Any:
+    def extend(self, x: Any, value: float = 0) -> Any:
         """The padded tensor."""
-        return self._moved(x, 0, self.name, self.fold)
+        return self._moved(x, 0, self.name, self.fold, value)
 
     def fold(self, g: Any) -> Any:
         """The gradient of what was padded: for each element the sum of those of its places."""
         return self._moved(g, 1, f"{self.name}Backward", self.extend)
 
-    def _moved(self, x: Any, way: int, name: str, back: Callable) -> Any:
+    def _moved(self, x: Any, way: int, name: str, back: Callable, *value: float) -> Any:
         plan, tables = self.ways[way]
         out = blank(self.specs[1 - way])
-        execute(plan, (x.contiguous(), tables), (out,))
+        execute(lambda *moved: plan(*moved, *value), (x.contiguous(), tables), (out,))
         if needs_graph(x):
             attach(out, name, (x,), back)
         return out

@@ -547,11 +547,12 @@ def bags() -> None:
 @of("pad.cl")
 def extended_lines() -> None:
     sides = (2, 3), (1, 2, 3, 1), (1, 1, 2, 2, 1, 0), (-2, 1, 2, -1)
-    for mode, pads in product(("reflect", "replicate", "circular"), sides):
+    for mode, pads in product(("reflect", "replicate", "circular", "constant"), sides):
         for width in (5, 19):
             backward(F.pad(values(2, *(4,) * (len(pads) // 2 - 1), width, grad=True), pads, mode))
     F.pad(values(2, 3, dtype=torch.int64), (1, 1), "circular")
     F.pad(values(2, 9) > 0, (1, 1), "circular")
+    F.pad(values(2, 3, 2, 3, dtype=torch.uint8), (1, 20, -3, 5, 1, 0, 0, 1), value=3)
     backward(F.pad(values(2, 11, dtype=torch.bfloat16, grad=True), (3, 1), "reflect"))
 
 

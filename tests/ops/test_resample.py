@@ -157,3 +157,20 @@ def test_half_precision_is_rounded_once(torch, rng, dtype, mode):
     found.sum().backward()
     torch.nn.functional.interpolate(y, scale_factor=2, mode=mode).sum().backward()
     assert_same(x.grad, y.grad, 0.05, 0.05)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("shape, pads", [((7,), (2, 30)), ((3, 5), (-1, 2, 1, 0)), ((2, 3, 4, 5), (0, 0, 1, -2)),
+                                         ((0, 3), (1, 1, 2, 0)),
+                                         ((2, 1, 3, 2, 4), (1, 1, 0, 2, 1, 0, -1, 1, 1, 1)), ((2, 3), (-1, -2, 1, 1))])
+def test_padding_by_a_value(torch, rng, shape, pads, dtype):
+    array, found = rng.integers(0, 2, shape), []
+    for library in (clgrad, torch):
+        x = library.tensor(array).to(getattr(library, dtype))
+        x.requires_grad_(x.is_floating_point())
+        y = library.nn.functional.pad(x, pads, value=1)
+        found.append([y.detach()])
+        if x.requires_grad:
+            found[-1] += library.autograd.grad((y * library.arange(y.numel()).reshape(y.shape)).sum(), x)
+    for mine, theirs in zip(*found, strict=True):
+        assert_same(mine, theirs, 0)
