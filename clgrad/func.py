@@ -412,16 +412,18 @@ def functional_call(module: Module, parameter_and_buffer_dicts: Any, args: Any =
     """Calls a module with other tensors in place of its parameters and buffers, which it has again afterwards.
 
     Args:
-        parameter_and_buffer_dicts: names, as in ``named_parameters``, and tensors; or several such dictionaries.
+        parameter_and_buffer_dicts: names, as in ``named_parameters``, and tensors; or several such dictionaries. One
+            dictionary holds afterwards what the module put in the places of its tensors.
         tie_weights: a tensor that the module holds under several names is replaced under all of them.
         strict: every parameter and buffer must be named, and nothing else.
     """
     if not isinstance(parameter_and_buffer_dicts, (Mapping, list, tuple)):
         raise ValueError("functional_call(): Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, "
                          f"but got {type(parameter_and_buffer_dicts)}")
+    if isinstance(parameter_and_buffer_dicts, Mapping):
+        return replaced_call(module, parameter_and_buffer_dicts, args, kwargs, tie_weights, strict)
     given: dict[str, Any] = {}
-    for part in ([parameter_and_buffer_dicts] if isinstance(parameter_and_buffer_dicts, Mapping)
-                 else parameter_and_buffer_dicts):
+    for part in parameter_and_buffer_dicts:
         for name, value in part.items():
             if name in given:
                 raise ValueError(f"{name!r} appears in multiple dictionaries")
