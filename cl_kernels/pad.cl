@@ -103,10 +103,8 @@ kernel void pad_gradient(global const T *g, global const int *tables, global T *
         }
         for (; c < n0; c++) STORE(out, c, 0);
         LINES({
-            for (int e = 0; e < first; e++)
-                if (map0[e] >= 0) STORE(out, map0[e], LOAD(out, map0[e]) + LOAD(from, e));
-            for (int e = last; e < m0; e++)
-                if (map0[e] >= 0) STORE(out, map0[e], LOAD(out, map0[e]) + LOAD(from, e));
+            for (int e = 0; e < first; e++) STORE(out, map0[e], LOAD(out, map0[e]) + LOAD(from, e));
+            for (int e = last; e < m0; e++) STORE(out, map0[e], LOAD(out, map0[e]) + LOAD(from, e));
         })
     }
 #else

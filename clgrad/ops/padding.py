@@ -58,7 +58,8 @@ def _filled(x: Any, sides: list[tuple[int, int]], value: float) -> Any:
         inner = _filled(x, sides[:3], value)
         flat = _filled(inner.flatten(-3), [(0, 0), *sides[3:]], value)
         return flat.reshape(*flat.spec.shape[:-1], *inner.spec.shape[-3:])
-    return _extension(x.spec, "constant", tuple(sides)).extend(x, value)
+    opposite = [(-low, -high) for low, high in sides]
+    return _extension(x.spec, "constant", tuple(sides)).extend(x, lambda g: _filled(g, list(opposite), 0), value)
 
 
 def _element(kind: dtypes.dtype, value: Any) -> float:
@@ -122,7 +123,8 @@ class _Extension:
         self.specs = contiguous_spec(own.shape, own.dtype, own.device), contiguous_spec(lead + padded, own.dtype, own.device)
         ones = (1,) * (3 - rank)
         maps = origins[::-1] + [np.zeros(1, np.int64)] * (3 - rank)
-        places = [table for n, o in zip((lines[::-1] + ones), maps, strict=True) for table in _places_of(o, n)]
+        places = [] if mode == "constant" else [table for n, o in zip(lines[::-1] + ones, maps, strict=True)
+                                                for table in _places_of(o, n)]
         low = sides[0][0]
         first, last = max(low, 0), max(low, 0, min(padded[-1], lines[-1] + low))
         run = kernels.Run(first, last, -low if last > first else -first)
@@ -130,12 +132,12 @@ class _Extension:
                       from_array(np.concatenate(tables).astype(np.int32), dtypes.int32, place))
                      for gradient, tables in ((False, maps), (True, [maps[0], *places]))]
 
-    def extend(self, x: Any, value: float = 0) -> Any:
-        """The padded tensor."""
-        return self._moved(x, 0, self.name, self.fold, value)
+    def extend(self, x: Any, back: Callable | None = None, value: float = 0) -> Any:
+        """The padded tensor. ``back``: its gradient, where that is not :meth:`fold`."""
+        return self._moved(x, 0, self.name, back or self.fold, value)
 
     def fold(self, g: Any) -> Any:
-        """The gradient of what was padded: for each element the sum of those of its places."""
+        """The gradient of what was padded by its own elements: for each the sum of those of its places."""
         return self._moved(g, 1, f"{self.name}Backward", self.extend)
 
     def _moved(self, x: Any, way: int, name: str, back: Callable, *value: float) -> Any:
