@@ -61,10 +61,11 @@ def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Se
          outputs: Sequence[Operand], scalars: Sequence[str], shape: Shape, *, summed: bool = False) -> Plan:
     """Plans ``outputs[k] = values[k]`` over ``shape``.
 
-    ``values`` are C expressions over the inputs' names and the scalars' names, of type V (see ``math.clh``). An input
-    whose stride is 0 in a dimension is broadcast there. ``calc`` is the C type of arithmetic. ``summed``: the one output,
-    whose strides say how its elements would lie, gets a sum of each work-item, ``plan.items`` in all, instead of elements,
-    over the scalar ``divisor``.
+    ``values`` are C expressions over the inputs' names and the scalars' names, of type V (see ``math.clh``), and over those
+    before, r0, r1 ...; where there are more than outputs, the last ones are theirs. An input whose stride is 0 in a
+    dimension is broadcast there. ``calc`` is the C type of arithmetic. ``summed``: the one output, whose strides say how its
+    elements would lie, gets a sum of each work-item, ``plan.items`` in all, instead of elements, over the scalar
+    ``divisor``.
     """
     operands = [*inputs, *outputs]
     numel = 1
@@ -185,8 +186,9 @@ class _Text:
         if self.summed:
             stores, rest = ["ADD(r0)"], ["PARTIAL_ADD(r0)"]
         else:
-            stores = [self._store(k, o, step, whole=True) for k, (o, step) in enumerate(targets)]
-            rest = [self._store(k, o, step, whole=False) for k, (o, step) in enumerate(targets)]
+            first = len(self.values) - len(targets)
+            stores = [self._store(k, o, step, whole=True) for k, (o, step) in enumerate(targets, first)]
+            rest = [self._store(k, o, step, whole=False) for k, (o, step) in enumerate(targets, first)]
         calculate = [f"V {name} = (V)(s_{name});" for name in self.scalars]
         calculate += [f"V r{k} = {value};" for k, value in enumerate(self.values)]
         return "\n".join([

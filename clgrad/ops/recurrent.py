@@ -20,6 +20,7 @@ from clgrad.autograd.grad_mode import enable_grad, mode
 from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
 from clgrad.formats import contiguous_format
 from clgrad.kernels import recurrent as kernels
+from clgrad.ops import recurrent_cells
 from clgrad.ops.copying import empty, from_array, full
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.linalg import linear
@@ -37,28 +38,26 @@ class Weights:
         self.ih, self.hh, self.bias_ih, self.bias_hh, self.hr = ih, hh, bias_ih, bias_hh, hr
 
 
-# One step: the products with the input are given, (n, gates * hidden).
+# One step: the products with the input and with the hidden state are given, (n, gates * hidden).
 
-def _tanh_step(given: Any, state: State, hh: Any, bias: Any, hr: Any) -> State:
-    return ((given + linear(state[0], hh, bias)).tanh(),)
-
-
-def _relu_step(given: Any, state: State, hh: Any, bias: Any, hr: Any) -> State:
-    return ((given + linear(state[0], hh, bias)).relu(),)
+def _tanh_step(given: Any, own: Any, state: State) -> State:
+    return ((given + own).tanh(),)
 
 
-def _lstm_step(given: Any, state: State, hh: Any, bias: Any, hr: Any) -> State:
-    hidden, cell = state
-    enter, forget, candidate, leave = (given + linear(hidden, hh, bias)).chunk(4, 1)
-    cell = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
-    hidden = leave.sigmoid() * cell.tanh()
-    return hidden if hr is None else linear(hidden, hr), cell
+def _relu_step(given: Any, own: Any, state: State) -> State:
+    return ((given + own).relu(),)
 
 
-def _gru_step(given: Any, state: State, hh: Any, bias: Any, hr: Any) -> State:
+def _lstm_step(given: Any, own: Any, state: State) -> State:
+    enter, forget, candidate, leave = (given + own).chunk(4, 1)
+    cell = forget.sigmoid() * state[1] + enter.sigmoid() * candidate.tanh()
+    return leave.sigmoid() * cell.tanh(), cell
+
+
+def _gru_step(given: Any, own: Any, state: State) -> State:
     (hidden,) = state
     reset, update, candidate = given.chunk(3, 1)
-    own_reset, own_update, own_candidate = linear(hidden, hh, bias).chunk(3, 1)
+    own_reset, own_update, own_candidate = own.chunk(3, 1)
     reset, update = (reset + own_reset).sigmoid(), (update + own_update).sigmoid()
     candidate = (candidate + reset * own_candidate).tanh()
     return ((hidden - candidate) * update + candidate,)
@@ -96,7 +95,8 @@ def scan(kind: str, given: Any, state: State, w: Weights, sizes: list[int], reve
         elif sizes[number] > rows:  # some begin, at their ends
             state = tuple([FUNCTIONS["cat"]([s, begin[rows:sizes[number]]])
                            for s, begin in zip(state, first, strict=True)])
-        state = step(parts[number], state, w.hh, w.bias_hh, w.hr)
+        state = step(parts[number], linear(state[0], w.hh, w.bias_hh), state)
+        state = state if w.hr is None else (linear(state[0], w.hr), *state[1:])
         outputs[number] = state[0]
     if ended:
         listed = [state, *reversed(ended)]
@@ -307,7 +307,14 @@ def _cell(kind: str, input: Any, state: State, w: Weights) -> State:
         if s.spec.shape[1] != hidden:
             raise RuntimeError(f"{name}: hidden{number} has inconsistent hidden_size: got {s.spec.shape[1]}, "
                                f"expected {hidden}")
-    return STEPS[kind](linear(input, w.ih, w.bias_ih), state, w.hh, w.bias_hh, None)
+    given, own = linear(input, w.ih, w.bias_ih), linear(state[0], w.hh, w.bias_hh)
+    composed = STEPS[kind]
+    if not recurrent_cells.covers(kind, given, own, state[-1]):
+        return composed(given, own, state)
+    if kind == "GRU":
+        return tuple(recurrent_cells.step(kind, given, own, state[0], lambda a, b, h: composed(a, b, (h,))))
+    cell, hidden = recurrent_cells.step(kind, given, own, state[1], lambda a, b, c: reversed(composed(a, b, (None, c))))
+    return hidden, cell
 
 
 @operator("lstm_cell", method=False)

@@ -223,3 +223,61 @@ def test_weights_given_in_place_of_parameters(torch):
         assert layer(t.ones(2, 1, 2))[0].sum().requires_grad
     for expected, value in zip(*found, strict=True):
         assert expected == value if expected is None else np.allclose(expected, value, atol=1e-6)
+
+
+CELLS = {"LSTMCell": 2, "GRUCell": 1, "RNNCell": 1}
+
+
+@pytest.mark.parametrize(("name", "used"), [("LSTMCell", (0,)), ("LSTMCell", (1,)), ("LSTMCell", (0, 1)), ("GRUCell", (0,)),
+                                            ("RNNCell", (0,))])
+@pytest.mark.parametrize("bias", [True, False])
+def test_gradients_of_cells(name, used, bias, torch):
+    """First and second derivatives, of both states or of one, from states that are no dense tensors of their own."""
+    rng = np.random.default_rng(0)
+    theirs = getattr(torch.nn, name)(5, 7, bias=bias).double()
+    ours = getattr(clgrad.nn, name)(5, 7, bias=bias).double()
+    ours.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
+    data = [rng.normal(size=(7, 2, 4)), rng.normal(size=(4, 5))]
+    results = []
+    for t, cell in ((clgrad, ours), (torch, theirs)):
+        states, x = t.tensor(data[0], requires_grad=True), t.tensor(data[1], requires_grad=True)
+        operands = [x, states, *cell.parameters()]
+
+        def loss(cell=cell, states=states, x=x):
+            hx = states.permute(1, 2, 0).unbind(0)
+            found = cell(x, hx) if CELLS[name] == 2 else (cell(x, hx[0]),)
+            return sum((found[n] ** 3).sum() for n in used)
+        plain = t.autograd.grad(loss(), operands)
+        grads = t.autograd.grad(loss(), operands, create_graph=True)
+        second = t.autograd.grad(sum((g ** 2).sum() for g in grads), operands)
+        results.append([*plain, *grads, *second])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), 1e-8, 1e-10)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_states_of_cells_may_change_in_place(name):
+    cell, x = getattr(clgrad.nn, name)(3, 4), clgrad.randn(2, 3)
+    found = cell(x)
+    states = (found,) if CELLS[name] == 1 else found
+    copies = [s.detach().clone() for s in states]
+    if name != "RNNCell":  # of tanh the result is saved
+        for s in states:
+            s.mul_(clgrad.tensor([[0.0], [1.0]]))
+    sum(s.sum() for s in states).backward()
+    assert all(clgrad.equal(s[1], copy[1]) for s, copy in zip(states, copies, strict=True))
+    assert cell.weight_ih.grad is not None
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("batch", [0, 1, 3])
+def test_dtypes_and_sizes_of_cells(name, dtype, batch, torch):
+    theirs, ours = getattr(torch.nn, name)(5, 33), getattr(clgrad.nn, name)(5, 33)
+    ours.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
+    x = np.random.default_rng(1).normal(size=(batch, 5))
+    found, expected = (cell.to(getattr(t, dtype))(t.tensor(x, dtype=getattr(t, dtype)))
+                       for t, cell in ((clgrad, ours), (torch, theirs)))
+    for a, b in zip(*((y,) if CELLS[name] == 1 else y for y in (found, expected)), strict=True):
+        allowed = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 1e-5}[dtype]
+        np.testing.assert_allclose(a.detach().float().numpy(), b.detach().float().numpy(), allowed, allowed)
