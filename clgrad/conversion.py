@@ -74,6 +74,11 @@ class Conversion(TensorBase):
 
     const_data_ptr = data_ptr
 
+    @property
+    def _cdata(self) -> int:
+        """A number that is this tensor's alone: by it programs see whether two variables are one tensor."""
+        return id(self)
+
     def set_(self, source: Any = None, storage_offset: int = 0, size: Any = None, stride: Any = None) -> Any:
         """Makes this tensor a window on the memory of ``source``, a tensor or a storage.
 

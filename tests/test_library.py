@@ -242,6 +242,7 @@ def properties(t):
         x.resolve_conj().shape,
         x.positive().shape,
         x.data_ptr() != 0,
+        (x._cdata == x._cdata, x._cdata == x.detach()._cdata, type(x._cdata)),
         t.ones(0).data_ptr(),
         x.new().shape,
         x.grad_fn,
