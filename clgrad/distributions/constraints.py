@@ -138,7 +138,7 @@ class interval(Constraint):
         self.lower_bound, self.upper_bound = lower_bound, upper_bound
 
     def check(self, value: Any) -> Any:
-        return (value >= self.lower_bound) & (value <= self.upper_bound)
+        return FUNCTIONS["_is_within"](value, self.lower_bound, self.upper_bound)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__.title().replace('_', '')}(lower_bound={self.lower_bound}, " \
@@ -158,7 +158,7 @@ class integer_interval(interval):
     is_discrete = True
 
     def check(self, value: Any) -> Any:
-        return (value % 1 == 0) & super().check(value)
+        return FUNCTIONS["_is_whole_within"](value, self.lower_bound, self.upper_bound)
 
 
 class greater_than(Constraint):
@@ -233,7 +233,8 @@ class _Simplex(Constraint):
     event_dim = 1
 
     def check(self, value: Any) -> Any:
-        return (value >= 0).all(-1) & ((value.sum(-1) - 1).abs() < 1e-6)
+        total = value.sum(-1)
+        return FUNCTIONS["_is_simplex"](value.amin(-1) if value.shape[-1] else total, total)
 
 
 class _LowerTriangular(Constraint):

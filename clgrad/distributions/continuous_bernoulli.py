@@ -39,9 +39,8 @@ class ContinuousBernoulli(_Weighted, ExponentialFamily):
         self._lims = lims
         super().__init__(value.shape, validate_args=validate_args)
 
-    def __getattr__(self, name: str) -> Any:
-        found = super().__getattr__(name)
-        return clamp_probs(found) if name == "probs" else found
+    def _probs_of(self, logits: Any) -> Any:
+        return clamp_probs(super()._probs_of(logits))
 
     def _stable(self) -> Any:
         probs = self.probs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from clgrad.autograd import no_grad
+from clgrad.autograd import enable_grad, no_grad
 from clgrad.creation import arange, eye
 from clgrad.distributions import constraints
 from clgrad.distributions.distribution import (
@@ -21,7 +21,7 @@ from clgrad.shapes import Size
 
 
 class _Weighted(Distribution):
-    """What distributions with either probabilities or logits have in common; the other is computed when asked for."""
+    """What distributions with either probabilities or logits have in common; the other is computed when first asked for."""
 
     _binary = True
 
@@ -29,6 +29,7 @@ class _Weighted(Distribution):
         if (probs is None) == (logits is None):
             raise ValueError("Either `probs` or `logits` must be specified, but not both.")
         name, value = ("probs", probs) if logits is None else ("logits", logits)
+        self._given = name
         self.__dict__[name] = value
         return value
 
@@ -38,16 +39,22 @@ class _Weighted(Distribution):
                           None if logits is None else broadcast_all(logits)[0])
 
     def __getattr__(self, name: str) -> Any:
-        given = self.__dict__
-        if name == "probs" and "logits" in given:
-            return logits_to_probs(given["logits"], self._binary)
-        if name == "logits" and "probs" in given:
-            return probs_to_logits(given["probs"], self._binary)
+        convert, other = {"probs": (self._probs_of, "logits"), "logits": (self._logits_of, "probs")}.get(name, (None, ""))
+        if convert is not None and other in self.__dict__:
+            with enable_grad():
+                value = self.__dict__[name] = convert(self.__dict__[other])
+            return value
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+
+    def _probs_of(self, logits: Any) -> Any:
+        return logits_to_probs(logits, self._binary)
+
+    def _logits_of(self, probs: Any) -> Any:
+        return probs_to_logits(probs, self._binary)
 
     @property
     def _param(self) -> Any:
-        return self.__dict__["probs"] if "probs" in self.__dict__ else self.__dict__["logits"]
+        return self.__dict__[self._given]
 
     @property
     def param_shape(self) -> Size:
@@ -209,8 +216,7 @@ class Categorical(_Categories):
 
     def _draw(self, shape: Any) -> Any:
         logits = self.logits
-        noise = -(-open_uniform(logits, (*shape, self._num_events)).log()).log()
-        return (logits + noise).argmax(-1)
+        return FUNCTIONS["_gumbel"](logits, open_uniform(logits, (*shape, self._num_events))).argmax(-1)
 
     def log_prob(self, value: Any) -> Any:
         self._validate_sample(value)

@@ -124,6 +124,9 @@ row("isfinite", "x", "isfinite(x)", NONDIFF, kind="bool", in_place=False)
 row("isposinf", "x", "x == inf", NONDIFF, kind="bool", integers="x != x", in_place=False)
 row("isneginf", "x", "x == -inf", NONDIFF, kind="bool", integers="x != x", in_place=False)
 row("signbit", "x", "signbit(x)", NONDIFF, kind="bool", in_place=False)
+row("_is_within", "x low high", "(x >= low) & (x <= high)", NONDIFF, kind="bool", in_place=False)
+row("_is_whole_within", "x low high", "(x >= low) & (x <= high) & (x - floor(x) == 0)", NONDIFF, kind="bool",
+    integers="(x >= low) & (x <= high)", in_place=False)
 row("logical_not", "x", "x == 0", NONDIFF, kind="bool")
 row("logical_and", "a b", "(a != 0) & (b != 0)", NONDIFF, kind="bool")
 row("logical_or", "a b", "(a != 0) | (b != 0)", NONDIFF, kind="bool")
@@ -294,6 +297,11 @@ row("_cosine_term", "a m b n eps=0", "(a / where(m < eps, eps, m)) * (b / where(
 row("_product_share", "g x product zeros",
     "where(x == 0, where(zeros == 1, g * product, 0), where(zeros == 0, g * product / x, 0))", NONDIFF, kind="real",
     in_place=False)
+
+# Distributions: whether the smallest of some probabilities is not negative, and their total is 1; scores with Gumbel noise
+# from numbers u between 0 and 1, of which the largest is drawn with their softmax's probabilities.
+row("_is_simplex", "low total", "(low >= 0) & (abs(total - 1) < 0.000001)", NONDIFF, kind="bool", in_place=False)
+row("_gumbel", "x u", "x - log(-log(u))", NONDIFF, in_place=False)
 
 # Losses: x is what was predicted, t what should have been.
 row("_squared_error", "x t", "(x - t) * (x - t)", in_place=False, x="g * 2 * (x - t)", t="g * -2 * (x - t)")

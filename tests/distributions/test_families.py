@@ -177,3 +177,38 @@ def test_continuous_bernoulli_of_certainty(logits, torch):
 def test_multinomial_refuses_negative_counts():
     with pytest.raises(ValueError, match="total_count .* to satisfy the constraint IntegerGreaterThan"):
         clgrad.distributions.Multinomial(-1, clgrad.ones(2))
+
+
+@pytest.mark.parametrize("name", ["Categorical", "Bernoulli", "Geometric", "ContinuousBernoulli"])
+@pytest.mark.parametrize("given", ["probs", "logits"])
+def test_the_other_parameter_is_computed_once_and_has_its_gradient(name, given, torch):
+    results = []
+    for t in (torch, clgrad):
+        value = t.tensor([0.2, 0.5, 0.3], requires_grad=True)
+        d = getattr(t.distributions, name)(**{given: value})
+        other = "logits" if given == "probs" else "probs"
+        with t.no_grad():
+            found = getattr(d, other)
+        assert found is getattr(d, other) and found.requires_grad
+        (g,) = t.autograd.grad((found * t.arange(3.0)).sum(), value)
+        results.append((repr(d), getattr(d, "param_shape", d.batch_shape), found.detach().numpy(), g.numpy()))
+    assert results[0][:2] == results[1][:2]
+    for a, b in zip(results[0][2:], results[1][2:], strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("values", [[0.0, 1.0, 2.0], [0.5, 1.0, 1.5], [-1.0, 3.0, float("nan")],
+                                    [float("inf"), 0.0, -0.0], [0, 1, 5]])
+def test_constraints_of_numbers(values, torch):
+    found = [[getattr(t.distributions.constraints, name)(*bounds).check(t.tensor(values)).tolist()
+              for name, bounds in (("interval", (0, 1)), ("integer_interval", (0, 2)), ("half_open_interval", (0.0, 1.0)),
+                                   ("greater_than", (0,)), ("integer_interval", (-1, 5)))] for t in (torch, clgrad)]
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("values", [[0.2, 0.8], [0.2, 0.7], [-0.1, 1.1], [float("nan"), 1.0], [[0.5, 0.5], [1.0, 0.1]],
+                                    [1.0, 1e-7]])
+def test_constraint_of_probabilities(values, torch):
+    found = [t.distributions.constraints.simplex.check(t.tensor(values)).tolist() for t in (torch, clgrad)]
+    assert found[0] == found[1]
+    assert clgrad.distributions.constraints.simplex.check(clgrad.zeros(2, 0)).tolist() == [False, False]
