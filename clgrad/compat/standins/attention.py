@@ -28,7 +28,7 @@ def _canonical_mask(mask: Any, mask_name: str, other_type: Any, other_name: str,
 
 def _in_projection_packed(q: Any, k: Any, v: Any, w: Any, b: Any = None) -> list[Any]:
     """Queries, keys and values from weights stacked in that order."""
-    return list(_project(q, k, v, w, (), b))
+    return [piece for x, count in _project(q, k, v, w, (), b) for piece in x.chunk(count, -1)]
 
 
 def _in_projection(q: Any, k: Any, v: Any, w_q: Any, w_k: Any, w_v: Any, b_q: Any = None, b_k: Any = None,
