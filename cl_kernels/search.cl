@@ -3,8 +3,9 @@
  *   sequences [rows or 1][n], values [rows][m]  ->  out [rows][m]: how many elements of its sequence come before a value
  *
  * A work-item takes a run of `chunk` values, LANES at once, each by as many steps and without a branch: which half is next
- * cannot be guessed, and while one value waits for memory others go on (1M values in 1024: 30 to 3 ms). What is asked of a sequence that is not sorted is what PyTorch asks. RIGHT counts equal elements too. Every comparison with NaN says that the
- * sequence's element comes before: NaN belongs at the end.
+ * cannot be guessed, and while one value waits for memory others go on (1M values in 1024: 30 to 3 ms). The middles are
+ * PyTorch's, so that a sequence that is not sorted gives what it gives there. RIGHT counts equal elements too. Every
+ * comparison with NaN says that the sequence's element comes before: NaN belongs at the end.
  */
 #ifndef CODE
 #define CODE f32   /* dtype code of sequences and values */
