@@ -19,8 +19,9 @@ from clgrad.autograd.handles import RemovableHandle, add_hook
 from clgrad.autograd.multi_grad import register_multi_grad_hook
 from clgrad.autograd.saved_hooks import (
     allow_mutation_on_saved_tensors,
-    check_version,
+    changed_since,
     disable_saved_tensors_hooks,
+    freed,
     save_on_cpu,
     saved_tensors_hooks,
 )
@@ -195,6 +196,9 @@ class AccumulateGrad(Node):
         return f"<AccumulateGrad object at {hex(id(self))}>"
 
 
+_LEAF = object()  # in place of an edge
+
+
 class Saved:
     """The tensors that a backward function needs, each with the version at which it was saved."""
 
@@ -211,7 +215,9 @@ class Saved:
                 raise RuntimeError("Inference tensors cannot be saved for backward. To work around you can make a clone to "
                                    "get a normal tensor and use it in autograd.")
             memory = t.memory
-            entries.append((memory, t.offset, t.spec, memory.version, edge_of(t), t))
+            # The place of a leaf is found when it is asked for.
+            edge = None if not t._requires_grad else _LEAF if t._grad_fn is None and t._view is None else edge_of(t)
+            entries.append((memory, t.offset, t.spec, memory.version, edge, t))
         if mode.saved_hooks:
             entries = [None if entry is None else _Packed(entry) for entry in entries]
         self.entries: list | None = entries
@@ -235,11 +241,7 @@ class Saved:
         What is not ``used`` is not looked at: None stands in its place.
         """
         if self.entries is None:
-            raise RuntimeError(
-                "Trying to backward through the graph a second time (or directly access saved tensors after they have "
-                "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
-                "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
-                "if you need to access saved tensors after calling backward.")
+            raise freed()
         unpack = self._unpack
         if used is not None:
             return [unpack(entry) if use and entry is not None else None
@@ -250,9 +252,10 @@ class Saved:
         if type(entry) is _Packed:
             return _placed(entry.tensor(), entry.edge)
         storage, offset, spec, version, edge, tensor = entry
-        check_version(self.name, spec, storage.version, version)
+        if storage.version != version:
+            raise changed_since(self.name, spec, storage.version, version)
         if mode.enabled:
-            return _placed(wrap(storage, offset, spec), edge)
+            return _placed(wrap(storage, offset, spec), edge_of(tensor) if edge is _LEAF else edge)
         if tensor is not None and tensor.memory is storage and tensor.spec is spec and tensor.offset == offset:
             return tensor  # as it was saved, and nobody asks for its place
         return wrap(storage, offset, spec)
@@ -264,7 +267,8 @@ class _Packed:
     __slots__ = ("value", "unpack", "edge")
 
     def __init__(self, entry: tuple):
-        storage, offset, spec, _, self.edge, _ = entry
+        storage, offset, spec, _, edge, tensor = entry
+        self.edge = edge_of(tensor) if edge is _LEAF else edge
         pack, self.unpack = mode.saved_hooks[-1]
         enabled, mode.enabled = mode.enabled, False
         try:

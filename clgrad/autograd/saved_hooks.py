@@ -127,19 +127,27 @@ class LevelCopies(_Copies):
 
     def _unpack(self, handle: _Handle) -> Any:
         found = self._found(handle)
-        if mode.copies is not self and handle in self.original:
-            check_version("", found.spec, found.memory.version, self.versions[handle])
+        if mode.copies is not self and handle in self.original and found.memory.version != self.versions[handle]:
+            raise changed_since("", found.spec, found.memory.version, self.versions[handle])
         return found
 
 
-def check_version(operator: str, spec: Any, version: int, expected: int) -> None:
-    """RuntimeError where a tensor that was saved (by ``operator``, if that is known) has changed since."""
-    if version != expected:
-        by = f", saved by {operator}," if operator else ""
-        raise RuntimeError("one of the variables needed for gradient computation has been modified by an inplace operation: "
-                           f"[{spec.dtype} {list(spec.shape)}]{by} is at version {version}; expected version "
-                           f"{expected} instead. Hint: enable anomaly detection to find the operation that failed to "
-                           "compute its gradient, with autograd.set_detect_anomaly(True).")
+def changed_since(operator: str, spec: Any, version: int, expected: int) -> RuntimeError:
+    """The error for a tensor that was saved (by ``operator``, if that is known) and has changed since."""
+    by = f", saved by {operator}," if operator else ""
+    return RuntimeError("one of the variables needed for gradient computation has been modified by an inplace operation: "
+                        f"[{spec.dtype} {list(spec.shape)}]{by} is at version {version}; expected version "
+                        f"{expected} instead. Hint: enable anomaly detection to find the operation that failed to "
+                        "compute its gradient, with autograd.set_detect_anomaly(True).")
+
+
+def freed() -> RuntimeError:
+    """The error for saved tensors that an earlier walk has given up."""
+    return RuntimeError(
+        "Trying to backward through the graph a second time (or directly access saved tensors after they have "
+        "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+        "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
+        "if you need to access saved tensors after calling backward.")
 
 
 class allow_mutation_on_saved_tensors:

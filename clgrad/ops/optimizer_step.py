@@ -24,7 +24,7 @@ class _Launch:
         self._plans: dict[bool, optimizer.Plan] = {}
 
     def run(self, tensors: list, written: tuple[bool, ...], numbers: tuple) -> None:
-        chosen = [tensors[n] for n in self.positions]
+        chosen = tensors if len(self.positions) == len(tensors) else [tensors[n] for n in self.positions]
         offsets = tuple([t.offset for t in chosen])
         moved = any(offsets)
         plan = self._plans.get(moved)
@@ -52,22 +52,21 @@ class _Step:
 _steps: dict[tuple, _Step] = {}
 
 
-def step(rule: UpdateRule, rows: Sequence[tuple], numbers: dict[str, float]) -> None:
+def step(rule: UpdateRule, tensors: list, numbers: dict[str, float]) -> None:
     """Changes parameters and states in place as an optimizer does.
 
     Args:
         rule: what is computed.
-        rows: for each parameter (parameter, gradient, *states of the rule).
+        tensors: for each parameter this, its gradient and the states of the rule, one after the other.
         numbers: the rule's scalars by name.
     """
-    tensors = [t for row in rows for t in row]
     if not tensors:
         return
-    key = (rule, tuple([t.spec for t in tensors]))
+    width = 2 + len(rule.states)
+    key = (rule, *[t.spec for t in tensors])
     known = _steps.get(key)
     if known is None:
-        known = _steps[key] = _prepare(rule, rows)
-    width = 2 + len(rule.states)
+        known = _steps[key] = _prepare(rule, [tensors[n:n + width] for n in range(0, len(tensors), width)])
     written = tuple([name in rule.written for name in ("p", "g", *rule.states)])
     if mode.copies is not None:
         for n, t in enumerate(tensors):
@@ -110,7 +109,7 @@ def _stand_in(t: Any, spec: Spec) -> Any:
     return made
 
 
-def _prepare(rule: UpdateRule, rows: Sequence[tuple]) -> _Step:
+def _prepare(rule: UpdateRule, rows: Sequence[list]) -> _Step:
     stand_ins: list[tuple[int, Spec]] = []
     groups: dict[tuple[Device, dtype], list[int]] = {}
     width = 2 + len(rule.states)

@@ -46,7 +46,7 @@ class Adagrad(FusedOptimizer):
             shared = optimizer_step.counter(0)
             for p in group["params"]:
                 self.state[p]["step"] = shared
-                self._fill(p, self.state[p], group, self.STATES)
+                self._fill([(p, None, self.state[p])], group, self.STATES)
 
     def share_memory(self) -> None:
         """Does nothing: tensors reach other processes by being copied."""

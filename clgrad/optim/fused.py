@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from clgrad.autograd.grad_mode import is_grad_enabled, set_grad_enabled
@@ -90,8 +90,7 @@ class FusedOptimizer(Optimizer):
         """A step of ``members``: parameters, their gradients, and their states, of which some may have to be made."""
         differentiable = settings.get("differentiable", False)
         for counters, before, chosen in self._cohorts(settings, members):
-            for p, _, state in chosen:
-                self._fill(p, state, settings, names)
+            self._fill(chosen, settings, names)
             statements, numbers = self._rule(settings, counters, before)
             key = (tuple(statements), names)
             rule = _rules.get(key)
@@ -100,14 +99,17 @@ class FusedOptimizer(Optimizer):
             if differentiable:
                 _evaluate(rule, chosen, numbers)
             else:
-                used = rule.states
-                optimizer_step.step(rule, [(p, g, *[state[name] for name in used]) for p, g, state in chosen], numbers)
+                tensors: list = []
+                for p, g, state in chosen:
+                    tensors += (p, g, *[state[name] for name in rule.states])
+                optimizer_step.step(rule, tensors, numbers)
 
-    def _fill(self, p: Any, state: dict, settings: dict[str, Any], names: tuple[str, ...]) -> None:
-        """Makes the tensors that a parameter's state lacks."""
+    def _fill(self, members: Iterable[tuple], settings: dict[str, Any], names: tuple[str, ...]) -> None:
+        """Makes the tensors that states lack, of (parameter, gradient, state)."""
         for name in names:
-            if state.get(name) is None:
-                state[name] = optimizer_step.state_like(p, self._start(settings, name))
+            for p, _, state in members:
+                if state.get(name) is None:
+                    state[name] = optimizer_step.state_like(p, self._start(settings, name))
 
     def _cohorts(self, settings: dict[str, Any], members: list) -> Iterator[tuple[tuple, tuple, list]]:
         """Advances the counters; yields them, what they were, and the members that have them: nearly always all.

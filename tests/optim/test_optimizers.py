@@ -325,7 +325,7 @@ def test_errors(make, error, words):
 
 def test_gradient_of_another_shape_is_refused():
     with pytest.raises(RuntimeError, match=r"shape \[2\] has a gradient or state of shape \[3\]"):
-        optimizer_step.step(UpdateRule(("p = p - g * lr",), ()), [(clgrad.ones(2), clgrad.ones(3))], {"lr": 0.1})
+        optimizer_step.step(UpdateRule(("p = p - g * lr",), ()), [clgrad.ones(2), clgrad.ones(3)], {"lr": 0.1})
 
 
 def test_rprop_can_be_differentiated_through():

@@ -203,8 +203,8 @@ _STAGES: dict[type, Callable[[Any], tuple | None]] = {
 
 
 def _is_plain(module: Any) -> bool:
-    """Whether a call of the module is its class's ``forward`` and nothing else."""
-    return not (module._hooked or EVERYWHERE.active or switch.on or "forward" in module.__dict__)
+    """Whether a call of the module is its class's ``forward`` and nothing else, where nobody listens to all modules."""
+    return not (module._hooked or "forward" in module.__dict__)
 
 
 def sequence(modules: Iterable[Any], x: Any) -> Any:
@@ -214,8 +214,9 @@ def sequence(modules: Iterable[Any], x: Any) -> Any:
     operators.
     """
     run: list[tuple[Any, tuple]] = []  # layers that have not been computed yet
+    stages = {} if EVERYWHERE.active or switch.on else _STAGES
     for module in modules:
-        read = _STAGES.get(module.__class__)
+        read = stages.get(module.__class__)
         described = read(module) if read is not None and _is_plain(module) else None
         if described is not None and (run or described[0].begins):
             run.append((module, described))
