@@ -9,6 +9,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, as_view, attach, needs_graph, wrap
+from clgrad.autograd.listening import switch
 from clgrad.autograd.shared_memory import SEVERAL, set_origin
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.views import select, slice_view
@@ -60,6 +61,9 @@ def heads_of(x: Any, count: int, heads: int) -> tuple:
 
     def view_of(number: int, whole: Any) -> Any:
         return whole.unflatten(-1, (count, heads, size)).select(2, number).permute(1, 2, 0, 3)
+
+    if switch.on:  # somebody is to see operators
+        return tuple([view_of(number, x) for number in range(count)])
 
     def join(grads: tuple) -> Any:
         return FUNCTIONS["stack"]([g.permute(2, 0, 1, 3) for g in grads], 2).flatten(2)
