@@ -12,6 +12,7 @@ from clgrad.runtime.memory import Block
 from clgrad.runtime.storage import LARGE, Storage, result_storage
 
 _UNKNOWN = -1
+_busy = threading.Lock()  # there is one recording at a time
 
 
 class _Launch(NamedTuple):
@@ -44,6 +45,11 @@ class Recording:
                       if buffer is not None]
         self._same = [pair for pair in self._same if pair[0] != pair[1]]
 
+    @staticmethod
+    def possible(device: Device) -> bool:
+        """Whether nobody else looks at the launches of a device. Who is told so has to make a recording then."""
+        return device.recorder is None and _busy.acquire(blocking=False)
+
     def __enter__(self) -> Recording:
         device = self.device
         self._thread, self._moves, self._allocate = threading.get_ident(), device.moves, device.allocate
@@ -52,6 +58,8 @@ class Recording:
 
     def __exit__(self, *exception: object) -> None:
         self.device.recorder, self.device.allocate = None, self._allocate
+        self._thread = 0
+        _busy.release()
 
     def _note(self, bound: Bound, event: Any, buffers: Sequence[Any], varying: tuple) -> None:
         if threading.get_ident() == self._thread:
@@ -59,8 +67,9 @@ class Recording:
 
     def _take(self, nbytes: int) -> Block:
         block = self._allocate(nbytes)
-        self._buffers.append(block.buffer)
-        self._sizes.append(nbytes)
+        if threading.get_ident() == self._thread:
+            self._buffers.append(block.buffer)
+            self._sizes.append(nbytes)
         return block
 
     def keep(self, wanted: Sequence[Storage]) -> list[int] | None:

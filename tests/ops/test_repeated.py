@@ -1,5 +1,8 @@
 """Functions whose launches are recorded at the first call and made again at the next ones."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 import clgrad
@@ -135,3 +138,27 @@ def test_nothing_is_recorded_while_somebody_else_looks():
     with profile():
         assert clgrad.equal(repeated([x])[0], x.exp())
     assert len(calls) == 3
+
+
+def test_threads_that_begin_together():
+    """One of them records; what others take and launch meanwhile is not in it, and the device is left as it was."""
+    device = clgrad.device("cpu").compute
+    allocate, inside, go = device.allocate, threading.Event(), threading.Event()
+
+    def function(tensors):
+        inside.set()
+        go.wait(10)
+        return [(tensors[0] * 2).exp()]
+    first, second = Repeated(function), Repeated(lambda tensors: [(tensors[0] - 1).sin()])
+    x = clgrad.randn(300)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(first, [x])
+        inside.wait(10)
+        for _ in range(5):
+            assert clgrad.equal(second([x])[0], (x - 1).sin())
+        go.set()
+        assert clgrad.equal(running.result()[0], (x * 2).exp())
+    for _ in range(3):
+        y = clgrad.randn(300)
+        assert clgrad.equal(first([y])[0], (y * 2).exp()) and clgrad.equal(second([y])[0], (y - 1).sin())
+    assert device.allocate == allocate and device.recorder is None
