@@ -8,6 +8,8 @@ from clgrad.autograd.graph import wrap
 from clgrad.runtime import Recording, settle
 from clgrad.spec import Spec
 
+_TRIES = 3  # to record: another thread may have filled or copied something meanwhile
+
 
 class Repeated:
     """A function of a list of tensors that makes its results by launches, which depend on nothing but the tensors' specs.
@@ -18,17 +20,17 @@ class Repeated:
     again, without a look at the function.
     """
 
-    __slots__ = ("_function", "_recording", "_results", "_hopeless")
+    __slots__ = ("_function", "_recording", "_results", "_tries")
 
     def __init__(self, function: Callable[[list], list]):
         self._function = function
         self._recording: Recording | None = None
         self._results: list[tuple[int, int, Spec] | None] = []  # place, offset and spec of each
-        self._hopeless = False
+        self._tries = _TRIES  # that are left
 
     def __call__(self, tensors: list) -> list:
         """The function's results."""
-        if self._hopeless:
+        if not self._tries:
             return self._function(tensors)
         storages: list = []
         buffers: list = []
@@ -72,6 +74,6 @@ class Repeated:
             place = iter(places)
             self._results = [None if t is None else (next(place), t.offset, t.spec) for t in found]
             self._recording = recording
-        # A device with memory of its own copies exported memory, so that there are not only launches: others may fit.
-        self._hopeless = places is None and not exported
+        elif not exported:  # exported memory is copied to a device with memory of its own: then there are more than launches
+            self._tries -= 1
         return found
