@@ -24,6 +24,7 @@ LIBRARIES = ("clgrad", "torch")
 
 
 def modules(torch, name, options):
+    torch.manual_seed(0)
     theirs = getattr(torch.nn, name)(**options)
     ours = getattr(clgrad.nn, name)(**options)
     ours.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
@@ -34,7 +35,9 @@ def modules(torch, name, options):
 def close(found, expected):
     for a, b in zip(found, expected, strict=True):
         assert tuple(a.shape) == tuple(b.shape)
-        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=2e-4, atol=2e-5)
+        # What is small beside its neighbours is a difference of sums as large as they are.
+        largest = float(b.detach().abs().max()) if b.numel() else 0.0
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=2e-4, atol=max(2e-5, 2e-6 * largest))
 
 
 def states(hidden):
