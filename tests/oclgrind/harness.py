@@ -35,7 +35,7 @@ from clgrad.kernels import (
     sort,
 )
 from clgrad.runtime import Block, Bound, Device, Limits, memory, program
-from tests.oclgrind import cases
+from tests.oclgrind import catalogue
 
 FORM = sys.argv[1] if __name__ == "__main__" else "cpu"
 
@@ -148,7 +148,7 @@ def main(report: str, files: list[str]) -> None:
     clgrad.synchronize()
     watch.news()
     with open(report, "w", encoding="utf-8") as out:
-        for file, case in cases.of_form(FORM, files):
+        for file, case in catalogue.of_form(FORM, files):
             begun = time.process_time()
             watch.launched.clear()
             error = ""

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from clgrad.runtime.program import SOURCES, source_text
-from tests.oclgrind import cases, checks
+from tests.oclgrind import catalogue, checks
 
 pytestmark = pytest.mark.skipif(checks.driver() is None, reason="Oclgrind is not installed (apt-get install oclgrind)")
 
@@ -65,7 +65,7 @@ def _branch(text: str, form: str) -> str:
 
 @pytest.mark.parametrize(("form", "file", "case"), [
     pytest.param(form, file, case.__name__, id=f"{form}-{case.__name__}")
-    for form in FORMS for file, case in cases.of_form(form, [])] + [
+    for form in FORMS for file, case in catalogue.of_form(form, [])] + [
     pytest.param(form, "", "the whole run", id=f"{form}-all") for form in FORMS])
 @pytest.mark.timeout(1300)
 def test_nothing_is_found(form, file, case, tmp_path_factory):
