@@ -311,10 +311,9 @@ def _cell(kind: str, input: Any, state: State, w: Weights) -> State:
     composed = STEPS[kind]
     if not recurrent_cells.covers(kind, given, own, state[-1]):
         return composed(given, own, state)
-    if kind == "GRU":
-        return tuple(recurrent_cells.step(kind, given, own, state[0], lambda a, b, h: composed(a, b, (h,))))
-    cell, hidden = recurrent_cells.step(kind, given, own, state[1], lambda a, b, c: reversed(composed(a, b, (None, c))))
-    return hidden, cell
+    # The steps of both kinds use the last of the states: the cell, and of a GRU the hidden state.
+    others = (None,) * (len(state) - 1)
+    return tuple(recurrent_cells.step(kind, given, own, state[-1], lambda a, b, last: composed(a, b, (*others, last))))
 
 
 @operator("lstm_cell", method=False)

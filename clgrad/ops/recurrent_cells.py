@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from clgrad.autograd import engine
@@ -35,11 +35,12 @@ class _Rule(NamedTuple):
 _LSTM = ("sigmoid(a0 + b0)", "sigmoid(a1 + b1)", "tanh(a2 + b2)", "sigmoid(a3 + b3)")
 _GRU = ("sigmoid(a0 + b0)", "sigmoid(a1 + b1)", "tanh(a2 + r0 * b2)")
 _FORWARD = {
-    "LSTM": _Rule((("a", 4), ("b", 4), ("s", 1)), (("c", 1), ("h", 1)), (*_LSTM, "r1 * s + r0 * r2", "r3 * tanh(r4)")),
+    "LSTM": _Rule((("a", 4), ("b", 4), ("s", 1)), (("h", 1), ("c", 1)),
+                  (*_LSTM, "r1 * s + r0 * r2", "r3 * tanh(r4)", "r4")),
     "GRU": _Rule((("a", 3), ("b", 3), ("s", 1)), (("h", 1),), (*_GRU, "(s - r2) * r1 + r2")),
 }
 _BACKWARD = {
-    "LSTM": _Rule((("a", 4), ("b", 4), ("s", 1), ("dc", 1), ("dh", 1)), (("da", 4), ("ds", 1)),
+    "LSTM": _Rule((("a", 4), ("b", 4), ("s", 1), ("dh", 1), ("dc", 1)), (("da", 4), ("ds", 1)),
                   (*_LSTM, "tanh(r1 * s + r0 * r2)", "dc + dh * r3 * (1 - r4 * r4)",
                    "r5 * r2 * r0 * (1 - r0)", "r5 * s * r1 * (1 - r1)", "r5 * r0 * (1 - r2 * r2)", "dh * r4 * r3 * (1 - r3)",
                    "r5 * r1")),
@@ -96,8 +97,8 @@ def covers(kind: str, *operands: Any) -> bool:
     return kind in _FORWARD and len(kinds) == 1 and kinds.pop().is_floating_point
 
 
-def step(kind: str, a: Any, b: Any, state: Any, composed: Callable[[Any, Any, Any], Iterable[Any]]) -> list:
-    """The new hidden state, before it, of an LSTM, the new cell: [c', h'] or [h'].
+def step(kind: str, a: Any, b: Any, state: Any, composed: Callable[[Any, Any, Any], Sequence[Any]]) -> list:
+    """The new hidden state and, of an LSTM, the new cell: [h', c'] or [h'].
 
     Args:
         a, b: the products, (n, gates * hidden).
@@ -125,6 +126,6 @@ def step(kind: str, a: Any, b: Any, state: Any, composed: Callable[[Any, Any, An
 def _recorded_gradients(composed: Callable, tensors: list, grads: tuple) -> tuple:
     with enable_grad():
         operands = [t if t._requires_grad else t.detach().requires_grad_() for t in tensors]
-        results = list(composed(*operands))
+        results = composed(*operands)
         used = [(y, g) for y, g in zip(results, grads, strict=True) if g is not None]
         return engine.grad([y for y, _ in used], operands, [g for _, g in used], create_graph=True, allow_unused=True)
