@@ -16,11 +16,12 @@ from clgrad.autograd.grad_mode import (
     set_grad_enabled,
 )
 from clgrad.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
+from clgrad.autograd.saved_attributes import SavedTensor
 from clgrad.autograd.variable import Variable
 
-__all__ = ["Function", "FunctionCtx", "GradcheckError", "Variable", "backward", "detect_anomaly", "enable_grad",
-           "grad", "gradcheck", "gradgradcheck", "inference_mode", "is_grad_enabled", "is_inference_mode_enabled",
-           "no_grad", "once_differentiable", "set_detect_anomaly", "set_grad_enabled",
+__all__ = ["Function", "FunctionCtx", "GradcheckError", "SavedTensor", "Variable", "backward", "detect_anomaly",
+           "enable_grad", "grad", "gradcheck", "gradgradcheck", "inference_mode", "is_grad_enabled",
+           "is_inference_mode_enabled", "no_grad", "once_differentiable", "set_detect_anomaly", "set_grad_enabled",
            "is_anomaly_check_nan_enabled", "is_anomaly_enabled", "is_multithreading_enabled", "set_multithreading_enabled"]
 
 

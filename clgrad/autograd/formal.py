@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from clgrad.autograd import graph
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Node, wrap
+from clgrad.autograd.graph import wrap
+from clgrad.autograd.node import Node, node_class, node_classes
 
 
 class Formal(Node):
@@ -29,7 +29,7 @@ class Formal(Node):
         def zeros(v: Any) -> tuple:
             return tuple([None if spec is None else v.new_zeros(spec.shape, dtype=spec.dtype) for spec in specs])
         made = wrap(g.memory, g.offset, g.spec)
-        kind = graph.node_class(f"{self.name().removesuffix('0')}Backward0")
+        kind = node_class(f"{self.name().removesuffix('0')}Backward0")
         made._requires_grad, made._grad_fn = True, kind(self.edges, specs, zeros, None)
         return made
 
@@ -37,4 +37,4 @@ class Formal(Node):
 def make_formal(*names: str) -> None:
     """Has :func:`clgrad.autograd.graph.attach` make such nodes under these names."""
     for name in names:
-        graph._node_classes[name] = type(f"{name}Backward0", (Formal,), {})
+        node_classes[name] = type(f"{name}Backward0", (Formal,), {})

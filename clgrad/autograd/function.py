@@ -11,6 +11,8 @@ from weakref import WeakKeyDictionary
 
 from clgrad.autograd.grad_mode import mode, no_grad
 from clgrad.autograd.graph import Node, Saved, TensorBase, attach, rebase, wrap
+from clgrad.autograd.saved_attributes import raw
+from clgrad.autograd.saved_hooks import freed
 from clgrad.autograd.shared_memory import FUNCTION, SEVERAL, view_of
 
 _signatures: WeakKeyDictionary[Callable, inspect.Signature] = WeakKeyDictionary()  # of forward functions
@@ -61,6 +63,15 @@ class FunctionCtx:
         if self._moves_forward:
             return tuple(self._saved_forward.unpack()) if self._saved_forward is not None else ()
         return tuple(self._saved.unpack()) if self._saved is not None else self._to_save
+
+    @property
+    def _raw_saved_tensors(self) -> tuple:
+        """What was saved, as objects that take hooks."""
+        if self._saved is None:
+            return ()
+        if self._saved.entries is None:
+            raise freed()
+        return tuple([raw(self._saved, place) for place in range(len(self._saved.entries))])
 
     @property
     def materialize_grads(self) -> bool:

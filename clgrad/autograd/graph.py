@@ -1,23 +1,20 @@
-"""The graph: tensors' places in it, nodes, and what nodes keep for the backward pass.
+"""The graph: tensors' places in it, and what its nodes (``node.py``) keep for the backward pass.
 
 ``TensorBase`` is a strided window on a storage with a place in the graph; the public ``Tensor`` adds the operators.
-A ``Node`` stands for one recorded operation: its ``edges`` lead to the nodes of its inputs, and its ``backward``
-function, written in Tensor operations, turns the gradients of its outputs into those of its inputs.
 """
 
 from __future__ import annotations
 
-import itertools
 import traceback
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.handles import RemovableHandle, add_hook
 from clgrad.autograd.multi_grad import register_multi_grad_hook
+from clgrad.autograd.node import AccumulateGrad, Node, fit, node_class, node_classes
 from clgrad.autograd.saved_hooks import (
+    FREED,
     allow_mutation_on_saved_tensors,
     changed_since,
     disable_saved_tensors_hooks,
@@ -33,8 +30,6 @@ __all__ = ["AccumulateGrad", "GradientEdge", "Node", "Saved", "TensorBase", "Vie
            "as_view", "attach", "check_history", "check_in_place", "current_node", "disable_saved_tensors_hooks", "edge_of",
            "ends_in", "fit", "get_gradient_edge", "increment_version", "mark_changed", "needs_graph", "node_class", "rebase",
            "register_multi_grad_hook", "save_on_cpu", "saved_tensors_hooks", "take_place", "wrap"]
-
-_sequence = itertools.count()
 
 
 class TensorBase:
@@ -90,112 +85,6 @@ def take_place(tensor: Any, source: Any) -> None:
         setattr(tensor, name, getattr(source, name))
 
 
-class Node:
-    """A recorded operation. ``edges[k]`` is (node, output number) for input k, or None where no gradient is needed."""
-
-    # What few nodes have stays in the class, so that making a node is cheap.
-    hooks: dict[int, Callable] | None = None
-    pre_hooks: dict[int, tuple[int, Callable]] | None = None
-    capture: dict[int, Any] | None = None  # tensors that keep their gradient: output number -> weak reference
-    trace: str | None = None  # where it was made, and
-    maker: Node | None = None  # the node whose backward made it: noted where anomalies are looked for
-    _metadata: dict | None = None
-
-    def __init__(self, edges: tuple, specs: tuple, backward: Callable | None, saved: Saved | None, outputs: int = 1):
-        self.sequence = next(_sequence)
-        self.edges, self.specs, self.backward, self.saved, self.outputs = edges, specs, backward, saved, outputs
-
-    def name(self) -> str:
-        """PyTorch's name of this kind of node, such as ``MulBackward0``."""
-        return type(self).__name__
-
-    def __repr__(self) -> str:
-        return f"<{self.name()} object at {hex(id(self))}>"
-
-    @property
-    def metadata(self) -> dict:
-        """A dictionary for whoever wants to note something on the node."""
-        if self._metadata is None:
-            self._metadata = {}
-        return self._metadata
-
-    @property
-    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
-        """The nodes that gave this one's inputs, each with the number of its output."""
-        return tuple((None, 0) if edge is None else edge for edge in self.edges)
-
-    def register_hook(self, hook: Callable) -> RemovableHandle:
-        """Calls ``hook(grad_inputs, grad_outputs)`` after this node ran; what it returns replaces ``grad_inputs``."""
-        if self.hooks is None:
-            self.hooks = OrderedDict()
-        return add_hook(self.hooks, hook)
-
-    def register_prehook(self, hook: Callable) -> RemovableHandle:
-        """Calls ``hook(grad_outputs)`` before this node runs; what it returns replaces them."""
-        if self.pre_hooks is None:
-            self.pre_hooks = OrderedDict()
-        return add_hook(self.pre_hooks, (-1, hook))
-
-    def run(self, grads: list) -> tuple:
-        """The gradients of the inputs, each of its input's shape and dtype, or None."""
-        assert self.backward is not None
-        results = self.backward(*grads)
-        if not isinstance(results, tuple):
-            results = (results,)
-        for g, edge, spec in zip(results, self.edges, self.specs, strict=True):
-            if g is not None and (edge is None or g.spec is not spec):
-                return self._fitted(results)
-        return results
-
-    def _fitted(self, results: tuple) -> tuple:
-        return tuple([None if edge is None or g is None else
-                      g if g.spec is spec else fit(g, spec, self.name(), index)
-                      for index, (g, edge, spec) in enumerate(zip(results, self.edges, self.specs, strict=True))])
-
-
-def fit(grad: Any, spec: Spec, name: str = "", index: int = 0) -> Any:
-    """Sums a gradient over the dimensions in which its input was broadcast, and gives it its input's dtype."""
-    if grad.spec.shape != spec.shape:
-        shape, wanted = grad.spec.shape, spec.shape
-        if len(shape) < len(wanted) or any(b not in (1, a) for a, b in zip(
-                reversed(shape), reversed(wanted), strict=False)):
-            raise RuntimeError(f"Function {name} returned an invalid gradient at index {index} - got {list(shape)} but "
-                               f"expected shape compatible with {list(wanted)}")
-        grad = grad.sum_to_size(spec.shape)
-    return grad if grad.spec.dtype is spec.dtype else grad.to(spec.dtype)
-
-
-_node_classes: dict[str | type[Node], type[Node]] = {}
-
-
-def node_class(name: str | type[Node]) -> type[Node]:
-    """The class of nodes called ``<name>Backward0``, of the whole name where it holds ``Backward``; a class itself."""
-    found = _node_classes.get(name)
-    if found is None:
-        found = name if isinstance(name, type) else type(name if "Backward" in name else f"{name}Backward0", (Node,), {})
-        _node_classes[name] = found
-    return found
-
-
-class AccumulateGrad(Node):
-    """The end of a path: adds what arrives to the ``grad`` of a leaf."""
-
-    sequence = -1  # older than every other node: its turn comes when its gradient is complete
-    edges: tuple = ()
-    specs: tuple = ()
-    backward = saved = None
-    outputs = 1
-
-    def __init__(self, variable: Any):
-        self.variable = variable
-
-    def name(self) -> str:
-        return "torch::autograd::AccumulateGrad"
-
-    def __repr__(self) -> str:
-        return f"<AccumulateGrad object at {hex(id(self))}>"
-
-
 _LEAF = object()  # in place of an edge
 
 
@@ -203,6 +92,7 @@ class Saved:
     """The tensors that a backward function needs, each with the version at which it was saved."""
 
     __slots__ = ("entries", "name")
+    places: ClassVar[dict[str, int | None] | None] = None  # of tensors by their names, where those go with the class
 
     def __init__(self, name: str, tensors: Sequence[Any]):
         self.name = name
@@ -219,7 +109,7 @@ class Saved:
             edge = None if not t._requires_grad else _LEAF if t._grad_fn is None and t._view is None else edge_of(t)
             entries.append((memory, t.offset, t.spec, memory.version, edge, t))
         if mode.saved_hooks:
-            entries = [None if entry is None else _Packed(entry) for entry in entries]
+            entries = [None if entry is None else _Packed(entry, mode.saved_hooks[-1]) for entry in entries]
         self.entries: list | None = entries
 
     def add_output(self, tensor: Any, changes: int = 0) -> None:
@@ -230,7 +120,7 @@ class Saved:
         assert self.entries is not None
         edge = (weakref.ref(tensor._grad_fn), tensor._output_nr)
         entry = (tensor.memory, tensor.offset, tensor.spec, tensor.memory.version + changes, edge, None)
-        self.entries.append(_Packed(entry) if mode.saved_hooks else entry)
+        self.entries.append(_Packed(entry, mode.saved_hooks[-1]) if mode.saved_hooks else entry)
 
     def clear(self) -> None:
         self.entries = None
@@ -248,12 +138,45 @@ class Saved:
                     for entry, use in zip(self.entries, used, strict=True)]
         return [None if entry is None else unpack(entry) for entry in self.entries]
 
+    def tensor(self, place: int) -> Any:
+        """One of the tensors, for a program to see: the same object that was saved, where its history is what it was."""
+        if self.entries is None:
+            raise freed()
+        entry = self.entries[place]
+        if entry is None:
+            return None
+        enabled, mode.enabled = mode.enabled, True
+        try:
+            found = self._unpack(entry)
+        finally:
+            mode.enabled = enabled
+        original = None if type(entry) is _Packed else entry[5]
+        if original is not None and original._grad_fn is found._grad_fn and original.memory is found.memory and (
+                original.spec is found.spec and original.offset == found.offset):
+            return original
+        return found
+
+    def pack(self, place: int | None, hooks: tuple[Callable, Callable]) -> None:
+        """Keeps what the first of two hooks makes of one of the tensors; the second makes the tensor of that."""
+        if place is not None and self.entries is None:
+            raise RuntimeError("Calling register_hooks on a saved tensor after it has been freed. " + FREED)
+        entry = None if place is None or self.entries is None else self.entries[place]
+        if entry is None:
+            raise RuntimeError("Calling register_hooks on a saved tensor with value None is forbidden")
+        if type(entry) is _Packed:
+            raise RuntimeError("Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one "
+                               "pair of hooks is allowed at a time.")
+        self.entries[place] = _Packed(entry, hooks)  # type: ignore[index]
+
     def _unpack(self, entry: Any) -> Any:
         if type(entry) is _Packed:
             return _placed(entry.tensor(), entry.edge)
         storage, offset, spec, version, edge, tensor = entry
         if storage.version != version:
             raise changed_since(self.name, spec, storage.version, version)
+        if edge is not None and tensor is not None and not tensor._requires_grad and edge is not _LEAF:
+            raise RuntimeError("Trying to use a saved tensor that has been detached in-place, i.e. with .detach_(). This is "
+                               "not supported, please use out-of-place `.detach()` instead")
         if mode.enabled:
             return _placed(wrap(storage, offset, spec), edge_of(tensor) if edge is _LEAF else edge)
         if tensor is not None and tensor.memory is storage and tensor.spec is spec and tensor.offset == offset:
@@ -266,10 +189,10 @@ class _Packed:
 
     __slots__ = ("value", "unpack", "edge")
 
-    def __init__(self, entry: tuple):
+    def __init__(self, entry: tuple, hooks: tuple[Callable, Callable]):
         storage, offset, spec, _, edge, tensor = entry
         self.edge = edge_of(tensor) if edge is _LEAF else edge
-        pack, self.unpack = mode.saved_hooks[-1]
+        pack, self.unpack = hooks
         enabled, mode.enabled = mode.enabled, False
         try:
             version = storage.version
@@ -297,7 +220,11 @@ def _placed(tensor: Any, edge: Any) -> Any:
         leaf = node.variable if isinstance(node, AccumulateGrad) else None
         if leaf is not None and leaf.memory is tensor.memory and leaf.spec is tensor.spec:
             return leaf
-        tensor._requires_grad, tensor._grad_fn, tensor._output_nr = True, node, number
+        tensor._requires_grad = True
+        if leaf is None:
+            tensor._grad_fn, tensor._output_nr = node, number
+        else:
+            tensor._accumulator = weakref.ref(node)
     return tensor
 
 
@@ -380,7 +307,7 @@ def attach(output: Any, name: str | type[Node], inputs: Sequence[Any], backward:
         edges.append(edge_of(t) if above is None else (above, t._output_nr))
         specs.append(t.spec)
     outputs = output if isinstance(output, tuple) else (output,)
-    node = (_node_classes.get(name) or node_class(name))(tuple(edges), tuple(specs), backward, saved, len(outputs))
+    node = (node_classes.get(name) or node_class(name))(tuple(edges), tuple(specs), backward, saved, len(outputs))
     if mode.anomaly:
         node.trace, node.maker = _stack_text(), mode.running
     for number, tensor in enumerate(outputs):

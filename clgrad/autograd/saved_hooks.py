@@ -141,13 +141,15 @@ def changed_since(operator: str, spec: Any, version: int, expected: int) -> Runt
                         "compute its gradient, with autograd.set_detect_anomaly(True).")
 
 
+FREED = ("Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+         "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
+         "after calling backward.")
+
+
 def freed() -> RuntimeError:
     """The error for saved tensors that an earlier walk has given up."""
-    return RuntimeError(
-        "Trying to backward through the graph a second time (or directly access saved tensors after they have "
-        "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
-        "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time or "
-        "if you need to access saved tensors after calling backward.")
+    return RuntimeError("Trying to backward through the graph a second time (or directly access saved tensors after they "
+                        f"have already been freed). {FREED}")
 
 
 class allow_mutation_on_saved_tensors:

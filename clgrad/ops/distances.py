@@ -98,7 +98,7 @@ def distances(x: Any, y: Any, p: float) -> Any:
     execute(forward, (x, other), (out,))
     operands = (x,) if y is None else (x, other)
     if needs_graph(*operands):
-        saved = Saved("cdist", [*operands])
+        saved = Saved("pdist" if y is None else "cdist", [*operands])
         needed = [t._requires_grad for t in operands]
 
         def backward(g: Any) -> tuple:

@@ -28,6 +28,7 @@ from clgrad.ops.node_names import OVERLOADS, node_name
 from clgrad.ops.output import check_apart, check_exact, resize_output
 from clgrad.ops.registry import FUNCTIONS, NO_FORMULA, REGISTRY, Pointwise, publish
 from clgrad.ops.rows import NUMBERS, launch, result_dtype, run, run_into
+from clgrad.ops.saved_names import saved_name
 from clgrad.ops.table import (
     CLAMPS,
     EXACT_OUT,
@@ -109,7 +110,7 @@ def _gradient_row(op: Pointwise, operand: str) -> Pointwise:
 class _Recipe:
     """What recording a row needs. ``kinds``: for each operand whether it needs a gradient, None for a number."""
 
-    __slots__ = ("node", "kept", "numbers", "value", "gradients")
+    __slots__ = ("node", "kept", "numbers", "value", "saved", "gradients")
 
     def __init__(self, op: Pointwise, kinds: tuple[bool | None, ...]):
         names = op.tensors
@@ -122,9 +123,19 @@ class _Recipe:
         self.kept = [n for n, name in enumerate(names) if kinds[n] is not None and name in wanted]
         self.numbers = [n for n, kind in enumerate(kinds) if kind is None]
         self.value = "y" in wanted
+        self.saved = self._saved(op, kinds)
         had = ["g", *[names[n] for n in self.kept], *(["y"] if self.value else []), *[names[n] for n in self.numbers],
                *op.parameters]
         self.gradients = [_Gradient(op, name, had) if need else None for name, need in zip(names, kinds, strict=True)]
+
+    def _saved(self, op: Pointwise, kinds: tuple[bool | None, ...]) -> type[Saved]:
+        """The class of what is saved, which knows where the operands are that any derivative asks for, and the value."""
+        named = {n for formula in op.derivatives.values() for n in formula.names}
+        order = [*[op.tensors[n] for n in self.kept], *(["y"] if self.value else [])]
+        places = {saved_name(op.name, n): order.index(n) if n in order else None
+                  for n, kind in zip((*op.tensors, "y"), (*kinds, self.value or None), strict=True)
+                  if n in named and kind is not None}
+        return type("Saved", (Saved,), {"__slots__": (), "places": places})
 
 
 _recipes: dict[tuple, _Recipe] = {}
@@ -145,8 +156,8 @@ def record(op: Pointwise, operands: tuple, parameters: tuple, out: Any, changes:
         fixed = (*numbers, *parameters)
         inputs = tuple([t if isinstance(t, TensorBase) else None for t in operands])
     if recipe.kept or recipe.value:
-        saved = Saved(op.name, [_before_change(operands[n]) if changes and _is_copied(operands, n) else operands[n]
-                                for n in recipe.kept])
+        saved = recipe.saved(op.name, [_before_change(operands[n]) if changes and _is_copied(operands, n) else operands[n]
+                                       for n in recipe.kept])
     gradients = recipe.gradients
 
     def backward(g: Any) -> tuple:

@@ -22,7 +22,7 @@ from clgrad._C import (
     _TensorMeta,
 )
 from clgrad.accelerator import current_accelerator
-from clgrad.compat.standins.c_library import _functorch
+from clgrad.compat.standins.c_library import _autograd, _functorch
 from clgrad.cuda import Event, Stream
 from clgrad.errors import LinAlgError as _LinAlgError
 from clgrad.fx import Graph, Node
@@ -31,8 +31,9 @@ from clgrad.runtime import default_device, device
 
 __all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass", "Event", "Function", "Future", "Generator", "Graph",
            "Node", "PyTorchFileReader", "ScriptObject", "Size", "Stream", "TensorBase", "Type", "Value", "_LinAlgError",
-           "_TensorBase", "_TensorMeta", "_nn", "_functorch", "_disabled_torch_function_impl", "_get_tracing_state",
-           "_is_torch_function_all_disabled", "_is_torch_function_enabled", "_is_torch_function_mode_enabled", "device"]
+           "_TensorBase", "_TensorMeta", "_autograd", "_nn", "_functorch", "_disabled_torch_function_impl",
+           "_get_tracing_state", "_is_torch_function_all_disabled", "_is_torch_function_enabled",
+           "_is_torch_function_mode_enabled", "device"]
 
 
 has_lapack = True
