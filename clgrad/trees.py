@@ -107,9 +107,22 @@ class TreeSpec:
         return sum(child.num_leaves for child in self.children_specs)
 
     @property
+    def num_nodes(self) -> int:
+        """How many containers and leaves there are."""
+        return 1 + sum(child.num_nodes for child in self.children_specs)
+
+    @property
     def num_children(self) -> int:
         """How many children the root has."""
         return len(self.children_specs)
+
+    def child(self, index: int) -> TreeSpec:
+        """The spec of a child of the root."""
+        return self.children_specs[index]
+
+    def children(self) -> list[TreeSpec]:
+        """The specs of the root's children, in a list of their own."""
+        return list(self.children_specs)
 
     def is_leaf(self) -> bool:
         """Whether the tree is one leaf."""

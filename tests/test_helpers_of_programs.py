@@ -22,7 +22,10 @@ Pair = namedtuple("Pair", "a b")
 def test_trees_as_pytorch_has_them(tree):
     reference = pytest.importorskip("torch").utils._pytree
     leaves, spec = trees.tree_flatten(tree)
-    assert leaves == reference.tree_flatten(tree)[0] and spec.num_leaves == len(leaves)
+    expected, form = reference.tree_flatten(tree)
+    assert leaves == expected and spec.num_leaves == len(leaves) and spec.num_nodes == form.num_nodes
+    assert [part.num_nodes for part in spec.children()] == [part.num_nodes for part in form.children()]
+    assert all(spec.child(n) is part for n, part in enumerate(spec.children()))
     assert trees.tree_unflatten(leaves, spec) == tree
     assert trees.tree_map(lambda x: (x, x), tree) == reference.tree_map(lambda x: (x, x), tree)
     assert trees.tree_map(lambda x, y: x == y, tree, tree) == trees.tree_map(lambda _: True, tree)

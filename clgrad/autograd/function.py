@@ -36,10 +36,9 @@ class FunctionCtx:
     def save_for_backward(self, *tensors: Any) -> None:
         """Keeps tensors; a change in place afterwards is noticed.
 
-        Raises:
-            TypeError: an argument is neither a tensor nor None.
+        Where the call is recorded, what is neither a tensor nor None is a TypeError.
         """
-        self._to_save = _checked("save_for_backward", tensors)
+        self._to_save = tensors
 
     def save_for_forward(self, *tensors: Any) -> None:
         """Keeps tensors for ``jvp``, which finds them in ``saved_tensors``."""
@@ -265,7 +264,7 @@ class Function:
         owners = {id(old): new for old, new in zip(outputs, made, strict=True)
                   if isinstance(new, TensorBase) and id(old) not in silent and new.dtype.is_floating_point}
         ctx._silent = [not isinstance(t, TensorBase) or id(t) in silent or not t.dtype.is_floating_point for t in outputs]
-        saved = ctx._saved = _saved(cls.__name__, ctx._to_save, owners, inputs)
+        saved = ctx._saved = _saved(cls.__name__, _checked("save_for_backward", ctx._to_save), owners, inputs)
         has_jvp = cls.jvp is not Function.jvp
         if has_jvp and ctx._to_save_forward:
             ctx._saved_forward = _saved(cls.__name__, ctx._to_save_forward, owners, inputs)

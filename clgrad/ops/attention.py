@@ -36,7 +36,7 @@ def _check(query: Any, key: Any, value: Any, attn_mask: Any, dropout_p: float, i
     if not 0 <= dropout_p <= 1:
         raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
     if attn_mask is not None:
-        if is_causal:
+        if is_causal and (dropout_p or not q.ndim == k.ndim == v.ndim == 4 or q.shape[-1] != v.shape[-1]):
             raise RuntimeError(f"_{name}: Explicit attn_mask should not be set when is_causal=True")
         kind = attn_mask.spec.dtype
         if kind not in (dtypes.bool, q.dtype, dtypes.float32):
@@ -75,7 +75,11 @@ def composed(query: Any, key: Any, value: Any, mask: Any, drop: Callable | None,
     if is_causal:
         steps, keys = scores.spec.shape[-2:]
         places = [FUNCTIONS["arange"](n, device=scores.device) for n in (keys, steps)]
-        mask = places[0] <= places[1].unsqueeze(1)
+        earlier = places[0] <= places[1].unsqueeze(1)
+        if mask is None:
+            mask = earlier
+        else:
+            mask = mask & earlier if mask.spec.dtype is dtypes.bool else where(earlier, mask, -math.inf)
     if mask is None:
         weights = scores.softmax(-1)
     else:
@@ -249,7 +253,8 @@ def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: An
         (..., steps, size of the result).
 
     Raises:
-        RuntimeError: dtypes or shapes that do not go together; ``attn_mask`` together with ``is_causal``.
+        RuntimeError: dtypes or shapes that do not go together; ``attn_mask`` together with ``is_causal``, other than for
+            four dimensions, sizes that are all the same and no dropout, where both hold.
 
     >>> import clgrad
     >>> q = clgrad.ones(1, 2, 4)

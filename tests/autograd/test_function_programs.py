@@ -313,6 +313,7 @@ ERRORS = [
     lambda t: made(t, bw=lambda ctx, g: t.ones(5)).apply(leaf(t)).sum().backward(),
     lambda t: made(t, bw=lambda ctx, g: 3).apply(leaf(t)).sum().backward(),
     lambda t: made(t, fw=lambda ctx, x: (ctx.save_for_backward(3), x)[1]).apply(leaf(t)).sum(),
+    lambda t: made(t, fw=lambda ctx, x: (ctx.save_for_backward(3), x * 2)[1]).apply(t.ones(3)),
     lambda t: made(t, fw=lambda ctx, x: (ctx.mark_dirty(x), x.add_(1))[1]).apply(leaf(t)).sum(),
     lambda t: t.autograd.Function.apply(leaf(t)),
     lambda t: made(t)()(leaf(t)),

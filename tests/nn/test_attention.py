@@ -42,6 +42,7 @@ SHAPES = [
     ((2, 4, 5, 8), (2, 2, 70, 8), (2, 2, 70, 8), None, {"enable_gqa": True}),
     ((5, 8), (6, 8), (6, 3), (5, 6), {}),
     ((1, 1, 100, 24), (1, 1, 133, 24), (1, 1, 133, 20), (1, 1, 100, 133), {}),
+    ((2, 3, 9, 8), (2, 3, 9, 8), (2, 3, 9, 8), (9, 9), {"is_causal": True}),
 ]
 
 
@@ -202,6 +203,9 @@ def test_initial_values_are_pytorchs(torch):
     lambda lib: lib.nn.functional.scaled_dot_product_attention(*[lib.ones(2, 3).long()] * 3),
     lambda lib: lib.nn.functional.scaled_dot_product_attention(*[lib.ones(2, 3)] * 2, lib.ones(2, 3).double()),
     lambda lib: lib.nn.functional.scaled_dot_product_attention(*[lib.ones(2, 3)] * 3, lib.ones(2, 2), is_causal=True),
+    lambda lib: lib.nn.functional.scaled_dot_product_attention(*[lib.ones(1, 1, 2, 3)] * 3, lib.ones(2, 2), 0.1, True),
+    lambda lib: lib.nn.functional.scaled_dot_product_attention(
+        *[lib.ones(1, 1, 2, 3)] * 2, lib.ones(1, 1, 2, 4), lib.ones(2, 2), 0.0, True),
     lambda lib: lib.nn.functional.scaled_dot_product_attention(*[lib.ones(2, 3)] * 3, lib.ones(2, 2).int()),
     lambda lib: lib.nn.functional.scaled_dot_product_attention(*[lib.ones(2, 3)] * 3, dropout_p=2.0),
     lambda lib: lib.nn.MultiheadAttention(5, 2), lambda lib: lib.nn.MultiheadAttention(0, 2),
