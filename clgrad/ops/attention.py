@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.autograd import engine
-from clgrad.autograd.grad_mode import enable_grad, mode
+from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
+from clgrad.autograd.recorded import recorded_gradients
 from clgrad.kernels import attention as kernels
 from clgrad.ops.copying import cast, empty
 from clgrad.ops.execute import blank, check_device, execute
@@ -179,12 +179,11 @@ def _fused(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float, dropou
     def backward(g: Any) -> tuple:
         q, k, v, mask, lse, out = saved.unpack()
         if mode.enabled:
-            with enable_grad():
-                operands = [x if x._requires_grad else x.detach().requires_grad_() for x in (q, k, v)]
-                every_key, every_value = (_repeated(x, heads) for x in operands[1:])
-                drop = partial(FUNCTIONS["mul"], _kept(q, keys, dropout_p, stream)) if dropout_p else None
-                again = composed(operands[0], every_key, every_value, mask, drop, causal, scale)
-                return engine.grad(again, operands, g, create_graph=True)
+            drop = partial(FUNCTIONS["mul"], _kept(q, keys, dropout_p, stream)) if dropout_p else None
+
+            def again(q: Any, k: Any, v: Any) -> Any:
+                return composed(q, _repeated(k, heads), _repeated(v, heads), mask, drop, causal, scale)
+            return tuple(recorded_gradients(again, (q, k, v), (g,)))
         if g.spec.strides != out.spec.strides:
             g = blank(out.spec).copy_(g)
         gradients = _like_windows(q, k, v) or tuple([empty(x.spec.shape, x.spec.dtype, place) for x in (q, k, v)])

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd import engine
-from clgrad.autograd.grad_mode import enable_grad, mode
+from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.autograd.recorded import recorded_gradients
 from clgrad.kernels import distances as kernels
 from clgrad.kernels.distances import Rows
 from clgrad.ops.copying import cast, empty, from_array
@@ -85,14 +85,14 @@ def distances(x: Any, y: Any, p: float) -> Any:
     """
     own = x.spec
     if own.numel == 0 or (y is not None and y.spec.numel == 0) or own.dtype.compute is not own.dtype:
-        return _composed(x, y, p)
+        return _composed(p, x, y)
     x, other = x.contiguous(), x if y is None else y.contiguous()
     *batch, m, d = own.shape
     n = other.spec.shape[-2]
     shape = (m * (m - 1) // 2,) if y is None else (*batch, m, n)
     out = empty(shape, own.dtype, own.device)
     if not out.spec.numel:
-        return _composed(x, y, p)
+        return _composed(p, x, y)
     rows = Rows(math.prod(batch), m, n, d, float(p), y is None)
     forward, of_x, of_y = _plans(check_device("cdist", x, other), own.dtype, rows)
     execute(forward, (x, other), (out,))
@@ -104,7 +104,7 @@ def distances(x: Any, y: Any, p: float) -> Any:
         def backward(g: Any) -> tuple:
             *operands, found = saved.unpack()
             if mode.enabled:
-                return _recorded_gradients(g, p, operands, needed)
+                return tuple(recorded_gradients(partial(_composed, p), operands, (g,)))
             g = g.contiguous()
             grads = [blank(t.spec) if need else None for t, need in zip(operands, needed, strict=True)]
             for grad, plan, (left, right) in zip(grads, (of_x, of_y), ((0, -1), (-1, 0)), strict=False):
@@ -116,7 +116,7 @@ def distances(x: Any, y: Any, p: float) -> Any:
     return out
 
 
-def _composed(x: Any, y: Any, p: float) -> Any:
+def _composed(p: float, x: Any, y: Any = None) -> Any:
     """:func:`distances` as Tensor operations."""
     if y is not None:
         return distance(x.unsqueeze(-2) - y.unsqueeze(-3), p, -1)
@@ -126,14 +126,6 @@ def _composed(x: Any, y: Any, p: float) -> Any:
     if not left.spec.numel:
         return x.new_empty((0,)) + x.sum() * 0
     return distance(x.index_select(0, left) - x.index_select(0, right), p, 1)
-
-
-def _recorded_gradients(g: Any, p: float, operands: list, needed: list[bool]) -> tuple:
-    """The gradients of :func:`distances` as Tensor operations, for derivatives of higher order."""
-    with enable_grad():
-        result = _composed(operands[0], operands[1] if len(operands) > 1 else None, p)
-        found = iter(engine.grad(result, [t for t, need in zip(operands, needed, strict=True) if need], g, create_graph=True))
-        return tuple([next(found) if need else None for need in needed])
 
 
 @operator("pdist", method=False)

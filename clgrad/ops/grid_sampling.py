@@ -5,16 +5,16 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd import engine
-from clgrad.autograd.grad_mode import enable_grad, mode
+from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.autograd.recorded import recorded_gradients
 from clgrad.kernels import grid_sample as kernels
 from clgrad.kernels.grid_sample import Images
 from clgrad.ops.copying import empty, from_array, full
@@ -202,7 +202,9 @@ def _launched(x: Any, grid: Any, interpolation_mode: int, padding_mode: int, ali
         def backward(g: Any) -> tuple:
             x, grid = saved.unpack()
             if mode.enabled:
-                return _recorded_gradients(g, x, grid, interpolation_mode, padding_mode, align_corners)
+                composed = partial(_composed, interpolation_mode=interpolation_mode, padding_mode=padding_mode,
+                                   align_corners=align_corners)
+                return tuple(recorded_gradients(composed, (x, grid), (g,)))
             g = g.contiguous()
             dx = dgrid = None
             if image_needed:
@@ -214,14 +216,6 @@ def _launched(x: Any, grid: Any, interpolation_mode: int, padding_mode: int, ali
             return dx, dgrid
         attach(out, f"GridSampler{len(sizes)}D", (x, grid), backward, saved)
     return out
-
-
-def _recorded_gradients(g: Any, x: Any, grid: Any, *settings: Any) -> tuple:
-    """The gradients of :func:`_launched` as Tensor operations, for derivatives of higher order."""
-    with enable_grad():
-        wanted = [t for t in (x, grid) if t._requires_grad]
-        found = iter(engine.grad(_composed(x, grid, *settings), wanted, g, create_graph=True))
-        return tuple([next(found) if t._requires_grad else None for t in (x, grid)])
 
 
 @operator("grid_sample", method=False)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from math import prod
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.autograd import engine
 from clgrad.autograd.formal import make_formal
-from clgrad.autograd.grad_mode import enable_grad, mode
+from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, attach
+from clgrad.autograd.recorded import recorded_gradients
 from clgrad.kernels import cross_entropy as loss_kernels
 from clgrad.kernels import softmax as softmax_kernels
 from clgrad.ops.copying import cast
@@ -215,7 +216,9 @@ def _class_loss(name: str, x: Any, target: Any, weight: Any, ignore_index: int, 
         def backward(g: Any) -> Any:
             x, target, weight, scores, total = saved.unpack()
             if mode.enabled:
-                return _recorded_gradient(x, target, weight, ignore_index, reduction, smoothing, logits, g)
+                composed = partial(_composed, target=target, weight=weight, ignore_index=ignore_index, reduction=reduction,
+                                   smoothing=smoothing, logits=logits)
+                return recorded_gradients(composed, (x,), (g,))[0]
             dx = blank(contiguous_spec(x.spec.shape, x.spec.dtype, x.spec.device))
             execute(ready.backward, (g.contiguous(), x, target, weight, scores, total), (dx,))
             return dx
@@ -223,24 +226,21 @@ def _class_loss(name: str, x: Any, target: Any, weight: Any, ignore_index: int, 
     return out
 
 
-def _recorded_gradient(x: Any, target: Any, weight: Any, ignore_index: int, reduction: str, smoothing: float,
-                       logits: bool, g: Any) -> Any:
-    """The gradient as Tensor operations, for derivatives of higher order."""
-    with enable_grad():
-        scores = log_softmax(x, 1 if x.spec.ndim > 1 else 0) if logits else x
-        axis = 1 if x.spec.ndim > 1 else 0
-        classes = x.spec.shape[axis]
-        positions = FUNCTIONS["arange"](classes, device=x.device).view(-1, *(1,) * (x.spec.ndim - axis - 1))
-        kept = target.ne(ignore_index)
-        chosen = (target.unsqueeze(axis).eq(positions) & kept.unsqueeze(axis)).to(scores.dtype)
-        shares = scores.new_ones(classes) if weight is None else weight
-        shares = shares.view(-1, *(1,) * (x.spec.ndim - axis - 1))
-        smooth = kept.unsqueeze(axis).to(scores.dtype) * shares * (smoothing / classes)
-        terms = -(chosen * shares * (1 - smoothing) + smooth) * scores
-        losses = terms.sum(axis)
-        total = (chosen * shares).sum()
-        value = losses if reduction == "none" else losses.sum() if reduction == "sum" else losses.sum() / total
-        return engine.grad(value, x, g, create_graph=True)[0]
+def _composed(x: Any, target: Any, weight: Any, ignore_index: int, reduction: str, smoothing: float, logits: bool) -> Any:
+    """The loss as Tensor operations, for derivatives of higher order."""
+    scores = log_softmax(x, 1 if x.spec.ndim > 1 else 0) if logits else x
+    axis = 1 if x.spec.ndim > 1 else 0
+    classes = x.spec.shape[axis]
+    positions = FUNCTIONS["arange"](classes, device=x.device).view(-1, *(1,) * (x.spec.ndim - axis - 1))
+    kept = target.ne(ignore_index)
+    chosen = (target.unsqueeze(axis).eq(positions) & kept.unsqueeze(axis)).to(scores.dtype)
+    shares = scores.new_ones(classes) if weight is None else weight
+    shares = shares.view(-1, *(1,) * (x.spec.ndim - axis - 1))
+    smooth = kept.unsqueeze(axis).to(scores.dtype) * shares * (smoothing / classes)
+    terms = -(chosen * shares * (1 - smoothing) + smooth) * scores
+    losses = terms.sum(axis)
+    total = (chosen * shares).sum()
+    return losses if reduction == "none" else losses.sum() if reduction == "sum" else losses.sum() / total
 
 
 @operator("cross_entropy", method=False)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from clgrad.autograd import engine
-from clgrad.autograd.grad_mode import enable_grad, mode
+from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, attach, mark_changed, needs_graph, wrap
+from clgrad.autograd.recorded import recorded_gradients
 from clgrad.kernels import norm as kernels
 from clgrad.kernels.norm import Groups, Kind
 from clgrad.ops import reduction
@@ -104,13 +104,10 @@ def _sum_of_parts(parts: Any, shape: Any) -> Any:
 
 def _recorded(dy: Any, x: Any, weight: Any, needed: list[bool], g: Groups, composed: Callable) -> tuple:
     """The gradients as Tensor operations in the dtype of arithmetic, for derivatives of higher order."""
-    with enable_grad():
-        wanted = [t for t, need in zip((x, weight), needed, strict=False) if need]
-        result = composed(*(None if t is None else cast(t, t.spec.dtype.compute) for t in (x, weight)))
-        found = list(engine.grad(result, wanted, cast(dy, result.spec.dtype), create_graph=True)) if wanted else []
-        dx = found.pop(0) if needed[0] else None
-        dw = found.pop(0) if needed[1] else None
-        if not needed[2]:
-            return dx, dw, None
-        # A bias of elements is summed to its shape by the engine; one of channels stands at dimension 1.
-        return dx, dw, dy if g.affine == 1 else dy.sum([d for d in range(dy.spec.ndim) if d != 1])
+    def computed(*operands: Any) -> Any:
+        return composed(*(None if t is None else cast(t, t.spec.dtype.compute) for t in operands))
+    dx, dw = recorded_gradients(computed, (x, weight), (cast(dy, x.spec.dtype.compute),))
+    if not needed[2]:
+        return dx, dw, None
+    # A bias of elements is summed to its shape by the engine; one of channels stands at dimension 1.
+    return dx, dw, dy if g.affine == 1 else dy.sum([d for d in range(dy.spec.ndim) if d != 1])

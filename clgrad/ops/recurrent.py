@@ -10,14 +10,15 @@ gates.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd import engine
-from clgrad.autograd.grad_mode import enable_grad, mode
+from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
+from clgrad.autograd.recorded import recorded_gradients
 from clgrad.formats import contiguous_format
 from clgrad.kernels import recurrent as kernels
 from clgrad.ops import recurrent_cells
@@ -160,7 +161,8 @@ def _fused(kind: str, given: Any, state: State, w: Weights, sizes: list[int], re
     def backward(*grads: Any) -> tuple:
         given, *state, hh, bias, starts, y, c, acts, befores = saved.unpack()
         if mode.enabled:
-            return _recorded_gradient(kind, given, tuple(state), hh, bias, sizes, reverse, grads)
+            composed = partial(_composed, kind, sizes, reverse)
+            return tuple(recorded_gradients(composed, (given, *state, hh, bias), grads))
         return _gradients(kind, plan, (hh, starts, y, c, acts, befores), grads, *wanted)
     attach((output, *last), kind.replace("_", " ").title().replace(" ", ""), (given, *state, w.hh, w.bias_hh), backward,
            saved)
@@ -182,19 +184,11 @@ def _gradients(kind: str, plan: kernels.Plan, tensors: tuple, grads: tuple, hh_n
     return (dgiven, *carried, down.t().mm(befores) if hh_needed else None, down.sum(0) if bias_needed else None)
 
 
-def _recorded_gradient(kind: str, given: Any, state: State, hh: Any, bias: Any, sizes: list[int], reverse: bool,
-                       grads: tuple) -> tuple:
-    """The gradients as Tensor operations, for derivatives of higher order."""
-    with enable_grad():
-        operands = [x if x is None or x._requires_grad else x.detach().requires_grad_()
-                    for x in (given, *state, hh, bias)]
-        weights = Weights(None, hh=operands[-2], bias_hh=operands[-1])
-        found, last = scan(kind, operands[0], tuple(operands[1:-2]), weights, sizes, reverse)
-        used = [(y, g) for y, g in zip((found, *last), grads, strict=True) if g is not None]
-        wanted = [x for x in operands if x is not None]
-        back = iter(engine.grad([y for y, _ in used], wanted, [g for _, g in used], create_graph=True,
-                                allow_unused=True))
-        return tuple([None if x is None else next(back) for x in operands])
+def _composed(kind: str, sizes: list[int], reverse: bool, given: Any, *operands: Any) -> tuple:
+    """The output and the last state as Tensor operations; ``operands``: the first state, hh and its bias."""
+    *state, hh, bias = operands
+    output, last = scan(kind, given, tuple(state), Weights(None, hh=hh, bias_hh=bias), sizes, reverse)
+    return output, *last
 
 
 def _layer(kind: str, data: Any, state: State, w: Weights, sizes: list[int], reverse: bool) -> tuple[Any, State]:

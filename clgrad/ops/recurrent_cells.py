@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from clgrad.autograd import engine
-from clgrad.autograd.grad_mode import enable_grad, mode
+from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.autograd.recorded import recorded_gradients
 from clgrad.kernels import elementwise
 from clgrad.kernels.elementwise import Operand
 from clgrad.ops.execute import blank, check_device, execute
@@ -114,18 +114,10 @@ def step(kind: str, a: Any, b: Any, state: Any, composed: Callable[[Any, Any, An
         def backward(*grads: Any) -> tuple:
             tensors = saved.unpack()
             if mode.enabled:
-                return _recorded_gradients(composed, tensors, grads)
+                return tuple(recorded_gradients(composed, tensors, grads))
             given = next(g for g in grads if g is not None)
             grads = tuple([given.new_zeros(given.spec.shape) if g is None else g.contiguous() for g in grads])
             da, *db, ds = _step(kind, tensors[2].spec, True)([*tensors, *grads])
             return da, db[0] if db else da, ds
         attach(tuple(found), f"{kind.title()}Cell", operands, backward, saved)
     return found
-
-
-def _recorded_gradients(composed: Callable, tensors: list, grads: tuple) -> tuple:
-    with enable_grad():
-        operands = [t if t._requires_grad else t.detach().requires_grad_() for t in tensors]
-        results = composed(*operands)
-        used = [(y, g) for y, g in zip(results, grads, strict=True) if g is not None]
-        return engine.grad([y for y, _ in used], operands, [g for _, g in used], create_graph=True, allow_unused=True)

@@ -526,3 +526,33 @@ def test_gradients_that_depend_on_inputs_in_form_alone(name, torch, rng):
         assert second.shape == x.shape and not second.any()
         (again,) = t.autograd.grad(y.square().sum(), x)
         assert not again.requires_grad and again.any()
+
+
+RELATED = {
+    "attention": lambda t, x: t.nn.functional.scaled_dot_product_attention(*[x.reshape(-1)[:32].view(1, 1, 2, 16)] * 3),
+    "grid_sample": lambda t, x: t.nn.functional.grid_sample(x, x[..., :2].tanh(), align_corners=False),
+    "layer_norm": lambda t, x: t.nn.functional.layer_norm(x, (3,), x.sum((0, 1, 2)), x.mean((0, 1, 2))),
+    "batch_norm": lambda t, x: t.nn.functional.batch_norm(x, None, None, x.sum((0, 2, 3)), training=True),
+    "lstm": lambda t, x: t.lstm(x[0], (x[:1, 0, :, :2].sin(), x[:1, 0, :, 1:].cos()), [
+        x.reshape(-1)[:24].view(8, 3), x.reshape(-1)[:16].view(8, 2)], False, 1, 0.0, False, False, False)[0],
+    "gru_cell": lambda t, x: t.gru_cell(x[0, 0], x[0, 0, :, :2], x.reshape(-1)[:18].view(6, 3), x.reshape(-1)[:12].view(6, 2)),
+}
+
+
+@pytest.mark.parametrize("name", RELATED)
+def test_second_derivatives_where_one_operand_comes_from_another(torch, name):
+    results = []
+    for t in (clgrad, torch):
+        x = t.linspace(-1, 1, 36, dtype=t.float64).sin().reshape(2, 2, 3, 3).requires_grad_()
+        with t.nn.attention.sdpa_kernel(t.nn.attention.SDPBackend.MATH):
+            (g,) = t.autograd.grad((RELATED[name](t, x * 1) ** 2).sum(), x, create_graph=True)
+        (g ** 3).sum().backward()
+        results.append([g, x.grad])
+    assert_same(*results)
+
+
+def test_recorded_gradients_of_distances_of_related_points():
+    x = clgrad.randn(3, 2, dtype=clgrad.float64, requires_grad=True)
+    found = clgrad.cdist(x, x.exp(), p=3.0).sum()
+    plain, recorded = (autograd.grad(found, x, retain_graph=True, create_graph=create)[0] for create in (False, True))
+    assert_same(recorded, plain)

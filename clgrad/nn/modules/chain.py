@@ -17,10 +17,10 @@ from itertools import pairwise
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.autograd.engine import grad
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
 from clgrad.autograd.listening import switch
+from clgrad.autograd.recorded import recorded_gradients
 from clgrad.nn import functional as F
 from clgrad.nn.modules.activation import ReLU, Sigmoid, Tanh
 from clgrad.nn.modules.conv import Conv2d
@@ -344,7 +344,7 @@ class _Chain:
 
         def backward(g: Any) -> tuple:
             if mode.enabled:
-                return self._composed_gradients(g, saved.unpack()[:len(operands)])
+                return tuple(recorded_gradients(self._composed, saved.unpack()[:len(operands)], (g,)))
             tensors = saved.unpack(self.uses)
             result = self.stages[-1].result
             given = [g if g.spec is result else g.to(result.dtype).contiguous(), *tensors, *between]
@@ -376,17 +376,11 @@ class _Chain:
             found[0] = g
         return found
 
-    def _composed_gradients(self, g: Any, tensors: list) -> tuple:
-        """The gradients as results of recorded operators, from the input on."""
-        # Through views of the operands, so that the walk ends there: one operand may come from another.
-        views = [None if t is None else t.view_as(t) for t in tensors]
-        y, at = views[0], 1
+    def _composed(self, y: Any, *parameters: Any) -> Any:
+        """The result by recorded operators."""
+        at = 0
         for stage in self.stages:
             end = at + len(stage.parameters)
-            y = stage.composed(y, *views[at:end])
+            y = stage.composed(y, *parameters[at:end])
             y, at = FUNCTIONS[stage.activation](y) if stage.activation else y, end
-        wanted = [n for n, t in enumerate(views) if t is not None and t._requires_grad]
-        found: list = [None] * len(views)
-        for n, value in zip(wanted, grad(y, [views[n] for n in wanted], g, create_graph=True), strict=True):
-            found[n] = value
-        return tuple(found)
+        return y
