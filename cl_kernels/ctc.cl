@@ -40,8 +40,8 @@ static inline INDEX class_of(global const long *labels, INDEX s, INDEX classes, 
 }
 
 // Whether the path may leave out the blank between places s - 2 and s.
-static inline int skips(global const long *labels, INDEX s, int blank) {
-    return (s & 1) && s > 1 && labels[s >> 1] != blank && labels[s >> 1] != labels[(s >> 1) - 1];
+static inline int skips(global const long *labels, INDEX s) {
+    return (s & 1) && s > 1 && labels[s >> 1] != labels[(s >> 1) - 1];
 }
 
 kernel void ctc(global const T *lp, global const long *targets, global const long *lengths, global T *alpha,
@@ -65,7 +65,7 @@ kernel void ctc(global const T *lp, global const long *targets, global const lon
             } else {
                 sum = before[s];
                 if (s > 0) sum = log_add(sum, before[s - 1]);
-                if (skips(labels, s, blank)) sum = log_add(sum, before[s - 2]);
+                if (skips(labels, s)) sum = log_add(sum, before[s - 2]);
             }
             now[s] = sum + lp[t * row + class_of(labels, s, classes, blank, status)];
         }
@@ -109,7 +109,7 @@ kernel void ctc_backward(global const T *g, global const T *lp, global const lon
             } else {
                 sum = after[s];
                 if (s < last) sum = log_add(sum, after[s + 1]);
-                if (s + 2 <= last && skips(labels, s + 2, blank)) sum = log_add(sum, after[s + 2]);
+                if (s + 2 <= last && skips(labels, s + 2)) sum = log_add(sum, after[s + 2]);
             }
             const INDEX c = class_of(labels, s, classes, blank, status);
             now[s] = sum + lp[t * row + c];

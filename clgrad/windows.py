@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.creation import arange, empty, ones
+from clgrad.creation import arange, ones
 from clgrad.from_data import checked, kind_of
 from clgrad.ops.interception import intercepted
 from clgrad.ops.registry import FUNCTIONS
@@ -21,7 +21,7 @@ def sampled(shape: Callable[[Any, int], Any], length: int, periodic: bool, dtype
     """
     kind = kind_of(dtype)
     if length < 2:
-        return (ones if length else empty)(length, dtype=kind, device=device, requires_grad=requires_grad)
+        return ones(1 if length else 0, dtype=kind, device=device, requires_grad=requires_grad)
     exact = kind if kind is dtypes.float64 else dtypes.float32
     values = shape(arange(length, dtype=exact, device=device), length + 1 if periodic else length)
     return checked(values.to(kind), requires_grad)

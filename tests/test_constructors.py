@@ -226,6 +226,9 @@ WINDOWS = [
     lambda t: t.signal.windows.general_cosine(4, a=[]),
     lambda t: t.signal.windows.cosine(5, sym=False),
     lambda t: t.signal.windows.nuttall(6),
+    lambda t: t.signal.windows.bartlett(t.tensor(1.0)),
+    lambda t: t.signal.windows.kaiser(t.tensor(0.0)),
+    lambda t: t.signal.windows.hann(t.tensor(3)),
 ]
 LIKE = [
     lambda t: tuple(t.ones(2).new(3, 4).shape),

@@ -185,10 +185,11 @@ def _pair(a: Any, first: Labels, b: Any, second: Labels, kept: set[str]) -> tupl
     rows, columns = [x for x in first if x not in size_b], [x for x in second if x not in size_a]
     wide = [max(size_a[x], size_b[x]) if 0 not in (size_a[x], size_b[x]) else 0 for x in batch]
     labels = (*batch, *rows, *columns)
-    if not summed:
-        left = a.permute([first.index(x) for x in (*batch, *rows)])
-        left = left.reshape([*left.shape, *[1] * len(columns)])
-        right = b.permute([second.index(x) for x in (*batch, *columns)])
+    if all(size_a[x] == 1 for x in summed):
+        left = a.permute([first.index(x) for x in (*batch, *rows, *summed)])
+        left = left.reshape([*left.shape[:len(batch) + len(rows)], *[1] * len(columns)])
+        right = b.permute([second.index(x) for x in (*batch, *columns, *summed)])
+        right = right.reshape(right.shape[:len(batch) + len(columns)])
         return left * right.reshape([*right.shape[:len(batch)], *[1] * len(rows), *right.shape[len(batch):]]), labels
 
     def packed(t: Any, own: Labels, sizes: dict[str, int], inner: list[str], outer: list[str]) -> Any:

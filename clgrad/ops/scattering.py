@@ -130,8 +130,10 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
                    in_place: bool = False) -> Any:
     """``input`` with the elements of ``src`` combined at their index: "sum", "prod", "mean", "amax" or "amin".
 
-    Without ``include_self`` the elements of ``input`` that get values do not count themselves.
+    "max" and "min" are other names of the last two. Without ``include_self`` the elements of ``input`` that get values do not
+    count themselves.
     """
+    reduce = {"max": "amax", "min": "amin"}.get(reduce, reduce)
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise RuntimeError("reduce argument must be either sum, prod, mean, amax or amin, got " f"{reduce}.")
 

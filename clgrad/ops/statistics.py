@@ -131,6 +131,15 @@ def _slopes(x: Any, axis: int, step: Any, edge_order: int) -> Any:
     return FUNCTIONS["cat"]([first, inside, last], axis)
 
 
+def _step(name: str, dx: Any) -> Any:
+    """A step as a number, which does not take part in promotion as a tensor would."""
+    if not isinstance(dx, TensorBase):
+        return dx
+    if dx.spec.ndim:
+        raise TypeError(f"{name}(): argument 'dx' must be Number, not Tensor")
+    return dx.item()
+
+
 def _panels(name: str, y: Any, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
     """Twice the area over each interval, and the dimension."""
     if not y.spec.ndim:
@@ -139,7 +148,7 @@ def _panels(name: str, y: Any, x: Any, dx: Any, dim: int) -> tuple[Any, int]:
     size = y.spec.shape[axis]
     pairs = y.narrow(axis, 1, size - 1) + y.narrow(axis, 0, size - 1) if size else y
     if x is None:
-        return pairs * dx, axis
+        return pairs * _step(name, dx), axis
     if not isinstance(x, TensorBase):
         raise TypeError(f"{name}(): argument 'x' must be Tensor, not {type(x).__name__}")
     if x.spec.ndim == 1 and x.spec.shape[0] != size:
@@ -162,7 +171,7 @@ def trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
     if x is None and y.spec.ndim:
         axis = normalize_dim(dim, y.spec.ndim)
         ends = y.select(axis, 0) + y.select(axis, y.spec.shape[axis] - 1)
-        return (y.sum(axis) - ends * 0.5) * dx
+        return (y.sum(axis) - ends * 0.5) * _step("trapezoid", dx)
     panels, axis = _panels("trapezoid", y, x, dx, dim)
     return panels.sum(axis - y.spec.ndim) / 2.0
 

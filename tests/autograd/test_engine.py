@@ -535,7 +535,8 @@ RELATED = {
     "batch_norm": lambda t, x: t.nn.functional.batch_norm(x, None, None, x.sum((0, 2, 3)), training=True),
     "lstm": lambda t, x: t.lstm(x[0], (x[:1, 0, :, :2].sin(), x[:1, 0, :, 1:].cos()), [
         x.reshape(-1)[:24].view(8, 3), x.reshape(-1)[:16].view(8, 2)], False, 1, 0.0, False, False, False)[0],
-    "gru_cell": lambda t, x: t.gru_cell(x[0, 0], x[0, 0, :, :2], x.reshape(-1)[:18].view(6, 3), x.reshape(-1)[:12].view(6, 2)),
+    "gru_cell": lambda t, x: t.gru_cell(
+        x[0, 0], x[0, 0, :, :2], x.reshape(-1)[:18].view(6, 3), x.reshape(-1)[:12].view(6, 2)),
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import clgrad
 from clgrad.autograd import gradcheck, gradgradcheck
-from tests.compare import assert_same_error, values
+from tests.compare import assert_same_error, assert_same_outcome, values
 
 EQUATIONS = [
     ("i->", [(3,)]), ("i,i->i", [(3,), (3,)]), ("i,j->ij", [(3,), (4,)]), ("ij,jk", [(2, 3), (3, 4)]), ("ii", [(3, 3)]),
@@ -51,6 +51,16 @@ def test_sizes_of_one_are_broadcast(torch, rng):
     for equation in ("ij,ij->j", "ij,ij->i", "ij,ij->ij"):
         expected = torch.einsum(equation, torch.tensor(a), torch.tensor(b))
         np.testing.assert_allclose(values(clgrad.einsum(equation, clgrad.tensor(a), clgrad.tensor(b))), expected.numpy())
+
+
+@pytest.mark.parametrize(("equation", "shapes"), [
+    ("ij,jk->ik", [(2, 1), (1, 3)]), ("ij,jk->ik", [(2, 2), (1, 3)]), ("i,i->", [(1,), (1,)]),
+    ("bij,bkj->bik", [(2, 3, 1), (1, 2, 1)]), ("ij,jk->ik", [(2, 2), (2, 2)])])
+@pytest.mark.parametrize("dtypes", [("float32", "float64"), ("int8", "int32"), ("bool", "bool"), ("float16", "float16")])
+def test_products_without_a_sum_promote(equation, shapes, dtypes, torch):
+    def program(t):
+        return t.einsum(equation, *(t.ones(shape, dtype=getattr(t, d)) for shape, d in zip(shapes, dtypes, strict=True)))
+    assert_same_outcome(torch, program)
 
 
 @pytest.mark.parametrize(("equation", "shapes"), [

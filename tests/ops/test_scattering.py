@@ -131,6 +131,12 @@ def test_zero_dimensional_operands(torch):
         assert_same(program(clgrad), program(torch))
 
 
+@pytest.mark.parametrize("how", ["max", "min"])
+def test_other_names_of_reductions(how, torch):
+    assert_same(*(t.zeros(3).scatter_reduce_(0, t.tensor([0, 1, 1]), t.tensor([1.0, -2, 3]), how) for t in (clgrad, torch)))
+    assert_same_error(torch, lambda t: t.zeros(3).index_reduce(0, t.tensor([0]), t.ones(1), how))
+
+
 def test_nan_wins_an_extreme():
     x = clgrad.tensor([1.0, 2.0]).scatter_reduce(0, clgrad.tensor([0, 0, 1]), clgrad.tensor([float("nan"), 3, 0]), "amax")
     assert np.isnan(x[0].item()) and x[1].item() == 2

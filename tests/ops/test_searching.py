@@ -92,6 +92,17 @@ def test_statistics(call, torch, rng):
         assert gradcheck(lambda z: call(clgrad, z), (x,))
 
 
+@pytest.mark.parametrize("step", [2, 0.5, lambda t: t.tensor(2), lambda t: t.tensor(0.5, dtype=t.float64)])
+@pytest.mark.parametrize("dtype", ["float16", "int32"])
+def test_steps_of_trapezoids_are_numbers(step, dtype, torch):
+    results = []
+    for t in (clgrad, torch):
+        y, dx = t.arange(4).to(getattr(t, dtype)), step(t) if callable(step) else step
+        results.append([t.trapezoid(y, dx=dx), t.trapz(y, dx=dx), t.cumulative_trapezoid(y, dx=dx)])
+    assert_same(*results)
+    assert_same_error(torch, lambda t: t.trapz(t.ones(3), dx=t.ones(1)))
+
+
 def test_sums_without_nan(torch):
     x, y = pair(torch, [[1.0, float("nan")], [float("nan"), float("nan")]])
     assert_same([x.nansum(), x.nansum(1), x.nanmean(1)], [y.nansum(), y.nansum(1), y.nanmean(1)])

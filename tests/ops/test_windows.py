@@ -157,6 +157,16 @@ def test_ctc_loss(torch, rng, form, options):
     assert_same(x.grad, y.grad, 1e-8, 1e-10)
 
 
+def test_ctc_with_the_blank_among_the_labels(torch, rng):
+    x, y = pair(torch, rng.normal(size=(6, 2, 3)), requires_grad=True)
+    losses = [lib.nn.functional.ctc_loss(t.log_softmax(-1), lib.tensor([[1, 0, 2, 1], [2, 0, 2, 2]]), (6, 6), (4, 4),
+                                         reduction="none") for lib, t in ((clgrad, x), (torch, y))]
+    assert_same(*losses, 1e-9)
+    for loss in losses:
+        loss.sum().backward()
+    assert_same(x.grad, y.grad, 1e-8, 1e-10)
+
+
 def test_ctc_of_targets_that_do_not_fit(torch):
     for zero_infinity in (False, True):
         x, y = pair(torch, np.zeros((2, 1, 3)), requires_grad=True)
