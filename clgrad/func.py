@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from clgrad import autograd
+from clgrad.autograd.captured import BATCHED, DIFFERENTIATED, Working
 from clgrad.autograd.forward_ad import alias_of
 from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled, tangents_wanted
 from clgrad.autograd.graph import AccumulateGrad, TensorBase, edge_of
@@ -22,16 +23,25 @@ __all__ = ["functional_call", "functionalize", "grad", "grad_and_value", "hessia
 
 # Levels of differentiation.
 
+def _tensors_in(tree: Any) -> list:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, TensorBase)]
+
+
 class _Level:
-    """One function of this module at work. Tensors that it makes to differentiate by carry it."""
+    """One function of this module at work on its arguments. Tensors that it makes to differentiate by carry it."""
+
+    def __init__(self, *arguments: Any):
+        self.working = Working(_tensors_in(arguments), DIFFERENTIATED)
 
     def __enter__(self) -> _Level:
         self.recording, self.active = is_grad_enabled(), True
         self.mode = enable_grad()
         self.mode.__enter__()
+        self.working.__enter__()
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.working.__exit__(*exception)
         self.mode.__exit__(*exception)
         self.active = False
 
@@ -128,7 +138,7 @@ def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: 
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> tuple:
         picked, replaced = _picked(args, argnums, "grad")
-        with _Level() as level:
+        with _Level(args, kwargs) as level:
             values, own = level.fresh(picked)
             value, aux = _split("grad_and_value(f)(*args)", func(*replaced(values), **kwargs), has_aux)
             if not isinstance(value, TensorBase):
@@ -167,7 +177,7 @@ def grad(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = Fal
 
 def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     """(``func(*primals)``, a function that multiplies its arguments with the Jacobian); with ``has_aux`` also aux."""
-    with _Level() as level:
+    with _Level(primals) as level:
         values, own = level.fresh(primals)
         output, aux = _split("vjp(f, *primals)", func(*values), has_aux)
         outputs = _tensors_of("vjp(f, *primals)", output)
@@ -206,7 +216,7 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
             raise RuntimeError(f"{name}: Expected {label} to contain at least one Tensor")
         if not all(isinstance(leaf, TensorBase) for leaf in leaves):
             raise RuntimeError(f"{name}: Expected {label} to only contain Tensors")
-    with _Level() as level:
+    with _Level(primals) as level:
         values, own = level.fresh(primals, changeable=True)
         output, aux = _split(name, func(*values), has_aux)
         outputs = _tensors_of(name, output)
@@ -253,7 +263,7 @@ def _jacobian(func: Callable, argnums: int | tuple[int, ...], has_aux: bool, cha
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         picked, replaced = _picked(args, argnums, "jacrev")
-        with _Level() as level:
+        with _Level(args, kwargs) as level:
             values, own = level.fresh(picked, changeable)
             output, aux = _split("jacrev", func(*replaced(values), **kwargs), has_aux)
             _tensors_of("vjp(f, *primals)", output)
@@ -332,13 +342,15 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = 
         count = sizes.pop()
         if count == 0:
             raise ValueError("vmap: the mapped dimension is empty")
+        mapped = [leaf for leaf, dim in zip(leaves, dims, strict=True) if dim is not None]
         state, offset = default_generator.get_state(), default_generator.get_offset()
         results = []
         for number in range(count):
             if randomness == "same":
                 default_generator.set_state(state)
             entry = [leaf if dim is None else leaf.select(dim, number) for leaf, dim in zip(leaves, dims, strict=True)]
-            results.append(func(*tree_unflatten(entry, tree_structure(args)), **kwargs))
+            with Working(mapped, BATCHED):
+                results.append(func(*tree_unflatten(entry, tree_structure(args)), **kwargs))
             if randomness == "error" and default_generator.get_offset() != offset:
                 raise RuntimeError("vmap: called random operation while in randomness error mode. Please either use the "
                                    "'same' or 'different' randomness flags on vmap or perform the randomness operation out "

@@ -9,9 +9,10 @@ from typing import Any
 
 from clgrad.autograd import engine
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Node, TensorBase, current_node, edge_of, retain, take_place, wrap
+from clgrad.autograd.graph import Node, TensorBase, current_node, edge_of, grad_dtype, retain, take_place, wrap
 from clgrad.autograd.handles import RemovableHandle, add_hook
 from clgrad.autograd.shared_memory import refuse_change
+from clgrad.dtypes import dtype
 from clgrad.ops.registry import FUNCTIONS
 
 
@@ -95,10 +96,12 @@ class History(TensorBase):
                             f"{type(value).__name__}")
         if value is self:
             raise RuntimeError("can't assign Variable as its own grad")
-        own, given = self.spec, value.spec
-        if given.dtype is not own.dtype:
-            raise RuntimeError(f"attempting to assign a gradient with dtype '{given.dtype}' to a tensor with dtype "
-                               f"'{own.dtype}'. Please ensure that the gradient and the tensor have the same dtype")
+        own, given, wanted = self.spec, value.spec, grad_dtype(self)
+        if wanted is not None and given.dtype is not wanted:
+            raise RuntimeError(f"attempting to assign a gradient with dtype '{given.dtype}' to a tensor with grad_dtype "
+                               f"'{wanted}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's "
+                               "dtype). You can set the tensor's grad_dtype attribute with a specific dtype, or None to "
+                               "allow any dtype. Set grad_dtype with caution.")
         if given.device is not own.device:
             raise RuntimeError(f"attempting to assign a gradient located on device '{given.device}' to a tensor located "
                                f"on device '{own.device}'. Please ensure that the gradient and the tensor are on the same "
@@ -106,6 +109,31 @@ class History(TensorBase):
         if given.shape != own.shape:
             raise RuntimeError(f"attempting to assign a gradient of size '{list(given.shape)}' to a tensor of size "
                                f"'{list(own.shape)}'. Please ensure that the gradient and the tensor are the same size")
+
+    @property
+    def grad_dtype(self) -> dtype | None:
+        """The dtype of a leaf's gradient, the leaf's own unless another was set; None: that of what arrives first.
+
+        Raises:
+            RuntimeError: the tensor is no leaf, or has a gradient of another dtype already.
+        """
+        self._check_grad_dtype("accessed")
+        return grad_dtype(self)
+
+    @grad_dtype.setter
+    def grad_dtype(self, wanted: dtype | None) -> None:
+        self._check_grad_dtype("set")
+        if wanted is not None and not isinstance(wanted, dtype):
+            raise RuntimeError(f"grad_dtype must be a torch.dtype or None, but got {type(wanted).__name__}")
+        if self._grad is not None and wanted is not None and self._grad.dtype is not wanted:
+            raise RuntimeError(f"Cannot set grad_dtype to '{wanted}' because there is already a gradient with dtype "
+                               f"'{self._grad.dtype}'. Please clear the gradient (.grad = None) before changing grad_dtype, "
+                               "or ensure the new grad_dtype matches the existing gradient's dtype.")
+        self._grad_dtype = wanted
+
+    def _check_grad_dtype(self, done: str) -> None:
+        if not _is_leaf(self):
+            raise RuntimeError(f"grad_dtype can only be {done} on leaf tensors.")
 
     @property
     def data(self) -> Any:

@@ -97,7 +97,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
         if value is None and not allow_unused:
             raise RuntimeError(f"The differentiated Tensor at index {position} appears to not have been used in the "
                                "graph. Set allow_unused=True if this is the desired behavior.")
-        result.append(value)
+        result.append(_in_wanted_dtype(tensor, value))
     return tuple(result)
 
 
@@ -404,6 +404,12 @@ def _accumulate_into(leaf: Any, values: list, create: bool) -> None:
     accumulate(leaf, value, create, alone=references[0] <= _ALONE[0] and references[1] <= _ALONE[1])
 
 
+def _in_wanted_dtype(leaf: Any, value: Any) -> Any:
+    """A gradient in the dtype that a program has set for the leaf's."""
+    wanted = getattr(leaf, "_grad_dtype", None)
+    return value if wanted is None or value is None else value.to(wanted)
+
+
 def _as_leaf_lies(leaf: Any, value: Any) -> Any:
     """A gradient whose elements lie in memory as those of the leaf, where they fill it without gaps."""
     own, given = leaf.spec, value.spec
@@ -416,6 +422,7 @@ def accumulate(leaf: Any, value: Any, create: bool, alone: bool = False) -> None
     """Adds a gradient to ``leaf.grad``. ``alone``: nobody else holds ``value``, so it may become the gradient."""
     existing = leaf._grad
     if existing is None:
+        value, alone = _in_wanted_dtype(leaf, value), alone and not hasattr(leaf, "_grad_dtype")
         if not create:
             value = _as_leaf_lies(leaf, value if alone and value.spec.contiguous else value.detach().clone())
             value._grad_fn, value._requires_grad, value._view = None, False, None

@@ -27,6 +27,7 @@ class _Mode(threading.local):
         # What is done with tensors that nodes save: pairs (pack, unpack), the innermost last; or why it is forbidden.
         self.saved_hooks: list[tuple[Callable, Callable]] = []
         self.saved_hooks_refused: str | None = None
+        self.working: tuple = ()  # the functions of torch.func that are being called, the innermost last
         self.copies: Any = None  # takes copies of saved tensors that are going to be changed in place
 
 

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from clgrad.autograd.captured import refuse_captured
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.multi_grad import register_multi_grad_hook
 from clgrad.autograd.node import AccumulateGrad, Node, fit, node_class, node_classes
@@ -23,21 +24,24 @@ from clgrad.autograd.saved_hooks import (
     saved_tensors_hooks,
 )
 from clgrad.autograd.shared_memory import View, as_view, refuse_change, views_of
+from clgrad.dtypes import dtype
 from clgrad.runtime import Storage
 from clgrad.spec import Spec
 
 __all__ = ["AccumulateGrad", "GradientEdge", "Node", "Saved", "TensorBase", "View", "allow_mutation_on_saved_tensors",
            "as_view", "attach", "check_history", "check_in_place", "current_node", "disable_saved_tensors_hooks", "edge_of",
-           "ends_in", "fit", "get_gradient_edge", "increment_version", "mark_changed", "needs_graph", "node_class", "rebase",
-           "register_multi_grad_hook", "save_on_cpu", "saved_tensors_hooks", "take_place", "wrap"]
+           "ends_in", "fit", "get_gradient_edge", "grad_dtype", "increment_version", "mark_changed", "needs_graph",
+           "node_class", "rebase", "register_multi_grad_hook", "save_on_cpu", "saved_tensors_hooks", "take_place", "wrap"]
 
 
 class TensorBase:
     """A window on a storage (``offset`` and ``spec``, in elements) and its place in the graph."""
 
     # Slots, so that a tensor's __dict__ holds the attributes that programs give it, and no others.
-    __slots__ = ("memory", "offset", "spec", "_requires_grad", "_grad_fn", "_output_nr", "_grad", "_hooks", "_view",
-                 "_rebased", "_untracked", "_retains_grad", "_accumulator", "_post_hooks", "_inference")
+    _place = ("memory", "offset", "spec", "_requires_grad", "_grad_fn", "_output_nr", "_grad", "_hooks", "_view",
+              "_rebased", "_untracked", "_retains_grad", "_accumulator", "_post_hooks", "_inference")
+    # The last is there where it was set, which few programs do.
+    __slots__ = (*_place, "_grad_dtype")
 
     memory: Storage
     offset: int
@@ -56,6 +60,7 @@ class TensorBase:
     _accumulator: Any
     _post_hooks: dict[int, Callable] | None
     _inference: bool
+    _grad_dtype: dtype | None  # that of its gradient; None: any
 
     if TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any: ...  # the operators, which the registry adds to the public class
@@ -81,7 +86,7 @@ def wrap(storage: Storage, offset: int, spec: Spec, cls: type | None = None) -> 
 
 def take_place(tensor: Any, source: Any) -> None:
     """Makes ``tensor`` the same window as ``source``, at the same place in the graph."""
-    for name in TensorBase.__slots__:
+    for name in TensorBase._place:
         setattr(tensor, name, getattr(source, name))
 
 
@@ -352,6 +357,8 @@ def check_history(tensor: Any, recorded: bool = False) -> None:
 def check_in_place(tensor: Any, recorded: bool) -> None:
     """RuntimeError where changing ``tensor`` in place would break the graph, or write a value over another."""
     check_history(tensor, recorded)
+    if mode.working:
+        refuse_captured(tensor)
     if tensor.spec.repeats:
         raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
                            "memory location. Please clone() the tensor before performing the operation.")
@@ -400,6 +407,11 @@ def _change_place(base: Any, node: Node, number: int) -> None:
     base._rebased = base._rebased + 1
     if base._retains_grad:
         _keep_retaining(base, old, old_number)
+
+
+def grad_dtype(leaf: Any) -> dtype | None:
+    """The dtype of a leaf's gradient; None: any."""
+    return getattr(leaf, "_grad_dtype", leaf.spec.dtype)
 
 
 class GradientEdge(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad import dtypes
+from clgrad.autograd.captured import refuse_captured
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import TensorBase, check_history, mark_changed, needs_graph
 from clgrad.autograd.listening import switch
@@ -205,6 +206,7 @@ def fill_(input: Any, value: Any) -> Any:
     if own.numel == 1 and own.dtype is not own.dtype.compute:
         value = own.dtype.rounded(value)  # of one element what is too large becomes infinite, as in PyTorch
     check_history(input, False)  # elements that share memory get the same value
+    refuse_captured(input)
     if (own.nbytes == input.memory.nbytes and is_dense(own.shape, own.strides) and not input._requires_grad
             and input.memory.refill(own.dtype.to_numpy_scalar(value))):
         mark_changed(input)

@@ -19,10 +19,20 @@ from clgrad.runtime.memory import Block
 from clgrad.runtime.profiling import KernelTime, Profile, Span
 from clgrad.runtime.recording import Recording
 from clgrad.runtime.shared import SharedFile
-from clgrad.runtime.storage import Storage, filled_storage, host_storage, new_storage, result_storage, settle
+from clgrad.runtime.storage import (
+    Storage,
+    begin_era,
+    end_era,
+    filled_storage,
+    host_storage,
+    new_storage,
+    result_storage,
+    settle,
+)
 
 __all__ = [
     "Block", "Bound", "Device", "Kernel", "KernelTime", "Limits", "Profile", "Recording", "SharedFile", "Span", "Storage",
-    "canonical", "current_device", "default_device", "device", "devices", "filled_storage", "gpus", "host_storage",
-    "new_storage", "open_devices", "resolve", "result_storage", "set_current_device", "set_default_device", "settle",
+    "begin_era", "canonical", "current_device", "default_device", "device", "devices", "end_era", "filled_storage", "gpus",
+    "host_storage", "new_storage", "open_devices", "resolve", "result_storage", "set_current_device", "set_default_device",
+    "settle",
 ]

@@ -11,6 +11,7 @@ moment. So its ``buffer`` stays None, each use passes through :meth:`Storage.acq
 
 from __future__ import annotations
 
+import itertools
 import threading
 import weakref
 from collections.abc import Callable
@@ -30,6 +31,22 @@ from clgrad.runtime.shared import SharedFile
 LARGE = 1 << 31
 _NOTHING = bool  # gives nothing back
 KNOWN_MOST = 1 << 16  # bytes of a fill value that are written out for a look
+
+
+_eras = itertools.count(1)
+_current: set[int] = set()  # the eras that have begun and not ended
+
+
+def begin_era() -> int:
+    """From now on storages note the youngest era, so that they can be told from those made before."""
+    era = next(_eras)
+    _current.add(era)
+    return era
+
+
+def end_era(era: int) -> None:
+    """Ends an era."""
+    _current.discard(era)
 
 
 class _Export:
@@ -75,6 +92,7 @@ class Storage:
 
     # What few storages have stays in the class, so that making one is cheap.
     version = 0
+    era = 0  # the youngest of those in which it was made
     checked: Any = None  # what was found in order when somebody looked at the contents, with its version
     _host: np.ndarray | None = None
     _fill: np.generic | None = None
@@ -92,6 +110,8 @@ class Storage:
             self._block, self.__del__ = block, block.release
             if nbytes < LARGE:
                 self.buffer = block.buffer
+        if _current:
+            self.era = max(_current)
 
     @property
     def exported(self) -> bool:

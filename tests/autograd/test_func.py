@@ -106,3 +106,56 @@ def test_the_tangent_of_a_changed_argument():
 @pytest.mark.parametrize("transform", ["grad", "jacrev"])
 def test_backward_modes_take_no_changed_argument(torch, transform):
     assert_same_error(torch, lambda t: getattr(t.func, transform)(doubled)(t.ones(3)))
+
+
+CHANGES = [lambda c, x: c.add_(x.detach()), lambda c, x: c.add_(1), lambda c, x: c.copy_(x), lambda c, x: c.fill_(2),
+           lambda c, x: c.__setitem__(0, 5.0), lambda c, x: c[1:].mul_(2), lambda c, x: c.data.zero_(),
+           lambda c, x: c.normal_()]
+
+
+def changing_what_it_captured(t, change, call):
+    captured, x = t.ones(3), t.tensor([1.0, 2.0, 3.0])
+
+    def function(a):
+        change(captured, a)
+        return a * captured
+    with pytest.raises(RuntimeError):
+        call(t, function, x)
+    assert captured.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("call", [lambda t, f, x: t.func.grad(lambda a: f(a).sum())(x), lambda t, f, x: t.func.vjp(f, x),
+                                  lambda t, f, x: t.func.jvp(f, (x,), (x,))])
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+def test_captured_tensors_are_not_changed(torch, change, call):
+    for t in (torch, clgrad):
+        changing_what_it_captured(t, change, call)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_not_mapped_is_not_changed(change):
+    changing_what_it_captured(clgrad, change, lambda t, f, x: t.func.vmap(f)(t.stack([x, x])))
+
+
+def test_what_is_given_or_made_inside_may_be_changed():
+    grad, vmap = clgrad.func.grad, clgrad.func.vmap
+    x, c = clgrad.tensor([1.0, 2.0, 3.0]), clgrad.ones(3)
+    assert grad(lambda a, b: (a * b.add_(1)).sum())(x, c).tolist() == [2, 2, 2] and c.tolist() == [2, 2, 2]
+    assert grad(lambda a: clgrad.zeros(3).add_(a).sum())(x).tolist() == [1, 1, 1]
+
+    def nested(a):
+        made = clgrad.ones(3)
+        inner = grad(lambda b, other: (b * other.add_(1)).sum())(a, made)
+        made.add_(1)
+        return (inner * a * made).sum()
+    assert grad(nested)(x).tolist() == [6, 6, 6]
+    assert vmap(lambda row: row.add_(1))(clgrad.zeros(2, 2)).tolist() == [[1, 1], [1, 1]]
+    with pytest.raises(RuntimeError, match="vmapped over"):
+        vmap(grad(lambda a, b: (a * b.add_(1)).sum()), in_dims=(0, None))(clgrad.ones(2, 3), c)
+
+
+def test_layers_with_spectral_norm_may_be_differentiated(torch):
+    for t in (torch, clgrad):
+        layer = t.nn.utils.parametrizations.spectral_norm(t.nn.Linear(3, 3))
+        assert t.func.grad(lambda x, layer=layer: layer(x).sum())(t.ones(3)).shape == (3,)

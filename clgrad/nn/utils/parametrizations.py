@@ -82,8 +82,9 @@ class _SpectralNorm(Module):
     def _iterate(self, matrix: Any, count: int) -> None:
         with no_grad():
             for _ in range(count):
-                self._u.copy_(F.normalize(matrix.mv(self._v), dim=0, eps=self.eps))
-                self._v.copy_(F.normalize(matrix.t().mv(self._u), dim=0, eps=self.eps))
+                # Into the buffers as ``out``: functions of torch.func allow that, but no change in place.
+                F.normalize(matrix.mv(self._v), dim=0, eps=self.eps, out=self._u)
+                F.normalize(matrix.t().mv(self._u), dim=0, eps=self.eps, out=self._v)
 
     def forward(self, weight: Any) -> Any:
         if weight.ndim == 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad.autograd import no_grad
+from clgrad.nn import functional as F
 from clgrad.nn.parameter import Parameter, is_lazy
 
 
@@ -19,10 +20,6 @@ class SpectralNorm:
     def __init__(self, name: str, n_power_iterations: int, dim: int, eps: float):
         self.name, self.n_power_iterations, self.dim, self.eps = name, n_power_iterations, dim, eps
 
-    def unit(self, x: Any) -> Any:
-        """A vector of length 1."""
-        return x / x.square().sum().sqrt().clamp(min=self.eps)
-
     def compute_weight(self, module: Any, iterate: bool) -> Any:
         """weight / sigma, after power iterations if these are wanted."""
         weight = getattr(module, self.name + "_orig")
@@ -31,8 +28,9 @@ class SpectralNorm:
         if iterate:
             with no_grad():
                 for _ in range(self.n_power_iterations):
-                    v.copy_(self.unit(matrix.t().mv(u)))
-                    u.copy_(self.unit(matrix.mv(v)))
+                    # Into the buffers as ``out``: functions of torch.func allow that, but no change in place.
+                    F.normalize(matrix.t().mv(u), dim=0, eps=self.eps, out=v)
+                    F.normalize(matrix.mv(v), dim=0, eps=self.eps, out=u)
         return weight / u.clone().dot(matrix.mv(v.clone()))
 
     def __call__(self, module: Any, inputs: Any) -> None:
@@ -67,8 +65,8 @@ def spectral_norm(module: Any, name: str = "weight", n_power_iterations: int = 1
     rows, columns = weight_matrix(weight.detach(), dim).shape
     del module._parameters[name]
     module.register_parameter(name + "_orig", weight)
-    module.register_buffer(name + "_u", hook.unit(weight.detach().new_empty(rows).normal_()))
-    module.register_buffer(name + "_v", hook.unit(weight.detach().new_empty(columns).normal_()))
+    module.register_buffer(name + "_u", F.normalize(weight.detach().new_empty(rows).normal_(), dim=0, eps=eps))
+    module.register_buffer(name + "_v", F.normalize(weight.detach().new_empty(columns).normal_(), dim=0, eps=eps))
     setattr(module, name, weight.detach())
     module.register_forward_pre_hook(hook)
     return module
