@@ -20,7 +20,8 @@ PROGRAMS = {
     "scatter": lambda t, x, w: x.scatter(0, t.tensor([[1, 0, 2]]), w), "cdist": lambda t, x, w: t.cdist(x, w),
     "pdist": lambda t, x, w: t.pdist(x), "qr": lambda t, x, w: t.linalg.qr(x)[0], "inv": lambda t, x, w: t.linalg.inv(x),
     "pinv": lambda t, x, w: t.linalg.pinv(x), "cross": lambda t, x, w: t.linalg.cross(x, w),
-    "gelu": lambda t, x, w: t.nn.functional.gelu(x), "median": lambda t, x, w: x.median(), "in place": lambda t, x, w: x.clone().mul_(w),
+    "gelu": lambda t, x, w: t.nn.functional.gelu(x),
+    "median": lambda t, x, w: x.median(), "in place": lambda t, x, w: x.clone().mul_(w),
 }
 
 
