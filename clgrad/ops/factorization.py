@@ -101,7 +101,7 @@ def linalg_cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
 @operator("cholesky")
 def cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
     """The Cholesky factor of symmetric positive definite matrices; see :func:`linalg.cholesky`."""
-    return store("cholesky", linalg_cholesky(input, upper=upper), out)
+    return store("cholesky", linalg_cholesky(input, upper=upper), out, row_major=True)
 
 
 # Triangular systems.
@@ -229,8 +229,8 @@ def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> 
     """L and U in one matrix and the pivots, with ``get_infos`` the infos too; a singular matrix is not an error."""
     packed, pivots, info = lu_factored("lu", A, pivot)
     if get_infos:
-        return store("lu", LUWithInfo(packed, pivots, lapack.tensor(info, A, dtypes.int32)), out)
-    return store("lu", LUFactor(packed, pivots), out)
+        return store("lu", LUWithInfo(packed, pivots, lapack.tensor(info, A, dtypes.int32)), out, row_major=True)
+    return store("lu", LUFactor(packed, pivots), out, row_major=True)
 
 
 @operator("lu_unpack", method=False)

@@ -15,18 +15,19 @@ from clgrad.shapes import is_dense
 NAMED_RESULTS: dict[str, Any] = {}  # the classes that named_result made
 
 
-def store(name: str, result: Any, out: Any, *inputs: Any, exact: bool = False) -> Any:
+def store(name: str, result: Any, out: Any, *inputs: Any, exact: bool = False, row_major: bool = False) -> Any:
     """``out=`` of a composition: where ``out`` is None the result itself, else ``out``, resized like the result and filled.
 
     A tuple of results takes a tuple of tensors. ``inputs`` must not share memory with ``out``; with ``exact`` its dtype
-    has to be the result's.
+    has to be the result's. What is resized lies in memory as the result does, unless ``row_major``.
     """
     if out is None:
         return result
     if isinstance(result, tuple):
         if not isinstance(out, (tuple, list)) or len(out) != len(result):
             raise TypeError(f"{name}(): argument 'out' must be tuple of {len(result)} Tensors")
-        stored = [store(name, one, target, *inputs, exact=exact) for one, target in zip(result, out, strict=True)]
+        stored = [store(name, one, target, *inputs, exact=exact, row_major=row_major)
+                  for one, target in zip(result, out, strict=True)]
         return type(result)(*stored) if hasattr(result, "_fields") else tuple(stored)
     own, target = result.spec, out.spec
     if mode.enabled and (result._requires_grad or out._requires_grad):
@@ -38,7 +39,7 @@ def store(name: str, result: Any, out: Any, *inputs: Any, exact: bool = False) -
     check_apart(name, out, *inputs)
     if target.shape != own.shape:
         resize_output(out, own.shape)
-        if is_dense(own.shape, own.strides):
+        if is_dense(own.shape, own.strides) and not row_major:
             out.as_strided_(own.shape, own.strides)
         check_apart(name, out, *inputs)
     return out.copy_(result)

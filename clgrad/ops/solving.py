@@ -21,6 +21,7 @@ from clgrad.ops.diagonals import diag_embed
 from clgrad.ops.factorization import check_info, in_columns, lu_unpack, record, solve_triangular, turned
 from clgrad.ops.linalg import matmul
 from clgrad.ops.output import named_result, store
+from clgrad.ops.padding import constant_pad_nd
 from clgrad.ops.products import check_square, constant_of, identity
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.spectral import significant
@@ -295,7 +296,7 @@ def cholesky_solve(input: Any, input2: Any, upper: bool = False, *, out: Any = N
             return gB, _factor_gradient(matmul(gB, turned(x)), factor, upper)
         attach(X, "CholeskySolve", (B, L), backward, saved)
         saved.add_output(X)
-    return store("cholesky_solve", X, out)
+    return store("cholesky_solve", X, out, row_major=True)
 
 
 def _factor_gradient(g: Any, L: Any, upper: bool) -> Any:
@@ -384,7 +385,9 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     U, S, Vh = lapack.svd("linalg.lstsq", lapack.host("linalg.lstsq", A), False)
     cut = max(m, n) * float(np.finfo(A.spec.dtype.numpy).eps) if rcond is None else rcond
     kept = significant(S, A.spec.shape, A.spec.dtype, None, cut) if S.shape[-1] else np.zeros(S.shape, bool)
-    solution = in_columns(matmul(pinv(A, rtol=cut), right))
+    solution = matmul(pinv(A, rtol=cut), right)
+    # In columns of m elements, as LAPACK leaves it in the place of the right-hand sides.
+    solution = in_columns(constant_pad_nd(solution, (0, 0, 0, m - n)) if m > n else solution).narrow(-2, 0, n)
     nothing = empty((0,), A.spec.dtype, A.spec.device)
     ranks = kept.sum(-1)
     residuals = constant_of(empty((0,), A.spec.dtype, A.spec.device), A, B)

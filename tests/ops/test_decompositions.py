@@ -243,7 +243,8 @@ IN_COLUMNS = {
     "triangular_solve": lambda t, a, b: t.triangular_solve(b, a),
     "lu_solve": lambda t, a, b: [t.linalg.lu_solve(*t.linalg.lu_factor(a), b if left else b.mT, left=left, adjoint=adjoint)
                                  for left in (False, True) for adjoint in (False, True)],
-    "lstsq": lambda t, a, b: [t.linalg.lstsq(a, b).solution, t.linalg.lstsq(a[..., :2, :], b[..., :2, :]).solution
+    "lstsq": lambda t, a, b: [t.linalg.lstsq(a, b).solution, t.linalg.lstsq(a[..., :2], b).solution,
+                              t.linalg.lstsq(a[..., :2, :], b[..., :2, :]).solution
                               if b.shape[-1] > 2 else a],
     "svd": lambda t, a, b: [*t.linalg.svd(a), *t.linalg.svd(a[..., :2]), *t.svd(a)],
 }
@@ -260,9 +261,10 @@ def test_results_lie_in_columns_as_in_pytorch(name, batch, torch, rng):
         assert [x.stride() for x in ours] == [x.stride() for x in theirs]
 
 
+@pytest.mark.filterwarnings("ignore:torch.(cholesky|lu) is deprecated")
 @pytest.mark.parametrize(("name", "kinds"), [
     ("linalg.cholesky", ["float64"]), ("linalg.inv", ["float64"]), ("linalg.svd", ["float64"] * 3),
-    ("geqrf", ["float64"] * 2),
+    ("geqrf", ["float64"] * 2), ("cholesky", ["float64"]), ("lu", ["float64", "int32"]),
     ("linalg.eigh", ["float64"] * 2), ("linalg.qr", ["float64"] * 2), ("linalg.ldl_factor", ["float64", "int32"]),
     ("linalg.lu_factor", ["float64", "int32"]), ("linalg.lu", ["float64"] * 3)])
 def test_an_empty_out_gets_the_order_of_the_result(name, kinds, torch, rng):
@@ -274,6 +276,11 @@ def test_an_empty_out_gets_the_order_of_the_result(name, kinds, torch, rng):
         operator.attrgetter(name)(t)(t.tensor(a), out=out if len(out) > 1 else out[0])
         strides.append([x.stride() for x in out])
     assert strides[0] == strides[1]
+
+
+def test_an_empty_out_of_cholesky_solve_gets_rows(torch):
+    for t in (clgrad, torch):
+        assert t.cholesky_solve(t.ones(4, 3), t.eye(4), out=t.empty(0)).stride() == (3, 1)
 
 
 def test_qr_of_torch_has_a_name_of_its_own():
