@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from clgrad.autograd.graph import ends_in
 from clgrad.dtypes import type_name
 from clgrad.info import finfo
 from clgrad.ops.activation import gated_half
@@ -97,7 +98,7 @@ def rrelu(input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slope = FUNCTIONS["where"](input > 0, 1.0, input.new_empty(input.shape).uniform_(lower, upper))
-    return input.mul_(slope) if inplace else input * slope
+    return input.mul_(slope) if inplace else ends_in(input * slope, "RreluWithNoise")
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from clgrad.autograd.formal import make_formal
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, attach, needs_graph
 from clgrad.autograd.listening import switch
@@ -14,6 +15,8 @@ from clgrad.ops.execute import blank, check_specs, execute
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, operator
 from clgrad.ops.rows import result_strides
 from clgrad.spec import Spec, spec
+
+make_formal("PreluKernel", "RreluWithNoise")
 
 
 @operator("prelu")

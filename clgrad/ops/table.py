@@ -42,7 +42,7 @@ FACTORS = frozenset({"_div_floor", "div", "floor_divide", "lerp", "mul"})
 # Operators whose parameters become elements of float16 and bfloat16 before they are used there.
 ROUNDED_PARAMETERS = frozenset({"_add_scaled", "_cosine_term", "_over_length", "hardshrink"})
 # Operators whose gradient counts as depending on where it was taken, although its derivative by that is zero everywhere.
-STEPS = frozenset({"hardshrink", "hardtanh", "leaky_relu", "relu", "relu6", "softshrink", "threshold"})
+STEPS = frozenset({"_prelu_kernel", "hardshrink", "hardtanh", "leaky_relu", "relu", "relu6", "softshrink", "threshold"})
 # Operators whose ``out`` has to have the result's dtype; that of others may be of a higher category.
 EXACT_OUT = frozenset({"_gelu", "_gelu_tanh", "abs", "bitwise_not", "ceil", "floor", "frac", "hardshrink", "heaviside",
                        "isneginf", "isposinf", "logsigmoid", "neg", "round", "sign", "signbit", "softplus", "softshrink",

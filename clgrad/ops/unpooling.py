@@ -6,12 +6,15 @@ from math import prod
 from typing import Any
 
 from clgrad import dtypes
+from clgrad.autograd.formal import make_formal
 from clgrad.autograd.grad_mode import no_grad
-from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.autograd.graph import Saved, attach, ends_in, needs_graph
 from clgrad.formats import channels_last
 from clgrad.ops.memory_formats import in_format, suggested_format
 from clgrad.ops.places import check_range
 from clgrad.ops.registry import FUNCTIONS, operator
+
+make_formal("FractionalMaxPool2D", "FractionalMaxPool3D")
 
 
 def _flat(x: Any, rank: int) -> Any:
@@ -89,8 +92,8 @@ def fractional_max_pool(name: str, input: Any, kernel: tuple[int, ...], output: 
                            f"{list(samples.spec.shape)}")
     with no_grad():
         best = _largest_places(input.detach(), samples[:batch], kernel, output)
-    values = _flat(input, rank).gather(-1, best)
-    return values.view(*shape[:-rank], *output), best.view(*shape[:-rank], *output)
+    values = _flat(input, rank).gather(-1, best).view(*shape[:-rank], *output)
+    return ends_in(values, f"FractionalMaxPool{rank}D"), best.view(*shape[:-rank], *output)
 
 
 def _largest_places(input: Any, samples: Any, kernel: tuple[int, ...], output: tuple[int, ...]) -> Any:

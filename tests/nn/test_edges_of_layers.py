@@ -189,3 +189,31 @@ def test_halves_that_gate(shape, dim, change, torch, rng):
 
 def test_second_derivatives_of_halves_that_gate(rng):
     assert gradgradcheck(lambda x: F.glu(x, 0), (clgrad.tensor(rng.normal(size=(4, 3)), requires_grad=True),))
+
+
+def fractional_pool(t, rank, x):
+    pool = getattr(t.nn.functional, f"fractional_max_pool{rank}d")
+    return pool(x.view(1, 1, *(5,) * rank), 2, output_size=3, _random_samples=t.full((1, 1, rank), 0.5))
+
+
+@pytest.mark.parametrize("layer", [
+    lambda t, x: fractional_pool(t, 2, x[:25]), lambda t, x: fractional_pool(t, 3, x),
+    lambda t, x: t.nn.functional.rrelu(x, 0.2, 0.2, training=True), lambda t, x: t.nn.functional.rrelu(x),
+    lambda t, x: t.nn.functional.prelu(x, t.tensor([0.5])), lambda t, x: t.nn.functional.prelu(x - 3, x[:1].detach())])
+def test_gradients_may_be_differentiated_although_they_do_not_change(layer, torch):
+    """A program may ask for the second derivative of a network of which such layers are all; it is zero."""
+    def program(t):
+        x = (t.arange(125.0) - 62.5).requires_grad_()
+        (first,) = t.autograd.grad(layer(t, x).sum(), x, create_graph=True)
+        return first.detach(), t.autograd.grad(first.sum(), x)[0]
+    for got, expected in zip(program(clgrad), program(torch), strict=True):
+        assert_same(got, expected)
+
+
+def test_the_second_derivatives_of_prelu(torch):
+    def program(t):
+        x, w = t.linspace(-2, 2, 12).view(1, 3, 4).requires_grad_(), t.tensor([0.1, 0.2, 0.3], requires_grad=True)
+        first = t.autograd.grad(t.nn.functional.prelu(x, w).sum(), (x, w), create_graph=True)
+        return [*t.autograd.grad(first[0].sum(), (x, w), retain_graph=True), *t.autograd.grad(first[1].sum(), x)]
+    for got, expected in zip(program(clgrad), program(torch), strict=True):
+        assert_same(got, expected)
