@@ -13,10 +13,12 @@ everything else, None too, is a leaf.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from clgrad.shapes import Size
 
 __all__ = ["SUPPORTED_NODES", "LeafSpec", "PyTree", "TreeSpec", "register_pytree_node", "tree_all", "tree_all_only",
            "tree_any", "tree_any_only", "tree_flatten", "tree_iter", "tree_leaves", "tree_map", "tree_map_",
@@ -29,7 +31,7 @@ Context = Any  # what besides its children a container consists of
 class NodeDef(NamedTuple):
     """How containers of a class are taken apart and put together."""
 
-    type: type
+    type: Any
     flatten_fn: Callable[[Any], tuple[list, Context]]
     unflatten_fn: Callable[[Iterable, Context], Any]
     flatten_with_keys_fn: Callable[[Any], tuple[list, Context]] | None = None
@@ -38,7 +40,7 @@ class NodeDef(NamedTuple):
 SUPPORTED_NODES: dict[Any, NodeDef] = {}
 
 
-def register_pytree_node(cls: type, flatten_fn: Callable, unflatten_fn: Callable, *,
+def register_pytree_node(cls: Any, flatten_fn: Callable, unflatten_fn: Callable, *,
                          flatten_with_keys_fn: Callable | None = None, **details: Any) -> None:
     """Makes a class of containers known.
 
@@ -82,15 +84,24 @@ register_pytree_node(OrderedDict, _dict_flatten, lambda values, keys: OrderedDic
 register_pytree_node(defaultdict, lambda d: (list(d.values()), (d.default_factory, list(d))),
                      lambda values, context: defaultdict(context[0], zip(context[1], values, strict=True)))
 register_pytree_node(deque, lambda d: (list(d), d.maxlen), lambda values, maxlen: deque(values, maxlen=maxlen))
-_NAMED_TUPLE = NodeDef(tuple, lambda items: (list(items), type(items)), lambda values, made: made(*values))
+register_pytree_node(namedtuple, lambda items: (list(items), type(items)), lambda values, made: made(*values))
+_DICTIONARIES = (dict, OrderedDict, defaultdict)
+register_pytree_node(Size, lambda sizes: (list(sizes), None), lambda values, _: tuple(values))
+
+
+def is_namedtuple_class(cls: Any) -> bool:
+    """Whether a class was made by ``namedtuple``."""
+    return isinstance(cls, type) and issubclass(cls, tuple) and isinstance(getattr(cls, "_fields", None), tuple)
+
+
+def _get_node_type(tree: Any) -> Any:
+    """What ``SUPPORTED_NODES`` knows a container by: its class, of named tuples ``namedtuple``."""
+    return namedtuple if is_namedtuple_class(type(tree)) else type(tree)
 
 
 def _node(tree: Any) -> NodeDef | None:
     """How ``tree`` is taken apart; None for a leaf."""
-    found = SUPPORTED_NODES.get(type(tree))
-    if found is None and isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return _NAMED_TUPLE
-    return found
+    return SUPPORTED_NODES.get(_get_node_type(tree))
 
 
 @dataclass(frozen=True)
@@ -141,17 +152,28 @@ class TreeSpec:
         return self._around(iter(leaves))
 
     def _around(self, leaves: Iterator) -> PyTree:
-        node = _NAMED_TUPLE if self.type is tuple and self.context is not None else SUPPORTED_NODES[self.type]
-        return node.unflatten_fn([child._around(leaves) for child in self.children_specs], self.context)
+        return SUPPORTED_NODES[self.type].unflatten_fn([child._around(leaves) for child in self.children_specs], self.context)
 
     def _split(self, tree: PyTree) -> list:
-        """The parts of a tree of at least this shape that stand where the leaves are."""
-        node = _node(tree)
-        if node is None or node.type is not self.type:
-            raise ValueError(f"Node type mismatch; expected {self.type}, but got {type(tree)}.")
-        children, context = node.flatten_fn(tree)
-        if len(children) != len(self.children_specs) or context != self.context:
-            raise ValueError(f"Node arity mismatch; expected {self}, but got {tree_structure(tree)}.")
+        """The parts of a tree of at least this shape that stand where the leaves are.
+
+        A dictionary stands for any other one with its keys, in any order.
+        """
+        kind = _get_node_type(tree)
+        dictionaries = kind in _DICTIONARIES and self.type in _DICTIONARIES
+        if kind is not self.type and not dictionaries:
+            raise ValueError(f"Node type mismatch; expected {self.type}, but got {kind}.")
+        children, context = SUPPORTED_NODES[kind].flatten_fn(tree)
+        if len(children) != self.num_children:
+            raise ValueError(f"Node arity mismatch; expected {self.num_children}, but got {len(children)}.")
+        if dictionaries:
+            keys = self.context[1] if self.type is defaultdict else self.context
+            if set(keys) != set(tree):
+                raise ValueError(f"Node keys mismatch; missing key(s): {sorted(set(keys) - set(tree), key=str)}; "
+                                 f"extra key(s): {sorted(set(tree) - set(keys), key=str)}.")
+            children = [tree[key] for key in keys]
+        elif kind is not deque and context != self.context:
+            raise ValueError(f"Node context mismatch for node type {kind}; expected {self.context}, but got {context}.")
         return [part for spec, child in zip(self.children_specs, children, strict=True) for part in spec._split(child)]
 
     flatten_up_to = _split

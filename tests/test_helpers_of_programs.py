@@ -12,6 +12,7 @@ from scipy.stats import qmc
 import clgrad
 from clgrad.futures import Future, collect_all, wait_all
 from clgrad.utils import _pytree as trees
+from tests.compare import assert_same_outcome
 
 Pair = namedtuple("Pair", "a b")
 
@@ -29,6 +30,26 @@ def test_trees_as_pytorch_has_them(tree):
     assert trees.tree_unflatten(leaves, spec) == tree
     assert trees.tree_map(lambda x: (x, x), tree) == reference.tree_map(lambda x: (x, x), tree)
     assert trees.tree_map(lambda x, y: x == y, tree, tree) == trees.tree_map(lambda _: True, tree)
+
+
+ALIKE = [({"a": 1, "b": 2}, {"b": 3, "a": 4}), ({"a": 1, "b": 2}, OrderedDict(b=3, a=4)), ({"a": 1}, {"b": 1}),
+         (defaultdict(list, a=1), {"a": 3}), (Pair(1, 2), Pair(3, 4)), (Pair(1, 2), (3, 4)), ((1, 2), Pair(3, 4)),
+         ([1, 2], (1, 2)), ([1, 2], [1]), ([1], 5), (deque([1], maxlen=3), deque([2])), ([1], [[2, 3]]), (1, [2])]
+
+
+@pytest.mark.parametrize(("tree", "other"), ALIKE, ids=repr)
+def test_parts_of_a_tree_at_the_leaves_of_another(tree, other, torch):
+    assert_same_outcome(torch, lambda t: t.utils._pytree.tree_structure(tree).flatten_up_to(other))
+
+
+def test_classes_of_nodes(torch):
+    reference = torch.utils._pytree
+    for tree in ([], (), {}, Pair(1, 2), deque(), 3, None):
+        kind = trees._get_node_type(tree)
+        assert kind is reference._get_node_type(tree)
+        assert (kind in trees.SUPPORTED_NODES) == (kind in reference.SUPPORTED_NODES)
+    assert trees.tree_structure(Pair(1, 2)).type is reference.tree_structure(Pair(1, 2)).type
+    assert trees.tree_leaves([clgrad.Size([2, 3]), 4]) == reference.tree_leaves([torch.Size([2, 3]), 4])
 
 
 def test_trees_of_classes_and_errors():

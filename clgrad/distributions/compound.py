@@ -40,7 +40,7 @@ class Independent(Distribution):
                              f"{reinterpreted_batch_ndims} vs {len(batch)}")
         self.base_dist, self.reinterpreted_batch_ndims = base_distribution, reinterpreted_batch_ndims
         split = len(batch) - reinterpreted_batch_ndims
-        super().__init__(batch[:split], tuple(batch[split:]) + tuple(base_distribution.event_shape),
+        super().__init__(batch[:split], batch[split:] + base_distribution.event_shape,
                          validate_args=validate_args)
 
     has_rsample = property(lambda self: self.base_dist.has_rsample)  # type: ignore[assignment]
@@ -89,7 +89,7 @@ class TransformedDistribution(Distribution):
         if len(given) < whole.domain.event_dim:
             raise ValueError("base_distribution needs to have shape with size at least "
                              f"{whole.domain.event_dim}, but got {Size(given)}.")
-        shape = tuple(whole.forward_shape(given))
+        shape = Size(whole.forward_shape(given))
         needed = tuple(whole.inverse_shape(shape))
         if needed != given:
             base = base.expand(needed[:len(needed) - own])

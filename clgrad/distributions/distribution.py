@@ -15,6 +15,8 @@ from clgrad.ops.registry import FUNCTIONS
 from clgrad.shapes import Size
 from clgrad.tensor import Tensor
 
+_NO_SIZES = Size()
+
 
 class Distribution:
     """Base class of probability distributions.
@@ -41,8 +43,9 @@ class Distribution:
             raise ValueError
         Distribution._validate_args = value
 
-    def __init__(self, batch_shape: Any = (), event_shape: Any = (), validate_args: bool | None = None):
-        self._batch_shape, self._event_shape = Size(batch_shape), Size(event_shape)
+    def __init__(self, batch_shape: Any = _NO_SIZES, event_shape: Any = _NO_SIZES, validate_args: bool | None = None):
+        # As they are: programs give other things for the event's, a tuple of shapes for one.
+        self._batch_shape, self._event_shape = batch_shape, event_shape
         if validate_args is not None:
             self._validate_args = validate_args
         if self._validate_args:

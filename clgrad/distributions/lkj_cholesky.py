@@ -12,6 +12,7 @@ from clgrad.distributions.distribution import Distribution, broadcast_all
 from clgrad.distributions.gamma import Beta
 from clgrad.info import finfo
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.shapes import Size
 
 
 class LKJCholesky(Distribution):
@@ -32,7 +33,7 @@ class LKJCholesky(Distribution):
             raise ValueError(f"Expected dim to be an integer greater than or equal to 2. Found dim={dim}.")
         self.dim = dim
         (self.concentration,) = broadcast_all(concentration)
-        super().__init__(self.concentration.shape, (dim, dim), validate_args=validate_args)
+        super().__init__(self.concentration.shape, Size((dim, dim)), validate_args=validate_args)
 
     @property
     def _beta(self) -> Beta:

@@ -43,10 +43,10 @@ class MultivariateNormal(Distribution):
         name, matrix = the_one_matrix(covariance_matrix=covariance_matrix, precision_matrix=precision_matrix,
                                       scale_tril=scale_tril)
         n = loc.shape[-1]
-        batch = tuple(FUNCTIONS["broadcast_shapes"](tuple(matrix.shape[:-2]), tuple(loc.shape[:-1])))
+        batch = FUNCTIONS["broadcast_shapes"](matrix.shape[:-2], loc.shape[:-1])
         self.loc = loc.expand((*batch, n))
         self.__dict__[name] = matrix.expand((*batch, n, n))
-        super().__init__(batch, (n,), validate_args=validate_args)
+        super().__init__(batch, loc.shape[-1:], validate_args=validate_args)
         self._unbroadcasted_scale_tril = _factor(name, matrix)
 
     def _matrix(self, small: Any) -> Any:

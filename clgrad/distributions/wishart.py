@@ -38,8 +38,8 @@ class Wishart(ExponentialFamily):
         name, matrix = the_one_matrix(covariance_matrix=covariance_matrix, precision_matrix=precision_matrix,
                                       scale_tril=scale_tril)
         (df,) = broadcast_all(df)
-        batch = tuple(FUNCTIONS["broadcast_shapes"](tuple(matrix.shape[:-2]), tuple(df.shape)))
-        event = tuple(matrix.shape[-2:])
+        batch = FUNCTIONS["broadcast_shapes"](matrix.shape[:-2], df.shape)
+        event = matrix.shape[-2:]
         self.df = df.to(matrix.dtype).expand(batch)
         self.__dict__[name] = matrix.expand(batch + event)
         if bool((self.df <= event[-1] - 1).any()):

@@ -247,3 +247,9 @@ def test_subclasses_with_parameters_of_their_own_expand_those_and_let_theirs_exp
                       wider.entropy().tolist()])
     assert found[0][:2] == found[1][:2]
     np.testing.assert_allclose(found[0][2:], found[1][2:], rtol=1e-6)
+
+
+def test_shapes_are_what_a_subclass_gives(torch):
+    for t in (clgrad, torch):
+        made = type("Own", (t.distributions.Distribution,), {"arg_constraints": {}})((), ((2,), (3,)))
+        assert made.batch_shape == () and made.event_shape == ((2,), (3,))

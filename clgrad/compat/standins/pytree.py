@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +17,12 @@ from clgrad.trees import (
     TreeSpec,
     _dict_flatten,
     _dict_unflatten,
+    _get_node_type,
     _list_flatten,
     _list_unflatten,
     _node,
     _register_pytree_node,
+    is_namedtuple_class,
     register_pytree_node,
     tree_all,
     tree_all_only,
@@ -118,13 +120,12 @@ _tuple_flatten_with_keys = _deque_flatten_with_keys = _list_flatten_with_keys
 _ordereddict_flatten_with_keys = _defaultdict_flatten_with_keys = _dict_flatten_with_keys
 _WITH_KEYS: dict[Any, Callable] = {
     list: _list_flatten_with_keys, tuple: _list_flatten_with_keys, deque: _list_flatten_with_keys,
+    namedtuple: _namedtuple_flatten_with_keys,
     dict: _dict_flatten_with_keys, OrderedDict: _dict_flatten_with_keys, defaultdict: _dict_flatten_with_keys}
 
 
 def _with_keys(tree: Any, node: NodeDef) -> list[tuple[Any, Any]]:
     """A container's children with their keys."""
-    if is_namedtuple_instance(tree) and node.type is tuple:
-        return _namedtuple_flatten_with_keys(tree)[0]
     flatten = node.flatten_with_keys_fn or _WITH_KEYS.get(node.type)
     if flatten is None:
         raise ValueError(f"Did not find a flatten_with_keys_fn for type: {node.type}. Please pass a flatten_with_keys_fn "
@@ -190,11 +191,6 @@ def treespec_leaf() -> LeafSpec:
     return _LEAF
 
 
-def is_namedtuple_class(cls: Any) -> bool:
-    """Whether a class was made by ``namedtuple``."""
-    return isinstance(cls, type) and issubclass(cls, tuple) and isinstance(getattr(cls, "_fields", None), tuple)
-
-
 def is_namedtuple_instance(obj: Any) -> bool:
     """Whether an object's class was made by ``namedtuple``."""
     return is_namedtuple_class(type(obj))
@@ -222,10 +218,6 @@ def is_structseq_instance(obj: Any) -> bool:
 def is_structseq(obj: Any) -> bool:
     """Whether an object, or a class, is such a one."""
     return is_structseq_class(obj if isinstance(obj, type) else type(obj))
-
-
-def _get_node_type(tree: Any) -> Any:
-    return is_namedtuple_instance if is_namedtuple_instance(tree) and type(tree) not in SUPPORTED_NODES else type(tree)
 
 
 def _broadcast_to_and_flatten(tree: PyTree, treespec: TreeSpec,
