@@ -64,10 +64,14 @@ def _add_private_names() -> None:
 
 
 def _name_classes() -> None:
-    """Lets the classes of tensors say that they are PyTorch's: programs take the library of an array from its class."""
+    """Lets classes say that they are PyTorch's: programs take the library of an array, a layer or a data set from that."""
     for kind, module in {clgrad.Tensor: "torch", clgrad.dtype: "torch", clgrad.Size: "torch", clgrad.device: "torch",
                          clgrad.nn.Parameter: "torch.nn.parameter"}.items():
         kind.__module__ = module
+    for package in (clgrad.nn, clgrad.optim, clgrad.utils.data):
+        for kind in vars(package).values():
+            if isinstance(kind, type) and kind.__module__.startswith("clgrad."):
+                kind.__module__ = "torch" + kind.__module__.removeprefix("clgrad")
 
 
 def install() -> None:

@@ -287,6 +287,12 @@ PROGRAMS = {
         kinds = torch.Tensor, torch.dtype, torch.Size, torch.device, torch.nn.Parameter
         assert {kind.__module__ for kind in kinds} == {"torch", "torch.nn.parameter"}
         assert str(torch.Tensor) == "<class 'torch.Tensor'>"
+        more = torch.nn.Module, torch.nn.Linear, torch.optim.Optimizer, torch.utils.data.Dataset
+        assert [kind.__module__ for kind in more] == [
+            "torch.nn.modules.module", "torch.nn.modules.linear", "torch.optim.optimizer", "torch.utils.data.dataset"]
+        for package in torch.nn, torch.optim, torch.utils.data:
+            own = [kind for kind in vars(package).values() if isinstance(kind, type) and kind.__module__.startswith("torch.")]
+            assert len(own) > 5 and pickle.loads(pickle.dumps(own)) == own
         assert pickle.loads(pickle.dumps(kinds)) == kinds
         given = torch.nn.Parameter(torch.ones(2)), torch.Size([3]), torch.float32, torch.device("cpu")
         again = pickle.loads(pickle.dumps(given))
