@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import clgrad
-from clgrad.utils import summary
+from clgrad.utils import collect_env, summary
 from clgrad.utils.tensorboard import SummaryWriter
 
 
@@ -81,3 +81,12 @@ def test_an_affine_grid_of_one_line_is_warned_of():
     theta = clgrad.zeros(1, 2, 3)
     with pytest.warns(UserWarning, match="See the documentation of affine_grid for details"):
         clgrad.nn.functional.affine_grid(theta, (1, 1, 2, 1), align_corners=True)
+
+
+def test_the_report_of_an_environment(capsys):
+    found = collect_env.get_env_info()
+    assert clgrad.__version__ in found.torch_version and f"numpy=={np.__version__}" in found.pip_packages
+    assert found.cuda_compiled_version is None and found.is_cuda_available == str(clgrad.cuda.is_available())
+    collect_env.main()
+    printed = capsys.readouterr().out
+    assert found.opencl_devices in printed and "cl:0: " in found.opencl_devices and "[pip3] numpy==" in printed
