@@ -10,9 +10,11 @@ from itertools import repeat
 from typing import Any, Generic, TypeVar
 
 from clgrad.utils.data.collate import default_collate, default_convert
+from clgrad.utils.data.datapipes.datapipe import IterDataPipe
 from clgrad.utils.data.dataset import IterableDataset
+from clgrad.utils.data.graph_settings import apply_shuffle_settings
 from clgrad.utils.data.iterators import InProcess, WithWorkers
-from clgrad.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler, own_stream
+from clgrad.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler, draw_seed
 
 T = TypeVar("T")
 
@@ -74,8 +76,10 @@ class DataLoader(Generic[T]):
         self._iterator: WithWorkers | None = None
         self._iterable = isinstance(dataset, IterableDataset)
         self._told_length: int | None = None
+        if isinstance(dataset, IterDataPipe):
+            self.dataset = dataset = apply_shuffle_settings(dataset, shuffle)
         if self._iterable:
-            if shuffle:
+            if shuffle and not isinstance(dataset, IterDataPipe):
                 raise ValueError(f"DataLoader with IterableDataset: expected unspecified shuffle option, but got "
                                  f"shuffle={shuffle}")
             if sampler is not None or batch_sampler is not None:
@@ -131,8 +135,7 @@ class DataLoader(Generic[T]):
 
     def draw_seed(self) -> int:
         """The seed of an epoch's workers."""
-        seed, place = own_stream(self.generator).take(1)
-        return (seed * 0x9E3779B97F4A7C15 + place) % (1 << 62)
+        return draw_seed(self.generator)
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_iterator": None}

@@ -31,6 +31,12 @@ def own_stream(generator: Any) -> Any:
     return Generator().manual_seed((seed * 0x9E3779B97F4A7C15 + place * 0xBF58476D1CE4E5B9) % (1 << 63))
 
 
+def draw_seed(generator: Any) -> int:
+    """A seed from a generator, or from the default stream."""
+    seed, place = own_stream(generator).take(1)
+    return (seed * 0x9E3779B97F4A7C15 + place) % (1 << 62)
+
+
 class SequentialSampler(Sampler):
     """All samples in their order."""
 
