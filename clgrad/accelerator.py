@@ -19,9 +19,9 @@ from clgrad.cuda import (
 from clgrad.runtime import device as Device
 
 __all__ = ["current_accelerator", "current_device_idx", "current_device_index", "current_stream", "device_count",
-           "device_index", "empty_cache", "is_available", "max_memory_allocated", "max_memory_reserved", "memory_allocated",
-           "memory_reserved", "memory_stats", "reset_accumulated_memory_stats", "reset_peak_memory_stats",
-           "set_device_idx", "set_device_index", "set_stream", "synchronize"]
+           "device_index", "empty_cache", "empty_host_cache", "get_memory_info", "is_available", "max_memory_allocated",
+           "max_memory_reserved", "memory_allocated", "memory_reserved", "memory_stats", "reset_accumulated_memory_stats",
+           "reset_peak_memory_stats", "set_device_idx", "set_device_index", "set_stream", "synchronize"]
 
 
 def is_available() -> bool:
@@ -61,6 +61,15 @@ def set_stream(stream: cuda.Stream) -> None:
 
 class device_index(cuda.device):
     """Within the block this GPU is the current one; None changes nothing."""
+
+
+def get_memory_info(device_index: Any = None) -> tuple[int, int]:
+    """(free bytes, bytes) of a GPU."""
+    return cuda.mem_get_info(device_index)
+
+
+def empty_host_cache() -> None:
+    """Nothing is kept of the host's memory."""
 
 
 current_device_idx, set_device_idx = current_device_index, set_device_index

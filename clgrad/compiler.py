@@ -14,7 +14,8 @@ __all__ = ["allow_in_graph", "assume_constant_result", "compile", "cudagraph_mar
 
 def compile(model: Callable | None = None, *, fullgraph: bool = False, dynamic: bool | None = None,
             backend: Any = "inductor", mode: str | None = None, options: dict | None = None, disable: bool = False,
-            name: str | None = None) -> Any:
+            name: str | None = None, recompile_limit: int | None = None, isolate_recompiles: bool = False,
+            shapes_spec: Any = None) -> Any:
     """The function itself, or a module that calls the given one: kernels are compiled as they are needed.
 
     Also a decorator, with or without arguments. The module that it gives holds the given one as ``_orig_mod``, and so do

@@ -7,11 +7,16 @@ from typing import Any
 from clgrad.cuda import Stream, current_stream, stream
 from clgrad.runtime import device as _Device
 
-__all__ = ["Stream", "current_device", "current_stream", "device_count", "is_available", "set_device", "stream",
-           "synchronize"]
+__all__ = ["Stream", "current_device", "current_stream", "device_count", "is_available", "is_initialized", "set_device",
+           "stream", "synchronize"]
 
 
 def is_available() -> bool:
+    """True."""
+    return True
+
+
+def is_initialized() -> bool:
     """True."""
     return True
 

@@ -44,6 +44,10 @@ class dtype:
         """Whether its elements are complex numbers; tensors have none such."""
         return self.code.startswith("c")
 
+    def to_real(self) -> dtype:
+        """Itself: no numbers here have imaginary parts."""
+        return self
+
     @property
     def category(self) -> int:
         """0 for bool, 1 for the integers, 2 for floating point."""

@@ -61,17 +61,17 @@ class Node:
         """The nodes that gave this one's inputs, each with the number of its output."""
         return tuple((None, 0) if edge is None else edge for edge in self.edges)
 
-    def register_hook(self, hook: Callable) -> RemovableHandle:
-        """Calls ``hook(grad_inputs, grad_outputs)`` after this node ran; what it returns replaces ``grad_inputs``."""
+    def register_hook(self, fn: Callable) -> RemovableHandle:
+        """Calls ``fn(grad_inputs, grad_outputs)`` after this node ran; what it returns replaces ``grad_inputs``."""
         if self.hooks is None:
             self.hooks = OrderedDict()
-        return add_hook(self.hooks, hook)
+        return add_hook(self.hooks, fn)
 
-    def register_prehook(self, hook: Callable) -> RemovableHandle:
-        """Calls ``hook(grad_outputs)`` before this node runs; what it returns replaces them."""
+    def register_prehook(self, fn: Callable) -> RemovableHandle:
+        """Calls ``fn(grad_outputs)`` before this node runs; what it returns replaces them."""
         if self.pre_hooks is None:
             self.pre_hooks = OrderedDict()
-        return add_hook(self.pre_hooks, (-1, hook))
+        return add_hook(self.pre_hooks, (-1, fn))
 
     def run(self, grads: list) -> tuple:
         """The gradients of the inputs, each of its input's shape and dtype, or None."""

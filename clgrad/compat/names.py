@@ -80,8 +80,8 @@ RENAMED = {
 
 # Names of a package that are those of a stand-in.
 FROM_STANDINS = {**{f"torch.{name}": f"{_STANDINS}.c_library" for name in (
-                     "PyTorchFileReader", "ScriptObject", "has_cuda", "has_cudnn", "has_lapack", "has_mkl", "has_mkldnn",
-                     "has_mps", "has_openmp")},
+                     "DisableTorchFunction", "DisableTorchFunctionSubclass", "PyTorchFileReader", "ScriptObject", "has_cuda",
+                     "has_cudnn", "has_lapack", "has_mkl", "has_mkldnn", "has_mps", "has_openmp")},
                  **{f"torch.{name}": "clgrad.jit" for name in ("ScriptFunction", "ScriptModule")},
                  **{f"torch.{name}": f"{_STANDINS}.root" for name in (
                      "_add_relu", "_aminmax", "_assert_async", "_cast_Byte", "_cast_Char", "_cast_Double", "_cast_Float",

@@ -19,7 +19,8 @@ class CUDAGraph:
 class graph:
     """RuntimeError: launches are not captured."""
 
-    def __init__(self, cuda_graph: Any, pool: Any = None, stream: Any = None, capture_error_mode: str = "global"):
+    def __init__(self, cuda_graph: Any, pool: Any = None, stream: Any = None, capture_error_mode: str = "global",
+                 **settings: Any):
         raise RuntimeError(f"torch.cuda.graph: {_REASON}")
 
 

@@ -136,10 +136,10 @@ def default_device() -> device:
     return _state["default"]
 
 
-def set_default_device(name: device | str | int | None) -> None:
-    """Makes ``name`` the device of new tensors: ``cpu``, ``cl:N``, ``gpu``, or part of a driver's or device's name."""
-    _state["default"] = parse_default(name) if name is not None else None
-    if name is not None and _state["default"].type != "meta":
+def set_default_device(device: Any) -> None:
+    """The device of new tensors: a device, its number, ``cpu``, ``cl:N``, ``gpu``, or part of a driver's or device's name."""
+    _state["default"] = parse_default(device) if device is not None else None
+    if device is not None and _state["default"].type != "meta":
         _number(_state["default"])
 
 

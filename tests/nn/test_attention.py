@@ -7,7 +7,7 @@ import pytest
 
 import clgrad
 from clgrad.autograd.gradcheck import gradcheck, gradgradcheck
-from tests.compare import assert_same_error
+from tests.compare import assert_same_error, assert_same_outcome
 
 pytestmark = [pytest.mark.filterwarnings("ignore:enable_nested_tensor:UserWarning"),
               pytest.mark.filterwarnings("ignore:Support for mismatched:UserWarning")]
@@ -263,3 +263,12 @@ def test_sizes_of_heads(torch, rng, sizes, dtype):
         y = t.nn.functional.scaled_dot_product_attention(*operands)
         results.append((y, *t.autograd.grad((y * y).sum(), operands)))
     close(*results)
+
+
+def test_masks_are_merged_as_pytorchs(torch):
+    def program(t):
+        mask, wide, padding = (t.zeros(shape, dtype=t.bool) for shape in ((4, 4), (6, 4, 4), (3, 4)))
+        mask[0, 1] = wide[1, 2, 3] = padding[1, 2] = True
+        layer, query = t.nn.MultiheadAttention(8, 2, batch_first=True), t.zeros(3, 4, 8)
+        return [layer.merge_masks(own, other, query) for own in (mask, wide, None) for other in (padding, None)]
+    assert_same_outcome(torch, program)

@@ -182,3 +182,16 @@ def test_names_are_known_while_somebody_listens():
 def test_windows_are_dense(name):
     with pytest.raises(ValueError, match="strided"):
         getattr(clgrad.signal.windows, name)(3, layout=clgrad.sparse_coo)
+
+
+def test_names_of_other_arguments():
+    clgrad.set_default_device(device="cpu")
+    clgrad.set_default_device(device=None)
+    x = clgrad.ones(2, requires_grad=True)
+    y, seen = x * x, []
+    y.grad_fn.register_hook(fn=lambda *_: seen.append("after"))
+    y.grad_fn.register_prehook(fn=lambda _: seen.append("before"))
+    y.sum().backward()
+    assert seen == ["before", "after"]
+    assert clgrad.compile(abs, recompile_limit=2, isolate_recompiles=True) is abs
+    assert clgrad.float16.to_real() is clgrad.float16 and clgrad.cpu.is_initialized()

@@ -80,6 +80,16 @@ class MultiheadAttention(Module):
             if bias is not None:
                 init.xavier_normal_(bias)
 
+    def merge_masks(self, attn_mask: Any, key_padding_mask: Any, query: Any) -> tuple[Any, int | None]:
+        """(mask, its kind), of batches in the first dimension: 1 is ``key_padding_mask`` alone, (batch, length), 2 is
+        (batch, heads, length, length), of both where both are given; None where there is none."""
+        if attn_mask is None:
+            return key_padding_mask, None if key_padding_mask is None else 1
+        batch, length = query.shape[:2]
+        wide = attn_mask.view(batch, -1, length, length) if attn_mask.ndim == 3 else attn_mask.view(1, 1, length, length)
+        wide = wide.expand(batch, self.num_heads, -1, -1)
+        return wide if key_padding_mask is None else wide + key_padding_mask.view(batch, 1, 1, length), 2
+
     def forward(self, query: Any, key: Any, value: Any, key_padding_mask: Any = None, need_weights: bool = True,
                 attn_mask: Any = None, average_attn_weights: bool = True, is_causal: bool = False) -> tuple[Any, Any]:
         """(result, weights or None); see :func:`clgrad.nn.functional.multi_head_attention_forward`."""
