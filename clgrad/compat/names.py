@@ -51,6 +51,7 @@ RENAMED = {
     **{f"torch.{name}": "clgrad" for name in ("_linalg_utils", "_lobpcg", "_lowrank")},
     "torch.cpu.amp": f"{_STANDINS}.cpu_amp",
     "torch.cuda.nvtx": f"{_STANDINS}.nvtx",
+    "torch.sparse": f"{_STANDINS}.sparse",
     **{f"torch.cuda.{name}": "clgrad.cuda" for name in ("memory", "random", "streams")},
     "torch.nn._reduction": f"{_STANDINS}.reduction",
     "torch.nn.common_types": f"{_STANDINS}.common_types",
@@ -104,7 +105,6 @@ MISSING = {
     "torch._inductor": "clgrad has no torch._inductor: kernels are compiled from OpenCL C as they are needed",
     "torch.ao": "clgrad has no torch.ao: there is no quantization",
     "torch.quantization": "clgrad has no torch.quantization",
-    "torch.sparse": "clgrad has no torch.sparse: tensors are strided",
     "torch.nested": "clgrad has no torch.nested: tensors are strided",
     "torch.utils.cpp_extension": "clgrad has no torch.utils.cpp_extension: kernels are OpenCL C, not C++",
 }

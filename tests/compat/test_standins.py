@@ -298,6 +298,21 @@ PROGRAMS = {
         again = pickle.loads(pickle.dumps(given))
         assert list(map(type, again)) == list(map(type, given)) and again[1:] == given[1:] and torch.equal(again[0], given[0])
         """,
+    "sparse tensors in annotations": """
+        from typing import Union
+        import torch
+        import torch.sparse
+
+        def apply(x: Union[torch.Tensor, torch.sparse.FloatTensor, torch.sparse.HalfTensor]):
+            return isinstance(x, torch.sparse.FloatTensor)
+        assert not apply(torch.ones(2))
+        try:
+            torch.sparse.mm(torch.ones(2, 2), torch.ones(2, 2))
+        except NotImplementedError as error:
+            assert "torch.sparse.mm" in str(error)
+        else:
+            raise SystemExit(1)
+        """,
     "private operators": """
         import torch
         x, odd = torch.tensor([[1.0, -2.0, 3.0], [4.0, 0.0, -1.0]]), torch.tensor([False, True, False])
