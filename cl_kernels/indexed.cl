@@ -8,7 +8,7 @@
  * broadcast). The launcher merges dimensions and writes a prelude:
  *   PARAMETERS    buffers x, v, b_0, b_1 ..., status; offsets; sizes; strides
  *   ROW_STARTS    x_row, v_row, r_0 ...: where the row of free position f and ordered position s begins
- *   LOCATE(i)     adds the indices' part to `at`; sets `missing` where one is out of range
+ *   LOCATE(i)     adds the indices' part to `at`; sets `out` where one is out of range
  *   AHEAD(n)      where the row of free position f + n begins in x, of a large x on a CPU, which cannot guess where that is
  *                 (4096 rows of 256 of 32,000: 71 to 58 us)
  *
@@ -44,6 +44,9 @@
 #ifndef WHOLE
 #define WHOLE 0 /* 1: VW elements at a time can be moved, or computed with as they lie */
 #endif
+#ifndef EIGHTS
+#define EIGHTS 0 /* 1: eight elements of a row at a time are read by indices alone, on a CPU */
+#endif
 #ifndef X_STEP
 #define X_STEP 1 /* strides of x and v in the innermost dimension */
 #define V_STEP 1
@@ -61,30 +64,27 @@
 #define LOAD(p, i) PASTE(LOAD_, CODE)(p, i)
 #define STORE(p, i, v) PASTE(STORE_, CODE)(p, i, v)
 
-/* Adds place * step to `at`, where place counts from the end if it is negative and NEGATIVE is 1. What is read at a place
- * out of range is no matter, as an error follows: the first place is read, without a branch. What is written is left out.
- * By the first index of an element its owner is told: the others leave it to that one. */
-#define COUNTED(index, size) \
-  long place = index;        \
-  if (NEGATIVE && place < 0) place += size;
-#if OPERATION == READ
-#define FIND(index, size, step, first)                   \
-  {                                                      \
-    COUNTED(index, size)                                 \
-    const int out = (ulong)place >= (ulong)(size);       \
-    missing |= out;                                      \
-    at += (INDEX)(out ? 0 : place) * (step);             \
-  }
-#else
+/* Adds place * step to `at`, where place counts from the end if it is negative and NEGATIVE is 1, and sets `out` where it is
+ * out of range. What is read there is no matter, as an error follows: the first place is read, without a branch, unless EIGHTS
+ * are looked at together. What is written is left out. By the first index of an element its owner is told: the others leave it
+ * to that one. */
 #define FIND(index, size, step, first)                                                       \
   {                                                                                          \
-    COUNTED(index, size)                                                                     \
+    long place = index;                                                                      \
+    if (NEGATIVE && place < 0) place += size;                                                \
     if (first && OWNERS > 1 && (place & (OWNERS - 1)) != (long)get_global_id(2)) continue;   \
-    if ((ulong)place >= (ulong)(size)) {                                                     \
-      missing = 1;                                                                           \
-      continue;                                                                              \
-    }                                                                                        \
-    at += (INDEX)place * (step);                                                             \
+    const int outside = (ulong)place >= (ulong)(size);                                       \
+    out |= outside;                                                                          \
+    at += (PLACE)(READ_ANYWAY && outside ? 0 : place) * (step);                              \
+  }
+#define READ_ANYWAY (OPERATION == READ && !EIGHTS)
+#if READ_ANYWAY
+#define LEAVE_OUT missing |= out;
+#else
+#define LEAVE_OUT  \
+  if (out) {       \
+    missing = 1;   \
+    continue;      \
   }
 #endif
 #define ROWS_AHEAD 2 /* 1: 60 us */
@@ -95,7 +95,23 @@
 #define NEGATIVE 0
 #endif
 
-static inline void move(__global ELEMENT *x, INDEX at, __global ELEMENT *v, INDEX here) {
+#if EIGHTS
+#define PLACE long
+#define EIGHT_i32 int8
+#define EIGHT_i64 long8
+/* What the indices add to the place of element i + k, as at<k>. */
+#define FOUND(k)       \
+  PLACE at##k;         \
+  {                    \
+    PLACE at = 0;      \
+    LOCATE(i + k)      \
+    at##k = at;        \
+  }
+#else
+#define PLACE INDEX
+#endif
+
+static inline void move(__global ELEMENT *x, PLACE at, __global ELEMENT *v, INDEX here) {
 #if OPERATION == READ
   STORE(v, here, LOAD(x, at));
 #elif OPERATION == PUT
@@ -136,8 +152,10 @@ __kernel void indexed(PARAMETERS) {
       ROW_STARTS
       INDEX i = begin;
 #if HOISTED
-      INDEX at = x_row;
+      PLACE at = x_row;
+      int out = 0;
       LOCATE(0)
+      LEAVE_OUT
 #if WHOLE && VW > 1 && X_STEP == 1 && V_STEP == 1
 #ifdef AHEAD
       __global const ELEMENT *later = x + AHEAD(f + ROWS_AHEAD < last ? ROWS_AHEAD : 0);
@@ -152,9 +170,21 @@ __kernel void indexed(PARAMETERS) {
 #endif
       for (; i < end; i++) move(x, at + i * X_STEP, v, v_row + i * V_STEP);
 #else
+#if EIGHTS
+      __global const ELEMENT *line = x + x_row;
+      for (; i + 8 <= end; i += 8) {
+        int out = 0;
+        FOUND(0) FOUND(1) FOUND(2) FOUND(3) FOUND(4) FOUND(5) FOUND(6) FOUND(7)
+        LEAVE_OUT
+        vstore8((PASTE(EIGHT_, CODE))(line[at0], line[at1], line[at2], line[at3], line[at4], line[at5], line[at6], line[at7]),
+                0, v + v_row + i);
+      }
+#endif
       for (; i < end; i++) {
-        INDEX at = x_row + i * X_STEP;
+        PLACE at = x_row + i * X_STEP;
+        int out = 0;
         LOCATE(i)
+        LEAVE_OUT
         move(x, at, v, v_row + i * V_STEP);
       }
 #endif

@@ -72,6 +72,9 @@ def plan(device: Device, operation: str, kind: dtype, shape: Shape, x_strides: S
         "NEGATIVE": int(negative), "X_STEP": walk.inner_step(0), "V_STEP": walk.inner_step(1),
         "INDEX": "long" if wide else "int", "WHOLE": int(moved or (operation == "add" and kind.code in _ADDED)),
         "VW": max(1, device.limits.vector_width * 4 // kind.itemsize) if device.is_cpu and kind.itemsize >= 4 else 1}
+    if operation == "read" and macros["VW"] != 1 and not negative and all(i.step == 1 for i in indices) and (
+            (macros["HOISTED"], macros["X_STEP"], macros["V_STEP"]) == (0, "0", "1")):
+        macros["EIGHTS"] = 1  # as numbers: rows in the first-level cache take 0.85 of the time of vectors, other forms 1.2
     chunk, free_chunk, work, local = _ndrange(device, walk)
     owners = _owners(work, walk, indices[0].size) if ordered and not device.is_cpu else 1
     macros["OWNERS"] = owners
