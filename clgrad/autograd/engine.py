@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
+from clgrad.autograd import walks
 from clgrad.autograd.anomaly_mode import tell_forward_calls
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import AccumulateGrad, GradientEdge, Node, TensorBase, edge_of, wrap
@@ -227,43 +228,16 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
             captured.setdefault(edge, []).append(number)
         needed = _needed([edge[0] for edge in edges if edge is not None], {edge[0] for edge in captured})
     walk = _Walk(edges, needed, captured, retain)
-    results: tuple | None = tuple(grads)
-    grads.clear()
-    waiting: dict[Node, list] = {}  # what has arrived at nodes that have not run
-    heap: list[tuple[int, Node]] = []  # those of them that are not leaves, the youngest first
     before, mode.enabled = mode.enabled, create
     outer, mode.walk = mode.walk, walk
     try:
-        while results is not None:
-            for edge, result in zip(edges, results, strict=True):
-                if edge is None or result is None or (needed is not None and edge[0] not in needed):
-                    continue
-                node, number = edge
-                values = waiting.get(node)
-                if values is None:
-                    values = waiting[node] = [None] * node.outputs
-                    if node.sequence >= 0:
-                        heappush(heap, (-node.sequence, node))
-                values[number] = result if values[number] is None else values[number] + result
-            results = result = values = None  # gradients are freed, and handed over, as soon as nobody needs them
-            while heap and results is None:
-                node = heappop(heap)[1]
-                values = waiting.pop(node)
-                if node.pre_hooks or node.capture:
-                    _tensor_hooks(node, values)
-                if captured:
-                    _note(captured, node, values, found)
-                edges = node.edges
-                if needed is not None and not any(e is not None and e[0] in needed for e in edges) and not (
-                        leaves and (node.hooks or node.pre_hooks)):
-                    continue
-                if node.pre_hooks:
-                    _node_hooks(node, values)
-                results = _run(node, values) if mode.anomaly or node.hooks or switch.observers else node.run(values)
-                if not retain and node.saved is not None:
-                    node.saved.clear()
-        for node in list(waiting):
-            values = waiting.pop(node)
+        arrived = None
+        if needed is None and not (create or mode.anomaly or mode.forward or switch.told_of_walks()):
+            arrived = walks.repeated(edges, grads, retain, lambda: _run_nodes(walk, grads, found, True))
+        if arrived is None:
+            arrived = _run_nodes(walk, grads, found, leaves)
+        for node in list(arrived):
+            values = arrived.pop(node)
             if node.variable._hooks or node.pre_hooks or node.capture:  # type: ignore[attr-defined]
                 _leaf_hooks(node, values)  # type: ignore[arg-type]
             if captured:
@@ -279,6 +253,44 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
     finally:
         mode.enabled, mode.walk = before, outer
     return found
+
+
+def _run_nodes(walk: _Walk, grads: list, found: list, leaves: bool) -> dict[Node, list]:
+    """Runs the nodes of a pass, and gives what arrives at the leaves. ``grads`` is emptied."""
+    edges, needed, captured = walk.starts, walk.needed, walk.captured
+    results: tuple | None = tuple(grads)
+    grads.clear()
+    waiting: dict[Node, list] = {}  # what has arrived at nodes that have not run
+    heap: list[tuple[int, Node]] = []  # those of them that are not leaves, the youngest first
+    while results is not None:
+        for edge, result in zip(edges, results, strict=True):
+            if edge is None or result is None or (needed is not None and edge[0] not in needed):
+                continue
+            node, number = edge
+            values = waiting.get(node)
+            if values is None:
+                values = waiting[node] = [None] * node.outputs
+                if node.sequence >= 0:
+                    heappush(heap, (-node.sequence, node))
+            values[number] = result if values[number] is None else values[number] + result
+        results = result = values = None  # gradients are freed, and handed over, as soon as nobody needs them
+        while heap and results is None:
+            node = heappop(heap)[1]
+            values = waiting.pop(node)
+            if node.pre_hooks or node.capture:
+                _tensor_hooks(node, values)
+            if captured:
+                _note(captured, node, values, found)
+            edges = node.edges
+            if needed is not None and not any(e is not None and e[0] in needed for e in edges) and not (
+                    leaves and (node.hooks or node.pre_hooks)):
+                continue
+            if node.pre_hooks:
+                _node_hooks(node, values)
+            results = _run(node, values) if mode.anomaly or node.hooks or switch.observers else node.run(values)
+            if not walk.retain and node.saved is not None:
+                node.saved.clear()
+    return waiting
 
 
 def _in_format_of(tensor: Any, value: Any) -> Any:

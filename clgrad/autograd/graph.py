@@ -94,13 +94,14 @@ _LEAF = object()  # in place of an edge
 
 
 class Saved:
-    """The tensors that a backward function needs, each with the version at which it was saved."""
+    """The tensors that a backward function needs, each with its version when it was saved; ``between``: what nobody sees."""
 
-    __slots__ = ("entries", "name")
+    __slots__ = ("entries", "name", "between")
     places: ClassVar[dict[str, int | None] | None] = None  # of tensors by their names, where those go with the class
 
     def __init__(self, name: str, tensors: Sequence[Any]):
         self.name = name
+        self.between: Sequence[Any] = ()
         entries: list[Any] = []
         for t in tensors:
             if t is None:
@@ -128,7 +129,7 @@ class Saved:
         self.entries.append(_Packed(entry, mode.saved_hooks[-1]) if mode.saved_hooks else entry)
 
     def clear(self) -> None:
-        self.entries = None
+        self.entries, self.between = None, ()
 
     def unpack(self, used: Sequence[bool] | None = None) -> list:
         """The tensors, with their places in the graph where a graph is being recorded.

@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 F = TypeVar("F", bound=Callable)
 
 
+CLASSES = "classes"  # the reason that there are classes that override operators
+
+
 class Switch:
     """``on`` while there is a reason to look at calls more closely: a mode, autocast, a class that overrides, a profiler.
 
@@ -33,6 +36,10 @@ class Switch:
         with self._lock:
             (self._reasons.add if wanted else self._reasons.discard)(reason)
             self.on = bool(self._reasons)
+
+    def told_of_walks(self) -> bool:
+        """Whether there is a reason to look at what runs within a backward pass, where classes are not asked."""
+        return self.on and self._reasons != {CLASSES}
 
     def has(self, reason: Hashable) -> bool:
         """Whether a reason is there."""

@@ -168,7 +168,10 @@ def _fused(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float, dropou
     out = empty(shape, q.spec.dtype, place, ordered_strides(shape, order))
     lse = empty((batch, heads, steps), q.spec.dtype, place)
     keys = k.spec.shape[2]
-    stream = default_generator.take(batch * heads * steps * divide_up(keys, 4)) if dropout_p else (0, 0)
+    stream = (0, 0)
+    if dropout_p:
+        stream = default_generator.take(batch * heads * steps * divide_up(keys, 4))
+        place.compute.moves += 1
     rule = (causal, scale, dropout_p)
     plan = _plan(kernels.plan, kernels.plan, q, k, v, mask, out, *rule)
     execute(partial(plan, stream=stream), (q, k, v, mask), (out, lse))

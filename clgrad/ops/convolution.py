@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
+from clgrad.autograd.walks import determined_by
 from clgrad.kernels import conv
 from clgrad.ops.copying import blank, empty
 from clgrad.ops.execute import check_device, execute
@@ -24,6 +25,7 @@ from clgrad.shapes import Shape
 from clgrad.spec import Spec, contiguous_spec
 
 
+@determined_by()
 class Geometry(NamedTuple):
     """How a convolution's window walks; each field but the last has an entry a spatial dimension."""
 
@@ -92,12 +94,12 @@ def forward(x: Any, w: Any, bias: Any, g: Geometry, activation: str | None = Non
     if plan is not None:
         execute(plan, (x, w) if bias is None else (x, w, bias), (out,))
     if needs_graph(x, w, bias):
-        x_shape, w_shape = x.spec.shape, w.spec.shape
+        x_spec, w_spec = x.spec, w.spec
         saved = Saved("convolution", [x if w._requires_grad else None, w if x._requires_grad else None])
         bias_needed = bias is not None and bias._requires_grad
 
         attach(out, "Convolution", (x, w, bias), lambda dy: _in_formats(gradients(
-            dy, saved.unpack(), x_shape, w_shape, bias_needed, g), formats), saved)
+            dy, saved.unpack(), x_spec.shape, w_spec.shape, bias_needed, g), formats), saved)
     return out
 
 

@@ -52,6 +52,13 @@ def from_array(array: np.ndarray, dtype: dtype, place: device, *, foreign: bool 
     return wrap(host_storage(place.compute, array, foreign=foreign), 0, contiguous_spec(array.shape, dtype, place))
 
 
+def table(array: np.ndarray, dtype: dtype, place: device) -> Any:
+    """A tensor of numbers that a plan's kernel reads, and nobody changes."""
+    made = from_array(np.ascontiguousarray(array).astype(dtype.numpy), dtype, place)
+    made.memory.hold_table()
+    return made
+
+
 def to_array(x: Any) -> np.ndarray:
     """The values as a strided array over bytes that must not be changed (bfloat16: their bits)."""
     data = x.memory.read()

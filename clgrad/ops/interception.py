@@ -23,10 +23,9 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
-from clgrad.autograd.listening import observed, switch, thread, without_innermost_mode
+from clgrad.autograd.listening import CLASSES, observed, switch, thread, without_innermost_mode
 from clgrad.ops import autocast
 
-_CLASSES = "classes that override"
 # Arguments of these types are never asked.
 _LONG = 1000  # a list of more elements is data, unless its first one is no number
 _PLAIN = frozenset({int, float, bool, str, bytes, complex, type(None), dict, set, slice, type(Ellipsis), type})
@@ -47,8 +46,8 @@ def overrides(kind: type) -> bool:
 
 def watch_class(kind: type) -> None:
     """From now on operators look for ``__torch_function__``, if the class has one."""
-    if not switch.has(_CLASSES) and overrides(kind):
-        switch.set(_CLASSES, True)
+    if not switch.has(CLASSES) and overrides(kind):
+        switch.set(CLASSES, True)
 
 
 def overriding(args: Any) -> list[Any]:
@@ -80,7 +79,7 @@ def _take(value: Any, found: list[Any]) -> None:
 def dispatch(public: Callable, name: str, function: Callable, args: tuple, kwargs: dict) -> Any:
     """A call of an operator while somebody listens."""
     own = thread
-    if not own.disabled and (own.modes or (not own.classes_disabled and switch.has(_CLASSES))):
+    if not own.disabled and (own.modes or (not own.classes_disabled and switch.has(CLASSES))):
         found = [] if own.classes_disabled else overriding((*args, *kwargs.values()))
         if found or own.modes:
             return handle(public, found, args, kwargs)
@@ -134,7 +133,7 @@ def _foreign(public: Callable, name: str, function: Callable, args: tuple, kwarg
         frame = frame.f_back
     if frame is not None:
         return NotImplemented
-    switch.set(_CLASSES, True)
+    switch.set(CLASSES, True)
     return dispatch(public, name, function, args, kwargs)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, attach, needs_graph, wrap
+from clgrad.autograd.walks import determined_by
 from clgrad.dtypes import dtype
 from clgrad.formats import channels_last, channels_last_3d, format_strides, suggests
 from clgrad.kernels import concatenate
@@ -24,6 +25,7 @@ from clgrad.spec import Spec, spec
 _MOST = 1024  # lists of specs that are remembered
 
 
+@determined_by()
 class _Join:
     """Those tensors of a list that ``numbers`` names, of known specs, one after the other along a dimension."""
 

@@ -12,6 +12,7 @@ from clgrad.autograd.formal import make_formal
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, attach
 from clgrad.autograd.recorded import recorded_gradients
+from clgrad.autograd.walks import determined_by
 from clgrad.kernels import cross_entropy as loss_kernels
 from clgrad.kernels import softmax as softmax_kernels
 from clgrad.ops.copying import cast
@@ -161,6 +162,7 @@ def _check_weight(name: str, classes: int, weight: Spec, any_shape: bool = False
                            f"but got weight tensor of shape: {list(weight.shape)}")
 
 
+@determined_by()
 class _ClassLoss:
     """What is known of a loss with class indices before its data: plans for both directions, specs of what they write."""
 

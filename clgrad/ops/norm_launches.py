@@ -8,6 +8,7 @@ from typing import Any
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, attach, mark_changed, needs_graph, wrap
 from clgrad.autograd.recorded import recorded_gradients
+from clgrad.autograd.walks import determined_by
 from clgrad.kernels import norm as kernels
 from clgrad.kernels.norm import Groups, Kind
 from clgrad.ops import reduction
@@ -29,6 +30,7 @@ def _kind(own: Spec, weight: Spec | None, bias: Spec | None, running: tuple, **o
     return Kind(own.dtype, small[0] if small else own.dtype, weight is not None, bias is not None, **options)
 
 
+@determined_by()
 class Norm:
     """A normalisation of operands whose specs are known: its launches, and how it is composed where it has none.
 

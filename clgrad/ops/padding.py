@@ -13,8 +13,9 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.autograd.formal import make_formal
 from clgrad.autograd.graph import TensorBase, attach, needs_graph
+from clgrad.autograd.walks import determined_by
 from clgrad.kernels import pad as kernels
-from clgrad.ops.copying import clone, from_array, full
+from clgrad.ops.copying import clone, full, table
 from clgrad.ops.execute import blank, check_specs, execute
 from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import operator
@@ -110,6 +111,7 @@ _NAMES = {"reflect": "ReflectionPad", "replicate": "ReplicationPad", "circular":
 make_formal(*[f"{_NAMES[mode]}{rank}D" for mode in ("reflect", "replicate") for rank in (1, 2, 3)])
 
 
+@determined_by()
 class _Extension:
     """What is known of a padding before its data: the specs of both sides, and for each way the plan and its tables."""
 
@@ -123,13 +125,13 @@ class _Extension:
         self.specs = contiguous_spec(own.shape, own.dtype, own.device), contiguous_spec(lead + padded, own.dtype, own.device)
         ones = (1,) * (3 - rank)
         maps = origins[::-1] + [np.zeros(1, np.int64)] * (3 - rank)
-        places = [] if mode == "constant" else [table for n, o in zip(lines[::-1] + ones, maps, strict=True)
-                                                for table in _places_of(o, n)]
+        places = [] if mode == "constant" else [part for n, o in zip(lines[::-1] + ones, maps, strict=True)
+                                                for part in _places_of(o, n)]
         low = sides[0][0]
         first, last = max(low, 0), max(low, 0, min(padded[-1], lines[-1] + low))
         run = kernels.Run(first, last, -low if last > first else -first)
         self.ways = [(kernels.plan(compute, own.dtype, prod(lead), ones + lines, ones + padded, run, gradient),
-                      from_array(np.concatenate(tables).astype(np.int32), dtypes.int32, place))
+                      table(np.concatenate(tables), dtypes.int32, place))
                      for gradient, tables in ((False, maps), (True, [maps[0], *places]))]
 
     def extend(self, x: Any, back: Callable | None = None, value: float = 0) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, mark_changed, needs_graph, rebase, wrap
+from clgrad.autograd.walks import determined_by
 from clgrad.kernels import indexed
 from clgrad.ops.copying import array_over, cast, full
 from clgrad.ops.execute import blank, check_specs, execute
@@ -22,6 +23,7 @@ _PLANS_MOST = 4096  # numbers of marked elements differ in every run: old plans 
 FEW = 4096  # indices that are looked at on the host where that costs nothing
 
 
+@determined_by()
 class _Form:
     """What is known of :class:`Places` without their indices. Get one from :func:`_form`: the same for the same places."""
 
@@ -34,6 +36,7 @@ class _Form:
 _form = lru_cache(_PLANS_MOST)(_Form)
 
 
+@determined_by("form", "unique", "indices")
 class Places:
     """For each position p of ``shape`` one element of a tensor x.
 

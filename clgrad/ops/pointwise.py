@@ -21,6 +21,7 @@ from clgrad.autograd.graph import (
 )
 from clgrad.autograd.listening import switch
 from clgrad.autograd.refused import NoDerivative, no_derivative, no_formula
+from clgrad.autograd.walks import determined_by
 from clgrad.dtypes import can_cast, dtype, of_number
 from clgrad.ops.execute import blank
 from clgrad.ops.interception import intercepted, quick_form
@@ -107,6 +108,7 @@ def _gradient_row(op: Pointwise, operand: str) -> Pointwise:
     return Pointwise(f"{op.name}_grad_{operand}", names, parameters, formula, None, "same", {})
 
 
+@determined_by()
 class _Recipe:
     """What recording a row needs. ``kinds``: for each operand whether it needs a gradient, None for a number."""
 
@@ -158,11 +160,10 @@ def record(op: Pointwise, operands: tuple, parameters: tuple, out: Any, changes:
     if recipe.kept or recipe.value:
         saved = recipe.saved(op.name, [_before_change(operands[n]) if changes and _is_copied(operands, n) else operands[n]
                                        for n in recipe.kept])
-    gradients = recipe.gradients
 
     def backward(g: Any) -> tuple:
         values = [g, *fixed] if saved is None else [g, *saved.unpack(), *fixed]
-        return tuple([gradient and gradient(values) for gradient in gradients])
+        return tuple([gradient and gradient(values) for gradient in recipe.gradients])
     node = attach(out, recipe.node, inputs, backward, saved)
     if recipe.value:
         saved.add_output(out, changes)  # type: ignore[union-attr]

@@ -9,6 +9,7 @@ from clgrad import dtypes
 from clgrad.autograd.formal import make_formal
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
+from clgrad.autograd.walks import determined_by
 from clgrad.formats import channels_last_3d, suggests
 from clgrad.kernels import pool
 from clgrad.kernels.pool import Windows
@@ -21,11 +22,14 @@ from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.spec import Spec, contiguous_spec
 
+determined_by()(Windows)
+
 _plans: dict[tuple, pool.Plan] = {}
 _max_pools: dict[tuple, MaxPool] = {}
 make_formal(*[name for rank in (1, 2, 3) for name in (f"MaxPool{rank}DWithIndices", f"AvgPool{rank}D")])
 
 
+@determined_by()
 class MaxPool:
     """Max pooling of a contiguous spec: its plans, that of a gradient made when it is asked for, and results' specs."""
 

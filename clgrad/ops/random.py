@@ -135,6 +135,7 @@ def _run(kind: str, tensors: tuple, a: float, b: float, generator: Generator | N
             raise RuntimeError(f"{place.limits.name} has no float64; use float32")
         plan = _plans[key] = random.plan(place, kind, main.spec.dtype, n)
     seed, first = (generator or default_generator).take(plan.counters)
+    place.moves += 1
     a, b = (int(a), random.signed(min(int(b), (1 << 64) - 1))) if kind == "INTEGER" else (float(a), float(b))
     plan(tuple([t.memory.acquire(True) for t in tensors]), tuple([t.offset for t in tensors]), seed, first, a, b)
     if any(t.memory.buffer is None for t in tensors):

@@ -19,13 +19,16 @@ from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
 from clgrad.autograd.recorded import recorded_gradients
+from clgrad.autograd.walks import determined_by
 from clgrad.formats import contiguous_format
 from clgrad.kernels import recurrent as kernels
 from clgrad.ops import recurrent_cells
-from clgrad.ops.copying import empty, from_array, full
+from clgrad.ops.copying import empty, from_array, full, table
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.linalg import linear
 from clgrad.ops.registry import FUNCTIONS, operator, publish
+
+determined_by()(kernels.Plan)
 
 State = tuple  # (hidden,) or, of an LSTM, (hidden, cell)
 
@@ -115,7 +118,7 @@ def _starts(sizes: list[int], place: Any) -> Any:
     key = (place, len(sizes), sizes[0])
     found = _uniform.get(key)
     if found is None:
-        found = _uniform[key] = from_array(np.arange(len(sizes) + 1, dtype=np.int32) * sizes[0], dtypes.int32, place)
+        found = _uniform[key] = table(np.arange(len(sizes) + 1) * sizes[0], dtypes.int32, place)
     return found
 
 

@@ -10,14 +10,16 @@ import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.graph import attach, needs_graph
+from clgrad.autograd.walks import determined_by
 from clgrad.dtypes import dtype
 from clgrad.kernels import resample as kernels
-from clgrad.ops.copying import cast, empty, from_array
+from clgrad.ops.copying import cast, empty, table
 from clgrad.ops.execute import check_device, execute
 
 MOST_TAPS = 16  # of an output, for the kernel that walks rows
 
 
+@determined_by()
 class Taps:
     """A map of ``n`` elements to ``m``: output j is the sum of weights[t] * x[places[t]], t in [starts[j], starts[j+1]).
 
@@ -79,7 +81,7 @@ class Taps:
                           zip(self._even(count), (dtypes.int32, kind), strict=True)]
             else:
                 tables = [(self.starts, dtypes.int32), *tables]
-            found = self._plans[key] = tuple([_uploaded(a, k, place) for a, k in tables])
+            found = self._plans[key] = tuple([table(a if len(a) else np.zeros(1), k, place) for a, k in tables])
         return found
 
     def _even(self, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -89,11 +91,6 @@ class Taps:
         number = np.arange(len(self.places)) - self.starts[outputs]
         places[outputs, number], weights[outputs, number] = self.places, self.weights
         return places, weights
-
-
-def _uploaded(values: np.ndarray, kind: dtype, place: Any) -> Any:
-    padded = values if len(values) else np.zeros(1)
-    return from_array(np.ascontiguousarray(padded).astype(kind.numpy), kind, place)
 
 
 def resample(x: Any, axis: int, taps: Taps) -> Any:

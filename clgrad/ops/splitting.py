@@ -27,7 +27,7 @@ def _views(x: Any, parts: list[tuple], name: str, join: Callable) -> tuple:
                    for offset, shape, strides, replay in parts])
     if views and needs_graph(x):
         specs = [view.spec for view in views]
-        starts = [offset - x.offset for offset, *_ in parts]
+        starts, replays = [offset - x.offset for offset, *_ in parts], [replay for *_, replay in parts]
 
         def backward(*grads: Any) -> Any:
             arrived = [g for g in grads if g is not None]
@@ -35,7 +35,7 @@ def _views(x: Any, parts: list[tuple], name: str, join: Callable) -> tuple:
                 whole = _side_by_side(grads, specs, starts, old)
                 return join(grads) if whole is None else whole
             whole = arrived[0].new_zeros(old.shape)
-            for (_, _, _, replay), g in zip(parts, grads, strict=True):
+            for replay, g in zip(replays, grads, strict=True):
                 if g is not None:
                     replay(whole).copy_(g)
             return whole

@@ -72,7 +72,9 @@ class Device:
         self.allocate = self.pool.allocate
         # Called after each launch with what was launched, its event, its buffers and numbers.
         self.recorder: Callable[[Bound, Any, Sequence, tuple], None] | None = None
-        self.moves = 0  # how often memory was filled, copied from or to the host, or looked at by it
+        self.recording: Any = None  # told of fills and fault words: see clgrad/runtime/recording.py
+        self.tables: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()  # see Storage.hold_table
+        self.moves = 0  # how often memory was copied from or to the host, looked at by it, or filled with random numbers
         self._kernels: dict[tuple, Kernel] = {}
         self._faults: dict[str, tuple[Block, np.ndarray]] = {}
         self._suspects: set[str] = set()  # faults that launches since the last look may have set
@@ -161,6 +163,8 @@ class Device:
                 self.upload(block, word)
             found = self._faults[message] = (block, word)
         self._suspects.add(message)
+        if self.recording is not None:
+            self.recording.word(found[0].buffer, message)
         return found[0].buffer
 
     def idle(self) -> bool:
@@ -188,21 +192,21 @@ class Device:
 
     def fill(self, block: Block, pattern: np.ndarray, nbytes: int) -> None:
         """Fills the first ``nbytes`` of a block with a repeated pattern of 1 to 8 bytes, in the order of launches."""
-        self.moves += 1
-        with self.lock:
-            if self.here is not None and nbytes <= SMALL_FILL and (self._latest is None or self._finished()):
-                block.host[:nbytes].view(pattern.dtype)[:] = pattern  # type: ignore[index]
-                return
         if self.is_cpu and nbytes > SMALL_FILL:  # where drivers have one thread fill a buffer
             value = np.full(8 // pattern.itemsize, pattern, pattern.dtype).view(np.int64)
             self.run(self._fill, (block.buffer,), (int(value[0]), -(-nbytes // FILLED_AT_ONCE)))
             return
         with self.lock:
-            try:
-                self._latest = cl.enqueue_fill_buffer(self.lane.queue, block.buffer, pattern, 0, nbytes)
-            except cl.Error as error:
-                raise self.explain(error, f"filling {nbytes:,} bytes") from error
-            self.clock.submitted += 1
+            if self.here is not None and (self._latest is None or self._finished()):
+                block.host[:nbytes].view(pattern.dtype)[:] = pattern  # type: ignore[index]
+            else:
+                try:
+                    self._latest = cl.enqueue_fill_buffer(self.lane.queue, block.buffer, pattern, 0, nbytes)
+                except cl.Error as error:
+                    raise self.explain(error, f"filling {nbytes:,} bytes") from error
+                self.clock.submitted += 1
+        if self.recording is not None:
+            self.recording.filled(block, pattern, nbytes)
 
     @functools.cached_property
     def _fill(self) -> Bound:

@@ -91,8 +91,8 @@ class Bound:
     sooner than a thread wakes up is *small* and may run in the caller's thread.
     """
 
-    __slots__ = ("kernel", "global_size", "local_size", "buffers", "packers", "floats", "constants", "cost", "small",
-                 "lanes")
+    __slots__ = ("kernel", "global_size", "local_size", "buffers", "packers", "floats", "constants", "cost", "duration",
+                 "small", "lanes")
 
     def __init__(self, kernel: Kernel, global_size: tuple[int, ...], local_size: tuple[int, ...], buffers: int,
                  varying: str, constants: tuple, cost: tuple[int, int]):
@@ -102,7 +102,8 @@ class Bound:
         self.packers = [_PACKERS[letter] for letter in varying]
         self.constants = constants
         self.cost = cost
-        self.small = cost[0] / FLOPS_PER_NS + cost[1] / BYTES_PER_NS < SMALL_NS
+        self.duration = cost[0] / FLOPS_PER_NS + cost[1] / BYTES_PER_NS  # of one core, in ns
+        self.small = self.duration < SMALL_NS
         self.lanes: dict[Lane, Arguments] = {}  # made by `on`
 
     def on(self, lane: Lane) -> Arguments:

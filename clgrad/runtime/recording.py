@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from clgrad.runtime.device import Device
 from clgrad.runtime.kernel import Bound
 from clgrad.runtime.memory import Block
 from clgrad.runtime.storage import LARGE, Storage, result_storage
 
-_UNKNOWN = -1
+_NOWHERE = -1
 _busy = threading.Lock()  # there is one recording at a time
 
 
-class _Launch(NamedTuple):
-    """A launch. ``places`` tell where its buffers are found; ``takes``, which of them need memory first, of so many bytes;
-    ``drops``, which nobody uses after it."""
+class _Fill(NamedTuple):
+    """In place of a launch: so many bytes of memory are filled."""
 
-    bound: Bound
+    pattern: np.ndarray
+    nbytes: int
+
+
+class _Step(NamedTuple):
+    """A launch, or a fill. ``places`` tell where its buffers are found; ``takes``, which of them need memory first, of so
+    many bytes; ``drops``, which nobody uses after it."""
+
+    made: Bound | _Fill
     places: tuple[int, ...]
     varying: tuple
     takes: tuple[tuple[int, int], ...]
@@ -29,21 +40,24 @@ class _Launch(NamedTuple):
 class Recording:
     """What the current thread launches on a device inside a ``with`` block, to be made again by :meth:`repeat`.
 
-    Memory has a place: the ``given`` storages first (None where there is none), whose buffers the launches may use, then
-    what is taken inside, in that order.
+    Memory has a place: the ``given`` storages first (None where there is none), whose buffers the launches may use, then in
+    their order what is taken inside, tables of plans, and words in which kernels tell of bad data. Given storages may die
+    inside.
     """
 
     def __init__(self, device: Device, given: Sequence[Storage | None], buffers: Sequence[Any]):
-        self.device, self._given = device, list(given)
-        self._buffers = list(buffers)  # by place
+        self.device = device
+        self._given = [None if storage is None else weakref.ref(storage) for storage in given]
         self._sizes = [0] * len(given)  # of what is taken, in bytes, by place
-        self._made: list[tuple[Bound, tuple, tuple]] = []
-        self._launches: list[_Launch] = []
-        # Places of the same memory: a repetition is for memory of which that is so, too.
-        first: dict[int, int] = {}
-        self._same = [(first.setdefault(id(buffer), place), place) for place, buffer in enumerate(buffers)
-                      if buffer is not None]
-        self._same = [pair for pair in self._same if pair[0] != pair[1]]
+        self._places: dict[int, int] = {}  # where a buffer, by its id, is found: memory that died may be taken again
+        self._same: list[tuple[int, int]] = []  # given places of the same memory: so is that of a repetition
+        for place, buffer in enumerate(buffers):
+            first = place if buffer is None else self._places.setdefault(id(buffer), place)
+            if first != place:
+                self._same.append((first, place))
+        self._others: list[tuple[int, Callable[[], Any]]] = []  # places of tables and words, and what gives their buffers
+        self._made: list[tuple[Bound | _Fill, list[int], tuple]] = []
+        self._steps: list[_Step] = []
 
     @staticmethod
     def possible(device: Device) -> bool:
@@ -52,48 +66,81 @@ class Recording:
 
     def __enter__(self) -> Recording:
         device = self.device
-        self._thread, self._moves, self._allocate = threading.get_ident(), device.moves, device.allocate
-        device.recorder, device.allocate = self._note, self._take
+        self._thread, self._moves = threading.get_ident(), device.moves
+        self._allocate = device.allocate
+        device.recorder, device.allocate, device.recording = self._note, self._take, self
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.device.recorder, self.device.allocate = None, self._allocate
+        device = self.device
+        device.recorder, device.allocate, device.recording = None, self._allocate, None
         self._thread = 0
         _busy.release()
 
+    def _is_own(self) -> bool:
+        return threading.get_ident() == self._thread
+
     def _note(self, bound: Bound, event: Any, buffers: Sequence[Any], varying: tuple) -> None:
-        if threading.get_ident() == self._thread:
-            self._made.append((bound, tuple(buffers), varying))
+        if self._is_own():
+            self._made.append((bound, [self._place(buffer) for buffer in buffers], varying))
+
+    def _place(self, buffer: Any) -> int:
+        place = self._places.get(id(buffer), _NOWHERE)
+        if place is _NOWHERE and (table := self.device.tables.get(id(buffer))) is not None:
+            place = self._new_place(buffer, 0)
+            self._others.append((place, table.acquire))
+        return place
+
+    def _new_place(self, buffer: Any, nbytes: int) -> int:
+        place = self._places[id(buffer)] = len(self._sizes)
+        self._sizes.append(nbytes)
+        return place
 
     def _take(self, nbytes: int) -> Block:
         block = self._allocate(nbytes)
-        if threading.get_ident() == self._thread:
-            self._buffers.append(block.buffer)
-            self._sizes.append(nbytes)
+        if self._is_own():
+            self._new_place(block.buffer, nbytes)
         return block
+
+    def filled(self, block: Block, pattern: np.ndarray, nbytes: int) -> None:
+        """Notes that the first bytes of a block were filled."""
+        if self._is_own():
+            place = self._places.get(id(block.buffer), _NOWHERE)
+            self._made.append((_Fill(pattern, nbytes), [place if place >= len(self._given) else _NOWHERE], ()))
+
+    def word(self, buffer: Any, message: str) -> None:
+        """Notes that launches may tell of bad data in a word with this message."""
+        if self._is_own() and id(buffer) not in self._places:
+            self._others.append((self._new_place(buffer, 0), partial(self.device.fault_word, message)))
 
     def keep(self, wanted: Sequence[Storage]) -> list[int] | None:
         """Ends the recording, for those who want these storages: their places.
 
         None where it cannot be repeated: something else than launches happened, or memory without a place was used.
         """
-        places = {id(buffer): place for place, buffer in enumerate(self._buffers)}
-        given = {id(storage): place for place, storage in enumerate(self._given)}
-        kept = [given.get(id(s), places.get(id(s.buffer), _UNKNOWN)) for s in wanted]
-        used = [tuple([places.get(id(buffer), _UNKNOWN) for buffer in buffers]) for _, buffers, _ in self._made]
-        if any(_UNKNOWN in here for here in (kept, *used)) or self.device.moves != self._moves or (
+        known = {id(own): place for place, own in enumerate(ref and ref() for ref in self._given) if own is not None}
+        kept = [known.get(id(s), self._places.get(id(s.buffer), _NOWHERE)) for s in wanted]
+        ready = {*range(len(self._given)), *(place for place, _ in self._others)}
+        reached = {*ready, *(place for _, here, _ in self._made for place in here)}
+        if _NOWHERE in reached or not reached.issuperset(kept) or self.device.moves != self._moves or (
                 max(self._sizes, default=0) >= LARGE):
             return None
-        last = {place: number for number, here in enumerate(used) for place in here}
-        ready = set(range(len(self._given)))
-        for number, ((bound, _, varying), here) in enumerate(zip(self._made, used, strict=True)):
-            takes = tuple([(place, self._sizes[place]) for place in dict.fromkeys(here) if place not in ready])
-            ready.update(here)
-            drops = tuple([place for place in dict.fromkeys(here) if last[place] == number and place not in kept])
-            self._launches.append(_Launch(bound, here, varying, takes, drops))
+        last = {place: number for number, (_, here, _) in enumerate(self._made) for place in here}
+        for number, (made, here, varying) in enumerate(self._made):
+            own = tuple(dict.fromkeys(here))
+            takes = tuple([(place, self._sizes[place]) for place in own if place not in ready])
+            ready.update(own)
+            drops = tuple([place for place in own if last[place] == number and place not in kept])
+            self._steps.append(_Step(made, tuple(here), varying, takes, drops))
         self._missing = [None] * (len(self._sizes) - len(self._given))
-        self._made, self._given, self._buffers = [], [], []  # memory is not held
+        self._made, self._given, self._places = [], [], {}
         return kept
+
+    def elsewhere(self) -> float:
+        """How long threads of a CPU device work on a launch on average, in ns of one core by what launches state."""
+        made = [step.made for step in self._steps if isinstance(step.made, Bound)]
+        shared = [bound.duration for bound in made if not bound.small] if self.device.here is not None else []
+        return sum(shared) / max(1, len(made))
 
     def fits(self, buffers: Sequence[Any]) -> bool:
         """Whether the launches can be made with other given memory."""
@@ -107,11 +154,16 @@ class Recording:
         storages += self._missing
         buffers += self._missing
         device, run = self.device, self.device.run
-        for bound, places, varying, takes, drops in self._launches:
+        for place, buffer in self._others:
+            buffers[place] = buffer()
+        for made, places, varying, takes, drops in self._steps:
             for place, nbytes in takes:
                 taken = storages[place] = result_storage(device, nbytes)
                 buffers[place] = taken.buffer
-            run(bound, [buffers[place] for place in places], varying)
+            if isinstance(made, Bound):
+                run(made, [buffers[place] for place in places], varying)
+            else:
+                device.fill(storages[places[0]]._block, made.pattern, made.nbytes)
             for place in drops:
                 storages[place] = None
         return storages

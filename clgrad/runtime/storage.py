@@ -156,6 +156,11 @@ class Storage:
             self._export = weakref.ref(existing)
         return np.asarray(existing)
 
+    def hold_table(self) -> None:
+        """Says that the contents never change: launches that are recorded may use them again and again."""
+        if self.device.has_memory:
+            self.device.tables[id(self.acquire())] = self
+
     def publish(self) -> None:
         """Makes what kernels wrote visible in exported memory."""
 

@@ -21,6 +21,8 @@ from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
 from clgrad.autograd.listening import switch
 from clgrad.autograd.recorded import recorded_gradients
+from clgrad.autograd.repeated import Repeated
+from clgrad.autograd.walks import determined_by
 from clgrad.nn import functional as F
 from clgrad.nn.modules.activation import ReLU, Sigmoid, Tanh
 from clgrad.nn.modules.conv import Conv2d
@@ -34,7 +36,6 @@ from clgrad.ops.matrices import of_rows
 from clgrad.ops.pointwise import activation_gradient
 from clgrad.ops.pooling import known_windows, max_pool_of
 from clgrad.ops.registry import FUNCTIONS
-from clgrad.ops.repeated import Repeated
 from clgrad.spec import Spec
 from clgrad.tensor import Tensor
 
@@ -280,6 +281,18 @@ def _planned(described: list[tuple], specs: list[Spec], needs_x: bool) -> _Chain
     return _Chain(described, specs, needs_x)
 
 
+def _again(repeated: Repeated, tensors: list, function: Callable[[list], list]) -> list:
+    """What a function makes of a list of tensors, which it may empty: by launches known before, where all of them are at the
+    beginning of their memory."""
+    storages: list = []
+    for t in tensors:
+        if t is not None and t.offset:
+            return function(tensors)
+        storages.append(None if t is None else t.memory)
+    return repeated(storages, lambda: function(tensors), tensors.clear)
+
+
+@determined_by()
 class _Chain:
     """The stages of a run of layers."""
 
@@ -300,8 +313,7 @@ class _Chain:
             stage.gated = before.passed_on = before.activation == "relu" and (stage is not last if stage.gates == "y" else
                                                                               stage.gates is not None)
         self.uses = self._used_by_gradients()
-        self._plain, self._kept = Repeated(lambda operands: self._run(operands)[:1]), Repeated(self._run)
-        self._gradients = Repeated(self._run_gradients)
+        self._plain, self._kept, self._gradients = Repeated(), Repeated(), Repeated()
         self.node = (last.activation.capitalize() if last.activation else
                      "Mm" if last.node == "Addmm" and last.parameters[1] is None else last.node)
 
@@ -316,8 +328,8 @@ class _Chain:
     def __call__(self, x: Any, parameters: list) -> Any:
         """The result of the last stage."""
         if not needs_graph(x, *parameters):
-            return self._plain([x, *parameters])[0]
-        out, *between = self._kept([x, *parameters])
+            return _again(self._plain, [x, *parameters], lambda operands: self._run(operands)[:1])[0]
+        out, *between = _again(self._kept, [x, *parameters], self._run)
         self._record(out, (x, *parameters), between)
         return out
 
@@ -341,18 +353,17 @@ class _Chain:
 
     def _record(self, out: Any, operands: tuple, between: list) -> None:
         saved = Saved("Sequential", operands)
+        saved.between = between
 
         def backward(g: Any) -> tuple:
             if mode.enabled:
                 return tuple(recorded_gradients(self._composed, saved.unpack()[:len(operands)], (g,)))
-            tensors = saved.unpack(self.uses)
             result = self.stages[-1].result
-            given = [g if g.spec is result else g.to(result.dtype).contiguous(), *tensors, *between]
+            given = [g if g.spec is result else g.to(result.dtype).contiguous(), *saved.unpack(self.uses), *saved.between]
             if not mode.walk.retain:
-                saved.clear()  # what is between is given up on the way: there is no second one
-                between.clear()
-            del g, tensors
-            return tuple(self._gradients(given))
+                saved.clear()  # what is between is given up on the way
+            del g
+            return tuple(_again(self._gradients, given, self._run_gradients))
         attach(out, self.node, operands, backward, saved)
         if self.stages[-1].activation:
             saved.add_output(out)

@@ -6,15 +6,24 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import clgrad
-from clgrad.ops.repeated import Repeated
+from clgrad.autograd.repeated import Repeated
 from clgrad.profiler import profile
 from clgrad.runtime.storage import DiscreteStorage
+
+
+def of_tensors(function):
+    """A function of a list of tensors, which it may empty, repeated."""
+    repeated = Repeated()
+
+    def call(tensors):
+        return repeated([None if t is None else t.memory for t in tensors], lambda: function(tensors), tensors.clear)
+    return call
 
 
 def counted(function):
     """A repeated function, and how often the function itself was called, in a list."""
     calls = []
-    return Repeated(lambda tensors: calls.append(1) or function(tensors)), calls
+    return of_tensors(lambda tensors: calls.append(1) or function(tensors)), calls
 
 
 def test_the_function_is_called_once():
@@ -58,13 +67,33 @@ def test_memory_of_every_kind(make):
     assert len(calls) == (4 if copied else 1)
 
 
-def test_parts_of_larger_tensors_pass_through_the_function():
-    repeated, calls = counted(lambda tensors: [tensors[0] * 2])
-    whole = clgrad.randn(12)
-    for start in (0, 6, 0, 6):
-        x = whole[start:start + 6]
-        assert clgrad.equal(repeated([x])[0], x * 2)
-    assert len(calls) == 3
+def test_fills_and_words_of_bad_data():
+    def function(tensors):
+        x, index = tensors
+        return [clgrad.zeros(5, 3).index_add_(0, index, x), x[index.clamp(max=1)]]
+    repeated, calls = counted(function)
+    for _ in range(4):
+        x, index = clgrad.randn(9000, 3), clgrad.randint(0, 5, (9000,))  # fewer indices would be looked at
+        for made, expected in zip(repeated([x, index]), function([x, index]), strict=True):
+            assert clgrad.equal(made, expected)
+    assert len(calls) == 1
+
+
+def test_given_memory_that_is_taken_again():
+    def function(tensors):
+        x = tensors.pop()
+        y = x * 2
+        del x  # nobody else holds it: what comes next takes its memory
+        z = y.exp()
+        return [z + 1]
+    repeated, calls = counted(function)
+    for _ in range(3):
+        x = clgrad.randn(1000)
+        expected = (x * 2).exp() + 1
+        given = [x]
+        del x
+        assert clgrad.equal(repeated(given)[0], expected)
+    assert len(calls) == 1
 
 
 def test_the_same_tensor_twice():
@@ -98,7 +127,7 @@ def test_memory_is_given_back_on_the_way():
         for _ in range(10):
             x = x + 1
         return [x]
-    repeated, nbytes = Repeated(function), 1 << 20
+    repeated, nbytes = of_tensors(function), 1 << 20
     pool = clgrad.device("cpu").compute.pool
     for _ in range(3):
         given = [clgrad.randn(nbytes // 4)]
@@ -108,8 +137,9 @@ def test_memory_is_given_back_on_the_way():
         assert pool.in_use <= before - nbytes
 
 
-@pytest.mark.parametrize("function", [lambda tensors: [tensors[0] + clgrad.full((6,), float(clgrad.randn(())))],
-                                      lambda tensors: [tensors[0] * tensors[0].sum().item()]], ids=["a fill", "a look"])
+@pytest.mark.parametrize("function", [lambda tensors: [tensors[0] + clgrad.tensor([float(clgrad.randn(()))] * 6)],
+                                      lambda tensors: [tensors[0] * tensors[0].sum().item()],
+                                      lambda tensors: [tensors[0] + clgrad.randn(6)]], ids=["a copy", "a look", "a draw"])
 def test_what_is_more_than_launches_is_not_repeated(function):
     repeated, calls = counted(function)
     for _ in range(3):
@@ -149,7 +179,7 @@ def test_threads_that_begin_together():
         inside.set()
         go.wait(10)
         return [(tensors[0] * 2).exp()]
-    first, second = Repeated(function), Repeated(lambda tensors: [(tensors[0] - 1).sin()])
+    first, second = of_tensors(function), of_tensors(lambda tensors: [(tensors[0] - 1).sin()])
     x = clgrad.randn(300)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(first, [x])
