@@ -27,7 +27,7 @@ from clgrad.dtypes import dtype
 from clgrad.runtime import Device, device
 from clgrad.spec import Spec
 
-MOST_KNOWN = 256  # keys
+MOST_KNOWN = 64  # keys
 PATIENCE = 32  # passes in a row that are read in vain, after which few are
 _SELDOM = 32
 WORTH = 80_000  # ns a launch that threads of the device work; measured: 70,000 is worth repeating, 140,000 is not

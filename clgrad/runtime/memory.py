@@ -79,11 +79,15 @@ class Pool:
     def allocate(self, nbytes: int) -> Block:
         """A block of at least ``nbytes``; OutOfMemoryError when the device is full even after freeing the cache."""
         size = bin_size(nbytes)
-        if self._returned:
-            self._collect()
         try:
+            if self._returned:
+                block = self._returned.pop()
+                if block.nbytes == size:  # it only changes hands
+                    return block
+                self._returned.append(block)
+                self._collect()
             block = self._free[size].pop()
-        except IndexError:
+        except IndexError:  # none, or another thread was quicker
             block = self._grow(size)
         self._in_use += size
         if self._in_use > self.peak:
