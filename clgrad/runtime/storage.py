@@ -254,9 +254,12 @@ class SharedStorage(Storage):
         if self._block is None and self._host is None:
             block = self._hold(self.device.pool.allocate_idle(self.nbytes))
             self.buffer = block.buffer if self.nbytes < LARGE else None
-            if self._fill is not None and block.host is not None:
-                block.host[:self.nbytes].view(self._fill.dtype)[:] = self._fill
+            assert block.host is not None
+            made = block.host[:self.nbytes]
+            if self._fill is not None:
+                made.view(self._fill.dtype)[:] = self._fill
                 self._fill = None
+            return made  # no launch uses it: there is nothing to wait for
         if self.device.clock.completed != self.device.clock.submitted and (self._block or self._wrapped) is not None:
             self.device.synchronize()
         host = self._block.host if self._block is not None else self._host

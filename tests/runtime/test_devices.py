@@ -188,6 +188,22 @@ def test_a_child_of_a_process_that_only_listed_devices_gets_an_error():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_child_forked_amid_launches_reads_what_it_filled():
+    done = run("""
+    import os
+    import clgrad
+    x = clgrad.ones(1 << 20)
+    for _ in range(20):
+        x = x.sin()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if clgrad.zeros(2).tolist() == [0.0, 0.0] and clgrad.ones(3).numpy().sum() == 3 else 1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """)
+    assert done.stdout.strip() == "0", done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_what_a_child_writes_into_a_tensor_stays_its_own():
     done = run("""
     import os
