@@ -258,6 +258,7 @@ def _no_bool(name: str, kind: Dtype) -> None:
 
 
 def _progression(start: Any, end: Any, step: Any, floating: bool) -> np.ndarray:
+    _check_numbers("arange", start=start, end=end, step=step)
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if any(isinstance(v, float) and not math.isfinite(v) for v in (start, end)):
@@ -286,6 +287,13 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, **
     return _made(values, kind, options, out)
 
 
+def _check_numbers(name: str, **given: Any) -> None:
+    """TypeError where an argument is no number."""
+    for argument, value in given.items():
+        if not isinstance(value, (int, float, np.number)):
+            raise TypeError(f"{name}(): argument '{argument}' must be Number, not {type(value).__name__}")
+
+
 def _number(value: Any) -> Any:
     return value.item() if isinstance(value, (TensorBase, np.generic)) else value
 
@@ -310,6 +318,7 @@ def _linear(name: str, start: Any, end: Any, steps: int, kind: Dtype) -> np.ndar
         raise TypeError(f"{name}() received an invalid combination of arguments - got ({got}), but expected int steps")
     steps = int(steps)
     first, last = _number(start), _number(end)
+    _check_numbers(name, start=first, end=last)
     if not kind.is_floating_point:
         first, last = kind.to_numpy_scalar(first), kind.to_numpy_scalar(last)
     first, last = float(first), float(last)

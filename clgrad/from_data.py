@@ -77,6 +77,8 @@ def _to_numpy(data: Any, wanted: Any = None) -> tuple[np.ndarray, Dtype]:
             first = first[0]
         if isinstance(first, str):
             raise ValueError(f"too many dimensions 'str': tensor() takes numbers, got {data!r}"[:200])
+        if first is None:
+            raise RuntimeError("Could not infer dtype of NoneType")
         raise TypeError(f"new(): invalid data type '{'str' if array.dtype.kind in 'US' else 'object'}'")
     if kinds:
         return array, dtypes.result_type(kinds | _number_kinds(given))

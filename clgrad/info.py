@@ -108,6 +108,8 @@ def is_nonzero(input: Any) -> bool:
 
 def numel(input: Any) -> int:
     """The number of a tensor's elements."""
+    if not isinstance(input, TensorBase):
+        raise TypeError(f"numel(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     return input.spec.numel
 
 

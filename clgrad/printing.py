@@ -20,7 +20,7 @@ def set_printoptions(precision: int | None = None, threshold: float | None = Non
                      linewidth: int | None = None, profile: str | None = None, sci_mode: bool | None = None) -> None:
     """Digits after the point, size from which tensors are shortened, items shown at the edges, width of a line."""
     if profile is not None:
-        options.update(_PROFILES[profile])
+        options.update(_PROFILES.get(profile, {}))
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
     options.update({name: value for name, value in given.items() if value is not None})
     options["sci_mode"] = sci_mode

@@ -80,7 +80,8 @@ class TransformedDistribution(Distribution):
     """What a distribution's values become under transforms."""
 
     def __init__(self, base_distribution: Any, transforms: Any, validate_args: bool | None = None):
-        self.transforms = [transforms] if isinstance(transforms, Transform) else list(transforms)
+        self.transforms = [transforms] if isinstance(transforms, Transform) or not isinstance(
+            transforms, (list, tuple)) else list(transforms)
         if not all(isinstance(t, Transform) for t in self.transforms):
             raise ValueError(f"transforms must be a Transform or list, but was {transforms}")
         whole = ComposeTransform(self.transforms)

@@ -12,6 +12,7 @@ from clgrad.info import finfo
 from clgrad.ops.activation import gated_half
 from clgrad.ops.pointwise import call, call_in_place
 from clgrad.ops.registry import FUNCTIONS, REGISTRY
+from clgrad.shapes import normalize_dim
 
 _ROWS = REGISTRY.pointwise
 _SELU = (1.6732632423543772, 1.0507009873554805)  # alpha and scale of Klambauer et al. 2017
@@ -166,9 +167,9 @@ def glu(input: Any, dim: int = -1) -> Any:
     """The first half along ``dim`` times the sigmoid of the second."""
     if not input.ndim:
         raise RuntimeError("glu does not support 0-dimensional tensors")
+    dim = normalize_dim(dim, input.ndim)
     if input.shape[dim] % 2:
-        raise RuntimeError(f"Halving dimension must be even, but dimension {dim % input.ndim} is size "
-                           f"{input.shape[dim]}")
+        raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {input.shape[dim]}")
     return gated_half(input, dim)
 
 

@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 from clgrad.autograd.graph import ends_in
+from clgrad.dtypes import type_name
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.ops.totals import reduced_row
 
@@ -137,6 +138,8 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, size_avera
                          reduce: bool | None = None, reduction: str = "mean") -> Any:
     """-(target * log(input) + (1 - target) * log(1 - input)), logarithms at least -100; ``input`` in [0, 1]."""
     _same_size("binary_cross_entropy", input, target)
+    if target.spec.dtype is not input.spec.dtype:
+        raise RuntimeError(f"Found dtype {type_name(target.spec.dtype)} but expected {type_name(input.spec.dtype)}")
     if not bool(FUNCTIONS["_is_probability"](input.detach()).all().item()):
         raise RuntimeError("binary_cross_entropy: all elements of input should be between 0 and 1")
     reduction = reduction_of(size_average, reduce, reduction)

@@ -14,7 +14,7 @@ from clgrad.ops.copying import COPY, cast, full
 from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.output import add_in_place, check_exact, store
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, alias, operator, publish
-from clgrad.ops.rows import refuse_masks
+from clgrad.ops.rows import NUMBERS, refuse_masks
 from clgrad.ops.views import make_view
 from clgrad.shapes import Size, is_dense
 from clgrad.shapes import broadcast_shapes as _broadcast_shapes
@@ -202,6 +202,8 @@ def fill_(input: Any, value: Any) -> Any:
             raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "
                                f"{value.spec.ndim} dimensions.")
         return input.copy_(value)
+    if not isinstance(value, NUMBERS):
+        raise TypeError(f"fill_(): argument 'value' must be Number or Tensor, not {type(value).__name__}")
     own = input.spec
     if own.numel == 1 and own.dtype is not own.dtype.compute:
         value = own.dtype.rounded(value)  # of one element what is too large becomes infinite, as in PyTorch
@@ -271,6 +273,8 @@ _round, _round_in_place = FUNCTIONS["round"], FUNCTIONS["round_"]
 @operator("round")
 def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:
     """The nearest integer (halves to even), or with ``decimals`` digits after the point."""
+    if not hasattr(decimals, "__index__"):
+        raise TypeError(f"round(): argument 'decimals' must be int, not {type(decimals).__name__}")
     if decimals == 0:
         return _round(input, out=out)
     scale = 10.0 ** abs(decimals)

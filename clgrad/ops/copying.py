@@ -22,6 +22,7 @@ from clgrad.formats import (
 from clgrad.ops import pointwise, rows
 from clgrad.ops.execute import blank
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, operator, publish
+from clgrad.ops.views import sizes_of
 from clgrad.runtime import canonical, device, filled_storage, host_storage, new_storage
 from clgrad.shapes import Shape, broadcast_shapes, contiguous_strides, is_dense, normalize_dim
 from clgrad.spec import Spec, contiguous_spec, spec
@@ -134,6 +135,8 @@ def copy_(x: Any, src: Any = None, non_blocking: bool = False, *, other: Any = N
     src = other if src is None else src
     if src is None:
         raise TypeError("copy_(): missing 1 required positional argument: 'src'")
+    if isinstance(src, str):
+        raise TypeError("copy_(): argument 'other' (position 1) must be Tensor, not str")
     if not isinstance(src, TensorBase):
         src = FUNCTIONS["tensor"](src)
     broadcast = broadcast_shapes(x.spec.shape, src.spec.shape)
@@ -288,7 +291,7 @@ def flip(input: Any, *axes_: Any, dims: Any = None) -> Any:
 def repeat(x: Any, *counts: Any, repeats: Any = None) -> Any:
     """The tensor tiled: copied ``repeats[d]`` times along each dimension d, new dimensions in front."""
     given = counts if repeats is None else (repeats,)
-    times = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
+    times = sizes_of(given, "repeat(): argument 'repeats'")
     lead = len(times) - x.spec.ndim
     if lead < 0:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
@@ -305,8 +308,8 @@ def repeat(x: Any, *counts: Any, repeats: Any = None) -> Any:
 def tile(input: Any, *counts: Any, dims: Any = None) -> Any:
     """``repeat`` with missing counts in front taken as 1."""
     given = counts if dims is None else (dims,)
-    times = given[0] if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
-    return repeat(input, (1,) * (input.spec.ndim - len(times)) + tuple(times))
+    times = sizes_of(given, "tile(): argument 'dims'")
+    return repeat(input, (1,) * (input.spec.ndim - len(times)) + times)
 
 
 @operator("resize_", function=False)

@@ -30,7 +30,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     """
     own = input.spec
     if own.dtype.category != 1:
-        raise RuntimeError(f"\"bincount_cpu\" not implemented for '{own.dtype.name}'")
+        raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{dtypes.type_name(own.dtype)}'")
     if own.ndim != 1:
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if minlength < 0:
@@ -83,6 +83,8 @@ def isin(elements: Any = None, test_elements: Any = None, *, assume_unique: bool
     """
     elements = element if elements is None else elements
     test_elements = test_element if test_elements is None else test_elements
+    if elements is None or test_elements is None:
+        raise TypeError("isin() missing 1 required positional argument: 'test_elements'")
     if not isinstance(elements, TensorBase) and not isinstance(test_elements, TensorBase):
         raise TypeError("isin(): one of the arguments must be a Tensor")
     like = elements if isinstance(elements, TensorBase) else test_elements

@@ -27,6 +27,8 @@ def triangle(rows: int, columns: int, diagonal: int, upper: bool, device: Any) -
 def _triangular(name: str, x: Any, diagonal: int) -> Any:
     if x.spec.ndim < 2:
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
+    if not hasattr(diagonal, "__index__"):
+        raise TypeError(f"{name}(): argument 'diagonal' must be int, not {type(diagonal).__name__}")
     rows, columns = x.spec.shape[-2:]
     inside = triangle(rows, columns, diagonal, name == "triu", x.spec.device)
     return FUNCTIONS["where"](inside, x.contiguous(), False)

@@ -218,8 +218,11 @@ def _retell(error: AttributeError | TypeError, name: str, function: Callable, ar
     if text.endswith("object cannot be interpreted as an integer"):
         kind = text.split("'")[1]
         for number, (place, given) in enumerate(zip(inspect.signature(function).parameters.values(), args, strict=False), 1):
-            if place.annotation in (int, "int") and type(given).__name__ == kind:
+            if type(given).__name__ == kind:
                 raise TypeError(f"{name}(): argument '{place.name}' (position {number}) must be int, not {kind}") from error
+        for key, given in kwargs.items():
+            if type(given).__name__ == kind:
+                raise TypeError(f"{name}(): argument '{key}' must be int, not {kind}") from error
 
 
 def _name_misfit(error: AttributeError, name: str, function: Callable, args: tuple, kwargs: dict) -> None:

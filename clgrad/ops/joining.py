@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator as op
+from collections.abc import Iterable
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -114,6 +115,8 @@ def _listed(name: str, tensors: Any) -> list:
     """A sequence of tensors as a list; TypeError where it is something else."""
     if isinstance(tensors, TensorBase):
         raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
+    if not isinstance(tensors, Iterable):
+        raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}")
     tensors = list(tensors)
     for number, t in enumerate(tensors):
         if not isinstance(t, TensorBase):

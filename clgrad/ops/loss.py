@@ -58,10 +58,8 @@ def _softmax(name: str, x: Any, dim: int | None, kind: Any, log: bool) -> Any:
     if kind is not None:
         x = cast(x, kind)
     if dim is None:
-        dim = 0 if x.spec.ndim in (0, 1, 3) else 1
-        warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an "
-                      "argument.", UserWarning, stacklevel=4)
-    elif type(dim) is not int:  # True is no dimension, though equal to 1
+        raise TypeError(f"{name}() missing 1 required positional argument: 'dim'")
+    if type(dim) is not int:  # True is no dimension, though equal to 1
         dim = normalize_dim(dim, x.spec.ndim)
     key = (x.spec, dim, log)
     ready = _ready.get(key)
@@ -120,7 +118,7 @@ def _check_classes(name: str, own: Spec, target: Spec, weight: Spec | None) -> N
     """Raises PyTorch's errors where shapes or dtypes of a loss with class indices do not go together."""
     shape = target.shape
     if own.ndim == 0:
-        raise IndexError(f"{name}: expected an input of 1 or more dimensions, got 0")
+        raise ValueError(f"{name}: Expected 1 or more dimensions (got 0)")
     if own.ndim > 1 and own.shape[:1] != shape[:1]:
         raise ValueError(f"{name}: Expected input batch_size ({own.shape[0]}) to match target batch_size "
                          f"({shape[0] if shape else 0}).")

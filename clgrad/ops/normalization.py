@@ -210,10 +210,10 @@ def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None,
     """Batch normalisation of each sample on its own."""
     if not use_input_stats:
         return batch_norm(input.contiguous(), running_mean, running_var, weight, bias, False, momentum, eps)
-    channels = input.shape[1]
     size = prod(input.shape[2:])
     if size == 1:
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
+    channels = input.shape[1]
     _check_per_channel(channels, running_mean=_spec(running_mean), running_var=_spec(running_var),
                        weight=_spec(weight), bias=_spec(bias))
     if running_mean is not None:

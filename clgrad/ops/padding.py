@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator as python
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from math import prod
 from typing import Any, NoReturn, cast
@@ -76,8 +76,8 @@ def _refuse_length(counts: list[int], ndim: int) -> NoReturn:
 
 
 def _counts(pad: Any) -> list[int]:
-    if isinstance(pad, int):
-        raise TypeError("pad(): argument 'pad' (position 2) must be tuple of ints, not int")
+    if not isinstance(pad, Iterable) or isinstance(pad, str):
+        raise TypeError(f"pad(): argument 'pad' (position 2) must be tuple of ints, not {type(pad).__name__}")
     counts = [python.index(count) for count in pad]
     if len(counts) % 2:
         raise RuntimeError("Padding length must be divisible by 2")

@@ -223,11 +223,11 @@ def _same_place(op: Pointwise, operands: tuple) -> tuple:
             if t.spec.device not in devices:
                 devices.append(t.spec.device)
         elif not isinstance(t, NUMBERS):
-            raise TypeError(f"{op.name}(): argument must be Tensor or Number, not {type(t).__name__}")
+            raise TypeError(f"{op.name.strip('_')}(): argument must be Tensor or Number, not {type(t).__name__}")
     if not devices and op.name in NUMBERS_ALONE:
         return tuple([FUNCTIONS["tensor"](t) for t in operands])
     if not devices:
-        raise TypeError(f"{op.name}(): at least one argument must be a Tensor, got only numbers")
+        raise TypeError(f"{op.name.strip('_')}(): at least one argument must be a Tensor, got only numbers")
     if len(devices) > 1:
         here = next((t.spec.device for t in operands if isinstance(t, TensorBase) and t.spec.ndim), None)
         return tuple([t.to(here) if isinstance(t, TensorBase) and t.spec.device is not here and not t.spec.ndim

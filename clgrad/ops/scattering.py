@@ -253,6 +253,10 @@ def _check_source(name: str, x: Any, axis: int, index: Any, source: Any) -> None
         raise RuntimeError(f"{name}_(): source tensor shape must match self tensor shape, excluding the specified dimension. "
                            f"Got self.shape = {own} source.shape = {shape}")
     count = index.spec.numel
+    if name == "index_copy" and own[:axis] + own[axis + 1:] != shape[:axis] + shape[axis + 1:]:
+        raise RuntimeError(f"{name}_(): Source/destination tensor must have same slice shapes. Destination slice shape: "
+                           f"{own[:axis] + own[axis + 1:]} at dimension {axis} and source slice shape: "
+                           f"{shape[:axis] + shape[axis + 1:]} at dimension {axis}.")
     if shape[axis] != count:
         error = IndexError if name in ("index_copy", "index_reduce") else RuntimeError
         raise error(f"{name}_(): Number of indices ({count}) should be equal to source.size(dim) ({shape[axis]})")

@@ -89,8 +89,10 @@ def split(tensor: Any, split_size_or_sections: Any, dim: int = 0) -> tuple:
     uniform = not isinstance(split_size_or_sections, (tuple, list))
     if uniform:
         full = op.index(split_size_or_sections)
-        if full < 0 or (full == 0 and size):
+        if full < 0:
             raise RuntimeError(f"split expects split_size be non-negative, but got split_size={full}")
+        if full == 0 and size:
+            raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {size}")
         full = full or 1
         sections = [min(full, size - start) for start in range(0, size, full)] or [0]
     else:

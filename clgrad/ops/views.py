@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator as op
 from collections.abc import Callable
 from typing import Any
@@ -41,15 +42,15 @@ def window(x: Any, offset: int, shape: Shape, strides: Shape, replay: Callable, 
     return make_view(x, offset, shape, strides, replay, name, backward)
 
 
-def sizes_of(args: tuple) -> tuple[int, ...]:
-    """``f(2, 3)`` and ``f((2, 3))`` alike; -1 is allowed."""
+def sizes_of(args: tuple, what: str = "argument 'size'") -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` alike; -1 is allowed. ``what`` they are is said where they are no integers."""
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = tuple(args[0])
     try:
         return tuple([op.index(a) for a in args])
     except TypeError:
         kinds = ", ".join(type(a).__name__ for a in args)
-        raise TypeError(f"expected sizes as integers, got ({kinds})") from None
+        raise TypeError(f"{what} must be tuple of ints, not ({kinds})") from None
 
 
 @operator("view", function=False)
@@ -59,7 +60,9 @@ def view(x: Any, *shape: Any, size: Any = None, dtype: Any = None) -> Any:
         shape = (size,)
     if dtype is not None or (len(shape) == 1 and isinstance(shape[0], (dtypes.dtype, type))):
         return view_dtype(x, dtypes.as_dtype(dtype or shape[0]))
-    wanted = infer_shape(sizes_of(shape), x.spec.numel)
+    if not shape:
+        raise TypeError("view() received an invalid combination of arguments - got (), but expected a dtype or a size")
+    wanted = infer_shape(sizes_of(shape, "view(): argument 'size'"), x.spec.numel)
     strides = view_strides(x.spec.shape, x.spec.strides, wanted)
     if strides is None:
         raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension "
@@ -345,9 +348,19 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
     """A dimension split into several; one of ``sizes`` may be -1."""
     dim = normalize_dim(dim, input.spec.ndim)
     shape = input.spec.shape
-    if not len(sizes_of((sizes,))):
+    wanted = sizes_of((sizes,), "unflatten(): argument 'sizes'")
+    if not wanted:
         raise RuntimeError("unflatten: sizes must be non-empty")
-    return view(input, (*shape[:dim], *infer_shape(sizes_of((sizes,)), shape[dim]), *shape[dim + 1:]))
+    if wanted.count(-1) < 2 and not _fits(wanted, shape[dim]):
+        raise RuntimeError(f"unflatten: Provided sizes {list(wanted)} don't multiply up to the size of dim {dim} "
+                           f"({shape[dim]}) in the input tensor")
+    return view(input, (*shape[:dim], *infer_shape(wanted, shape[dim]), *shape[dim + 1:]))
+
+
+def _fits(sizes: tuple[int, ...], whole: int) -> bool:
+    """Whether sizes, one of which may be -1 for what is left, multiply up to a number."""
+    product = math.prod(size for size in sizes if size != -1)
+    return product == whole or -1 in sizes and product > 0 and whole % product == 0
 
 
 @operator("diagonal")

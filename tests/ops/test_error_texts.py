@@ -27,6 +27,11 @@ PROGRAMS = [
     "torch.nn.functional.conv1d(torch.ones(1, 1, 3), torch.ones(1, 1, 2, dtype=torch.float64))",
     "torch.nn.functional.conv2d(torch.ones(1, 1, 3, 3).long(), torch.ones(1, 1, 2, 2))",
     "torch.ones(1).set_(torch.ones(1).untyped_storage(), 5, (1,), (1,))",
+    "x.split(0)", "x.unflatten(1, (2, 2))", "torch.tensor([None])", "torch.bincount(v)",
+    "torch.nn.functional.glu(x, 5)", "torch.nn.functional.instance_norm(v)",
+    "torch.nn.functional.nll_loss(torch.tensor(1.), torch.tensor([0]))",
+    "torch.nn.functional.binary_cross_entropy(x, x.double())",
+    "torch.distributions.TransformedDistribution(torch.distributions.Normal(0., 1.), 5)",
     "torch.finfo('a')", "torch.iinfo(torch.bool)", "torch.ones(0, 2).index_select(0, torch.tensor([0]))",
     "torch._check_tensor_all(torch.ones(1))", "torch.use_deterministic_algorithms(1)", "torch.arange(1e-38, 3e38)",
     "torch.ones(1, dtype=torch.int32, requires_grad=True)", "v.long().requires_grad_()",
@@ -82,3 +87,29 @@ def test_a_sequence_that_cannot_be_read():
 def test_mapped_values_are_numbers():
     with pytest.raises(TypeError):
         clgrad.arange(3).apply_(lambda value: "text")
+
+
+# Here the words are clgrad's own, for arguments of another kind than the operator takes.
+OF_ANOTHER_KIND = {
+    "x.sum('a')": r"sum\(\): argument 'dim' \(position 2\) must be int, not str",
+    "x.any(dim='a')": r"any\(\): argument 'dim' must be int, not str",
+    "x.view()": r"view\(\) received an invalid combination",
+    "x.view(2.5)": r"view\(\): argument 'size' must be tuple of ints, not \(float\)",
+    "x.repeat('a', 2)": r"repeat\(\): argument 'repeats' must be tuple of ints",
+    "torch.tile(x, 'a')": r"tile\(\): argument 'dims' must be", "x.tril('a')": r"tril\(\): argument 'diagonal' must be int",
+    "torch.round(x, decimals='a')": r"round\(\): argument 'decimals' must be int", "x.softmax()": r"missing 1 .*\"dim\"",
+    "torch.stack(3)": r"argument 'tensors' \(position 1\) must be tuple of Tensors, not int",
+    "torch.arange('a')": r"arange\(\): argument 'end' must be Number, not str",
+    "x.fill_('a')": r"argument 'value' must be Number",
+    "torch.linspace('a', 1, 5)": r"linspace\(\): argument 'start' must be Number", "x.copy_('a')": r"must be Tensor, not str",
+    "torch.nn.functional.pad(x, 'a')": r"argument 'pad' \(position 2\) must be tuple of ints, not str",
+    "torch.quantile(x, 'a')": r"argument 'q' must be float", "torch.isin(x)": r"isin\(\) missing 1 required positional",
+    "torch.numel(5)": r"argument 'input' \(position 1\) must be Tensor, not int",
+    "torch.clamp(x, 1, 'b')": r"^clamp\(\): argument must be Tensor or Number"}
+
+
+@pytest.mark.parametrize("program", OF_ANOTHER_KIND)
+def test_arguments_of_another_kind(torch, program):
+    for library in (torch, clgrad):
+        with pytest.raises(TypeError, match=OF_ANOTHER_KIND[program] if library is clgrad else None):
+            eval(program, {"torch": library, "x": library.ones(2, 3)})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import clgrad
 from tests.compare import assert_same_error
 
 
@@ -58,3 +59,9 @@ def test_no_integers(call, torch):
     lambda F, t: t.signal.windows.hann(3, dtype=t.float16)])
 def test_layers(call, torch):
     assert_same_error(torch, lambda t: call(t.nn.functional, t))
+
+
+def test_slices_that_do_not_fit(torch):
+    for t in (torch, clgrad):
+        with pytest.raises(RuntimeError, match="index_copy_.*same slice shapes"):
+            t.ones(3, 4).index_copy(0, t.tensor([0, 1, 2]), t.ones(4, 5))
