@@ -59,6 +59,8 @@ class Conversion(TensorBase):
 
     def type_as(self, other: Any) -> Any:
         """The tensor with the dtype and device of another."""
+        if not isinstance(other, TensorBase):
+            raise TypeError(f"type_as(): argument 'other' (position 1) must be Tensor, not {type(other).__name__}")
         return copying.to(self, other)
 
     def untyped_storage(self) -> UntypedStorage:

@@ -53,8 +53,12 @@ class _Level:
         made = []
 
         def renew(leaf: Any) -> Any:
-            if not isinstance(leaf, TensorBase) or not leaf.spec.dtype.is_floating_point:
-                return leaf
+            if not isinstance(leaf, TensorBase):
+                raise ValueError(f"Thing passed to transform API must be Tensor, got {type(leaf)}")
+            if not leaf.spec.dtype.is_floating_point and changeable:
+                raise ValueError(f"Expected primal to be floating point or complex, but got: {leaf.dtype}")
+            if not leaf.spec.dtype.is_floating_point:
+                raise RuntimeError("only Tensors of floating point dtype can require gradients")
             followed = leaf.requires_grad
             made.append(leaf.view_as(leaf) if followed else leaf.detach().requires_grad_())
             made[-1]._func_level = self
@@ -150,8 +154,7 @@ def grad_and_value(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: 
             found = (autograd.grad(value, own, create_graph=True, allow_unused=True) if value.requires_grad
                      else (None,) * len(own))
             filled = iter([FUNCTIONS["zeros_like"](x) if g is None else g for g, x in zip(found, own, strict=True)])
-        gradients = tree_map(lambda leaf: next(filled) if isinstance(leaf, TensorBase)
-                             and leaf.spec.dtype.is_floating_point else None, values)
+        gradients = tree_map(lambda leaf: next(filled), values)
         return level.settled((gradients, (value, aux) if has_aux else value))
     return wrapped
 

@@ -91,13 +91,21 @@ def is_storage(obj: Any) -> bool:
     return isinstance(obj, (TypedStorage, UntypedStorage))
 
 
+def _check_tensor(name: str, input: Any) -> None:
+    """TypeError where an argument is no tensor."""
+    if not isinstance(input, TensorBase):
+        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+
+
 def is_floating_point(input: Any) -> bool:
     """Whether a tensor's dtype is floating point."""
+    _check_tensor("is_floating_point", input)
     return input.spec.dtype.is_floating_point
 
 
 def is_complex(input: Any) -> bool:
     """Whether a tensor's dtype is complex: False, there are no such tensors."""
+    _check_tensor("is_complex", input)
     return input.spec.dtype.is_complex
 
 
@@ -108,8 +116,7 @@ def is_nonzero(input: Any) -> bool:
 
 def numel(input: Any) -> int:
     """The number of a tensor's elements."""
-    if not isinstance(input, TensorBase):
-        raise TypeError(f"numel(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    _check_tensor("numel", input)
     return input.spec.numel
 
 

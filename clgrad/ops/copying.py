@@ -318,8 +318,7 @@ def resize_(x: Any, *sizes: Any, size: Any = None, memory_format: Any = None) ->
 
     Nothing changes where the shape is the old one, unless a memory format is named.
     """
-    wanted = size if size is not None else sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
-    shape = tuple(int(s) for s in wanted)
+    shape = sizes_of(sizes if size is None else (size,), "resize_(): argument 'size'")
     if any(s < 0 for s in shape):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(shape)}: {list(shape)}")
     if x._requires_grad and not mode.inference:

@@ -225,6 +225,10 @@ def _retell(error: AttributeError | TypeError, name: str, function: Callable, ar
                 raise TypeError(f"{name}(): argument '{key}' must be int, not {kind}") from error
 
 
+# Arguments that are no tensors, but lack an attribute too where something else is given.
+_OF_OTHER_KINDS = {"dtype": "torch.dtype", "generator": "torch.Generator"}
+
+
 def _name_misfit(error: AttributeError, name: str, function: Callable, args: tuple, kwargs: dict) -> None:
     """TypeError where an argument is no tensor, and lacked what tensors have.
 
@@ -234,6 +238,10 @@ def _name_misfit(error: AttributeError, name: str, function: Callable, args: tup
     if isinstance(misfit, TensorBase):
         return
     names = list(inspect.signature(function).parameters)
+    for place in _OF_OTHER_KINDS.keys() & kwargs.keys():
+        if kwargs[place] is misfit:
+            raise TypeError(f"{name}(): argument '{place}' must be {_OF_OTHER_KINDS[place]}, not "
+                            f"{type(misfit).__name__}") from error
     places = [(names[min(n, len(names) - 1)], given) for n, given in enumerate(args)]
     for place, given in [*places, *kwargs.items()]:
         if given is misfit or isinstance(given, (list, tuple)) and any(item is misfit for item in given):

@@ -318,6 +318,8 @@ def constant(name: str, parameter: str, value: Any) -> Any:
     """A parameter's value; TypeError for a tensor that requires a gradient, which it would not get."""
     if isinstance(value, TensorBase) and value._requires_grad:
         raise TypeError(f"{name}(): argument '{parameter}' must be Number, not a Tensor that requires grad")
+    if isinstance(value, str):
+        raise TypeError(f"{name.strip('_')}(): argument '{parameter}' must be Number, not str")
     return value
 
 

@@ -18,6 +18,8 @@ def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = 
     if len(shape) != len(strides):
         raise RuntimeError("mismatch in length of strides and shape")
     offset = input.offset if storage_offset is None else op.index(storage_offset)
+    if offset < 0:
+        raise RuntimeError(f"Tensor: invalid storage offset {offset}")
     reach = offset + extent(shape, strides)
     itemsize = input.spec.dtype.itemsize
     if 0 not in shape and reach * itemsize > input.memory.nbytes or any(s < 0 for s in strides):

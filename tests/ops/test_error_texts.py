@@ -32,6 +32,8 @@ PROGRAMS = [
     "torch.nn.functional.nll_loss(torch.tensor(1.), torch.tensor([0]))",
     "torch.nn.functional.binary_cross_entropy(x, x.double())",
     "torch.distributions.TransformedDistribution(torch.distributions.Normal(0., 1.), 5)",
+    "x.type_as(5)", "torch.is_floating_point(5)", "x.add(x, alpha='a')", "x.addcmul(x, x, value='a')",
+    "x.as_strided((2, 2), (1, 1), -1)",
     "torch.finfo('a')", "torch.iinfo(torch.bool)", "torch.ones(0, 2).index_select(0, torch.tensor([0]))",
     "torch._check_tensor_all(torch.ones(1))", "torch.use_deterministic_algorithms(1)", "torch.arange(1e-38, 3e38)",
     "torch.ones(1, dtype=torch.int32, requires_grad=True)", "v.long().requires_grad_()",
@@ -105,6 +107,9 @@ OF_ANOTHER_KIND = {
     "torch.nn.functional.pad(x, 'a')": r"argument 'pad' \(position 2\) must be tuple of ints, not str",
     "torch.quantile(x, 'a')": r"argument 'q' must be float", "torch.isin(x)": r"isin\(\) missing 1 required positional",
     "torch.numel(5)": r"argument 'input' \(position 1\) must be Tensor, not int",
+    "x.resize_('a')": r"resize_\(\): argument 'size' must be tuple of ints",
+    "torch.sum(x, dtype='a')": r"argument 'dtype' must be torch.dtype, not str",
+    "torch.bernoulli(x, generator=5)": r"argument 'generator' must be torch.Generator, not int",
     "torch.clamp(x, 1, 'b')": r"^clamp\(\): argument must be Tensor or Number"}
 
 
