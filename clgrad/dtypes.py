@@ -147,7 +147,7 @@ _FROM_NUMPY = {d.numpy: d for d in BY_NAME.values() if d is not bfloat16}
 
 def from_numpy(numpy_dtype: np.dtype) -> dtype:
     """The dtype of a NumPy array's elements; TypeError where clgrad has none."""
-    found = _FROM_NUMPY.get(numpy_dtype.newbyteorder("="))
+    found = _FROM_NUMPY.get(numpy_dtype) or _FROM_NUMPY.get(numpy_dtype.newbyteorder("="))
     if found is None:
         raise TypeError(f"can't convert np.ndarray of type {numpy_dtype}. The only supported types are: "
                         + ", ".join(d.name for d in _FROM_NUMPY.values()) + ".")

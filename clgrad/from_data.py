@@ -15,6 +15,8 @@ from clgrad.ops.registry import FUNCTIONS
 from clgrad.runtime import canonical, default_device
 from clgrad.runtime import device as Device
 
+_CPU = Device("cpu")
+
 
 def place_of(device: Any) -> Any:
     """The device that an argument ``device=`` names."""
@@ -140,6 +142,17 @@ def check_range(array: np.ndarray, kind: Dtype) -> None:
             raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow")
 
 
+def _kind_of_number(data: Any) -> Dtype | None:
+    """The dtype that one of Python's numbers gets without a word on it; None for others, and where it does not fit."""
+    kind = data.__class__
+    if kind is int:
+        return dtypes.int64 if -1 << 63 <= data < 1 << 63 else None
+    if kind is float:
+        default = dtypes.get_default_dtype()
+        return default if -default.largest <= data <= default.largest else None
+    return dtypes.bool if kind is bool else None
+
+
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
            pin_memory: bool = False) -> Any:
     """A tensor with a copy of ``data``: numbers, nested lists, arrays or tensors.
@@ -152,6 +165,9 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
             [3, 4]])
     """
     place, wanted = place_of(device), None if dtype is None else dtypes.as_dtype(dtype)
+    plain = _kind_of_number(data) if wanted is None else None
+    if plain is not None:
+        return checked(copying.full((), data, plain, place), requires_grad)
     array, found = _to_numpy(data, wanted)
     kind = found if wanted is None else wanted
     if found is dtypes.uint64 and dtype is None and not hasattr(data, "__array__"):
@@ -235,23 +251,22 @@ def from_numpy(ndarray: np.ndarray) -> Any:
 
 def _over_array(array: np.ndarray, kind: Dtype) -> Any:
     """A tensor over the memory of a writable array that holds elements of ``kind``."""
-    if any(s < 0 for s in array.strides):
+    if min(array.strides, default=0) < 0:
         raise ValueError("At least one stride in the given numpy array is negative, and tensors with negative strides "
                          "are not currently supported. (You can probably work around this by making a copy of your "
                          "array with array.copy().)")
     if not array.dtype.isnative:
         raise ValueError("given numpy array has byte order different from the native byte order. Conversion between "
                          "byte orders is currently not supported.")
-    place = Device("cpu")
     if array.flags.c_contiguous:
-        return copying.from_array(array, kind, place, foreign=True)
+        return copying.from_array(array, kind, _CPU, foreign=True)
     if any(s % kind.itemsize for s in array.strides):
         raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the numpy array to "
                          "reallocate the memory.")
     # A strided array: a tensor over the bytes from its first element on.
     reach = 1 + sum((n - 1) * s // kind.itemsize for n, s in zip(array.shape, array.strides, strict=True))
     flat = np.lib.stride_tricks.as_strided(array, (reach if array.size else 0,), (kind.itemsize,))
-    whole = copying.from_array(flat, kind, place, foreign=True)
+    whole = copying.from_array(flat, kind, _CPU, foreign=True)
     return whole.as_strided(array.shape, [s // kind.itemsize for s in array.strides])
 
 

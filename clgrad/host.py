@@ -31,7 +31,7 @@ class HostAccess(TensorBase):
             raise RuntimeError(f"a Tensor with {self.spec.numel} elements cannot be converted to Scalar")
         kind = self.spec.dtype
         data = self.memory.read_element(self.offset * kind.itemsize, kind.itemsize).view(kind.numpy)
-        return (dtypes.bfloat16_to_float32(data) if kind is dtypes.bfloat16 else data)[0].item()
+        return (dtypes.bfloat16_to_float32(data) if kind is dtypes.bfloat16 else data).item()
 
     def tolist(self) -> Any:
         """The values as nested lists, or a number."""

@@ -209,8 +209,9 @@ def fill_(input: Any, value: Any) -> Any:
         value = own.dtype.rounded(value)  # of one element what is too large becomes infinite, as in PyTorch
     check_history(input, False)  # elements that share memory get the same value
     refuse_captured(input)
-    if (own.nbytes == input.memory.nbytes and is_dense(own.shape, own.strides) and not input._requires_grad
-            and input.memory.refill(own.dtype.to_numpy_scalar(value))):
+    memory, size = input.memory, own.dtype.itemsize
+    if (own.nbytes in (memory.nbytes, size) and is_dense(own.shape, own.strides) and not input._requires_grad
+            and memory.refill(own.dtype.to_numpy_scalar(value), input.offset * size, own.nbytes)):
         mark_changed(input)
         return input
     source = full((), value, own.dtype, own.device)

@@ -69,10 +69,12 @@ def to_array(x: Any) -> np.ndarray:
 def array_over(x: Any, data: np.ndarray) -> np.ndarray:
     """The values of a tensor, given its storage's bytes."""
     kind, own = x.spec.dtype, x.spec
-    count = data.nbytes // kind.itemsize
-    flat = data[:count * kind.itemsize].view(kind.numpy)[x.offset:]
     if own.numel == 0:
         return np.empty(own.shape, kind.numpy)
+    size = kind.itemsize
+    if own.contiguous:
+        return data[x.offset * size:(x.offset + own.numel) * size].view(kind.numpy).reshape(own.shape)
+    flat = data[:data.nbytes // size * size].view(kind.numpy)[x.offset:]
     return np.lib.stride_tricks.as_strided(flat, own.shape, [s * kind.itemsize for s in own.strides])
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd.graph import TensorBase, check_in_place
+from clgrad.autograd.graph import TensorBase, as_view, check_in_place, needs_graph, wrap
+from clgrad.autograd.listening import switch
 from clgrad.ops.copying import cast, full
 from clgrad.ops.masks import Marked, masked_fill_, selected
 from clgrad.ops.output import check_disjoint
@@ -26,7 +27,7 @@ from clgrad.ops.registry import operator as register
 from clgrad.ops.strided import as_strided
 from clgrad.ops.views import select, slice_view, unsqueeze
 from clgrad.shapes import Shape, broadcast_shapes
-from clgrad.spec import Spec
+from clgrad.spec import Spec, spec
 
 _INDICES = (dtypes.int64, dtypes.int32)
 _MASKS = (dtypes.bool, dtypes.uint8)
@@ -64,16 +65,16 @@ def _too_many(rank: int) -> IndexError:
 
 def _select(x: Any, dim: int, item: Any, named: int) -> Any:
     """``x.select(dim, item)``; errors call the dimension ``named``, as it was before others were taken away."""
-    index, size = operator.index(item), x.spec.shape[dim]
+    index, size = operator.index(item), x.spec.shape[dim] if dim < x.spec.ndim else 0  # behind a second ellipsis
     if not -size <= index < size:
         raise IndexError(f"index {index} is out of bounds for dimension {named} with size {size}")
     return select(x, dim, index)
 
 
 def _slice(x: Any, dim: int, item: slice) -> Any:
-    size = x.spec.shape[dim]
-    if item == slice(None):
+    if item == slice(None) or dim >= x.spec.ndim:
         return x
+    size = x.spec.shape[dim]
     step = 1 if item.step is None else operator.index(item.step)
     if step <= 0:
         raise ValueError("step must be greater than zero")
@@ -112,18 +113,56 @@ def _warn_of_bytes(mask: Any, stacklevel: int) -> None:
                       UserWarning, stacklevel=stacklevel)
 
 
+def _window(x: Any, index: Any) -> Any:
+    """``x[index]`` of integers, slices and an ellipsis as one view, where nobody records or listens; None where it is not so
+    simple, or wrong."""
+    own = x.spec
+    items = index if index.__class__ is tuple else (index,)
+    if needs_graph(x) or switch.on or not items:
+        return None
+    shape: list = []
+    strides: list = []
+    offset, dim, open_ended = x.offset, 0, False
+    for item in items:
+        kind = item.__class__
+        if item is Ellipsis:
+            end = own.ndim - len(items) + 1 + dim
+            if end < dim or open_ended:
+                return None
+            shape += own.shape[dim:end]
+            strides += own.strides[dim:end]
+            dim, open_ended = end, True
+            continue
+        if dim >= own.ndim:
+            return None
+        size, step = own.shape[dim], own.strides[dim]
+        if kind is int and -size <= item < size:
+            offset += item % size * step
+        elif kind is slice and (item.step is None or item.step.__class__ is int and 0 < item.step <= size):
+            places = range(*item.indices(size))
+            offset += places.start * step
+            shape.append(len(places))
+            strides.append(step * places.step)
+        else:
+            return None
+        dim += 1
+    made = wrap(x.memory, offset, spec((*shape, *own.shape[dim:]), (*strides, *own.strides[dim:]), own.dtype, own.device))
+    return as_view(made, x, partial(get_item, index=index))
+
+
 class Parsed:
     """An index taken apart: a view of x, and for some of its dimensions a tensor of indices, or a mask from there on."""
 
     def __init__(self, x: Any, index: Any):
+        self.tensors: dict[int, Any] = {}
+        self.view = _window(x, index)
+        if self.view is not None:
+            return
         items = [item if isinstance(item, bool) or is_basic(item) else _as_tensor(item, x.spec.device)
                  for item in as_items(index)]
         used = sum(self._span(item) for item in items)
         if used > x.spec.ndim:
             raise _too_many(x.spec.ndim)
-        if sum(1 for item in items if item is Ellipsis) > 1:
-            raise IndexError("an index can only have a single ellipsis ('...')")
-        self.tensors: dict[int, Any] = {}
         rest, dim, taken = x.spec.ndim - used, 0, 0
         for item in items:
             if item is None:

@@ -62,13 +62,11 @@ def view(x: Any, *shape: Any, size: Any = None, dtype: Any = None) -> Any:
         return view_dtype(x, dtypes.as_dtype(dtype or shape[0]))
     if not shape:
         raise TypeError("view() received an invalid combination of arguments - got (), but expected a dtype or a size")
-    wanted = infer_shape(sizes_of(shape, "view(): argument 'size'"), x.spec.numel)
-    strides = view_strides(x.spec.shape, x.spec.strides, wanted)
-    if strides is None:
+    made = _of_shape(x.spec, shape, "view(): argument 'size'")
+    if made is None:
         raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension "
                            "spans across two contiguous subspaces). Use .reshape(...) instead.")
-    old = x.spec.shape
-    return make_view(x, x.offset, wanted, strides, lambda b: b.view(wanted), "View", lambda g: g.reshape(old))
+    return _reshaped_view(x, made)
 
 
 def view_dtype(x: Any, dtype: Any) -> Any:
@@ -95,7 +93,27 @@ def view_dtype(x: Any, dtype: Any) -> Any:
     return as_view(out, x, lambda b: view_dtype(b, dtype))
 
 
-_reshaped: dict[tuple, Spec] = {}
+_reshaped: dict[tuple, Spec | None] = {}
+
+
+def _of_shape(old: Spec, asked: tuple, what: str) -> Spec | None:
+    """The spec of a view whose sizes, of which one may be -1, are asked for; None where only a copy could have them.
+
+    ``what`` they are is said where they are no integers.
+    """
+    if len(asked) == 1 and isinstance(asked[0], tuple):
+        asked = asked[0]
+    try:
+        if float not in map(type, asked):  # 2.0 is equal to 2
+            return _reshaped[old, asked]
+    except (KeyError, TypeError):  # not known yet; a list
+        pass
+    sizes = sizes_of(asked, what)
+    wanted = infer_shape(sizes, old.numel)
+    strides = view_strides(old.shape, old.strides, wanted)
+    made = None if strides is None else spec(tuple(wanted), tuple(strides), old.dtype, old.device)
+    _reshaped[old, sizes] = made
+    return made
 
 
 @operator("reshape")
@@ -103,23 +121,16 @@ def reshape(input: Any, *sizes: Any, shape: Any = None) -> Any:
     """The elements in another shape: a view where possible, else a copy."""
     if shape is None and not sizes:
         raise TypeError("reshape() missing 1 required argument: 'shape'")
-    old = input.spec
-    asked = sizes if shape is None else (shape,)
-    try:
-        made = _reshaped.get((old, asked))
-    except TypeError:  # a list
-        made, asked = None, sizes_of(asked)
+    asked, old = sizes if shape is None else (shape,), input.spec
+    made = _of_shape(old, asked, "reshape(): argument 'shape'")
     if made is None:
-        wanted = infer_shape(sizes_of(asked), old.numel)
-        strides = view_strides(old.shape, old.strides, wanted)
-        if strides is None:
-            return _reshaped_copy(input.contiguous(), wanted)
-        _reshaped[old, asked] = spec(tuple(wanted), tuple(strides), old.dtype, old.device)
-    else:
-        wanted, strides = made.shape, made.strides
-    shape_before = old.shape
-    return make_view(input, input.offset, wanted, strides, lambda b: b.view(wanted), "View",
-                     lambda g: g.reshape(shape_before))
+        return _reshaped_copy(input.contiguous(), infer_shape(sizes_of(asked), old.numel))
+    return _reshaped_view(input, made)
+
+
+def _reshaped_view(x: Any, made: Spec) -> Any:
+    wanted, before = made.shape, x.spec.shape
+    return make_view(x, x.offset, wanted, made.strides, lambda b: b.view(wanted), "View", lambda g: g.reshape(before))
 
 
 def _reshaped_copy(copy: Any, shape: Shape) -> Any:

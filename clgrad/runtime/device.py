@@ -190,23 +190,23 @@ class Device:
                     self.upload(block, word)
                 raise BadIndexError(message)
 
-    def fill(self, block: Block, pattern: np.ndarray, nbytes: int) -> None:
-        """Fills the first ``nbytes`` of a block with a repeated pattern of 1 to 8 bytes, in the order of launches."""
-        if self.is_cpu and nbytes > SMALL_FILL:  # where drivers have one thread fill a buffer
+    def fill(self, block: Block, pattern: np.ndarray, nbytes: int, start: int = 0) -> None:
+        """Fills ``nbytes`` of a block with a repeated pattern of 1 to 8 bytes, in the order of launches."""
+        if self.is_cpu and nbytes > SMALL_FILL and not start:  # where drivers have one thread fill a buffer
             value = np.full(8 // pattern.itemsize, pattern, pattern.dtype).view(np.int64)
             self.run(self._fill, (block.buffer,), (int(value[0]), -(-nbytes // FILLED_AT_ONCE)))
             return
         with self.lock:
             if self.here is not None and (self._latest is None or self._finished()):
-                block.host[:nbytes].view(pattern.dtype)[:] = pattern  # type: ignore[index]
+                block.host[start:start + nbytes].view(pattern.dtype)[:] = pattern  # type: ignore[index]
             else:
                 try:
-                    self._latest = cl.enqueue_fill_buffer(self.lane.queue, block.buffer, pattern, 0, nbytes)
+                    self._latest = cl.enqueue_fill_buffer(self.lane.queue, block.buffer, pattern, start, nbytes)
                 except cl.Error as error:
                     raise self.explain(error, f"filling {nbytes:,} bytes") from error
                 self.clock.submitted += 1
         if self.recording is not None:
-            self.recording.filled(block, pattern, nbytes)
+            self.recording.filled(block, pattern, nbytes, start)
 
     @functools.cached_property
     def _fill(self) -> Bound:

@@ -67,5 +67,5 @@ class MetaDevice(Device):
     def raise_fault(self, message: str) -> None:
         """No fault is found."""
 
-    def fill(self, block: Any, pattern: np.ndarray, nbytes: int) -> None:
+    def fill(self, block: Any, pattern: np.ndarray, nbytes: int, start: int = 0) -> None:
         """Fills nothing."""

@@ -24,6 +24,7 @@ class _Fill(NamedTuple):
 
     pattern: np.ndarray
     nbytes: int
+    start: int
 
 
 class _Step(NamedTuple):
@@ -102,11 +103,11 @@ class Recording:
             self._new_place(block.buffer, nbytes)
         return block
 
-    def filled(self, block: Block, pattern: np.ndarray, nbytes: int) -> None:
-        """Notes that the first bytes of a block were filled."""
+    def filled(self, block: Block, pattern: np.ndarray, nbytes: int, start: int) -> None:
+        """Notes that bytes of a block were filled."""
         if self._is_own():
             place = self._places.get(id(block.buffer), _NOWHERE)
-            self._made.append((_Fill(pattern, nbytes), [place if place >= len(self._given) else _NOWHERE], ()))
+            self._made.append((_Fill(pattern, nbytes, start), [place if place >= len(self._given) else _NOWHERE], ()))
 
     def word(self, buffer: Any, message: str) -> None:
         """Notes that launches may tell of bad data in a word with this message."""
@@ -163,7 +164,7 @@ class Recording:
             if isinstance(made, Bound):
                 run(made, [buffers[place] for place in places], varying)
             else:
-                device.fill(storages[places[0]]._block, made.pattern, made.nbytes)
+                device.fill(storages[places[0]]._block, made.pattern, made.nbytes, made.start)
             for place in drops:
                 storages[place] = None
         return storages

@@ -122,14 +122,17 @@ class Storage:
         """The buffer to pass to a kernel, with the current values in it."""
         raise NotImplementedError
 
-    def refill(self, pattern: np.generic) -> bool:
-        """Fills the storage, now or when somebody looks; says whether it could: others may hold its memory."""
+    def refill(self, pattern: np.generic, start: int, nbytes: int) -> bool:
+        """Fills ``nbytes`` from ``start`` on, all of them now or when somebody looks; says whether it could: others may hold
+        this memory."""
         if self._block is None and self._host is None:
-            self._fill = pattern
-        elif self._block is not None and self.buffer is not None and self.nbytes:
-            self.device.fill(self._block, np.asarray(pattern), self.nbytes)
-        else:
+            if nbytes == self.nbytes:
+                self._fill = pattern
+                return True
+            self.acquire(True)
+        if self._block is None or self.buffer is None or not nbytes:
             return False
+        self.device.fill(self._block, np.asarray(pattern), nbytes, start)
         return True
 
     def read(self) -> np.ndarray:
@@ -352,7 +355,7 @@ class MetaStorage(Storage):
     def acquire(self, write: bool = False) -> Any:
         return NOTHING
 
-    def refill(self, pattern: np.generic) -> bool:
+    def refill(self, pattern: np.generic, start: int, nbytes: int) -> bool:
         return True
 
     def read(self) -> np.ndarray:

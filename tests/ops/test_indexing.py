@@ -239,6 +239,70 @@ def test_an_index_that_only_the_device_knows_is_found_later():
     assert clgrad.equal(x[index - 1], x)
 
 
+WINDOWS = [
+    (0,), (-2,), (1, 2), (slice(None),), (slice(1, 9, 2),), (slice(3, 1), 0), (Ellipsis, 1), (0, Ellipsis), (Ellipsis,),
+    (1, Ellipsis, slice(0, 2), 0), (slice(-1, None), slice(None, None, 3), -1), (3, 2, 3), (slice(4, 9), Ellipsis),
+    (slice(None, None, 5), slice(None, None, 4)), (Ellipsis, 0, Ellipsis), (Ellipsis, Ellipsis)]
+
+
+@pytest.mark.parametrize("index", WINDOWS, ids=str)
+def test_windows_are_those_of_views_one_after_the_other(index, torch):
+    expected = torch.arange(60).view(3, 4, 5).expand(2, 3, 4, 5)[1].transpose(0, 1)[..., 1:]
+    x = clgrad.arange(60.).view(3, 4, 5).expand(2, 3, 4, 5)[1].transpose(0, 1)[..., 1:]
+    recorded = x.detach().requires_grad_()[index if len(index) > 1 else index[0]]
+    found, wanted = x[index if len(index) > 1 else index[0]], expected[index]
+    for made in (found, recorded):
+        assert (made.shape, made.stride(), made.storage_offset()) == (
+            wanted.shape, wanted.stride(), wanted.storage_offset())
+    assert found.tolist() == wanted.tolist() and found._is_view()
+
+
+@pytest.mark.parametrize("index", [5, -6, (0, 9), (0, 0, 0, 0), (0, slice(None, None, 0)), "a", (slice("a"),),
+                                   (0, Ellipsis, Ellipsis, 0)], ids=str)
+def test_windows_that_are_wrong(index, torch):
+    found = []
+    for library in (torch, clgrad):
+        with pytest.raises((IndexError, ValueError, TypeError, RuntimeError)) as caught:
+            library.zeros(5, 4, 3)[index]
+        found.append((type(caught.value), str(caught.value)))
+    assert found[0][0] is found[1][0]
+
+
+def test_windows_follow_changes_of_their_base():
+    x, w = clgrad.zeros(2, 3), clgrad.ones(3, requires_grad=True)
+    row, element = x[1], x[1, 2]
+    x[1] = w * 2
+    assert element.tolist() == 2 and row.requires_grad
+    (row * row).sum().backward()
+    assert w.grad.tolist() == [8.] * 3
+    element += 1
+    assert x.tolist() == [[0, 0, 0], [2, 2, 3]]
+
+
+def test_single_elements_are_written_where_they_lie():
+    for make in (lambda: clgrad.zeros(2, 3), lambda: clgrad.zeros(2, 3) + 0, lambda: clgrad.tensor([[0.] * 3] * 2),
+                 lambda: clgrad.from_numpy(np.zeros((2, 3), np.float32)), lambda: clgrad.zeros(3, 2).t()):
+        x = make()
+        version, y = x._version, x.reshape(-1)[:0]
+        x[1, 0], x[0, -1] = 2.5, -1
+        assert x.tolist() == [[0, 0, -1], [2.5, 0, 0]] and x._version > version and not y.numel()
+    array = np.zeros(3, np.float32)
+    x = clgrad.from_numpy(array)
+    x[1] = 4
+    assert array.tolist() == [0, 4, 0]
+    x = clgrad.ones(3, requires_grad=True)
+    y = x * 1
+    z = y.exp()
+    y[0] = 3.0
+    z.sum().backward()
+    assert clgrad.allclose(x.grad, clgrad.ones(3).exp())
+    y = x * 1
+    z = y * y
+    y[0] = 3.0
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.sum().backward()
+
+
 def test_assigning_to_a_leaf_is_refused():
     x = clgrad.zeros(3, requires_grad=True)
     with pytest.raises(RuntimeError, match="leaf"):

@@ -213,11 +213,6 @@ def test_errors_are_those_of_pytorch(program, torch):
     assert_same_error(torch, program)
 
 
-def test_more_than_one_ellipsis_of_a_small_tensor_names_the_reason():
-    with pytest.raises(IndexError, match="single ellipsis"):
-        clgrad.zeros(2, 2)[..., ...]
-
-
 @pytest.mark.parametrize("program", [
     lambda t, x: x.__setitem__(1, 100.0),
     lambda t, x: x.__setitem__((slice(None), 1), t.tensor([7.0, 8.0, 9.0])),

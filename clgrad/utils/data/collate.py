@@ -26,9 +26,9 @@ def _on_host(t: Any) -> bool:
 
 def stacked(tensors: Sequence[Any]) -> Any:
     """``stack``; tensors of the host are put together on the host, without a launch for each."""
-    first = tensors[0]
-    if all(_on_host(t) and t.spec.shape == first.spec.shape and t.spec.dtype is first.spec.dtype
-           for t in tensors):
+    first, own = tensors[0], tensors[0].spec
+    if _on_host(first) and all(not t._requires_grad and (t.spec is own or (
+            t.spec.device is own.device and t.spec.shape == own.shape and t.spec.dtype is own.dtype)) for t in tensors):
         values = np.stack([copying.to_array(t) for t in tensors])
         return copying.from_array(values, first.dtype, first.device)
     return FUNCTIONS["stack"](list(tensors))
