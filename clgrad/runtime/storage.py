@@ -111,7 +111,7 @@ class Storage:
             if nbytes < LARGE:
                 self.buffer = block.buffer
         if _current:
-            self.era = max(_current)
+            self.era = max(_current, default=0)  # the last may have ended in the meantime, in another thread
 
     @property
     def exported(self) -> bool:

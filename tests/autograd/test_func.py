@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 import clgrad
@@ -162,3 +164,11 @@ def test_layers_with_spectral_norm_may_be_differentiated(torch):
     for t in (torch, clgrad):
         layer = t.nn.utils.parametrizations.spectral_norm(t.nn.Linear(3, 3))
         assert t.func.grad(lambda x, layer=layer: layer(x).sum())(t.ones(3)).shape == (3,)
+
+
+def test_threads_differentiate_side_by_side():
+    def work(_):
+        x = clgrad.tensor([1.0, 2.0, 3.0])
+        return [clgrad.func.grad(lambda a: clgrad.zeros(3).add_(a * a).sum())(x).tolist() for _ in range(20)]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(found == [[2, 4, 6]] * 20 for found in pool.map(work, range(4)))
