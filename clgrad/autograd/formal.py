@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import wrap
+from clgrad.autograd.graph import edge_of, wrap
 from clgrad.autograd.node import Node, node_class, node_classes
 
 
@@ -20,17 +20,18 @@ class Formal(Node):
         results = super().run(grads)
         if not mode.enabled:
             return results
-        return tuple([g if g is None or edge is None or g._requires_grad else self._leading_to_inputs(g)
+        return tuple([g if g is None or edge is None else self._leading_to_inputs(g)
                       for g, edge in zip(results, self.edges, strict=True)])
 
     def _leading_to_inputs(self, g: Any) -> Any:
         specs = self.specs
 
-        def zeros(v: Any) -> tuple:
-            return tuple([None if spec is None else v.new_zeros(spec.shape, dtype=spec.dtype) for spec in specs])
+        def backward(v: Any) -> tuple:
+            return v, *[None if spec is None else v.new_zeros(spec.shape, dtype=spec.dtype) for spec in specs]
         made = wrap(g.memory, g.offset, g.spec)
         kind = node_class(f"{self.name().removesuffix('0')}Backward0")
-        made._requires_grad, made._grad_fn = True, kind(self.edges, specs, zeros, None)
+        made._requires_grad = True
+        made._grad_fn = kind((edge_of(g), *self.edges), (g.spec, *specs), backward, None)
         return made
 
 

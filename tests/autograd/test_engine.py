@@ -524,8 +524,12 @@ def test_gradients_that_depend_on_inputs_in_form_alone(name, torch, rng):
         assert g.requires_grad and not seed.requires_grad
         (second,) = t.autograd.grad(g.sum(), x)
         assert second.shape == x.shape and not second.any()
-        (again,) = t.autograd.grad(y.square().sum(), x)
+        (again,) = t.autograd.grad(y.square().sum(), x, retain_graph=True)
         assert not again.requires_grad and again.any()
+        seed.requires_grad_()
+        (g,) = t.autograd.grad(y, x, seed, create_graph=True)
+        second, of_seed = t.autograd.grad(g.sum(), [x, seed])
+        assert second.shape == x.shape and not second.any() and of_seed.any()
 
 
 RELATED = {
