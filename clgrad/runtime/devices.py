@@ -54,7 +54,7 @@ class device:
                 raise RuntimeError(f"Invalid device string: '{type}'")
             index = int(number)
         if name not in TYPES:
-            raise RuntimeError(f"Expected one of cpu, cuda, gpu, cl device type at start of device string: {type}")
+            raise RuntimeError(f"Expected one of cpu, cuda, gpu, cl, meta device type at start of device string: {type}")
         if index is not None and index < 0:
             raise RuntimeError(f"Device index must not be negative, got {index}")
         key = (name, index)
@@ -173,11 +173,11 @@ def set_current_device(name: device | str | int) -> None:
 
 
 def canonical(name: device) -> device:
-    """``cuda`` with its current index filled in; other names as they are."""
+    """``cuda`` with its current index filled in, ``cpu`` and ``meta`` without one; other names as they are."""
     if name.type == "cuda" and name.index is None:
         return device("cuda", _state["gpu"])
-    if name.type == "cpu" and name.index is not None:
-        return device("cpu")
+    if name.type in ("cpu", "meta") and name.index is not None:
+        return device(name.type)
     return name
 
 

@@ -94,3 +94,11 @@ def test_images_are_resized_without_tables(mode):
     y = clgrad.nn.functional.interpolate(x, size=(10, 10**8), mode=mode)
     assert y.shape == (1, 2, 10, 10**8) and y.is_meta
     assert clgrad.autograd.grad(y.sum(), x)[0].shape == x.shape
+
+
+def test_there_is_one_meta_device(torch):
+    for t in (clgrad, torch):
+        x = t.empty(2, device="meta:1")
+        assert x.device == t.device("meta") == x.to(t.device("meta", 3)).device != t.device("meta", 1)
+        with pytest.raises(RuntimeError, match="Expected one of cpu, .*meta.* device type"):
+            t.device("nowhere")
