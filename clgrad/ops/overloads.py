@@ -25,7 +25,10 @@ def _max_pool_backward(g: Any, x: Any, kernel_size: Any, stride: Any, padding: A
 
 
 def _antialiased(mode: str) -> Callable:
-    def resized(input: Any, output_size: Any, align_corners: bool, scale_factors: Any = None) -> Any:
+    def resized(input: Any, output_size: Any, align_corners: bool, scale_factors: Any = None, scales_h: float | None = None,
+                scales_w: float | None = None) -> Any:
+        if scales_h is not None or scales_w is not None:
+            raise NotImplementedError(f"_upsample_{mode}2d_aa: scales beside a size are not implemented")
         return FUNCTIONS["interpolate"](input, output_size, scale_factors, mode, align_corners, antialias=True)
     return resized
 
