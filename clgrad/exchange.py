@@ -18,10 +18,7 @@ def swap_tensors(t1: Any, t2: Any) -> None:
     """
     t1.__class__, t2.__class__ = t2.__class__, t1.__class__
     t1.__dict__, t2.__dict__ = t2.__dict__, t1.__dict__
-    for name in TensorBase.__slots__:  # of which a tensor may lack what few have
-        held = [(tensor, getattr(other, name)) for tensor, other in ((t1, t2), (t2, t1)) if hasattr(other, name)]
-        for tensor in (t1, t2):
-            if hasattr(tensor, name):
-                delattr(tensor, name)
-        for tensor, value in held:
-            setattr(tensor, name, value)
+    for name in TensorBase.__slots__:
+        first, second = getattr(t1, name), getattr(t2, name)
+        setattr(t1, name, second)
+        setattr(t2, name, first)

@@ -16,7 +16,7 @@ from typing import Any
 from clgrad.autograd import walks
 from clgrad.autograd.anomaly_mode import tell_forward_calls
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import AccumulateGrad, GradientEdge, Node, TensorBase, edge_of, wrap
+from clgrad.autograd.graph import OWN, AccumulateGrad, GradientEdge, Node, TensorBase, edge_of, wrap
 from clgrad.autograd.listening import observed, switch, unseen
 from clgrad.dtypes import FLOATING
 from clgrad.formats import suggested
@@ -98,7 +98,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
         if value is None and not allow_unused:
             raise RuntimeError(f"The differentiated Tensor at index {position} appears to not have been used in the "
                                "graph. Set allow_unused=True if this is the desired behavior.")
-        result.append(_in_wanted_dtype(tensor, value))
+        result.append(value if isinstance(tensor, GradientEdge) else _in_wanted_dtype(tensor, value))
     return tuple(result)
 
 
@@ -418,8 +418,8 @@ def _accumulate_into(leaf: Any, values: list, create: bool) -> None:
 
 def _in_wanted_dtype(leaf: Any, value: Any) -> Any:
     """A gradient in the dtype that a program has set for the leaf's."""
-    wanted = getattr(leaf, "_grad_dtype", None)
-    return value if wanted is None or value is None else value.to(wanted)
+    wanted = leaf._grad_dtype
+    return value if wanted is OWN or wanted is None or value is None else value.to(wanted)
 
 
 def _as_leaf_lies(leaf: Any, value: Any) -> Any:
@@ -434,7 +434,8 @@ def accumulate(leaf: Any, value: Any, create: bool, alone: bool = False) -> None
     """Adds a gradient to ``leaf.grad``. ``alone``: nobody else holds ``value``, so it may become the gradient."""
     existing = leaf._grad
     if existing is None:
-        value, alone = _in_wanted_dtype(leaf, value), alone and not hasattr(leaf, "_grad_dtype")
+        if leaf._grad_dtype is not OWN:
+            value, alone = _in_wanted_dtype(leaf, value), False
         if not create:
             value = _as_leaf_lies(leaf, value if alone and value.spec.contiguous else value.detach().clone())
             value._grad_fn, value._requires_grad, value._view = None, False, None

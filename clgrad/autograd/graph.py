@@ -34,14 +34,15 @@ __all__ = ["AccumulateGrad", "GradientEdge", "Node", "Saved", "TensorBase", "Vie
            "node_class", "rebase", "register_multi_grad_hook", "save_on_cpu", "saved_tensors_hooks", "take_place", "wrap"]
 
 
+OWN = object()  # in place of a dtype: the tensor's own
+
+
 class TensorBase:
     """A window on a storage (``offset`` and ``spec``, in elements) and its place in the graph."""
 
     # Slots, so that a tensor's __dict__ holds the attributes that programs give it, and no others.
-    _place = ("memory", "offset", "spec", "_requires_grad", "_grad_fn", "_output_nr", "_grad", "_hooks", "_view",
-              "_rebased", "_untracked", "_retains_grad", "_accumulator", "_post_hooks", "_inference")
-    # The last is there where it was set, which few programs do.
-    __slots__ = (*_place, "_grad_dtype")
+    __slots__ = ("memory", "offset", "spec", "_requires_grad", "_grad_fn", "_output_nr", "_grad", "_hooks", "_view",
+                 "_rebased", "_untracked", "_retains_grad", "_accumulator", "_post_hooks", "_inference", "_grad_dtype")
 
     memory: Storage
     offset: int
@@ -60,7 +61,7 @@ class TensorBase:
     _accumulator: Any
     _post_hooks: dict[int, Callable] | None
     _inference: bool
-    _grad_dtype: dtype | None  # that of its gradient; None: any
+    _grad_dtype: Any  # that of its gradient, OWN where a program has set none; None: any
 
     if TYPE_CHECKING:
         def __getattr__(self, name: str) -> Any: ...  # the operators, which the registry adds to the public class
@@ -80,13 +81,14 @@ def wrap(storage: Storage, offset: int, spec: Spec, cls: type | None = None) -> 
     tensor._requires_grad = tensor._untracked = tensor._retains_grad = False
     tensor._grad_fn = tensor._grad = tensor._hooks = tensor._view = tensor._accumulator = tensor._post_hooks = None
     tensor._output_nr = tensor._rebased = 0
+    tensor._grad_dtype = OWN
     tensor._inference = mode.inference
     return tensor
 
 
 def take_place(tensor: Any, source: Any) -> None:
     """Makes ``tensor`` the same window as ``source``, at the same place in the graph."""
-    for name in TensorBase._place:
+    for name in TensorBase.__slots__:
         setattr(tensor, name, getattr(source, name))
 
 
@@ -412,7 +414,7 @@ def _change_place(base: Any, node: Node, number: int) -> None:
 
 def grad_dtype(leaf: Any) -> dtype | None:
     """The dtype of a leaf's gradient; None: any."""
-    return getattr(leaf, "_grad_dtype", leaf.spec.dtype)
+    return leaf.spec.dtype if leaf._grad_dtype is OWN else leaf._grad_dtype
 
 
 class GradientEdge(NamedTuple):

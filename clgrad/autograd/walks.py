@@ -28,6 +28,7 @@ from clgrad.runtime import Device, device
 from clgrad.spec import Spec
 
 MOST_KNOWN = 64  # keys
+FEWEST = 4  # nodes; fewer run sooner than they are read
 PATIENCE = 32  # passes in a row that are read in vain, after which few are
 _SELDOM = 32
 WORTH = 80_000  # ns a launch that threads of the device work; measured: 70,000 is worth repeating, 140,000 is not
@@ -60,6 +61,8 @@ class Reading:
         self.saved: list[Saved] = []
         key: list[Any] = [switch.on]  # then operators may be composed in another way
         nodes = _below(edges)
+        if len(nodes) < FEWEST:
+            raise _Unknown
         numbers: dict[Node, int] = {node: number for number, node in enumerate(nodes)}
         self._edges(key, numbers, edges)
         for grad in grads:

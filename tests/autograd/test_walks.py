@@ -15,6 +15,7 @@ from clgrad.nn import functional as F
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
     monkeypatch.setattr(walks, "known", walks._Known())
+    monkeypatch.setattr(walks, "FEWEST", 0)
 
 
 @pytest.fixture
@@ -339,6 +340,15 @@ def test_programs_whose_passes_all_differ_are_not_read_for_ever(monkeypatch):
 
 
 walks_reading = walks.Reading
+
+
+def test_passes_of_few_nodes_run_node_by_node(ran, monkeypatch):
+    monkeypatch.setattr(walks, "FEWEST", 4)
+    x = clgrad.ones(2, requires_grad=True)
+    passes(lambda x: x.exp().sin().sum(), 5, x)
+    assert len(ran) == 5 * 3
+    passes(lambda x: x.exp().sin().tanh().sum(), 5, x)
+    assert len(ran) == 5 * 3 + 2 * 4
 
 
 def test_long_passes_run_node_by_node(ran):
