@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator as op
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from clgrad import dtypes
@@ -24,7 +25,12 @@ def make_view(x: Any, offset: int, shape: Shape, strides: Shape, replay: Callabl
               backward: Callable) -> Any:
     """The window ``(offset, shape, strides)`` on the memory of ``x``, with ``backward`` as its gradient."""
     old = x.spec
-    out = wrap(x.memory, offset, spec(tuple(shape), tuple(strides), old.dtype, old.device))
+    return view_of_spec(x, offset, spec(tuple(shape), tuple(strides), old.dtype, old.device), replay, name, backward)
+
+
+def view_of_spec(x: Any, offset: int, made: Spec, replay: Callable, name: str, backward: Callable) -> Any:
+    """:func:`make_view` of a known spec."""
+    out = wrap(x.memory, offset, made)
     as_view(out, x, replay)
     if needs_graph(x):
         attach(out, name, (x,), backward)
@@ -130,7 +136,7 @@ def reshape(input: Any, *sizes: Any, shape: Any = None) -> Any:
 
 def _reshaped_view(x: Any, made: Spec) -> Any:
     wanted, before = made.shape, x.spec.shape
-    return make_view(x, x.offset, wanted, made.strides, lambda b: b.view(wanted), "View", lambda g: g.reshape(before))
+    return view_of_spec(x, x.offset, made, lambda b: b.view(wanted), "View", lambda g: g.reshape(before))
 
 
 def _reshaped_copy(copy: Any, shape: Shape) -> Any:
@@ -154,33 +160,48 @@ def reshape_as(x: Any, other: Any) -> Any:
     return reshape(x, other.spec.shape)
 
 
-@operator("permute")
-def permute(input: Any, *order_: Any, dims: Any = None) -> Any:
-    """The dimensions in another order, ``dims``, given as a sequence or one by one."""
-    rank = input.spec.ndim
-    order = tuple(normalize_dim(d, rank) for d in sizes_of(order_ if dims is None else (dims,)))
+def _dim(given: Any) -> int:
+    """A dimension as it is given, as a number that caches may keep; True and False stay what they are."""
+    return given if given.__class__ in (int, bool) else op.index(given)
+
+
+@lru_cache(4096)
+def _permuted(own: Spec, *dims: int) -> tuple[Spec, Shape, Shape]:
+    """The spec with its dimensions in another order; that order as positive numbers, and the way back."""
+    rank = own.ndim
+    order = tuple(normalize_dim(d, rank) for d in dims)
     if len(order) != rank:
         raise RuntimeError("permute(dims): number of dimensions in the tensor input does not match the length of the desired "
                            f"ordering of dimensions i.e. input.dim() = {rank} is not equal to len(dims) = {len(order)}")
     if len(set(order)) != rank:
         raise RuntimeError("permute(): duplicate dims are not allowed.")
-    shape, strides = input.spec.shape, input.spec.strides
-    inverse = tuple(order.index(axis) for axis in range(rank))
-    return make_view(input, input.offset, tuple(shape[a] for a in order), tuple(strides[a] for a in order),
-                     lambda b: b.permute(order), "Permute", lambda g: g.permute(inverse))
+    made = spec(tuple(own.shape[a] for a in order), tuple(own.strides[a] for a in order), own.dtype, own.device)
+    return made, order, tuple(order.index(axis) for axis in range(rank))
+
+
+@operator("permute")
+def permute(input: Any, *order_: Any, dims: Any = None) -> Any:
+    """The dimensions in another order, ``dims``, given as a sequence or one by one."""
+    made, order, inverse = _permuted(input.spec, *sizes_of(order_ if dims is None else (dims,)))
+    return view_of_spec(input, input.offset, made, lambda b: b.permute(order), "Permute", lambda g: g.permute(inverse))
+
+
+@lru_cache(4096, typed=True)  # True, which is refused, is equal to 1
+def _exchanged(own: Spec, dim0: int, dim1: int) -> tuple[Spec, int, int]:
+    """The spec with two of its dimensions exchanged, and these as positive numbers."""
+    a, b = normalize_dim(dim0, own.ndim), normalize_dim(dim1, own.ndim)
+    shape, strides = list(own.shape), list(own.strides)
+    if shape:
+        shape[a], shape[b] = shape[b], shape[a]
+        strides[a], strides[b] = strides[b], strides[a]
+    return spec(tuple(shape), tuple(strides), own.dtype, own.device), a, b
 
 
 @operator("transpose")
 def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Two dimensions exchanged."""
-    rank = input.spec.ndim
-    a, b = normalize_dim(dim0, rank), normalize_dim(dim1, rank)
-    shape, strides = list(input.spec.shape), list(input.spec.strides)
-    if rank:
-        shape[a], shape[b] = shape[b], shape[a]
-        strides[a], strides[b] = strides[b], strides[a]
-    return make_view(input, input.offset, tuple(shape), tuple(strides), lambda x: x.transpose(a, b), "Transpose",
-                     lambda g: g.transpose(a, b))
+    made, a, b = _exchanged(input.spec, _dim(dim0), _dim(dim1))
+    return view_of_spec(input, input.offset, made, lambda x: x.transpose(a, b), "Transpose", lambda g: g.transpose(a, b))
 
 
 @operator("t")
@@ -214,31 +235,35 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
     return permute(input, order) if input.spec.ndim else view(input, ())
 
 
-@operator("expand", function=False)
-def expand(x: Any, *sizes: Any, size: Any = None, implicit: bool = False) -> Any:
-    """Dimensions of size 1 repeated without a copy (stride 0), and new ones in front; -1 keeps a size."""
-    wanted = sizes_of(sizes if size is None else (size,))
-    shape = x.spec.shape
+@lru_cache(4096)
+def _expanded(own: Spec, wanted: Shape) -> Spec:
+    """The spec with dimensions of size 1 repeated, and new ones in front; -1 keeps a size."""
+    shape = own.shape
     lead = len(wanted) - len(shape)
     if lead < 0:
         raise RuntimeError(f"expand: the number of sizes provided ({len(wanted)}) must be greater or equal to the "
                            f"number of dimensions in the tensor ({len(shape)})")
     full = []
     for axis, target in enumerate(wanted):
-        own = shape[axis - lead] if axis >= lead else None
+        size = shape[axis - lead] if axis >= lead else None
         if target == -1:
-            if own is None:
+            if size is None:
                 raise RuntimeError("The expanded size of the tensor (-1) isn't allowed in a leading, "
                                    f"non-existing dimension {axis}")
-            target = own
-        if target < 0 or (own is not None and own != 1 and own != target):
-            raise RuntimeError(f"The expanded size of the tensor ({target}) must match the existing size ({own}) at "
+            target = size
+        if target < 0 or (size is not None and size != 1 and size != target):
+            raise RuntimeError(f"The expanded size of the tensor ({target}) must match the existing size ({size}) at "
                                f"non-singleton dimension {axis}.  Target sizes: {list(wanted)}.  Tensor sizes: "
                                f"{list(shape)}")
         full.append(target)
-    target_shape = tuple(full)
-    return make_view(x, x.offset, target_shape, expanded_strides(shape, x.spec.strides, target_shape),
-                     lambda b: b.expand(target_shape), "Expand", lambda g: g)
+    return spec(tuple(full), expanded_strides(shape, own.strides, tuple(full)), own.dtype, own.device)
+
+
+@operator("expand", function=False)
+def expand(x: Any, *sizes: Any, size: Any = None, implicit: bool = False) -> Any:
+    """Dimensions of size 1 repeated without a copy (stride 0), and new ones in front; -1 keeps a size."""
+    made = _expanded(x.spec, sizes_of(sizes if size is None else (size,)))
+    return view_of_spec(x, x.offset, made, lambda b: b.expand(made.shape), "Expand", lambda g: g)
 
 
 @operator("expand_as", function=False)
@@ -306,29 +331,40 @@ def select(input: Any, dim: int, index: Any) -> Any:
                   strides[:dim] + strides[dim + 1:], lambda b: select(b, dim, index), "Select")
 
 
+@lru_cache(4096, typed=True)
+def _unsqueezed(own: Spec, dim: int) -> tuple[Spec, int]:
+    """The spec with a dimension of size 1 put in, and which one that is."""
+    dim = normalize_dim(dim, own.ndim + 1)
+    shape, strides = own.shape, own.strides
+    step = shape[dim] * strides[dim] if dim < len(shape) else 1
+    return spec((*shape[:dim], 1, *shape[dim:]), (*strides[:dim], step, *strides[dim:]), own.dtype, own.device), dim
+
+
 @operator("unsqueeze")
 def unsqueeze(input: Any, dim: int) -> Any:
     """A dimension of size 1 put in at ``dim``."""
-    dim = normalize_dim(dim, input.spec.ndim + 1)
-    shape, strides = input.spec.shape, input.spec.strides
-    step = shape[dim] * strides[dim] if dim < len(shape) else 1
-    return make_view(input, input.offset, (*shape[:dim], 1, *shape[dim:]), (*strides[:dim], step, *strides[dim:]),
-                     lambda b: b.unsqueeze(dim), "Unsqueeze", lambda g: g.squeeze(dim))
+    made, dim = _unsqueezed(input.spec, _dim(dim))
+    return view_of_spec(input, input.offset, made, lambda b: b.unsqueeze(dim), "Unsqueeze", lambda g: g.squeeze(dim))
+
+
+@lru_cache(4096, typed=True)
+def _squeezed(own: Spec, *dims: int) -> Spec:
+    """The spec without those of its dimensions that are named and have size 1."""
+    named = [normalize_dim(d, own.ndim) for d in dims]
+    for axis in named:
+        if named.count(axis) > 1:
+            raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")
+    keep = [axis for axis in range(own.ndim) if axis not in named or own.shape[axis] != 1]
+    return spec(tuple(own.shape[a] for a in keep), tuple(own.strides[a] for a in keep), own.dtype, own.device)
 
 
 @operator("squeeze")
 def squeeze(input: Any, dim: Any = None) -> Any:
     """Without dimensions of size 1: all of them, or those named that have it."""
-    shape, strides = input.spec.shape, input.spec.strides
-    rank = len(shape)
-    named = range(rank) if dim is None else [normalize_dim(d, rank) for d in (
-        dim if isinstance(dim, (tuple, list)) else (dim,))]
-    for axis in named:
-        if dim is not None and list(named).count(axis) > 1:
-            raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")
-    keep = [axis for axis in range(rank) if axis not in named or shape[axis] != 1]
-    return make_view(input, input.offset, tuple(shape[a] for a in keep), tuple(strides[a] for a in keep),
-                     lambda b: b.squeeze(dim), "Squeeze", lambda g: g.reshape(shape))
+    own = input.spec
+    named = range(own.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
+    return view_of_spec(input, input.offset, _squeezed(own, *map(_dim, named)), lambda b: b.squeeze(dim), "Squeeze",
+                        lambda g: g.reshape(own.shape))
 
 
 @operator("flatten")
