@@ -326,7 +326,7 @@ def _place(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
         if own.numel == 0:
             raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
                              "reduction dim with the 'dim' argument.")
-        flat = x.detach().reshape(-1)
+        flat = x if own.ndim == 1 else x.detach().reshape(-1)
         index = run(flat, name, (0,), False, own.dtype, aux=dtypes.int64)[1]
         return index.view((1,) * own.ndim) if keepdim else index
     axis = normalize_dim(dim, own.ndim)
