@@ -76,7 +76,7 @@ class Reading:
             if backward.__class__ is FunctionType:
                 self._function(key, backward)
             else:
-                self._several(key, (backward,))
+                self._values(key, (backward,))
             if node.saved is not None:
                 self.saved.append(node.saved)
         self.key = tuple(key)
@@ -109,8 +109,10 @@ class Reading:
         key.append(id(code))
         if function.__defaults__:
             self._several(key, function.__defaults__)
-        for cell in function.__closure__ or ():
-            value = cell.cell_contents
+        self._values(key, [cell.cell_contents for cell in function.__closure__ or ()])
+
+    def _values(self, key: list, values: Sequence[Any]) -> None:
+        for value in values:
             kind = value.__class__
             if kind in _PARTS_OF_KEYS:
                 key.append(value)
@@ -139,12 +141,7 @@ class Reading:
 
     def _several(self, key: list, values: Sequence[Any]) -> None:
         key += (tuple, len(values))
-        for value in values:
-            kind = value.__class__
-            if kind in _PARTS_OF_KEYS:
-                key.append(value)
-            else:
-                (_readers.get(kind) or _reader(kind))(self, key, value)
+        self._values(key, values)
 
     def _named(self, key: list, function: Any) -> None:
         """A function that is held by another: one of a module is what it is, one made inside another is read."""

@@ -76,7 +76,7 @@ def test_fills_and_words_of_bad_data():
         x, index = clgrad.randn(9000, 3), clgrad.randint(0, 5, (9000,))  # fewer indices would be looked at
         for made, expected in zip(repeated([x, index]), function([x, index]), strict=True):
             assert clgrad.equal(made, expected)
-    assert len(calls) == 1
+    assert len(calls) <= 2  # a device with memory of its own gets the word by a copy, once
 
 
 def test_given_memory_that_is_taken_again():
