@@ -115,7 +115,10 @@ def _warn_of_bytes(mask: Any, stacklevel: int) -> None:
 
 def _window(x: Any, index: Any) -> Any:
     """``x[index]`` of integers, slices and an ellipsis as one view, where nobody records or listens; None where it is not so
-    simple, or wrong."""
+    simple, or wrong.
+
+    One view after the other, each a node where they are recorded, takes twice as long for one item and six times for four.
+    """
     own = x.spec
     items = index if index.__class__ is tuple else (index,)
     if needs_graph(x) or switch.on or not items:

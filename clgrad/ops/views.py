@@ -68,7 +68,7 @@ def view(x: Any, *shape: Any, size: Any = None, dtype: Any = None) -> Any:
         return view_dtype(x, dtypes.as_dtype(dtype or shape[0]))
     if not shape:
         raise TypeError("view() received an invalid combination of arguments - got (), but expected a dtype or a size")
-    made = _of_shape(x.spec, shape, "view(): argument 'size'")
+    made = _reshaped(x.spec, sizes_of(shape, "view(): argument 'size'"))
     if made is None:
         raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension "
                            "spans across two contiguous subspaces). Use .reshape(...) instead.")
@@ -99,27 +99,12 @@ def view_dtype(x: Any, dtype: Any) -> Any:
     return as_view(out, x, lambda b: view_dtype(b, dtype))
 
 
-_reshaped: dict[tuple, Spec | None] = {}
-
-
-def _of_shape(old: Spec, asked: tuple, what: str) -> Spec | None:
-    """The spec of a view whose sizes, of which one may be -1, are asked for; None where only a copy could have them.
-
-    ``what`` they are is said where they are no integers.
-    """
-    if len(asked) == 1 and isinstance(asked[0], tuple):
-        asked = asked[0]
-    try:
-        if float not in map(type, asked):  # 2.0 is equal to 2
-            return _reshaped[old, asked]
-    except (KeyError, TypeError):  # not known yet; a list
-        pass
-    sizes = sizes_of(asked, what)
-    wanted = infer_shape(sizes, old.numel)
-    strides = view_strides(old.shape, old.strides, wanted)
-    made = None if strides is None else spec(tuple(wanted), tuple(strides), old.dtype, old.device)
-    _reshaped[old, sizes] = made
-    return made
+@lru_cache(4096)
+def _reshaped(own: Spec, sizes: Shape) -> Spec | None:
+    """The spec of a view of these sizes, of which one may be -1; None where only a copy could have them."""
+    wanted = infer_shape(sizes, own.numel)
+    strides = view_strides(own.shape, own.strides, wanted)
+    return None if strides is None else spec(tuple(wanted), tuple(strides), own.dtype, own.device)
 
 
 @operator("reshape")
@@ -127,10 +112,10 @@ def reshape(input: Any, *sizes: Any, shape: Any = None) -> Any:
     """The elements in another shape: a view where possible, else a copy."""
     if shape is None and not sizes:
         raise TypeError("reshape() missing 1 required argument: 'shape'")
-    asked, old = sizes if shape is None else (shape,), input.spec
-    made = _of_shape(old, asked, "reshape(): argument 'shape'")
+    asked = sizes_of(sizes if shape is None else (shape,), "reshape(): argument 'shape'")
+    made = _reshaped(input.spec, asked)
     if made is None:
-        return _reshaped_copy(input.contiguous(), infer_shape(sizes_of(asked), old.numel))
+        return _reshaped_copy(input.contiguous(), infer_shape(asked, input.spec.numel))
     return _reshaped_view(input, made)
 
 

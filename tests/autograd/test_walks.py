@@ -178,7 +178,7 @@ def test_numbers_that_are_equal_and_not_the_same():
     lambda x, y: y.grad_fn.register_hook(lambda into, out: (into[0] * 3, *into[1:])),
     lambda x, y: y.grad_fn.register_prehook(lambda out: (out[0] * 3,)),
     lambda x, y: clgrad.autograd.graph.get_gradient_edge(x).node.register_prehook(lambda out: (out[0] * 3,))])
-def test_hooks_are_called(change, ran):
+def test_hooks_are_called(change):
     x = clgrad.ones(3, requires_grad=True)
     for number in range(5):
         x.grad = None
