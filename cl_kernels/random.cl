@@ -88,8 +88,8 @@ static inline void spread(const V *r, CALC *lanes) {
 }
 
 #if KIND != DROPOUT
-__kernel void random_fill(__global TYPE_OF(OUT) *out, INDEX o_out, INDEX n, INDEX chunk, ulong seed, ulong first, CALC a,
-                          CALC b) {
+__kernel void random_fill(__global TYPE_OF(OUT) *out, INDEX o_out, ulong seed, ulong first, CALC a, CALC b, INDEX n,
+                          INDEX chunk) {
   INDEX counter = get_global_id(0) * chunk;
   INDEX last = min(counter + chunk, (n + PER - 1) / PER);
   out += o_out;
@@ -106,7 +106,7 @@ __kernel void random_fill(__global TYPE_OF(OUT) *out, INDEX o_out, INDEX n, INDE
 #else
 /* y = x * b where a uniform number is below a, else 0; mask says where it was. One launch for dropout. */
 __kernel void random_dropout(__global const TYPE_OF(OUT) *x, __global TYPE_OF(OUT) *y, __global uchar *mask, INDEX o_x,
-                             INDEX o_y, INDEX o_mask, INDEX n, INDEX chunk, ulong seed, ulong first, CALC a, CALC b) {
+                             INDEX o_y, INDEX o_mask, ulong seed, ulong first, CALC a, CALC b, INDEX n, INDEX chunk) {
   INDEX counter = get_global_id(0) * chunk;
   INDEX last = min(counter + chunk, (n + PER - 1) / PER);
   for (; counter < last; counter += VW) {

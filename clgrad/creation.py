@@ -45,8 +45,13 @@ class Options(NamedTuple):
     memory_format: Any
 
 
+_DEFAULTS = Options(None, None, False, None)
+
+
 def _options(kwargs: dict) -> Options:
     """The options among keywords; ``pin_memory`` has no meaning here."""
+    if not kwargs:
+        return _DEFAULTS
     found = Options(kwargs.pop("dtype", None), kwargs.pop("device", None), kwargs.pop("requires_grad", False),
                     kwargs.pop("memory_format", None))
     check_layout(kwargs.pop("layout", None))
@@ -58,7 +63,10 @@ def _options(kwargs: dict) -> Options:
 
 def _made(values: np.ndarray, kind: Dtype, options: Options, out: Any) -> Any:
     """A tensor of computed values, or ``out``, in their shape unless it has as many elements, filled with them."""
-    made = tensor(values, dtype=kind, device=options.device)
+    if kind.numpy == values.dtype:
+        made = copying.from_array(values, kind, place_of(options.device))
+    else:
+        made = tensor(values, dtype=kind, device=options.device)
     if out is None:
         return checked(made, options.requires_grad)
     if out.spec.numel != made.spec.numel:
@@ -231,8 +239,8 @@ def arange(*args: Any, out: Any = None, **kwargs: Any) -> Any:
     if len(given) != len(args) + len(named) or "end" not in given or "step" in given and "start" not in given:
         raise TypeError(f"arange() takes (end), (start, end) or (start, end, step), got {len(args)} and {list(named)}")
     options = _options(kwargs)
-    start, end, step = (_number(given.get(n, d)) for n, d in zip(names, (0, None, 1), strict=True))
-    floating = any(isinstance(v, float) for v in (start, end, step))
+    start, end, step = _number(given.get("start", 0)), _number(given["end"]), _number(given.get("step", 1))
+    floating = isinstance(start, float) or isinstance(end, float) or isinstance(step, float)
     kind = _kind_with(out, options, dtypes.get_default_dtype() if floating else dtypes.int64)
     _no_bool("arange", kind)
     if floating and not kind.is_floating_point and all(math.isfinite(v) for v in (start, end, step)):
@@ -261,14 +269,15 @@ def _progression(start: Any, end: Any, step: Any, floating: bool) -> np.ndarray:
     _check_numbers("arange", start=start, end=end, step=step)
     if step == 0:
         raise RuntimeError("step must be nonzero")
-    if any(isinstance(v, float) and not math.isfinite(v) for v in (start, end)):
+    if floating and not (math.isfinite(start) and math.isfinite(end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     count = math.ceil((end - start) / step) if floating else -(-(end - start) // step)
     if count >= 1 << 63:
         raise RuntimeError("invalid size, possible overflow?")
-    return start + step * np.arange(count, dtype=np.float64 if floating else np.int64)
+    values = np.arange(count, dtype=np.float64 if floating else np.int64)
+    return values if start == 0 and step == 1 else start + step * values
 
 
 def range(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, **kwargs: Any) -> Any:
@@ -287,14 +296,19 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, **
     return _made(values, kind, options, out)
 
 
+_NUMBERS = (int, float, np.number)
+
+
 def _check_numbers(name: str, **given: Any) -> None:
     """TypeError where an argument is no number."""
     for argument, value in given.items():
-        if not isinstance(value, (int, float, np.number)):
+        if not isinstance(value, _NUMBERS):
             raise TypeError(f"{name}(): argument '{argument}' must be Number, not {type(value).__name__}")
 
 
 def _number(value: Any) -> Any:
+    if value.__class__ is int:
+        return value
     return value.item() if isinstance(value, (TensorBase, np.generic)) else value
 
 

@@ -27,7 +27,8 @@ def _filled(size: tuple, kwargs: dict, kind: str, a: float, b: float) -> Any:
     made = empty(*size, **kwargs) if out is None else out.resize_(*size)
     if kind != "INTEGER" and not made.spec.dtype.is_floating_point:
         raise NotImplementedError(f"random numbers are not implemented for '{made.spec.dtype.name}'")
-    random.fill_random(made, kind, a, b, generator)
+    fill = random.fill_new if out is None else random.fill_random
+    fill(made, kind, a, b, generator)
     return made.requires_grad_() if requires_grad else made
 
 

@@ -80,6 +80,11 @@ def as_shape(sizes: object, name: str = "size") -> Shape:
         sizes = sizes[0]
     if not isinstance(sizes, (tuple, list)):
         sizes = (sizes,)
+    for s in sizes:
+        if s.__class__ is not int or s < 0:
+            break
+    else:
+        return tuple(sizes)
     try:
         shape = tuple(operator.index(s) for s in sizes)
     except TypeError:
@@ -95,8 +100,8 @@ def contiguous_strides(shape: Sequence[int]) -> Shape:
     strides, step = [], 1
     for size in reversed(shape):
         strides.append(step)
-        step *= max(size, 1)
-    return tuple(reversed(strides))
+        step *= size or 1
+    return tuple(strides[::-1])
 
 
 def is_contiguous(shape: Sequence[int], strides: Sequence[int]) -> bool:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from clgrad.creation import full
+from clgrad.dtypes import bfloat16
 from clgrad.dtypes import bool as bool_
 from clgrad.info import finfo
 from clgrad.ops.factorization import cholesky_ex
+from clgrad.ops.places import FEW, known_values
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.ops.spectral import eigvalsh
+from clgrad.tensor import Tensor
 
 __all__ = [
     "Constraint", "MixtureSameFamilyConstraint", "boolean", "cat", "corr_cholesky", "dependent", "dependent_property",
@@ -325,6 +328,36 @@ class stack(_Several):
         _check_dim("stack", value, self.dim)
         pieces = value.unbind(self.dim)
         return FUNCTIONS["stack"]([c.check(piece) for c, piece in zip(self.cseq, pieces, strict=True)], self.dim)
+
+
+# Of a constraint by numbers: whether all values fit of which the smallest and the largest are these. Both are NaN where any is.
+# A subclass may check something else, so it has no entry.
+_BY_EXTREMES: dict[type, Callable[[Any, float, float], bool]] = {
+    _Real: lambda own, low, high: low == low,
+    greater_than: lambda own, low, high: low > own.lower_bound,
+    greater_than_eq: lambda own, low, high: low >= own.lower_bound,
+    less_than: lambda own, low, high: high < own.upper_bound,
+    interval: lambda own, low, high: low >= own.lower_bound and high <= own.upper_bound,
+    half_open_interval: lambda own, low, high: low >= own.lower_bound and high < own.upper_bound}
+
+
+def all_fit(constraint: Any, value: Any) -> bool:
+    """Whether a constraint holds for all that is in a tensor, or in a batch of such. Few values are looked at by the host."""
+    kind: Any = constraint.__class__
+    while kind is independent and value.dim() >= constraint.event_dim:
+        constraint = constraint.base_constraint
+        kind = constraint.__class__
+    if kind is integer_interval and not value.dtype.is_floating_point:
+        kind = interval
+    fits = _BY_EXTREMES.get(kind)
+    if fits is None or not value.numel() or value.dtype is bool_ or any(
+            isinstance(bound, Tensor) for bound in vars(constraint).values()):
+        return bool(constraint.check(value).all())
+    known = known_values(value) if value.numel() <= FEW and value.dtype is not bfloat16 else None
+    if known is not None:
+        return bool(fits(constraint, known.min(), known.max()))
+    low, high = FUNCTIONS["aminmax"](value)
+    return fits(constraint, low.item(), high.item())
 
 
 def _all_rightmost(found: Any, dims: int) -> Any:

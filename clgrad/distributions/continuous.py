@@ -73,7 +73,8 @@ class Normal(_LocationScale, ExponentialFamily):
         return self._located(standard("randn", self.loc, self._extended_shape(sample_shape)))
 
     def log_prob(self, value: Any) -> Any:
-        return -0.5 * self._standardized(value).square() - self.scale.log() - _HALF_LOG_2PI
+        self._validate_sample(value)
+        return FUNCTIONS["_normal_log_density"](value, self.loc, self.scale)
 
     def cdf(self, value: Any) -> Any:
         return 0.5 * (1 + (self._standardized(value) * math.sqrt(0.5)).erf())

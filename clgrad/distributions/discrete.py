@@ -13,10 +13,13 @@ from clgrad.distributions.distribution import (
     broadcast_all,
     logits_to_probs,
     open_uniform,
+    open_unit,
     probs_to_logits,
+    standard,
 )
 from clgrad.distributions.exp_family import ExponentialFamily
-from clgrad.ops.registry import FUNCTIONS
+from clgrad.ops.registry import FUNCTIONS, REGISTRY
+from clgrad.ops.rows import run
 from clgrad.shapes import Size
 
 
@@ -173,12 +176,12 @@ class _Categories(_Weighted):
         if value.dim() < 1:
             raise ValueError(f"`{name}` parameter must be at least one-dimensional.")
         self.__dict__[name] = (value / value.sum(-1, keepdim=True) if logits is None
-                               else value - value.logsumexp(-1, keepdim=True))
+                               else value.log_softmax(-1))
         self._num_events = value.shape[-1]
         return value
 
     def _entropy(self) -> Any:
-        return -(self.logits.clamp(min=-3e38) * self.probs).sum(-1)
+        return FUNCTIONS["_information"](self.logits, self.probs).sum(-1)
 
 
 class Categorical(_Categories):
@@ -216,14 +219,16 @@ class Categorical(_Categories):
 
     def _draw(self, shape: Any) -> Any:
         logits = self.logits
-        return FUNCTIONS["_gumbel"](logits, open_uniform(logits, (*shape, self._num_events))).argmax(-1)
+        u = standard("rand", logits, (*shape, self._num_events))
+        return run(REGISTRY.pointwise["_gumbel"], (logits, u), open_unit(logits.dtype)).argmax(-1)
 
     def log_prob(self, value: Any) -> Any:
         self._validate_sample(value)
-        value = value.long().unsqueeze(-1)
-        shape = FUNCTIONS["broadcast_shapes"](tuple(value.shape[:-1]), tuple(self.logits.shape[:-1]))
-        logits = self.logits.expand((*shape, self._num_events))
-        return logits.gather(-1, value.expand((*shape, 1))).squeeze(-1)
+        value, logits = value.long(), self.logits
+        if value.shape != logits.shape[:-1]:
+            shape = FUNCTIONS["broadcast_shapes"](value.shape, logits.shape[:-1])
+            value, logits = value.expand(shape), logits.expand((*shape, self._num_events))
+        return logits.gather(-1, value.unsqueeze(-1)).squeeze(-1)
 
     def entropy(self) -> Any:
         return self._entropy()

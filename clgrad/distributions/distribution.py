@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import update_wrapper
+from functools import cache, update_wrapper
 from typing import Any
 
 from clgrad.autograd import enable_grad, no_grad
@@ -12,6 +12,7 @@ from clgrad.distributions import constraints
 from clgrad.dtypes import get_default_dtype
 from clgrad.info import finfo
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.sampling import rand, randn
 from clgrad.shapes import Size
 from clgrad.tensor import Tensor
 
@@ -53,7 +54,7 @@ class Distribution:
                 if constraints.is_dependent(constraint) or name not in self.__dict__:
                     continue
                 value = getattr(self, name)
-                if not bool(constraint.check(value.detach()).all()):
+                if not constraints.all_fit(constraint, value.detach()):
                     raise ValueError(f"Expected parameter {name} ({type(value).__name__} of shape "
                                      f"{tuple(value.shape)}) of distribution {self!r} to satisfy the constraint "
                                      f"{constraint!r}, but found invalid values:\n{value}")
@@ -166,7 +167,7 @@ class Distribution:
             if i != 1 and j != 1 and i != j:
                 raise ValueError(f"Value is not broadcastable with batch_shape+event_shape: {value.shape} vs "
                                  f"{Size(self._batch_shape + self._event_shape)}.")
-        if not bool(self.support.check(value.detach()).all()):
+        if not constraints.all_fit(self.support, value.detach()):
             raise ValueError(f"Expected value argument ({type(value).__name__} of shape {tuple(value.shape)}) to be "
                              f"within the support ({self.support!r}) of the distribution {self!r}, but found invalid "
                              f"values:\n{value}")
@@ -185,6 +186,8 @@ def broadcast_all(*values: Any) -> list[Any]:
         if not isinstance(v, (Tensor, int, float)):
             raise ValueError("Input arguments must all be instances of Number, torch.Tensor or objects implementing "
                              "__torch_function__.")
+    if first is not None and all([isinstance(v, Tensor) and v.shape == first.shape for v in values]):
+        return list(values)
     kind = get_default_dtype() if first is None else first.dtype
     device = None if first is None else first.device
     return list(FUNCTIONS["broadcast_tensors"](*[
@@ -202,10 +205,16 @@ def clamp_probs(probs: Any) -> Any:
     return probs.clamp(min=eps, max=1 - eps)
 
 
+@cache
+def open_unit(kind: Any) -> tuple[float, float]:
+    """Numbers of a dtype next to 0 and 1, between them."""
+    info = finfo(kind)
+    return info.tiny, 1 - info.eps
+
+
 def clipped_sigmoid(x: Any) -> Any:
     """The sigmoid, kept off 0 and 1."""
-    info = finfo(x.dtype)
-    return x.sigmoid().clamp(min=info.tiny, max=1 - info.eps)
+    return x.sigmoid().clamp(*open_unit(x.dtype))
 
 
 def probs_to_logits(probs: Any, is_binary: bool = False) -> Any:
@@ -216,14 +225,12 @@ def probs_to_logits(probs: Any, is_binary: bool = False) -> Any:
 
 def standard(name: str, like: Any, shape: Any) -> Any:
     """Random numbers of a standard distribution ("rand", "randn"), with the dtype and device of ``like``."""
-    made = like.new_empty(tuple(shape))
-    return made.uniform_() if name == "rand" else made.normal_()
+    return (rand if name == "rand" else randn)(tuple(shape), dtype=like.dtype, device=like.device)
 
 
 def open_uniform(like: Any, shape: Any) -> Any:
     """Uniform numbers that are neither 0 nor 1."""
-    info = finfo(like.dtype)
-    return standard("rand", like, shape).clamp(min=info.tiny, max=1 - info.eps)
+    return standard("rand", like, shape).clamp(*open_unit(like.dtype))
 
 
 def sum_rightmost(value: Any, dims: int) -> Any:

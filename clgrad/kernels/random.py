@@ -19,11 +19,10 @@ class Plan(NamedTuple):
 
     device: Device
     bound: Bound
-    sizes: tuple[int, int]
     counters: int
 
     def __call__(self, buffers: tuple, offsets: tuple, seed: int, first: int, a: float, b: float) -> None:
-        self.device.run(self.bound, buffers, (*offsets, *self.sizes, signed(seed), signed(first), a, b))
+        self.device.run(self.bound, buffers, (*offsets, signed(seed), signed(first), a, b))
 
 
 def signed(value: int) -> int:
@@ -48,8 +47,8 @@ def plan(device: Device, kind: str, out: dtype, n: int) -> Plan:
     index, number = "l" if wide else "i", {"long": "l", "double": "d", "float": "f"}[calc]
     buffers = 3 if kind == "DROPOUT" else 1
     name = "random_dropout" if kind == "DROPOUT" else "random_fill"
-    varying = index * buffers + index * 2 + "ll" + number * 2
-    kernel = device.kernel("random.cl", name, macros, "P" * buffers + varying)
+    varying = index * buffers + "ll" + number * 2
+    kernel = device.kernel("random.cl", name, macros, "P" * buffers + varying + index * 2)
     if device.is_cpu:
         share = -(-counters // (2 * device.limits.compute_units))
         group, chunk = 1, -(-min(max(share, CPU_CHUNK), 16384) // lanes) * lanes
@@ -57,5 +56,5 @@ def plan(device: Device, kind: str, out: dtype, n: int) -> Plan:
         group, chunk = device.limits.group(GPU_GROUP), 1
     items = -(-counters // chunk)
     cost = (40 * n, n * out.itemsize)
-    bound = Bound(kernel, (-(-items // group) * group,), (group,), buffers, varying, (), cost)
-    return Plan(device, bound, (n, chunk), counters)
+    bound = Bound(kernel, (-(-items // group) * group,), (group,), buffers, varying, (n, chunk), cost)
+    return Plan(device, bound, counters)

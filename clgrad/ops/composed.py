@@ -356,16 +356,13 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
     if input.spec.dtype is not other.spec.dtype:
         raise RuntimeError(f"{input.spec.dtype.name} did not match {other.spec.dtype.name}")
     with no_grad():
-        same = input.eq(other)
-        if input.spec.dtype is dtypes.bool:
-            return same
         if not input.spec.dtype.is_floating_point:
-            if not rtol and not atol:
+            same = input.eq(other)
+            if input.spec.dtype is dtypes.bool or not rtol and not atol:
                 return same  # also where floating point would not tell them apart
             other = other.to(dtypes.get_default_dtype())  # differences of integers may not be integers of their size
             return same | ((input - other).abs() <= atol + (other * rtol).abs())
-        near = (input - other).abs() <= (other.abs() * rtol + atol)
-        close = same | (near & input.isfinite() & other.isfinite())
+        close = FUNCTIONS["_is_near"](input, other, rtol, atol)
         return close | (input.isnan() & other.isnan()) if equal_nan else close
 
 

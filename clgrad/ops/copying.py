@@ -38,7 +38,8 @@ def empty(shape: Shape, dtype: dtype, place: device, strides: Shape | None = Non
 
 def unwritten(shape: Shape, dtype: dtype, place: device, strides: Shape | None = None) -> Any:
     """An uninitialised tensor whose memory is taken when it is first used."""
-    made = spec(tuple(shape), contiguous_strides(shape) if strides is None else tuple(strides), dtype, place)
+    made = (contiguous_spec(tuple(shape), dtype, place) if strides is None else
+            spec(tuple(shape), tuple(strides), dtype, place))
     return wrap(new_storage(place.compute, made.extent * dtype.itemsize), 0, made)
 
 
@@ -85,10 +86,12 @@ def shared_array(x: Any) -> np.ndarray:
 
 def empty_as(own: Spec, dtype: dtype, place: device, memory_format: Any = None) -> Any:
     """An uninitialised tensor of a spec's shape, its dimensions in memory as there or as a format says."""
-    if memory_format is None or memory_format is preserve_format:
-        strides = rows.result_strides(own.shape, [own])
+    if memory_format is not None and memory_format is not preserve_format:
+        strides: Shape | None = format_strides(own.shape, memory_format)
+    elif own is contiguous_spec(own.shape, own.dtype, own.device):
+        strides = None
     else:
-        strides = format_strides(own.shape, memory_format)
+        strides = rows.result_strides(own.shape, [own])
     return unwritten(own.shape, dtype, place, strides)
 
 

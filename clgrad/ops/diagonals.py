@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import operator as op
+from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase, attach, check_in_place, needs_graph, wrap
 from clgrad.ops import pointwise
-from clgrad.ops.copying import COPY, full
+from clgrad.ops.copying import COPY, full, table
 from clgrad.ops.output import add_in_place, store
-from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.ops.registry import FUNCTIONS, REGISTRY, operator
 from clgrad.ops.strided import as_strided
 from clgrad.ops.views import diagonal
 from clgrad.shapes import normalize_dim
 from clgrad.spec import common_dtype, spec
 
 
-def triangle(rows: int, columns: int, diagonal: int, upper: bool, device: Any) -> Any:
-    """A mask that holds on and above, or on and below, a diagonal of a matrix."""
-    down = FUNCTIONS["arange"](rows, device=device).unsqueeze(1)
-    right = FUNCTIONS["arange"](-diagonal, columns - diagonal, device=device)
-    return right.ge(down) if upper else right.le(down)
+@lru_cache(maxsize=256)
+def _beside(rows: int, columns: int, diagonal: int, upper: bool, device: Any) -> Any:
+    """A mask that holds below, or above, a diagonal of a matrix: each row is the one before it, moved by a column.
+
+        line     0 0 0 1 1 1       row 0       0 1 1 1     (above diagonal 0 of three rows, four columns)
+        place    -2 ...  3         row 1     0 0 1 1       (begins one place earlier)
+                                   row 2   0 0 0 1
+    """
+    places = np.arange(1 - rows, columns)
+    line = table(places < diagonal if upper else places > diagonal, dtypes.bool, device)
+    return wrap(line.memory, rows - 1, spec((rows, columns), (-1, 1), dtypes.bool, device))
 
 
 def _triangular(name: str, x: Any, diagonal: int) -> Any:
@@ -29,9 +38,14 @@ def _triangular(name: str, x: Any, diagonal: int) -> Any:
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
     if not hasattr(diagonal, "__index__"):
         raise TypeError(f"{name}(): argument 'diagonal' must be int, not {type(diagonal).__name__}")
-    rows, columns = x.spec.shape[-2:]
-    inside = triangle(rows, columns, diagonal, name == "triu", x.spec.device)
-    return FUNCTIONS["where"](inside, x.contiguous(), False)
+    own = x.spec
+    if not own.numel:
+        return x.clone()
+    outside = _beside(*own.shape[-2:], op.index(diagonal), name == "triu", own.device)
+    made = pointwise.run(REGISTRY.pointwise["_masked_fill"], (x, outside, False))
+    if needs_graph(x):
+        attach(made, name.capitalize(), (x,), lambda g: _triangular(name, g, diagonal))
+    return made
 
 
 @operator("tril")

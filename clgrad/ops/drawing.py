@@ -10,6 +10,21 @@ from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, operator
 
 
+def _check_weights(p: Any, unequal: bool) -> None:
+    """RuntimeError where there is a negative, infinite or NaN weight, or a row of zeros. ``unequal``: nothing is drawn twice."""
+    sums = p.sum(-1)
+    low, high = FUNCTIONS["aminmax"](sums) if sums.spec.numel > 1 else (sums, sums)
+    if p.amin().item() >= 0 and 0 < low.item() and high.item() < float("inf"):
+        return
+    if not bool(p.ge(0).logical_and(p.lt(float("inf"))).all()):
+        if unequal:
+            raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+        found = "< 0" if bool(p.lt(0).any()) else "= infinity or NaN"
+        raise RuntimeError(f"invalid multinomial distribution (encountering probability entry {found})")
+    if not bool(sums.gt(0).all()):
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+
+
 @operator("multinomial")
 def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None, out: Any = None) -> Any:
     """``num_samples`` places drawn in each row with probabilities proportional to its elements, as int64.
@@ -35,16 +50,11 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
         p = p if own.dtype.itemsize > 2 else p.float()
         if own.shape[-1] > 1 << 24:
             raise RuntimeError("number of categories cannot exceed 2^24")
-        if not bool(p.ge(0).logical_and(p.lt(float("inf"))).all()):
-            if not replacement or num_samples == 1:
-                raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-            found = "< 0" if bool(p.lt(0).any()) else "= infinity or NaN"
-            raise RuntimeError(f"invalid multinomial distribution (encountering probability entry {found})")
-        if not bool(p.sum(-1).gt(0).all()):
-            raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+        _check_weights(p, not replacement or num_samples == 1)
         if not replacement:
-            weights = p / p.new_empty(own.shape).exponential_(generator=generator)
-            return store("multinomial", weights.topk(num_samples, -1).indices, out)
+            weights = FUNCTIONS["_race"](p, p.new_empty(own.shape).uniform_(generator=generator))
+            first = weights.argmax(-1, keepdim=True) if num_samples == 1 else weights.topk(num_samples, -1).indices
+            return store("multinomial", first, out)
         sums = p.cumsum(-1)
         marks = p.new_empty((*own.shape[:-1], num_samples)).uniform_(generator=generator) * sums[..., -1:]
         # A product may round up to the whole sum: the last place with a probability takes it.

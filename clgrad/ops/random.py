@@ -20,7 +20,7 @@ from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, empty, empty_as, from_array
 from clgrad.ops.output import store
 from clgrad.ops.products import constant_of
-from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.ops.registry import FUNCTIONS, REGISTRY, operator
 from clgrad.ops.sorting import sorted_pairs
 from clgrad.runtime import device as Device
 from clgrad.runtime import settle
@@ -146,6 +146,11 @@ def fill_random(x: Any, kind: str, a: float, b: float, generator: Generator | No
     """Replaces the contents of ``x`` by random numbers; element i of the row-major order gets number i."""
     check_in_place(x, False)
     mark_changed(x)
+    return fill_new(x, kind, a, b, generator)
+
+
+def fill_new(x: Any, kind: str, a: float, b: float, generator: Generator | None) -> Any:
+    """:func:`fill_random` of a tensor that nobody else has."""
     if x.spec.contiguous:
         _run(kind, (x,), a, b, generator)
     else:
@@ -266,13 +271,19 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
     return store("bernoulli", constant_of(drawn, input), out)
 
 
+def _transformed(row: str, x: Any, *parameters: float) -> Any:
+    """``x`` with a row of its numbers in their place."""
+    pointwise.run_into(REGISTRY.pointwise[row], (x,), parameters, x)
+    return x
+
+
 @_replacing
 def exponential_(x: Any, lambd: float = 1.0, *, generator: Generator | None = None) -> Any:
     """Exponentially distributed numbers of rate ``lambd``."""
     _floating("exponential_", x)
     if lambd <= 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
-    return fill_random(x, "UNIFORM", 0, 1, generator).neg_().log1p_().mul_(-1.0 / lambd)
+    return _transformed("_exponential", fill_random(x, "UNIFORM", 0, 1, generator), lambd)
 
 
 @_replacing
@@ -290,7 +301,7 @@ def cauchy_(x: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Gener
     _floating("cauchy_", x)
     if sigma <= 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
-    return fill_random(x, "UNIFORM", -0.5, 0.5, generator).mul_(math.pi).tan_().mul_(sigma).add_(median)
+    return _transformed("_cauchy", fill_random(x, "UNIFORM", -0.5, 0.5, generator), median, sigma)
 
 
 @_replacing

@@ -151,9 +151,11 @@ class Arguments:
             self._set_bytes(position, _PACKERS[signature[position]](value))
 
     def set_numbers(self, varying: tuple) -> None:
-        """Sets the varying scalars."""
-        set_bytes, position = self._set_bytes, self._bound.buffers
-        for pack, value in zip(self._bound.packers, varying, strict=True):
-            set_bytes(position, pack(value))
-            position += 1
+        """Sets the varying scalars that are not what they were."""
+        set_bytes, before, position = self._set_bytes, self.numbers, self._bound.buffers
+        self.numbers = None  # where one cannot be packed, nothing is known of those before it
+        for n, pack in enumerate(self._bound.packers):
+            value = varying[n]
+            if before is None or value != before[n] or value.__class__ is float and not value:  # 0.0 equals -0.0
+                set_bytes(position + n, pack(value))
         self.numbers = varying
