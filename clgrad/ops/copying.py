@@ -144,7 +144,9 @@ def copy_(x: Any, src: Any = None, non_blocking: bool = False, *, other: Any = N
         raise TypeError("copy_(): argument 'other' (position 1) must be Tensor, not str")
     if not isinstance(src, TensorBase):
         src = FUNCTIONS["tensor"](src)
-    broadcast = broadcast_shapes(x.spec.shape, src.spec.shape)
+    broadcast = src.spec.shape
+    if broadcast != x.spec.shape:
+        broadcast = broadcast_shapes(x.spec.shape, broadcast)
     if broadcast != x.spec.shape:
         raise RuntimeError(f"copy_: output with shape {list(x.spec.shape)} doesn't match the broadcast shape "
                            f"{list(broadcast)}")

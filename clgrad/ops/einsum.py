@@ -11,6 +11,7 @@ from clgrad.autograd.graph import TensorBase
 from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.linalg import matmul
 from clgrad.ops.registry import publish
+from clgrad.shapes import Shape
 
 _LETTERS = string.ascii_uppercase + string.ascii_lowercase
 Labels = tuple[str, ...]
@@ -37,9 +38,9 @@ def einsum(*args: Any) -> Any:
         if not isinstance(args[0], str):
             raise TypeError(f"einsum(): argument 'equation' (position 1) must be str, not {type(args[0]).__name__}")
         equation, operands = args[0], list(args[1:])
-    inputs, result, sizes = _parse(equation, operands)
+    inputs, result = _parse(equation, tuple([t.spec.shape for t in operands]))
     pieces = [_diagonals(t, labels) for t, labels in zip(operands, inputs, strict=True)]
-    return _contract(pieces, result, sizes)
+    return _contract(pieces, result)
 
 
 def _with_listed_operands(*args: Any) -> Any:
@@ -93,18 +94,19 @@ def _labels(text: str, what: str) -> Labels:
     return tuple(found)
 
 
-def _parse(equation: str, operands: list) -> tuple[list[Labels], Labels, dict[str, int]]:
-    """(labels of each operand, labels of the result, size of each label); dimensions under ``...`` are numbered."""
+@functools.lru_cache(maxsize=1024)
+def _parse(equation: str, shapes: tuple[Shape, ...]) -> tuple[list[Labels], Labels]:
+    """The labels of each operand and of the result; dimensions under ``...`` are numbered."""
     left, arrow, right = equation.partition("->")
     texts = left.split(",")
-    if len(texts) != len(operands):
-        more = "more" if len(operands) > len(texts) else "fewer"
+    if len(texts) != len(shapes):
+        more = "more" if len(shapes) > len(texts) else "fewer"
         raise RuntimeError(f"einsum(): {more} operands were provided than specified in the equation")
     inputs: list[Labels] = []
     sizes: dict[str, int] = {}
     covered = 0
-    for number, (text, t) in enumerate(zip(texts, operands, strict=True)):
-        labels, shape = _labels(text, f"operand {number}"), t.spec.shape
+    for number, (text, shape) in enumerate(zip(texts, shapes, strict=True)):
+        labels = _labels(text, f"operand {number}")
         hidden = len(shape) - len(labels) + ("..." in labels)
         if hidden < 0 or (hidden and "..." not in labels):
             raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(labels)}) does not match the "
@@ -121,14 +123,14 @@ def _parse(equation: str, operands: list) -> tuple[list[Labels], Labels, dict[st
     if not arrow:
         once = [x for labels in inputs for x in labels]
         return inputs, (*_spelled_out(("...",), covered),
-                        *sorted(x for x in set(once) if once.count(x) == 1 and x in _LETTERS)), sizes
+                        *sorted(x for x in set(once) if once.count(x) == 1 and x in _LETTERS))
     result = _spelled_out(_labels(right, "the output"), covered)
     for label in result:
         if result.count(label) > 1:
             raise RuntimeError(f"einsum(): output subscript {label} appears more than once in the output")
         if label not in sizes:
             raise RuntimeError(f"einsum(): output subscript {label} does not appear in the equation for any input operand")
-    return inputs, result, sizes
+    return inputs, result
 
 
 def _spelled_out(labels: Labels, hidden: int) -> Labels:
@@ -153,7 +155,7 @@ def _diagonals(t: Any, labels: Labels) -> tuple[Any, Labels]:
     return t, labels
 
 
-def _contract(pieces: list[tuple[Any, Labels]], result: Labels, sizes: dict[str, int]) -> Any:
+def _contract(pieces: list[tuple[Any, Labels]], result: Labels) -> Any:
     """Multiplies operands from left to right; a label is summed as soon as nothing that follows has it."""
     t, labels = _summed(*pieces[0], {x for _, others in pieces[1:] for x in others} | set(result))
     for place, (other, others) in enumerate(pieces[1:], 1):
@@ -193,8 +195,15 @@ def _pair(a: Any, first: Labels, b: Any, second: Labels, kept: set[str]) -> tupl
         return left * right.reshape([*right.shape[:len(batch)], *[1] * len(rows), *right.shape[len(batch):]]), labels
 
     def packed(t: Any, own: Labels, sizes: dict[str, int], inner: list[str], outer: list[str]) -> Any:
-        t = t.permute([own.index(x) for x in (*batch, *inner, *outer)])
-        t = t.expand(*wide, *(sizes[x] for x in (*inner, *outer)))
-        return t.reshape([*([prod(wide)] if batch else []), *(prod(sizes[x] for x in group) for group in (inner, outer))])
+        order = (*batch, *inner, *outer)
+        if order != own:
+            t = t.permute([own.index(x) for x in order])
+        if wide != [sizes[x] for x in batch]:
+            t = t.expand(*wide, *(sizes[x] for x in (*inner, *outer)))
+        return _reshaped(t, (*((prod(wide),) if batch else ()), *(prod([sizes[x] for x in group]) for group in (inner, outer))))
     product = matmul(packed(a, first, size_a, rows, summed), packed(b, second, size_b, summed, columns))
-    return product.reshape([*wide, *(size_a[x] for x in rows), *(size_b[x] for x in columns)]), labels
+    return _reshaped(product, (*wide, *[size_a[x] for x in rows], *[size_b[x] for x in columns])), labels
+
+
+def _reshaped(t: Any, shape: Shape) -> Any:
+    return t if t.spec.shape == shape else t.reshape(shape)
