@@ -46,17 +46,20 @@ class _Unknown(Exception):
 
 
 class Reading:
-    """A graph from some nodes down: its ``key``, the ``storages`` that a pass uses, its ``leaves`` in the order in which they
-    are met, and what its nodes have ``saved``.
+    """A graph from some nodes down: its ``key``, the ``storages`` that a pass uses, with their ``bases``, its ``leaves`` in
+    the order in which they are met, and what its nodes have ``saved``.
+
+    A storage's base is where the first tensor begins that is met there. The key has the places of others relative to it.
 
     Raises:
         _Unknown: there is something that cannot be read.
     """
 
-    __slots__ = ("key", "storages", "leaves", "saved")
+    __slots__ = ("key", "storages", "bases", "leaves", "saved")
 
     def __init__(self, edges: Sequence[tuple[Node, int] | None], grads: Sequence[Any]):
         self.storages: dict[Any, int] = {}  # with their places
+        self.bases: list[int] = []
         self.leaves: list[AccumulateGrad] = []
         self.saved: list[Saved] = []
         key: list[Any] = [switch.on]  # then operators may be composed in another way
@@ -97,8 +100,11 @@ class Reading:
             key += (number, output)
 
     def _tensor(self, key: list, storage: Any, offset: int, spec: Spec) -> None:
-        places = self.storages
-        key += (places.setdefault(storage, len(places)), offset, spec)
+        place = self.storages.get(storage)
+        if place is None:
+            place = self.storages[storage] = len(self.bases)
+            self.bases.append(offset)
+        key += (place, offset - self.bases[place], spec)
 
     def _function(self, key: list, function: Any) -> None:
         code = function.__code__
@@ -122,7 +128,6 @@ class Reading:
     def _saved(self, key: list, saved: Saved) -> None:
         if saved.entries is None:
             raise _Unknown  # the node is going to tell
-        places = self.storages
         for entry in saved.entries:
             if entry is None:
                 key.append(None)
@@ -132,7 +137,7 @@ class Reading:
             storage, offset, spec, version, _, _ = entry
             if storage.version != version:  # an error, if anybody looks
                 raise _Unknown
-            key += (places.setdefault(storage, len(places)), offset, spec)
+            self._tensor(key, storage, offset, spec)
         if saved.between:
             self._several(key, saved.between)
 
@@ -277,5 +282,5 @@ def repeated(edges: Sequence[tuple[Node, int] | None], grads: list, retain: bool
     def arrived() -> list:
         values = run()
         return [values[leaf][0] if leaf in values else None for leaf in leaves]
-    values = found(reading.take_storages(), arrived, give_up)
+    values = found(reading.take_storages(), reading.bases, arrived, give_up)
     return {leaf: [value] for leaf, value in zip(leaves, values, strict=True) if value is not None}

@@ -330,8 +330,8 @@ class stack(_Several):
         return FUNCTIONS["stack"]([c.check(piece) for c, piece in zip(self.cseq, pieces, strict=True)], self.dim)
 
 
-# Of a constraint by numbers: whether all values fit of which the smallest and the largest are these. Both are NaN where any is.
-# A subclass may check something else, so it has no entry.
+# Of a constraint by numbers: whether all values fit of which the smallest and the largest are these; both are NaN where any
+# is. A subclass may check something else, so it has no entry.
 _BY_EXTREMES: dict[type, Callable[[Any, float, float], bool]] = {
     _Real: lambda own, low, high: low == low,
     greater_than: lambda own, low, high: low > own.lower_bound,

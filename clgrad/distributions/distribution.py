@@ -186,7 +186,7 @@ def broadcast_all(*values: Any) -> list[Any]:
         if not isinstance(v, (Tensor, int, float)):
             raise ValueError("Input arguments must all be instances of Number, torch.Tensor or objects implementing "
                              "__torch_function__.")
-    if first is not None and all([isinstance(v, Tensor) and v.shape == first.shape for v in values]):
+    if first is not None and all(isinstance(v, Tensor) and v.shape == first.shape for v in values):
         return list(values)
     kind = get_default_dtype() if first is None else first.dtype
     device = None if first is None else first.device

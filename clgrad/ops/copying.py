@@ -24,7 +24,7 @@ from clgrad.ops.execute import blank
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, operator, publish
 from clgrad.ops.views import sizes_of
 from clgrad.runtime import canonical, device, filled_storage, host_storage, new_storage
-from clgrad.shapes import Shape, broadcast_shapes, contiguous_strides, is_dense, normalize_dim
+from clgrad.shapes import Shape, broadcast_shapes, is_dense, normalize_dim
 from clgrad.spec import Spec, contiguous_spec, spec
 
 COPY = REGISTRY.pointwise["_copy"]

@@ -11,10 +11,11 @@ from clgrad.ops.registry import FUNCTIONS, operator
 
 
 def _check_weights(p: Any, unequal: bool) -> None:
-    """RuntimeError where there is a negative, infinite or NaN weight, or a row of zeros. ``unequal``: nothing is drawn twice."""
+    """RuntimeError where there is a negative, infinite or NaN weight, or a row of zeros. ``unequal``: no place is drawn twice
+    in a row."""
     sums = p.sum(-1)
     low, high = FUNCTIONS["aminmax"](sums) if sums.spec.numel > 1 else (sums, sums)
-    if p.amin().item() >= 0 and 0 < low.item() and high.item() < float("inf"):
+    if p.amin().item() >= 0 and low.item() > 0 and high.item() < float("inf"):
         return
     if not bool(p.ge(0).logical_and(p.lt(float("inf"))).all()):
         if unequal:

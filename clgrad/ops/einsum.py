@@ -200,7 +200,8 @@ def _pair(a: Any, first: Labels, b: Any, second: Labels, kept: set[str]) -> tupl
             t = t.permute([own.index(x) for x in order])
         if wide != [sizes[x] for x in batch]:
             t = t.expand(*wide, *(sizes[x] for x in (*inner, *outer)))
-        return _reshaped(t, (*((prod(wide),) if batch else ()), *(prod([sizes[x] for x in group]) for group in (inner, outer))))
+        groups = (inner, outer)
+        return _reshaped(t, (*((prod(wide),) if batch else ()), *(prod([sizes[x] for x in group]) for group in groups)))
     product = matmul(packed(a, first, size_a, rows, summed), packed(b, second, size_b, summed, columns))
     return _reshaped(product, (*wide, *[size_a[x] for x in rows], *[size_b[x] for x in columns])), labels
 

@@ -301,9 +301,10 @@ row("_product_share", "g x product zeros",
     in_place=False)
 
 # Distributions: whether the smallest of some probabilities is not negative, and their total is 1; scores with Gumbel noise
-# from numbers u kept between two, of which the largest is drawn with their softmax's probabilities; weights over exponentially
-# distributed numbers, of which the largest is drawn with their share; other numbers of distributions from such u; what an outcome
-# adds to the entropy, from its probability and the logarithm of that; the logarithm of the normal density.
+# from numbers u kept between two, of which the largest is drawn with their softmax's probabilities; weights over
+# exponentially distributed numbers, of which the largest is drawn with their share; what an outcome adds to the entropy,
+# from the logarithm q of its probability and that; other numbers of distributions from such u; the logarithm of the normal
+# density.
 row("_is_simplex", "low total", "(low >= 0) & (abs(total - 1) < 0.000001)", NONDIFF, kind="bool", in_place=False)
 row("_gumbel", "x u low=0 high=1", "x - log(-log(minimum(maximum(u, low), high)))", NONDIFF, in_place=False)
 row("_race", "p u", "p / maximum(-log1p(-u), 1e-30)", NONDIFF, in_place=False)
@@ -313,7 +314,8 @@ row("_exponential", "u rate=1", "-log1p(-u) / rate", NONDIFF, in_place=False)
 row("_cauchy", "u median=0 sigma=1", "median + sigma * tan(pi * u)", NONDIFF, in_place=False)
 row("_normal_log_density", "x loc scale",
     "-0.5 * square((x - loc) / scale) - log(scale) - 0.9189385332046727", kind="float", in_place=False,
-    x="g * (loc - x) / scale / scale", loc="g * (x - loc) / scale / scale", scale="g * (square((x - loc) / scale) - 1) / scale")
+    x="g * (loc - x) / scale / scale", loc="g * (x - loc) / scale / scale",
+    scale="g * (square((x - loc) / scale) - 1) / scale")
 
 # Losses: x is what was predicted, t what should have been.
 row("_squared_error", "x t", "(x - t) * (x - t)", in_place=False, x="g * 2 * (x - t)", t="g * -2 * (x - t)")

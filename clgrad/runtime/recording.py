@@ -29,13 +29,51 @@ class _Fill(NamedTuple):
 
 class _Step(NamedTuple):
     """A launch, or a fill. ``places`` tell where its buffers are found; ``takes``, which of them need memory first, of so
-    many bytes; ``drops``, which nobody uses after it."""
+    many bytes; ``drops``, which nobody uses after it. ``moves``: numbers that move with the base of a place."""
 
     made: Bound | _Fill
     places: tuple[int, ...]
     varying: tuple
     takes: tuple[tuple[int, int], ...]
     drops: tuple[int, ...]
+    moves: tuple[tuple[int, int], ...] = ()
+
+    def moved(self, by: Sequence[int]) -> tuple:
+        """Its numbers where the bases have moved by so much."""
+        varying = list(self.varying)
+        for number, place in self.moves:
+            varying[number] += by[place]
+        return tuple(varying)
+
+
+def _moves(step: _Step, other: _Step, by: dict[int, int]) -> tuple[tuple[int, int], ...] | None:
+    """Which numbers of a step move with which place, where another is the same with bases that have moved by so much.
+
+    A number moves with a base where it differs by as much as the base of a place of its launch. Where that holds for several
+    places it is the one of that position: offsets stand in the order of buffers. None: the steps differ in something else.
+    """
+    if not _same(step.made, other.made) or (step.places, step.takes, step.drops) != (other.places, other.takes, other.drops):
+        return None
+    moves = dict(step.moves)
+    for number, (a, b) in enumerate(zip(step.varying, other.varying, strict=True)):
+        if number in moves or a == b:
+            if b - a != by.get(moves.get(number, _NOWHERE), 0):
+                return None
+            continue
+        places = {place for place in step.places if isinstance(a, int) and by.get(place, 0) == b - a}
+        if number < len(step.places) and step.places[number] in places:
+            moves[number] = step.places[number]
+        elif len(places) == 1:
+            moves[number] = places.pop()
+        else:
+            return None
+    return tuple(moves.items())
+
+
+def _same(a: Bound | _Fill, b: Bound | _Fill) -> bool:
+    if isinstance(a, Bound) or isinstance(b, Bound):
+        return a is b
+    return (a.pattern.tobytes(), a.nbytes, a.start) == (b.pattern.tobytes(), b.nbytes, b.start)
 
 
 class Recording:
@@ -44,10 +82,14 @@ class Recording:
     Memory has a place: the ``given`` storages first (None where there is none), whose buffers the launches may use, then in
     their order what is taken inside, tables of plans, and words in which kernels tell of bad data. Given storages may die
     inside.
+
+    ``bases``: for each given storage the offset from which on it is used, in elements. Another recording of the same launches
+    with other bases tells which of their numbers move with a base (:meth:`learn`).
     """
 
-    def __init__(self, device: Device, given: Sequence[Storage | None], buffers: Sequence[Any]):
-        self.device = device
+    def __init__(self, device: Device, given: Sequence[Storage | None], buffers: Sequence[Any], bases: Sequence[int]):
+        self.device, self.bases = device, list(bases)
+        self._movable: set[int] = set()  # places whose bases are known to move
         self._given = [None if storage is None else weakref.ref(storage) for storage in given]
         self._sizes = [0] * len(given)  # of what is taken, in bytes, by place
         self._places: dict[int, int] = {}  # where a buffer, by its id, is found: memory that died may be taken again
@@ -143,26 +185,52 @@ class Recording:
         shared = [bound.duration for bound in made if not bound.small] if self.device.here is not None else []
         return sum(shared) / max(1, len(made))
 
-    def fits(self, buffers: Sequence[Any]) -> bool:
-        """Whether the launches can be made with other given memory."""
-        return not self._same or all(buffers[a] is buffers[b] for a, b in self._same)
+    def fits(self, buffers: Sequence[Any], bases: Sequence[int]) -> bool:
+        """Whether other given memory and bases are alike: what was the same is the same."""
+        own = self.bases
+        return not self._same or all(buffers[a] is buffers[b] and bases[b] - bases[a] == own[b] - own[a]
+                                     for a, b in self._same)
 
-    def repeat(self, storages: list, buffers: list) -> list:
+    def reaches(self, bases: Sequence[int]) -> bool:
+        """Whether it is known what the launches are for other bases."""
+        return bases == self.bases or all(place in self._movable and bases[place] < LARGE for place in self._differing(bases))
+
+    def _differing(self, bases: Sequence[int]) -> list[int]:
+        return [place for place, (own, other) in enumerate(zip(self.bases, bases, strict=True)) if own != other]
+
+    def learn(self, other: Recording) -> bool:
+        """Finds out from a recording of the same launches with other bases which numbers move; False where it is unclear."""
+        if len(self._steps) != len(other._steps):
+            return False
+        by = {place: other.bases[place] - self.bases[place] for place in self._differing(other.bases)}
+        steps = []
+        for own, its in zip(self._steps, other._steps, strict=True):
+            moves = _moves(own, its, by)
+            if moves is None:
+                return False
+            steps.append(own._replace(moves=moves))
+        self._steps = steps
+        self._movable.update(by)
+        return True
+
+    def repeat(self, storages: list, buffers: list, bases: Sequence[int]) -> list:
         """Makes the launches with other ``storages`` and their buffers, which are given up as soon as nobody needs them.
 
         Returns the storages by place.
         """
+        by = None if bases == self.bases else [other - own for other, own in zip(bases, self.bases, strict=True)]
         storages += self._missing
         buffers += self._missing
         device, run = self.device, self.device.run
         for place, buffer in self._others:
             buffers[place] = buffer()
-        for made, places, varying, takes, drops in self._steps:
+        for step in self._steps:
+            made, places, varying, takes, drops, moves = step
             for place, nbytes in takes:
                 taken = storages[place] = result_storage(device, nbytes)
                 buffers[place] = taken.buffer
             if isinstance(made, Bound):
-                run(made, [buffers[place] for place in places], varying)
+                run(made, [buffers[place] for place in places], step.moved(by) if moves and by is not None else varying)
             else:
                 device.fill(storages[places[0]]._block, made.pattern, made.nbytes, made.start)
             for place in drops:

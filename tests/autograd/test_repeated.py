@@ -16,7 +16,8 @@ def of_tensors(function):
     repeated = Repeated()
 
     def call(tensors):
-        return repeated([None if t is None else t.memory for t in tensors], lambda: function(tensors), tensors.clear)
+        return repeated([None if t is None else t.memory for t in tensors], [0 if t is None else t.offset for t in tensors],
+                        lambda: function(tensors), tensors.clear)
     return call
 
 
@@ -192,3 +193,59 @@ def test_threads_that_begin_together():
         y = clgrad.randn(300)
         assert clgrad.equal(first([y])[0], (y * 2).exp()) and clgrad.equal(second([y])[0], (y - 1).sin())
     assert device.allocate == allocate and device.recorder is None
+
+
+def parts_of(size, number, data):
+    """The part of each tensor that begins so many parts after its first."""
+    return [x[number * size:(number + 1) * size] for x in data]
+
+
+def test_parts_of_larger_tensors():
+    repeated, calls = counted(lambda tensors: [tensors[0] * 2, tensors[0].sum(0) + tensors[1].float(), tensors[1]])
+    x, labels = clgrad.randn(50, 3), clgrad.arange(30)
+    for number in (0, 2, 1, 3, 9, 0):
+        a, b = x[5 * number:5 * number + 5], labels[3 * number:3 * number + 3]
+        twice, total, same = repeated([a, b])
+        assert clgrad.equal(twice, a * 2) and clgrad.equal(total, a.sum(0) + b)
+        assert same.data_ptr() == b.data_ptr() and clgrad.equal(same, b)
+    assert len(calls) == 2  # the second one tells which numbers of the launches move
+
+
+def test_parts_that_begin_equally_far_behind():
+    def function(tensors):
+        x, y, z = tensors
+        return [x - 2 * y, clgrad.addcmul(z, x, y), clgrad.where(x > 0, z, y), y.sum() / z.sum()]
+    repeated, calls = counted(function)
+    data = [clgrad.randn(60) for _ in range(3)]
+    for number in (1, 0, 3, 5, 2):
+        for made, expected in zip(repeated(parts_of(10, number, data)), function(parts_of(10, number, data)), strict=True):
+            assert clgrad.equal(made, expected)
+    assert len(calls) == 2
+
+
+def test_one_of_several_begins_elsewhere():
+    repeated, calls = counted(lambda tensors: [tensors[0] - 2 * tensors[1]])
+    x, y = clgrad.randn(60), clgrad.randn(60)
+    for a, b in ((0, 0), (1, 0), (5, 0), (5, 3), (2, 3), (4, 5), (0, 0)):
+        assert clgrad.equal(repeated([x[a:a + 10], y[b:b + 10]])[0], x[a:a + 10] - 2 * y[b:b + 10])
+    assert len(calls) == 3  # each is learned by itself
+
+
+def test_parts_of_the_same_tensor():
+    repeated, calls = counted(lambda tensors: [tensors[0] - 2 * tensors[1]])
+    x = clgrad.randn(60)
+    for a, b in ((0, 10), (5, 15), (20, 30), (7, 17), (7, 18), (8, 19)):
+        assert clgrad.equal(repeated([x[a:a + 10], x[b:b + 10]])[0], x[a:a + 10] - 2 * x[b:b + 10])
+    assert len(calls) == 4  # two that lie otherwise to each other are another function's operands
+
+
+def test_what_follows_from_a_place_in_another_way_is_not_repeated():
+    def function(tensors):
+        x = tensors[0]
+        return [x * float(2 * x.storage_offset()), x + float(x.storage_offset())]
+    repeated, calls = counted(function)
+    x = clgrad.randn(60)
+    for place in (0, 3, 7, 7, 9, 20, 0):
+        for made, expected in zip(repeated([x[place:place + 5]]), function([x[place:place + 5]]), strict=True):
+            assert clgrad.equal(made, expected)
+    assert len(calls) == 7

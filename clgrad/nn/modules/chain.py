@@ -282,14 +282,13 @@ def _planned(described: list[tuple], specs: list[Spec], needs_x: bool) -> _Chain
 
 
 def _again(repeated: Repeated, tensors: list, function: Callable[[list], list]) -> list:
-    """What a function makes of a list of tensors, which it may empty: by launches known before, where all of them are at the
-    beginning of their memory."""
+    """What a function makes of a list of tensors, which it may empty: by launches known before."""
     storages: list = []
+    bases: list[int] = []
     for t in tensors:
-        if t is not None and t.offset:
-            return function(tensors)
         storages.append(None if t is None else t.memory)
-    return repeated(storages, lambda: function(tensors), tensors.clear)
+        bases.append(0 if t is None else t.offset)
+    return repeated(storages, bases, lambda: function(tensors), tensors.clear)
 
 
 @determined_by()
