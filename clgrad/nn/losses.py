@@ -10,9 +10,13 @@ import warnings
 from typing import Any
 
 from clgrad.autograd.graph import ends_in
-from clgrad.dtypes import type_name
+from clgrad.dtypes import get_default_dtype, type_name
+from clgrad.ops.copying import cast
+from clgrad.ops.output import check_cast
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.ops.rows import refuse_masks
 from clgrad.ops.totals import reduced_row
+from clgrad.spec import common_dtype
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -51,6 +55,11 @@ def _paired(name: str, input: Any, target: Any, weight: Any = None) -> None:
         warnings.warn(f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) in "
                       f"{name}. This will likely lead to incorrect results due to broadcasting. Please ensure they "
                       "have the same size.", stacklevel=4)
+
+
+def _check_fits(name: str, input: Any, target: Any) -> None:
+    """RuntimeError where a loss, which has the input's dtype, cannot hold what input and target give together."""
+    check_cast(name, common_dtype((input.spec, target.spec)), input.spec.dtype)
 
 
 def _weighted_row(name: str, operands: tuple, weight: Any, reduction: str) -> Any:
@@ -125,7 +134,9 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     _paired("huber_loss", input, target, weight)
-    return ends_in(_scaled_row("_huber", (input, target), weight, reduction_of(None, None, reduction), delta), "HuberLoss")
+    _check_fits("huber_loss", input, target)
+    loss = _scaled_row("_huber", (input, target), weight, reduction_of(None, None, reduction), delta)
+    return cast(ends_in(loss, "HuberLoss"), input.spec.dtype)
 
 
 def _same_size(name: str, input: Any, target: Any) -> None:
@@ -153,19 +164,27 @@ def binary_cross_entropy_with_logits(input: Any, target: Any, weight: Any = None
     if input.spec.shape != target.spec.shape:
         raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
     reduction = reduction_of(size_average, reduce, reduction)
+    own, wanted = input.spec.dtype, target.spec.dtype
+    if not own.is_floating_point:
+        raise NotImplementedError(f"\"log_sigmoid_cpu\" not implemented for '{type_name(own)}'")
+    if wanted.category == 0:
+        refuse_masks([target])
+    check_cast("binary_cross_entropy_with_logits", own, wanted)
     if pos_weight is None:
         loss = _scaled_row("_logits_cross_entropy", (input, target), weight, reduction)
     else:
         factor = (pos_weight - 1) * target + 1
         values = (1 - target) * input - factor * FUNCTIONS["logsigmoid"](input)
         loss = reduced(values if weight is None else values * weight, reduction)
-    return ends_in(loss, "BinaryCrossEntropyWithLogits")
+    return cast(ends_in(loss, "BinaryCrossEntropyWithLogits"), wanted)
 
 
 def kl_div(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
            reduction: str = "mean", log_target: bool = False) -> Any:
     """target * (log(target) - input); with ``log_target``, target is a logarithm too. "batchmean" divides by n."""
     reduction = reduction_of(size_average, reduce, reduction, (*REDUCTIONS, "batchmean"))
+    if not (input.spec.dtype.is_floating_point and target.spec.dtype.is_floating_point):
+        raise RuntimeError("kl_div: Integral inputs not supported.")
     if log_target:
         values = target.exp() * (target - input)
     else:
@@ -217,7 +236,14 @@ def gaussian_nll_loss(input: Any, target: Any, var: Any, full: bool = False, eps
 def soft_margin_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
                      reduction: str = "mean") -> Any:
     """log(1 + exp(-target * input)), targets 1 and -1."""
-    return reduced(-FUNCTIONS["logsigmoid"](input * target), reduction_of(size_average, reduce, reduction))
+    own = input.spec.dtype
+    if own.category == 0:
+        input.neg()  # says that masks have no sign
+    _check_fits("soft_margin_loss", input, target)
+    if not own.is_floating_point:
+        check_cast("soft_margin_loss", get_default_dtype(), own)
+    values = cast(-FUNCTIONS["logsigmoid"](input * target), own)
+    return reduced(values, reduction_of(size_average, reduce, reduction))
 
 
 def linear_cross_entropy(input: Any, linear_weight: Any, target: Any, *, linear_bias: Any = None, weight: Any = None,

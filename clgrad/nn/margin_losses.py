@@ -92,6 +92,9 @@ def _rows(name: str, input: Any, target: Any, per_class: bool) -> tuple[Any, Any
                            f"{name}: target tensor should be 1-D with size equal to the number of input samples (batch size)."
                            f" Expected target size {list(expected or (1,))}, but got {list(target.shape)}. Input has shape "
                            f"{list(input.shape)}.")
+    if not input.spec.dtype.is_floating_point:
+        kernel = "multilabel_margin_loss_forward_out_frame" if per_class else "multi_margin_loss_cpu_kernel"
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{type_name(input.spec.dtype)}'")
     if target.spec.dtype is not int64:
         raise RuntimeError(f"{name}: expected scalar type Long but found {type_name(target.spec.dtype)}")
     rows = input if input.ndim == 2 else input.view(1, -1)

@@ -278,6 +278,8 @@ def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:
         raise TypeError(f"round(): argument 'decimals' must be int, not {type(decimals).__name__}")
     if decimals == 0:
         return _round(input, out=out)
+    if not input.spec.dtype.is_floating_point:
+        raise NotImplementedError(f"\"round_cpu\" not implemented for '{dtypes.type_name(input.spec.dtype)}'")
     scale = 10.0 ** abs(decimals)
     result = _round(input * scale) / scale if decimals > 0 else _round(input / scale) * scale
     return store("round", result.to(input.spec.dtype), out, exact=True)

@@ -90,6 +90,9 @@ def isin(elements: Any = None, test_elements: Any = None, *, assume_unique: bool
     like = elements if isinstance(elements, TensorBase) else test_elements
     x, tests = (t if isinstance(t, TensorBase) else FUNCTIONS["tensor"](t, device=like.spec.device)
                 for t in (elements, test_elements))
+    for t in (x, tests):
+        if t.spec.dtype is dtypes.bool:
+            raise RuntimeError("Unsupported input type encountered for isin(): Bool")
     tests = tests.detach().reshape(-1)
     count = tests.spec.numel
     if not count or not x.spec.numel:

@@ -22,7 +22,13 @@ def _numbers(name: str, values: Any) -> list[int]:
         if values.spec.dtype.is_floating_point:
             raise RuntimeError(f"{name} must be integral")
         values = values.tolist()
-    return [int(v) for v in values] if isinstance(values, (list, tuple)) else [int(values)]
+        return values if isinstance(values, list) else [values]
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(f"ctc_loss(): argument '{name}' must be tuple of ints or Tensor, not {type(values).__name__}")
+    return [int(v) for v in values]
+
+
+_CHECKED = " (while checking arguments for ctc_loss_allocate_outputs)"
 
 
 def _check_lengths(name: str, lengths: list[int], samples: int, most: int) -> None:
@@ -30,9 +36,9 @@ def _check_lengths(name: str, lengths: list[int], samples: int, most: int) -> No
         raise RuntimeError(f"{name} must be of size batch_size")
     for length in lengths:
         if length < 0:
-            raise RuntimeError(f"Expected {name} to have value at least 0, but got value {length}")
+            raise RuntimeError(f"Expected {name} to have value at least 0, but got value {length}{_CHECKED}")
         if length > most:
-            raise RuntimeError(f"Expected {name} to have value at most {most}, but got value {length}")
+            raise RuntimeError(f"Expected {name} to have value at most {most}, but got value {length}{_CHECKED}")
 
 
 def _starts(targets: Any, lengths: list[int]) -> list[int]:
@@ -41,11 +47,14 @@ def _starts(targets: Any, lengths: list[int]) -> list[int]:
     if len(shape) == 1:
         if shape[0] != sum(lengths):
             raise RuntimeError(f"Expected tensor to have size {sum(lengths)} at dimension 0, but got size {shape[0]} for "
-                               "argument #2 'targets'")
+                               f"argument #2 'targets'{_CHECKED}")
         return [int(start) for start in np.cumsum([0, *lengths[:-1]])]
-    if len(shape) != 2 or shape[0] != len(lengths) or shape[1] < max(lengths, default=0):
-        raise RuntimeError(f"Expected tensor to have size at least {max(lengths, default=0)} at dimension 1, but got size "
-                           f"{list(shape)} for argument #2 'targets'")
+    if len(shape) != 2 or shape[0] != len(lengths):
+        raise RuntimeError(f"Expected tensor to have size {len(lengths)} at dimension 0, but got size "
+                           f"{shape[0] if shape else 1} for argument #2 'targets'{_CHECKED}")
+    if shape[1] < max(lengths, default=0):
+        raise RuntimeError(f"Expected tensor to have size at least {max(lengths)} at dimension 1, but got size {shape[1]} "
+                           f"for argument #2 'targets'{_CHECKED}")
     return [n * shape[1] for n in range(len(lengths))]
 
 
@@ -98,14 +107,13 @@ def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: A
     """
     own = log_probs.spec
     if own.ndim not in (2, 3):
-        raise RuntimeError(f"ctc_loss: expected log_probs of 2 or 3 dimensions, got {list(own.shape)}")
+        raise RuntimeError(f"ctc_loss: Expected 3-dimensional tensor, but got {own.ndim + 1}-dimensional tensor for argument "
+                           f"#1 'log_probs'{_CHECKED}")
     if own.dtype not in (dtypes.float32, dtypes.float64):
         raise NotImplementedError(f"\"ctc_loss_cpu\" not implemented for '{dtypes.type_name(own.dtype)}'")
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
     lp = log_probs if own.ndim == 3 else log_probs.unsqueeze(1)
-    if own.ndim == 2 and targets.spec.ndim == 1:
-        targets = targets.unsqueeze(0)
     times, samples, classes = lp.spec.shape
     if not 0 <= blank < classes:
         raise RuntimeError("blank must be in label range")

@@ -117,6 +117,8 @@ def trace(input: Any) -> Any:
     """The sum of a matrix's diagonal."""
     if input.spec.ndim != 2:
         raise RuntimeError("trace: expected a matrix")
+    if input.spec.dtype is dtypes.bool:
+        raise NotImplementedError("\"trace\" not implemented for 'Bool'")
     return input.diagonal().sum()
 
 

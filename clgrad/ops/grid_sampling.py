@@ -134,6 +134,9 @@ def _check(input: Any, grid: Any) -> None:
     if x.ndim not in (4, 5) or g.ndim != x.ndim:
         raise RuntimeError(f"grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but got "
                            f"{sizes}")
+    if not x.dtype.is_floating_point:
+        kernel = "grid_sampler_2d_cpu_kernel_impl" if x.ndim == 4 else "grid_sampler3d_cpu"
+        raise NotImplementedError(f"\"{kernel}\" not implemented for '{dtypes.type_name(x.dtype)}'")
     empty_dim = next((d for d in range(2, x.ndim) if not x.shape[d]), None)
     if empty_dim is not None:
         raise RuntimeError(f"grid_sampler(): expected input to have non-empty spatial dimensions, but input has sizes "

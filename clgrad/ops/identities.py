@@ -6,6 +6,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import attach, needs_graph
+from clgrad.formats import contiguous_format
 from clgrad.ops.arranging import become
 from clgrad.ops.copying import blank, clone
 from clgrad.ops.output import store
@@ -130,7 +131,7 @@ def as_strided_(input: Any, size: Any, stride: Any, storage_offset: int | None =
 @operator("as_strided_copy", method=False)
 def as_strided_copy(input: Any, size: Any, stride: Any, storage_offset: int | None = None, *, out: Any = None) -> Any:
     """A copy of :func:`as_strided`."""
-    made = clone(as_strided(input, size, stride, storage_offset))
+    made = clone(as_strided(input, size, stride, storage_offset), memory_format=contiguous_format)
     return store("as_strided_copy", made, out, exact=True)
 
 

@@ -30,9 +30,18 @@ def host(name: str, x: Any) -> Array:
     return to_array(x)
 
 
+# The kernels by which PyTorch calls the operators that it lets refuse a dtype.
+_KERNELS = {"cholesky_inverse": "cholesky_inverse_out_cpu", "cholesky_solve": "cholesky_solve_cpu", "geqrf": "geqrf_cpu",
+            "linalg.eigh": "linalg_eigh_cpu", "linalg.householder_product": "orgqr_cpu", "linalg.lu": "lu_cpu",
+            "linalg.lu_factor": "lu_cpu", "linalg.lu_factor_ex": "lu_cpu", "lu": "lu_cpu",
+            "linalg.solve_triangular": "triangular_solve_cpu"}
+
+
 def check_floating(name: str, x: Any) -> None:
     """RuntimeError unless a tensor is of float32 or float64."""
     kind = x.spec.dtype
+    if name in _KERNELS and (not kind.is_floating_point or kind.itemsize < 4):
+        raise NotImplementedError(f"\"{_KERNELS[name]}\" not implemented for '{dtypes.type_name(kind)}'")
     if not kind.is_floating_point:
         raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {dtypes.type_name(kind)}")
     if kind.itemsize < 4:

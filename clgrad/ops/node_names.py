@@ -1,4 +1,4 @@
-"""How PyTorch spells operators in the names of their nodes."""
+"""How PyTorch spells operators: in the names of their nodes, and where a kernel refuses a dtype."""
 
 from __future__ import annotations
 
@@ -23,6 +23,21 @@ OVERLOADS: dict[tuple[str, tuple[bool, ...]], str] = {
 def node_name(name: str) -> str:
     """PyTorch's spelling of an operator in its node's name: ``leaky_relu`` is ``LeakyRelu``, ``log1p`` is ``Log1P``."""
     return _NODES.get(name) or name.strip("_").title().replace("_", "")
+
+
+# Kernels that are not called <operator>_cpu.
+_KERNELS = {"addcmul": "addcmul_cpu_out", "bitwise_left_shift": "lshift_cpu", "bitwise_right_shift": "rshift_cpu",
+            **{name: f"{name}_vml_cpu" for name in ("ceil", "floor", "round", "trunc")},
+            "floor_divide": "div_floor_cpu", "_div_floor": "div_floor_cpu", "_div_trunc": "div_trunc_cpu",
+            "_gelu": "GeluKernelImpl", "_gelu_tanh": "GeluKernelImpl", "_gated": "glu_cpu", "_prelu_kernel": "prelu_cpu",
+            "softshrink": "softshrink_check", "logsigmoid": "log_sigmoid_cpu", "_squared_error": "mse_cpu",
+            "_binary_cross_entropy": "binary_cross_entropy"}
+
+
+def kernel_name(name: str) -> str:
+    """PyTorch's name of the kernel of a pointwise operator, which it tells where a dtype is not implemented."""
+    return _KERNELS.get(name) or f"{name.strip('_')}_cpu"
+
 
 # Forms in place that are methods alone: ``x.add_(y)``, but no ``clgrad.add_``.
 METHODS_ALONE = frozenset({

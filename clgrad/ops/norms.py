@@ -149,7 +149,11 @@ def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out
 @operator("dist")
 def dist(input: Any, other: Any, p: float = 2) -> Any:
     """The p-norm of the difference, over all elements."""
-    return vector_norm(input - other, p)
+    difference = input - other
+    if not difference.spec.dtype.is_floating_point:
+        raise RuntimeError("norm(): input dtype should be either floating point or complex. Got "
+                           f"{dtypes.type_name(difference.spec.dtype)} instead.")
+    return vector_norm(difference, p)
 
 
 @operator("renorm")
@@ -179,6 +183,9 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = "use_mm_f
         raise RuntimeError(f"cdist only supports at least 2D tensors, X1 got: {a.ndim}D, X2 got: {b.ndim}D")
     if a.shape[-1] != b.shape[-1]:
         raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {a.shape[-1]} X2: {b.shape[-1]}")
+    for number, kind in enumerate((a.dtype, b.dtype), 1):
+        if not kind.is_floating_point:
+            raise RuntimeError(f"cdist only supports floating-point dtypes, X{number} got: {dtypes.type_name(kind)}")
     if a.dtype is not b.dtype:
         raise RuntimeError(f"expected scalar type {dtypes.type_name(a.dtype)} but found {dtypes.type_name(b.dtype)}")
     if p < 0:

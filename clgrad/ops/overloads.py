@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from clgrad.autograd.graph import TensorBase
+from clgrad.autograd.graph import TensorBase, needs_graph
+from clgrad.ops.memory_formats import suggested_format
+from clgrad.ops.pointwise import beside
 from clgrad.ops.registry import FUNCTIONS, METHODS
 
 
@@ -21,7 +23,10 @@ def _slice(x: Any, dim: int = 0, start: int | None = None, end: int | None = Non
 def _max_pool_backward(g: Any, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
                        indices: Any) -> Any:
     flat = x.new_zeros(x.shape).flatten(-2)
-    return flat.scatter_add(-1, indices.flatten(-2), g.flatten(-2)).view(x.shape)
+    made = flat.scatter_add(-1, indices.flatten(-2), g.flatten(-2)).view(x.shape)
+    wanted = suggested_format(x)
+    made = made if wanted is None else made.contiguous(memory_format=wanted)
+    return beside(made, x) if needs_graph(x) else made
 
 
 def _antialiased(mode: str) -> Callable:

@@ -82,7 +82,7 @@ class _Gradient:
         if self.op.name in STEPS and mode.enabled:
             place = operands["y" if "y" in operands else "x"]
             if place._requires_grad:
-                return _beside(found, place)
+                return beside(found, place)
         return found
 
     def _refusal(self) -> Exception:
@@ -92,7 +92,7 @@ class _Gradient:
         return no_formula(f"{name}: {'input' if self.operand == self.op.tensors[0] else self.operand}")
 
 
-def _beside(found: Any, place: Any) -> Any:
+def beside(found: Any, place: Any) -> Any:
     """A tensor as one that depends on another of its shape too, with a gradient of zero."""
     made = wrap(found.memory, found.offset, found.spec)
     attach(made, "Steps", (found, place), lambda g: (g, FUNCTIONS["zeros_like"](g)))

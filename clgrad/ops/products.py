@@ -108,6 +108,8 @@ def cross_product(name: str, input: Any, other: Any, dim: int) -> Any:
         raise RuntimeError(f"{name}: inputs dimension {dim} must have length 3. Got {sizes[0]} and {sizes[1]}")
     shape = broadcast_shapes(input.spec.shape, other.spec.shape)
     kind = common_dtype((input.spec, other.spec))
+    if kind is dtypes.bool:
+        raise NotImplementedError("\"cross\" not implemented for 'Bool'")
     return _crossed(cast(input, kind).expand(shape), cast(other, kind).expand(shape), axis)
 
 
@@ -158,8 +160,9 @@ def linalg_cross(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> A
 
 def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
     """The sums of products along a dimension, other dimensions broadcast."""
-    if not x.spec.dtype.is_floating_point and x.spec.dtype is dtypes.bool:
-        raise RuntimeError("linalg.vecdot: Expected a floating point or complex tensor as input. Got Bool")
+    if not x.spec.dtype.is_floating_point:
+        raise RuntimeError("linalg.vecdot: Expected a floating point or complex tensor as input. Got "
+                           f"{dtypes.type_name(x.spec.dtype)}")
     return store("linalg.vecdot", (x * y).sum(dim), out, exact=True)
 
 

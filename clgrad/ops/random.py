@@ -173,7 +173,14 @@ def _replacing(draw: Callable) -> Callable:
 
 def _floating(name: str, x: Any) -> None:
     if not x.spec.dtype.is_floating_point:
-        raise NotImplementedError(f"\"{name}\" not implemented for '{x.spec.dtype.name}'")
+        raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.type_name(x.spec.dtype)}'")
+
+
+def _continuous(name: str, x: Any, spelled: Callable[[dtypes.dtype], str]) -> None:
+    """RuntimeError where a tensor is to hold numbers of a distribution that are not whole."""
+    if not x.spec.dtype.is_floating_point:
+        raise RuntimeError(f"{name} distribution is a continuous probability distribution. dtype must be a floating point "
+                           f"but you specified {spelled(x.spec.dtype)}")
 
 
 def _lowest(name: str, from_: float, kwargs: dict) -> Any:
@@ -211,7 +218,7 @@ def _check_limits(kind: Any, low: int, last: int) -> None:
 def uniform_(x: Any, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None, **kwargs: Any) -> Any:
     """Numbers from [from, to)."""
     low = _lowest("uniform_", from_, kwargs)
-    _floating("uniform_", x)
+    _floating("check_uniform_bounds", x)
     if low > to:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}")
     if to - low > FUNCTIONS["finfo"](x.spec.dtype).max:
@@ -222,7 +229,7 @@ def uniform_(x: Any, from_: float = 0.0, to: float = 1.0, *, generator: Generato
 @_replacing
 def normal_(x: Any, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Any:
     """Normally distributed numbers."""
-    _floating("normal_", x)
+    _floating("normal_kernel_cpu", x)
     if std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
     return fill_random(x, "NORMAL", mean, std, generator)
@@ -265,7 +272,9 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
     if p is not None:
         made = bernoulli_(empty(input.spec.shape, input.spec.dtype, input.spec.device), p, generator=generator)
         return store("bernoulli", made if out is None else made.to(out.spec.dtype), out)
-    _floating("bernoulli", input)
+    _floating("bernoulli_tensor_cpu_p_", input)
+    if not bool(FUNCTIONS["_is_probability"](input.detach()).all().item()):
+        raise RuntimeError("bernoulli: Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
     uniform = fill_random(empty(input.spec.shape, input.spec.dtype, input.spec.device), "UNIFORM", 0, 1, generator)
     drawn = uniform.lt(input.detach()).to((input if out is None else out).spec.dtype)
     return store("bernoulli", constant_of(drawn, input), out)
@@ -280,7 +289,7 @@ def _transformed(row: str, x: Any, *parameters: float) -> Any:
 @_replacing
 def exponential_(x: Any, lambd: float = 1.0, *, generator: Generator | None = None) -> Any:
     """Exponentially distributed numbers of rate ``lambd``."""
-    _floating("exponential_", x)
+    _continuous("Exponential", x, dtypes.type_name)
     if lambd <= 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
     return _transformed("_exponential", fill_random(x, "UNIFORM", 0, 1, generator), lambd)
@@ -289,7 +298,7 @@ def exponential_(x: Any, lambd: float = 1.0, *, generator: Generator | None = No
 @_replacing
 def log_normal_(x: Any, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Any:
     """Numbers whose logarithm is normally distributed."""
-    _floating("log_normal_", x)
+    _floating("log_normal_cpu", x)
     if std <= 0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
     return normal_(x, mean, std, generator=generator).exp_()
@@ -298,7 +307,7 @@ def log_normal_(x: Any, mean: float = 1.0, std: float = 2.0, *, generator: Gener
 @_replacing
 def cauchy_(x: Any, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Any:
     """Cauchy distributed numbers."""
-    _floating("cauchy_", x)
+    _continuous("Cauchy", x, dtypes.c_name)
     if sigma <= 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
     return _transformed("_cauchy", fill_random(x, "UNIFORM", -0.5, 0.5, generator), median, sigma)
@@ -309,6 +318,8 @@ def geometric_(x: Any, p: float, *, generator: Generator | None = None) -> Any:
     """How many trials of probability ``p`` it takes to succeed."""
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+    if x.spec.dtype is dtypes.bool:
+        raise NotImplementedError("\"geometric_cpu\" not implemented for 'Bool'")
     made = empty(x.spec.shape, dtypes.float32, x.spec.device)
     return x.copy_(fill_random(made, "UNIFORM", 0, 1, generator).neg_().log1p_().div_(math.log1p(-p)).ceil_())
 

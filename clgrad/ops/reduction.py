@@ -322,6 +322,8 @@ def min(input: Any, dim: Any = None, keepdim: bool | None = None, *, other: Any 
 
 def _place(name: str, x: Any, dim: int | None, keepdim: bool) -> Any:
     own = x.spec
+    if own.dtype is dtypes.bool:
+        raise RuntimeError(f"{name}(): does not support bool input")
     if dim is None:
         if own.numel == 0:
             raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
@@ -382,7 +384,9 @@ def _spread_of(name: str, x: Any, dim: Any, unbiased: bool | None, keepdim: bool
     if unbiased is not None and correction is not None:
         raise TypeError(f"{name}(): expected one of unbiased and correction, but got both")
     correction = float(correction if correction is not None else unbiased is not False)
-    kind = _float_only(name, x)
+    kind = x.spec.dtype
+    if not kind.is_floating_point:
+        raise RuntimeError("std and var only support floating point and complex dtypes")
     dims = reduced_dims(dim, x.spec.ndim)
     divisor = (prod(x.spec.shape[d] for d in dims) if x.spec.numel else 0) - correction
     if divisor <= 0:

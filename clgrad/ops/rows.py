@@ -12,6 +12,7 @@ from clgrad.autograd.graph import TensorBase, mark_changed
 from clgrad.dtypes import dtype
 from clgrad.kernels import elementwise
 from clgrad.ops.execute import FAR, blank, within_reach
+from clgrad.ops.node_names import kernel_name
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise
 from clgrad.ops.table import FACTORS, FITTING_NUMBERS, ROUNDED_PARAMETERS
 from clgrad.runtime import Device, settle
@@ -90,7 +91,11 @@ def result_dtype(op: Pointwise, specs: list[Spec | None], numbers: list[dtype]) 
         if op.name == "neg":
             raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a "
                                "mask, use the `~` or `logical_not()` operator instead.")
-        raise NotImplementedError(f"\"{op.name}\" not implemented for '{dtypes.type_name(common)}'")
+        if op.name == "relu":
+            raise RuntimeError("Boolean inputs not supported for relu")
+        if op.name in ("hardtanh", "relu6"):
+            raise RuntimeError("Bool inputs not supported for hardtanh")
+        raise NotImplementedError(f"\"{kernel_name(op.name)}\" not implemented for '{dtypes.type_name(common)}'")
     return common, dtypes.bool if op.kind == "bool" else common
 
 
@@ -135,10 +140,14 @@ def _prepare(op: Pointwise, operands: list[Spec | type], out: Spec | None) -> Pr
     """Plans a call with operands of these specs (a type stands for a Python number)."""
     specs = [a if isinstance(a, Spec) else None for a in operands]
     known = [a for a in specs if a is not None]
-    if op.name == "sub":
+    if op.name in ("sub", "_absolute_error"):
         refuse_masks(operands)
     elif op.name == "lerp":
         _check_lerp(*specs)
+    elif op.name == "addcdiv" and not common_dtype(known).is_floating_point:
+        raise RuntimeError("Integer division with addcdiv is no longer supported, and in a future  release addcdiv will "
+                           "perform a true division of tensor1 and tensor2; divide with torch.div and a rounding_mode, and "
+                           "add the result.")
     elif op.name == "heaviside" and len({a.dtype for a in known}) > 1:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
     device = known[0].device.compute  # type: ignore[attr-defined]

@@ -113,7 +113,7 @@ def logcumsumexp(input: Any, dim: int, *, out: Any = None) -> Any:
     """log of the running sums of exp, without overflow."""
     x, axis, result = _prepared(input, dim, None)
     if not result.is_floating_point:
-        raise RuntimeError(f"\"logcumsumexp_out_cpu\" not implemented for '{result.name}'")
+        raise NotImplementedError(f"\"logcumsumexp_out_cpu\" not implemented for '{dtypes.type_name(input.spec.dtype)}'")
     y, _ = _run("logcumsumexp", x, axis, result)
     if needs_graph(x):
         saved = Saved("logcumsumexp", [x])

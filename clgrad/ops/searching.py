@@ -68,6 +68,8 @@ def searchsorted(sorted_sequence: Any, input: Any = None, *, out_int32: bool = F
         values = FUNCTIONS["tensor"](values, device=sorted_sequence.device)
     kind = dtypes.promote_types(own.dtype, values.spec.dtype) if values.spec.ndim else dtypes.result_type(
         [own.dtype], [values.spec.dtype])
+    if kind is dtypes.bool:
+        raise NotImplementedError("\"searchsorted_out_cpu\" not implemented for 'Bool'")
     sorted_sequence, values = sorted_sequence.detach().to(kind), values.detach().to(kind)
     if own.ndim > 1 and own.shape[:-1] != values.spec.shape[:-1]:
         raise RuntimeError("torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
@@ -203,7 +205,7 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0, *, out: A
     if bins <= 0:
         raise RuntimeError("bins must be > 0")
     if not input.spec.dtype.is_floating_point:
-        raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{input.spec.dtype.name}'")
+        raise NotImplementedError(f"\"histogram_cpu\" not implemented for '{dtypes.type_name(input.spec.dtype)}'")
     for name, limit in (("min", min), ("max", max)):
         if limit is None:
             raise TypeError(f"histc(): argument '{name}' must be Number, not NoneType")
@@ -246,7 +248,7 @@ def _places(x: Any, edges: Any) -> Any:
 
 def _check_histogram(name: str, x: Any, bins: list, weight: Any, interval: Any) -> None:
     if not x.spec.dtype.is_floating_point:
-        raise NotImplementedError(f"\"{name}\" not implemented for '{x.spec.dtype.name}'")
+        raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.type_name(x.spec.dtype)}'")
     for d, edges in enumerate(bins):
         if not isinstance(edges, TensorBase):
             continue

@@ -108,6 +108,8 @@ def topk(input: Any, k: int, dim: int | None = -1, largest: bool = True, sorted:
     n, k = (input.spec.shape or (1,))[axis], int(k)
     if not 0 <= k <= n:
         raise RuntimeError("selected index k out of range")
+    if input.spec.dtype is dtypes.bool:
+        raise RuntimeError("topk does not support bool dtypes on CPU")
     if not input.spec.ndim:
         k = 1  # as in PyTorch: of a number there is one, even where none is asked for
     place = input.spec.device.compute
@@ -146,13 +148,15 @@ def kthvalue(input: Any, k: int, dim: int | None = -1, keepdim: bool = False, *,
     axis, k = _nonempty_axis("kthvalue", input, -1 if dim is None else dim), op.index(k)
     if not 1 <= k <= (input.spec.shape or (1,))[axis]:
         raise RuntimeError("kthvalue(): selected number k out of range for dimension " + str(axis))
+    if input.spec.dtype is dtypes.bool:
+        raise NotImplementedError("\"kthvalue_cpu\" not implemented for 'Bool'")
     return store("kthvalue", _pick("kthvalue", KTHVALUE, input, axis, keepdim, sorted_pairs(input, axis), k - 1), out,
                  input, exact=True)
 
 
 def _median(name: str, kind: Any, x: Any, dim: Any, keepdim: bool, out: Any, skip: bool) -> Any:
     if x.spec.dtype is dtypes.bool:
-        raise NotImplementedError(f"\"{name}_out_impl\" not implemented for 'Bool'")
+        raise NotImplementedError(f"\"median_{'cpu' if dim is None else 'out'}\" not implemented for 'Bool'")
     if dim is None:
         if not x.spec.numel:
             lost = float("nan") if x.spec.dtype.is_floating_point else FUNCTIONS["iinfo"](x.spec.dtype).min
@@ -226,22 +230,18 @@ def _quantile(name: str, x: Any, q: Any, dim: int | None, keepdim: bool, interpo
     elif not bool(q.ge(0).logical_and(q.le(1)).all()):
         raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
     rank, scalar = x.spec.ndim, not q.spec.ndim
-    rows = x.reshape(1, -1) if dim is None else (x if rank else x.reshape(1)).movedim(dim, -1).unsqueeze(0)
-    rows = sort(rows, -1).values                     # [1, ..., n]
+    rows = x.reshape(-1) if dim is None else (x if rank else x.reshape(1)).movedim(dim, -1)
+    rows = sort(rows, -1).values                     # [..., n]
     n = rows.spec.shape[-1]
     missing = rows.detach().isnan().sum(-1, keepdim=True)
-    marks = q.reshape(-1, *(1 for _ in range(rows.spec.ndim - 1)))
     top = (n - 1 - missing).clamp(min=0) if skip else FUNCTIONS["full_like"](missing, n - 1)
-    place = marks * top                              # [q, ..., 1]
+    place = q.reshape(-1) * top                      # [..., q]
     if not skip:
         place = FUNCTIONS["where"](missing.gt(0), n - 1.0, place)
-    found = _between(rows.expand(place.spec.shape[0], *rows.spec.shape[1:]), place, interpolation).squeeze(-1)
+    found = _between(rows, place, interpolation).movedim(-1, 0)
     if keepdim:
-        shape = [1] * rank if dim is None else list(x.spec.shape)
-        if dim is not None and rank:
-            shape[normalize_dim(dim, rank)] = 1
-        found = found.reshape(-1, *shape)
-    elif dim is None or not rank:
+        found = found.reshape(-1, *[1] * rank) if dim is None else found.unsqueeze(1 + normalize_dim(dim, max(rank, 1)))
+    if dim is not None and not rank:
         found = found.reshape(-1)
     return store(name, found.squeeze(0) if scalar else found, out, exact=True)
 

@@ -20,6 +20,8 @@ def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
     """The logarithm of the gamma function of p dimensions: sums of lgamma(x - i / 2), i < p, and a constant."""
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
+    if input.spec.dtype is dtypes.bool:
+        raise RuntimeError("The input tensor may not be a boolean tensor.")
     x = input if input.spec.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
     total = x.lgamma()
     for i in range(1, p):

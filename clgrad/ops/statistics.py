@@ -74,7 +74,7 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
     """
     own = input.spec
     if own.dtype is uint8:
-        raise RuntimeError("torch.gradient: uint8 dtype is not supported")
+        raise RuntimeError("torch.gradient does not support uint8 input.")
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     spacing = 1 if spacing is None else spacing
@@ -179,6 +179,8 @@ def trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
 @operator("cumulative_trapezoid", method=False)
 def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = 1, dim: int = -1) -> Any:
     """The running integrals along a dimension by the trapezoidal rule."""
+    if y.spec.dtype.category == 0:
+        raise RuntimeError("cumulative_trapezoid: received a bool input for `y`, but bool is not supported")
     panels, axis = _panels("cumulative_trapezoid", y, x, dx, dim)
     return panels.cumsum(axis - y.spec.ndim) / 2.0
 

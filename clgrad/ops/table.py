@@ -75,8 +75,8 @@ row("_add_scaled", "a b alpha=1", "a + alpha * b", a="g", b="g * alpha", in_plac
 row("mul", "a b", "a * b", a="g * b", b="g * a")
 row("div", "a b", "a / b", kind="float", a="g / b", b="-g * (a / b) / b")
 row("floor_divide", "a b", "floor_divide(a, b)", kind="number", a=NO_FORMULA, b=NO_FORMULA)
-row("_div_floor", "a b", "floor_divide(a, b)", in_place=False, a="zeros_like(g)", b="zeros_like(g)")
-row("_div_trunc", "a b", "trunc_divide(a, b)", in_place=False, a="zeros_like(g)", b="zeros_like(g)")
+row("_div_floor", "a b", "floor_divide(a, b)", kind="number", in_place=False, a="zeros_like(g)", b="zeros_like(g)")
+row("_div_trunc", "a b", "trunc_divide(a, b)", kind="number", in_place=False, a="zeros_like(g)", b="zeros_like(g)")
 row("_trunc_divide", "a b", "trunc_divide(a, b)", NONDIFF)
 row("remainder", "a b", "remainder(a, b)", kind="number", a="g", b="-g * _div_floor(a, b)")
 row("fmod", "a b", "fmod(a, b)", kind="number", a="g", b="-g * _div_trunc(a, b)")
@@ -318,14 +318,15 @@ row("_normal_log_density", "x loc scale",
     scale="g * (square((x - loc) / scale) - 1) / scale")
 
 # Losses: x is what was predicted, t what should have been.
-row("_squared_error", "x t", "(x - t) * (x - t)", in_place=False, x="g * 2 * (x - t)", t="g * -2 * (x - t)")
+row("_squared_error", "x t", "(x - t) * (x - t)", kind="real", in_place=False, x="g * 2 * (x - t)", t="g * -2 * (x - t)")
 row("_absolute_error", "x t", "abs(x - t)", in_place=False, x="g * sign(x - t)", t="-g * sign(x - t)")
 row("_smooth_l1", "x t beta=1", "where(abs(x - t) < beta, 0.5 * (x - t) * (x - t) / beta, abs(x - t) - 0.5 * beta)",
-    in_place=False,
+    kind="real", in_place=False,
     x="where(abs(x - t) < beta, g * (x - t) / beta, g * sign(x - t))",
     t="where(abs(x - t) < beta, -g * (x - t) / beta, -g * sign(x - t))")
 row("_huber", "x t delta=1",
-    "where(abs(x - t) <= delta, 0.5 * (x - t) * (x - t), delta * (abs(x - t) - 0.5 * delta))", in_place=False,
+    "where(abs(x - t) <= delta, 0.5 * (x - t) * (x - t), delta * (abs(x - t) - 0.5 * delta))", kind="real",
+    in_place=False,
     x="where(abs(x - t) <= delta, g * (x - t), g * delta * sign(x - t))",
     t="where(abs(x - t) <= delta, -g * (x - t), -g * delta * sign(x - t))")
 row("_binary_cross_entropy", "x t", "-(t * maximum(log(x), -100) + (1 - t) * maximum(log1p(-x), -100))", kind="real",

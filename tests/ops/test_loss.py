@@ -193,3 +193,16 @@ def test_mse_of_different_sizes_warns():
 ])
 def test_errors(program, torch):
     assert_same_error(torch, program)
+
+
+@pytest.mark.parametrize("kinds", [("float32", "float64"), ("float64", "float32"), ("float32", "int64"),
+                                   ("float16", "float32")])
+@pytest.mark.parametrize("name", ["huber_loss", "soft_margin_loss", "binary_cross_entropy_with_logits", "kl_div", "mse_loss"])
+def test_dtypes_of_losses_of_two_dtypes(name, kinds, torch, rng):
+    if name in ("binary_cross_entropy_with_logits", "kl_div") and kinds[1] == "int64":
+        return
+    found = []
+    predicted, wanted = pair(torch, [0.25, 0.5, 0.75], kinds[0]), pair(torch, [0, 1, 1], kinds[1])
+    for t, x, y in zip((clgrad, torch), predicted, wanted, strict=True):
+        found.append(getattr(t.nn.functional, name)(x, y, reduction="sum"))
+    assert_same(*found, rtol=2e-3)

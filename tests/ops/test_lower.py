@@ -39,6 +39,17 @@ def test_gradients_of_pools_from_the_places_of_the_largest(torch, rng):
     assert_same(*found)
 
 
+def test_the_gradient_of_a_pool_counts_as_depending_on_the_input_and_keeps_its_format(torch, rng):
+    found = []
+    for t, x in zip((clgrad, torch), pair(torch, rng.normal(size=(2, 3, 4, 6))), strict=True):
+        x = x.contiguous(memory_format=t.channels_last).requires_grad_()
+        y, places = t.nn.functional.max_pool2d(x.detach(), 2, return_indices=True)
+        made = t.ops.aten.max_pool2d_with_indices_backward(y, x, [2, 2], [2, 2], [0, 0], [1, 1], False, places)
+        (grad,) = t.autograd.grad(made.sum(), x)
+        found.append((made.requires_grad, made.stride(), made.detach(), grad))
+    assert_same(*found)
+
+
 def test_norms_under_their_old_names(rng):
     x = clgrad.tensor(rng.normal(size=(3, 4)))
     assert_same(clgrad.frobenius_norm(x, [1]).tolist(), clgrad.linalg.vector_norm(x, dim=1).tolist())

@@ -112,3 +112,13 @@ def test_what_is_picked_from_rows_is_one_node(pick, torch):
         (values * values).sum().backward()
         results.append((values.grad_fn.name(), values.grad_fn.next_functions[0][0].name(), x.grad.tolist()))
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("keepdim", [False, True])
+@pytest.mark.parametrize("dim", [None, 0, 1, 2])
+def test_several_quantiles_lie_in_memory_as_pytorchs(dim, keepdim, torch, rng):
+    x, y = pair(torch, rng.normal(size=(3, 4, 5)))
+    shares, theirs = pair(torch, [0.25, 0.5, 0.9], "float64")
+    found, expected = clgrad.quantile(x, shares, dim, keepdim), torch.quantile(y, theirs, dim, keepdim)
+    assert_same(found, expected)
+    assert found.squeeze().stride() == expected.squeeze().stride()

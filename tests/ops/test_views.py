@@ -343,6 +343,7 @@ def test_gradients_of_a_window_on_an_expanded_tensor(window):
 def test_copies_of_slices_are_contiguous():
     x = clgrad.rand(2, 4, 3, 3).to(memory_format=clgrad.channels_last)
     assert clgrad.slice_copy(x, 0, 0, 2).is_contiguous()
+    assert clgrad.as_strided_copy(x, (2, 2), (1, 2)).is_contiguous()
 
 
 def test_masks_of_bytes_are_deprecated():
