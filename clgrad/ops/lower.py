@@ -128,6 +128,15 @@ def dim_arange(like: Any, dim: int) -> Any:
     return FUNCTIONS["arange"](like.spec.shape[normalize_dim(dim, like.spec.ndim)], device=like.spec.device)
 
 
+@operator("_convert_indices_from_coo_to_csr", method=False)
+def compressed_rows(input: Any, size: int, *, out_int32: bool = False, out: Any = None) -> Any:
+    """Where each of ``size`` rows begins among the elements whose rows ``input`` tells in order, and the last row ends."""
+    if input.spec.ndim != 1:
+        raise RuntimeError(f"Input is supposed to be a vector, but got {input.spec.ndim} dimensional tensor.")
+    rows = FUNCTIONS["arange"](size + 1, dtype=input.spec.dtype, device=input.spec.device)
+    return FUNCTIONS["searchsorted"](input, rows, out_int32=out_int32, out=out)
+
+
 @operator("_is_all_true")
 def is_all_true(input: Any) -> Any:
     """Whether all elements hold, as a 0-d tensor."""
@@ -206,7 +215,8 @@ def unsafe_masked_index_put_accumulate(input: Any, mask: Any, indices: Any, valu
 
 # Segments.
 
-_SEGMENTS = {"sum": "sum", "mean": "mean", "max": "amax", "min": "amin", "prod": "prod"}
+# What PyTorch's names ask of :func:`reduced`. A mean is the sum of a run over its length.
+_SEGMENTS = {"sum": "sum", "mean": "sum", "prod": "prod", "max": "amax", "amax": "amax", "min": "amin", "amin": "amin"}
 
 
 @operator("segment_reduce", method=False)
@@ -215,7 +225,7 @@ def segment_reduce(data: Any, reduce: str, *, lengths: Any = None, indices: Any 
     """Sums, means, largest, smallest or products of runs of ``data`` along a dimension.
 
     Args:
-        reduce: "sum", "mean", "max", "min" or "prod".
+        reduce: "sum", "mean", "prod", "amax" or "max", "amin" or "min".
         lengths: how many elements each run has; or ``offsets``: where each begins, and the last ends. Dimensions before
             ``axis`` have runs of their own.
         indices: not supported, as in PyTorch.
@@ -223,7 +233,7 @@ def segment_reduce(data: Any, reduce: str, *, lengths: Any = None, indices: Any 
         initial: what a run begins with; 0, 1 or an infinity by default, and the mean of nothing is NaN.
     """
     if reduce not in _SEGMENTS:
-        raise RuntimeError(f"segment_reduce(): unsupported reduction {reduce!r}")
+        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
     if indices is not None:
         raise RuntimeError("segment_reduce(): indices based reduction is not supported yet.")
     if (lengths is None) == (offsets is None):
@@ -241,9 +251,9 @@ def segment_reduce(data: Any, reduce: str, *, lengths: Any = None, indices: Any 
     rest = data.spec.shape[axis + 1:]
     index = belongs.view(*lead, size, *[1] * len(rest)).expand(data.spec.shape)
     # One run more takes what no run holds.
-    whole = full((*lead, runs + 1, *rest), _initial(reduce, initial), data.spec.dtype, data.spec.device)
+    kind = _SEGMENTS[reduce]
+    whole = full((*lead, runs + 1, *rest), _initial(kind, initial), data.spec.dtype, data.spec.device)
     runs_of = Places.along("segment_reduce", axis, index)
-    kind = "sum" if reduce == "mean" else _SEGMENTS[reduce]
     made = reduced("SegmentReduce", whole, data, runs_of, kind, True, in_place=False).narrow(axis, 0, runs)
     if reduce != "mean":
         return made.contiguous()
@@ -260,10 +270,10 @@ def _check_lengths(lengths: Any, size: int) -> None:
                            f"data.size({lengths.ndim - 1}) when !unsafe, which is {size}")
 
 
-def _initial(reduce: str, initial: Any) -> float:
+def _initial(kind: str, initial: Any) -> float:
     if initial is not None:
         return float(initial.item() if isinstance(initial, TensorBase) else initial)
-    return {"max": float("-inf"), "min": float("inf"), "prod": 1.0}.get(reduce, 0.0)
+    return {"amax": float("-inf"), "amin": float("inf"), "prod": 1.0}.get(kind, 0.0)
 
 
 FUNCTIONS["_segment_reduce"] = segment_reduce

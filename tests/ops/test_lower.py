@@ -21,6 +21,14 @@ def test_functions(call, torch, rng):
     assert_same(call(clgrad, x), call(torch, y))
 
 
+@pytest.mark.parametrize("rows, size", [([0, 0, 2, 2, 3], 5), ([], 3), ([1, 1], 2)])
+def test_rows_of_sorted_elements(rows, size, torch):
+    x, y = pair(torch, np.array(rows), "int64")
+    for settings in ({}, {"out_int32": True}):
+        assert_same(clgrad._convert_indices_from_coo_to_csr(x, size, **settings),
+                    torch._convert_indices_from_coo_to_csr(y, size, **settings))
+
+
 def test_softmax_of_nothing_has_a_gradient_of_zero(torch):
     results = []
     for t in (clgrad, torch):
@@ -56,7 +64,7 @@ def test_norms_under_their_old_names(rng):
     assert clgrad.nuclear_norm(x).item() == pytest.approx(np.linalg.norm(x.numpy(), "nuc"))
 
 
-@pytest.mark.parametrize("reduce", ["sum", "mean", "max", "min", "prod"])
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max", "amax", "min", "amin", "prod"])
 @pytest.mark.parametrize("initial", [None, 2.0])
 def test_segments(reduce, initial, torch, rng):
     x, y = pair(torch, rng.normal(size=(6, 3)), "float64")
@@ -96,6 +104,7 @@ def test_masked_places(torch, rng):
     lambda t: t.segment_reduce(t.ones(3), "sum", lengths=t.tensor([2])),
     lambda t: t.segment_reduce(t.ones(3), "sum", lengths=t.tensor([4, -1])),
     lambda t: t.segment_reduce(t.ones(3), "sum", lengths=t.tensor([3]), indices=t.tensor([0])),
+    lambda t: t._convert_indices_from_coo_to_csr(t.tensor([[0, 1]]), 3),
     lambda t: t._int_mm(t.ones(2, 2), t.ones(2, 2))])
 def test_errors(call, torch):
     assert_same_error(torch, call)
