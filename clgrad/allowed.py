@@ -12,7 +12,7 @@ _safe: dict[tuple[str, str], Any] = {}
 
 def safe_table() -> dict[tuple[str, str], Any]:
     """What :func:`add_safe_globals` allowed, as a table for the reader."""
-    return {name: Allowed(value, value if isinstance(value, type) else None) for name, value in _safe.items()}
+    return {name: Allowed(value, value) for name, value in _safe.items()}
 
 
 def add_safe_globals(safe_globals: list) -> None:

@@ -270,7 +270,7 @@ class Reader:
                                   "weights_only=True, the default. Save model.state_dict() instead of whole objects; or "
                                   f"allow it by torch.serialization.add_safe_globals([{name}]); or, for a file from a "
                                   "source that you trust, load it with weights_only=False, which runs its code")
-        self._push(found)
+        self._push(found.value if isinstance(found, Allowed) and found.value is not None else found)
 
     def _stack_global(self) -> None:
         name, module = self._pop(), self._pop()
@@ -280,22 +280,27 @@ class Reader:
 
     def _reduce(self) -> None:
         arguments, function = self._pop(), self._pop()
-        if not isinstance(function, Allowed) or not isinstance(arguments, tuple):
+        allowed = self._allowed(function)
+        if allowed is None or not isinstance(arguments, tuple):
             raise UnpicklingError(f"refused to call {function!r}")
-        self._push(function.call(*[a.kind if isinstance(a, Allowed) and a.kind is not None else a for a in arguments]))
+        self._push(allowed.call(*arguments))
+
+    def _allowed(self, value: Any) -> Allowed | None:
+        """What the table says of a value that is to be called."""
+        if value is None or isinstance(value, Allowed):
+            return value
+        return next((a for a in self._globals.values() if isinstance(a, Allowed) and a.value is value), None)
 
     def _new(self) -> None:
         arguments, kind = self._pop(), self._pop()
-        if not isinstance(kind, Allowed) or kind.kind is None or not isinstance(arguments, tuple):
+        if not isinstance(kind, type) or self._allowed(kind) is None or not isinstance(arguments, tuple):
             raise UnpicklingError(f"refused to make an object of {kind!r}")
-        self._push(kind.kind.__new__(kind.kind, *arguments))
+        self._push(kind.__new__(kind, *arguments))
 
     def _build(self) -> None:
         state = self._pop()
         target: Any = self._stack[-1] if self._stack else None
-        allowed = any(type(target) is entry.kind for entry in self._globals.values() if isinstance(entry, Allowed)
-                      and entry.kind is not None)
-        if allowed:
+        if self._allowed(type(target)) is not None:
             if hasattr(target, "__setstate__"):
                 target.__setstate__(state)
             else:
@@ -321,10 +326,15 @@ class Reader:
 
 
 class Allowed:
-    """A function that a pickle may call; ``kind``: a class whose objects it may also make and give their state."""
+    """A function that a pickle may call.
 
-    def __init__(self, call: Callable, kind: type | None = None):
-        self.call, self.kind = call, kind
+    Args:
+        value: what a file that holds it as data gets. Of a class that is given here the file may also make objects and
+            give them their state.
+    """
+
+    def __init__(self, call: Callable, value: Any = None):
+        self.call, self.value = call, value
 
 
 class _Anything:

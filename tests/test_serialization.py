@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import operator
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -177,6 +178,16 @@ def test_safe_globals():
     serialization.clear_safe_globals()
     with pytest.raises(pickle.UnpicklingError, match="refused"):
         clgrad.load(hostile(pickle.dumps(argparse.Namespace(a=1), 2)))
+
+
+def test_classes_and_functions_that_are_data():
+    """A file holds an allowed class itself, beside its objects; None stays nothing that could be called."""
+    content = {"class": argparse.Namespace, "object": argparse.Namespace(a=1), "function": operator.add}
+    data = saved(content)
+    with serialization.safe_globals([argparse.Namespace, (operator.add, "_operator.add")]):
+        assert clgrad.load(io.BytesIO(data)) == content
+        with pytest.raises(pickle.UnpicklingError, match="refused to call None"):
+            clgrad.load(hostile(b"\x80\x02N)R."))
 
 
 def test_files_from_before_zip_archives(torch, tmp_path):
