@@ -42,7 +42,7 @@ RENAMED = {
     "torch.testing._utils": f"{_STANDINS}.testing_utils",
     "torch.testing._comparison": "clgrad.testing.close",
     "torch._utils": "clgrad.rebuilding",
-    "torch.fx._symbolic_trace": "clgrad.fx.tracer",
+    "torch.fx._symbolic_trace": f"{_STANDINS}.fx_symbolic_trace",
     "torch._six": f"{_STANDINS}.six",
     "torch._tensor": "clgrad.tensor",
     "torch._VF": "clgrad",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -34,6 +33,20 @@ class _NodeList:
 
     def __reversed__(self) -> _NodeList:
         return _NodeList(self._graph, "_prev" if self._direction == "_next" else "_next")
+
+
+class _InsertPoint:
+    """Where a graph puts new nodes, until a block ends that was begun with it."""
+
+    def __init__(self, graph: Graph, insert: Callable[[Node], None]):
+        self._graph, self._before = graph, graph._insert
+        graph._insert = insert
+
+    def __enter__(self) -> None:
+        """The place holds from the beginning."""
+
+    def __exit__(self, *exception: object) -> None:
+        self._graph._insert = self._before
 
 
 class Graph:
@@ -118,28 +131,21 @@ class Graph:
         """What is returned."""
         return self.create_node("output", "output", (result,), type_expr=type_expr)
 
-    @contextmanager
-    def _inserting(self, insert: Callable[[Node], None]) -> Iterator[None]:
-        before, self._insert = self._insert, insert
-        try:
-            yield
-        finally:
-            self._insert = before
-
-    def inserting_before(self, n: Node | None = None) -> Any:
-        """A block in which new nodes are put before ``n``; without it, at the beginning."""
-        return self.inserting_after(self._root) if n is None else self._inserting(n.prepend)
-
-    def inserting_after(self, n: Node | None = None) -> Any:
-        """A block in which new nodes are put after ``n``, in order; without it, at the end."""
+    def inserting_before(self, n: Node | None = None) -> _InsertPoint:
+        """New nodes are put before ``n`` from now on, or within a ``with`` block; without it, at the beginning."""
         if n is None:
-            return self._inserting(self._root.prepend)
-        place = [n]
+            return self.inserting_after(self._root)
+        if n.graph is not self:
+            raise AssertionError("Node to insert before is not in graph.")
+        return _InsertPoint(self, n.prepend)
 
-        def insert(node: Node) -> None:
-            place[0].append(node)
-            place[0] = node
-        return self._inserting(insert)
+    def inserting_after(self, n: Node | None = None) -> _InsertPoint:
+        """New nodes are put right after ``n``, the last one first, from now on, or within a block; without it, at the end."""
+        if n is None:
+            return self.inserting_before(self._root)
+        if n.graph is not self:
+            raise AssertionError("Node to insert after is not in graph.")
+        return _InsertPoint(self, n.append)
 
     # Changing it.
 
@@ -200,7 +206,9 @@ class Graph:
     def __reduce__(self) -> tuple:
         rows = [(n.op, n.name, _pickled(n.target), *map_arg((n.args, n.kwargs), lambda m: _Reference(m.name)), n.type)
                 for n in self.nodes]
-        return _rebuilt, (rows, self._tracer_cls)
+        # A class within a function cannot be found again; the graph is whole without it.
+        local = self._tracer_cls is not None and "<locals>" in self._tracer_cls.__qualname__
+        return _rebuilt, (rows, None if local else self._tracer_cls)
 
     # What it says.
 

@@ -8,7 +8,7 @@ import itertools
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FunctionType, MethodType
 from typing import Any
@@ -73,10 +73,10 @@ class Tracer(TracerBase):
 
     def __init__(self, autowrap_modules: tuple = (math,), autowrap_functions: tuple = (),
                  param_shapes_constant: bool = False):
-        self._modules = tuple(autowrap_modules)
-        public = [value for module in self._modules for name, value in vars(module).items()
+        self._autowrap_search = list(autowrap_modules)
+        public = [value for module in autowrap_modules for name, value in vars(module).items()
                   if callable(value) and not name.startswith("_")]
-        self._functions = {id(value): value for value in (*public, *autowrap_functions)}
+        self._autowrap_function_ids = {id(value) for value in (*public, *autowrap_functions)}
         self.root: Module = Module()
         self._paths: dict[Any, str] = {}
         self._attributes: dict[str, Node] = {}
@@ -103,6 +103,15 @@ class Tracer(TracerBase):
             return self.create_proxy("call_module", path, args, kwargs)
         return forward(*args, **kwargs)
 
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Proxy]) -> Any:
+        """What tracers of a program's own give for an attribute of a module: a proxy for a parameter, else the attribute."""
+        name = next((name for name, own in self.root.named_parameters() if own is attr_val), None)
+        if name is None:
+            return attr_val
+        if name not in parameter_proxy_cache:
+            parameter_proxy_cache[name] = self.create_proxy("get_attr", name, (), {})
+        return parameter_proxy_cache[name]
+
     def create_arg(self, a: Any) -> Any:
         """As :meth:`TracerBase.create_arg`; tensors become attributes of the root, and so do modules."""
         if isinstance(a, Tensor):
@@ -125,7 +134,13 @@ class Tracer(TracerBase):
         return self._attributes[path]
 
     def create_args_for_root(self, root_fn: Callable, is_module: bool, concrete_args: dict | None = None) -> tuple:
-        """The function and the values to call it with, by position: proxies, but for what ``concrete_args`` gives."""
+        """The function and the values to call it with, by position: proxies, but for what ``concrete_args`` gives.
+
+        The function of a module may be bound to it, or be the class's own, which then gets the module as its first argument.
+        """
+        if is_module and not inspect.ismethod(root_fn):
+            bound, values = self.create_args_for_root(MethodType(root_fn, self.root), is_module, concrete_args)
+            return lambda _, *given: bound(*given), [self.root, *values]
         plain = _undecorated(root_fn)
         parameters = sorted(inspect.signature(plain).parameters.values(), key=lambda p: _ORDER.index(p.kind.name))
         values = []
@@ -173,7 +188,8 @@ class Tracer(TracerBase):
         with ExitStack() as around:
             around.enter_context(_Parameters(self))
             around.enter_context(calling_modules(self._called))
-            around.enter_context(_wrapped(self._functions, self._places(_undecorated(function))))
+            around.enter_context(_wrapped(_by_name))
+            around.enter_context(_wrapped(_listed(self._autowrap_function_ids, self._places(_undecorated(function)))))
             result = called(*args)
         self.create_node("output", "output", (self.create_arg(result),), {})
         return self.graph
@@ -181,7 +197,7 @@ class Tracer(TracerBase):
     def _places(self, traced: Callable) -> list[dict]:
         """Where the program finds functions: the modules that are wrapped, and the global names of what is traced."""
         forwards = [inspect.unwrap(module.forward) for module in self.root.modules() if hasattr(module, "forward")]
-        found = [vars(module) for module in self._modules]
+        found = [vars(module) for module in self._autowrap_search]
         found += [getattr(function, "__globals__", {}) for function in (traced, *forwards)]
         return list({id(names): names for names in found}.values())
 
@@ -242,12 +258,16 @@ def _recording(function: Callable) -> Callable:
     return recording
 
 
+def _listed(functions: Container[int], searched: list[dict]) -> list[tuple[dict, str]]:
+    """Where names mean one of the functions, which are given by their ids."""
+    return [(names, name) for names in searched for name, value in names.items() if id(value) in functions]
+
+
 @contextmanager
-def _wrapped(functions: dict[int, Callable], searched: list[dict]) -> Iterator[None]:
-    """A block in which the functions that are to be recorded as a whole are so, under their names in ``searched``."""
-    listed = [(names, name) for names in searched for name, value in names.items() if id(value) in functions]
+def _wrapped(places: list[tuple[dict, str]]) -> Iterator[None]:
+    """A block in which the functions of these names are recorded as a whole."""
     missing, changed = object(), []
-    for names, name in [*_by_name, *listed]:
+    for names, name in places:
         before = names.get(name, missing)
         function = _builtin(names, name) if before is missing else before
         if function is not None:

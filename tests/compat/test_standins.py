@@ -361,6 +361,40 @@ PROGRAMS = {
         assert threshold == 1000 and PRINT_OPTS.threshold == 1
         print(_tensor_str(torch.tensor([[1.0, 2.0]]), indent=0))
         """,
+    "a tracer made of the private names": """
+        import pickle, torch, torch.fx._symbolic_trace as st
+        class Net(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer, self.scale = torch.nn.Linear(2, 2), torch.nn.Parameter(torch.ones(2))
+            def forward(self, x):
+                return math_of(self.layer(x) * self.scale.exp())
+        def math_of(x): return x + 1
+        def traced(net):
+            class Own(st.Tracer):
+                @st.compatibility(is_backward_compatible=True)
+                def trace(self, root, concrete_args=None):
+                    self.root, self.graph, cache = root, torch.fx.Graph(tracer_cls=type(self)), {}
+                    function, args = self.create_args_for_root(type(root).forward, True, concrete_args)
+                    def attribute(module, name):
+                        return self.getattr(name, st._orig_module_getattr(module, name), cache)
+                    def call(module, *args, **kwargs):
+                        return self.call_module(module, lambda *a, **k: st._orig_module_call(module, *a, **k), args, kwargs)
+                    with st._Patcher() as patcher:
+                        patcher.patch_method(torch.nn.Module, "__getattr__", attribute, deduplicate=False)
+                        patcher.patch_method(torch.nn.Module, "__call__", call, deduplicate=False)
+                        st._patch_wrapped_functions(patcher)
+                        st._autowrap_check(patcher, globals(), self._autowrap_function_ids)
+                        self.create_node("output", "output", (self.create_arg(function(*args)),), {})
+                    return self.graph
+            return torch.fx.GraphModule(net, Own(autowrap_functions=(math_of,)).trace(net))
+        net, x = Net(), torch.ones(1, 2)
+        made = traced(net)
+        names = [node.name for node in made.graph.nodes]
+        assert names == ["x", "layer", "scale", "exp", "mul", "math_of", "output"], names
+        assert torch.equal(made(x), net(x)) and math_of(1) == 2 and type(net.scale) is torch.nn.Parameter
+        assert torch.equal(pickle.loads(pickle.dumps(made))(x), net(x))
+        """,
 }
 
 

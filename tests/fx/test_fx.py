@@ -224,7 +224,7 @@ def test_the_order_of_insertion():
         first, second = graph.call_method("exp", (a,)), graph.call_method("log", (a,))
     with graph.inserting_after(a):
         third, fourth = graph.call_method("sin", (a,)), graph.call_method("cos", (a,))
-    assert list(graph.nodes) == [a, third, fourth, first, second, end]
+    assert list(graph.nodes) == [a, fourth, third, first, second, end]
     second.append(third)
     assert list(graph.nodes) == [a, fourth, first, second, third, end]
     assert a < end
@@ -233,6 +233,27 @@ def test_the_order_of_insertion():
     second.args = (third,)
     with pytest.raises(RuntimeError, match="before it has been defined"):
         graph.lint()
+
+
+def test_places_of_insertion_without_a_block(torch):
+    written = []
+    for library in (fx, torch.fx):
+        graph = library.Graph()
+        a = graph.placeholder("a")
+        end = graph.output(a)
+        graph.inserting_after(a)
+        sin = graph.call_method("sin", (a,))
+        graph.call_method("cos", (a,))
+        with graph.inserting_before(end):
+            graph.call_method("exp", (sin,))
+        graph.call_method("log", (a,))
+        graph.inserting_after()
+        graph.call_method("neg", (a,))
+        written.append([node.name for node in graph.nodes])
+        for place in (library.Graph().inserting_before, library.Graph().inserting_after):
+            with pytest.raises(AssertionError, match="is not in graph"):
+                place(a)
+    assert written[0] == written[1]
 
 
 def test_graphs_in_graphs(x):
