@@ -39,7 +39,13 @@ def default_types_and_switches(t):
     t.use_deterministic_algorithms(False)
     t.set_float32_matmul_precision("high")
     o.append(t.get_float32_matmul_precision())
+    products = t.backends.cuda.matmul
+    o.append(products.allow_tf32)
     t.set_float32_matmul_precision("highest")
+    o.append(products.allow_tf32)
+    for allowed in (True, False):
+        products.allow_tf32 = allowed
+        o.append(t.get_float32_matmul_precision())
     o += [
         t.can_cast(t.float, t.int),
         t.can_cast(t.int, t.float),

@@ -8,9 +8,26 @@ from types import SimpleNamespace
 from typing import Any
 
 from clgrad.cuda import is_available
+from clgrad.settings import get_float32_matmul_precision, set_float32_matmul_precision
 
-matmul = SimpleNamespace(allow_tf32=False, allow_fp16_reduced_precision_reduction=True,
-                         allow_bf16_reduced_precision_reduction=True, allow_fp16_accumulation=False, fp32_precision="none")
+
+class _Matmul(SimpleNamespace):
+    """Settings of products."""
+
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether ``torch.set_float32_matmul_precision`` was told something below "highest"."""
+        return get_float32_matmul_precision() != "highest"
+
+    @allow_tf32.setter
+    def allow_tf32(self, allowed: bool) -> None:
+        if not isinstance(allowed, bool):
+            raise RuntimeError(f"set_allow_tf32_cublas expects a bool, but got {type(allowed).__name__}")
+        set_float32_matmul_precision("high" if allowed else "highest")
+
+
+matmul = _Matmul(allow_fp16_reduced_precision_reduction=True, allow_bf16_reduced_precision_reduction=True,
+                 allow_fp16_accumulation=False, fp32_precision="none")
 cufft_plan_cache = SimpleNamespace(size=0, max_size=0)
 _kernels = {"flash": True, "mem_efficient": True, "math": True, "cudnn": True}
 
