@@ -60,7 +60,7 @@ def _refuse(what: str) -> Callable[..., NoReturn]:
     return refuse
 
 
-save, load = _refuse("save"), _refuse("load")
+save, load, _get_trace_graph = _refuse("save"), _refuse("load"), _refuse("_get_trace_graph")
 freeze = optimize_for_inference = trace_module = script
 Attribute, Error, TracerWarning = annotate, RuntimeError, UserWarning
 

@@ -15,6 +15,7 @@ RENAMED = {
     **{f"torch.distributed.{name}": f"{_STANDINS}.distributed.{name}" for name in (
         "device_mesh", "elastic", "fsdp", "rpc", "tensor")},
     "torch.distributed._tensor": f"{_STANDINS}.distributed.tensor",
+    "torch.distributed._composable": f"{_STANDINS}.distributed",
     "torch._C": f"{_STANDINS}.c_library",
     "torch._C._nn": "clgrad.nn.native",
     "torch.__future__": "clgrad.__future__",
@@ -30,6 +31,9 @@ RENAMED = {
     "torch.autograd.variable": "clgrad.autograd",
     "torch.utils._pytree": f"{_STANDINS}.pytree",
     "torch.utils._python_dispatch": f"{_STANDINS}.python_dispatch",
+    "torch.ao": f"{_STANDINS}.ao",
+    "torch.quantization": f"{_STANDINS}.ao.quantization",
+    "torch.utils.tensorboard.writer": "clgrad.utils.tensorboard",
     "torch.utils.model_zoo": "clgrad.hub",
     "torch.__config__": f"{_STANDINS}.config",
     "torch.ops": f"{_STANDINS}.ops",
@@ -103,8 +107,6 @@ BELOW_MODULES = {**{f"torch.{name}": f"clgrad.{name}" for name in (
 MISSING = {
     "torch.export": "clgrad has no torch.export: torch.fx traces programs, torch.onnx writes them to files",
     "torch._inductor": "clgrad has no torch._inductor: kernels are compiled from OpenCL C as they are needed",
-    "torch.ao": "clgrad has no torch.ao: there is no quantization",
-    "torch.quantization": "clgrad has no torch.quantization",
     "torch.nested": "clgrad has no torch.nested: tensors are strided",
     "torch.utils.cpp_extension": "clgrad has no torch.utils.cpp_extension: kernels are OpenCL C, not C++",
 }

@@ -54,8 +54,23 @@ PROGRAMS = {
         except NotImplementedError as error:
             print("make_fx" in str(error))
         """,
+    "names of quantization": """
+        import torch
+        from torch.ao.quantization import FakeQuantizeBase, ObserverBase
+        x, layer = torch.ones(1), torch.nn.Linear(1, 1)
+        assert torch.quantization.QuantStub()(x) is x and torch.ao.quantization.DeQuantStub()(x) is x
+        assert not isinstance(layer, (FakeQuantizeBase, ObserverBase))
+        for get in (lambda: torch.ao.quantization.prepare, lambda: torch.quantization.convert):
+            try:
+                get()
+            except AttributeError as error:
+                assert "clgrad has no quantization" in str(error)
+        """,
     "names of several processes": """
         import torch
+        from torch.distributed._tensor.experimental import implicit_replication
+        from torch.distributed._composable.fsdp import FSDPModule
+        from torch.utils.tensorboard.writer import SummaryWriter
         from torch.distributed.tensor import DTensor, Shard, Placement
         from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
         from torch.distributed.fsdp import FullyShardedDataParallel

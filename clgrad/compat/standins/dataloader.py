@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Any
 
 from clgrad.utils.data.collate import default_collate, default_convert
@@ -14,6 +15,10 @@ from clgrad.utils.data.worker import get_worker_info
 
 __all__ = ["DataLoader", "_BaseDataLoaderIter", "_DatasetKind", "_MultiProcessingDataLoaderIter",
            "_SingleProcessDataLoaderIter", "default_collate", "default_convert", "get_worker_info"]
+
+
+# The type of a function that makes a batch of a list of samples.
+_collate_fn_t = Callable[[list[Any]], Any]
 
 
 class _DatasetKind(enum.IntEnum):
