@@ -111,12 +111,12 @@ def values_text(x: Any, indent: int) -> str:
 
 
 def _node_name(x: Any) -> str | None:
-    """The name of a tensor's node; "Invalid" for a view that was made, and its memory changed, where nothing is recorded."""
+    """The class of a tensor's node; "Invalid" for a view that was made, and its memory changed, where nothing is recorded."""
     try:
         node = x.grad_fn
     except RuntimeError:
         return "Invalid"
-    return None if node is None else node.name()
+    return None if node is None else type(node).__name__
 
 
 def tensor_text(x: Any) -> str:

@@ -41,6 +41,7 @@ FLOATING: dict[str, tuple[Callable, list[Interval]]] = {
     "add": (np.add, [WIDE, WIDE]),
     "sub": (np.subtract, [WIDE, WIDE]),
     "_add_scaled": (lambda a, b, alpha: a + alpha * b, [WIDE, WIDE]),
+    "_sum_of_rows": (lambda a, b: a + b, [WIDE, WIDE]),
     "mul": (np.multiply, [WIDE, WIDE]),
     "div": (np.divide, [WIDE, POSITIVE]),
     "floor_divide": (np.floor_divide, [WIDE, POSITIVE]),

@@ -382,10 +382,12 @@ def rebase(tensor: Any, node: Node, history: Any) -> None:
     if view is None:
         _change_place(tensor, node, history._output_nr)
         return
-    base, replay = view.base, view.replay
+    base, replay, own = view.base, view.replay, view.base.spec
 
     def backward(grad: Any) -> tuple:
-        whole = grad.clone()
+        # Where the base's strides allow a view, those of its gradient must do so.
+        same = grad.spec.strides == own.strides or own.repeats
+        whole = grad.clone() if same else grad.new_empty_strided(own.shape, own.strides).copy_(grad)
         part = replay(whole)
         results = node.run([part.clone()])
         if results[0] is None:
@@ -393,10 +395,20 @@ def rebase(tensor: Any, node: Node, history: Any) -> None:
         else:
             part.copy_(results[0])
         return (whole, *results[1:])
-    whole_node = node_class("CopySlices")((edge_of(base), *node.edges[1:]), (base.spec, *node.specs[1:]), backward,
+    whole_node = _CopySlices((edge_of(base), *node.edges[1:]), (base.spec, *node.specs[1:]), backward,
                                           node.saved)
     _change_place(base, whole_node, 0)
     current_node(tensor)
+
+
+class _CopySlices(Node):
+    """An operation in place on a view of a tensor, as that tensor's history."""
+
+    def name(self) -> str:
+        return "torch::autograd::CopySlices"
+
+
+_CopySlices.__name__ = _CopySlices.__qualname__ = "CopySlices"
 
 
 def _change_place(base: Any, node: Node, number: int) -> None:

@@ -78,7 +78,8 @@ def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x where x > 0, else alpha * (exp(x / alpha) - 1)."""
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return _sloped("elu", alpha, inplace, _run("_elu", input, inplace, alpha, 1.0, 1.0 / alpha))
+    result = _sloped("elu", alpha, inplace, _run("_elu", input, inplace, alpha, 1.0, 1.0 / alpha))
+    return result if inplace else ends_in(result, "Celu")
 
 
 def selu(input: Any, inplace: bool = False) -> Any:

@@ -243,7 +243,7 @@ def soft_margin_loss(input: Any, target: Any, size_average: bool | None = None, 
     if not own.is_floating_point:
         check_cast("soft_margin_loss", get_default_dtype(), own)
     values = cast(-FUNCTIONS["logsigmoid"](input * target), own)
-    return reduced(values, reduction_of(size_average, reduce, reduction))
+    return ends_in(reduced(values, reduction_of(size_average, reduce, reduction)), "SoftMarginLoss")
 
 
 def linear_cross_entropy(input: Any, linear_weight: Any, target: Any, *, linear_bias: Any = None, weight: Any = None,

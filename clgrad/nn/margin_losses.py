@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from clgrad.autograd.graph import ends_in
 from clgrad.dtypes import int64, type_name
 from clgrad.nn.losses import reduced, reduction_of
 from clgrad.ops.registry import FUNCTIONS
@@ -122,7 +123,7 @@ def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, 
     over = FUNCTIONS["where"](right == _classes(rows), 0.0, over if p == 1 else over * over)
     values = over.sum(1) / rows.shape[1]
     values = values if weight is None else values * weight.index_select(0, classes)
-    return reduced(values if input.ndim == 2 else values.view(target.shape), reduction)
+    return ends_in(reduced(values if input.ndim == 2 else values.view(target.shape), reduction), "MultiMarginLoss")
 
 
 def multilabel_margin_loss(input: Any, target: Any, size_average: bool | None = None, reduce: bool | None = None,
@@ -140,7 +141,7 @@ def multilabel_margin_loss(input: Any, target: Any, size_average: bool | None = 
     over = (1 - rows.gather(1, labels).unsqueeze(2) + rows.unsqueeze(1)).clamp_min(0)
     counted = (listed.unsqueeze(2) & wrong.unsqueeze(1)).to(rows.dtype)
     values = (over * counted).sum((1, 2)) / rows.shape[1]
-    return reduced(values if input.ndim == 2 else values.view(()), reduction)
+    return ends_in(reduced(values if input.ndim == 2 else values.view(()), reduction), "MultilabelMarginLoss")
 
 
 def multilabel_soft_margin_loss(input: Any, target: Any, weight: Any = None, size_average: bool | None = None,

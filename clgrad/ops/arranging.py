@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.autograd.graph import TensorBase, attach, check_history, needs_graph
+from clgrad.autograd.graph import TensorBase, attach, check_history, ends_in, needs_graph
 from clgrad.autograd.shared_memory import view_of
 from clgrad.errors import warn_once
 from clgrad.formats import contiguous_format
@@ -105,7 +105,7 @@ def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     if names_none(dims):
         if len(steps) != 1:
             raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:0")
-        return roll(input.reshape(-1), steps, 0).view(input.spec.shape)
+        return ends_in(roll(input.reshape(-1), steps, 0).view(input.spec.shape), "Roll")
     axes = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
     if len(steps) != len(axes):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(axes)}")

@@ -7,7 +7,7 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.captured import refuse_captured
 from clgrad.autograd.grad_mode import no_grad
-from clgrad.autograd.graph import TensorBase, check_history, mark_changed, needs_graph
+from clgrad.autograd.graph import TensorBase, check_history, ends_in, mark_changed, needs_graph
 from clgrad.autograd.listening import switch
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, cast, full
@@ -84,7 +84,8 @@ def _scaled(name: str, sign: int) -> None:
         if sign < 0:
             refuse_masks([input, other])
         _check_alpha(input, other, alpha)
-        return pointwise.call(row, (input, other), (sign * alpha,), out)
+        result = pointwise.call(row, (input, other), (sign * alpha,), out)
+        return ends_in(result, "Sub") if sign < 0 and out is None else result
     general.__qualname__ = name
     told = intercepted(general, name)
 
@@ -175,7 +176,10 @@ def bitwise_not_(input: Any) -> Any:
 @operator("clamp", "clip")
 def clamp(input: Any, min: Any = None, max: Any = None, *, out: Any = None) -> Any:
     """Values below ``min`` become ``min``, values above ``max`` become ``max``; NaN stays."""
-    return _clamped(pointwise.call, input, min, max, out=out)
+    result = _clamped(pointwise.call, input, min, max, out=out)
+    if out is None and (min is None or max is None):  # one of the two is a bound
+        ends_in(result, f"ClampBackward{0 if isinstance(min, TensorBase) or isinstance(max, TensorBase) else 1}")
+    return result
 
 
 @operator("clamp_", "clip_")
@@ -256,7 +260,8 @@ def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """``other - alpha * input``."""
     if not isinstance(input, TensorBase):
         raise TypeError(f"rsub(): argument 'input' must be Tensor, not {type(input).__name__}")
-    return FUNCTIONS["sub"](other, input, alpha=alpha)
+    result = FUNCTIONS["sub"](other, input, alpha=alpha)
+    return ends_in(result, "Rsub") if isinstance(other, TensorBase) else result
 
 
 _logit_row = ROWS["_logit"]

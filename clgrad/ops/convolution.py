@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
+from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, needs_graph
 from clgrad.autograd.walks import determined_by
 from clgrad.kernels import conv
 from clgrad.ops.copying import blank, empty
@@ -323,7 +323,7 @@ def _in_two_dimensions(x: Any, w: Any, rank: int, run: Any, steps: tuple, around
         x, w = x.unsqueeze(2), w.unsqueeze(2)
         steps, around, spread = (1, *steps), (0, *around), (1, *spread)
     y = run(x, w, Geometry(steps, around, spread, groups))
-    y = y.squeeze(2) if rank == 1 else y
+    y = ends_in(y.squeeze(2), "Convolution") if rank == 1 else y
     return y if batched else y.squeeze(0)
 
 

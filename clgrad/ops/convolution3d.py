@@ -8,6 +8,7 @@ from __future__ import annotations
 from operator import index
 from typing import Any
 
+from clgrad.autograd.graph import ends_in
 from clgrad.ops.convolution import (
     Geometry,
     checked,
@@ -49,7 +50,7 @@ def conv3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: 
     x = x.view(count, channels, kd, depth, *plane).permute(0, 3, 1, 2, 4, 5).reshape(count * depth, channels * kd, *plane)
     w = weight.reshape(filters, each * kd, *kernel)
     y = forward(x, w, bias, Geometry(steps[1:], around[1:], spread[1:], groups))
-    y = y.view(count, depth, *y.spec.shape[1:]).transpose(1, 2).contiguous()
+    y = ends_in(y.view(count, depth, *y.spec.shape[1:]).transpose(1, 2).contiguous(), "Convolution")
     return y if batched else y.squeeze(0)
 
 
@@ -75,7 +76,7 @@ def conv_transpose3d(input: Any, weight: Any, bias: Any = None, stride: Any = 1,
     y = y.reshape(count, filters, kd * depth, *sizes[1:])
     along = windows(sizes[0], kd, steps[0], around[0], spread[0], depth).transposed
     y = y if along.is_identity else resample(y, 2, along)
-    y = y if bias is None else y + bias.view(-1, 1, 1, 1)
+    y = ends_in(y if bias is None else y + bias.view(-1, 1, 1, 1), "Convolution")
     return y if batched else y.squeeze(0)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd.graph import TensorBase, attach, check_in_place, needs_graph, wrap
+from clgrad.autograd.graph import TensorBase, attach, check_in_place, ends_in, needs_graph, wrap
 from clgrad.ops import pointwise
 from clgrad.ops.copying import COPY, full, table
 from clgrad.ops.output import add_in_place, store
@@ -119,7 +119,7 @@ def trace(input: Any) -> Any:
         raise RuntimeError("trace: expected a matrix")
     if input.spec.dtype is dtypes.bool:
         raise NotImplementedError("\"trace\" not implemented for 'Bool'")
-    return input.diagonal().sum()
+    return ends_in(input.diagonal().sum(), "Trace")
 
 
 @operator("fill_diagonal_", function=False)

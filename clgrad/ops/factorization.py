@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.autograd.graph import Saved, attach, ends_in, needs_graph
 from clgrad.autograd.refused import no_derivative, no_formula, refuse_gradient
 from clgrad.errors import LinAlgError
 from clgrad.ops import lapack
@@ -101,7 +101,7 @@ def linalg_cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
 @operator("cholesky")
 def cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
     """The Cholesky factor of symmetric positive definite matrices; see :func:`linalg.cholesky`."""
-    return store("cholesky", linalg_cholesky(input, upper=upper), out, row_major=True)
+    return store("cholesky", ends_in(linalg_cholesky(input, upper=upper), "Cholesky"), out, row_major=True)
 
 
 # Triangular systems.
@@ -366,7 +366,8 @@ def ormqr(input: Any, input2: Any, input3: Any, left: bool = True, transpose: bo
     square = cat([input, input.new_zeros((*input.spec.shape[:-1], m - n))], -1) if m > n else input[..., :m]
     Q = householder_product(square, input2)
     Q = turned(Q) if transpose else Q
-    return store("ormqr", in_columns(matmul(Q, input3) if left else matmul(input3, Q)), out, exact=True)
+    product = in_columns(matmul(Q, input3) if left else matmul(input3, Q))
+    return store("ormqr", ends_in(product, "Ormqr"), out, exact=True)
 
 
 def _check_reflections(input: Any, tau: Any, other: Any, left: bool) -> None:

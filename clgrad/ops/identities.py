@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.autograd.graph import attach, needs_graph
+from clgrad.autograd.graph import attach, ends_in, needs_graph
 from clgrad.formats import contiguous_format
 from clgrad.ops.arranging import become
 from clgrad.ops.copying import blank, clone
@@ -109,7 +109,7 @@ def to_sparse(x: Any, *args: Any, **kwargs: Any) -> Any:
 @operator("fill")
 def fill(input: Any, value: Any) -> Any:
     """A tensor of one value, a number or a 0-d tensor, with the shape and dtype of ``input``."""
-    return clone(input).fill_(value)
+    return ends_in(clone(input).fill_(value), "Fill")
 
 
 @operator("_assert", method=False)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd.graph import TensorBase, attach, needs_graph
+from clgrad.autograd.graph import TensorBase, attach, ends_in, needs_graph
 from clgrad.ops.copying import cast, empty
 from clgrad.ops.memory_formats import keeps_format
 from clgrad.ops.registry import FUNCTIONS, operator
@@ -252,7 +252,12 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
             taps = make(n, m, form, bool(align_corners), factor, real)
         if not taps.is_identity:
             result = resample(result, 2 + number, taps)
-    return cast(result if result is not input else input.clone(), kind)
+    name = f"Upsample{_NODES[mode]}{len(sizes)}D{'Aa' if antialias else ''}"
+    return ends_in(cast(result if result is not input else input.clone(), kind), name)
+
+
+_NODES = {"nearest": "Nearest", "nearest-exact": "NearestExact", "linear": "Linear", "bilinear": "Bilinear",
+          "bicubic": "Bicubic", "trilinear": "Trilinear", "lanczos": "Lanczos"}  # as PyTorch calls what is recorded
 
 
 def _deprecated(name: str) -> None:

@@ -13,7 +13,7 @@ from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, needs_graph, wrap
 from clgrad.ops.matrices import of_batches, of_rows, of_rows_and_sums
 from clgrad.ops.output import add_in_place, store
-from clgrad.ops.registry import operator
+from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.shapes import Shape, broadcast_shapes
 from clgrad.spec import Spec, contiguous_spec, spec
 
@@ -97,7 +97,8 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     if left.spec.ndim > 2 and right.spec.ndim == 2:
         # A batch of rows against one matrix is one product of many rows.
         shape = (*left.spec.shape[:-1], right.spec.shape[-1])
-        result = _recorded(left.reshape(prod(shape[:-1]), a.shape[-1]), right, "Mm").view(shape)
+        result = _recorded(left.reshape(prod(shape[:-1]), a.shape[-1]), right, "Mm")
+        result = ends_in(result.view(shape), "UnsafeView")
     else:
         both = left.spec.ndim > 2 or right.spec.ndim > 2
         result = _recorded(left, right, "Bmm" if both else "Mm")
@@ -220,7 +221,7 @@ def _combine(x: Any, value: Any, beta: Any, alpha: Any) -> Any:
         value = value * alpha
     if beta == 0:
         return value
-    return (x if beta == 1 else x * beta) + value
+    return FUNCTIONS["_sum_of_rows"](x if beta == 1 else x * beta, value)
 
 
 def _whole(factor: Any, value: Any) -> int:
@@ -267,7 +268,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out:
             sizes = "x".join(map(str, mat.spec.shape))
             raise RuntimeError(f"size mismatch, got input ({input.spec.numel}), mat ({sizes}), vec ({vec.spec.numel})")
         return store("addmv", input * beta if beta != 0 else input.new_zeros(input.spec.shape), out, exact=True)
-    return store("addmv", _combine(input, product, beta, alpha), out, exact=True)
+    return store("addmv", ends_in(_combine(input, product, beta, alpha), "Addmv"), out, exact=True)
 
 
 @operator("addr")
@@ -281,7 +282,8 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out
         if isinstance(factor, float) and not kind.is_floating_point:
             raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
     product = outer(vec1, vec2)
-    return store("addr", _combine(input.expand(product.spec.shape), product, beta, alpha).to(kind), out)
+    made = _combine(input.expand(product.spec.shape), product, beta, alpha).to(kind)
+    return store("addr", ends_in(made, "Addr"), out)
 
 
 @operator("baddbmm")
@@ -289,7 +291,7 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
     """beta * input + alpha * bmm(batch1, batch2)."""
     check_operands("baddbmm", batch1, input)
-    return store("baddbmm", _combine(input, bmm(batch1, batch2), beta, alpha), out, exact=True)
+    return store("baddbmm", ends_in(_combine(input, bmm(batch1, batch2), beta, alpha), "Baddbmm"), out, exact=True)
 
 
 @operator("addbmm")
@@ -301,7 +303,7 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
     count, rows, depth = batch1.spec.shape
     # The sum over the batch is a product of matrices side by side, and of matrices below each other.
     product = matmul(batch1.transpose(0, 1).reshape(rows, count * depth), batch2.reshape(count * depth, batch2.spec.shape[2]))
-    return store("addbmm", _combine(input, product, beta, alpha), out, exact=True)
+    return store("addbmm", ends_in(_combine(input, product, beta, alpha), "Addbmm"), out, exact=True)
 
 
 add_in_place("addmm", "addr", "baddbmm", "addbmm")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
+from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, needs_graph
 from clgrad.dtypes import dtype
 from clgrad.errors import warn_once
 from clgrad.kernels import compact
@@ -240,7 +240,8 @@ def _filling(x: Any, mask: Any, value: Any) -> Any:
 @operator("masked_fill")
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     """``input`` with the elements where the mask holds replaced by a number or a 0-d tensor; shapes are broadcast."""
-    return pointwise.call(REGISTRY.pointwise["_masked_fill"], (input, mask, _filling(input, mask, value)))
+    result = pointwise.call(REGISTRY.pointwise["_masked_fill"], (input, mask, _filling(input, mask, value)))
+    return ends_in(result, "MaskedFillBackward1") if isinstance(value, TensorBase) else result
 
 
 @in_place_form("masked_scatter")

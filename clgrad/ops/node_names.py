@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-_NODES = {"square": "Pow", "_cube": "Pow", "_add_scaled": "Add", "_mantissa": "Frexp",
+_NODES = {"square": "Pow", "_cube": "Pow", "_add_scaled": "Add", "_mantissa": "Frexp", "relu6": "Hardtanh",
+          "_gelu_tanh": "Gelu", "_gated": "Glu", "logsigmoid": "LogSigmoid", "_absolute_error": "Abs",
           "_div_floor": "DivBackward2", "_div_trunc": "DivBackward2",
           "median": "MedianBackward1", "nanmedian": "NanmedianBackward1",
           **{name: "Special" + name.strip("_").title().replace("_", "") for name in (

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Saved, attach, mark_changed, needs_graph, wrap
+from clgrad.autograd.graph import Saved, attach, ends_in, mark_changed, needs_graph, wrap
 from clgrad.autograd.recorded import recorded_gradients
 from clgrad.autograd.walks import determined_by
 from clgrad.kernels import norm as kernels
@@ -52,7 +52,7 @@ class Norm:
     def __call__(self, x: Any, weight: Any, bias: Any, running: tuple = (None, None)) -> Any:
         """The result, recorded; running statistics change where the variant tracks them."""
         if self.kind is None:
-            return in_arithmetic(self.composed, x, weight, bias, running)
+            return ends_in(in_arithmetic(self.composed, x, weight, bias, running), self.name)
         x, weight, bias = (t if t is None or t.spec.contiguous else t.contiguous() for t in (x, weight, bias))
         out, means, rstds = blank(self.result), blank(self.statistics), blank(self.statistics)
         if self.kind.track:

@@ -6,7 +6,7 @@ from math import inf
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.autograd.graph import Saved, attach, ends_in, needs_graph
 from clgrad.kernels.reduce import norm_op
 from clgrad.ops.copying import cast
 from clgrad.ops.distances import distances
@@ -153,7 +153,7 @@ def dist(input: Any, other: Any, p: float = 2) -> Any:
     if not difference.spec.dtype.is_floating_point:
         raise RuntimeError("norm(): input dtype should be either floating point or complex. Got "
                            f"{dtypes.type_name(difference.spec.dtype)} instead.")
-    return vector_norm(difference, p)
+    return ends_in(vector_norm(difference, p), "Dist")
 
 
 @operator("renorm")
@@ -167,7 +167,8 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float, *, out: Any = None) -
         raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
     axis = normalize_dim(dim, input.spec.ndim)
     lengths = vector_norm(input, p, [d for d in range(input.spec.ndim) if d != axis], True)
-    return store("renorm", input.contiguous() * where(lengths.gt(maxnorm), maxnorm / (lengths + 1e-7), 1.0), out, exact=True)
+    result = input.contiguous() * where(lengths.gt(maxnorm), maxnorm / (lengths + 1e-7), 1.0)
+    return store("renorm", ends_in(result, "Renorm"), out, exact=True)
 
 
 add_in_place("renorm")
@@ -199,7 +200,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = "use_mm_f
     if p == 2 and (modes[compute_mode] == 1 or (modes[compute_mode] == 0 and large)):
         return _euclidean(x1, x2)
     left, right = (x if x.spec.shape[:-2] == batch else x.expand(*batch, *x.spec.shape[-2:]) for x in (x1, x2))
-    return distances(left, right, float(p))
+    return ends_in(distances(left, right, float(p)), "Cdist")
 
 
 def _euclidean(x1: Any, x2: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import needs_graph
+from clgrad.autograd.graph import ends_in, needs_graph
 from clgrad.ops.registry import METHODS, publish
 from clgrad.shapes import is_dense
 
@@ -107,7 +107,8 @@ def _in_place(name: str, function: Callable) -> Callable:
         if result.spec.shape != input.spec.shape:
             raise RuntimeError(f"{name}_: output with shape {list(input.spec.shape)} doesn't match the broadcast shape "
                                f"{list(result.spec.shape)}")
-        return input.copy_(result)
+        changed = input.copy_(result)
+        return changed if result._grad_fn is None or input._view is not None else ends_in(changed, result._grad_fn.name())
     form.__name__ = form.__qualname__ = f"{name}_"
     form.__doc__ = f":func:`{name}` in place."
     return form

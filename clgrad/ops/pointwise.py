@@ -34,6 +34,7 @@ from clgrad.ops.table import (
     CLAMPS,
     EXACT_OUT,
     FACTOR_FIRST,
+    GATES,
     NUMBERS_ALONE,
     SECOND_NAMED,
     STEPS,
@@ -103,7 +104,8 @@ def beside(found: Any, place: Any) -> Any:
 def _gradient_row(op: Pointwise, operand: str) -> Pointwise:
     """The derivative as a row of its own, for a kernel."""
     formula = op.derivatives[operand]
-    names = tuple(n for n in ("g", "y", *op.tensors) if n in formula.names)
+    order = ("y", *op.tensors, "g") if op.name in GATES else ("g", "y", *op.tensors)
+    names = tuple(n for n in order if n in formula.names)
     parameters = {n: v for n, v in op.parameters.items() if n in formula.names}
     return Pointwise(f"{op.name}_grad_{operand}", names, parameters, formula, None, "same", {})
 
@@ -215,9 +217,9 @@ def call(op: Pointwise, operands: tuple, parameters: tuple = (), out: Any = None
     return result
 
 
-def _same_place(op: Pointwise, operands: tuple) -> tuple:
-    """Checks the operands' types; 0-d tensors of the host meet tensors of another device as numbers."""
-    devices = []
+def _same_place(op: Pointwise, operands: tuple, target: Any = None) -> tuple:
+    """Checks the operands' types; 0-d tensors of the host meet tensors of another device, or the target, as numbers."""
+    devices: list[Any] = []
     for t in operands:
         if isinstance(t, TensorBase):
             if t.spec.device not in devices:
@@ -230,8 +232,9 @@ def _same_place(op: Pointwise, operands: tuple) -> tuple:
         raise TypeError(f"{op.name.strip('_')}(): at least one argument must be a Tensor, got only numbers")
     if len(devices) > 1:
         here = next((t.spec.device for t in operands if isinstance(t, TensorBase) and t.spec.ndim), None)
-        return tuple([t.to(here) if isinstance(t, TensorBase) and t.spec.device is not here and not t.spec.ndim
-                      and here is not None else t for t in operands])
+        here = here or (next(device for device in devices if device.type != "cpu") if target is None else target.spec.device)
+        return tuple([t.to(here) if isinstance(t, TensorBase) and t.spec.device is not here and not t.spec.ndim else t
+                      for t in operands])
     return operands
 
 
@@ -268,7 +271,7 @@ COMPARISONS = {"eq", "ne", "lt", "le", "gt", "ge"}
 def call_in_place(op: Pointwise, operands: tuple, parameters: tuple = ()) -> Any:
     """A row whose result replaces the contents of its first operand."""
     target = operands[0]
-    operands = _same_place(op, operands)
+    operands = _same_place(op, operands, target)
     recorded = _records(operands) and target.spec.dtype.is_floating_point
     check_in_place(target, recorded)
     compared = op.name in COMPARISONS

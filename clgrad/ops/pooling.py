@@ -8,7 +8,7 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.formal import make_formal
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
+from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, needs_graph
 from clgrad.autograd.walks import determined_by
 from clgrad.formats import channels_last_3d, suggests
 from clgrad.kernels import pool
@@ -26,7 +26,8 @@ determined_by()(Windows)
 
 _plans: dict[tuple, pool.Plan] = {}
 _max_pools: dict[tuple, MaxPool] = {}
-make_formal(*[name for rank in (1, 2, 3) for name in (f"MaxPool{rank}DWithIndices", f"AvgPool{rank}D")])
+make_formal(*[name for rank in (1, 2, 3) for name in (f"MaxPool{rank}DWithIndices", f"AvgPool{rank}D",
+                                                      f"AdaptiveMaxPool{rank}D", f"AdaptiveAvgPool{rank}D")])
 
 
 @determined_by()
@@ -321,8 +322,9 @@ def _adaptive(rank: int, largest: bool) -> Any:
         if not largest and windows.is_plane:
             return FUNCTIONS["mean"](input, list(range(-rank, 0)), True)
         if not largest:
-            return _average(input, windows, True, 0)
+            return ends_in(_average(input, windows, True, 0), f"AdaptiveAvgPool{rank}D")
         values, where = _max(input, windows, dtypes.int64)
+        ends_in(values, f"AdaptiveMaxPool{rank}D")
         return (values, where) if return_indices else values
     adaptive_pool.__name__ = name
     adaptive_pool.__doc__ = (f"The {'largest value' if largest else 'mean'} of windows so placed that the last {rank} "

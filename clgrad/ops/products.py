@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
+from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, needs_graph
 from clgrad.kernels import elementwise
 from clgrad.ops.copying import cast, empty, full, to_array
 from clgrad.ops.diagonals import diag_embed
@@ -321,4 +321,4 @@ def matrix_exp(input: Any) -> Any:
     for done in range(most):
         squared = matmul(result, result)
         result = squared if even else FUNCTIONS["where"](_like(squarings > done, input, dtypes.bool), squared, result)
-    return result
+    return ends_in(result, "LinalgMatrixExp")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, mark_changed, needs_graph
+from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, ends_in, mark_changed, needs_graph
 from clgrad.formats import preserve_format
 from clgrad.kernels import random
 from clgrad.ops import pointwise
@@ -277,7 +277,7 @@ def bernoulli(input: Any, p: float | None = None, *, generator: Generator | None
         raise RuntimeError("bernoulli: Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
     uniform = fill_random(empty(input.spec.shape, input.spec.dtype, input.spec.device), "UNIFORM", 0, 1, generator)
     drawn = uniform.lt(input.detach()).to((input if out is None else out).spec.dtype)
-    return store("bernoulli", constant_of(drawn, input), out)
+    return store("bernoulli", ends_in(constant_of(drawn, input), "Bernoulli"), out)
 
 
 def _transformed(row: str, x: Any, *parameters: float) -> Any:

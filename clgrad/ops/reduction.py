@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from math import prod
+from math import inf, prod
 from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph, wrap
+from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, needs_graph, wrap
 from clgrad.dtypes import dtype
 from clgrad.kernels import reduce
 from clgrad.ops.copying import blank, cast, empty
@@ -262,7 +262,8 @@ def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False, out: A
     dims = () if dim is None else dim
     if not input.spec.numel and dim is None:
         raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
-    return store("aminmax", _AMINMAX(amin(input, dims, keepdim), amax(input, dims, keepdim)), out, exact=True)
+    found = (ends_in(reduce(input, dims, keepdim), "Aminmax") for reduce in (amin, amax))
+    return store("aminmax", _AMINMAX(*found), out, exact=True)
 
 
 _AMINMAX = named_result("aminmax", "min max")
@@ -400,7 +401,8 @@ def _spread_of(name: str, x: Any, dim: Any, unbiased: bool | None, keepdim: bool
             inputs, *root = saved.unpack()
             shape = inputs.spec.shape
             centred = inputs - inputs.mean(dims, keepdim=True) if dims else inputs - inputs
-            slope = FUNCTIONS["where"](root[0] == 0, 0.0, g / (root[0] * divisor)) if root else g * (2.0 / divisor)
+            slope = FUNCTIONS["where"](root[0] == 0, 0.0, g / (root[0] * divisor)) if root else (
+                g * (2.0 / divisor if divisor else inf))
             return spread(slope, dims, keepdim, shape) * centred
         attach(result, node_name(name), (x,), backward, saved)
         if name == "std":
@@ -422,20 +424,24 @@ def std(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool
     return _spread_of("std", input, dim, unbiased, keepdim, correction, out)
 
 
+def _spread_and_mean(name: str, x: Any, dim: Any, unbiased: bool | None, keepdim: bool, correction: float | None) -> tuple:
+    spread = _spread_of(name, x, dim, unbiased, keepdim, correction)
+    middle = mean(x, None if isinstance(dim, bool) else dim, keepdim)
+    return ends_in(spread, f"{name.capitalize()}Mean"), ends_in(middle, f"{name.capitalize()}Mean")
+
+
 @operator("var_mean")
 def var_mean(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
              correction: float | None = None, out: Any = None) -> tuple:
     """Variance and mean; arguments as in :func:`var`."""
-    return store("var_mean", (_spread_of("var", input, dim, unbiased, keepdim, correction),
-                           mean(input, None if isinstance(dim, bool) else dim, keepdim)), out)
+    return store("var_mean", _spread_and_mean("var", input, dim, unbiased, keepdim, correction), out)
 
 
 @operator("std_mean")
 def std_mean(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
              correction: float | None = None, out: Any = None) -> tuple:
     """Standard deviation and mean; arguments as in :func:`std`."""
-    return store("std_mean", (_spread_of("std", input, dim, unbiased, keepdim, correction),
-                           mean(input, None if isinstance(dim, bool) else dim, keepdim)), out)
+    return store("std_mean", _spread_and_mean("std", input, dim, unbiased, keepdim, correction), out)
 
 
 @operator("logsumexp")

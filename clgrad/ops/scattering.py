@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
-from clgrad.autograd.graph import Saved, TensorBase, needs_graph
+from clgrad.autograd.graph import Saved, TensorBase, ends_in, needs_graph
 from clgrad.formats import contiguous_format
 from clgrad.ops.copying import as_element, full
 from clgrad.ops.gathering import check_gather, check_vector, taken
+from clgrad.ops.node_names import node_name
 from clgrad.ops.output import check_disjoint, store
 from clgrad.ops.places import Places, add, as_index, changed, check_range, combine, out_of_range, put, read
 from clgrad.ops.registry import FUNCTIONS, operator, publish
@@ -358,7 +359,7 @@ def _replaced(name: str, input: Any, src: Any, window: Callable[[Any], Any]) -> 
         raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = "
                            f"{list(src.spec.shape)}, slice size = {list(target.spec.shape)}")
     target.copy_(src)
-    return result
+    return ends_in(result, node_name(name))
 
 
 @operator("select_scatter")

@@ -13,7 +13,7 @@ import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode, no_grad
-from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.autograd.graph import Saved, attach, ends_in, needs_graph
 from clgrad.errors import LinAlgError
 from clgrad.ops import lapack
 from clgrad.ops.copying import empty
@@ -338,7 +338,7 @@ def linalg_lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint:
     """X with A @ X = B (or X @ A = B; A transposed where ``adjoint``), from what :func:`lu_factor` returned for A."""
     if not left:
         X = turned(linalg_lu_solve(LU, pivots, turned(B), adjoint=not adjoint))
-        return store("linalg.lu_solve", X, out, exact=True)
+        return store("linalg.lu_solve", ends_in(X, "LinalgLuSolve"), out, exact=True)
     P, L, U = lu_unpack(LU, pivots)
     if adjoint:
         half = solve_triangular(turned(U), B, upper=False)
@@ -346,7 +346,7 @@ def linalg_lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint:
     else:
         half = solve_triangular(L, matmul(turned(P), B), upper=False, unitriangular=True)
         X = solve_triangular(U, half, upper=True)
-    return store("linalg.lu_solve", X, out, exact=True)
+    return store("linalg.lu_solve", ends_in(X, "LinalgLuSolve"), out, exact=True)
 
 
 @operator("lu_solve")

@@ -6,6 +6,7 @@ from math import log, pi
 from typing import Any
 
 from clgrad import dtypes
+from clgrad.autograd.graph import ends_in
 from clgrad.ops import pointwise
 from clgrad.ops.copying import cast
 from clgrad.ops.output import add_in_place, named_result, store
@@ -26,7 +27,7 @@ def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
     total = x.lgamma()
     for i in range(1, p):
         total = total + (x - i / 2).lgamma()
-    return store("mvlgamma", total + p * (p - 1) / 4 * log(pi), out)
+    return store("mvlgamma", ends_in(total + p * (p - 1) / 4 * log(pi), "Mvlgamma"), out)
 
 
 @operator("frexp")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from clgrad.autograd.graph import TensorBase
+from clgrad.autograd.graph import TensorBase, ends_in
 from clgrad.dtypes import dtype as Dtype
 from clgrad.dtypes import get_default_dtype, type_name, uint8
 from clgrad.ops.output import store
@@ -20,7 +20,8 @@ def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Dtype |
         if dtype is None and out is not None and not out.spec.dtype.is_floating_point:
             raise NotImplementedError(f"\"nansum_cpu\" not implemented for '{type_name(out.spec.dtype)}'")
         x = FUNCTIONS["where"](x.isnan(), 0.0, x)
-    return FUNCTIONS["sum"](x, dim, keepdim, dtype=dtype, out=out)
+    result = FUNCTIONS["sum"](x, dim, keepdim, dtype=dtype, out=out)
+    return ends_in(result, "Nansum") if out is None and result is not input else result
 
 
 @operator("nanmean")
@@ -125,10 +126,14 @@ def _slopes(x: Any, axis: int, step: Any, edge_order: int) -> Any:
         inside = (at(x, 2, size - 2) - at(x, 0, size - 2)) / (2 * gaps)
     first, last = at(slopes, 0, 1), at(slopes, size - 2, 1)
     if edge_order == 2:
-        first = first + (first - at(slopes, 1, 1)) * (at(gaps, 0, 1) / (at(gaps, 0, 1) + at(gaps, 1, 1)))
-        near, beyond = at(gaps, size - 2, 1), at(gaps, size - 3, 1)
-        last = last + (last - at(slopes, size - 3, 1)) * (near / (near + beyond))
+        first = first + (first - at(slopes, 1, 1)) * _share(at(gaps, 0, 1), at(gaps, 1, 1))
+        last = last + (last - at(slopes, size - 3, 1)) * _share(at(gaps, size - 2, 1), at(gaps, size - 3, 1))
     return FUNCTIONS["cat"]([first, inside, last], axis)
+
+
+def _share(gap: Any, other: Any) -> Any:
+    """What share of two gaps together the first one is; a half of two equal numbers, also of zeros."""
+    return gap / (gap + other) if isinstance(gap, TensorBase) else 0.5
 
 
 def _step(name: str, dx: Any) -> Any:

@@ -43,6 +43,9 @@ FACTORS = frozenset({"_div_floor", "div", "floor_divide", "lerp", "mul"})
 ROUNDED_PARAMETERS = frozenset({"_add_scaled", "_cosine_term", "_over_length", "hardshrink"})
 # Operators whose gradient counts as depending on where it was taken, although its derivative by that is zero everywhere.
 STEPS = frozenset({"_prelu_kernel", "hardshrink", "hardtanh", "leaky_relu", "relu", "relu6", "softshrink", "threshold"})
+# Operators whose gradients lie in memory as what decides where they pass, and not as what comes in.
+GATES = frozenset({"_clamp", "_prelu_kernel", "clamp_max", "clamp_min", "leaky_relu", "maximum", "minimum",
+                   "relu", "threshold", "where"})
 # Operators whose ``out`` has to have the result's dtype; that of others may be of a higher category.
 EXACT_OUT = frozenset({"_gelu", "_gelu_tanh", "abs", "bitwise_not", "ceil", "floor", "frac", "hardshrink", "heaviside",
                        "isneginf", "isposinf", "logsigmoid", "neg", "round", "sign", "signbit", "softplus", "softshrink",
@@ -71,6 +74,7 @@ def row(name: str, operands: str, value: str, nondiff: str | None = None, *, kin
 # Arithmetic.
 row("add", "a b", "a + b", a="g", b="g")
 row("sub", "a b", "a - b", a="g", b="-g")
+row("_sum_of_rows", "a b", "a + b", in_place=False, row_major=True, a="g", b="g")
 row("_add_scaled", "a b alpha=1", "a + alpha * b", a="g", b="g * alpha", in_place=False)
 row("mul", "a b", "a * b", a="g * b", b="g * a")
 row("div", "a b", "a / b", kind="float", a="g / b", b="-g * (a / b) / b")
@@ -160,8 +164,7 @@ row("log2", "x", "log2(x)", kind="float", x=f"g / (x * {_LN2})")
 row("log10", "x", "log10(x)", kind="float", x=f"g / (x * {_LN10})")
 row("log1p", "x", "log1p(x)", kind="float", x="g / (x + 1)")
 row("logaddexp", "a b", "logaddexp(a, b)", kind="real", in_place=False,
-    a="where(a == y, where(b == y, g * 0.5, g), g * exp(a - y))",
-    b="where(b == y, where(a == y, g * 0.5, g), g * exp(b - y))")
+    a="where(a == b, g * 0.5, g / (1 + exp(b - a)))", b="where(a == b, g * 0.5, g / (1 + exp(a - b)))")
 row("logaddexp2", "a b", "logaddexp2(a, b)", kind="real", in_place=False,
     a="g / (1 + exp2(b - a))", b="g / (1 + exp2(a - b))")
 row("xlogy", "a b", "xlogy(a, b)", kind="float", a="g * where((a == 0) & (b <= 0), 0, log(b))", b="g * a / b")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from clgrad.autograd.graph import ends_in
 from clgrad.ops.convolution import tuple_of
 from clgrad.ops.registry import operator
 from clgrad.ops.resample import Taps, resample
@@ -63,7 +64,7 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
     x = resample(x, rank - 1, windows(sizes[1], *geometry[1]))
     (kh, *_), (kw, *_) = geometry
     x = x.view(*lead, kh, counts[0], kw, counts[1]).transpose(-3, -2)
-    return x.reshape(*lead[:-1], lead[-1] * kh * kw, prod(counts))
+    return ends_in(x.reshape(*lead[:-1], lead[-1] * kh * kw, prod(counts)), "Im2Col")
 
 
 @operator("col2im", method=False)

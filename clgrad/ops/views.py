@@ -347,8 +347,10 @@ def _squeezed(own: Spec, *dims: int) -> Spec:
 def squeeze(input: Any, dim: Any = None) -> Any:
     """Without dimensions of size 1: all of them, or those named that have it."""
     own = input.spec
-    named = range(own.ndim) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
-    return view_of_spec(input, input.offset, _squeezed(own, *map(_dim, named)), lambda b: b.squeeze(dim), "Squeeze",
+    several = isinstance(dim, (tuple, list))
+    named = range(own.ndim) if dim is None else dim if several else (dim,)
+    node = "SqueezeBackward0" if dim is None else "SqueezeBackward2" if several else "SqueezeBackward1"
+    return view_of_spec(input, input.offset, _squeezed(own, *map(_dim, named)), lambda b: b.squeeze(dim), node,
                         lambda g: g.reshape(own.shape))
 
 

@@ -427,3 +427,18 @@ def test_what_is_replaced_has_a_gradient_of_zero(torch, replace):
         replace(t, y)
         return t.autograd.grad(y.sum(), x)
     assert_same_outcome(torch, program)
+
+
+@pytest.mark.parametrize("change", [
+    lambda t, v: v.masked_scatter_(v > 4, v.detach() * 10), lambda t, v: v.put_(t.tensor([0, 4]), v.detach()[0, :2] * 3),
+    lambda t, v: v.view(-1)[::2].mul_(3), lambda t, v: v.mul_(v.detach() * 2)])
+def test_changes_of_a_view_that_lies_otherwise_than_the_gradient(change, torch):
+    found = []
+    for t in (clgrad, torch):
+        x = start(t)[0]
+        base = x.mT.clone()  # whose memory is as the view's
+        other = base.view_as(base)
+        change(t, base.mT)
+        (grad,) = t.autograd.grad((other * 2).sum() + (base * base).sum(), x)
+        found.append(grad)
+    assert_same(*found)

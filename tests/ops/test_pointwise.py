@@ -267,3 +267,26 @@ def test_long_formulas_have_one_kernel_for_the_gradient():
     before = device.clock.submitted
     y.backward(clgrad.ones(4))
     assert device.clock.submitted - before <= 3, "fill of the seed, one fused derivative, at most one copy"
+
+
+def test_numbers_of_the_host_beside_numbers_of_another_device(torch):
+    for t in (clgrad, torch):
+        number, other = t.tensor(2.0), t.empty((), device="meta")
+        assert [r.device.type for r in (number + other, other * number, t.empty(3, device="meta") / number)] == ["meta"] * 3
+
+
+GATED = {"clamp": lambda t, x: x.clamp(0, 0.3), "relu": lambda t, x: x.relu(), "maximum": lambda t, x: t.maximum(x, x * 2),
+         "threshold": lambda t, x: t.nn.functional.threshold(x, 0, 1), "where": lambda t, x: t.where(x > 0, x, 0),
+         "leaky_relu": lambda t, x: t.nn.functional.leaky_relu(x), "relu6": lambda t, x: t.nn.functional.relu6(x),
+         "addmm": lambda t, x: t.addmm(x, x, t.ones(3, 3)),
+         "baddbmm": lambda t, x: t.baddbmm(x[None], x[None], t.ones(1, 3, 3))}
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_how_results_and_gradients_of_a_turned_matrix_lie(name, torch):
+    strides = []
+    for t in (clgrad, torch):
+        x = t.arange(12.0).view(3, 4).T.requires_grad_()
+        y = GATED[name](t, x)
+        strides.append((y.stride(), t.autograd.grad(y, x, t.ones(y.shape))[0].stride()))
+    assert strides[0] == strides[1]

@@ -296,3 +296,13 @@ def test_extremes_of_unsigned_integers(dtype, rng):
         np.testing.assert_array_equal(found.numpy(), getattr(array, name.replace("am", "m"))(1))
     np.testing.assert_array_equal(x.cummax(0).values.numpy(), np.maximum.accumulate(array))
     np.testing.assert_array_equal(x.cummin(0).values.numpy(), np.minimum.accumulate(array))
+
+
+@pytest.mark.filterwarnings("ignore:.*degrees of freedom:UserWarning")
+@pytest.mark.parametrize("shape, unbiased", [((1,), True), ((0,), False), ((2, 1), True)])
+def test_gradients_of_variances_of_one_element_or_none(shape, unbiased, torch):
+    found = []
+    for t in (clgrad, torch):
+        x = t.ones(shape, requires_grad=True)
+        found.append(t.autograd.grad(x.var(-1, unbiased).sum(), x)[0])
+    assert_same(*found)

@@ -146,3 +146,8 @@ def test_sequences_that_are_not_sorted(torch, rng):
         found = [library.searchsorted(library.tensor(sequence), library.tensor(numbers), right=right).tolist()
                  for library in (clgrad, torch)]
         assert found[0] == found[1]
+
+
+def test_slopes_over_steps_of_zero(torch):
+    x, y = pair(torch, [1.0, 2.0, 4.0, 7.0])
+    assert_same(clgrad.gradient(x, spacing=0.0, edge_order=2), torch.gradient(y, spacing=0.0, edge_order=2))

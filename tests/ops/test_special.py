@@ -144,3 +144,21 @@ def test_incomplete_gamma_functions_of_near_arguments(dtype, tolerance):
     for name, reference in (("igamma", sp.gammainc), ("igammac", sp.gammaincc)):
         found = getattr(clgrad, name)(clgrad.tensor(a), clgrad.tensor(x)).numpy()
         np.testing.assert_allclose(found, reference(a.astype(float), x.astype(float)), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_exponents_beside_infinities_and_denormals(dtype, torch, rng):
+    """PoCL's own function mixes the elements of a vector up."""
+    smallest = -1070 if dtype == "float64" else -120  # of float32 not every device has denormals
+    values = rng.uniform(-1, 1, 512) * 2.0 ** rng.integers(smallest, 100, 512)
+    values[rng.integers(0, 512, 60)] = rng.choice([0.0, np.inf, -np.inf, np.nan, 1.0, -1.0], 60)
+    x, y = pair(torch, values, dtype)
+    (mantissa, exponent), (wanted, places) = clgrad.frexp(x), torch.frexp(y)
+    assert exponent.tolist() == places.tolist()
+    np.testing.assert_array_equal(np.array(mantissa.tolist()), np.array(wanted.tolist()))
+
+
+def test_slopes_of_sums_of_exponentials_of_large_numbers():
+    x = clgrad.tensor([1e5, 20.0, 3.0], requires_grad=True)
+    (grad,) = clgrad.autograd.grad(clgrad.logaddexp(x, x.detach() + clgrad.tensor([0.0, 0.0, 1.0])).sum(), x)
+    np.testing.assert_allclose(grad.tolist(), [0.5, 0.5, 1 / (1 + np.e)], rtol=1e-6)
