@@ -125,15 +125,15 @@ def _slopes(x: Any, axis: int, step: Any, edge_order: int) -> Any:
     else:
         inside = (at(x, 2, size - 2) - at(x, 0, size - 2)) / (2 * gaps)
     first, last = at(slopes, 0, 1), at(slopes, size - 2, 1)
-    if edge_order == 2:
-        first = first + (first - at(slopes, 1, 1)) * _share(at(gaps, 0, 1), at(gaps, 1, 1))
-        last = last + (last - at(slopes, size - 3, 1)) * _share(at(gaps, size - 2, 1), at(gaps, size - 3, 1))
+    if edge_order == 2 and isinstance(gaps, TensorBase):
+        first = first + (first - at(slopes, 1, 1)) * (at(gaps, 0, 1) / (at(gaps, 0, 1) + at(gaps, 1, 1)))
+        near, beyond = at(gaps, size - 2, 1), at(gaps, size - 3, 1)
+        last = last + (last - at(slopes, size - 3, 1)) * (near / (near + beyond))
+    elif edge_order == 2:  # over equal steps, which may be zero
+        steps = diff(x, dim=axis)
+        first, last = ((3 * near - beyond) / (2 * gaps) for near, beyond in (
+            (at(steps, 0, 1), at(steps, 1, 1)), (at(steps, size - 2, 1), at(steps, size - 3, 1))))
     return FUNCTIONS["cat"]([first, inside, last], axis)
-
-
-def _share(gap: Any, other: Any) -> Any:
-    """What share of two gaps together the first one is; a half of two equal numbers, also of zeros."""
-    return gap / (gap + other) if isinstance(gap, TensorBase) else 0.5
 
 
 def _step(name: str, dx: Any) -> Any:
