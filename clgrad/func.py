@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from clgrad import autograd
 from clgrad.autograd.captured import BATCHED, DIFFERENTIATED, Working
 from clgrad.autograd.forward_ad import alias_of
-from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled, tangents_wanted
-from clgrad.autograd.graph import AccumulateGrad, TensorBase, edge_of
+from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled, mode, tangents_wanted
+from clgrad.autograd.graph import AccumulateGrad, TensorBase, edge_of, get_gradient_edge
+from clgrad.autograd.tangents import Followed
 from clgrad.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module, SyncBatchNorm
 from clgrad.nn.utils.stateless import replaced_call
 from clgrad.ops.random import default_generator
@@ -35,6 +37,7 @@ class _Level:
 
     def __enter__(self) -> _Level:
         self.recording, self.active = is_grad_enabled(), True
+        self.forward, mode.forward = mode.forward, None  # what no_grad hides from this function, it hides for good
         self.mode = enable_grad()
         self.mode.__enter__()
         self.working.__enter__()
@@ -43,6 +46,7 @@ class _Level:
     def __exit__(self, *exception: object) -> None:
         self.working.__exit__(*exception)
         self.mode.__exit__(*exception)
+        mode.forward = self.forward
         self.active = False
 
     def fresh(self, tree: Any, changeable: bool = False) -> tuple[Any, list]:
@@ -201,6 +205,11 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     return (settled, product, aux) if has_aux else (settled, product)
 
 
+def _tangents_of(tensors: list) -> Followed:
+    """A block in which tangents follow from these tensors."""
+    return Followed(get_gradient_edge(tensor).node for tensor in tensors)
+
+
 def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool = False) -> tuple:
     """(``func(*primals)``, the Jacobian times ``tangents``); with ``has_aux`` also aux.
 
@@ -221,7 +230,8 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
             raise RuntimeError(f"{name}: Expected {label} to only contain Tensors")
     with _Level(primals) as level:
         values, own = level.fresh(primals, changeable=True)
-        output, aux = _split(name, func(*values), has_aux)
+        with _tangents_of(own):
+            output, aux = _split(name, func(*values), has_aux)
         outputs = _tensors_of(name, output)
         following = [o for o in outputs if o.requires_grad]
         # Gradients are linear in them, so that any would do but those at which a formula has no derivative of its own.
@@ -268,7 +278,8 @@ def _jacobian(func: Callable, argnums: int | tuple[int, ...], has_aux: bool, cha
         picked, replaced = _picked(args, argnums, "jacrev")
         with _Level(args, kwargs) as level:
             values, own = level.fresh(picked, changeable)
-            output, aux = _split("jacrev", func(*replaced(values), **kwargs), has_aux)
+            with _tangents_of(own) if changeable else nullcontext():
+                output, aux = _split("jacrev", func(*replaced(values), **kwargs), has_aux)
             _tensors_of("vjp(f, *primals)", output)
             found = tree_map(lambda o: tree_unflatten(_rows(o, own), tree_structure(values)), output)
         found = level.settled(found)

@@ -60,7 +60,7 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
                 raise RuntimeError(f"backward(): element {position} of inputs does not require grad")
             if not isinstance(tensor, GradientEdge):
                 tensor.retain_grad()
-    retain = mode.forward or (create_graph if retain_graph is None else retain_graph)
+    retain = mode.forward is not None or (create_graph if retain_graph is None else retain_graph)
     _walk(tensors, grads, retain, create_graph, wanted, True)
 
 
@@ -87,8 +87,8 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     if materialize_grads and allow_unused is False:
         raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
                          "allow_unused=False.")
-    retain = mode.forward or (create_graph if retain_graph is None else retain_graph)
-    found = _walk(tensors, grads, retain, create_graph or mode.forward, inputs)
+    retain = mode.forward is not None or (create_graph if retain_graph is None else retain_graph)
+    found = _walk(tensors, grads, retain, create_graph or mode.forward is not None, inputs)
     result = []
     for position, (tensor, value) in enumerate(zip(inputs, found, strict=True)):
         if value is None and materialize_grads:

@@ -18,9 +18,10 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from clgrad.autograd.engine import grad
-from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled, mode, set_grad_enabled, tangents_wanted
-from clgrad.autograd.graph import AccumulateGrad, GradientEdge, Node, attach, get_gradient_edge
+from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled, set_grad_enabled, tangents_wanted
+from clgrad.autograd.graph import AccumulateGrad, GradientEdge, attach, get_gradient_edge
 from clgrad.autograd.saved_hooks import LevelCopies
+from clgrad.autograd.tangents import Followed, nodes_from
 from clgrad.tensor import Tensor
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
@@ -37,27 +38,32 @@ class _Dual(NamedTuple):
 
 
 class _Level(list[_Dual]):
-    """The dual tensors of a level, copies of what its operations saved and then changed in place, and whether it began where
-    graphs are recorded. Inside it always does so, as tangents come of the graph."""
+    """The dual tensors of a level, and copies of what its operations saved and then changed in place. Operations on what dual
+    tensors led to are recorded also where no graph is wanted, as tangents come of it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.copies = LevelCopies()
         self.copies.begin()
-        mode.forward = True
-        self.graph_wanted = is_grad_enabled()
-        self.recording = set_grad_enabled(True)
+        wanted = is_grad_enabled()
+        self.followed = Followed().__enter__()
+        self.recording = set_grad_enabled(wanted)
+
+    def add(self, dual: _Dual) -> None:
+        """Has another dual tensor in the level."""
+        self.append(dual)
+        self.followed.origins.add(dual.edge.node)
 
     def end(self) -> None:
+        self.followed.__exit__()
         self.recording.__exit__()
-        mode.forward = False
         self.copies.end()
 
     def settled(self, tensor: Any, made_here: list[Any]) -> Any:
-        """The tensor; outside of the graph, where none was wanted or that leads to nothing but leaves that were made here."""
-        leaves = [node.variable for node in _nodes(tensor) if isinstance(node, AccumulateGrad)]
+        """The tensor; outside of the graph, where none is wanted or that leads to nothing but leaves that were made here."""
+        leaves = [node.variable for node in nodes_from(tensor.grad_fn) if isinstance(node, AccumulateGrad)]
         foreign = any(all(leaf is not own for own in made_here) for leaf in leaves)
-        return tensor if foreign and self.graph_wanted else tensor.detach()
+        return tensor if foreign and is_grad_enabled() else tensor.detach()
 
 
 _levels: list[_Level] = []
@@ -144,7 +150,7 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
     with enable_grad():
         leaf = None if tensor.requires_grad else tensor.detach().requires_grad_()
         dual = tensor.view_as(tensor) if leaf is None else alias_of(leaf)
-    found.append(_Dual(dual, get_gradient_edge(dual), tangent, leaf))
+    found.add(_Dual(dual, get_gradient_edge(dual), tangent, leaf))
     return dual
 
 
@@ -173,7 +179,7 @@ def _tangent(tensor: Any, duals: _Level) -> Any:
         with tangents_wanted():
             rows = grad([tensor], [entry.edge for entry in duals], [direction], True, True, allow_unused=True)
         used = [(row, entry.tangent) for row, entry in zip(rows, duals, strict=True) if row is not None]
-        if not used and not any(entry.edge.node in _nodes(tensor) for entry in duals):
+        if not used and not any(entry.edge.node in nodes_from(tensor.grad_fn) for entry in duals):
             return None
         linear = [(row, tangent) for row, tangent in used if row.requires_grad]
         result = None
@@ -183,15 +189,3 @@ def _tangent(tensor: Any, duals: _Level) -> Any:
     if result is None:
         return tensor.detach().new_zeros(tensor.shape)
     return duals.settled(result, [direction, *[entry.leaf for entry in duals]])
-
-
-def _nodes(tensor: Any) -> set[Node]:
-    """The nodes that a tensor's gradient reaches."""
-    found: set[Node] = set()
-    waiting = [tensor.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is not None and node not in found:
-            found.add(node)
-            waiting += [above for above, _ in node.next_functions]
-    return found

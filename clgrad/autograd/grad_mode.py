@@ -21,7 +21,9 @@ class _Mode(threading.local):
         self.check_nan = True
         self.walk: Any = None  # the backward pass that is going on
         self.tangents = False  # whether the derivative of the walk that goes on is wanted, which users' Functions may know
-        self.forward = False  # whether tangents may be asked for of all that is computed: graphs, also of gradients, are kept
+        # What tangents travel from. They come of graphs: so these are kept, also those of gradients and within no_grad.
+        self.forward: Any = None
+        self.hidden = False  # whether nothing is to be recorded but what leads to tangents
         self.running: Any = None  # the node whose backward runs, as far as somebody watches
         self.multithreading = True
         # What is done with tensors that nodes save: pairs (pack, unpack), the innermost last; or why it is forbidden.
@@ -36,7 +38,7 @@ mode = _Mode()
 
 def is_grad_enabled() -> bool:
     """Whether operations on tensors that require gradients are recorded."""
-    return mode.enabled
+    return mode.enabled and not mode.hidden
 
 
 def is_inference_mode_enabled() -> bool:
@@ -116,11 +118,10 @@ class no_grad(_Context):
         return made(function) if callable(function) else made
 
     def __enter__(self) -> None:
-        self.previous = mode.enabled
-        mode.enabled = self.value
+        self.previous = _switch(self.value)
 
     def __exit__(self, *exception: object) -> None:
-        mode.enabled = self.previous
+        mode.enabled, mode.hidden = self.previous
 
 
 class enable_grad(no_grad):
@@ -140,14 +141,14 @@ class set_grad_enabled(_Context):
         return set_grad_enabled(self.value)
 
     def __call__(self, function: Callable) -> Callable:
-        _switch(self.previous)
+        mode.enabled, mode.hidden = self.previous
         return super().__call__(function)
 
     def __enter__(self) -> None:
         _switch(self.value)
 
     def __exit__(self, *exception: object) -> None:
-        _switch(self.previous)
+        mode.enabled, mode.hidden = self.previous
 
     def clone(self) -> _Context:
         """Another of the same mode."""
@@ -164,9 +165,11 @@ class tangents_wanted(_Context):
         mode.tangents = self.previous
 
 
-def _switch(value: bool) -> bool:
-    """Sets whether operations are recorded; returns what was."""
-    before, mode.enabled = mode.enabled, value
+def _switch(value: bool) -> tuple[bool, bool]:
+    """Sets whether operations are recorded, and whether only for tangents; returns what was."""
+    before = mode.enabled, mode.hidden
+    mode.enabled = value or mode.forward is not None
+    mode.hidden = mode.enabled and not value
     return before
 
 

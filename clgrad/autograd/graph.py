@@ -126,6 +126,8 @@ class Saved:
         ``changes``: how often its memory is still going to change before the operation is done.
         """
         assert self.entries is not None
+        if tensor._grad_fn is None:  # of the kind that is not recorded where only tangents are
+            return
         edge = (weakref.ref(tensor._grad_fn), tensor._output_nr)
         entry = (tensor.memory, tensor.offset, tensor.spec, tensor.memory.version + changes, edge, None)
         self.entries.append(_Packed(entry, mode.saved_hooks[-1]) if mode.saved_hooks else entry)
@@ -293,8 +295,13 @@ def needs_graph(*tensors: Any) -> bool:
     if mode.enabled:
         for t in tensors:
             if t is not None and t._requires_grad:
-                return True
+                return not mode.hidden or _has_tangent(tensors)
     return False
+
+
+def _has_tangent(tensors: Sequence[Any]) -> bool:
+    """Whether a dual tensor led to one of the tensors."""
+    return any(t is not None and t._requires_grad and mode.forward.led_to(t) for t in tensors)
 
 
 def attach(output: Any, name: str | type[Node], inputs: Sequence[Any], backward: Callable,
@@ -306,6 +313,8 @@ def attach(output: Any, name: str | type[Node], inputs: Sequence[Any], backward:
     """
     edges: list[tuple[Node, int] | None] = []
     specs: list[Spec | None] = []
+    if mode.hidden:
+        inputs = [t if _has_tangent((t,)) else None for t in inputs]
     for t in inputs:
         if t is None or not t._requires_grad:
             edges.append(None)
@@ -318,6 +327,8 @@ def attach(output: Any, name: str | type[Node], inputs: Sequence[Any], backward:
     node = (node_classes.get(name) or node_class(name))(tuple(edges), tuple(specs), backward, saved, len(outputs))
     if mode.anomaly:
         node.trace, node.maker = _stack_text(), mode.running
+    if mode.hidden and not any(edges):
+        return node
     for number, tensor in enumerate(outputs):
         if tensor is not None and tensor.spec.dtype.is_floating_point:
             tensor._requires_grad = True
@@ -345,7 +356,7 @@ def check_history(tensor: Any, recorded: bool = False) -> None:
                            "get a normal tensor before doing inplace update.")
     if mode.copies is not None:
         mode.copies.before_change_of(tensor)
-    if not mode.enabled:
+    if not mode.enabled or mode.hidden and not _has_tangent((tensor,)):
         return
     view = tensor._view
     if view is not None and (recorded or tensor._requires_grad or view.base._requires_grad):
@@ -378,6 +389,8 @@ def rebase(tensor: Any, node: Node, history: Any) -> None:
     ``history`` is the tensor to which the node was attached. For a view the base gets a node that puts the operation
     into the window and passes the rest through.
     """
+    if history._grad_fn is None:  # nothing was recorded but for tangents, of which there are none
+        return
     view = tensor._view
     if view is None:
         _change_place(tensor, node, history._output_nr)

@@ -125,6 +125,53 @@ def test_tangents_where_no_graph_is_wanted(torch):
     np.testing.assert_allclose(*found, rtol=1e-6)
 
 
+def within_no_grad(t):
+    """Tangents of what is computed in a block without gradients, and what is recorded there beside them."""
+    level, w, seen = t.autograd.forward_ad, t.tensor([3.0, 4.0], requires_grad=True), []
+    with level.dual_level():
+        x = level.make_dual(t.tensor([1.0, 2.0]), t.tensor([1.0, 10.0]))
+        with t.no_grad():
+            y, other = (x * w).sin(), w * 2
+            w.add_(1).mul_(w.detach())
+            changed = x.clone().mul_(w)
+            changed[0] += w[1]
+            linear = t.nn.functional.linear(x, t.ones(2, 2, requires_grad=True))
+            seen += [t.is_grad_enabled(), other.requires_grad, w.is_leaf, w.tolist()]
+            with t.enable_grad():
+                seen += [t.is_grad_enabled(), (w * 2).requires_grad]
+        parts = [part for result in (y, changed, linear) for part in level.unpack_dual(result)]
+        seen += [level.unpack_dual(other).tangent, t.autograd.grad((y * w).sum(), w)[0].tolist()]
+    return seen + [pytest.approx(part.tolist(), rel=1e-5) if t is clgrad else part.tolist() for part in parts]
+
+
+def beginning_in_no_grad(t):
+    level, w = t.autograd.forward_ad, t.tensor([3.0, 4.0], requires_grad=True)
+    with t.no_grad(), level.dual_level():
+        x = level.make_dual(t.tensor([1.0, 2.0]), t.tensor([1.0, 10.0]))
+        w.sub_(1)
+        result = level.unpack_dual(x * w)
+        seen = [w.tolist(), result.tangent.tolist(), result.tangent.requires_grad, (w * 2).requires_grad]
+    return [*seen, (w * 2).requires_grad, t.is_grad_enabled()]
+
+
+def of_functions(t):
+    x, v = t.tensor([1.0, 2.0]), t.tensor([1.0, 10.0])
+
+    def f(x):
+        with t.no_grad():
+            y = x * x
+        return y + x
+    found = [*t.func.jvp(f, (x,), (v,)), t.func.jacfwd(f)(x), t.func.jacrev(f)(x), t.func.hessian(lambda x: f(x).sum())(x),
+             t.func.jvp(t.func.grad(lambda x: f(x).sum()), (x,), (v,))[1]]
+    return [part.tolist() for part in found]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+@pytest.mark.parametrize("program", [within_no_grad, beginning_in_no_grad, of_functions])
+def test_tangents_within_no_grad(program, torch):
+    assert program(clgrad) == program(torch)
+
+
 def test_errors():
     x = clgrad.ones(2)
     with pytest.raises(RuntimeError, match="no level exists"):
