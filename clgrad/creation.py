@@ -12,6 +12,7 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.dtypes import dtype as Dtype
+from clgrad.errors import OutOfMemoryError
 from clgrad.formats import check_layout, contiguous_format, format_strides
 from clgrad.from_data import (
     as_tensor,
@@ -265,6 +266,14 @@ def _no_bool(name: str, kind: Dtype) -> None:
         raise NotImplementedError(f"\"{name}_cpu\" not implemented for 'Bool'")
 
 
+def _counted(name: str, count: int, kind: Any) -> np.ndarray:
+    """The numbers from 0 below ``count``; OutOfMemoryError where there are too many."""
+    try:
+        return np.arange(count, dtype=kind)
+    except MemoryError as error:
+        raise OutOfMemoryError(f"{name}: out of memory: {count:,} numbers of {np.dtype(kind).itemsize} bytes") from error
+
+
 def _progression(start: Any, end: Any, step: Any, floating: bool) -> np.ndarray:
     _check_numbers("arange", start=start, end=end, step=step)
     if step == 0:
@@ -276,7 +285,7 @@ def _progression(start: Any, end: Any, step: Any, floating: bool) -> np.ndarray:
     count = math.ceil((end - start) / step) if floating else -(-(end - start) // step)
     if count >= 1 << 63:
         raise RuntimeError("invalid size, possible overflow?")
-    values = np.arange(count, dtype=np.float64 if floating else np.int64)
+    values = _counted("arange", count, np.float64 if floating else np.int64)
     return values if start == 0 and step == 1 else start + step * values
 
 
@@ -292,7 +301,7 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, **
     start, end, step = _number(start), _number(end), _number(step)
     _progression(start, end, step, True)
     count = math.floor((end - start) / step) + 1
-    values = start + step * np.arange(count, dtype=np.float64)
+    values = start + step * _counted("range", count, np.float64)
     return _made(values, kind, options, out)
 
 
@@ -339,7 +348,7 @@ def _linear(name: str, start: Any, end: Any, steps: int, kind: Dtype) -> np.ndar
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     step = (last - first) / (steps - 1) if steps > 1 else 0.0
-    index = np.arange(steps, dtype=np.float64)
+    index = _counted(name, steps, np.float64)
     return np.where(index < steps / 2, first + step * index, last - step * (steps - 1 - index))
 
 

@@ -232,3 +232,10 @@ def test_ranges_of_integers_between_floats(torch, limits, kind):
     expected, found = (library.arange(*limits, dtype=getattr(library, kind)) if limits[0] <= limits[1] or limits[-1] < 0 else
                        library.zeros(0) for library in (torch, clgrad))
     assert found.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("program", [lambda t: t.arange(1 << 41), lambda t: t.linspace(0, 1, 1 << 41)])
+def test_more_numbers_than_memory_holds(program, torch):
+    for t in (clgrad, torch):
+        with pytest.raises(RuntimeError):
+            program(t)

@@ -237,6 +237,9 @@ def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> 
 def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True, *,
               out: Any = None) -> Any:
     """P, L and U from what :func:`linalg.lu_factor` returns; empty where not asked for."""
+    if LU_data.spec.ndim < 2:
+        raise RuntimeError("torch.lu_unpack: Expected tensor with 2 or more dimensions. Got size: "
+                           f"{list(LU_data.spec.shape)} instead")
     if LU_pivots.spec.dtype is not dtypes.int32:
         raise RuntimeError("torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 dtype. Note: "
                            "this function is intended to be used with the output produced by torch.linalg.lu_factor")

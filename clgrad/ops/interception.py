@@ -90,11 +90,11 @@ def dispatch(public: Callable, name: str, function: Callable, args: tuple, kwarg
             with observed(name, args):
                 return function(*args, **kwargs)
         return function(*args, **kwargs)
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         if _bound(public, args):
             return dispatch(public, name, function, args[1:], kwargs)
         respelled = _respelled(function, kwargs)
-        if respelled is not None:
+        if respelled is not None and not isinstance(error, ValueError):
             return dispatch(public, name, function, args, respelled)
         _retell(error, name, function, args, kwargs)
         raise
@@ -195,7 +195,7 @@ def _wrapper(function: Callable, name: str, switch: Any, dispatch: Callable, for
                 respelled = respell(function, kwargs) if kwargs and isinstance(error, (AttributeError, TypeError)) else None
                 if respelled is not None:
                     return wrapper(*args, **respelled)
-                if isinstance(error, (AttributeError, TypeError)):
+                if isinstance(error, (AttributeError, TypeError, ValueError)):
                     retell(error, name, function, args, kwargs)
                 raise
             return result
@@ -203,12 +203,18 @@ def _wrapper(function: Callable, name: str, switch: Any, dispatch: Callable, for
     return wrapper
 
 
-def _retell(error: AttributeError | TypeError, name: str, function: Callable, args: tuple, kwargs: dict) -> None:
+def _retell(error: AttributeError | TypeError | ValueError, name: str, function: Callable, args: tuple, kwargs: dict) -> None:
     """TypeError with PyTorch's words for a call with arguments that the operator does not take."""
     if isinstance(error, AttributeError):
         _name_misfit(error, name, function, args, kwargs)
         return
     text = str(error)
+    if isinstance(error, ValueError):
+        if text.startswith("could not convert string to float"):
+            places = [*zip(inspect.signature(function).parameters, args, strict=False), *kwargs.items()]
+            place = next((place for place, given in places if isinstance(given, str)), "input")
+            raise TypeError(f"{name}(): argument '{place}' must be Number, not str") from error
+        return
     missing = re.fullmatch(r"(?:.*\.)?(\w+)\(\) missing \d+ required positional arguments?: (.*)", text)
     if missing and missing[1] == function.__name__:
         names = re.findall(r"'(\w+)'", missing[2])

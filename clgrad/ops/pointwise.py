@@ -239,7 +239,7 @@ def _same_place(op: Pointwise, operands: tuple, target: Any = None) -> tuple:
 
 
 def _call_out(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> Any:
-    if _records(operands) or (mode.enabled and out._requires_grad):
+    if op.derivatives and not op.underivable and (_records(operands) or mode.enabled and out._requires_grad):
         raise RuntimeError(f"{op.name}(): functions with out=... arguments don't support automatic differentiation, "
                            "but one of the arguments requires grad.")
     shape = broadcast_shapes(*(t.spec.shape for t in operands if isinstance(t, TensorBase)))

@@ -140,6 +140,9 @@ def _prepare(op: Pointwise, operands: list[Spec | type], out: Spec | None) -> Pr
     """Plans a call with operands of these specs (a type stands for a Python number)."""
     specs = [a if isinstance(a, Spec) else None for a in operands]
     known = [a for a in specs if a is not None]
+    if not known:
+        kinds = [a.__name__ for a in operands if isinstance(a, type)]
+        raise TypeError(f"{op.name.strip('_')}(): argument 'input' must be Tensor, not {kinds[0]}")
     if op.name in ("sub", "_absolute_error"):
         refuse_masks(operands)
     elif op.name == "lerp":

@@ -284,6 +284,10 @@ def triangular_solve(input: Any, A: Any, upper: bool = True, transpose: bool = F
 def cholesky_solve(input: Any, input2: Any, upper: bool = False, *, out: Any = None) -> Any:
     """X with A @ X = input, from the Cholesky factor of A: ``input2``, or its transpose where ``upper``."""
     B, L = input, input2
+    for label, t in (("b", B), ("u", L)):
+        if t.spec.ndim < 2:
+            raise RuntimeError(f"{label} should have at least 2 dimensions, but has {t.spec.ndim} dimensions instead")
+    lapack.check_floating("cholesky_solve", B)
     with no_grad():
         lower = turned(L) if upper else L
         X = solve_triangular(turned(lower), solve_triangular(lower, B, upper=False), upper=True)

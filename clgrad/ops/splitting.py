@@ -77,6 +77,8 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple:
     """At most ``chunks`` pieces of equal size (the last may be smaller)."""
     if chunks < 1:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    if not input.spec.ndim:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
     size = input.spec.shape[normalize_dim(dim, input.spec.ndim)]
     return split(input, max(-(-size // chunks), 1), dim) if size else split(input, [0] * chunks, dim)
 

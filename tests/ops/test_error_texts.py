@@ -55,6 +55,8 @@ PROGRAMS = [
     "torch.amax(x, 0, out=torch.ones(3).long())", "torch.amin(x, out=torch.ones(3).bool())", "torch.narrow_copy(x, -3, 0, 1)",
     "torch.narrow_copy(x, 0, 0, -1)", "torch.narrow_copy(torch.tensor(1.), 0, 0, 1)", "torch._chunk_cat([x, v], -1, 2)",
     "torch._chunk_cat([x, x.T], 1, 2)", "torch.gradient(v, spacing=[torch.ones(3, device='meta')])",
+    "torch.chunk(torch.tensor(1.), 2)", "torch.lu_unpack(torch.tensor(1.), v.int())", "torch.cholesky_solve(v, x[:, :2])",
+    "torch.cholesky_solve(x[:, :2], v)", "torch.addr(torch.ones(3, 3), v, v, beta='x')",
     # Dtypes that an operator does not take.
     "torch.bernoulli(v * 1.5)", "torch.bernoulli(-v)", "torch.bernoulli(v / 0 - v / 0)", "v.bernoulli_(v * 2)",
     "torch.bernoulli(v.long())", "v.bool().geometric_(.5)", "v.long().cauchy_()", "v.long().exponential_()",
@@ -144,6 +146,9 @@ OF_ANOTHER_KIND = {
     "torch.linspace('a', 1, 5)": r"linspace\(\): argument 'start' must be Number", "x.copy_('a')": r"must be Tensor, not str",
     "torch.nn.functional.pad(x, 'a')": r"argument 'pad' \(position 2\) must be tuple of ints, not str",
     "torch.quantile(x, 'a')": r"argument 'q' must be float", "torch.isin(x)": r"isin\(\) missing 1 required positional",
+    "x.normal_('x')": r"normal_\(\): argument 'mean' must be Number, not str",
+    "torch.addmm(x, torch.ones(2, 2), x, alpha='x')": r"addmm\(\): argument 'alpha' must be Number, not str",
+    "torch.clone(2.5)": r"argument 'input' must be Tensor, not float",
     "torch.numel(5)": r"argument 'input' \(position 1\) must be Tensor, not int",
     "x.resize_('a')": r"resize_\(\): argument 'size' must be tuple of ints",
     "torch.sum(x, dtype='a')": r"argument 'dtype' must be torch.dtype, not str",

@@ -143,3 +143,11 @@ def test_removed(name, torch):
     lambda t, x: t.clamp_max(x > 0, x > 1), lambda t, x: t.clamp(x > 0, min=0), lambda t, x: t.clamp(x > 0, x > 0, x > 1)])
 def test_mixed_operands(call, torch):
     assert_same_outcome(torch, lambda t: call(t, t.arange(4.0).reshape(2, 2)))
+
+
+@pytest.mark.parametrize("program", [
+    lambda t, x: t.eq(x, 1, out=t.zeros(2, dtype=t.bool)), lambda t, x: t.floor_divide(x, 2, out=t.zeros(2)),
+    lambda t, x: t.logical_not(x, out=t.zeros(2, dtype=t.bool))])
+def test_what_has_no_gradient_goes_into_out_whatever_its_operands_require(program, torch):
+    found = [program(t, t.tensor([1.0, 4.0], requires_grad=True)).tolist() for t in (clgrad, torch)]
+    assert found[0] == found[1]
