@@ -37,12 +37,13 @@ class _Case:
         """The product as a function, checked once; DeviceError where it is wrong."""
         plan = gemm.plan(self.device, dtypes.float32, 1, *self.shape, *self.strides, tuning=numbers)
         a, b, c = (block.buffer for block in self.blocks)
-        plan(a, 0, b, 0, c, 0)
+        operands = (a, b, c, c), (0, 0, 0, 0)
+        plan(*operands)
         result = np.empty(self.expected.shape, np.float32)
         self.device.download(self.blocks[2], result)
         if not np.all(np.abs(result - self.expected) <= TOLERANCE * self.scale):
             raise DeviceError(f"a product of {self.shape} is wrong with {numbers}")
-        return lambda: plan(a, 0, b, 0, c, 0)
+        return lambda: plan(*operands)
 
     def release(self) -> None:
         """Gives the operands' memory back."""

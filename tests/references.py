@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy.special as sp
+import scipy.stats
 
 Interval = tuple[float, float]
 
@@ -165,10 +166,16 @@ FLOATING: dict[str, tuple[Callable, list[Interval]]] = {
     "tanhshrink": (lambda x: x - np.tanh(x), [WIDE]),
     "softshrink": (lambda x, lambd: np.sign(x) * np.maximum(np.abs(x) - lambd, 0), [WIDE]),
     "hardshrink": (lambda x, lambd: np.where(np.abs(x) > lambd, x, 0), [WIDE]),
+    "_is_near": (lambda a, b, rtol, atol: np.isclose(a, b, rtol, atol), [WIDE, WIDE]),
     "_is_within": (lambda x, low, high: (x >= low) & (x <= high), [WIDE, UNIT, POSITIVE]),
     "_is_whole_within": (lambda x, low, high: (x >= low) & (x <= high) & (np.floor(x) == x), [WIDE, UNIT, POSITIVE]),
     "_is_simplex": (lambda low, total: (low >= 0) & (np.abs(total - 1) < 1e-6), [WIDE, POSITIVE]),
-    "_gumbel": (lambda x, u: x - np.log(-np.log(u)), [WIDE, PROBABILITY]),
+    "_gumbel": (lambda x, u, low, high: x - np.log(-np.log(np.clip(u, low, high))), [WIDE, PROBABILITY]),
+    "_race": (lambda p, u: -p / np.log1p(-u), [POSITIVE, PROBABILITY]),
+    "_information": (lambda q, p: -q * p, [WIDE, PROBABILITY]),
+    "_exponential": (lambda u, rate: -np.log1p(-u) / rate, [PROBABILITY]),
+    "_cauchy": (lambda u, median, sigma: median + sigma * np.tan(np.pi * u), [UNIT]),
+    "_normal_log_density": (scipy.stats.norm.logpdf, [WIDE, WIDE, POSITIVE]),
     "_quotient_or_zero": (lambda a, b: a / b, [WIDE, POSITIVE]),
     "_over_length": (lambda x, n, eps: x / np.maximum(n, eps), [WIDE, POSITIVE]),
     "_cosine_term": (lambda a, m, b, n, eps: a * b / (np.maximum(m, eps) * np.maximum(n, eps)),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any
 
 from clgrad.dtypes import dtype
 from clgrad.kernels.random import signed
@@ -22,9 +21,9 @@ Strides = tuple[int, ...]
 
 
 class Plan:
-    """One or several launches that take the same operands: ``plan(buffer, offset, buffer, offset, ...)``.
+    """One or several launches that take the same operands.
 
-    With dropout, ``stream`` is a seed and the first of batch * heads * steps * ceil(keys / 4) counters.
+    The ``scalars`` are those of :func:`of_stream`: with dropout, of batch * heads * steps * ceil(keys / 4) counters.
     """
 
     __slots__ = ("device", "bounds", "cost")
@@ -32,12 +31,14 @@ class Plan:
     def __init__(self, device: Device, bounds: list[Bound], cost: tuple[int, int]):
         self.device, self.bounds, self.cost = device, bounds, cost
 
-    def __call__(self, *operands: Any, stream: tuple[int, int] = (0, 0)) -> None:
-        buffers = list(operands[0::2])
-        if buffers[3] is None:  # no mask: the kernel takes any buffer
-            buffers[3] = buffers[0]
+    def __call__(self, buffers: tuple, offsets: tuple, scalars: tuple) -> None:
         for bound in self.bounds:
-            self.device.run(bound, tuple(buffers), (*operands[1::2], *[signed(word) for word in stream]))
+            self.device.run(bound, buffers, offsets + scalars)
+
+
+def of_stream(seed: int, first: int) -> tuple[int, int]:
+    """A plan's scalars for random numbers of a seed from a counter on."""
+    return signed(seed), signed(first)
 
 
 def lanes(device: Device, kind: dtype, size: int, value_size: int) -> int:

@@ -35,18 +35,18 @@ def _plan(device: Device, name: str, macros: dict[str, object], buffers: int, n:
 
 
 def count_plan(device: Device, mask: dtype, n: int) -> Plan:
-    """``plan(mask, offset, counts, offset)``: marked elements of each chunk, as int64."""
+    """Over mask, counts: marked elements of each chunk, as int64."""
     return _plan(device, "count", {"MASK": mask.code}, 2, n, (), (n, n * mask.itemsize))
 
 
 def values_plan(device: Device, mask: dtype, kind: dtype, n: int) -> Plan:
-    """``plan(x, offset, mask, offset, sums, offset, out, offset)``: the marked elements of x."""
+    """Over x, mask, sums, out: the marked elements of x."""
     return _plan(device, "values", {"MASK": mask.code, "CODE": _MOVED[kind.itemsize]}, 4, n, (),
                  (n, n * (mask.itemsize + 2 * kind.itemsize)))
 
 
 def places_plan(device: Device, mask: dtype, shape: Sequence[int], n: int) -> Plan:
-    """``plan(mask, offset, sums, offset, out, offset)``: int64 coordinates (count, dimensions) of the marked elements."""
+    """Over mask, sums, out: int64 coordinates (count, dimensions) of the marked elements."""
     sizes = (*shape[1:], *(1,) * RANK_MOST)[:RANK_MOST - 1]
     return _plan(device, "places", {"MASK": mask.code, "RANK": len(shape)}, 3, n, sizes,
                  (n, n * (mask.itemsize + 8 * len(shape))))

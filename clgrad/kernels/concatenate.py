@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device
@@ -24,16 +24,17 @@ class Piece(NamedTuple):
 
 
 class Plan:
-    """A launch for pieces of given sizes: ``plan(piece, offset, piece, offset, ..., out, offset)``."""
+    """A launch for pieces of given sizes: the operands are the pieces, then the result."""
 
     __slots__ = ("device", "bound", "cost", "_spare")
 
     def __init__(self, device: Device, bound: Bound, cost: tuple[int, int], spare: int):
         self.device, self.bound, self.cost, self._spare = device, bound, cost, spare
 
-    def __call__(self, *operands: Any) -> None:
-        pieces = operands[:-2] + operands[:2] * self._spare
-        self.device.run(self.bound, (*pieces[::2], operands[-2]), (*pieces[1::2], operands[-1]))
+    def __call__(self, buffers: tuple, offsets: tuple) -> None:
+        if self._spare:
+            buffers, offsets = (listed[:-1] + listed[:1] * self._spare + listed[-1:] for listed in (buffers, offsets))
+        self.device.run(self.bound, buffers, offsets)
 
 
 def capacity(elements: int) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
-from typing import Any
 
 from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device, Kernel
@@ -30,7 +29,7 @@ def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int
 
 
 class Plan:
-    """A planned launch. Call it with buffer, offset, buffer, offset, ... of the operands that the planner names.
+    """A planned launch. Call it with buffers and offsets of the operands that the planner names.
 
     ``cost`` is (floating-point operations, bytes moved at least) of one call.
     """
@@ -42,8 +41,7 @@ class Plan:
         # A step: a launch, and which operands it takes; operand number -1 is the scratch memory, without an offset.
         self.device, self.steps, self.scratch, self.cost = device, steps, scratch, cost
 
-    def __call__(self, *operands: Any) -> None:
-        buffers, offsets = operands[::2], operands[1::2]
+    def __call__(self, buffers: tuple, offsets: tuple) -> None:
         block = self.device.allocate(self.scratch) if self.scratch else None
         for bound, order in self.steps:
             self.device.run(bound, tuple([block.buffer if n < 0 else buffers[n] for n in order]),  # type: ignore[union-attr]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from clgrad.dtypes import dtype
+from clgrad.kernels import launch
 from clgrad.kernels.softmax import GROUP, rows_ndrange
 from clgrad.runtime import Bound, Device
 from clgrad.shapes import round_up
@@ -13,56 +12,35 @@ REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 
 
 class Plan:
-    """A loss bound to its shape.
+    """A loss bound to its shape. Its operands: x, target, weight, loss, lse, total_weight.
 
-    ``plan(x, x_offset, target, target_offset, weight, weight_offset, loss, loss_offset, lse, total_weight, status)``.
-    ``weight`` may be None. ``lse`` (``lse_elements`` elements) and ``total_weight`` (1 element) have the dtype of
-    arithmetic, are written and belong to the backward pass. ``status`` is one int32 that the caller has set to 0: it
-    becomes 1 where a target is outside [0, classes) and not ``ignore_index``.
+    ``lse`` (``lse_elements`` elements) and ``total_weight`` (1 element), both from the beginning of their buffers, have the
+    dtype of arithmetic, are written and belong to the backward pass. Where a target is outside [0, classes) and not
+    ``ignore_index`` that is an error with ``message``.
     """
 
-    __slots__ = ("device", "bound", "merge", "partial_bytes", "lse_elements", "cost")
+    __slots__ = ("device", "bound", "merge", "partial_bytes", "lse_elements", "message", "cost")
 
     def __init__(self, device: Device, bound: Bound, merge: Bound | None, partial_bytes: int, lse_elements: int,
-                 cost: tuple[int, int]):
+                 message: str, cost: tuple[int, int]):
         self.device, self.bound, self.merge, self.partial_bytes = device, bound, merge, partial_bytes
-        self.lse_elements, self.cost = lse_elements, cost
+        self.lse_elements, self.message, self.cost = lse_elements, message, cost
 
-    def __call__(self, x: Any, x_offset: int, target: Any, target_offset: int, weight: Any, weight_offset: int,
-                 loss: Any, loss_offset: int, lse: Any, total_weight: Any, status: Any) -> None:
-        device, weight = self.device, x if weight is None else weight
-        offsets = (x_offset, target_offset, weight_offset, loss_offset)
+    def __call__(self, buffers: tuple, offsets: tuple) -> None:
+        device, loss, total_weight = self.device, buffers[3], buffers[5]
+        status, offsets = device.fault_word(self.message), offsets[:4]
         if self.merge is None:
-            device.run(self.bound, (x, target, weight, loss, lse, total_weight, status, loss), offsets)
+            device.run(self.bound, (*buffers, status, loss), offsets)
             return
         partial = device.allocate(self.partial_bytes)
-        device.run(self.bound, (x, target, weight, loss, lse, total_weight, status, partial.buffer), offsets)
-        device.run(self.merge, (partial.buffer, loss, total_weight), (loss_offset,))
+        device.run(self.bound, (*buffers, status, partial.buffer), offsets)
+        device.run(self.merge, (partial.buffer, loss, total_weight), offsets[3:])
         partial.release()
 
 
-class BackwardPlan:
-    """The loss's gradient, one launch.
-
-    ``plan(grad_loss, offset, x, offset, target, offset, weight, offset, lse, lse_offset, total_weight, offset, grad_x,
-    offset)``; ``grad_loss`` has one element, or one a row with reduction "none".
-    """
-
-    __slots__ = ("device", "bound", "cost")
-
-    def __init__(self, device: Device, bound: Bound, cost: tuple[int, int]):
-        self.device, self.bound, self.cost = device, bound, cost
-
-    def __call__(self, grad_loss: Any, grad_loss_offset: int, x: Any, x_offset: int, target: Any, target_offset: int,
-                 weight: Any, weight_offset: int, lse: Any, lse_offset: int, total_weight: Any, total_offset: int,
-                 grad_x: Any, grad_x_offset: int) -> None:
-        self.device.run(self.bound, (grad_loss, x, target, x if weight is None else weight, lse, total_weight, grad_x),
-                        (grad_loss_offset, x_offset, target_offset, weight_offset, lse_offset, total_offset,
-                         grad_x_offset))
-
-
 def plan(device: Device, kind: dtype, samples: int, classes: int, inner: int, *, logits: bool = True,
-         weighted: bool = False, reduction: str = "mean", ignore_index: int = -100, smoothing: float = 0.0) -> Plan:
+         weighted: bool = False, reduction: str = "mean", ignore_index: int = -100, smoothing: float = 0.0,
+         message: str = "") -> Plan:
     """The loss of a contiguous [samples, classes, inner] with int64 targets [samples, inner]; none of them 0.
 
     ``logits``: cross entropy, else x holds log-probabilities (``nll_loss``). With reduction "none" the loss has
@@ -82,13 +60,17 @@ def plan(device: Device, kind: dtype, samples: int, classes: int, inner: int, *,
     if parts > 1 and reduction != "none":
         kernel = device.kernel("cross_entropy.cl", "cross_entropy_merge", macros, "PPP" + index + "ii")
         merge = Bound(kernel, (1,), (1,), 3, index, (parts, REDUCTIONS[reduction]), (parts, parts * 16))
-    return Plan(device, bound, merge, parts * 16, rows if logits else 1, cost)
+    return Plan(device, bound, merge, parts * 16, rows if logits else 1, message, cost)
 
 
 def backward_plan(device: Device, kind: dtype, samples: int, classes: int, inner: int, *, logits: bool = True,
                   weighted: bool = False, reduction: str = "mean", ignore_index: int = -100,
-                  smoothing: float = 0.0) -> BackwardPlan:
-    """The gradient of :func:`plan` with respect to x, for the same arguments."""
+                  smoothing: float = 0.0) -> launch.Plan:
+    """The gradient of :func:`plan` with respect to x, for the same arguments.
+
+    Its operands: the loss's gradient, which has one element, or one a row with reduction "none", x, target, weight, lse,
+    total_weight, and the gradient of x.
+    """
     rows = samples * inner
     macros, index, real = _macros(kind, rows * classes, logits)
     per_item, width, work, local = _ndrange(device, rows, classes, inner)
@@ -97,7 +79,7 @@ def backward_plan(device: Device, kind: dtype, samples: int, classes: int, inner
     constants = (rows, per_item, classes, inner, width, int(weighted), REDUCTIONS[reduction], ignore_index, smoothing)
     numel = rows * classes
     cost = (20 * numel, 2 * numel * kind.itemsize)
-    return BackwardPlan(device, Bound(kernel, work, local, 7, index * 7, constants, cost), cost)
+    return launch.Plan(device, Bound(kernel, work, local, 7, index * 7, constants, cost), cost)
 
 
 def _macros(kind: dtype, numel: int, logits: bool) -> tuple[dict[str, object], str, str]:

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from clgrad.dtypes import dtype
+from clgrad.kernels.launch import CheckedPlan
 from clgrad.runtime import Bound, Device
 
 MESSAGE = "ctc_loss: a target is out of bounds: labels must be in [0, classes)"
 
 
-class Plan:
-    """``plan(buffer, offset, ...)`` over the operands of the kernel, without the status word."""
-
-    __slots__ = ("device", "bound", "cost")
-
-    def __init__(self, device: Device, bound: Bound, cost: tuple[int, int]):
-        self.device, self.bound, self.cost = device, bound, cost
-
-    def __call__(self, *operands: Any) -> None:
-        buffers = (*operands[::2], self.device.fault_word(MESSAGE))
-        self.device.run(self.bound, buffers, operands[1::2])
-
-
 def plan(device: Device, kind: dtype, times: int, samples: int, classes: int, places: int, blank: int,
-         zero_infinity: bool | None = None) -> Plan:
+         zero_infinity: bool | None = None) -> CheckedPlan:
     """Plans the loss: (lp, targets, lengths, alpha, loss); with ``zero_infinity`` the gradient:
     (g, lp, targets, lengths, alpha, loss, beta, grad).
     """
@@ -38,4 +24,4 @@ def plan(device: Device, kind: dtype, times: int, samples: int, classes: int, pl
     cost = samples * times * places * 64, times * samples * classes * kind.itemsize
     bound = Bound(kernel, (-(-samples // local) * local,), (local,), count + 1, letter * count,
                   (times, samples, classes, places, blank, *more), cost)
-    return Plan(device, bound, cost)
+    return CheckedPlan(device, bound, cost, MESSAGE)

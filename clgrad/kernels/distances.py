@@ -27,12 +27,12 @@ class Rows(NamedTuple):
 
 
 def plan(device: Device, kind: dtype, rows: Rows) -> Plan:
-    """``plan(x, o, y, o, distances, o)``."""
+    """Over x, y, distances."""
     return _plan(device, "distances", kind, rows, rows.n, 3, ())
 
 
 def gradient_plan(device: Device, kind: dtype, rows: Rows, across: bool) -> Plan:
-    """``plan(g, o, distances, o, x, o, y, o, dx, o)``; ``across``: x has the n rows that the distances are to."""
+    """Over g, distances, x, y, dx; ``across``: x has the n rows that the distances are to."""
     steps = (rows.n, 1)
     if across:
         rows, steps = rows._replace(m=rows.n, n=rows.m), (1, rows.n)

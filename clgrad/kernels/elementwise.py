@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 from clgrad.dtypes import dtype
+from clgrad.kernels import launch
 from clgrad.runtime import Bound, Device
 from clgrad.shapes import Shape, collapse, extent
 
@@ -44,17 +45,14 @@ def calc_type(d: dtype) -> str:
     return {"i64": "long", "u32": "long", "u64": "ulong"}.get(d.code, "int")
 
 
-class Plan:
-    """A pointwise kernel for given specs. Call it with the buffers and offsets of inputs, then outputs."""
+class Plan(launch.Plan):
+    """A pointwise kernel for given specs. Its operands are the inputs, then the outputs. ``items``: its work-items."""
 
-    __slots__ = ("device", "bound", "cost", "items")
+    __slots__ = ("items",)
 
     def __init__(self, device: Device, bound: Bound | None, cost: tuple[int, int], items: int):
-        self.device, self.bound, self.cost, self.items = device, bound, cost, items
-
-    def __call__(self, buffers: tuple, offsets: tuple, scalars: tuple = ()) -> None:
-        if self.bound is not None:
-            self.device.run(self.bound, buffers, offsets + scalars if scalars else offsets)
+        super().__init__(device, bound, cost)
+        self.items = items
 
 
 def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Sequence[Operand],

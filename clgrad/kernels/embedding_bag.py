@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from clgrad.dtypes import dtype
-from clgrad.kernels.indexed import Plan
+from clgrad.kernels.launch import CheckedPlan
 from clgrad.runtime import Bound, Device
 from clgrad.shapes import divide_up, round_up
 
@@ -26,11 +26,12 @@ class Bags(NamedTuple):
     mean: bool
 
 
-def plan(device: Device, table: dtype, index: dtype, offset: dtype, rows: int, width: int, bags: Bags, message: str) -> Plan:
-    """``plan(table, o, indices, o, offsets, o, result, o)``; ``message`` is what a wrong index is told."""
+def plan(device: Device, table: dtype, index: dtype, offset: dtype, rows: int, width: int, bags: Bags,
+         message: str) -> CheckedPlan:
+    """Sums of bags, over table, indices, offsets, result; ``message`` is what a wrong index is told."""
     cost = bags.total * width, (bags.total + bags.number) * width * table.itemsize
     if bags.number * width == 0:
-        return Plan(device, None, message, cost)
+        return CheckedPlan(device, None, cost, message)
     wide = max(rows * width, bags.number * width, bags.total) >= 1 << 31
     letter, chunk = "l" if wide else "i", 1
     if device.is_cpu:
@@ -45,4 +46,4 @@ def plan(device: Device, table: dtype, index: dtype, offset: dtype, rows: int, w
               "INDEX": "long" if wide else "int"}
     kernel = device.kernel("embedding_bag.cl", "embedding_bag", macros, "PPPPP" + letter * 10)
     constants = bags.number, chunk, bags.total, bags.length, rows, width
-    return Plan(device, Bound(kernel, work, local, 5, letter * 4, constants, cost), message, cost)
+    return CheckedPlan(device, Bound(kernel, work, local, 5, letter * 4, constants, cost), cost, message)

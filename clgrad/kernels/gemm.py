@@ -62,7 +62,7 @@ def _tuning(limits: Limits) -> Tuning:
 
 
 class Plan:
-    """A planned product; call it with buffers and offsets (in elements) of A, B, C and, if planned so, the bias.
+    """A planned product; call it with buffers and offsets (in elements) of A, B, C and the bias.
 
     ``cost`` is (floating-point operations, bytes moved at least) of one call; ``sums``: the sums of A's rows are stored
     where a bias would be read.
@@ -75,33 +75,28 @@ class Plan:
         self.device, self.bound, self.swapped, self.scratch, self.cost, self.sum, self.sums = (
             device, bound, swapped, scratch, cost, sum, sums)
 
-    def __call__(self, a: Any, a_offset: int, b: Any, b_offset: int, c: Any, c_offset: int, bias: Any = None,
-                 bias_offset: int = 0) -> None:
+    def __call__(self, buffers: tuple, offsets: tuple) -> None:
         if self.bound is None:
             return
+        a, b, c, bias = buffers
         if self.swapped:
-            a, a_offset, b, b_offset = b, b_offset, a, a_offset
+            a, b, offsets = b, a, (offsets[1], offsets[0], *offsets[2:])
         if self.sum is not None:
-            self._in_two_stages(a, a_offset, b, b_offset, c, c_offset, bias, bias_offset)
-            return
-        if bias is None:
-            bias = c
-        offsets = (a_offset, b_offset, c_offset, bias_offset)
-        if self.scratch:
+            self._in_two_stages(a, b, c, bias, offsets)
+        elif self.scratch:
             block = self.device.allocate(self.scratch)
             self.device.run(self.bound, (a, b, c, bias, block.buffer), offsets)
             block.release()
         else:
             self.device.run(self.bound, (a, b, c, bias, c), offsets)
 
-    def _in_two_stages(self, a: Any, a_offset: int, b: Any, b_offset: int, c: Any, c_offset: int, bias: Any,
-                       bias_offset: int) -> None:
+    def _in_two_stages(self, a: Any, b: Any, c: Any, bias: Any, offsets: tuple) -> None:
         assert self.bound is not None and self.sum is not None
         second, partial_bytes = self.sum
         partial = self.device.allocate(partial_bytes)
         panels = self.device.allocate(self.scratch)
-        self.device.run(self.bound, (a, b, partial.buffer, partial.buffer, panels.buffer), (a_offset, b_offset, 0, 0))
-        self.device.run(second, (c, c if bias is None else bias, partial.buffer), (c_offset, bias_offset))
+        self.device.run(self.bound, (a, b, partial.buffer, partial.buffer, panels.buffer), (*offsets[:2], 0, 0))
+        self.device.run(second, (c, bias, partial.buffer), offsets[2:])
         panels.release()
         partial.release()
 

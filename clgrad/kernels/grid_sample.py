@@ -37,17 +37,17 @@ class Images(NamedTuple):
 
 
 def plan(device: Device, kind: dtype, images: Images) -> Plan:
-    """``plan(image, o, grid, o, result, o)``: the values at the places of a grid."""
+    """Over image, grid, result: the values at the places of a grid."""
     return _plan(device, "sample", kind, images, 3, images.blocks, ())
 
 
 def grid_plan(device: Device, kind: dtype, images: Images) -> Plan:
-    """``plan(gradient, o, image, o, grid, o, dgrid, o)``: the gradient of the grid."""
+    """Over gradient, image, grid, dgrid: the gradient of the grid."""
     return _plan(device, "sample_grid", kind, images, 4, images.blocks, ())
 
 
 def image_plan(device: Device, kind: dtype, images: Images) -> Plan:
-    """``plan(gradient, o, grid, o, dimage, o)``: the gradient of the images."""
+    """Over gradient, grid, dimage: the gradient of the images."""
     shares = min(images.channels, max(1, divide_up(4 * device.limits.compute_units, images.samples)))
     per_item = divide_up(images.channels, shares)
     return _plan(device, "sample_image", kind, images, 3, divide_up(images.channels, per_item), (per_item,))

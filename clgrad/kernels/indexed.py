@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 from clgrad.dtypes import dtype
 from clgrad.kernels.elementwise import calc_type
+from clgrad.kernels.launch import CheckedPlan
 from clgrad.runtime import Bound, Device
 from clgrad.shapes import Shape, collapse, extent, round_up
 
@@ -33,32 +33,17 @@ class Index:
     step: int
 
 
-class Plan:
-    """``plan(x, x_offset, v, v_offset, index, index_offset, ...)``; ``message`` is what a wrong index is told."""
-
-    __slots__ = ("device", "bound", "message", "cost")
-
-    def __init__(self, device: Device, bound: Bound | None, message: str, cost: tuple[int, int]):
-        self.device, self.bound, self.message, self.cost = device, bound, message, cost
-
-    def __call__(self, *operands: Any) -> None:
-        if self.bound is not None:
-            device = self.device
-            device.run(self.bound, (*operands[::2], device.fault_word(self.message)), operands[1::2])
-            if self.bound.small:  # it may have run in the caller's thread
-                device.raise_fault(self.message)
-
-
 def plan(device: Device, operation: str, kind: dtype, shape: Shape, x_strides: Shape, v_strides: Shape,
-         indices: Sequence[Index], *, ordered: bool, negative: bool, message: str) -> Plan:
+         indices: Sequence[Index], *, ordered: bool, negative: bool, message: str) -> CheckedPlan:
     """Plans one of ``OPERATIONS`` over values of ``shape``; see ``indexed.cl`` for what the strides mean.
 
+    The operands are x, the values, and the index tensors; ``message`` is what a wrong index is told.
     ``ordered``: several values may meet in one element of x. ``negative``: indices may count from the end.
     """
     total = prod(shape)
     cost = (total, total * (2 * kind.itemsize + sum(i.dtype.itemsize for i in indices)))
     if total == 0:
-        return Plan(device, None, message, cost)
+        return CheckedPlan(device, None, cost, message)
     if any(i.size == 0 for i in indices):
         raise IndexError(message)
     reach = extent(shape, x_strides) + sum((i.size - 1) * i.step for i in indices)
@@ -87,7 +72,7 @@ def plan(device: Device, operation: str, kind: dtype, shape: Shape, x_strides: S
     varying = letter * (buffers - 1)
     kernel = device.kernel("indexed.cl", "indexed", macros, "P" * buffers + varying + letter * len(constants),
                            prelude=_prelude(walk, indices, apart))
-    return Plan(device, Bound(kernel, work, local, buffers, varying, constants, cost), message, cost)
+    return CheckedPlan(device, Bound(kernel, work, local, buffers, varying, constants, cost), cost, message)
 
 
 class _Walk:

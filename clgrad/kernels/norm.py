@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clgrad.dtypes import dtype as Dtype
+from clgrad.kernels import launch
 from clgrad.runtime import Bound, Device
 
 GRAIN = 4096  # elements that are worth a work-item of their own
@@ -40,21 +41,18 @@ class Kind(NamedTuple):
     track: bool = False
 
 
-class Plan:
+class Plan(launch.Plan):
     """A launch bound to its shapes, and for the gradient how many parts of the weights' gradients it writes.
 
-    Forward: ``plan(x, o, weight, o, bias, o, y, o, means, o, rstds, o, running_mean, o, running_var, o)``.
-    Backward: ``plan(g, o, x, o, weight, o, means, o, rstds, o, dx, o, dweight, o, dbias, o)``.
+    Operands forward: x, weight, bias, y, means, rstds, running_mean, running_var; backward: g, x, weight, means, rstds, dx,
+    dweight, dbias.
     """
 
-    __slots__ = ("device", "bound", "parts", "cost")
+    __slots__ = ("parts",)
 
     def __init__(self, device: Device, bound: Bound, parts: int, cost: tuple[int, int]):
-        self.device, self.bound, self.parts, self.cost = device, bound, parts, cost
-
-    def __call__(self, *operands: Any) -> None:
-        spare = operands[0]
-        self.device.run(self.bound, tuple([spare if b is None else b for b in operands[::2]]), operands[1::2])
+        super().__init__(device, bound, cost)
+        self.parts = parts
 
 
 def plan(device: Device, kind: Kind, g: Groups, eps: float, momentum: float) -> Plan:

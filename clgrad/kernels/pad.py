@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clgrad import dtypes
 from clgrad.dtypes import dtype
 from clgrad.kernels.elementwise import calc_type
+from clgrad.kernels.launch import Plan
 from clgrad.runtime import Bound, Device
 from clgrad.shapes import Shape, divide_up, round_up
 
@@ -21,19 +22,6 @@ class Run(NamedTuple):
     first: int
     last: int
     shift: int
-
-
-class Plan:
-    """``plan(x, o, tables, o, y, o, value)``, or, of a gradient, without a value."""
-
-    __slots__ = ("device", "bound", "cost")
-
-    def __init__(self, device: Device, bound: Bound | None, cost: tuple[int, int]):
-        self.device, self.bound, self.cost = device, bound, cost
-
-    def __call__(self, x: Any, o_x: int, tables: Any, o_tables: int, y: Any, o_y: int, *value: float) -> None:
-        if self.bound is not None:
-            self.device.run(self.bound, (x, tables, y), (o_x, o_tables, o_y, *value))
 
 
 _LETTERS = {"float": "f", "double": "d", "int": "i", "long": "l", "ulong": "l"}

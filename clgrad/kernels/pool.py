@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clgrad import dtypes
 from clgrad.dtypes import dtype
+from clgrad.kernels.launch import Plan
 from clgrad.runtime import Bound, Device, Kernel
 from clgrad.shapes import round_up
 
@@ -58,37 +59,6 @@ def adaptive(input: Sequence[int], output: Sequence[int]) -> Windows:
     return Windows(tuple(input), tuple(output), ones, ones, (0,) * rank, ones, True)
 
 
-class Plan:
-    """Pooling bound to its shapes: ``plan(x, x_offset, y, y_offset[, indices, indices_offset])``.
-
-    ``indices`` belong to max pooling alone.
-    """
-
-    __slots__ = ("device", "bound", "cost")
-
-    def __init__(self, device: Device, bound: Bound | None, cost: tuple[int, int]):
-        self.device, self.bound, self.cost = device, bound, cost
-
-    def __call__(self, source: Any, source_offset: int, result: Any, result_offset: int, indices: Any = None,
-                 indices_offset: int = 0) -> None:
-        if self.bound is not None:
-            self.device.run(self.bound, (source, result, source if indices is None else indices),
-                            (source_offset, result_offset, indices_offset))
-
-
-class BackwardPlan(Plan):
-    """The gradient: ``plan(grad_y, offset, grad_x, offset[, indices, indices_offset[, gate, gate_offset]])``."""
-
-    __slots__ = ()
-
-    def __call__(self, source: Any, source_offset: int, result: Any, result_offset: int, indices: Any = None,
-                 indices_offset: int = 0, gate: Any = None, gate_offset: int = 0) -> None:
-        if self.bound is not None:
-            self.device.run(self.bound, (source, result, source if indices is None else indices,
-                                         source if gate is None else gate),
-                            (source_offset, result_offset, indices_offset, gate_offset))
-
-
 def plan(device: Device, kind: dtype, planes: int, windows: Windows, *, max_pool: bool,
          index_dtype: dtype = dtypes.int64, include_pad: bool = True, divisor: int = 0) -> Plan:
     """Pools ``planes`` contiguous planes of a floating-point dtype or of int64.
@@ -106,7 +76,7 @@ def plan(device: Device, kind: dtype, planes: int, windows: Windows, *, max_pool
 
 def backward_plan(device: Device, kind: dtype, planes: int, windows: Windows, *, max_pool: bool,
                   index_dtype: dtype = dtypes.int64, include_pad: bool = True, divisor: int = 0,
-                  gated: bool = False) -> BackwardPlan:
+                  gated: bool = False) -> Plan:
     """The gradient of :func:`plan`, for the same arguments. Writes every input's gradient, zeros too.
 
     ``gated``: the gate, which is what max pooling gave, says by its values above 0 what is handed back: the inputs are
@@ -118,8 +88,8 @@ def backward_plan(device: Device, kind: dtype, planes: int, windows: Windows, *,
     per_item, work = _ndrange(device, planes, inputs) if scatter else (1, work)
     cost, kernel, sizes = _kernel(device, "pool_backward", kind, planes, windows, max_pool, index_dtype)
     if planes * inputs == 0:
-        return BackwardPlan(device, None, cost)
-    return BackwardPlan(device, Bound(kernel, (work,), _local(device, scatter), 4, kernel.signature[4] * 4,
+        return Plan(device, None, cost)
+    return Plan(device, Bound(kernel, (work,), _local(device, scatter), 4, kernel.signature[4] * 4,
                                       (planes, per_item, *sizes, int(include_pad), divisor, int(gated)), cost), cost)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from clgrad.dtypes import dtype
 from clgrad.runtime import Bound, Device
 from clgrad.shapes import divide_up, round_up
@@ -51,26 +49,25 @@ class Plan:
         self._forward = bound("recurrent_forward", 10, 2, items, (*sizes, int(biased), int(keep), int(packed)))
         self._backward = bound("recurrent_backward", 10, 1, items, sizes)
 
-    def forward(self, given: Any, given_offset: int, hh: Any, hh_offset: int, bias: Any, bias_offset: int, starts: Any,
-                _starts: int, y: Any, _y: int, c: Any, _c: int, acts: Any, _acts: int, out: Any, _out: int,
-                befores: Any, _befores: int) -> None:
-        """Fills y, c and acts; y and c hold the first state already. hh is contiguous, (gates * hidden, hidden)."""
+    def forward(self, buffers: tuple, offsets: tuple) -> None:
+        """Fills y, c and acts; y and c hold the first state already. hh is contiguous, (gates * hidden, hidden).
+
+        Operands: given, hh, bias, starts, y, c, acts, out, befores; all but the first three begin where their memory does.
+        """
+        given, hh, bias, starts, *tracks = buffers
         panels, scratch = self.device.allocate(self.panels), self.device.allocate(self.scratch)
-        self.device.run(self._pack, (hh, panels.buffer), (hh_offset,))
-        self.device.run(self._forward, (given, given if bias is None else bias, starts, panels.buffer, y,
-                                        y if c is None else c, y if acts is None else acts, out,
-                                        y if befores is None else befores, scratch.buffer),
-                        (given_offset, bias_offset))
+        self.device.run(self._pack, (hh, panels.buffer), offsets[1:2])
+        self.device.run(self._forward, (given, bias, starts, panels.buffer, *tracks, scratch.buffer), offsets[:3:2])
         panels.release()
         scratch.release()
 
-    def backward(self, grad: Any, grad_offset: int, hh: Any, hh_offset: int, starts: Any, _starts: int, y: Any, _y: int,
-                 c: Any, _c: int, acts: Any, _acts: int, dgiven: Any, _dgiven: int, downs: Any, _downs: int, dh: Any,
-                 _dh: int, dc: Any, _dc: int) -> None:
-        """Fills dgiven and, for a GRU, downs; carries dh and dc from the last state to the first."""
+    def backward(self, buffers: tuple, offsets: tuple) -> None:
+        """Fills dgiven and, for a GRU, downs; carries dh and dc from the last state to the first.
+
+        Operands: grad, hh, starts, y, c, acts, dgiven, downs, dh, dc; all but the first two begin where their memory does.
+        """
+        grad, hh, starts, y, c, acts, *results = buffers
         panels = self.device.allocate(self.back_panels)
-        self.device.run(self._pack_back, (hh, panels.buffer), (hh_offset,))
-        self.device.run(self._backward, (grad, starts, y, y if c is None else c, y if acts is None else acts,
-                                         panels.buffer, dgiven, dgiven if downs is None else downs, dh,
-                                         dh if dc is None else dc), (grad_offset,))
+        self.device.run(self._pack_back, (hh, panels.buffer), offsets[1:2])
+        self.device.run(self._backward, (grad, starts, y, c, acts, panels.buffer, *results), offsets[:1])
         panels.release()

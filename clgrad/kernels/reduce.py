@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from clgrad import dtypes
 from clgrad.dtypes import dtype
@@ -107,7 +107,7 @@ def split(shape: Sequence[int], strides: Sequence[int], dims: Sequence[int], ord
 
 
 class Plan:
-    """A reduction bound to its shapes. Call ``plan(x, x_offset, out, out_offset[, aux, aux_offset])``.
+    """A reduction bound to its shapes. Its operands: x, out, aux.
 
     ``aux`` is the second output: the int64 index of max, min, argmax and argmin, or the mean of var_mean and
     std_mean. argmax and argmin write only the index: pass any buffer as ``out``.
@@ -118,15 +118,13 @@ class Plan:
     def __init__(self, device: Device, bound: Bound, merge: Bound | None, state_bytes: int, cost: tuple[int, int]):
         self.device, self.bound, self.merge, self.state_bytes, self.cost = device, bound, merge, state_bytes, cost
 
-    def __call__(self, x: Any, x_offset: int, out: Any, out_offset: int, aux: Any = None, aux_offset: int = 0) -> None:
-        if aux is None:
-            aux = out
+    def __call__(self, buffers: tuple, offsets: tuple) -> None:
         if self.merge is None:
-            self.device.run(self.bound, (x, out, aux, out), (x_offset, out_offset, aux_offset))
+            self.device.run(self.bound, (*buffers, buffers[1]), offsets)
             return
         states = self.device.allocate(self.state_bytes)
-        self.device.run(self.bound, (x, out, aux, states.buffer), (x_offset, out_offset, aux_offset))
-        self.device.run(self.merge, (states.buffer, out, aux), (out_offset, aux_offset))
+        self.device.run(self.bound, (*buffers, states.buffer), offsets)
+        self.device.run(self.merge, (states.buffer, *buffers[1:]), offsets[1:])
         states.release()
 
 

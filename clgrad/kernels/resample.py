@@ -25,7 +25,7 @@ def _cost(kind: dtype, lines_in: int, lines_out: int, inner: int, taps: int) -> 
 def plan(device: Device, kind: dtype, outer: int, n: int, m: int, inner: int, taps: int) -> Plan:
     """Plans the map of [outer, n, inner] to [outer, m, inner] by so many taps in all.
 
-    Call it with ``x, offset, starts, offset, places, offset, weights, offset, y, offset``.
+    Its operands: x, starts, places, weights, y.
     """
     lines = outer * m
     cost = _cost(kind, outer * n, lines, inner, outer * taps)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from clgrad import dtypes
 from clgrad.dtypes import dtype
+from clgrad.kernels.launch import Plan
 from clgrad.runtime import Bound, Device
 from clgrad.shapes import round_up
 
@@ -13,20 +12,6 @@ STRIP, GROUP = 64, 256  # STRIP of scan.cl; work-items a group on GPUs, where th
 ROWS = 8                # that a work-item of a CPU scans side by side
 GRAIN = 4096            # elements that are worth a work-item of their own on a CPU
 KINDS = {"cumsum": 0, "cumprod": 1, "cummax": 2, "cummin": 2, "logcumsumexp": 3}
-
-
-class Plan:
-    """``plan(x, x_offset, y, y_offset[, indices, indices_offset])``; int64 indices belong to cummax and cummin."""
-
-    __slots__ = ("device", "bound", "cost")
-
-    def __init__(self, device: Device, bound: Bound | None, cost: tuple[int, int]):
-        self.device, self.bound, self.cost = device, bound, cost
-
-    def __call__(self, x: Any, x_offset: int, y: Any, y_offset: int, indices: Any = None,
-                 indices_offset: int = 0) -> None:
-        if self.bound is not None:
-            self.device.run(self.bound, (x, y, y if indices is None else indices), (x_offset, y_offset, indices_offset))
 
 
 def plan(device: Device, op: str, in_dtype: dtype, out_dtype: dtype, outer: int, n: int, inner: int,

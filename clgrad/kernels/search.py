@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from clgrad.dtypes import dtype
+from clgrad.kernels.launch import Plan
 from clgrad.runtime import Bound, Device
 
 CHUNK = 1024  # values that a CPU work-item looks up
 LANES = 32    # of these at a time: with 8 twice as slow
 GROUP = 64
-
-
-class Plan:
-    """``plan(sequences, offset, values, offset, out, offset)``."""
-
-    __slots__ = ("device", "bound", "cost")
-
-    def __init__(self, device: Device, bound: Bound, cost: tuple[int, int]):
-        self.device, self.bound, self.cost = device, bound, cost
-
-    def __call__(self, sequences: Any, sequences_offset: int, values: Any, values_offset: int, out: Any,
-                 out_offset: int) -> None:
-        self.device.run(self.bound, (sequences, values, out), (sequences_offset, values_offset, out_offset))
 
 
 def plan(device: Device, kind: dtype, out: dtype, rows: int, n: int, m: int, shared: bool, right: bool) -> Plan:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from clgrad.dtypes import dtype
+from clgrad.kernels.launch import Plan
 from clgrad.runtime import Bound, Device
 from clgrad.shapes import round_up
 
@@ -12,30 +11,6 @@ GROUP = 256   # work-items a group on GPUs, where they allow as many
 SHORT = 32    # elements up to which rows are lanes, SHORT of softmax.cl
 SHORT_ROWS = 4  # rows from which that is faster
 GRAIN = 2048  # elements that are worth a work-item of their own on a CPU
-
-
-class Plan:
-    """A softmax bound to its shape: ``plan(x, x_offset, y, y_offset)``."""
-
-    __slots__ = ("device", "bound", "cost")
-
-    def __init__(self, device: Device, bound: Bound | None, cost: tuple[int, int]):
-        self.device, self.bound, self.cost = device, bound, cost
-
-    def __call__(self, x: Any, x_offset: int, y: Any, y_offset: int) -> None:
-        if self.bound is not None:
-            self.device.run(self.bound, (x, y), (x_offset, y_offset))
-
-
-class BackwardPlan(Plan):
-    """Its gradient: ``plan(grad_y, offset, y, offset, grad_x, offset)`` with the *output* of the forward pass."""
-
-    __slots__ = ()
-
-    def __call__(self, grad_y: Any, grad_y_offset: int, y: Any, y_offset: int,  # type: ignore[override]
-                 grad_x: Any, grad_x_offset: int) -> None:
-        if self.bound is not None:
-            self.device.run(self.bound, (grad_y, y, grad_x), (grad_y_offset, y_offset, grad_x_offset))
 
 
 def rows_ndrange(device: Device, rows: int, n: int) -> tuple[int, int, tuple[int, ...], tuple[int, ...]]:
@@ -55,10 +30,10 @@ def plan(device: Device, kind: dtype, outer: int, n: int, inner: int, *, log: bo
     return Plan(device, _bound(device, kind, outer, n, inner, log, "", cost), cost)
 
 
-def backward_plan(device: Device, kind: dtype, outer: int, n: int, inner: int, *, log: bool) -> BackwardPlan:
+def backward_plan(device: Device, kind: dtype, outer: int, n: int, inner: int, *, log: bool) -> Plan:
     """The gradient of :func:`plan` with respect to its input."""
     cost = (4 * outer * n * inner, 3 * outer * n * inner * kind.itemsize)
-    return BackwardPlan(device, _bound(device, kind, outer, n, inner, log, "_backward", cost), cost)
+    return Plan(device, _bound(device, kind, outer, n, inner, log, "_backward", cost), cost)
 
 
 def _bound(device: Device, kind: dtype, outer: int, n: int, inner: int, log: bool, suffix: str,

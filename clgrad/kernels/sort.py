@@ -17,17 +17,16 @@ _RAW = {1: "uchar", 2: "ushort", 4: "uint", 8: "ulong"}
 
 
 class Plan:
-    """``plan(x, x_offset, values, values_offset, indices, indices_offset)``; the indices are int64."""
+    """Launches over x, values and indices, which are int64."""
 
     __slots__ = ("device", "steps", "scratch", "cost")
 
     def __init__(self, device: Device, steps: Callable, scratch: tuple[int, ...], cost: tuple[int, int]):
         self.device, self.steps, self.scratch, self.cost = device, steps, scratch, cost
 
-    def __call__(self, x: Any, x_offset: int, values: Any, values_offset: int, indices: Any,
-                 indices_offset: int) -> None:
+    def __call__(self, buffers: tuple, offsets: tuple) -> None:
         blocks = [self.device.allocate(nbytes) for nbytes in self.scratch]
-        self.steps(x, values, indices, (x_offset, values_offset, indices_offset), *[b.buffer for b in blocks])
+        self.steps(*buffers, offsets, *[b.buffer for b in blocks])
         for block in blocks:
             block.release()
 

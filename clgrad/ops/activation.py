@@ -56,7 +56,7 @@ def gated_half(input: Any, dim: int) -> Any:
         dx = blank(spec(own.shape, result_strides(own.shape, [own]), own.dtype, own.device))
         operands, results = (g, *_halves(x.detach(), dim)), _halves(dx, dim)
         plan = _gradient_plan(*[t.spec for t in (*operands, *results)])
-        execute(lambda *given: plan(given[::2], given[1::2]), operands, results)
+        execute(plan, operands, results)
         return dx
     attach(out, "Glu", (input,), backward, saved)
     return out

@@ -174,7 +174,7 @@ def _fused(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float, dropou
         place.compute.moves += 1
     rule = (causal, scale, dropout_p)
     plan = _plan(kernels.plan, kernels.plan, q, k, v, mask, out, *rule)
-    execute(partial(plan, stream=stream), (q, k, v, mask), (out, lse))
+    execute(plan, (q, k, v, mask), (out, lse), kernels.of_stream(*stream))
     if not needs_graph(q, k, v):
         return out
     saved = Saved("scaled_dot_product_attention", [q, k, v, mask, lse])
@@ -194,7 +194,7 @@ def _fused(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float, dropou
         plan = _plan(partial(kernels.backward_plan, gradients=strides), (kernels.backward_plan, strides), q, k, v, mask, out,
                      *rule)
         delta = lse if place.compute.is_cpu else blank(lse.spec)
-        execute(partial(plan, stream=stream), (q, k, v, mask, g, out, lse, delta), gradients)
+        execute(plan, (q, k, v, mask, g, out, lse, delta), gradients, kernels.of_stream(*stream))
         return gradients
     attach(out, "ScaledDotProductAttention", (q, k, v), backward, saved)
     saved.add_output(out)

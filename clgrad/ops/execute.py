@@ -28,26 +28,39 @@ def within_reach(buffer: Any, t: Any) -> tuple[Any, int]:
     return buffer.get_sub_region(start, buffer.size - start), t.offset - start // own.dtype.itemsize
 
 
-def execute(plan: Callable[..., None], reads: tuple, writes: tuple) -> None:
-    """``plan(buffer, offset, buffer, offset, ...)`` over the tensors of ``reads``, then those of ``writes``.
+def execute(plan: Callable[..., None], reads: tuple, writes: tuple, scalars: tuple = ()) -> None:
+    """``plan(buffers, offsets, scalars)`` over the tensors of ``reads``, then those of ``writes``.
 
-    None stands for an operand that is not there: it is passed as ``None, 0``.
+    None stands for an operand that is not there: the first one of its kind is in its place.
     """
-    operands: list[Any] = []
+    tensors = [reads[0] if t is None else t for t in reads] + [writes[0] if t is None else t for t in writes]
+    buffers, offsets = tuple([t.memory.buffer for t in tensors]), tuple([t.offset for t in tensors])
     exported = False
-    for tensors, write in ((reads, False), (writes, True)):
-        for t in tensors:
-            if t is None:
-                operands += (None, 0)
-                continue
-            buffer = t.memory.buffer
-            if buffer is None:
-                buffer = t.memory.acquire(write)
-                exported = exported or t.memory.buffer is None
-            operands += (buffer, t.offset) if t.offset < FAR else within_reach(buffer, t)
-    plan(*operands)
+    for buffer in buffers:
+        if buffer is None:
+            buffers, offsets, exported = _acquired(tensors, len(reads))
+            break
+    if scalars:
+        plan(buffers, offsets, scalars)
+    else:
+        plan(buffers, offsets)
     if exported:
         settle()
+
+
+def _acquired(tensors: list, reads: int) -> tuple[tuple, tuple, bool]:
+    """Buffers and offsets of tensors, the first of which are read, and whether any is exported."""
+    buffers, offsets, exported = [], [], False
+    for number, t in enumerate(tensors):
+        buffer, offset = t.memory.buffer, t.offset
+        if buffer is None:
+            buffer = t.memory.acquire(number >= reads)
+            exported = exported or t.memory.buffer is None
+        if offset >= FAR:
+            buffer, offset = within_reach(buffer, t)
+        buffers.append(buffer)
+        offsets.append(offset)
+    return tuple(buffers), tuple(offsets), exported
 
 
 def check_device(name: str, *tensors: Any) -> Any:

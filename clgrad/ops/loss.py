@@ -164,7 +164,7 @@ def _check_weight(name: str, classes: int, weight: Spec, any_shape: bool = False
 class _ClassLoss:
     """What is known of a loss with class indices before its data: plans for both directions, specs of what they write."""
 
-    __slots__ = ("plan", "backward", "loss", "scores", "total", "device", "fault")
+    __slots__ = ("plan", "backward", "loss", "scores", "total", "device")
 
     def __init__(self, name: str, own: Spec, target: Spec, weight: Spec | None, ignore_index: int, reduction: str,
                  smoothing: float, logits: bool):
@@ -174,13 +174,14 @@ class _ClassLoss:
         samples, classes, inner = (own.shape[0], own.shape[1], prod(own.shape[2:])) if batched else (1, own.shape[0], 1)
         self.device = check_specs(name, own, target, weight)
         self.loss = contiguous_spec(shape if reduction == "none" else (), own.dtype, own.device)
-        self.fault = f"{name}: a target is out of bounds: it must be in [0, {classes}) or ignore_index"
+        message = f"{name}: a target is out of bounds: it must be in [0, {classes}) or ignore_index"
         if target.numel == 0:
             self.plan = None
             return
         options = dict(logits=logits, weighted=weight is not None, reduction=reduction, ignore_index=ignore_index,
                        smoothing=smoothing)
-        self.plan = loss_kernels.plan(self.device, own.dtype, samples, classes, inner, **options)  # type: ignore[arg-type]
+        self.plan = loss_kernels.plan(self.device, own.dtype, samples, classes, inner, message=message,
+                                      **options)  # type: ignore[arg-type]
         self.backward = loss_kernels.backward_plan(self.device, own.dtype, samples, classes, inner,
                                                    **options)  # type: ignore[arg-type]
         self.scores = contiguous_spec((self.plan.lse_elements,), own.dtype.compute, own.device)
@@ -205,11 +206,7 @@ def _class_loss(name: str, x: Any, target: Any, weight: Any, ignore_index: int, 
     x = x if x.spec.contiguous else x.contiguous()
     weight = None if weight is None else weight.detach().reshape(-1).contiguous()
     out, scores, total = blank(ready.loss), blank(ready.scores), blank(ready.total)
-    status = ready.device.fault_word(ready.fault)
-
-    def launch(*operands: Any) -> None:
-        plan(*operands[:8], operands[8], operands[10], status)
-    execute(launch, (x, target, weight), (out, scores, total))
+    execute(plan, (x, target, weight), (out, scores, total))
     if mode.enabled and x._requires_grad:
         saved = Saved(name, [x, target, weight, scores, total])
 

@@ -30,13 +30,10 @@ class Product(NamedTuple):
             b = b.detach().expand(self.dense_b).contiguous()
         out = blank(self.result)
         left, right, target = a.memory.buffer, b.memory.buffer, out.memory.buffer
-        added = bias.memory.buffer if bias is not None else target
-        if left is None or right is None or target is None or added is None:
-            execute(self.plan, (a, b, out) if bias is None else (a, b, out, bias), ())
-        elif bias is None:
-            self.plan(left, a.offset, right, b.offset, target, 0)
+        if left is None or right is None or target is None or bias is not None:
+            execute(self.plan, (a, b, out, bias), ())
         else:
-            self.plan(left, a.offset, right, b.offset, target, 0, added, bias.offset)
+            self.plan((left, right, target, target), (a.offset, b.offset, 0, 0))
         return out
 
 

@@ -145,7 +145,7 @@ class _Extension:
     def _moved(self, x: Any, way: int, name: str, back: Callable, *value: float) -> Any:
         plan, tables = self.ways[way]
         out = blank(self.specs[1 - way])
-        execute(lambda *moved: plan(*moved, *value), (x.contiguous(), tables), (out,))
+        execute(plan, (x.contiguous(), tables), (out,), value)
         if needs_graph(x):
             attach(out, name, (x,), back)
         return out

@@ -11,13 +11,14 @@ from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import Saved, TensorBase, attach, check_in_place, mark_changed, needs_graph, rebase, wrap
 from clgrad.autograd.walks import determined_by
 from clgrad.kernels import indexed
+from clgrad.kernels.launch import CheckedPlan
 from clgrad.ops.copying import array_over, cast, full
 from clgrad.ops.execute import blank, check_specs, execute
 from clgrad.shapes import Shape, broadcast_strides
 from clgrad.spec import Spec, contiguous_spec, spec
 
-_plans: dict[tuple, indexed.Plan] = {}
-_reads: dict[tuple, tuple[indexed.Plan, Spec]] = {}
+_plans: dict[tuple, CheckedPlan] = {}
+_reads: dict[tuple, tuple[CheckedPlan, Spec]] = {}
 _spread: dict[tuple, Spec] = {}
 _PLANS_MOST = 4096  # numbers of marked elements differ in every run: old plans are forgotten
 FEW = 4096  # indices that are looked at on the host where that costs nothing
@@ -141,7 +142,7 @@ def out_of_range(name: str, dim: int, size: int, kind: type[Exception] = IndexEr
     return lambda index: kind(f"{name}(): index {index} is out of bounds for dimension {dim} with size {size}")
 
 
-def _planned(operation: str, x: Any, v: Spec, places: Places, ordered: bool) -> indexed.Plan:
+def _planned(operation: str, x: Any, v: Spec, places: Places, ordered: bool) -> CheckedPlan:
     """The plan of an operation of ``kernels.indexed`` between x and values of a spec."""
     own, form = x.spec, places.form
     device = check_specs(form.name, own, v, *[i.spec for i in places.indices])
@@ -164,15 +165,20 @@ def _kept(plans: dict, key: tuple, made: Any) -> Any:
 
 def read(x: Any, places: Places, node: str) -> Any:
     """The elements of ``x`` at the places, as a new tensor of their shape."""
-    indices = places.indices
-    key = (x.spec, places.form, *[i.spec for i in indices])
+    indices, form = places.indices, places.form
+    index = indices[0] if len(indices) == 1 else x
+    key = (x.spec, form, index.spec) if len(indices) == 1 else (x.spec, form, *[i.spec for i in indices])
     found = _reads.get(key)
     if found is None:
-        made = contiguous_spec(places.form.shape, x.spec.dtype, x.spec.device)
+        made = contiguous_spec(form.shape, x.spec.dtype, x.spec.device)
         found = _kept(_reads, key, (_planned("read", x, made, places, False), made))
     plan, made = found
     out = blank(made)
-    execute(plan, (x, out, *indices), ())
+    source, target, there = x.memory.buffer, out.memory.buffer, index.memory.buffer
+    if source is None or target is None or there is None or len(indices) != 1:
+        execute(plan, (x, out, *indices), ())
+    else:
+        plan((source, target, there), (x.offset, 0, index.offset))
     if mode.enabled and x._requires_grad:
         saved, kept, shape = Saved(places.name, indices), places.without_indices(), x.spec.shape
         attach(out, node, (x,), lambda g: sums(g, kept.over(saved.unpack()), shape, node), saved)

@@ -61,7 +61,7 @@ class MaxPool:
         if gated not in self._backward:
             self._backward[gated] = self._plan(pool.backward_plan, gated=gated)
         dx = blank(self.inputs)
-        execute(self._backward[gated], (g,), (dx, where, gate) if gated else (dx, where))
+        execute(self._backward[gated], (g,), (dx, where, gate))
         return dx
 
 
@@ -119,7 +119,7 @@ def _average(x: Any, windows: Windows, include_pad: bool, divisor: int) -> Any:
     else:
         out = empty((*own.shape[:-rank], *windows.output), own.dtype, own.device)
         options = dict(max_pool=False, include_pad=include_pad, divisor=divisor)
-        execute(_plan(pool.plan, x, prod(own.shape[:-rank]), windows, **options), (x,), (out,))
+        execute(_plan(pool.plan, x, prod(own.shape[:-rank]), windows, **options), (x,), (out, None))
     if needs_graph(x):
         attach(out, f"AvgPool{rank}D", (x,),
                lambda g: _average_gradient(g, own.shape, windows, include_pad, divisor))
@@ -131,7 +131,7 @@ def _average_gradient(g: Any, shape: tuple, windows: Windows, include_pad: bool,
     g = g.contiguous()
     dx = empty(shape, g.spec.dtype, g.spec.device)
     options = dict(max_pool=False, include_pad=include_pad, divisor=divisor)
-    execute(_plan(pool.backward_plan, g, prod(shape[:-len(windows.input)]), windows, **options), (g,), (dx,))
+    execute(_plan(pool.backward_plan, g, prod(shape[:-len(windows.input)]), windows, **options), (g,), (dx, None, None))
     if mode.enabled and needs_graph(g):
         attach(dx, "AvgPoolBackward", (g,), lambda v: _average(v, windows, include_pad, divisor))
     return dx

@@ -131,7 +131,7 @@ def _crossed(a: Any, b: Any, axis: int) -> Any:
     parts = [[t.detach().select(axis, k) for k in range(3)] for t in (a, b, out)]
     first = [listed[0].spec for listed in parts]
     plan = _cross_plan(device, a.spec.dtype, first[0].shape, *[part.strides for part in first])
-    execute(lambda *given: plan(given[::2], given[1::2]), (*parts[0], *parts[1]), tuple(parts[2]))
+    execute(plan, (*parts[0], *parts[1]), tuple(parts[2]))
     if needs_graph(a, b):
         saved = Saved("cross", [a, b])
 

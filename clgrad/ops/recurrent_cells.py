@@ -68,10 +68,10 @@ class _Step:
                                      [Formula(text).c for text in rule.values], operands(rule.inputs),
                                      operands(rule.outputs), (), (n, hidden))
 
-    def _launch(self, *operands: Any) -> None:
-        buffers = [buffer for buffer, gates in zip(operands[::2], self.gates, strict=True) for _ in range(gates)]
-        offsets = [offset for offset, gates in zip(operands[1::2], self.gates, strict=True) for _ in range(gates)]
-        self.plan(tuple(buffers), tuple([offset + start for offset, start in zip(offsets, self.starts, strict=True)]))
+    def _launch(self, buffers: tuple, offsets: tuple) -> None:
+        each = [tensor for tensor, gates in enumerate(self.gates) for _ in range(gates)]
+        self.plan(tuple([buffers[n] for n in each]),
+                  tuple([offsets[n] + start for n, start in zip(each, self.starts, strict=True)]))
 
     def __call__(self, inputs: Sequence[Any]) -> list:
         """The outputs, not recorded."""

@@ -53,13 +53,11 @@ def run(x: Any, op: str, dims: Shape, keepdim: bool, result: dtype, *, aux: dtyp
         flat = packed.view(made.numel, prod(own.shape[d] for d in dims))
         first, extra = run(flat, op, (1,), False, result, aux=aux, correction=correction, order=order)
         return first.view(made.shape), None if extra is None else extra.view(made.shape)
-    source = x.memory.buffer
-    if source is None or out.memory.buffer is None:
-        execute(plan, (x, out) if second is None else (x, out, second), ())
-    elif second is None:
-        plan(source, x.offset, out.memory.buffer, 0)
+    source, target = x.memory.buffer, out.memory.buffer
+    if source is None or target is None or second is not None:
+        execute(plan, (x, out, second), ())
     else:
-        plan(source, x.offset, out.memory.buffer, 0, second.memory.buffer, 0)
+        plan((source, target, target), (x.offset, 0, 0))
     return out, second
 
 

@@ -33,7 +33,7 @@ def _run(name: str, x: Any, axis: int, result: dtype, indices: bool = False, bac
         if plan is None:
             plan = _plans[key] = scan.plan(check_device(name, x), name, own.dtype, result, prod(shape[:axis]),
                                            shape[axis], prod(shape[axis + 1:]), backwards)
-        execute(plan, (x,), (out,) if where is None else (out, where))
+        execute(plan, (x,), (out, where))
     return out, where
 
 

@@ -43,7 +43,7 @@ class _Ready:
 
     def __call__(self, operands: tuple, parameters: tuple) -> Any:
         result = blank(self.sums)
-        execute(lambda *given: self.plan(given[::2], given[1::2], parameters), operands, (result,))
+        execute(self.plan, operands, (result,), parameters)
         return run(result, "sum", (0,), False, self.sums.dtype)[0] if self.sums.ndim else result
 
 

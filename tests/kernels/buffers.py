@@ -39,3 +39,8 @@ def encode(values: np.ndarray, kind: dtype) -> np.ndarray:
 def decode(array: np.ndarray, kind: dtype) -> np.ndarray:
     """The inverse of :func:`encode`."""
     return dtypes.bfloat16_to_float32(array) if kind is dtypes.bfloat16 else array
+
+
+def call(plan, *operands, scalars=()):
+    """A plan over buffers, each followed by its offset."""
+    plan(operands[::2], operands[1::2], *([scalars] if scalars else []))

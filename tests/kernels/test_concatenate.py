@@ -7,7 +7,7 @@ from clgrad import dtypes
 from clgrad.kernels import concatenate
 from clgrad.kernels.concatenate import Piece
 
-from .buffers import download, poisoned, upload
+from .buffers import call, download, poisoned, upload
 
 
 def joined(device, kind, rows, lengths, gaps, reach=0):
@@ -22,7 +22,7 @@ def joined(device, kind, rows, lengths, gaps, reach=0):
         start += n
     plan = concatenate.plan(device, kind, rows, start, pieces, reach)
     out = poisoned(device, (1 + rows * start) * kind.itemsize)
-    plan(*[part for whole in wholes for part in (upload(device, whole).buffer, 1)], out.buffer, 1)
+    call(plan, *[part for whole in wholes for part in (upload(device, whole).buffer, 1)], out.buffer, 1)
     found = download(device, out, ((1 + rows * start) * kind.itemsize,), np.uint8)
     assert (found[:kind.itemsize] == 0xA5).all()
     np.testing.assert_array_equal(found[kind.itemsize:].reshape(rows, start, kind.itemsize), np.concatenate(expected, 1))

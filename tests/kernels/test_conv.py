@@ -11,6 +11,7 @@ from scipy.signal import correlate2d
 from clgrad import dtypes
 from clgrad.kernels import conv, conv_geometry, conv_panels, conv_weights, conv_winograd
 
+from .buffers import call
 from .operands import Operand, random_values, tolerance
 
 
@@ -65,7 +66,7 @@ def check(device, dtype, x_shape, w_shape, stride=(1, 1), padding=(0, 0), dilati
 
     def compare(plan, operands, result_shapes, expected, bounds, terms):
         results = [Operand(device, dtype, shape, poison=True) for shape in result_shapes]
-        plan(*(part for o in (*operands, *results) for part in (o.buffer, o.offset)))
+        call(plan, *(part for o in (*operands, *results) for part in (o.buffer, o.offset)))
         for result, value, bound in zip(results, expected, bounds, strict=True):
             assert np.all(np.abs(result.read() - value) <= tolerance(dtype, terms) * (bound + 1))
             assert result.gaps_untouched()
@@ -172,7 +173,7 @@ def test_nan_reaches_only_its_neighbours(device):
     operands = [Operand(device, dtypes.float32, v.shape, values=v) for v in (x, w)]
     y = Operand(device, dtypes.float32, (1, 3, 12, 12), poison=True)
     plan = conv.forward_plan(device, dtypes.float32, x.shape, w.shape, (1, 1), (1, 1), (1, 1), 1, activation="relu")
-    plan(*(part for o in (*operands, y) for part in (o.buffer, o.offset)))
+    call(plan, *(part for o in (*operands, y) for part in (o.buffer, o.offset)))
     expected = np.zeros((1, 3, 12, 12), bool)
     expected[:, :, 4:7, 10:12] = True
     assert np.array_equal(np.isnan(y.read()), expected)
@@ -186,5 +187,5 @@ def test_against_torch(device, torch):
     operands = [Operand(device, dtypes.float32, tuple(v.shape), values=v.numpy()) for v in (x, w)]
     y = Operand(device, dtypes.float32, tuple(expected.shape), poison=True)
     plan = conv.forward_plan(device, dtypes.float32, tuple(x.shape), tuple(w.shape), (2, 1), (1, 2), (1, 2), 2)
-    plan(*(part for o in (*operands, y) for part in (o.buffer, o.offset)))
+    call(plan, *(part for o in (*operands, y) for part in (o.buffer, o.offset)))
     assert np.allclose(y.read(), expected.numpy(), rtol=1e-4, atol=1e-4)

@@ -8,6 +8,7 @@ import pytest
 from clgrad import dtypes
 from clgrad.kernels import gemm
 
+from .buffers import call
 from .operands import Operand, download, random_values, tolerance
 
 
@@ -31,7 +32,7 @@ def check(device, dtype, m, n, k, *, batch=1, a_layout="row", b_layout="row", c_
         expected = np.where(added.values > 0, expected, 0)
     plan = gemm.plan(device, dtype, batch, m, n, k, a.strides, b.strides, c.strides, bias=bias, activation=activation,
                      accumulate=accumulate, alpha=alpha, tuning=tuning)
-    plan(a.buffer, a.offset, b.buffer, b.offset, c.buffer, c.offset, added.buffer, added.offset)
+    call(plan, a.buffer, a.offset, b.buffer, b.offset, c.buffer, c.offset, added.buffer, added.offset)
     result = c.read()
     if dtype.is_floating_point:
         assert np.all(np.abs(result - expected) <= tolerance(dtype, k) * scale)
@@ -81,7 +82,7 @@ def test_sums_of_rows(device, dtype, a_layout, m, n, k, given):
     a, b = Operand(device, dtype, (1, m, k), a_layout), Operand(device, dtype, (1, k, n), "row")
     c, sums = Operand(device, dtype, (1, m, n), "row", poison=True), Operand(device, dtype, (1, 1, m), "row", poison=True)
     plan = gemm.plan(device, dtype, 1, m, n, k, a.strides, b.strides, c.strides, bias="sums")
-    plan(a.buffer, a.offset, b.buffer, b.offset, c.buffer, c.offset, sums.buffer, sums.offset)
+    call(plan, a.buffer, a.offset, b.buffer, b.offset, c.buffer, c.offset, sums.buffer, sums.offset)
     assert np.all(np.abs(c.read() - a.values @ b.values)
                   <= tolerance(dtype, k) * (np.abs(a.values) @ np.abs(b.values) + 1))
     assert plan.sums == given
@@ -152,7 +153,7 @@ def test_rows_far_apart(device):
     far = Operand(device, dtypes.float32, (1, 40, 1 << 18), "row")
     c = Operand(device, dtypes.float32, (1, 5, 30), "row", poison=True)
     plan = gemm.plan(device, dtypes.float32, 1, 5, 30, 40, a.strides, far.strides, c.strides)
-    plan(a.buffer, a.offset, far.buffer, far.offset, c.buffer, c.offset)
+    call(plan, a.buffer, a.offset, far.buffer, far.offset, c.buffer, c.offset, c.buffer, 0)
     assert np.allclose(c.read(), a.values @ far.values[:, :, :30], rtol=1e-4, atol=1e-4)
     assert c.gaps_untouched()
 
@@ -164,7 +165,7 @@ def test_nan_and_infinity_reach_only_their_rows_and_columns(device):
     c = Operand(device, dtypes.float32, (1, 10, 30), "packed", poison=True)
     plan = gemm.plan(device, dtypes.float32, 1, 10, 30, 20, operands[0].strides, operands[1].strides, c.strides,
                      activation="relu")
-    plan(operands[0].buffer, operands[0].offset, operands[1].buffer, operands[1].offset, c.buffer, c.offset)
+    call(plan, *[part for o in (*operands, c, c) for part in (o.buffer, o.offset)])
     with np.errstate(invalid="ignore"):
         product = (a.astype(np.float64) @ b)[None]
     expected = np.where(product < 0, 0, product)
@@ -179,7 +180,7 @@ def test_same_bits_every_time(device):
     for _ in range(3):
         c = Operand(device, dtypes.float32, (1, 3, 5), "row", poison=True)
         plan = gemm.plan(device, dtypes.float32, 1, 3, 5, 20000, a.strides, b.strides, c.strides)
-        plan(a.buffer, a.offset, b.buffer, b.offset, c.buffer, c.offset)
+        call(plan, a.buffer, a.offset, b.buffer, b.offset, c.buffer, c.offset, c.buffer, 0)
         results.append(download(device, c.block, c.host.nbytes).tobytes())
     assert len(set(results)) == 1
 

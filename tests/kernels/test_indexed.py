@@ -6,7 +6,7 @@ import pytest
 from clgrad import dtypes
 from clgrad.kernels import compact, indexed
 
-from .buffers import decode, download, encode, poisoned, upload
+from .buffers import call, decode, download, encode, poisoned, upload
 
 
 def run(device, operation, x, values, index, kind=dtypes.float32, ordered=True, negative=False):
@@ -16,7 +16,7 @@ def run(device, operation, x, values, index, kind=dtypes.float32, ordered=True, 
                         [indexed.Index(dtypes.int64, (1, 0), n, width)], ordered=ordered, negative=negative, message="bad")
     target = upload(device, encode(x, kind))
     given = upload(device, encode(values, kind)) if values is not None else poisoned(device, count * width * kind.itemsize)
-    plan(target.buffer, 0, given.buffer, 0, upload(device, np.asarray(index, np.int64)).buffer, 0)
+    call(plan, target.buffer, 0, given.buffer, 0, upload(device, np.asarray(index, np.int64)).buffer, 0)
     result, shape = (given, (count, width)) if operation == "read" else (target, x.shape)
     return decode(download(device, result, shape, kind.numpy), kind)
 
@@ -59,14 +59,14 @@ def test_compaction(device, n):
     mask, x = rng.random(n) < 0.4, rng.normal(size=n).astype(np.float32)
     chunks = compact.chunks(device, n)
     marks, counts = upload(device, mask.astype(np.uint8)), poisoned(device, 8 * chunks)
-    compact.count_plan(device, dtypes.bool, n)(marks.buffer, 0, counts.buffer, 0)
+    call(compact.count_plan(device, dtypes.bool, n), marks.buffer, 0, counts.buffer, 0)
     sums = np.cumsum(download(device, counts, (chunks,), np.int64))
     assert sums[-1] == mask.sum()
     out, places = poisoned(device, 4 * n + 4), poisoned(device, 16 * n + 16)
     running = upload(device, sums)
-    compact.values_plan(device, dtypes.bool, dtypes.float32, n)(upload(device, x).buffer, 0, marks.buffer, 0,
-                                                                running.buffer, 0, out.buffer, 1)
+    call(compact.values_plan(device, dtypes.bool, dtypes.float32, n), upload(device, x).buffer, 0, marks.buffer, 0,
+         running.buffer, 0, out.buffer, 1)
     np.testing.assert_array_equal(download(device, out, (int(sums[-1]),), np.float32, 1), x[mask])
     shape, count = (n, 1), int(sums[-1])
-    compact.places_plan(device, dtypes.bool, shape, n)(marks.buffer, 0, running.buffer, 0, places.buffer, 0)
+    call(compact.places_plan(device, dtypes.bool, shape, n), marks.buffer, 0, running.buffer, 0, places.buffer, 0)
     np.testing.assert_array_equal(download(device, places, (count, 2), np.int64), np.argwhere(mask.reshape(shape)))

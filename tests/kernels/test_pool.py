@@ -4,7 +4,7 @@ import pytest
 from clgrad import dtypes
 from clgrad.kernels import pool
 
-from .buffers import decode, download, encode, poisoned, upload
+from .buffers import call, decode, download, encode, poisoned, upload
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -20,10 +20,11 @@ def run(device, x, g, windows, kind=dtypes.float32, **options):
     out = poisoned(device, (g.size + 1) * item)
     index_type = options.get("index_dtype", dtypes.int64).numpy
     indices = poisoned(device, g.size * 8) if options["max_pool"] else None
-    extra = (indices.buffer, 0) if indices else ()
-    pool.plan(device, kind, planes, windows, **options)(upload(device, x).buffer, 0, out.buffer, 1, *extra)
+    source, places = upload(device, x), (indices or out).buffer
+    call(pool.plan(device, kind, planes, windows, **options), source.buffer, 0, out.buffer, 1, places, 0)
     grad = poisoned(device, x.nbytes)
-    pool.backward_plan(device, kind, planes, windows, **options)(upload(device, g).buffer, 0, grad.buffer, 0, *extra)
+    call(pool.backward_plan(device, kind, planes, windows, **options), upload(device, g).buffer, 0, grad.buffer, 0, places, 0,
+         places, 0)
     return (decode(download(device, out, shape, kind.numpy, 1), kind),
             download(device, indices, shape, index_type) if indices else None,
             decode(download(device, grad, x.shape, kind.numpy), kind))
@@ -76,7 +77,7 @@ def test_the_gradient_of_a_relu_before_it(device, kind, shape, kernel, stride, p
     plan = pool.backward_plan(device, kind, shape[0] * shape[1], windows, max_pool=True, gated=True)
     grad = poisoned(device, x.size * kind.itemsize)
     gate = encode(y.detach().numpy(), kind)
-    plan(upload(device, encode(g.numpy(), kind)).buffer, 0, grad.buffer, 0, upload(device, at.numpy()).buffer, 0,
+    call(plan, upload(device, encode(g.numpy(), kind)).buffer, 0, grad.buffer, 0, upload(device, at.numpy()).buffer, 0,
          upload(device, np.concatenate([gate.reshape(-1)[:1], gate.reshape(-1)])).buffer, 1)
     found = decode(download(device, grad, shape, kind.numpy), kind)
     assert np.allclose(found, tx.grad.numpy(), atol=1e-5 if kind is dtypes.float32 else 1e-2)

@@ -5,7 +5,7 @@ from scipy.special import logsumexp
 from clgrad import dtypes
 from clgrad.kernels import reduce
 
-from .buffers import decode, download, encode, poisoned, upload
+from .buffers import call, decode, download, encode, poisoned, upload
 
 
 def run(device, op, x, dims, out_dtype=None, in_dtype=None, strides=None, shape=None, offset=0, aux=None, **options):
@@ -19,7 +19,7 @@ def run(device, op, x, dims, out_dtype=None, in_dtype=None, strides=None, shape=
     plan = reduce.plan(device, op, in_dtype, out_dtype, shape, strides, dims, **options)
     source, out = upload(device, x), poisoned(device, (count + 3) * out_dtype.itemsize)
     second = poisoned(device, (count + 2) * 8)
-    plan(source.buffer, offset, out.buffer, 3, second.buffer, 2)
+    call(plan, source.buffer, offset, out.buffer, 3, second.buffer, 2)
     values = decode(download(device, out, kept, out_dtype.numpy, 3), out_dtype)
     if aux is None:
         return values

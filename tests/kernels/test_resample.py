@@ -6,7 +6,7 @@ import pytest
 from clgrad import dtypes
 from clgrad.kernels import ctc, resample
 
-from .buffers import decode, download, encode, poisoned, upload
+from .buffers import call, decode, download, encode, poisoned, upload
 
 CASES = [(3, 7, 19, 1), (2, 5, 4, 3), (4, 6, 9, 24), (1, 1, 3, 8)]
 
@@ -35,8 +35,8 @@ def test_against_a_product(device, outer, n, m, inner, kind):
     real = kind.compute.numpy
     out = poisoned(device, (outer * m * inner + 1) * kind.itemsize)
     tables = [upload(device, t).buffer for t in (starts, places, weights.astype(real))]
-    resample.plan(device, kind, outer, n, m, inner, len(places))(
-        upload(device, encode(x, kind)).buffer, 0, tables[0], 0, tables[1], 0, tables[2], 0, out.buffer, 1)
+    call(resample.plan(device, kind, outer, n, m, inner, len(places)), upload(device, encode(x, kind)).buffer, 0,
+         tables[0], 0, tables[1], 0, tables[2], 0, out.buffer, 1)
     found = decode(download(device, out, (outer, m, inner), kind.numpy, 1), kind)
     expected = np.einsum("jk,oki->oji", matrix(n, m, starts, places, weights), x.astype(np.float64))
     tolerance = {dtypes.float32: 1e-5, dtypes.float64: 1e-12}.get(kind, 4e-2)
@@ -50,15 +50,15 @@ def test_rows(device, rows, n, m):
     weights[2, ::2] = 0
     x = rng.normal(size=(rows, n)).astype(np.float32)
     out = poisoned(device, rows * m * 4)
-    resample.rows_plan(device, dtypes.float32, rows, n, m, 3)(
-        upload(device, x).buffer, 0, upload(device, places).buffer, 0, upload(device, weights).buffer, 0, out.buffer, 0)
+    call(resample.rows_plan(device, dtypes.float32, rows, n, m, 3), upload(device, x).buffer, 0,
+         upload(device, places).buffer, 0, upload(device, weights).buffer, 0, out.buffer, 0)
     expected = (x[:, places] * weights).sum(1)
     np.testing.assert_allclose(download(device, out, (rows, m), np.float32), expected, 1e-5, 1e-5)
 
 
 def test_nothing_to_write(device):
-    resample.plan(device, dtypes.float32, 0, 2, 3, 1, 4)()
-    resample.rows_plan(device, dtypes.float32, 2, 3, 0, 1)()
+    call(resample.plan(device, dtypes.float32, 0, 2, 3, 1, 4))
+    call(resample.rows_plan(device, dtypes.float32, 2, 3, 0, 1))
 
 
 def test_ctc_of_one_label(device):
@@ -67,7 +67,7 @@ def test_ctc_of_one_label(device):
     lp = upload(device, np.log(p).astype(np.float32).reshape(2, 1, 3))
     targets, lengths = upload(device, np.array([1])), upload(device, np.array([[0, 1, 2]]))
     alpha, loss = poisoned(device, 2 * 3 * 4), poisoned(device, 4)
-    ctc.plan(device, dtypes.float32, 2, 1, 3, 3, 0)(lp.buffer, 0, targets.buffer, 0, lengths.buffer, 0, alpha.buffer, 0,
-                                                     loss.buffer, 0)
+    call(ctc.plan(device, dtypes.float32, 2, 1, 3, 3, 0), lp.buffer, 0, targets.buffer, 0, lengths.buffer, 0, alpha.buffer, 0,
+         loss.buffer, 0)
     found = download(device, loss, (1,), np.float32)[0]
     np.testing.assert_allclose(np.exp(-found), 0.5 * 0.6 + 0.3 * 0.1 + 0.3 * 0.6, 1e-5)

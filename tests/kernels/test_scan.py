@@ -4,14 +4,14 @@ import pytest
 from clgrad import dtypes
 from clgrad.kernels import scan
 
-from .buffers import decode, download, encode, poisoned, upload
+from .buffers import call, decode, download, encode, poisoned, upload
 
 torch = pytest.importorskip("torch")
 
 
 def run(device, op, x, in_dtype=dtypes.float32, out_dtype=dtypes.float32):
     out, indices = poisoned(device, (x.size + 1) * out_dtype.itemsize), poisoned(device, (x.size + 2) * 8)
-    scan.plan(device, op, in_dtype, out_dtype, *x.shape)(upload(device, x).buffer, 0, out.buffer, 1, indices.buffer, 2)
+    call(scan.plan(device, op, in_dtype, out_dtype, *x.shape), upload(device, x).buffer, 0, out.buffer, 1, indices.buffer, 2)
     return (decode(download(device, out, x.shape, out_dtype.numpy, 1), out_dtype),
             download(device, indices, x.shape, np.int64, 2))
 

@@ -5,7 +5,7 @@ from scipy.special import log_softmax as scipy_log_softmax
 from clgrad import dtypes
 from clgrad.kernels import softmax
 
-from .buffers import decode, download, encode, poisoned, upload
+from .buffers import call, decode, download, encode, poisoned, upload
 
 TOLERANCE = {"f32": 2e-6, "f64": 1e-14, "f16": 1e-3, "bf16": 8e-3}
 
@@ -32,12 +32,12 @@ def test_softmax(device, kind, shape, log):
     x, g = (encode(generator.standard_normal(shape) * 3, kind) for _ in range(2))
     y, grad = reference(decode(x, kind).astype(np.float64), decode(g, kind).astype(np.float64), log)
     out, tolerance = poisoned(device, x.nbytes + 16), TOLERANCE[kind.code] * (8 if log else 1)
-    softmax.plan(device, kind, *shape, log=log)(upload(device, x).buffer, 0, out.buffer, 1)
+    call(softmax.plan(device, kind, *shape, log=log), upload(device, x).buffer, 0, out.buffer, 1)
     assert np.allclose(decode(download(device, out, shape, x.dtype, 1), kind), y, rtol=tolerance, atol=tolerance)
     out = poisoned(device, x.nbytes + 16)
     saved = encode(y, kind)
-    softmax.backward_plan(device, kind, *shape, log=log)(upload(device, g).buffer, 0, upload(device, saved).buffer, 0,
-                                                          out.buffer, 1)
+    call(softmax.backward_plan(device, kind, *shape, log=log), upload(device, g).buffer, 0, upload(device, saved).buffer, 0,
+         out.buffer, 1)
     assert np.allclose(decode(download(device, out, shape, x.dtype, 1), kind), grad, rtol=tolerance * 4,
                        atol=tolerance * 30)
 
@@ -50,7 +50,7 @@ def test_special_values(device):
     for columns in (False, True):
         data = np.ascontiguousarray(x.T) if columns else x
         out = poisoned(device, x.nbytes)
-        softmax.plan(device, dtypes.float32, *((1, 20, 4) if columns else (4, 20, 1)), log=False)(
-            upload(device, data).buffer, 0, out.buffer, 0)
+        call(softmax.plan(device, dtypes.float32, *((1, 20, 4) if columns else (4, 20, 1)), log=False),
+             upload(device, data).buffer, 0, out.buffer, 0)
         got = download(device, out, data.shape, np.float32)
         assert np.allclose(got.T if columns else got, expected, equal_nan=True, atol=1e-6)

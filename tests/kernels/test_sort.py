@@ -8,7 +8,7 @@ import pytest
 from clgrad import dtypes
 from clgrad.kernels import sort
 
-from .buffers import decode, download, encode, poisoned, upload
+from .buffers import call, decode, download, encode, poisoned, upload
 
 # (outer, n, inner): rows, columns, a row that several work-items share, rows of every kind of length.
 SHAPES = [(3, 10, 1), (40, 33, 1), (2, 1500, 1), (3, 100, 5), (1, 40000, 1), (2, 33000, 1), (1, 1, 1)]
@@ -17,7 +17,7 @@ SHAPES = [(3, 10, 1), (40, 33, 1), (2, 1500, 1), (3, 100, 5), (1, 40000, 1), (2,
 def run(device, plan, x, kind, k):
     shape = (x.shape[0], k, x.shape[2])
     values, indices = poisoned(device, (np.prod(shape) + 1) * kind.itemsize), poisoned(device, (np.prod(shape) + 2) * 8)
-    plan(upload(device, x).buffer, 0, values.buffer, 1, indices.buffer, 2)
+    call(plan, upload(device, x).buffer, 0, values.buffer, 1, indices.buffer, 2)
     return download(device, values, shape, kind.numpy, 1), download(device, indices, shape, np.int64, 2)
 
 
