@@ -14,12 +14,16 @@
  * runs of neighbouring positions are copied in ascending order, a run's last vector beyond its end: the next run
  * overwrites what was too much.
  *
- * Weights are read where they lie if they are dense along (channel, tap); else conv_pack_weights copies them before:
+ * Weights are read where they lie; those of 16 bits conv_pack_weights copies before, wider:
  *   packed [group][phase][output / MR][channel][tap of the phase][MR]
+ * A table says where the weights of each (channel, tap) pair of a slice lie in an output's row.
  *
  * Kernels: conv_pack_weights, conv_panels
  */
 #include "conv_planes.clh"
+
+#define STEPS const __global int *steps
+#define STEP(q) ((long)steps[q])
 #include "conv_panel_tiles.clh"
 
 /* Whether an output of the given phase has tap t. */
@@ -86,8 +90,9 @@ typedef struct {
   const __global T *x, *bias;
   const __global REAL *weights; /* packed, or where they are */
   __global T *y;
-  int packed, block_images, bands, band_rows, parts, part_outputs, slice_channels, relu;
+  int packed, w_row, w_channel, block_images, bands, band_rows, parts, part_outputs, slice_channels, relu;
   __global int2 *taps;                  /* of a phase: offset in the planes, number of the tap */
+  __global int *steps;                  /* of a slice's (channel, tap) pairs: where their weights lie */
   __global REAL *planes, *panel, *sums; /* sums: [panel][tile of outputs][MR][NR] */
 } Product;
 
@@ -181,28 +186,30 @@ typedef struct {
 } Ending;
 
 /* Multiplies a panel with the weights of all outputs. Sums of an only slice pass through the place of one tile. */
-static OUTLINED void multiply(const Product *job, const __global REAL *weights, INDEX w_row, int outputs, int depth,
+static OUTLINED void multiply(const Product *job, const __global REAL *weights, INDEX row, int outputs, int depth,
                               __global REAL *sums, int first, int last, const Ending *ending) {
   int vectors = (ending->columns->count + VW - 1) / VW;
   for (int o = 0; o < outputs; o += MR, sums += first && last ? 0 : MR * NR) {
     const __global REAL *rows[MR];
-    for (int r = 0; r < MR; r++) rows[r] = weights + (job->packed ? o * w_row + r : min(o + r, outputs - 1) * w_row);
-    INDEX step = job->packed ? MR : 1;
-    multiply_tile(vectors, rows, step, job->panel, depth, sums, first);
+    for (int r = 0; r < MR; r++) rows[r] = weights + (job->packed ? o * row + r : min(o + r, outputs - 1) * row);
+    multiply_tile(vectors, rows, job->steps, job->panel, depth, sums, first);
     if (last)
       finish_tile(sums, min(MR, outputs - o), ending->columns, ending->bias ? ending->bias + o : 0, ending->relu,
                   ending->y + (INDEX)o * ending->plane, ending->plane);
   }
 }
 
-/* One phase of a unit; `packed` are the phase's weights, of which each output has channels * present. */
+/* One phase of a unit; `weights` are the group's or, packed, the phase's, of which each output has channels * present. */
 static OUTLINED void sum_phase(const Geometry *g, const Product *job, const Part *part, int present,
                                const __global T *x, const __global REAL *weights, int first_output, int outputs,
                                const __global T *bias, __global T *y) {
   int positions = part->images * part->height * part->width, from_plane = g->from_h * g->from_w;
   int tiles = (outputs + MR - 1) / MR;
-  INDEX w_row = (INDEX)g->channels * present;
-  weights += first_output * w_row;
+  INDEX row = job->packed ? (INDEX)g->channels * present : job->w_row;
+  INDEX channel = job->packed ? present * MR : job->w_channel;
+  weights += first_output * row;
+  for (int i = 0, q = 0; i < min(job->slice_channels, g->channels); i++)
+    for (int t = 0; t < present; t++, q++) job->steps[q] = job->packed ? q * MR : i * job->w_channel + job->taps[t].y;
   int c = 0;
   do { /* once even without channels: the results are the bias */
     int channels = min(job->slice_channels, g->channels - c), last = c + job->slice_channels >= g->channels;
@@ -218,8 +225,7 @@ static OUTLINED void sum_phase(const Geometry *g, const Product *job, const Part
     for (int p = 0; p < positions; p += columns.count, sums += tiles * MR * NR) {
       describe_columns(g, part, p, &columns);
       fill_panel(g, source, channels, job->taps, present, &columns, job->panel);
-      multiply(job, weights + (INDEX)c * present * (job->packed ? MR : 1), w_row, outputs, channels * present,
-               sums, c == 0, last, &ending);
+      multiply(job, weights + c * channel, row, outputs, channels * present, sums, c == 0, last, &ending);
     }
     c += job->slice_channels;
   } while (c < g->channels);
@@ -254,22 +260,22 @@ static OUTLINED void sum_unit(const Geometry *g, const Product *job, int unit) {
       sum_phase(g, job, &part, present, job->x + first_plane * g->channels * g->from_h * g->from_w, weights,
                 first_output, outputs, job->bias ? job->bias + group * g->outputs + first_output : 0,
                 job->y + (first_plane * g->outputs + first_output) * to_plane);
-    weights += (INDEX)tiles * MR * g->channels * present;
+    if (job->packed) weights += (INDEX)tiles * MR * g->channels * present;
   }
 }
 
-/* scratch: packed weights (`skip` elements), then a slice for each work-item: taps, planes, panel, sums. */
+/* scratch: packed weights (`skip` elements), then a slice for each work-item: taps and steps, planes, panel, sums. */
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv_panels(
     const __global T *x, const __global T *w, const __global T *bias, __global T *y, __global REAL *scratch,
     INDEX x_offset, INDEX w_offset, INDEX bias_offset, INDEX y_offset, GEOMETRY, PLANES, INDEX skip, int units,
-    int units_per_item, INDEX slice, int table, int planes, int panel, int packed, int block_images, int bands,
-    int band_rows, int parts, int part_outputs, int slice_channels, int has_bias, int relu) {
+    int units_per_item, INDEX slice, int table, int planes, int panel, int packed, int w_row, int w_channel,
+    int block_images, int bands, int band_rows, int parts, int part_outputs, int slice_channels, int has_bias, int relu) {
   Geometry g = GATHER_GEOMETRY;
   __global REAL *mine = scratch + skip + (INDEX)get_global_id(0) * slice;
   Product job = {x + x_offset, has_bias ? bias + bias_offset : 0,
                  packed ? (const __global REAL *)scratch : (const __global REAL *)(w + w_offset), y + y_offset, packed,
-                 block_images, bands, band_rows, parts, part_outputs, slice_channels, relu, (__global int2 *)mine,
-                 mine + table, mine + table + planes, mine + table + planes + panel};
+                 w_row, w_channel, block_images, bands, band_rows, parts, part_outputs, slice_channels, relu,
+                 (__global int2 *)mine, (__global int *)mine + 2 * g.kernel_h * g.kernel_w, mine + table, mine + table + planes, mine + table + planes + panel};
   for (int j = 0; j < planes; j++) job.planes[j] = 0;
   int first_unit = get_global_id(0) * units_per_item;
   for (int unit = first_unit; unit < min(units, first_unit + units_per_item); unit++) sum_unit(&g, &job, unit);

@@ -19,19 +19,9 @@
  */
 #include "conv_planes.clh"
 
-#ifndef NV
-#define NV 3 /* vectors in a row of a register tile: MR x NV accumulators fill the registers */
-#endif
-#define NR (NV * VW)
-
-#define STEPS const __global int *positions
-#define STEP(q) ((long)positions[q])
-#define VECTORS 3
-#include "conv_panel_tile.clh"
-#define VECTORS 2
-#include "conv_panel_tile.clh"
-#define VECTORS 1
-#include "conv_panel_tile.clh"
+#define STEPS const __global int *steps
+#define STEP(q) ((long)steps[q])
+#include "conv_panel_tiles.clh"
 
 /* Operands and division of labour. A work-item has `channels` of a group from first_channel on. */
 typedef struct {
@@ -77,9 +67,7 @@ static OUTLINED void multiply(const Summation *job, const __global REAL *source,
   for (int j = 0; j < pairs; j += MR, sums += MR * NR) {
     const __global REAL *rows[MR];
     for (int r = 0; r < MR; r++) rows[r] = source + job->offsets[min(j + r, pairs - 1)];
-    if (vectors == 3) tile_3(rows, job->positions, job->panel, depth, sums, first);
-    else if (vectors == 2) tile_2(rows, job->positions, job->panel, depth, sums, first);
-    else tile_1(rows, job->positions, job->panel, depth, sums, first);
+    multiply_tile(vectors, rows, job->positions, job->panel, depth, sums, first);
   }
 }
 

@@ -10,7 +10,8 @@ VECTORS = 3  # vectors of positions of a register tile
 PACKED_TILES = 8  # that a work-item packs at a time
 PANEL_DEPTH = 256  # (channel, tap) pairs of a slice: panels of three vectors of 8 are then 24 KiB and stay in L1, of 16 in L2
 UNIT_POSITIONS = (96, 288)  # of a unit: enough to use a slice of the weights often, few enough to share the work
-LEAST_OUTPUTS = 64  # of a unit: each panel is filled again for every part of the outputs
+LEAST_OUTPUTS = 64  # of a unit: each panel is filled again for every part of the outputs, which takes as long as
+FILLED_OUTPUTS = 32  # so many outputs
 
 
 def panels_plan(kernels: Kernels, g: Geometry, weight_strides: Pair, order: tuple[int, ...], ending: Pair,
@@ -21,7 +22,7 @@ def panels_plan(kernels: Kernels, g: Geometry, weight_strides: Pair, order: tupl
     together, band_rows = unit_of(g.images, rows, columns, lanes)
     bands = divide_up(rows, band_rows)
     units = divide_up(g.images, together) * bands * g.groups
-    parts = max(1, min(divide_up(2 * device.limits.compute_units, units), g.outputs // LEAST_OUTPUTS))
+    parts = _parts(units, g.outputs, device.limits.compute_units)
     part_outputs = round_up(divide_up(g.outputs, parts), kernels.panel_rows)
     parts = divide_up(g.outputs, part_outputs)
     units *= parts
@@ -34,19 +35,19 @@ def panels_plan(kernels: Kernels, g: Geometry, weight_strides: Pair, order: tupl
     plane_rows, pitch = band_rows + high_h - low_h, columns + high_w - low_w
     planes = g.source_step[0] * g.source_step[1] * slice_channels * together * plane_rows * pitch
     steps = (g.source[1], g.source[0] * g.source[1]) if in_place else (pitch, plane_rows * pitch)
-    table = kernels.elements(8 * g.taps)
+    table = kernels.elements(8 * g.taps + 4 * slice_channels * most_taps)
     planes = 0 if in_place else kernels.elements((planes + lanes) * kernels.itemsize)
     width = VECTORS * lanes
     panel = kernels.elements((slice_channels * most_taps * width + lanes) * kernels.itemsize)
     sums = divide_up(together * band_rows * columns, width) * width * part_outputs
     slice_elements = table + planes + panel + sums
-    packed = kernels.widen or weight_strides != (g.channels * g.taps, g.taps)
+    packed = kernels.widen
     padded_outputs = g.groups * round_up(g.outputs, kernels.panel_rows)
     skip = kernels.elements(padded_outputs * g.channels * g.taps * kernels.itemsize) if packed else 0
     constants = (*g.arguments(), low_h, low_w, plane_rows, pitch, *steps, int(in_place), skip, units, units_per_item,
-                 slice_elements, table, planes, panel, int(packed), together, bands, band_rows, parts, part_outputs,
-                 slice_channels, *ending)
-    kernel = kernels.get("conv_panels.cl", "conv_panels", "PPPPP" + OFFSETS + GEOMETRY + "i" * 7 + "{i}ii{i}" + "i" * 12,
+                 slice_elements, table, planes, panel, int(packed), *weight_strides, together, bands, band_rows, parts,
+                 part_outputs, slice_channels, *ending)
+    kernel = kernels.get("conv_panels.cl", "conv_panels", "PPPPP" + OFFSETS + GEOMETRY + "i" * 7 + "{i}ii{i}" + "i" * 14,
                          MR=kernels.panel_rows)
     bound = Bound(kernel, (items,), (1,), 5, kernels.index * 4, constants, cost)
     scratch = max(64, (skip + items * slice_elements) * kernels.itemsize)
@@ -54,6 +55,12 @@ def panels_plan(kernels: Kernels, g: Geometry, weight_strides: Pair, order: tupl
     if packed:
         launches.insert(0, (_packing(kernels, g, weight_strides), (order[1], -1)))
     return Plan(device, tuple(launches), scratch, cost)
+
+
+def _parts(units: int, outputs: int, threads: int) -> int:
+    """Into how many parts the outputs are cut, so that the threads have finished soonest."""
+    most = max(1, min(divide_up(2 * threads, units), outputs // LEAST_OUTPUTS))
+    return min(range(1, most + 1), key=lambda n: divide_up(units * n, threads) * (FILLED_OUTPUTS + outputs / n))
 
 
 def _packing(kernels: Kernels, g: Geometry, weight_strides: Pair) -> Bound:
@@ -65,8 +72,11 @@ def _packing(kernels: Kernels, g: Geometry, weight_strides: Pair) -> Bound:
                  (weights, 2 * weights * kernels.itemsize))
 
 
-def unit_of(images: int, rows: int, columns: int, lanes: int) -> Pair:
-    """Images and rows of a unit: whole images where they are small, else a band whose positions fill most tiles."""
+def unit_of(images: int, rows: int, columns: int, lanes: int, units: int = 1) -> Pair:
+    """Images and rows of a unit: whole images where they are small, else a band whose positions fill most tiles.
+
+    ``units``: how many there are to be at least, where that leaves more than two vectors to each.
+    """
     def tiles(positions: int) -> float:
         """The time of the tiles of these positions; tiles of fewer vectors are less efficient."""
         full, rest = divmod(divide_up(positions, lanes), VECTORS)
@@ -76,6 +86,8 @@ def unit_of(images: int, rows: int, columns: int, lanes: int) -> Pair:
         """The time of `count` lines of `size` positions, cut into units of so many lines."""
         return (lines // count) * tiles(count * size) + tiles(lines % count * size)
     least, most = UNIT_POSITIONS
+    most = min(most, max(divide_up(images * rows * columns, units), 2 * lanes))
+    least = min(least, most)
     whole = rows * columns <= most
     lines, size = (images, rows * columns) if whole else (rows, columns)
     candidates = [n for n in range(1, lines + 1) if n * size <= most and (n * size >= least or n == lines)] or [1]

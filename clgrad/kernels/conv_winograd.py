@@ -10,8 +10,8 @@ from clgrad.runtime import Bound
 from clgrad.shapes import divide_up, round_up
 
 OUTPUTS_AT_ONCE = 32  # whose sums lie in the cache together
-LEAST_CHANNELS, LEAST_TILES = 16, 256  # below, transforming inputs or weights costs more than multiplications are saved
-PANEL_BYTES = 3 << 17  # of all elements and channels of a tile of vectors: they are to stay in the L2 cache
+LEAST_CHANNELS, LEAST_TILES = 16, 48  # below, transforming inputs or weights costs more than multiplications are saved
+MOST_CHANNELS = 256  # whose panels stay near the L2 cache; sums of more have three times the error of plain ones
 
 
 def applies(kernels: Kernels, g: Geometry) -> bool:
@@ -26,8 +26,7 @@ def applies(kernels: Kernels, g: Geometry) -> bool:
 def pays(kernels: Kernels, g: Geometry) -> bool:
     """Whether it is the fastest, as measured for the layers of benchmarks/."""
     tiles = g.images * g.result[0] * g.result[1] // 4
-    return (min(g.channels, g.outputs) >= LEAST_CHANNELS and tiles >= LEAST_TILES
-            and 16 * g.channels * VECTORS * kernels.lanes * kernels.itemsize <= PANEL_BYTES)
+    return min(g.channels, g.outputs) >= LEAST_CHANNELS and tiles >= LEAST_TILES and g.channels <= MOST_CHANNELS
 
 
 def winograd_plan(kernels: Kernels, g: Geometry, weight_strides: Pair, order: tuple[int, ...], ending: Pair,
@@ -39,7 +38,7 @@ def winograd_plan(kernels: Kernels, g: Geometry, weight_strides: Pair, order: tu
     windows = replace(g, kernel=(4, 4), padding=padding, sign=1)
     rows, pieces = g.result[0] // 2, 1 if g.result[1] >= lanes else 2
     piece = lanes // 2 // pieces
-    together, band_rows = unit_of(g.images, rows, round_up(g.result[1] // 2, piece), lanes)
+    together, band_rows = unit_of(g.images, rows, round_up(g.result[1] // 2, piece), lanes, device.limits.compute_units)
     bands = divide_up(rows, band_rows)
     units = divide_up(g.images, together) * bands * g.groups
     units_per_item = divide_up(units, wanted_items(device, g.operations))
