@@ -72,10 +72,10 @@ def _packing(kernels: Kernels, g: Geometry, weight_strides: Pair) -> Bound:
                  (weights, 2 * weights * kernels.itemsize))
 
 
-def unit_of(images: int, rows: int, columns: int, lanes: int, units: int = 1) -> Pair:
+def unit_of(images: int, rows: int, columns: int, lanes: int, threads: int = 1) -> Pair:
     """Images and rows of a unit: whole images where they are small, else a band whose positions fill most tiles.
 
-    ``units``: how many there are to be at least, where that leaves more than two vectors to each.
+    ``threads``: that share the units, of which there are as many then, where that leaves two vectors to each.
     """
     def tiles(positions: int) -> float:
         """The time of the tiles of these positions; tiles of fewer vectors are less efficient."""
@@ -83,10 +83,12 @@ def unit_of(images: int, rows: int, columns: int, lanes: int, units: int = 1) ->
         return full * VECTORS + (0.0, 2.0, 2.5)[rest]
 
     def total(count: int, size: int) -> float:
-        """The time of `count` lines of `size` positions, cut into units of so many lines."""
-        return (lines // count) * tiles(count * size) + tiles(lines % count * size)
+        """The time of all lines of `size` positions, cut into units of `count`."""
+        units, rest = divide_up(lines, count), lines % count
+        alone = rest > 0 and (units - 1) % threads == 0  # the rest is the only unit of the last round
+        return (divide_up(units, threads) - alone) * tiles(count * size) + alone * tiles(rest * size)
     least, most = UNIT_POSITIONS
-    most = min(most, max(divide_up(images * rows * columns, units), 2 * lanes))
+    most = min(most, max(divide_up(images * rows * columns, threads), 2 * lanes))
     least = min(least, most)
     whole = rows * columns <= most
     lines, size = (images, rows * columns) if whole else (rows, columns)
