@@ -90,7 +90,7 @@ static OUTLINED void copy_plane(const Geometry *g, const Tables *tables, const _
   for (int e = 0; e < tables->copy_count; e++) {
     int4 row = tables->copies[e];
     if (row.z >= VW || step > 2 || row.x + VW * step > left) {
-      copy_row(from + row.x, step, row.z, to + row.y);
+      copy_rows(from + row.x, 0, step, 1, row.z, to + row.y, 0);
       continue;
     }
     const __global T *p = from + row.x;
