@@ -173,6 +173,8 @@ FLOATING: dict[str, tuple[Callable, list[Interval]]] = {
     "_gumbel": (lambda x, u, low, high: x - np.log(-np.log(np.clip(u, low, high))), [WIDE, PROBABILITY]),
     "_race": (lambda p, u: -p / np.log1p(-u), [POSITIVE, PROBABILITY]),
     "_information": (lambda q, p: -q * p, [WIDE, PROBABILITY]),
+    "_log_within": (lambda p, low, high: np.log(np.clip(p, low, high)), [PROBABILITY]),
+    "_logit_within": (lambda p, low, high: sp.logit(np.clip(p, low, high)), [PROBABILITY]),
     "_exponential": (lambda u, rate: -np.log1p(-u) / rate, [PROBABILITY]),
     "_cauchy": (lambda u, median, sigma: median + sigma * np.tan(np.pi * u), [UNIT]),
     "_normal_log_density": (scipy.stats.norm.logpdf, [WIDE, WIDE, POSITIVE]),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from clgrad.creation import full
 from clgrad.dtypes import bfloat16
 from clgrad.dtypes import bool as bool_
@@ -341,6 +343,12 @@ _BY_EXTREMES: dict[type, Callable[[Any, float, float], bool]] = {
     half_open_interval: lambda own, low, high: low >= own.lower_bound and high < own.upper_bound}
 
 
+# The same of few values that the host knows, of 32 bits and more: sums of shorter ones are rounded.
+_BY_VALUES: dict[type, Callable[[np.ndarray], Any]] = {
+    _Simplex: lambda v: (v.min(-1) >= 0).all() and (np.abs(v.sum(-1, dtype=np.float64) - 1) < 1e-6).all(),
+    _Boolean: lambda v: ((v == 0) | (v == 1)).all()}
+
+
 def all_fit(constraint: Any, value: Any) -> bool:
     """Whether a constraint holds for all that is in a tensor, or in a batch of such. Few values are looked at by the host."""
     kind: Any = constraint.__class__
@@ -349,11 +357,14 @@ def all_fit(constraint: Any, value: Any) -> bool:
         kind = constraint.__class__
     if kind is integer_interval and not value.dtype.is_floating_point:
         kind = interval
+    known = known_values(value) if 0 < value.numel() <= FEW and value.dtype is not bfloat16 else None
+    by_values = _BY_VALUES.get(kind)
+    if by_values is not None and known is not None and value.dtype.itemsize > 2 and value.dim() >= kind.event_dim:
+        return bool(by_values(known))
     fits = _BY_EXTREMES.get(kind)
     if fits is None or not value.numel() or value.dtype is bool_ or any(
             isinstance(bound, Tensor) for bound in vars(constraint).values()):
         return bool(constraint.check(value).all())
-    known = known_values(value) if value.numel() <= FEW and value.dtype is not bfloat16 else None
     if known is not None:
         return bool(fits(constraint, known.min(), known.max()))
     low, high = FUNCTIONS["aminmax"](value)

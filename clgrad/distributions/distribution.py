@@ -219,8 +219,8 @@ def clipped_sigmoid(x: Any) -> Any:
 
 def probs_to_logits(probs: Any, is_binary: bool = False) -> Any:
     """Logarithms (binary: log-odds) of probabilities, which are first kept off 0 and 1."""
-    clamped = clamp_probs(probs)
-    return clamped.log() - (-clamped).log1p() if is_binary else clamped.log()
+    eps = finfo(probs.dtype).eps
+    return FUNCTIONS["_logit_within" if is_binary else "_log_within"](probs, eps, 1 - eps)
 
 
 def standard(name: str, like: Any, shape: Any) -> Any:

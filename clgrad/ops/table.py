@@ -306,13 +306,18 @@ row("_product_share", "g x product zeros",
 # Distributions: whether the smallest of some probabilities is not negative, and their total is 1; scores with Gumbel noise
 # from numbers u kept between two, of which the largest is drawn with their softmax's probabilities; weights over
 # exponentially distributed numbers, of which the largest is drawn with their share; what an outcome adds to the entropy,
-# from the logarithm q of its probability and that; other numbers of distributions from such u; the logarithm of the normal
-# density.
-row("_is_simplex", "low total", "(low >= 0) & (abs(total - 1) < 0.000001)", NONDIFF, kind="bool", in_place=False)
+# from the logarithm q of its probability and that; logarithms and log-odds of probabilities kept between two numbers; other
+# numbers of distributions from such u; the logarithm of the normal density.
+row("_is_simplex", "low total", "(low >= 0) & (abs(total - 1) < 0.000001)", NONDIFF, kind="bool",
+    integers="(low >= 0) & (total == 1)", in_place=False)
 row("_gumbel", "x u low=0 high=1", "x - log(-log(minimum(maximum(u, low), high)))", NONDIFF, in_place=False)
 row("_race", "p u", "p / maximum(-log1p(-u), 1e-30)", NONDIFF, in_place=False)
 row("_information", "q p", "-maximum(q, -3e38) * p", kind="real", in_place=False,
     q="where(q < -3e38, 0, -g * p)", p="-g * maximum(q, -3e38)")
+row("_log_within", "p low=0 high=1", "log(minimum(maximum(p, low), high))", kind="real", in_place=False,
+    p="where((p >= low) & (p <= high), g / p, 0)")
+row("_logit_within", "p low=0 high=1", "log(minimum(maximum(p, low), high)) - log1p(-minimum(maximum(p, low), high))",
+    kind="real", in_place=False, p="where((p >= low) & (p <= high), g / (p * (1 - p)), 0)")
 row("_exponential", "u rate=1", "-log1p(-u) / rate", NONDIFF, in_place=False)
 row("_cauchy", "u median=0 sigma=1", "median + sigma * tan(pi * u)", NONDIFF, in_place=False)
 row("_normal_log_density", "x loc scale",

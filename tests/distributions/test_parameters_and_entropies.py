@@ -10,6 +10,7 @@ import pytest
 
 import clgrad
 from clgrad import distributions as D
+from clgrad.distributions.constraints import all_fit
 from tests.compare import assert_same
 
 MATRIX = np.array([[2.0, 0.3, 0.1], [0.3, 1.5, -0.2], [0.1, -0.2, 1.0]])
@@ -83,3 +84,29 @@ def test_kumaraswamys_entropy_and_mode():
 def test_parameters_that_are_not_positive_are_refused(make):
     with pytest.raises(ValueError, match="to satisfy the constraint GreaterThan"):
         make(clgrad.tensor([1.0, -3.0]))
+
+
+CONSTRAINTS = {
+    "real": lambda c: c.real, "positive": lambda c: c.positive, "nonnegative": lambda c: c.nonnegative,
+    "unit_interval": lambda c: c.unit_interval, "half_open": lambda c: c.half_open_interval(-1, 2.5),
+    "less_than": lambda c: c.less_than(2.5), "greater_than_eq": lambda c: c.greater_than_eq(-1),
+    "integers": lambda c: c.integer_interval(0, 2), "boolean": lambda c: c.boolean, "simplex": lambda c: c.simplex,
+    "real_vector": lambda c: c.real_vector, "positive vectors": lambda c: c.independent(c.positive, 1)}
+VALUES = {
+    "fits many": [[0.25, 0.75], [1.0, 0.0]], "zeros and ones": [[1.0, 0.0, 0.0]], "whole": [[2.0, 1.0], [0.0, 2.0]],
+    "negative": [[-1.0, 2.0]], "halves": [[2.5, 0.5]], "NaN": [[0.5, float("nan")]], "infinite": [[0.5, float("inf")]],
+    "nearly one": [[0.5, 0.5000004]], "not one": [[0.5, 0.500004]], "none": [[]], "many": [[1.0] * 5000]}
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "float16", "bfloat16", "int64", "bool"])
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_values_fit_as_in_pytorch(name, kind, torch):
+    """Few values are looked at by the host, many by a kernel: with the same answer, which is PyTorch's."""
+    for values in VALUES.values():
+        if kind in ("int64", "bool") and not np.isfinite(values).all():
+            continue
+        own = clgrad.tensor(values, dtype=clgrad.float32).to(getattr(clgrad, kind))
+        reference = torch.tensor(values, dtype=torch.float32).to(getattr(torch, kind))
+        expected = bool(CONSTRAINTS[name](torch.distributions.constraints).check(reference).all())
+        for given in (own, own + 0 if kind != "bool" else own.clone()):  # as it came, and computed
+            assert all_fit(CONSTRAINTS[name](clgrad.distributions.constraints), given) == expected, (values, kind)
