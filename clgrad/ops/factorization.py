@@ -143,7 +143,7 @@ LU = named_result("linalg_lu", "P L U")
 LUFactor = named_result("linalg_lu_factor", "LU pivots")
 LUFactorEx = named_result("linalg_lu_factor_ex", "LU pivots info")
 LUUnpacked = named_result("lu_unpack", "P L U")
-LUWithInfo = named_result("lu", "LU pivots infos")
+LUWithInfo = named_result("_lu_with_info", "LU pivots info")
 
 
 def _lu_backward(gL: Any, gU: Any, P: Any, L: Any, U: Any) -> Any:
@@ -230,7 +230,7 @@ def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> 
     packed, pivots, info = lu_factored("lu", A, pivot)
     if get_infos:
         return store("lu", LUWithInfo(packed, pivots, lapack.tensor(info, A, dtypes.int32)), out, row_major=True)
-    return store("lu", LUFactor(packed, pivots), out, row_major=True)
+    return store("lu", (packed, pivots), out, row_major=True)
 
 
 @operator("lu_unpack", method=False)

@@ -142,10 +142,15 @@ def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     if needs_graph(*tensors):
         attach(result, "Cat", [tensors[number] for number in known.numbers],
                lambda g: FUNCTIONS["split"](g, known.lengths, known.dim))
+    _check_cast(result, out)
+    return store("cat", result, out, *tensors)
+
+
+def _check_cast(result: Any, out: Any) -> None:
+    """TypeError where the tensor that is to hold what was joined cannot do so."""
     if out is not None and not dtypes.can_cast(result.spec.dtype, out.spec.dtype):
         raise TypeError(f"torch.cat(): input types can't be cast to the desired output type "
                         f"{dtypes.type_name(out.spec.dtype)}")
-    return store("cat", result, out, *tensors)
 
 
 @lru_cache(_MOST)
@@ -170,4 +175,5 @@ def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     result = known(tensors)
     if needs_graph(*tensors):
         attach(result, "Stack", tensors, lambda g: FUNCTIONS["unbind"](g, known.dim))
+    _check_cast(result, out)
     return store("stack", result, out, *tensors)

@@ -340,9 +340,15 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator 
         made = normal_(made, mean, std, generator=generator)
         return store("normal", made.requires_grad_() if requires_grad else made, out)
     like: Any = mean if isinstance(mean, TensorBase) else std
+    for t in (like, like if out is None else out):
+        _floating("normal_kernel_cpu", t)
     shape = FUNCTIONS["broadcast_shapes"](*[t.spec.shape for t in (mean, std) if isinstance(t, TensorBase)])
     made = empty(shape, like.spec.dtype, like.spec.device)
-    return store("normal", fill_random(made, "NORMAL", 0, 1, generator) * std + mean, out)
+    deviation, middle = (t.detach() if isinstance(t, TensorBase) else t for t in (std, mean))
+    drawn = fill_random(made, "NORMAL", 0, 1, generator) * deviation + middle
+    given = [t for t in (mean, std) if isinstance(t, TensorBase)]
+    node = f"NormalBackward{3 if len(given) == 2 else 1 if given[0] is mean else 2}"
+    return store("normal", ends_in(constant_of(drawn, *given), node), out)
 
 
 def permutation(n: int, generator: Generator | None, place: Any) -> Any:

@@ -285,3 +285,11 @@ def test_an_empty_out_of_cholesky_solve_gets_rows(torch):
 
 def test_qr_of_torch_has_a_name_of_its_own():
     assert type(clgrad.qr(clgrad.eye(2))).__name__ == "qr" and type(clgrad.linalg.qr(clgrad.eye(2))).__name__ == "linalg_qr"
+
+
+@pytest.mark.filterwarnings("ignore:torch.lu is deprecated:UserWarning")
+@pytest.mark.parametrize("infos", [False, True])
+def test_what_lu_returns_is_a_tuple_with_names_only_beside_infos(infos, torch):
+    found = [t.lu(t.eye(3), get_infos=infos) for t in (clgrad, torch)]
+    assert type(found[0]).__name__ == type(found[1]).__name__.rpartition(".")[2]
+    assert repr(found[0]) == repr(found[1])

@@ -79,6 +79,8 @@ PROGRAMS = [
     "torch.addcmul(v.bool(), v.bool(), v.bool())", "torch.fmod(v.bool(), v.bool())",
     "torch.floor_divide(v.bool(), v.bool())", "torch.nn.functional.multi_margin_loss(x.int(), v[:2].long())",
     "torch.nn.functional.multilabel_margin_loss(x.int(), x.long())",
+    "torch.stack([v], out=torch.ones(1, 3).long())", "torch._chunk_cat([v], 0, 1, out=v.long())",
+    "torch.normal(v, v, out=v.long())", "torch.normal(v.int(), 1.)",
     # Losses of what is not floating-point.
     "torch.nn.functional.binary_cross_entropy_with_logits(v, v.long())",
     "torch.nn.functional.binary_cross_entropy_with_logits(v, v.bool())",

@@ -244,3 +244,14 @@ def test_all_unsigned_integers_are_drawn(dtype):
     drawn = clgrad.empty(N, dtype=getattr(clgrad, dtype)).random_().numpy()
     most = np.iinfo(dtype).max
     assert drawn.min() < 0.01 * most and drawn.max() > 0.99 * most
+
+
+@pytest.mark.parametrize("deviation, mean", [(True, True), (True, False), (False, True)])
+def test_draws_around_means_have_gradients_of_zero(deviation, mean, torch):
+    found = []
+    for t in (clgrad, torch):
+        given = [t.ones(3, requires_grad=True) if wanted else 1.0 for wanted in (mean, deviation)]
+        leaves = [x for x in given if not isinstance(x, float)]
+        y = t.normal(*given)
+        found.append((y.grad_fn.name(), [g.tolist() for g in t.autograd.grad(y.sum(), leaves)]))
+    assert found[0] == found[1]
