@@ -135,10 +135,15 @@ float8_e4m3fn = dtype("float8_e4m3fn", "f8", "", np.uint8, 5)
 float8_e5m2 = dtype("float8_e5m2", "f8", "", np.uint8, 5)
 float8_e4m3fnuz = dtype("float8_e4m3fnuz", "f8", "", np.uint8, 5)
 float8_e5m2fnuz = dtype("float8_e5m2fnuz", "f8", "", np.uint8, 5)
+float8_e8m0fnu = dtype("float8_e8m0fnu", "f8", "", np.uint8, 5)
+float8_e8m0fnu.is_signed = False
+_NARROW = tuple(dtype(f"{kind}{bits}", f"{kind[0]}{bits}", "", numpy, 1, ("bit",) if (kind, bits) == ("uint", 1) else ())
+                for kind, numpy in (("int", np.int8), ("uint", np.uint8)) for bits in range(1, 8))
 
 ALL = (bool, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
 UNSIGNED = (uint16, uint32, uint64)
-NAMES_ONLY = (complex32, complex64, complex128, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz)
+NAMES_ONLY = (complex32, complex64, complex128, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz,
+              float8_e8m0fnu, *_NARROW)
 FLOATING = tuple(d for d in ALL if d.is_floating_point)
 INTEGRAL = tuple(d for d in ALL if not d.is_floating_point and d is not bool)
 BY_NAME = {d.name: d for d in ALL + UNSIGNED}

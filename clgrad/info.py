@@ -17,7 +17,8 @@ from clgrad.storage import TypedStorage, UntypedStorage
 # max, eps, tiny, resolution of the types that NumPy does not know.
 _LIMITS = {"bfloat16": (3.3895313892515355e38, 0.0078125, 1.1754943508222875e-38, 0.01),
            "float8_e4m3fn": (448.0, 0.125, 0.015625, 1.0), "float8_e5m2": (57344.0, 0.25, 6.103515625e-05, 1.0),
-           "float8_e4m3fnuz": (240.0, 0.125, 0.0078125, 1.0), "float8_e5m2fnuz": (57344.0, 0.25, 3.0517578125e-05, 1.0)}
+           "float8_e4m3fnuz": (240.0, 0.125, 0.0078125, 1.0), "float8_e5m2fnuz": (57344.0, 0.25, 3.0517578125e-05, 1.0),
+           "float8_e8m0fnu": (2.0 ** 127, 1.0, 2.0 ** -127, 1.0)}
 
 
 class _Limits:
@@ -58,7 +59,7 @@ class finfo(_Limits):
             limits = np.finfo(kind.numpy)
             self.max, self.eps, self.tiny = float(limits.max), float(limits.eps), float(limits.tiny)
             self.resolution = 10.0 ** -limits.precision
-        self.min, self.smallest_normal = -self.max, self.tiny
+        self.min, self.smallest_normal = -self.max if kind.is_signed else self.tiny, self.tiny
 
     def __repr__(self) -> str:
         return (f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
@@ -72,7 +73,7 @@ class iinfo(_Limits):
         _check_type("iinfo", type)
         if type is dtypes.bool:
             raise TypeError("torch.bool is not supported by torch.iinfo")
-        if type.is_floating_point:
+        if type.is_floating_point or type in dtypes.NAMES_ONLY:
             raise TypeError("torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.iinfo'")
         limits: Any = np.iinfo(type.numpy)
         self.dtype, self.bits, self.max, self.min = type.name, limits.bits, int(limits.max), int(limits.min)

@@ -126,7 +126,18 @@ def test_unsigned_integers(name):
         x + clgrad.tensor([1])
 
 
-@pytest.mark.parametrize("name", ["complex64", "cdouble", "float8_e4m3fn"])
+@pytest.mark.parametrize("name", ["bit", "complex64", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in range(1, 8)),
+                                  "float8_e8m0fnu"])
+def test_facts_of_dtypes_that_no_tensor_has(name, torch):
+    def facts(library):
+        kind = getattr(library, name)
+        return repr(kind), kind.itemsize, kind.is_floating_point, kind.is_complex, kind.is_signed
+    assert facts(clgrad) == facts(torch)
+    with pytest.raises(TypeError, match="requires an integer input type"):
+        clgrad.iinfo(getattr(clgrad, name))
+
+
+@pytest.mark.parametrize("name", ["complex64", "cdouble", "float8_e4m3fn", "uint4"])
 def test_dtypes_that_no_tensor_has(name):
     kind = getattr(clgrad, name)
     assert clgrad.zeros(1).dtype != kind and kind.is_complex == name.startswith("c")
@@ -173,4 +184,5 @@ def test_layouts_that_no_tensor_has():
     assert clgrad.sparse_coo not in (clgrad.strided, x.layout)
     with pytest.raises(RuntimeError, match="sparse_coo is not supported"):
         clgrad.zeros(1, layout=clgrad.sparse_coo)
+    assert clgrad.finfo(clgrad.float8_e8m0fnu).min == 2.0 ** -127
     assert (clgrad.finfo(clgrad.float8_e4m3fn).max, clgrad.finfo(clgrad.float8_e5m2).max) == (448, 57344)
