@@ -27,7 +27,7 @@ from clgrad.compat.facade import Facade
 from clgrad.compat.finder import Finder
 from clgrad.compat.names import BELOW_MODULES, RENAMED, ROOTS
 from clgrad.compat.private_names import PRIVATE
-from clgrad.compat.standins import version
+from clgrad.compat.standins import torch_version, version
 
 __all__ = ["install", "installed"]
 
@@ -63,8 +63,11 @@ def _add_private_names() -> None:
                 own.setdefault(name, found[name])
 
 
-def _name_classes() -> None:
-    """Lets classes say that they are PyTorch's: programs take the library of an array, a layer or a data set from that."""
+def _name_origins() -> None:
+    """Lets classes and functions say that they are PyTorch's.
+
+    Programs take the library of an array, a layer or a data set from that, and whether a call sets initial values.
+    """
     for kind, module in {clgrad.Tensor: "torch", clgrad.dtype: "torch", clgrad.Size: "torch", clgrad.device: "torch",
                          clgrad.nn.Parameter: "torch.nn.parameter"}.items():
         kind.__module__ = module
@@ -72,6 +75,9 @@ def _name_classes() -> None:
         for kind in vars(package).values():
             if isinstance(kind, type) and kind.__module__.startswith("clgrad."):
                 kind.__module__ = "torch" + kind.__module__.removeprefix("clgrad")
+    for function in vars(clgrad.nn.init).values():
+        if getattr(function, "__module__", None) == "clgrad.nn.init":
+            function.__module__ = "torch.nn.init"
 
 
 def install() -> None:
@@ -87,14 +93,14 @@ def install() -> None:
         if loaded is not None and not str(getattr(loaded, "__file__", "")).startswith(_PATH):
             raise RuntimeError(f"clgrad.compat.install(): {name} has been imported already; install() has to come first")
     sys.meta_path.insert(0, _FINDER)
-    sys.modules["torch"] = Facade("torch", clgrad, version.__version__)
+    sys.modules["torch"] = Facade("torch", clgrad, torch_version.__version__)
     sys.modules["torchvision"] = Facade("torchvision", vision, version.VISION)
     for name, target in BELOW_MODULES.items():
         sys.modules[name] = importlib.import_module(target)
     for name in RENAMED:
         _give_to_parent(name)
     _add_private_names()
-    _name_classes()
+    _name_origins()
     if _PATH not in sys.path:
         sys.path.append(_PATH)
     known = os.environ.get("PYTHONPATH", "")

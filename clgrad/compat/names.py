@@ -10,6 +10,7 @@ _STANDINS = "clgrad.compat.standins"
 # Modules whose names differ; all others have PyTorch's.
 RENAMED = {
     "torch.version": f"{_STANDINS}.version",
+    "torch.torch_version": f"{_STANDINS}.torch_version",
     "torch.distributed.distributed_c10d": "clgrad.distributed",
     "torch.distributed.nn.functional": "clgrad.distributed.nn",
     **{f"torch.distributed.{name}": f"{_STANDINS}.distributed.{name}" for name in (

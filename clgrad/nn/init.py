@@ -16,6 +16,7 @@ import numpy as np
 
 from clgrad.autograd import no_grad
 from clgrad.creation import tensor as make_tensor
+from clgrad.ops.interception import intercepted
 from clgrad.sampling import randperm
 
 _GAINS = {"linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv3d": 1.0, "conv_transpose1d": 1.0, "conv_transpose2d": 1.0,
@@ -40,16 +41,36 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return _GAINS[nonlinearity]
 
 
-def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Any:
-    """Values drawn evenly from [a, b)."""
+def _uniform(tensor: Any, a: float, b: float, generator: Any) -> Any:
     with no_grad():
         return tensor.uniform_(a, b, generator=generator)
 
 
-def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Any:
-    """Values of a normal distribution."""
+def _normal(tensor: Any, mean: float, std: float, generator: Any) -> Any:
     with no_grad():
         return tensor.normal_(mean, std, generator=generator)
+
+
+def _fill(tensor: Any, value: float) -> Any:
+    with no_grad():
+        return tensor.fill_(value)
+
+
+def _told(function: Callable) -> Callable:
+    """A function that tells those who listen to operators of its calls, as PyTorch's of the same name do."""
+    return intercepted(function, function.__name__)
+
+
+@_told
+def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Any:
+    """Values drawn evenly from [a, b)."""
+    return _uniform(tensor, a, b, generator)
+
+
+@_told
+def normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Any:
+    """Values of a normal distribution."""
+    return _normal(tensor, mean, std, generator)
 
 
 def trunc_normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0,
@@ -65,20 +86,20 @@ def trunc_normal_(tensor: Any, mean: float = 0.0, std: float = 1.0, a: float = -
         return tensor.clamp_(a, b)
 
 
+@_told
 def constant_(tensor: Any, val: float) -> Any:
     """One value everywhere."""
-    with no_grad():
-        return tensor.fill_(val)
+    return _fill(tensor, val)
 
 
 def ones_(tensor: Any) -> Any:
     """1 everywhere."""
-    return constant_(tensor, 1.0)
+    return _fill(tensor, 1.0)
 
 
 def zeros_(tensor: Any) -> Any:
     """0 everywhere."""
-    return constant_(tensor, 0.0)
+    return _fill(tensor, 0.0)
 
 
 def eye_(tensor: Any) -> Any:
@@ -123,13 +144,13 @@ def xavier_uniform_(tensor: Any, gain: float = 1.0, generator: Any = None) -> An
     """Uniform in [-a, a], a = gain * sqrt(6 / (fan_in + fan_out))."""
     fan_in, fan_out = _fans(tensor)
     bound = gain * math.sqrt(6.0 / (fan_in + fan_out))
-    return uniform_(tensor, -bound, bound, generator)
+    return _uniform(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
     """Normal with standard deviation gain * sqrt(2 / (fan_in + fan_out))."""
     fan_in, fan_out = _fans(tensor)
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)), generator)
+    return _normal(tensor, 0.0, gain * math.sqrt(2.0 / (fan_in + fan_out)), generator)
 
 
 def _correct_fan(tensor: Any, mode: str) -> int:
@@ -150,13 +171,14 @@ def _nothing_to_do(tensor: Any) -> bool:
     return False
 
 
+@_told
 def kaiming_uniform_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
                      generator: Any = None) -> Any:
     """Uniform in [-b, b], b = gain * sqrt(3 / fan); ``a`` is the slope of a leaky_relu that follows."""
     if _nothing_to_do(tensor):
         return tensor
     bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
-    return uniform_(tensor, -bound, bound, generator)
+    return _uniform(tensor, -bound, bound, generator)
 
 
 def kaiming_normal_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu",
@@ -164,7 +186,7 @@ def kaiming_normal_(tensor: Any, a: float = 0, mode: str = "fan_in", nonlinearit
     """Normal with standard deviation gain / sqrt(fan); ``a`` is the slope of a leaky_relu that follows."""
     if _nothing_to_do(tensor):
         return tensor
-    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+    return _normal(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
 def orthogonal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
@@ -174,7 +196,7 @@ def orthogonal_(tensor: Any, gain: float = 1.0, generator: Any = None) -> Any:
     if tensor.numel() == 0:
         return tensor
     rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
-    drawn = normal_(tensor.new_empty((rows, columns)), generator=generator)
+    drawn = _normal(tensor.new_empty((rows, columns)), 0.0, 1.0, generator)
     matrix = np.asarray(drawn.tolist(), np.float64)
     q, r = np.linalg.qr(matrix.T if rows < columns else matrix)
     q *= np.sign(np.diag(r))
@@ -189,7 +211,7 @@ def sparse_(tensor: Any, sparsity: float, std: float = 0.01, generator: Any = No
         raise ValueError("Only tensors with 2 dimensions are supported")
     rows, columns = tensor.shape
     zeros = math.ceil(sparsity * rows)
-    normal_(tensor, 0.0, std, generator)
+    _normal(tensor, 0.0, std, generator)
     keep = np.ones((rows, columns), bool)
     for column in range(columns):
         keep[randperm(rows, generator=generator, device="cpu").tolist()[:zeros], column] = False

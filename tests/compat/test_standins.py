@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import operator
+
 import pytest
 
+from clgrad.compat.standins.torch_version import TorchVersion
 from tests.compat.test_programs import run
 
 PROGRAMS = {
@@ -53,6 +56,22 @@ PROGRAMS = {
             make_fx(lambda x: x)
         except NotImplementedError as error:
             print("make_fx" in str(error))
+        """,
+    "versions, and functions that set initial values": """
+        import torch
+        from torch.torch_version import TorchVersion
+        from torch.overrides import TorchFunctionMode
+        assert torch.__version__ >= (1, 13) and torch.__version__ > "2.9" and torch.__version__ < "10.0"
+        assert torch.__version__.startswith("2.") and isinstance(torch.__version__, TorchVersion)
+        class Empty(TorchFunctionMode):
+            def __torch_function__(self, func, types, args=(), kwargs=None):
+                if func.__module__ == "torch.nn.init":
+                    return args[0]
+                return func(*args, **(kwargs or {}))
+        state = torch.get_rng_state()
+        with Empty():
+            torch.nn.Linear(2, 2)
+        assert torch.equal(torch.get_rng_state(), state)
         """,
     "names of quantization": """
         import torch
@@ -411,6 +430,24 @@ PROGRAMS = {
         assert torch.equal(pickle.loads(pickle.dumps(made))(x), net(x))
         """,
 }
+
+
+VERSIONS = ["2.13.0", "2.13", "2.9", "2.13.0+cpu", "2.13.0+zzz", "2.13.0+cpu.4", "2.13.0.dev2024", "2.14.0rc1",
+            "2.13.0a0+git12", "2.13.0.post1", "parrot", "v2.1", "10.0"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_versions_are_compared_as_pytorch_does(torch, version):
+    for other in (*VERSIONS, (2, 13), (2, 9, 1), (3,), [2, 13, 0]):
+        for compare in (operator.lt, operator.le, operator.eq, operator.ge, operator.gt, operator.ne):
+            results = []
+            for kind in (TorchVersion, torch.torch_version.TorchVersion):
+                try:
+                    results.append(compare(kind(version), other))
+                except TypeError:
+                    results.append(TypeError)
+            assert results[0] == results[1], (version, compare, other)
+    assert hash(TorchVersion(version)) == hash(version)
 
 
 @pytest.mark.parametrize("what", PROGRAMS)

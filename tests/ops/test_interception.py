@@ -403,3 +403,22 @@ def test_operators_that_a_class_has_are_not_bound_to_its_objects():
         clgrad.relu(x, 1)
     with Names():
         assert clgrad.equal(it.straight(x), x.relu())
+
+
+def test_functions_that_set_initial_values_tell_of_their_calls(torch):
+    """Those that do so in PyTorch: the others are seen by what they call."""
+    names = ("uniform_", "normal_", "constant_", "kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "ones_")
+
+    def told(library):
+        class Listening(library.overrides.TorchFunctionMode):
+            def __torch_function__(self, func, types, args=(), kwargs=None):
+                called.add(func.__name__)
+                return func(*args, **(kwargs or {}))
+        found = []
+        for name in names:
+            tensor, called = library.empty(3, 3), set()
+            with Listening():
+                getattr(library.nn.init, name)(tensor, *([0.5] if name == "constant_" else []))
+            found.append(called.intersection(names))
+        return found
+    assert told(clgrad) == told(torch)
