@@ -197,6 +197,15 @@ class History(TensorBase):
             node.pre_hooks = OrderedDict()
         return add_hook(node.pre_hooks, (number, hook))
 
+    @property
+    def _backward_hooks(self) -> dict | None:
+        """The hooks of :meth:`register_hook` by their handles' numbers; None where there are none."""
+        edge = edge_of(self) if self.requires_grad else None
+        if edge is None or _is_leaf(self):
+            return self._hooks
+        node, number = edge
+        return {key: hook for key, (place, hook) in (node.pre_hooks or {}).items() if place == number} or None
+
     def register_post_accumulate_grad_hook(self, hook: Callable) -> RemovableHandle:
         """Calls ``hook(tensor)`` each time after a gradient was added to this leaf's ``grad``."""
         if not self.requires_grad:

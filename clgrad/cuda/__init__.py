@@ -38,8 +38,8 @@ def is_available() -> bool:
 
 
 def is_initialized() -> bool:
-    """Whether a device has been used."""
-    return bool(open_devices())
+    """Whether an OpenCL GPU has been used."""
+    return any(not device.limits.is_cpu for device in open_devices())
 
 
 def init() -> None:

@@ -254,7 +254,7 @@ row("logsigmoid", "x", "logsigmoid(x)", kind="real", in_place=False, row_major=T
 row("softplus", "x beta=1 threshold=20",
     "where(beta * x > threshold, x, log1p(exp(-abs(beta * x))) / beta + where(x < 0, 0, x))", kind="real", in_place=False,
     x="where(beta * x > threshold, g, g * sigmoid(beta * x))")
-row("silu", "x", "x * sigmoid(x)", kind="real", in_place=False, x="g * sigmoid(x) * (1 + x * (1 - sigmoid(x)))")
+row("silu", "x", "x / (1 + exp(-x))", kind="real", in_place=False, x="g * sigmoid(x) * (1 + x * (1 - sigmoid(x)))")
 row("mish", "x", "x * tanh(logaddexp(x, 0))", kind="real", in_place=False,
     x="g * (tanh(logaddexp(x, 0)) + x * sigmoid(x) * (1 - square(tanh(logaddexp(x, 0)))))")
 row("_gelu", "x", f"0.5 * x * (1 + erf(x * {_ROOT_HALF}))", kind="real", in_place=False,

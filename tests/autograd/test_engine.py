@@ -614,3 +614,14 @@ def test_recorded_gradients_of_distances_of_related_points():
     found = clgrad.cdist(x, x.exp(), p=3.0).sum()
     plain, recorded = (autograd.grad(found, x, retain_graph=True, create_graph=create)[0] for create in (False, True))
     assert_same(recorded, plain)
+
+
+def test_hooks_of_a_tensor_can_be_looked_at(torch):
+    for library in (clgrad, torch):
+        x = library.ones(2, requires_grad=True)
+        y = x * 2
+        assert x._backward_hooks is None and y._backward_hooks is None and library.ones(1)._backward_hooks is None
+        for tensor in (x, y):
+            tensor.register_hook(print)
+            assert list(tensor._backward_hooks.values()) == [print]
+        assert (y + 1)._backward_hooks is None

@@ -290,3 +290,15 @@ def test_how_results_and_gradients_of_a_turned_matrix_lie(name, torch):
         y = GATED[name](t, x)
         strides.append((y.stride(), t.autograd.grad(y, x, t.ones(y.shape))[0].stride()))
     assert strides[0] == strides[1]
+
+
+@pytest.mark.parametrize("name", ["silu", "mish", "tanh"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_ends_of_activations(name, dtype, torch):
+    """Where they are zero, one or their argument, they are so exactly."""
+    values = [-float("inf"), -800.0, -100.0, -95.0, 9.5, 15.0, 19.5, 20.0, 88.0, 800.0, float("inf")]
+    x, y = clgrad.tensor(values, dtype=getattr(clgrad, dtype)), torch.tensor(values, dtype=getattr(torch, dtype))
+    function, reference = (getattr(library if name == "tanh" else library.nn.functional, name) for library in (clgrad, torch))
+    assert_same(function(x), reference(y))
+    found, expected = function(x[4:]).tolist(), reference(y[4:]).tolist()
+    assert found[2:] == expected[2:]
