@@ -8,14 +8,12 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
-from clgrad.autograd.graph import Saved, attach, needs_graph, wrap
+from clgrad.autograd.graph import Saved, attach, needs_graph
 from clgrad.ops.copying import full
-from clgrad.ops.places import FEW, Places, check_range, combine, known_values, read, spread, sums
+from clgrad.ops.places import FEW, Places, check_range, combine, known_values, read, sums
 from clgrad.ops.registry import FUNCTIONS, operator
-from clgrad.spec import Spec
 
-# By the specs of calls that passed all checks: the rows without their indices, and the spec that spreads these.
-_known_rows: dict[tuple, tuple[Places, Spec]] = {}
+_known_rows: dict[tuple, Places] = {}  # without their indices, by the specs of calls that passed all checks
 _KNOWN_MOST = 1024
 
 
@@ -38,11 +36,9 @@ def rows_at(name: str, input: Any, weight: Any, outside: Callable[[int], Excepti
         if len(_known_rows) >= _KNOWN_MOST:
             _known_rows.clear()
         shape = (*own.shape, weight.spec.shape[1])
-        known = (Places(name, shape, (None,) * own.ndim + (1,), (0,), ()), spread(input, own.shape, 0, 1, shape).spec)
-        _known_rows[key] = known
-    rows, wide = known
+        known = _known_rows[key] = Places(name, shape, (None,) * own.ndim + (1,), (0,), ())
     check_range(input, weight.spec.shape[0], outside)
-    return rows.over((wrap(input.memory, input.offset, wide),))
+    return known.over((input,))
 
 
 def embedding(input: Any, weight: Any, padding_idx: int | None = None, max_norm: float | None = None,

@@ -42,8 +42,8 @@ class Places:
     """For each position p of ``shape`` one element of a tensor x.
 
     ``own[d]`` is the dimension of x that is walked along with dimension d of ``shape``, or None; ``axes[k]`` that in
-    which ``indices[k]``, a tensor of integers expanded to ``shape``, says where the element stands. ``negative``:
-    indices may count from the end. ``unique``: no element is named twice.
+    which ``indices[k]``, a tensor of integers expanded to ``shape`` or to its first dimensions, says where the element
+    stands. ``negative``: indices may count from the end. ``unique``: no element is named twice.
     """
 
     __slots__ = ("form", "indices", "unique")
@@ -147,7 +147,8 @@ def _planned(operation: str, x: Any, v: Spec, places: Places, ordered: bool) -> 
     own, form = x.spec, places.form
     device = check_specs(form.name, own, v, *[i.spec for i in places.indices])
     steps = tuple([0 if d is None else own.strides[d] for d in form.own])
-    indices = [indexed.Index(i.spec.dtype, i.spec.strides, own.shape[axis], own.strides[axis])
+    indices = [indexed.Index(i.spec.dtype, i.spec.strides + (0,) * (len(form.shape) - i.spec.ndim), own.shape[axis],
+                             own.strides[axis])
                for i, axis in zip(places.indices, form.axes, strict=True)]
     sizes = " and ".join(str(i.size) for i in indices)
     return indexed.plan(
