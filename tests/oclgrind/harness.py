@@ -82,9 +82,8 @@ REPLACED = {
         "for (int k = 0; k < 64; k++) from[k] = to[k]; "
         "for (int k = 0; k < 64; k++) to[k] = from[k % 8 * 8 + k / 8]; return;"},
     "conv_planes.clh": {
-        "else VSTORE(to, at, (V)(VLOAD_T(p, 0).even, VLOAD_T(p, VW - 1).odd));":
-        "else { REAL near[VW], far[VW]; VSTORE(near, 0, VLOAD_T(p, 0)); VSTORE(far, 0, VLOAD_T(p, VW - 1)); "
-        "for (int l = 0; l < VW; l++) to[at + l] = l < VW / 2 ? near[2 * l] : far[2 * l + 1 - VW]; }"},
+        "line = (PASTE(REAL, n))(line.even, PASTE(vload, n)(0, p + n - 1).odd);":
+        "{ REAL taken[n]; for (int l = 0; l < n; l++) taken[l] = p[2 * l]; line = PASTE(vload, n)(0, taken); }"},
     "conv_winograd.cl": {
         "return (V)(PASTE(vload, HALF)(0, p + from[0]), PASTE(vload, HALF)(0, p + from[1]));":
         "REAL to[VW]; for (int l = 0; l < VW; l++) to[l] = p[from[l / HALF] + l % HALF]; return VLOAD(to, 0);",
