@@ -75,7 +75,7 @@ def small_shares() -> None:
 REPLACED = {
     "reduce.cl": {"const PASTE(ACC, to) a = from.lo, b = from.hi;":
                   "const PASTE(ACC, to) a = ((const PASTE(ACC, to) *)&from)[0], b = ((const PASTE(ACC, to) *)&from)[1];"},
-    "math.clh": {"frexp(x, &e)": "(e = ilogb(x) + 1, ldexp(x, -e))"},
+    "math.clh": {"frexp(x, &e)": "(e = ilogb(x) + 1, ldexp(x, -e))", "frexp(regular, &e)": "e = ilogb(regular) + 1"},
     "transpose.clh": {
         "static inline void transpose(Octet *v) {":
         "static inline void transpose(Octet *v) { LANE from[64], *to = (LANE *)v; "
