@@ -35,7 +35,7 @@ Forms: **f** a function `clgrad.<name>`, **m** a method of Tensor, **i** in plac
   array, a small tensor that no kernel made) and those of small operations that ran at once are an error in the call.
 * Values that meet in one element are added in order, so that sums over indices are the same in every run; of values that
   are put in one place the last stays. What a mask selects costs one read-back, of a count; all else waits for nothing.
-* `bernoulli` does not look whether its probabilities lie in [0, 1]: that would cost a synchronisation.
+* `bernoulli` looks whether its probabilities lie in [0, 1] on `cpu` alone: elsewhere that would cost a synchronisation.
 * `as_strided_scatter` has zero as the gradient of the elements that were replaced; PyTorch lets it pass through there.
 * Where an operator is composed of others its node in the graph may have the name of the last of them; gradients are
   PyTorch's.

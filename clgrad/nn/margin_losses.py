@@ -93,13 +93,16 @@ def _rows(name: str, input: Any, target: Any, per_class: bool) -> tuple[Any, Any
                            f"{name}: target tensor should be 1-D with size equal to the number of input samples (batch size)."
                            f" Expected target size {list(expected or (1,))}, but got {list(target.shape)}. Input has shape "
                            f"{list(input.shape)}.")
+    rows = input if input.ndim == 2 else input.view(1, -1)
+    return rows, target.reshape(rows.shape if per_class else (rows.shape[0],))
+
+
+def _check_dtypes(name: str, kernel: str, input: Any, target: Any) -> None:
+    """RuntimeError where scores are not floating-point, or classes not of int64."""
     if not input.spec.dtype.is_floating_point:
-        kernel = "multilabel_margin_loss_forward_out_frame" if per_class else "multi_margin_loss_cpu_kernel"
         raise NotImplementedError(f"\"{kernel}\" not implemented for '{type_name(input.spec.dtype)}'")
     if target.spec.dtype is not int64:
         raise RuntimeError(f"{name}: expected scalar type Long but found {type_name(target.spec.dtype)}")
-    rows = input if input.ndim == 2 else input.view(1, -1)
-    return rows, target.reshape(rows.shape if per_class else (rows.shape[0],))
 
 
 def _classes(input: Any) -> Any:
@@ -118,6 +121,7 @@ def multi_margin_loss(input: Any, target: Any, p: int = 1, margin: float = 1.0, 
     if weight is not None and weight.numel() != rows.shape[1]:
         raise RuntimeError(f"multi_margin_loss: inconsistent weight size, expected {rows.shape[1]} but got "
                            f"{list(weight.shape)}")
+    _check_dtypes("multi_margin_loss", "multi_margin_loss_cpu_kernel", input, target)
     right = classes.unsqueeze(1)
     over = (margin - rows.gather(1, right) + rows).clamp_min(0)
     over = FUNCTIONS["where"](right == _classes(rows), 0.0, over if p == 1 else over * over)
@@ -134,6 +138,7 @@ def multilabel_margin_loss(input: Any, target: Any, size_average: bool | None = 
     """
     reduction = reduction_of(size_average, reduce, reduction)
     rows, labels = _rows("multilabel_margin_loss", input, target, True)
+    _check_dtypes("multilabel_margin_loss", "multilabel_margin_loss_forward_out_frame", input, target)
     listed = (labels < 0).long().cumsum(1) == 0
     labels = FUNCTIONS["where"](listed, labels, 0)
     chosen = (labels.unsqueeze(2) == _classes(rows)) & listed.unsqueeze(2)

@@ -168,6 +168,9 @@ def _split_along(name: str, x: Any, sections: Any, dim: int, least: int) -> tupl
         if sections <= 0 or size % sections:
             raise RuntimeError(f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension "
                                f"{size} is not divisible by the split_size {sections}!")
+    elif not isinstance(sections, (tuple, list)):
+        raise TypeError(f"{name}() received an invalid combination of arguments - got (Tensor, {type(sections).__name__}), "
+                        "but expected int sections or a tuple of ints")
     return tensor_split(x, sections, dim)
 
 

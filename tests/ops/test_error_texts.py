@@ -79,6 +79,7 @@ PROGRAMS = [
     "torch.addcmul(v.bool(), v.bool(), v.bool())", "torch.fmod(v.bool(), v.bool())",
     "torch.floor_divide(v.bool(), v.bool())", "torch.nn.functional.multi_margin_loss(x.int(), v[:2].long())",
     "torch.nn.functional.multilabel_margin_loss(x.int(), x.long())",
+    "torch.nn.functional.multi_margin_loss(x, v[:2], weight=torch.ones(4))",
     "torch.stack([v], out=torch.ones(1, 3).long())", "torch._chunk_cat([v], 0, 1, out=v.long())",
     "torch.normal(v, v, out=v.long())", "torch.normal(v.int(), 1.)",
     # Losses of what is not floating-point.
@@ -150,6 +151,7 @@ OF_ANOTHER_KIND = {
     "torch.quantile(x, 'a')": r"argument 'q' must be float", "torch.isin(x)": r"isin\(\) missing 1 required positional",
     "x.normal_('x')": r"normal_\(\): argument 'mean' must be Number, not str",
     "torch.addmm(x, torch.ones(2, 2), x, alpha='x')": r"addmm\(\): argument 'alpha' must be Number, not str",
+    "torch.hsplit(x, 'abc')": r"hsplit\(\) received an invalid combination of arguments - got \(Tensor, str\)",
     "torch.clone(2.5)": r"argument 'input' must be Tensor, not float",
     "torch.numel(5)": r"argument 'input' \(position 1\) must be Tensor, not int",
     "x.resize_('a')": r"resize_\(\): argument 'size' must be tuple of ints",
