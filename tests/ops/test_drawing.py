@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import clgrad
+from clgrad.ops.registry import FUNCTIONS
 from tests.compare import assert_same_error
 
 
@@ -22,6 +23,12 @@ def test_without_replacement():
     drawn = clgrad.multinomial(p, 3)
     assert drawn.sort(1).values.eq(clgrad.tensor([0, 2, 3])).all()
     assert abs(drawn[:, 0].eq(3).float().mean().item() - 0.5) < 0.05
+
+
+def test_a_weight_of_zero_never_wins():
+    """Not even where the uniform number, and so the exponential one, is zero: 0 / 0 would be the largest."""
+    raced = FUNCTIONS["_race"](clgrad.tensor([0.0, 1.0, 0.0]), clgrad.tensor([0.0, 0.0, 0.5]))
+    assert raced.argmax() == 1 and raced[0] == 0
 
 
 @pytest.mark.parametrize("program", [
