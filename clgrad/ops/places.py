@@ -167,16 +167,16 @@ def _kept(plans: dict, key: tuple, made: Any) -> Any:
 def read(x: Any, places: Places, node: str) -> Any:
     """The elements of ``x`` at the places, as a new tensor of their shape."""
     indices, form = places.indices, places.form
-    index = indices[0] if len(indices) == 1 else x
-    key = (x.spec, form, index.spec) if len(indices) == 1 else (x.spec, form, *[i.spec for i in indices])
+    index: Any = indices[0] if len(indices) == 1 else None
+    key = (x.spec, form, *[i.spec for i in indices]) if index is None else (x.spec, form, index.spec)
     found = _reads.get(key)
     if found is None:
         made = contiguous_spec(form.shape, x.spec.dtype, x.spec.device)
         found = _kept(_reads, key, (_planned("read", x, made, places, False), made))
     plan, made = found
     out = blank(made)
-    source, target, there = x.memory.buffer, out.memory.buffer, index.memory.buffer
-    if source is None or target is None or there is None or len(indices) != 1:
+    source, target, there = x.memory.buffer, out.memory.buffer, None if index is None else index.memory.buffer
+    if source is None or target is None or there is None:
         execute(plan, (x, out, *indices), ())
     else:
         plan((source, target, there), (x.offset, 0, index.offset))

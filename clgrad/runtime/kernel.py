@@ -153,9 +153,10 @@ class Arguments:
     def set_numbers(self, varying: tuple) -> None:
         """Sets the varying scalars that are not what they were."""
         set_bytes, before, position = self._set_bytes, self.numbers, self._bound.buffers
+        floats = len(varying) if self._bound.floats is None else self._bound.floats
         self.numbers = None  # where one cannot be packed, nothing is known of those before it
         for n, pack in enumerate(self._bound.packers):
             value = varying[n]
-            if before is None or value != before[n] or value.__class__ is float and not value:  # 0.0 equals -0.0
+            if before is None or value != before[n] or n >= floats and not value:  # 0.0 equals -0.0
                 set_bytes(position + n, pack(value))
         self.numbers = varying

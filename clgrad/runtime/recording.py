@@ -56,9 +56,11 @@ def _moves(step: _Step, other: _Step, by: dict[int, int]) -> tuple[tuple[int, in
         return None
     moves = dict(step.moves)
     for number, (a, b) in enumerate(zip(step.varying, other.varying, strict=True)):
-        if number in moves or a == b:
-            if b - a != by.get(moves.get(number, _NOWHERE), 0):
+        if number in moves:
+            if b - a != by.get(moves[number], 0):
                 return None
+            continue
+        if a == b or (a != a and b != b):  # NaN
             continue
         places = {place for place in step.places if isinstance(a, int) and by.get(place, 0) == b - a}
         if number < len(step.places) and step.places[number] in places:

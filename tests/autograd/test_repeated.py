@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 import clgrad
@@ -249,3 +250,15 @@ def test_what_follows_from_a_place_in_another_way_is_not_repeated():
         for made, expected in zip(repeated([x[place:place + 5]]), function([x[place:place + 5]]), strict=True):
             assert clgrad.equal(made, expected)
     assert len(calls) == 7
+
+
+@pytest.mark.parametrize("number", [float("inf"), -float("inf"), float("nan"), -0.0, 2.5])
+def test_parts_and_numbers_of_every_kind(number):
+    def function(tensors):
+        return [tensors[0].masked_fill(tensors[0] > 0, number)]
+    repeated, calls = counted(function)
+    x = clgrad.randn(60)
+    for place in (0, 10, 30, 20, 50):
+        part = x[place:place + 10]
+        np.testing.assert_array_equal(repeated([part])[0].numpy(), function([part])[0].numpy())
+    assert len(calls) == 2
