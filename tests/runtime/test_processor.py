@@ -34,7 +34,7 @@ class Record:
                                       int_ptr=ctypes.addressof(self.words))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc on this system")
 @pytest.mark.parametrize("name", ["generic", "znver3"])
 def test_a_name_that_pocl_cannot_use_is_replaced(name):
     record = Record(name)
