@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from clgrad.pickles import Reader
+from clgrad.runtime import host_array, host_copy
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 # Checksums of larger records are not looked at, as in PyTorch: that would take longer than reading them.
@@ -93,11 +94,11 @@ class Archive:
             raise RuntimeError(f"load(): the file is damaged: storage {key} should have {nbytes} bytes and has "
                                f"{info.file_size}")
         if info.compress_type != zipfile.ZIP_STORED or (info.file_size <= CHECKED and self._path is None):
-            return np.frombuffer(bytearray(self.read(f"data/{key}")), np.uint8)[:nbytes]
+            return host_copy(np.frombuffer(self.read(f"data/{key}"), np.uint8, nbytes))
         begin = self._begin(info)
         if self._path is not None and nbytes:
             return np.memmap(self._path, np.uint8, "c", begin, (nbytes,))
-        made = np.empty(nbytes, np.uint8)
+        made = host_array((nbytes,), np.uint8)
         self._file.seek(begin)
         if self._into(made) != nbytes:
             raise RuntimeError(f"load(): the file is damaged: it ends within storage {key}")
@@ -182,7 +183,7 @@ class Stream:
         if key not in self._places:
             raise RuntimeError(f"load(): the file is damaged: there is no storage {key!r}")
         begin = self._places[key]
-        return np.frombuffer(bytearray(self._data[begin:begin + nbytes]), np.uint8)
+        return host_copy(np.frombuffer(self._data, np.uint8, nbytes, begin))
 
 
 def opened(file: Any, path: str | None, name: str) -> Archive | Stream:

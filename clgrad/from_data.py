@@ -12,7 +12,7 @@ from clgrad.autograd.graph import TensorBase
 from clgrad.dtypes import dtype as Dtype
 from clgrad.ops import copying
 from clgrad.ops.registry import FUNCTIONS
-from clgrad.runtime import canonical, default_device
+from clgrad.runtime import canonical, default_device, host_copy
 from clgrad.runtime import device as Device
 
 _CPU = Device("cpu")
@@ -183,7 +183,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         values = dtypes.float32_to_bfloat16(array.astype(np.float32))
     else:
         with np.errstate(all="ignore"):
-            values = np.array(array, kind.numpy, order="C", copy=True)
+            values = host_copy(array, kind.numpy)
     return checked(copying.from_array(values, kind, place), requires_grad)
 
 

@@ -29,6 +29,7 @@ from clgrad import dtypes
 from clgrad.archives import read_record
 from clgrad.ops import copying
 from clgrad.runtime import device as Device
+from clgrad.runtime import host_copy
 from clgrad.tensor import Tensor
 
 # The format's names of dtypes.
@@ -126,7 +127,7 @@ def _tensor(name: str, entry: Any, body: memoryview, device: Any) -> Any:
     whole = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
     if not whole or not begin <= end <= len(body) or end - begin != math.prod(shape) * kind.itemsize:
         raise SafetensorError(f"safetensors: {name} of shape {list(shape)} does not fit its bytes {begin} to {end}")
-    values = np.frombuffer(bytearray(body[begin:end]), kind.numpy).reshape(shape)
+    values = host_copy(np.frombuffer(body[begin:end], np.uint8)).view(kind.numpy).reshape(shape)
     return copying.from_array(values, kind, Device("cpu")).to(device)
 
 

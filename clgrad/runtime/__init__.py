@@ -24,6 +24,8 @@ from clgrad.runtime.storage import (
     begin_era,
     end_era,
     filled_storage,
+    host_array,
+    host_copy,
     host_storage,
     new_storage,
     result_storage,
@@ -33,6 +35,6 @@ from clgrad.runtime.storage import (
 __all__ = [
     "Block", "Bound", "Device", "Kernel", "KernelTime", "Limits", "Profile", "Recording", "SharedFile", "Span", "Storage",
     "begin_era", "canonical", "current_device", "default_device", "device", "devices", "end_era", "filled_storage", "gpus",
-    "host_storage", "new_storage", "open_devices", "resolve", "result_storage", "set_current_device", "set_default_device",
-    "settle",
+    "host_array", "host_copy", "host_storage", "new_storage", "open_devices", "resolve", "result_storage",
+    "set_current_device", "set_default_device", "settle",
 ]

@@ -14,8 +14,9 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ from clgrad.runtime.shared import SharedFile
 LARGE = 1 << 31
 _NOTHING = bool  # gives nothing back
 KNOWN_MOST = 1 << 16  # bytes of a fill value that are written out for a look
+ALIGNMENT = 64  # bytes; vectors that cross it cost a second access
+SMALLEST_ALIGNED = 1 << 11  # bytes
 
 
 _eras = itertools.count(1)
@@ -382,6 +385,23 @@ def result_storage(device: Device, nbytes: int) -> Storage:
     if device.shared_memory:
         return SharedStorage(device, nbytes, device.allocate(nbytes))
     return new_storage(device, nbytes, device.allocate(nbytes))
+
+
+def host_array(shape: Sequence[int], kind: Any) -> np.ndarray:
+    """An uninitialised array; from ``SMALLEST_ALIGNED`` bytes on it begins, as a device's vectors do, at a multiple of 64."""
+    nbytes = prod(shape) * np.dtype(kind).itemsize
+    if nbytes < SMALLEST_ALIGNED:
+        return np.empty(shape, kind)
+    whole = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -whole.ctypes.data % ALIGNMENT
+    return whole[start:start + nbytes].view(kind).reshape(shape)
+
+
+def host_copy(values: np.ndarray, kind: Any = None) -> np.ndarray:
+    """A contiguous copy of an array in memory of :func:`host_array`, converted to ``kind``."""
+    made = host_array(values.shape, values.dtype if kind is None else kind)
+    np.copyto(made, values, "unsafe")
+    return made
 
 
 def host_storage(device: Device, data: np.ndarray, *, foreign: bool = False) -> Storage:

@@ -236,3 +236,11 @@ def test_loaders_have_types():
         pass
     assert list(Own([1])) == [clgrad.tensor([1])]
     assert data.DataLoader[int] is not data.DataLoader
+
+
+def test_indices_out_of_range_are_refused():
+    rows = data.TensorDataset(clgrad.arange(6.0).view(3, 2))
+    assert next(iter(data.DataLoader(rows, batch_sampler=[[0, -1]])))[0].tolist() == [[0.0, 1.0], [4.0, 5.0]]
+    for places in ([0, 3], [-4, 0]):
+        with pytest.raises(IndexError, match="out of bounds for dimension 0 with size 3"):
+            list(data.DataLoader(rows, batch_sampler=[places]))

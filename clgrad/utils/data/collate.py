@@ -13,6 +13,7 @@ from clgrad import dtypes
 from clgrad.creation import as_tensor, tensor
 from clgrad.ops import copying
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.runtime import host_array
 from clgrad.tensor import Tensor
 
 np_str_obj_array_pattern = re.compile(r"[SaUO]")  # dtypes of arrays that make no tensors
@@ -29,7 +30,9 @@ def stacked(tensors: Sequence[Any]) -> Any:
     first, own = tensors[0], tensors[0].spec
     if _on_host(first) and all(not t._requires_grad and (t.spec is own or (
             t.spec.device is own.device and t.spec.shape == own.shape and t.spec.dtype is own.dtype)) for t in tensors):
-        values = np.stack([copying.to_array(t) for t in tensors])
+        arrays = [copying.to_array(t) for t in tensors]
+        values = host_array((len(arrays), *own.shape), arrays[0].dtype)
+        np.stack(arrays, out=values)
         return copying.from_array(values, first.dtype, first.device)
     return FUNCTIONS["stack"](list(tensors))
 
@@ -37,8 +40,13 @@ def stacked(tensors: Sequence[Any]) -> Any:
 def gathered(source: Any, indices: Sequence[int]) -> Any:
     """The rows of a tensor that ``indices`` name, as one tensor."""
     if _on_host(source):
-        values = copying.to_array(source)[np.asarray(indices, np.int64)]
-        return copying.from_array(np.ascontiguousarray(values), source.dtype, source.device)
+        values, places = copying.to_array(source), np.asarray(indices, np.int64)
+        if len(places) and not -len(values) <= places.min() <= places.max() < len(values):
+            raise IndexError(f"an index of {places.min()} to {places.max()} is out of bounds for dimension 0 with size "
+                             f"{len(values)}")
+        rows = host_array((len(places), *values.shape[1:]), values.dtype)
+        values.take(places, 0, rows, "wrap")
+        return copying.from_array(rows, source.dtype, source.device)
     return FUNCTIONS["stack"]([source[n] for n in indices])
 
 
