@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import gzip
 import hashlib
+import lzma
 import os
 import shutil
 import tarfile
@@ -101,31 +103,50 @@ def download_url(url: str | Iterable[str], root: str, filename: str | None = Non
                        f"and put it at {path}")
 
 
-def extract_archive(path: str, folder: str) -> None:
-    """Unpacks a .tar, .tar.gz, .zip or .gz file into a folder; nothing leaves it.
+_COMPRESSED: dict[str, Any] = {".bz2": bz2.open, ".gz": gzip.open, ".xz": lzma.open}
+_TARS = (".tar", ".tar.bz2", ".tar.gz", ".tar.xz", ".tbz", ".tbz2", ".tgz")
+
+
+def extract_archive(from_path: str | os.PathLike[str], to_path: str | os.PathLike[str] | None = None,
+                    remove_finished: bool = False) -> str:
+    """Unpacks a .zip, a .tar, which may be compressed, or a single file that is compressed; nothing leaves the folder.
+
+    Args:
+        to_path: the folder; that of the archive where it is not given.
+        remove_finished: whether the archive is deleted afterwards.
+
+    Returns:
+        the folder, or the path of the single file.
 
     Raises:
         RuntimeError: the archive names a file outside of the folder, or is of another kind.
     """
-    if path.endswith((".tar", ".tar.gz", ".tgz")):
+    path = os.fspath(from_path)
+    folder = os.path.dirname(path) if to_path is None else os.fspath(to_path)
+    stem, ending = os.path.splitext(os.path.basename(path))
+    target = folder
+    if path.endswith(_TARS):
         with tarfile.open(path) as archive:
             for member in archive.getmembers():
                 _inside(folder, member.name)
                 if not (member.isfile() or member.isdir()):
                     raise RuntimeError(f"{path}: {member.name} is neither a file nor a folder")
             archive.extractall(folder)
-    elif path.endswith(".zip"):
+    elif ending == ".zip":
         with zipfile.ZipFile(path) as packed:
             for name in packed.namelist():
                 _inside(folder, name)
             packed.extractall(folder)
-    elif path.endswith(".gz"):
-        target = os.path.join(folder, os.path.basename(path)[:-3])
-        with gzip.open(path, "rb") as source, open(f"{target}.part", "wb") as file:
+    elif ending in _COMPRESSED:
+        target = os.path.join(folder, stem)
+        with _COMPRESSED[ending](path, "rb") as source, open(f"{target}.part", "wb") as file:
             shutil.copyfileobj(source, file)
         os.replace(f"{target}.part", target)
     else:
         raise RuntimeError(f"{path} is not an archive of a known kind")
+    if remove_finished:
+        os.remove(path)
+    return target
 
 
 def _inside(folder: str, name: str) -> None:
@@ -135,6 +156,7 @@ def _inside(folder: str, name: str) -> None:
 
 
 def download_and_extract_archive(url: str | Iterable[str], download_root: str, extract_root: str | None = None,
-                                 filename: str | None = None, md5: str | None = None) -> None:
+                                 filename: str | None = None, md5: str | None = None, remove_finished: bool = False) -> None:
     """:func:`download_url`, then :func:`extract_archive`."""
-    extract_archive(download_url(url, download_root, filename, md5), os.path.expanduser(extract_root or download_root))
+    extract_archive(download_url(url, download_root, filename, md5), os.path.expanduser(extract_root or download_root),
+                    remove_finished)

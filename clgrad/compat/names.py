@@ -78,7 +78,6 @@ RENAMED = {
     **{f"torchvision.models.{name}": "clgrad.vision.models" for name in (
         "alexnet", "googlenet", "mobilenetv2", "squeezenet", "_api", "_utils")},
     "torchvision.models.vgg": f"{_STANDINS}.vgg",
-    "torchvision.datasets.utils": "clgrad.downloads",
     "safetensors.torch": f"{_STANDINS}.safetensors",
     "functorch": f"{_STANDINS}.functorch",
     "functorch.experimental": f"{_STANDINS}.functorch_experimental",

@@ -36,7 +36,7 @@ PROGRAMS = {
         """,
     "what the library was built with, and switches of its backends": """
         import torch
-        assert torch._C.has_lapack and torch.has_lapack and not torch._C.has_mkl
+        assert not torch._C._is_tracing() and torch._C.has_lapack and torch.has_lapack and not torch._C.has_mkl
         with torch.backends.mkldnn.flags(enabled=False):
             assert not torch.backends.mkldnn.enabled
         assert torch.backends.mkldnn.enabled

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import http.server
+import lzma
+import pathlib
 import pickle
+import re
 import struct
 import tarfile
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -17,6 +22,7 @@ import clgrad
 from clgrad import downloads as download
 from clgrad.vision import datasets, io, transforms, utils
 from clgrad.vision.datasets import folder
+from clgrad.vision.datasets import utils as helpers
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -193,6 +199,50 @@ def test_archives_stay_in_their_folder(tmp_path):
         download.extract_archive(str(outside), str(tmp_path / "to"))
     with pytest.raises(RuntimeError, match="known kind"):
         download.extract_archive("x.rar", ".")
+
+
+@pytest.mark.parametrize("ending, packing", [("bz2", bz2.compress), ("gz", gzip.compress), ("xz", lzma.compress)])
+def test_compressed_files_and_archives(tmp_path, ending, packing):
+    packed = tmp_path / f"x.{ending}"
+    packed.write_bytes(packing(b"text"))
+    assert download.extract_archive(packed, remove_finished=True) == str(tmp_path / "x") and not packed.exists()
+    with tarfile.open(tmp_path / f"a.tar.{ending}", f"w:{ending}") as archive:
+        archive.add(tmp_path / "x", "x")
+    assert download.extract_archive(tmp_path / f"a.tar.{ending}", tmp_path / "to") == str(tmp_path / "to")
+    assert (tmp_path / "x").read_text() == (tmp_path / "to/x").read_text() == "text"
+
+
+def test_helpers_of_data_sets(torchvision, tmp_path):
+    theirs = torchvision.datasets.utils
+    (tmp_path / "a").mkdir()
+    for name in ("b.png", "c.jpg", "d.txt"):
+        (tmp_path / name).write_text("text")
+    for prefix in (False, True):
+        assert helpers.list_dir(tmp_path, prefix) == theirs.list_dir(tmp_path, prefix)
+        assert helpers.list_files(tmp_path, (".png", ".jpg"), prefix) == theirs.list_files(tmp_path, (".png", ".jpg"), prefix)
+    assert helpers.calculate_md5(str(tmp_path / "b.png")) == theirs.calculate_md5(tmp_path / "b.png")
+    assert helpers.check_md5(tmp_path / "b.png", theirs.calculate_md5(tmp_path / "b.png"))
+    assert helpers.verify_str_arg("train", "split", ("train", "test")) == "train"
+    for arguments in ((1,), (1, "split"), ("all", "split", ("train", "test")), ("all", "split", ("train",), "no")):
+        with pytest.raises(ValueError) as expected:
+            theirs.verify_str_arg(*arguments)
+        with pytest.raises(ValueError, match=f"^{re.escape(str(expected.value))}$"):
+            helpers.verify_str_arg(*arguments)
+
+
+def test_files_of_google_drive(tmp_path, monkeypatch):
+    asked = []
+
+    def fetch(id, output, quiet):
+        asked.append(id)
+        pathlib.Path(output).write_text("text")
+
+    monkeypatch.setattr(helpers, "library", lambda *names: types.SimpleNamespace(download=fetch))
+    for _ in range(2):
+        helpers.download_file_from_google_drive("abc", tmp_path / "to", "file", hashlib.md5(b"text").hexdigest())
+    assert asked == ["abc"] and (tmp_path / "to/file").read_text() == "text"
+    with pytest.raises(RuntimeError, match="not found or corrupted"):
+        helpers.download_file_from_google_drive("abc", tmp_path / "to", md5="0")
 
 
 def test_grids_and_files(torchvision, torch, tmp_path, rng):

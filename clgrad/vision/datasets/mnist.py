@@ -17,6 +17,7 @@ from clgrad.ops import copying
 from clgrad.optional import pillow
 from clgrad.runtime import device
 from clgrad.vision.datasets.dataset import VisionDataset
+from clgrad.vision.datasets.utils import verify_str_arg
 
 _TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _DIGITS = ["0 - zero", "1 - one", "2 - two", "3 - three", "4 - four", "5 - five", "6 - six", "7 - seven", "8 - eight",
@@ -183,9 +184,8 @@ class EMNIST(MNIST):
 
     def __init__(self, root: Any, split: str, train: bool = True, transform: Callable | None = None,
                  target_transform: Callable | None = None, download: bool = False):
-        if split not in self.splits:
-            raise ValueError(f"Unknown value '{split}' for argument split. Valid values are {self.splits}.")
-        self.split, self.classes = split, self.classes_split_dict[split]
+        self.split = verify_str_arg(split, "split", self.splits)
+        self.classes = self.classes_split_dict[split]
         super().__init__(root, train, transform, target_transform, download)
 
     def _files(self) -> tuple[str, str]:

@@ -83,7 +83,7 @@ def _nothing(*args: Any, **kwargs: Any) -> None:
     """Nothing to set or count."""
 
 
-_are_functorch_transforms_active = _jit_can_fuse_on_cpu = _jit_can_fuse_on_gpu = _cuda_isInBadFork = _false
+_are_functorch_transforms_active = _is_tracing = _jit_can_fuse_on_cpu = _jit_can_fuse_on_gpu = _cuda_isInBadFork = _false
 _log_api_usage_once = _cuda_clearCublasWorkspaces = _set_math_sdp_allow_fp16_bf16_reduction = _nothing
 
 
