@@ -37,6 +37,8 @@ Forms: **f** a function `clgrad.<name>`, **m** a method of Tensor, **i** in plac
   are put in one place the last stays. What a mask selects costs one read-back, of a count; all else waits for nothing.
 * `bernoulli` looks whether its probabilities lie in [0, 1] on `cpu` alone: elsewhere that would cost a synchronisation.
 * `as_strided_scatter` has zero as the gradient of the elements that were replaced; PyTorch lets it pass through there.
+* The tangents of `triangular_solve` and `cholesky_inverse` are the derivatives; PyTorch's are not. Where `max_unpool2d` puts
+  several values in one place, tangents are added there; the value, and PyTorch's tangent, is the last one's.
 * Where an operator is composed of others its node in the graph may have the name of the last of them; gradients are
   PyTorch's.
 * `__torch_function__` is told of properties only where they give tensors (`T`, `data`, ...), and of functions and methods of

@@ -6,7 +6,7 @@ import itertools
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.autograd.graph import TensorBase, attach, check_history, ends_in, needs_graph
+from clgrad.autograd.graph import TensorBase, attach, check_history, ends_in, mark_changed, needs_graph
 from clgrad.autograd.shared_memory import view_of
 from clgrad.errors import warn_once
 from clgrad.formats import contiguous_format
@@ -250,6 +250,7 @@ def become(x: Any, view: Any) -> Any:
         x._grad_fn, x._output_nr, x._requires_grad = view._grad_fn, view._output_nr, True
     if x._view is not None:
         x._view = view_of(x, x._view.base, view._view.replay, x._view.origin)
+    mark_changed(x)
     return x
 
 

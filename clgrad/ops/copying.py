@@ -8,7 +8,7 @@ import numpy as np
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import TensorBase, attach, check_in_place, ends_in, needs_graph, rebase, wrap
+from clgrad.autograd.graph import TensorBase, attach, check_in_place, ends_in, mark_changed, needs_graph, rebase, wrap
 from clgrad.dtypes import dtype
 from clgrad.formats import (
     channels_last,
@@ -340,6 +340,7 @@ def resize_(x: Any, *sizes: Any, size: Any = None, memory_format: Any = None) ->
     if need > x.memory.nbytes:
         x.memory.resize(need)
     x.spec = made
+    mark_changed(x)
     return x
 
 

@@ -442,3 +442,29 @@ def test_changes_of_a_view_that_lies_otherwise_than_the_gradient(change, torch):
         (grad,) = t.autograd.grad((other * 2).sum() + (base * base).sum(), x)
         found.append(grad)
     assert_same(*found)
+
+
+@pytest.mark.parametrize("change", [
+    lambda t, y: y.unsqueeze_(0), lambda t, y: y.squeeze_(), lambda t, y: y.t_(), lambda t, y: y.transpose_(0, 1),
+    lambda t, y: y.swapaxes_(0, 1), lambda t, y: y.as_strided_((2,), (1,)), lambda t, y: y.detach()[0].mul_(2),
+    lambda t, y: y.view(-1).t_(), lambda t, y: y.data.unsqueeze_(0), lambda t, y: y.detach().resize_(1, 1),
+    lambda t, y: y.detach().resize_(2, 2)])
+def test_changes_of_a_shape_are_counted(change, torch):
+    def program(t):
+        x = t.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+        y = x * 2
+        z = y * y
+        before = y._version
+        change(t, y)
+        counted = y._version - before
+        return counted or t.autograd.grad(z.sum(), x)
+    assert_same_outcome(torch, program)
+
+
+def test_a_shape_that_changed_since_it_was_saved_is_refused():
+    x = clgrad.ones(3, requires_grad=True)
+    y = x * 1
+    z = (y * y).sum()
+    y.unsqueeze_(0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.backward()

@@ -101,6 +101,10 @@ def test_polygamma_of_negative_arguments(torch):
     x, y = pair(torch, [-0.3, -1.7, -5.2, 0.4, 3.0], "float64")
     for n in (1, 2, 3):
         assert_same(clgrad.polygamma(n, x), torch.polygamma(n, y), 1e-9)
+    for dtype, tolerance in (("float64", 1e-11), ("float32", 2e-5)):
+        x, y = pair(torch, [-100.5, -77.3, -1234.75, -0.0016, -0.999, -64.25], dtype)
+        for n in (2, 3, 5):
+            assert_same(clgrad.polygamma(n, x), torch.polygamma(n, y), tolerance)
 
 
 def test_every_name_is_there(torch):
@@ -144,6 +148,29 @@ def test_incomplete_gamma_functions_of_near_arguments(dtype, tolerance):
     for name, reference in (("igamma", sp.gammainc), ("igammac", sp.gammaincc)):
         found = getattr(clgrad, name)(clgrad.tensor(a), clgrad.tensor(x)).numpy()
         np.testing.assert_allclose(found, reference(a.astype(float), x.astype(float)), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-3), ("float64", 3e-11)])
+def test_incomplete_gamma_functions_of_large_arguments(dtype, tolerance):
+    a = np.repeat(np.geomspace(9e4, 1e9, 20), 30).astype(dtype)
+    x = (a + np.tile(np.linspace(-4, 4, 30), 20) * np.sqrt(a)).astype(dtype)
+    for name, reference in (("igamma", sp.gammainc), ("igammac", sp.gammaincc)):
+        found = getattr(clgrad, name)(clgrad.tensor(a), clgrad.tensor(x)).numpy()
+        np.testing.assert_allclose(found, reference(a.astype(float), x.astype(float)), rtol=0, atol=tolerance)
+    ends, others = (clgrad.tensor(v, dtype=getattr(clgrad, dtype)) for v in ([1e30, 1e30, 1e6, np.nan], [1e30, 1, 1e30, 2]))
+    np.testing.assert_allclose(clgrad.igamma(ends, others).tolist(), [0.5, 0, 1, np.nan])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-5), ("float64", 1e-12)])
+def test_small_incomplete_gamma_functions(dtype, tolerance):
+    a = np.array([5.05, 4.3, 22.1, 10.3], dtype)
+    x = np.array([2.8e-6, 1.5e-6, 0.3, 0.05], dtype)
+    found = clgrad.igamma(clgrad.tensor(a), clgrad.tensor(x)).numpy()
+    np.testing.assert_allclose(found, sp.gammainc(a.astype(float), x.astype(float)), rtol=tolerance)
+    # What is done first is not spoilt by the steps that others need.
+    a, x = np.repeat(np.array([0.02, 900.0], dtype), 16), np.repeat(np.array([25.0, 960.0], dtype), 16)
+    found = clgrad.igammac(clgrad.tensor(a), clgrad.tensor(x)).numpy()
+    np.testing.assert_allclose(found[:16], sp.gammaincc(a[:16].astype(float), x[:16].astype(float)), rtol=tolerance)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
