@@ -53,7 +53,7 @@
 /* Sums of SPAN vectors are added up: the error is that of so many numbers, and of so many sums. */
 #define SPAN 64
 #define ADD(v) { span += v; if (++added == SPAN) { total += span; span = 0; added = 0; } }
-#define PARTIAL_ADD(v) { CALC lanes[VW]; VSTORE(lanes, 0, v); for (int l = 0; l < left; l++) rest += lanes[l]; }
+#define PARTIAL_ADD(v) { CALC lanes[VW]; VSTORE(lanes, 0, v); for (int l = 0; l < left; l++) ends += lanes[l]; }
 #endif
 
 __kernel void KERNEL_NAME(PARAMETERS) {
@@ -66,7 +66,7 @@ __kernel void KERNEL_NAME(PARAMETERS) {
   INDEX blocks_end = row;
 #if SUMMED
   V total = 0, span = 0;
-  CALC rest = 0;
+  CALC ends = 0; /* of rows, where vectors are incomplete */
   int added = 0;
 #endif
 #if BLOCKED
@@ -107,14 +107,14 @@ __kernel void KERNEL_NAME(PARAMETERS) {
 #if SUMMED
   total += span;
 #if VW == 1
-  rest += total;
+  ends += total;
 #else
   CALC lanes[VW];
   VSTORE(lanes, 0, total);
   for (int half_ = VW / 2; half_ > 0; half_ /= 2)
     for (int l = 0; l < half_; l++) lanes[l] += lanes[l + half_];
-  rest += lanes[0];
+  ends += lanes[0];
 #endif
-  STORE_TOTAL((get_global_id(2) * get_global_size(1) + get_global_id(1)) * get_global_size(0) + get_global_id(0), rest);
+  STORE_TOTAL((get_global_id(2) * get_global_size(1) + get_global_id(1)) * get_global_size(0) + get_global_id(0), ends);
 #endif
 }

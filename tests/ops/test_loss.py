@@ -155,18 +155,18 @@ def test_mse(reduction, torch, rng):
     assert gradgradcheck(lambda u, v: clgrad.nn.functional.mse_loss(u, v, reduction=reduction), (x, y))
 
 
-@pytest.mark.parametrize("layout", [(7,), (40, 129), (300, 1021)], ids=str)
+@pytest.mark.parametrize("layout", [(7,), (40, 129), (300, 1021), (3, 20, 17), (2, 3, 13, 5)], ids=str)
 @pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
                                   "binary_cross_entropy_with_logits"])
 def test_means_of_pairs(name, turned, layout, torch, rng):
-    """Vectors, rows and parts of work-items; the prediction may lie across the target."""
+    """Vectors, rows, parts of work-items and several dimensions; the prediction may lie across the target."""
     a, b = (rng.uniform(0.1, 0.9, size=layout).astype(np.float32) for _ in range(2))
     for reduction in ("mean", "sum"):
         results = []
         for library in (clgrad, torch):
             x, y = library.tensor(a, requires_grad=True), library.tensor(b, requires_grad=True)
-            moved = x.t().contiguous().t() if turned and len(layout) == 2 else x * 1
+            moved = x.mT.contiguous().mT if turned and len(layout) > 1 else x * 1
             loss = getattr(library.nn.functional, name)(moved, y, reduction=reduction)
             results.append((loss.detach(), *library.autograd.grad(loss * 3, (x, y))))
         assert_same(results[0], results[1], 1e-5)
