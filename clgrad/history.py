@@ -206,6 +206,16 @@ class History(TensorBase):
         node, number = edge
         return {key: hook for key, (place, hook) in (node.pre_hooks or {}).items() if place == number} or None
 
+    @_backward_hooks.setter
+    def _backward_hooks(self, hooks: dict | None) -> None:
+        edge = edge_of(self) if self.requires_grad else None
+        if edge is None or _is_leaf(self):
+            self._hooks = hooks
+            return
+        node, number = edge
+        others = {key: entry for key, entry in (node.pre_hooks or {}).items() if entry[0] != number}
+        node.pre_hooks = OrderedDict(others | {key: (number, hook) for key, hook in (hooks or {}).items()})
+
     def register_post_accumulate_grad_hook(self, hook: Callable) -> RemovableHandle:
         """Calls ``hook(tensor)`` each time after a gradient was added to this leaf's ``grad``."""
         if not self.requires_grad:

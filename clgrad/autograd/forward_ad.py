@@ -147,6 +147,9 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
     if any(tensor is known.dual for known in found):
         raise RuntimeError("Making a dual Tensor based on a Tensor that already has a forward gradient at the same level "
                            f"{len(_levels) - 1} is not supported.")
+    if any(tangent is known.dual for known in found):
+        raise RuntimeError("Making a dual Tensor with a tangent that has a forward gradient at the same level "
+                           f"{len(_levels) - 1} is not supported.")
     with enable_grad():
         leaf = None if tensor.requires_grad else tensor.detach().requires_grad_()
         dual = tensor.view_as(tensor) if leaf is None else alias_of(leaf)

@@ -64,6 +64,12 @@ class FunctionCtx:
         return tuple(self._saved.unpack()) if self._saved is not None else self._to_save
 
     @property
+    def saved_variables(self) -> tuple:
+        """What was saved, by its old name."""
+        warnings.warn("'saved_variables' is deprecated; use 'saved_tensors'", DeprecationWarning, stacklevel=2)
+        return self.saved_tensors
+
+    @property
     def _raw_saved_tensors(self) -> tuple:
         """What was saved, as objects that take hooks."""
         if self._saved is None:
@@ -100,6 +106,16 @@ class _FunctionNode(Node):
         return f"<torch.autograd.function.{self.name()} object at {hex(id(self))}>"
 
 
+class _NodeClass:
+    """The class of the nodes that a user's function records, made when it is first asked for."""
+
+    def __get__(self, instance: Any, function: type[Function]) -> type[Node]:
+        own = function.__dict__.get("_node")
+        if own is None:
+            own = function._node = type(f"{function.__name__}Backward", (_FunctionNode,), {})
+        return own
+
+
 class Function:
     """An operation with static methods ``forward(ctx, ...)`` and ``backward(ctx, *grad_outputs)``.
 
@@ -121,6 +137,7 @@ class Function:
 
     generate_vmap_rule = False
     _node: type[Node] | None = None
+    _backward_cls = _NodeClass()
 
     def __init__(self, *args: Any, **kwargs: Any):
         warnings.warn(f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should "
@@ -148,6 +165,11 @@ class Function:
         """Computes the tangents of the results from those of the arguments (None for what is no tensor)."""
         raise NotImplementedError("You must implement the jvp function for custom autograd.Function to use it with forward "
                                   "mode AD.")
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple, *args: Any) -> Any:
+        """Computes several results at once; ``clgrad.func.vmap`` asks for none of it, as it calls ``forward`` for each."""
+        raise NotImplementedError("You must implement the vmap staticmethod on the autograd.Function to use it with vmap.")
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
@@ -243,12 +265,6 @@ class Function:
         return found
 
     @classmethod
-    def _node_type(cls) -> type[Node]:
-        if "_node" not in cls.__dict__:
-            cls._node = type(f"{cls.__name__}Backward", (_FunctionNode,), {})
-        return cls._node  # type: ignore[return-value]
-
-    @classmethod
     def _record(cls, ctx: Any, args: tuple, result: Any) -> Any:
         several = isinstance(result, tuple)  # a list is no tensor and no tuple of them: it passes as it is
         outputs = list(result) if several else [result]
@@ -285,7 +301,7 @@ class Function:
                                for g, own in zip(grads, filled, strict=True)])
             found = cls._gradients(ctx, grads, count)
             return tuple([found[n] for n in positions])
-        node = attach(marked, cls._node_type(), [args[n] for n in positions], backward, saved)
+        node = attach(marked, cls._backward_cls, [args[n] for n in positions], backward, saved)
         node.ctx = ctx  # type: ignore[attr-defined]
         _save_outputs(saved, ctx._to_save, owners, inputs)
         if ctx._saved_forward is not None:

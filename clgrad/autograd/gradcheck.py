@@ -37,11 +37,23 @@ def _numerical(f: Callable, inputs: tuple, which: int, eps: float) -> list[np.nd
             data[place] = value + sign * eps
             with enable_grad():  # which results there are may depend on whether they need a gradient
                 outputs = f(*inputs)
-            ends.append([np.array(o.tolist(), np.float64).ravel() for o in _differentiable(outputs)])
+            ends.append(_differentiable(outputs))
         data[place] = value
+        _check_alike(ends, f"on index {place} by {eps}")
+        ends = [[np.array(o.tolist(), np.float64).ravel() for o in end] for end in ends]
         columns.append([(a - b) / (2 * eps) for a, b in zip(*ends, strict=True)])
     return [np.stack([column[k] for column in columns]) if columns else np.zeros((0, 0))
             for k in range(len(columns[0]) if columns else 0)]
+
+
+def _check_alike(ends: list[list], step: str) -> None:
+    """AssertionError where a small step of an input changes the shape or dtype of a result."""
+    for above, below in zip(*ends, strict=True):
+        for what in ("shape", "dtype"):
+            one, other = getattr(below, what), getattr(above, what)
+            if one != other:
+                raise AssertionError(f"Expected `func` to return outputs with the same {what} when inputs are perturbed {step}, "
+                                     f"but got: {what}s {one} and {other}.")
 
 
 def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
@@ -70,9 +82,9 @@ def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1
         raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have "
                          "requires_grad=True.")
     outputs = _differentiable(func(*inputs))
-    rules = [rule for rule, wanted in ((_forward_mismatches, check_forward_ad), (_mismatches, check_backward_ad)) if wanted]
-    numerical = ((number, _numerical(func, inputs, number, eps)) for number in checked)
-    problems = (problem for number, expected in numerical for rule in rules
+    rules = [rule for rule, wanted in ((_mismatches, check_backward_ad), (_forward_mismatches, check_forward_ad)) if wanted]
+    numerical = [(number, _numerical(func, inputs, number, eps)) for number in checked]
+    problems = (problem for rule in rules for number, expected in numerical
                 for problem in rule(outputs, inputs[number], number, expected, (rtol, atol, nondet_tol)))
     problem = next(problems, None)
     if problem is not None and raise_exception:

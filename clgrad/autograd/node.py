@@ -49,6 +49,17 @@ class Node:
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *saved_attributes(self)]
 
+    def __call__(self, *grads: Any) -> Any:
+        """The gradients of the inputs, from one for each output (None where there is none); no hook is called.
+
+        Raises:
+            TypeError: there are more or fewer outputs.
+        """
+        if len(grads) != self.outputs:
+            raise TypeError(f"expected {self.outputs} arguments, got {len(grads)} instead")
+        found = self.run(list(grads))
+        return found if len(found) != 1 else found[0]
+
     @property
     def metadata(self) -> dict:
         """A dictionary for whoever wants to note something on the node."""

@@ -22,7 +22,7 @@ class SavedTensor:
     def __init__(self) -> None:
         raise RuntimeError("Trying to create a SavedTensor object from Python is forbidden.")
 
-    def register_hooks(self, pack_hook: Any, unpack_hook: Any) -> None:
+    def register_hooks(self, pack_hook: Any = None, unpack_hook: Any = None) -> None:
         """Keeps ``pack_hook(tensor)`` in its place, from which ``unpack_hook`` makes it again.
 
         Raises:

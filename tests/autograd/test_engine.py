@@ -539,3 +539,17 @@ def test_hooks_of_a_tensor_can_be_looked_at(torch):
             tensor.register_hook(print)
             assert list(tensor._backward_hooks.values()) == [print]
         assert (y + 1)._backward_hooks is None
+        for tensor in (x, y):
+            tensor._backward_hooks = None
+            assert tensor._backward_hooks is None
+
+
+def test_nodes_can_be_called(torch):
+    for library in (clgrad, torch):
+        x = library.tensor([2.0, 3.0], requires_grad=True)
+        node, several = (x**2).grad_fn, x.unbind()[0].grad_fn
+        assert node(library.tensor([1.0, 10.0])).tolist() == [4, 60]
+        assert several(library.tensor(5.0), library.tensor(7.0)).tolist() == [5, 7]
+        for arguments in ((), (x, x)):
+            with pytest.raises(TypeError, match="expected 1 arguments, got . instead"):
+                node(*arguments)

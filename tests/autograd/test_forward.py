@@ -33,6 +33,16 @@ def test_tangents_are_directional_derivatives(program, rng):
     assert not primal.requires_grad
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+def test_a_tangent_has_no_tangent_of_its_own(torch):
+    for t in (clgrad, torch):
+        level = t.autograd.forward_ad
+        with level.dual_level():
+            dual = level.make_dual(t.ones(2), t.ones(2))
+            with pytest.raises(RuntimeError, match="has a forward gradient at the same level"):
+                level.make_dual(t.ones(2), dual)
+
+
 def test_values_without_tangents():
     x = clgrad.ones(2)
     with fwAD.dual_level():

@@ -321,3 +321,55 @@ def test_gradcheck_reaches_inputs_that_a_function_holds_itself():
     before = layer.weight.detach().clone()
     assert gradcheck(lambda x, *parameters: layer(x).sin(), (x, *layer.parameters()))
     assert clgrad.equal(layer.weight, before)
+
+
+def test_results_that_change_their_shape_or_dtype_cannot_be_checked(torch):
+    for t in (clgrad, torch):
+        x = t.ones(1, dtype=t.float64, requires_grad=True)
+        with pytest.raises(AssertionError, match=r"with the same shape when inputs are perturbed on index \(0,\) by 1e-06, but "
+                                                 r"got: shapes torch.Size\(\[1\]\) and torch.Size\(\[2\]\)"):
+            t.autograd.gradcheck(lambda v, t=t: t.cat([v, v]) if v >= 1 else v, (x,))
+        with pytest.raises(AssertionError, match="got: dtypes torch.float64 and torch.float32"):
+            t.autograd.gradcheck(lambda v, t=t: v.to(t.float32) if v >= 1 else v, (x,))
+
+
+def test_gradients_are_checked_before_tangents(torch):
+    for t in (clgrad, torch):
+        class Wrong(t.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x * 2
+
+            @staticmethod
+            def vjp(ctx, grad):
+                raise RuntimeError("backwards")
+
+            @staticmethod
+            def jvp(ctx, tangent):
+                raise RuntimeError("forwards")
+        x = t.ones(2, dtype=t.float64, requires_grad=True)
+        with pytest.raises(RuntimeError, match="backwards"):
+            t.autograd.gradcheck(Wrong.apply, (x,), check_forward_ad=True)
+
+
+def test_what_classes_of_functions_are_asked_for(torch):
+    for t in (clgrad, torch):
+        class Double(t.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.save_for_backward(x)
+                return x * 2
+
+            @staticmethod
+            def backward(ctx, grad):
+                with pytest.warns(DeprecationWarning, match="'saved_variables' is deprecated; use 'saved_tensors'"):
+                    (x,) = ctx.saved_variables
+                return grad * 2 + 0 * x
+        x = t.ones(1, requires_grad=True)
+        y = Double.apply(x)
+        assert type(y.grad_fn) is Double._backward_cls
+        assert not Double.generate_vmap_rule
+        with pytest.raises(NotImplementedError):
+            Double.vmap(None, (0,), x)
+        y.backward()
+        assert x.grad.tolist() == [2]
