@@ -52,8 +52,8 @@ def _check_alike(ends: list[list], step: str) -> None:
         for what in ("shape", "dtype"):
             one, other = getattr(below, what), getattr(above, what)
             if one != other:
-                raise AssertionError(f"Expected `func` to return outputs with the same {what} when inputs are perturbed {step}, "
-                                     f"but got: {what}s {one} and {other}.")
+                raise AssertionError(f"Expected `func` to return outputs with the same {what} when inputs are perturbed "
+                                     f"{step}, but got: {what}s {one} and {other}.")
 
 
 def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,

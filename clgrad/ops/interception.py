@@ -265,10 +265,8 @@ _SPELLINGS = {"axis": "dim", "keepdims": "keepdim", "a": "input", "x": "input", 
 
 @functools.cache
 def _keywords(function: Callable) -> frozenset[str]:
-    """The names that may be given by keyword; empty where a function takes any."""
+    """The names of the arguments that may be given by keyword."""
     parameters = inspect.signature(function).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return frozenset()
     return frozenset(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
 
 

@@ -10,7 +10,7 @@ from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import ends_in, needs_graph
 from clgrad.ops.registry import METHODS, publish
-from clgrad.shapes import is_dense
+from clgrad.shapes import Shape, is_dense
 
 NAMED_RESULTS: dict[str, Any] = {}  # the classes that named_result made
 
@@ -38,21 +38,21 @@ def store(name: str, result: Any, out: Any, *inputs: Any, exact: bool = False, r
     check_cast(name, own.dtype, target.dtype)
     check_apart(name, out, *inputs)
     if target.shape != own.shape:
-        resize_output(out, own.shape)
-        if is_dense(own.shape, own.strides) and not row_major:
-            out.as_strided_(own.shape, own.strides)
+        resize_output(out, own.shape, own.strides if is_dense(own.shape, own.strides) and not row_major else None)
         check_apart(name, out, *inputs)
     return out.copy_(result)
 
 
-def resize_output(out: Any, shape: tuple[int, ...]) -> None:
-    """Gives a tensor that is to hold a result the result's shape; a warning where it had elements."""
+def resize_output(out: Any, shape: Shape, strides: Shape | None = None) -> None:
+    """Gives a tensor that is to hold a result the result's shape and strides; a warning where it had elements."""
     if out.spec.numel:
         warnings.warn(f"An output with one or more elements was resized since it had shape {list(out.spec.shape)}, which "
                       f"does not match the required output shape {list(shape)}. This behavior is deprecated, and in a future "
                       "PyTorch release outputs will not be resized unless they have zero elements. Reuse an out tensor by "
                       "resizing it to zero elements first, with out.resize_(0).", stacklevel=4)
     out.resize_(shape)
+    if strides is not None:
+        out.as_strided_(shape, strides)
 
 
 def check_apart(name: str, out: Any, *inputs: Any) -> None:

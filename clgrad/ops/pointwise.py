@@ -28,7 +28,7 @@ from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.node_names import OVERLOADS, node_name
 from clgrad.ops.output import check_apart, check_exact, resize_output
 from clgrad.ops.registry import FUNCTIONS, NO_FORMULA, REGISTRY, Pointwise, publish
-from clgrad.ops.rows import NUMBERS, launch, result_dtype, run, run_into
+from clgrad.ops.rows import NUMBERS, launch, result_dtype, result_strides, run, run_into
 from clgrad.ops.saved_names import saved_name
 from clgrad.ops.table import (
     CLAMPS,
@@ -248,7 +248,7 @@ def _call_out(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> An
         check_exact(op.name.lstrip("_"), _result_dtype(op, operands), out)
     check_history(out)
     if out.spec.shape != shape:
-        resize_output(out, shape)
+        resize_output(out, shape, result_strides(shape, [t.spec for t in operands if isinstance(t, TensorBase)]))
     if out.spec.repeats:
         check_apart(op.name, out)
     own, kind = _result_dtype(op, operands), out.spec.dtype
@@ -306,7 +306,7 @@ def _bind(op: Pointwise, args: tuple, kwargs: dict) -> tuple[tuple, tuple, Any]:
     renamed = {"input": first, "self": first, "x": first, "a": first, "x1": first, "other": second, "x2": second,
                "exponent": "b", "tensor1": "a", "tensor2": "b", "end": "b", "values": "b", "min": "low", "max": "high"}
     for name, value in kwargs.items():
-        name = name if name in names else renamed.get(name, name)
+        name = renamed.get(name, name)
         if name not in names or name in values:
             raise TypeError(f"{op.name}() got an unexpected keyword argument '{name}'")
         values[name] = value

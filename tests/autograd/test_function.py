@@ -326,8 +326,8 @@ def test_gradcheck_reaches_inputs_that_a_function_holds_itself():
 def test_results_that_change_their_shape_or_dtype_cannot_be_checked(torch):
     for t in (clgrad, torch):
         x = t.ones(1, dtype=t.float64, requires_grad=True)
-        with pytest.raises(AssertionError, match=r"with the same shape when inputs are perturbed on index \(0,\) by 1e-06, but "
-                                                 r"got: shapes torch.Size\(\[1\]\) and torch.Size\(\[2\]\)"):
+        with pytest.raises(AssertionError, match=r"the same shape when inputs are perturbed on index \(0,\) by 1e-06, but got"
+                                                 r": shapes torch.Size\(\[1\]\) and torch.Size\(\[2\]\)"):
             t.autograd.gradcheck(lambda v, t=t: t.cat([v, v]) if v >= 1 else v, (x,))
         with pytest.raises(AssertionError, match="got: dtypes torch.float64 and torch.float32"):
             t.autograd.gradcheck(lambda v, t=t: v.to(t.float32) if v >= 1 else v, (x,))

@@ -12,6 +12,13 @@ from tests.compare import assert_same_outcome
 
 PROGRAMS = """
 x.sum(axis=0, keepdims=True)
+t.fmod(x=x, x2=x + 1)
+t.remainder(x=x, other=x + 1)
+t.floor_divide(a=x, other=x + 1)
+t.expand_copy(x=x[:1], size=(3, -1))
+t.diagonal_copy(x=x, dim1=1, dim2=0)
+t.addcmul(a=x, tensor1=x, tensor2=x)
+t.addcdiv(x1=x, tensor1=x, tensor2=x + 1)
 x.mean(axis=(0, 1), keepdims=True)
 x.std(axis=0, keepdims=True)
 x.var(0, keepdims=True)

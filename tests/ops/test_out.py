@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import clgrad
-from tests.compare import assert_same_outcome
+from tests.compare import assert_same, assert_same_outcome
 
 DTYPES = ["float32", "float64", "int64", "uint8", "bool"]
 
@@ -151,3 +151,14 @@ def test_mixed_operands(call, torch):
 def test_what_has_no_gradient_goes_into_out_whatever_its_operands_require(program, torch):
     found = [program(t, t.tensor([1.0, 4.0], requires_grad=True)).tolist() for t in (clgrad, torch)]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("program", [
+    lambda t, x, out: t.exp(x, out=out), lambda t, x, out: t.add(x, t.ones(3, 2), out=out),
+    lambda t, x, out: t.add(t.ones(3, 2), x, out=out), lambda t, x, out: t.addcmul(x, x, x, out=out),
+    lambda t, x, out: t.clamp(x, 0, out=out), lambda t, x, out: t.mul(x[:, None], t.ones(4, 2), out=out),
+    lambda t, x, out: t.sub(x, t.ones(3, 2).half(), out=out), lambda t, x, out: t.special.zeta(x + 2, 2.0, out=out)])
+def test_what_is_resized_lies_as_a_new_result_would(program, torch):
+    ours, theirs = (program(t, t.arange(6.0).reshape(2, 3).t(), t.empty(0)) for t in (clgrad, torch))
+    assert_same(ours, theirs, 1e-6)
+    assert ours.stride() == theirs.stride()
