@@ -7,8 +7,10 @@ from typing import Any
 
 from clgrad.distributions import constraints
 from clgrad.distributions.continuous import _TwoParameters
-from clgrad.distributions.distribution import Distribution, broadcast_all, standard
+from clgrad.distributions.distribution import Distribution, broadcast_all, open_uniform, standard
 from clgrad.distributions.exp_family import ExponentialFamily
+from clgrad.from_data import as_tensor
+from clgrad.info import finfo
 from clgrad.ops.registry import FUNCTIONS
 
 
@@ -38,9 +40,12 @@ class Gamma(_TwoParameters, ExponentialFamily):
 
     def rsample(self, sample_shape: Any = ()) -> Any:
         shape = self._extended_shape(sample_shape)
-        return FUNCTIONS["_standard_gamma"](self.concentration.expand(shape)) / self.rate.expand(shape)
+        drawn = FUNCTIONS["_standard_gamma"](self.concentration.expand(shape)) / self.rate.expand(shape)
+        drawn.data.clamp_(min=finfo(drawn.dtype).tiny)  # small concentrations give numbers below the smallest
+        return drawn
 
     def log_prob(self, value: Any) -> Any:
+        value = as_tensor(value, dtype=self.rate.dtype, device=self.rate.device)
         self._validate_sample(value)
         a = self.concentration
         return FUNCTIONS["xlogy"](a, self.rate) + FUNCTIONS["xlogy"](a - 1, value) - self.rate * value - a.lgamma()
@@ -74,7 +79,9 @@ class Chi2(Gamma):
         super().__init__(0.5 * self.df, FUNCTIONS["zeros_like"](self.df) + 0.5, validate_args=validate_args)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        return Chi2(self.df.expand(tuple(batch_shape)), validate_args=False)
+        made = super().expand(batch_shape, self._get_checked_instance(Chi2, _instance))
+        made.concentration, made.rate = self.concentration.expand(made._batch_shape), self.rate.expand(made._batch_shape)
+        return made
 
 
 class Dirichlet(ExponentialFamily):
@@ -97,7 +104,9 @@ class Dirichlet(ExponentialFamily):
     @property
     def mode(self) -> Any:
         shifted = (self.concentration - 1).clamp(min=0.0)
-        return shifted / shifted.sum(-1, True)
+        corner = FUNCTIONS["zeros_like"](shifted)
+        corner[..., 0] = 1  # where all concentrations are below 1 every corner is a mode
+        return FUNCTIONS["where"]((self.concentration < 1).all(-1, True), corner, shifted / shifted.sum(-1, True))
 
     @property
     def variance(self) -> Any:
@@ -105,8 +114,14 @@ class Dirichlet(ExponentialFamily):
         return self.concentration * (total - self.concentration) / (total.square() * (total + 1))
 
     def rsample(self, sample_shape: Any = ()) -> Any:
-        drawn = FUNCTIONS["_standard_gamma"](self.concentration.expand(self._extended_shape(sample_shape)))
-        return drawn / drawn.sum(-1, True)
+        a = self.concentration.expand(self._extended_shape(sample_shape))
+        small = a < 1
+        # Gamma variates of small concentrations are below the smallest number, their logarithms are not: G(a + 1) U^(1 / a).
+        logs = FUNCTIONS["_standard_gamma"](a + small).log()
+        logs = logs + FUNCTIONS["where"](small, open_uniform(a, a.shape).log() / a, 0.0)
+        drawn = logs.softmax(-1)
+        drawn.data.clamp_(finfo(drawn.dtype).tiny, 1 - finfo(drawn.dtype).eps / 2)
+        return drawn
 
     def log_prob(self, value: Any) -> Any:
         self._validate_sample(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -64,9 +65,11 @@ def _half_normal(p: Any, q: Any) -> Any:
 
 @register_kl(Bernoulli, Bernoulli)
 def _bernoulli(p: Any, q: Any) -> Any:
-    softplus = FUNCTIONS["softplus"]
-    return (p.probs * (softplus(-q.logits) - softplus(-p.logits))
-            + (1 - p.probs) * (softplus(q.logits) - softplus(p.logits)))
+    softplus, where = FUNCTIONS["softplus"], FUNCTIONS["where"]
+    ones = p.probs * (softplus(-q.logits) - softplus(-p.logits))
+    zeros = (1 - p.probs) * (softplus(q.logits) - softplus(p.logits))
+    ones = where(p.probs == 0, 0.0, where(q.probs == 0, math.inf, ones))
+    return ones + where(p.probs == 1, 0.0, where(q.probs == 1, math.inf, zeros))
 
 
 @register_kl(Binomial, Binomial)

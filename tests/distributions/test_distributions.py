@@ -253,3 +253,53 @@ def test_shapes_are_what_a_subclass_gives(torch):
     for t in (clgrad, torch):
         made = type("Own", (t.distributions.Distribution,), {"arg_constraints": {}})((), ((2,), (3,)))
         assert made.batch_shape == () and made.event_shape == ((2,), (3,))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_small_concentrations_reach_neither_corner(dtype):
+    clgrad.manual_seed(3)
+    a = clgrad.tensor(0.01, dtype=getattr(clgrad, dtype), requires_grad=True)
+    drawn = clgrad.distributions.Beta(a, a).rsample((4000,))
+    values = drawn.detach().numpy()
+    assert values.min() > 0 and values.max() < 1
+    assert (values < 0.1).mean() == pytest.approx(0.49, abs=0.03) == (values > 0.9).mean()
+    drawn.log().sum().backward()
+    assert a.grad.isfinite()
+    assert clgrad.distributions.Gamma(a.detach(), 1.0).sample((1000,)).min() > 0
+
+
+def test_gradients_of_dirichlet_samples_are_those_of_the_moments():
+    clgrad.manual_seed(3)
+    a, weight = clgrad.tensor([0.3, 0.8, 2.0], dtype=clgrad.float64, requires_grad=True), clgrad.tensor([1.0, 2.0, -1.0])
+    (drawn,) = clgrad.autograd.grad((clgrad.distributions.Dirichlet(a).rsample((100_000,)) ** 2 * weight).sum(-1).mean(), a)
+    total = a.sum()
+    (moment,) = clgrad.autograd.grad((a * (a + 1) / (total * (total + 1)) * weight).sum(), a)
+    np.testing.assert_allclose(drawn.tolist(), moment.tolist(), atol=0.01)
+
+
+@pytest.mark.parametrize("concentration", [[2.0, 2, 1], [0.5, 0.2, 0.2], [1.0, 1, 1], [2.0, 0.5, 0.5],
+                                           [[0.5, 0.2, 0.2], [3.0, 2, 1]]])
+def test_modes_where_concentrations_are_small(concentration, torch):
+    ours, theirs = (t.distributions.Dirichlet(t.tensor(concentration)).mode for t in (clgrad, torch))
+    np.testing.assert_allclose(ours.tolist(), theirs.tolist(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("p", "q"), [(0.0, 1.0), (1.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 0.5), (1.0, 0.5), (0.0, 0.0),
+                                      (1.0, 1.0)])
+def test_divergences_of_certain_outcomes(p, q, torch):
+    found = []
+    for t in (clgrad, torch):
+        bernoulli = t.distributions.Bernoulli
+        found.append(t.distributions.kl_divergence(bernoulli(t.tensor(p)), bernoulli(t.tensor(q))).item())
+    assert found[0] == pytest.approx(found[1], abs=1e-6)
+
+
+def test_gamma_takes_numbers_and_chi2_stays_of_a_programs_class(torch):
+    for t in (clgrad, torch):
+        assert t.distributions.Gamma(1.0, 1.0).log_prob(2).item() == -2
+        assert t.distributions.Chi2(2.0).log_prob(0).item() == pytest.approx(np.log(0.5))
+
+        class Own(t.distributions.Chi2):
+            pass
+        expanded = Own(t.tensor([1.0, 2.0])).expand((3, 2))
+        assert type(expanded) is Own and expanded.log_prob(1.0).shape == (3, 2) == expanded.df.shape
