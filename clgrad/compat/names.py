@@ -21,6 +21,7 @@ RENAMED = {
     "torch._C._nn": "clgrad.nn.native",
     "torch.__future__": "clgrad.__future__",
     "torch._dynamo": f"{_STANDINS}.dynamo",
+    "torch._inductor": f"{_STANDINS}.inductor",
     "torch._higher_order_ops": f"{_STANDINS}.higher_order_ops",
     "torch.fx.experimental": f"{_STANDINS}.fx_experimental",
     "torch._tensor_str": f"{_STANDINS}.tensor_str",
@@ -76,8 +77,9 @@ RENAMED = {
     **{f"torchvision.datasets.{name}": "clgrad.vision.datasets" for name in (
         "fakedata", "vision")},
     **{f"torchvision.models.{name}": "clgrad.vision.models" for name in (
-        "alexnet", "googlenet", "mobilenetv2", "squeezenet", "_api", "_utils")},
+        "alexnet", "googlenet", "mobilenetv2", "squeezenet", "_api")},
     "torchvision.models.vgg": f"{_STANDINS}.vgg",
+    "torchvision.models._utils": f"{_STANDINS}.vision_models_utils",
     "safetensors.torch": f"{_STANDINS}.safetensors",
     "functorch": f"{_STANDINS}.functorch",
     "functorch.experimental": f"{_STANDINS}.functorch_experimental",
@@ -87,6 +89,7 @@ RENAMED = {
 FROM_STANDINS = {**{f"torch.{name}": f"{_STANDINS}.c_library" for name in (
                      "DisableTorchFunction", "DisableTorchFunctionSubclass", "PyTorchFileReader", "ScriptObject", "has_cuda",
                      "has_cudnn", "has_lapack", "has_mkl", "has_mkldnn", "has_mps", "has_openmp")},
+                 "torchvision._is_tracing": f"{_STANDINS}.c_library",
                  **{f"torch.{name}": "clgrad.jit" for name in ("ScriptFunction", "ScriptModule")},
                  **{f"torch.{name}": f"{_STANDINS}.root" for name in (
                      "_add_relu", "_aminmax", "_assert_async", "_cast_Byte", "_cast_Char", "_cast_Double", "_cast_Float",
@@ -106,7 +109,6 @@ BELOW_MODULES = {**{f"torch.{name}": f"clgrad.{name}" for name in (
 # What clgrad has nothing for, with the reason.
 MISSING = {
     "torch.export": "clgrad has no torch.export: torch.fx traces programs, torch.onnx writes them to files",
-    "torch._inductor": "clgrad has no torch._inductor: kernels are compiled from OpenCL C as they are needed",
     "torch.nested": "clgrad has no torch.nested: tensors are strided",
     "torch.utils.cpp_extension": "clgrad has no torch.utils.cpp_extension: kernels are OpenCL C, not C++",
 }

@@ -35,8 +35,9 @@ PROGRAMS = {
         assert callable(torchvision.models.alexnet)
         """,
     "what the library was built with, and switches of its backends": """
-        import torch
-        assert not torch._C._is_tracing() and torch._C.has_lapack and torch.has_lapack and not torch._C.has_mkl
+        import torch, torchvision
+        assert not torch._C._is_tracing() and not torchvision._is_tracing() and torch._C.has_lapack
+        assert torch.has_lapack and not torch._C.has_mkl
         with torch.backends.mkldnn.flags(enabled=False):
             assert not torch.backends.mkldnn.enabled
         assert torch.backends.mkldnn.enabled
@@ -211,6 +212,21 @@ PROGRAMS = {
         torch._dynamo.mark_static(x, 0)
         torch._dynamo.mark_dynamic(x, [0, 1], min=2)
         torch._dynamo.maybe_mark_dynamic(x, 0)
+        """,
+    "settings of compilers": """
+        import torch, torch._inductor.config as config
+        import torch._dynamo.config
+        config.coordinate_descent_tuning = True
+        torch._inductor.config.triton.unique_kernel_names = False
+        torch._dynamo.config.suppress_errors = True
+        assert config is torch._inductor.config and config.coordinate_descent_tuning
+        with config.patch("triton.unique_kernel_names", True), config.patch({"fx_graph_cache": True}):
+            assert config.triton.unique_kernel_names and config.fx_graph_cache
+        assert not config.triton.unique_kernel_names and not config.fx_graph_cache
+        @torch._dynamo.config.patch(recompile_limit=3)
+        def limit(): return torch._dynamo.config.recompile_limit
+        assert limit() == 3 and torch._dynamo.config.recompile_limit == 8
+        assert not hasattr(config, "nowhere")
         """,
     "running totals by a function": """
         import torch

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
 
+import numpy as np
 import pytest
 
 import clgrad
 from clgrad import nn
+from clgrad.compat.standins.vision_models_utils import IntermediateLayerGetter, _make_divisible
 from clgrad.vision.models import resnet18, vit_b_32
 from clgrad.vision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
@@ -83,3 +86,21 @@ def test_a_transformer():
     names = get_graph_node_names(vit_b_32(), suppress_diff_warning=True)[1]
     assert "encoder.layers.encoder_layer_11.mlp.0" in names
     assert names[-1] == "heads.head"
+
+
+def test_values_of_inner_children(torchvision, torch):
+    theirs = importlib.import_module("torchvision.models._utils")
+    model, other = resnet18(), torchvision.models.resnet18()
+    other.load_state_dict({name: torch.from_numpy(value.numpy()) for name, value in model.state_dict().items()})
+    wanted = {"layer1": "low", "layer3": 3}
+    ours, expected = IntermediateLayerGetter(model.eval(), wanted), theirs.IntermediateLayerGetter(other.eval(), wanted)
+    assert list(ours) == list(expected) and ours.state_dict().keys() == expected.state_dict().keys()
+    x = torch.rand(1, 3, 32, 32)
+    found, references = ours(clgrad.from_numpy(x.numpy())), expected(x)
+    assert list(found) == list(references)
+    for value, reference in zip(found.values(), references.values(), strict=True):
+        np.testing.assert_allclose(value.detach(), reference.detach(), atol=1e-5)
+    with pytest.raises(ValueError, match="return_layers are not present in model"):
+        IntermediateLayerGetter(model, {"layer9": "0"})
+    for arguments in ((17, 8), (20.5, 8), (3, 8), (11, 8), (33, 16, 48)):
+        assert _make_divisible(*arguments) == theirs._make_divisible(*arguments)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
-from clgrad.compat.standins.dynamo import eval_frame, exc
+from clgrad.compat.standins.dynamo import config, eval_frame, exc
 from clgrad.compat.standins.dynamo.eval_frame import OptimizedModule, is_dynamo_supported
 from clgrad.compiler import (
     allow_in_graph,
@@ -23,11 +22,6 @@ __all__ = ["OptimizedModule", "allow_in_graph", "assume_constant_result", "confi
            "disable", "eval_frame", "exc", "graph_break", "is_compiling", "is_dynamo_compiling", "is_dynamo_supported",
            "is_exporting", "list_backends", "mark_dynamic", "mark_static", "mark_static_address", "maybe_mark_dynamic",
            "optimize", "reset"]
-
-config = SimpleNamespace(suppress_errors=False, verbose=False, cache_size_limit=8, recompile_limit=8,
-                         accumulated_cache_size_limit=256, capture_scalar_outputs=False, inline_inbuilt_nn_modules=True,
-                         capture_dynamic_output_shape_ops=False, assume_static_by_default=True, disable=True)
-
 
 def graph_break(msg: str = "") -> None:
     """Breaks nothing."""
