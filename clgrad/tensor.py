@@ -143,7 +143,7 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         if isinstance(first, (UntypedStorage, TypedStorage)):
             return copying.empty((0,), kind, first.device).set_(first)
         if isinstance(first, TensorBase):
-            return first.view_as(first) if first._requires_grad else first.detach()
+            return FUNCTIONS["alias"](first)
         if isinstance(first, (float, bool)):
             raise TypeError(f"new(): data must be a sequence (got {type(first).__name__})")
         return FUNCTIONS["tensor"](first, dtype=kind, device=where)

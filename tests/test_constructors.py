@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import clgrad
 from tests.compare import assert_same_outcome
 
 PYTHON = [
@@ -332,3 +333,13 @@ def test_like(program, torch):
 @pytest.mark.parametrize("program", OLD)
 def test_old(program, torch):
     assert_same_outcome(torch, program)
+
+
+def test_a_subclass_of_a_tensor_is_a_view_of_it(torch):
+    for t in (clgrad, torch):
+        class Own(t.Tensor):
+            pass
+        for requires_grad in (False, True):
+            base = t.ones(2, requires_grad=requires_grad)
+            made = Own(base)
+            assert made._is_view() and made._base is base and type(made) is Own and made.requires_grad == requires_grad

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from clgrad.backends.switches import setter
+
 enabled = False
 strategy: str | None = None
 
@@ -9,3 +11,6 @@ strategy: str | None = None
 def is_available() -> bool:
     """False."""
     return False
+
+
+flags = setter(globals())

@@ -63,7 +63,7 @@ def _from_lists(args: tuple) -> tuple[str, list]:
             if n is Ellipsis:
                 found += "..."
             elif not 0 <= n < 52:
-                raise ValueError(f"einsum(): subscript in subscript list is not within the valid range [0, 52), got {n}")
+                raise ValueError("einsum(): subscript in subscript list is not within the valid range [0, 52)")
             else:
                 found += _LETTERS[n]
         return found
@@ -72,25 +72,26 @@ def _from_lists(args: tuple) -> tuple[str, list]:
     return (f"{equation}->{letters(args[-1])}" if len(args) % 2 else equation), operands
 
 
-def _labels(text: str, what: str) -> Labels:
-    """One operand's labels; ``...`` is a label of its own."""
+def _labels(text: str, what: str, offset: int) -> Labels:
+    """The labels of one operand, or of the result, whose text begins at ``offset``; ``...`` is a label of its own."""
     found: list[str] = []
-    text = text.replace(" ", "")
+    ellipsis = " (...)" if what == "output" else ""
     place = 0
     while place < len(text):
-        if text.startswith("...", place):
+        if text[place] == ".":
             if "..." in found:
-                raise RuntimeError(f"einsum(): found \'.\' for {what} for which an ellipsis was already found")
+                already = f"but an ellipsis{ellipsis} was" if ellipsis else "for which an ellipsis was"
+                raise RuntimeError(f"einsum(): found \'.\' for {what} {already} already found")
+            if not text.startswith("...", place):
+                raise RuntimeError(f"einsum(): found \'.\' for {what} that is not part of any ellipsis{ellipsis}")
             found.append("...")
-            place += 3
+            place += 2
         elif text[place] in _LETTERS:
             found.append(text[place])
-            place += 1
-        elif text[place] == ".":
-            raise RuntimeError(f"einsum(): found \'.\' for {what} that is not part of any ellipsis")
-        else:
-            raise RuntimeError(f"einsum(): invalid subscript given at index {place} in the equation string, subscripts "
-                               "must be in [a-zA-Z]")
+        elif text[place] != " ":
+            raise RuntimeError(f"einsum(): invalid subscript given at index {offset + place} in the equation string, "
+                               "subscripts must be in [a-zA-Z]")
+        place += 1
     return tuple(found)
 
 
@@ -104,16 +105,22 @@ def _parse(equation: str, shapes: tuple[Shape, ...]) -> tuple[list[Labels], Labe
         raise RuntimeError(f"einsum(): {more} operands were provided than specified in the equation")
     inputs: list[Labels] = []
     sizes: dict[str, int] = {}
-    covered = 0
+    covered = offset = 0
     for number, (text, shape) in enumerate(zip(texts, shapes, strict=True)):
-        labels = _labels(text, f"operand {number}")
-        hidden = len(shape) - len(labels) + ("..." in labels)
+        labels = _labels(text, f"operand {number}", offset)
+        offset += len(text) + 1
+        named = len(labels) - ("..." in labels)
+        hidden = len(shape) - named
         if hidden < 0 or (hidden and "..." not in labels):
-            raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(labels)}) does not match the "
-                               f"number of dimensions ({len(shape)}) for operand {number} and no ellipsis was given")
+            wrong, rest = ("is more than", "") if "..." in labels else ("does not match", " and no ellipsis was given")
+            raise RuntimeError(f"einsum(): the number of subscripts in the equation ({named}) {wrong} the number of "
+                               f"dimensions ({len(shape)}) for operand {number}{rest}")
         covered = max(covered, hidden if "..." in labels else 0)
         full = _spelled_out(labels, hidden)
         for label, size in zip(full, shape, strict=True):
+            if full.count(label) > 1 and size != (first := shape[full.index(label)]):
+                raise RuntimeError(f"einsum(): subscript {label} is repeated for operand {number} but the sizes don't match, "
+                                   f"{size} != {first}")
             if size != sizes.setdefault(label, size):
                 if 1 not in (size, sizes[label]):
                     raise RuntimeError(f"einsum(): subscript {label} has size {size} for operand {number} which does not "
@@ -124,7 +131,7 @@ def _parse(equation: str, shapes: tuple[Shape, ...]) -> tuple[list[Labels], Labe
         once = [x for labels in inputs for x in labels]
         return inputs, (*_spelled_out(("...",), covered),
                         *sorted(x for x in set(once) if once.count(x) == 1 and x in _LETTERS))
-    result = _spelled_out(_labels(right, "the output"), covered)
+    result = _spelled_out(_labels(right, "output", len(left) + 2), covered)
     for label in result:
         if result.count(label) > 1:
             raise RuntimeError(f"einsum(): output subscript {label} appears more than once in the output")

@@ -105,7 +105,7 @@ def renormalize(input: Any, weight: Any, max_norm: float, norm_type: float) -> N
                  rows.abs().pow(norm_type).sum(1, keepdim=True).pow(1 / norm_type))
         factor = FUNCTIONS["where"](norms > max_norm, max_norm / (norms + 1e-7), norms.new_ones(()))
         if flat.spec.numel:
-            weight.index_copy_(0, flat, rows * factor)
+            table.index_copy_(0, flat, rows * factor)
 
 
 @operator("embedding", method=False)

@@ -8,7 +8,7 @@ from clgrad import dtypes
 from clgrad.autograd.graph import Saved, attach, needs_graph
 from clgrad.kernels import embedding_bag as kernels
 from clgrad.kernels.embedding_bag import Bags
-from clgrad.ops.copying import empty, full
+from clgrad.ops.copying import empty, full, to_array
 from clgrad.ops.embedding import looked_up, padding_row, renormalize, rows_at
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.places import Places, known_values, sums
@@ -115,6 +115,8 @@ def _checked(input: Any, offsets: Any, include_last_offset: bool) -> tuple[Any, 
     if offsets.spec.ndim != 1:
         raise ValueError("offsets has to be a 1D Tensor")
     begins = known_values(offsets)
+    if begins is None and offsets.spec.device.type == "cpu":  # elsewhere that would cost a synchronisation
+        begins = to_array(offsets)
     if begins is not None and begins.size:
         first, last = int(begins[0]), int(begins[-1])
         if first:

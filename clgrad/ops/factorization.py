@@ -246,7 +246,11 @@ def lu_unpack(LU_data: Any, LU_pivots: Any, unpack_data: bool = True, unpack_piv
     nothing = empty((0,), LU_data.spec.dtype, LU_data.spec.device)
     P, L, U = nothing, nothing, nothing
     if unpack_pivots:
-        P = lapack.tensor(lapack.permutation(lapack.to_array(LU_pivots), LU_data.spec.shape[-2]), LU_data)
+        pivots, rows = lapack.to_array(LU_pivots), LU_data.spec.shape[-2]
+        if pivots.size and (pivots.min() < 1 or pivots.max() > rows):
+            raise RuntimeError("pivots passed to lu_unpack must be between 1 and LU.size(-2) inclusive.Did you properly pass "
+                               "the result of lu_factor?")
+        P = lapack.tensor(lapack.permutation(pivots, rows), LU_data)
     if unpack_data:
         L, U = _unpacked(LU_data)
     return store("lu_unpack", LUUnpacked(P, L, U), out, exact=True)

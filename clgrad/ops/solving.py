@@ -343,6 +343,7 @@ def linalg_lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint:
     if not left:
         X = turned(linalg_lu_solve(LU, pivots, turned(B), adjoint=not adjoint))
         return store("linalg.lu_solve", ends_in(X, "LinalgLuSolve"), out, exact=True)
+    _check_pivots(pivots, LU.spec.shape[-2])
     P, L, U = lu_unpack(LU, pivots)
     if adjoint:
         half = solve_triangular(turned(U), B, upper=False)
@@ -351,6 +352,14 @@ def linalg_lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint:
         half = solve_triangular(L, matmul(turned(P), B), upper=False, unitriangular=True)
         X = solve_triangular(U, half, upper=True)
     return store("linalg.lu_solve", ends_in(X, "LinalgLuSolve"), out, exact=True)
+
+
+def _check_pivots(pivots: Any, rows: int) -> None:
+    """RuntimeError where a row is named that a matrix of so many rows does not have."""
+    named = lapack.to_array(pivots)
+    if named.size and (named.min() < 1 or named.max() > rows):
+        wrong = "greater or equal to 1" if named.min() < 1 else "smaller or equal to LU.size(-2)"
+        raise RuntimeError(f"Pivots given to lu_solve must all be {wrong}. Did you properly pass the result of lu_factor?")
 
 
 @operator("lu_solve")
@@ -387,7 +396,11 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     if m != right.spec.shape[-2]:
         raise RuntimeError(f"{name}: input.size(-2) should match other.size(-{1 if vector else 2})")
     U, S, Vh = lapack.svd("linalg.lstsq", lapack.host("linalg.lstsq", A), False)
-    cut = max(m, n) * float(np.finfo(A.spec.dtype.numpy).eps) if rcond is None else rcond
+    used = driver or "gelsy"
+    eps = float(np.finfo(A.spec.dtype.numpy).eps)
+    cut = max(m, n) * eps if rcond is None else float(rcond)
+    # As LAPACK: "gels" takes the rank as full, "gelsd" what is impossible as eps, and for "gelsy" the rank is at least 1.
+    cut = {"gels": 0.0, "gelsd": cut if 0 < cut < 1 else eps, "gelsy": min(cut, 1 - eps), "gelss": cut}[used]
     kept = significant(S, A.spec.shape, A.spec.dtype, None, cut) if S.shape[-1] else np.zeros(S.shape, bool)
     solution = matmul(pinv(A, rtol=cut), right)
     # In columns of m elements, as LAPACK leaves it in the place of the right-hand sides.
@@ -395,7 +408,6 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     nothing = empty((0,), A.spec.dtype, A.spec.device)
     ranks = kept.sum(-1)
     residuals = constant_of(empty((0,), A.spec.dtype, A.spec.device), A, B)
-    used = driver or "gelsy"
     if m > n and used != "gelsy" and bool((ranks == n).all()):
         residuals = (matmul(A, solution) - right).square().sum(-2)
     rank = lapack.tensor(ranks, A, dtypes.int64) if used != "gels" else empty((0,), dtypes.int64, A.spec.device)

@@ -43,6 +43,16 @@ def test_a_tangent_has_no_tangent_of_its_own(torch):
                 level.make_dual(t.ones(2), dual)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+def test_rows_that_are_scaled_in_place_keep_their_tangents(torch):
+    for t in (clgrad, torch):
+        level = t.autograd.forward_ad
+        with level.dual_level():
+            weight = level.make_dual(t.full((4, 4), 2.0), t.ones(4, 4))
+            found = t.nn.functional.embedding(t.tensor([[0, 1], [2, 2]]), weight, max_norm=1.0)
+            assert level.unpack_dual(found).tangent.tolist() == t.ones(2, 2, 4).tolist()
+
+
 def test_values_without_tangents():
     x = clgrad.ones(2)
     with fwAD.dual_level():

@@ -293,3 +293,26 @@ def test_what_lu_returns_is_a_tuple_with_names_only_beside_infos(infos, torch):
     found = [t.lu(t.eye(3), get_infos=infos) for t in (clgrad, torch)]
     assert type(found[0]).__name__ == type(found[1]).__name__.rpartition(".")[2]
     assert repr(found[0]) == repr(found[1])
+
+
+@pytest.mark.parametrize("pivot", [0, 3, -1])
+def test_pivots_are_rows(pivot, torch):
+    for t in (clgrad, torch):
+        LU, pivots = t.linalg.lu_factor(t.eye(2))
+        pivots[0] = pivot
+        bound = "greater or equal to 1" if pivot < 1 else r"smaller or equal to LU.size\(-2\)"
+        with pytest.raises(RuntimeError, match=f"Pivots given to lu_solve must all be {bound}"):
+            t.linalg.lu_solve(LU, pivots, t.ones(2, 1))
+        with pytest.raises(RuntimeError, match=r"between 1 and LU.size\(-2\) inclusive"):
+            t.lu_unpack(LU, pivots)
+
+
+@pytest.mark.parametrize("driver", ["gels", "gelsy", "gelsd", "gelss"])
+@pytest.mark.parametrize("rcond", [None, -1.0, 0.0, 1.0, 2.0])
+def test_least_squares_of_any_rcond(driver, rcond, torch, rng):
+    shapes = [(1, 1)] if driver == "gelsy" and rcond is not None and rcond >= 1 else [(1, 1), (3, 2), (2, 3)]
+    for m, n in shapes:
+        a, b = rng.standard_normal((m, n)), rng.standard_normal((m, 2))
+        ours, theirs = (t.linalg.lstsq(t.tensor(a), t.tensor(b), rcond=rcond, driver=driver) for t in (clgrad, torch))
+        for name in ours._fields:
+            np.testing.assert_allclose(getattr(ours, name).tolist(), getattr(theirs, name).tolist(), rtol=1e-8, atol=1e-12)

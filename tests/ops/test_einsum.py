@@ -70,6 +70,20 @@ def test_wrong_equations(torch, equation, shapes):
     assert_same_error(torch, lambda library: library.einsum(equation, *(library.zeros(s) for s in shapes)))
 
 
+@pytest.mark.parametrize(("equation", "shapes"), [
+    (". ..", [(2,)]), ("... ...", [(2,)]), ("... .", [(2,)]), ("ai...", [(2,)]), ("ai", [(2,)]), ("", [(2,)]),
+    ("a->... .", [(2,)]), ("a->..", [(2,)]), ("a->1", [(2,)]), ("a,b 2->", [(2,), (2,)]), ("aa", [(2, 3)]),
+    ("a b -> b a", [(2, 3)])])
+def test_what_is_wrong_with_an_equation_is_told(torch, equation, shapes):
+    found = []
+    for t in (clgrad, torch):
+        try:
+            found.append(tuple(t.einsum(equation, *(t.zeros(s) for s in shapes)).shape))
+        except RuntimeError as error:
+            found.append(str(error))
+    assert found[0] == found[1]
+
+
 def test_operands_in_a_list_are_seen_by_classes_and_tracers():
     seen = []
 

@@ -51,3 +51,12 @@ def test_bags_between_offsets(mode, last, width, torch, rng):
         (bags * bags).sum().backward()
         found.append((bags.detach(), weight.grad))
     assert_same(*found, 1e-12)
+
+
+@pytest.mark.parametrize("changed", [(0, 1), (2, 100)])
+def test_offsets_that_were_changed_in_place_are_checked(changed, torch):
+    def program(t):
+        offsets = t.arange(3)
+        offsets[changed[0]] = changed[1]
+        return t.nn.functional.embedding_bag(t.ones(12, dtype=t.int64), t.ones(10, 4), offsets)
+    assert_same_outcome(torch, program)
