@@ -170,6 +170,7 @@ def test_a_frozen_norm_is_the_trained_one():
     norm = clgrad.nn.BatchNorm2d(3)
     norm(clgrad.randn(4, 3, 5, 5))
     norm.eval()
+    assert ops.misc.interpolate is clgrad.nn.functional.interpolate
     frozen = ops.FrozenBatchNorm2d(3)
     frozen.load_state_dict(norm.state_dict())
     x = clgrad.randn(2, 3, 4, 4)

@@ -1,12 +1,13 @@
-"""``torchvision.models._utils``: models that give what inner layers compute, and sizes of layers."""
+"""``torchvision.models._utils``: models that give what inner layers compute, and numbers of channels."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from clgrad.nn import Module, ModuleDict
+from clgrad.vision.models.mobilenet import make_divisible as _make_divisible
 
-__all__ = ["IntermediateLayerGetter"]
+__all__ = ["IntermediateLayerGetter", "_make_divisible"]
 
 
 class IntermediateLayerGetter(ModuleDict):
@@ -36,9 +37,3 @@ class IntermediateLayerGetter(ModuleDict):
             if name in self.return_layers:
                 found[self.return_layers[name]] = x
         return found
-
-
-def _make_divisible(v: float, divisor: int, min_value: int | None = None) -> int:
-    """The multiple of ``divisor`` that is nearest to ``v``, at least ``min_value``, and not below 90 % of ``v``."""
-    nearest = max(divisor if min_value is None else min_value, int(v + divisor / 2) // divisor * divisor)
-    return nearest if nearest >= 0.9 * v else nearest + divisor

@@ -9,10 +9,10 @@ from clgrad.ops.registry import FUNCTIONS
 from clgrad.vision.models.weights import chosen, loaded
 
 
-def _divisible(value: float, divisor: int = 8) -> int:
-    """The nearest multiple of ``divisor`` that is not more than a tenth below ``value``."""
-    made = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return made + divisor if made < 0.9 * value else made
+def make_divisible(v: float, divisor: int, min_value: int | None = None) -> int:
+    """The nearest multiple of ``divisor`` that is at least ``min_value``, and not more than a tenth below ``v``."""
+    made = max(divisor if min_value is None else min_value, int(v + divisor / 2) // divisor * divisor)
+    return made + divisor if made < 0.9 * v else made
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, norm_layer: Any = None) -> Any:
@@ -56,11 +56,11 @@ class MobileNetV2(nn.Module):
         if not rows or len(rows[0]) != 4:
             raise ValueError("inverted_residual_setting should be non-empty or a 4-element list, got "
                              f"{inverted_residual_setting}")
-        channels = _divisible(32 * width_mult, round_nearest)
-        self.last_channel = _divisible(1280 * max(1.0, width_mult), round_nearest)
+        channels = make_divisible(32 * width_mult, round_nearest)
+        self.last_channel = make_divisible(1280 * max(1.0, width_mult), round_nearest)
         features = [_conv(3, channels, 3, 2, norm_layer=norm)]
         for expansion, width, repeats, stride in rows:
-            outputs = _divisible(width * width_mult, round_nearest)
+            outputs = make_divisible(width * width_mult, round_nearest)
             for number in range(repeats):
                 features.append(block(channels, outputs, stride if number == 0 else 1, expand_ratio=expansion,
                                       norm_layer=norm))

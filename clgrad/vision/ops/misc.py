@@ -8,6 +8,8 @@ from typing import Any
 from clgrad import nn
 from clgrad.creation import ones, zeros
 
+interpolate = nn.functional.interpolate
+
 
 class FrozenBatchNorm2d(nn.Module):
     """Batch normalisation whose statistics, weight and bias are buffers that stay as they are."""
