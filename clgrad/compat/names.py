@@ -31,6 +31,7 @@ RENAMED = {
     "torch.autograd.profiler_util": "clgrad.profiler",
     "torch.nn.modules.utils": f"{_STANDINS}.ntuple",
     "torch.autograd.variable": "clgrad.autograd",
+    "torch.utils._device": f"{_STANDINS}.device_context",
     "torch.utils._pytree": f"{_STANDINS}.pytree",
     "torch.utils._python_dispatch": f"{_STANDINS}.python_dispatch",
     "torch.ao": f"{_STANDINS}.ao",

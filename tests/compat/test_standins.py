@@ -213,6 +213,13 @@ PROGRAMS = {
         torch._dynamo.mark_dynamic(x, [0, 1], min=2)
         torch._dynamo.maybe_mark_dynamic(x, 0)
         """,
+    "devices of what is made": """
+        import torch, torch.utils._device
+        made = torch.utils._device._device_constructors()
+        assert torch.zeros in made and torch.tensor in made and torch.sin not in made
+        with torch.utils._device.DeviceContext("meta"):
+            assert torch.ones(2).device.type == "meta"
+        """,
     "settings of compilers": """
         import torch, torch._inductor.config as config
         import torch._dynamo.config

@@ -53,6 +53,20 @@ def test_same_weights_same_results(torchvision, torch, rng, name):
     assert np.abs(a - b).max() <= 2e-3 * np.abs(b).max() + 1e-6
 
 
+def test_convolutions_before_the_sequence(torchvision, torch, rng):
+    arguments = {**SMALL["vit_b_16"][0], "patch_size": 16, "num_classes": 7, "representation_size": 5}
+    ours, theirs = (library.VisionTransformer(**arguments, conv_stem_configs=[
+        library.vision_transformer.ConvStemConfig(8, 3, 4), library.vision_transformer.ConvStemConfig(12, 3, 4)])
+        for library in (models, torchvision.models))
+    torch.nn.init.normal_(theirs.heads.head.weight)
+    state = theirs.state_dict()
+    assert list(ours.state_dict()) == list(state) and ours.representation_size == theirs.representation_size
+    ours.load_state_dict({key: value.numpy() for key, value in state.items()})
+    images = rng.normal(size=(2, 3, 32, 32)).astype(np.float32)
+    found, expected = ours(clgrad.tensor(images)), theirs(torch.tensor(images))
+    np.testing.assert_allclose(found.tolist(), expected.tolist(), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", SAME_KEYS)
 def test_names_and_shapes_of_larger_ones(torchvision, torch, name, monkeypatch):
     for function in ("kaiming_normal_", "normal_", "trunc_normal_", "xavier_uniform_", "kaiming_uniform_"):

@@ -4,14 +4,48 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from clgrad import nn
 from clgrad.creation import empty, zeros
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.vision.models.weights import chosen, loaded
+from clgrad.vision.ops.misc import Conv2dNormActivation
+
+
+class ConvStemConfig(NamedTuple):
+    """A convolution before the sequence, with its normalisation and activation."""
+
+    out_channels: int
+    kernel_size: int
+    stride: int
+    norm_layer: Callable = nn.BatchNorm2d
+    activation_layer: Callable = nn.ReLU
+
+
+def _conv_stem(configs: Sequence[ConvStemConfig], hidden_dim: int) -> nn.Sequential:
+    """Convolutions in place of cutting into pieces (Xiao et al. 2021)."""
+    stem, channels = nn.Sequential(), 3
+    for number, config in enumerate(configs):
+        stem.add_module(f"conv_bn_relu_{number}", Conv2dNormActivation(
+            channels, config.out_channels, config.kernel_size, config.stride, norm_layer=config.norm_layer,
+            activation_layer=config.activation_layer))
+        channels = config.out_channels
+    last = nn.Conv2d(channels, hidden_dim, kernel_size=1)
+    nn.init.normal_(last.weight, std=math.sqrt(2 / hidden_dim))
+    nn.init.zeros_(last.bias)
+    stem.add_module("conv_last", last)
+    return stem
+
+
+def _cut(patch_size: int, hidden_dim: int) -> nn.Conv2d:
+    """The convolution that cuts images into pieces."""
+    layer = nn.Conv2d(3, hidden_dim, kernel_size=patch_size, stride=patch_size)
+    nn.init.trunc_normal_(layer.weight, std=math.sqrt(1 / (3 * patch_size**2)))
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 class MLPBlock(nn.Sequential):
@@ -69,17 +103,22 @@ class VisionTransformer(nn.Module):
         patch_size: side of the pieces; it divides ``image_size``.
         hidden_dim, mlp_dim: width of the sequence and inside the blocks.
         representation_size: width of a layer before the last one, or None for none.
+        conv_stem_configs: convolutions that make the sequence, as many elements of it as there are pieces, in place of one.
     """
 
     def __init__(self, image_size: int, patch_size: int, num_layers: int, num_heads: int, hidden_dim: int, mlp_dim: int,
                  dropout: float = 0.0, attention_dropout: float = 0.0, num_classes: int = 1000,
-                 representation_size: int | None = None, norm_layer: Callable = partial(nn.LayerNorm, eps=1e-6)):  # noqa: B008
+                 representation_size: int | None = None, norm_layer: Callable = partial(nn.LayerNorm, eps=1e-6),  # noqa: B008
+                 conv_stem_configs: Sequence[ConvStemConfig] | None = None):
         super().__init__()
         if image_size % patch_size:
             raise ValueError("Input shape indivisible by patch size!")
         self.image_size, self.patch_size, self.hidden_dim, self.num_classes = (
             image_size, patch_size, hidden_dim, num_classes)
-        self.conv_proj = nn.Conv2d(3, hidden_dim, kernel_size=patch_size, stride=patch_size)
+        self.mlp_dim, self.dropout, self.attention_dropout = mlp_dim, dropout, attention_dropout
+        self.representation_size, self.norm_layer = representation_size, norm_layer
+        self.conv_proj = (_cut(patch_size, hidden_dim) if conv_stem_configs is None
+                          else _conv_stem(conv_stem_configs, hidden_dim))
         self.class_token = nn.Parameter(zeros(1, 1, hidden_dim))
         self.seq_length = (image_size // patch_size) ** 2 + 1
         self.encoder = Encoder(self.seq_length, num_layers, num_heads, hidden_dim, mlp_dim, dropout, attention_dropout,
@@ -92,21 +131,22 @@ class VisionTransformer(nn.Module):
             layers["act"] = nn.Tanh()
             layers["head"] = nn.Linear(representation_size, num_classes)
         self.heads = nn.Sequential(layers)
-        fan_in = 3 * patch_size**2
-        nn.init.trunc_normal_(self.conv_proj.weight, std=math.sqrt(1 / fan_in))
-        nn.init.zeros_(self.conv_proj.bias)
         if representation_size is not None:
             nn.init.trunc_normal_(self.heads.pre_logits.weight, std=math.sqrt(1 / hidden_dim))
             nn.init.zeros_(self.heads.pre_logits.bias)
         nn.init.zeros_(self.heads.head.weight)
         nn.init.zeros_(self.heads.head.bias)
 
-    def forward(self, x: Any) -> Any:
-        n, _, height, width = x.shape
+    def _process_input(self, x: Any) -> Any:
+        """The sequence (n, pieces, ``hidden_dim``) of images; programs' own models that build on this one call it."""
+        _, _, height, width = x.shape
         FUNCTIONS["_assert"](height == self.image_size, f"Wrong image height! Expected {self.image_size} but got {height}!")
         FUNCTIONS["_assert"](width == self.image_size, f"Wrong image width! Expected {self.image_size} but got {width}!")
-        x = self.conv_proj(x).flatten(2).permute(0, 2, 1)
-        token = self.class_token.expand(n, -1, -1)
+        return self.conv_proj(x).flatten(2).permute(0, 2, 1)
+
+    def forward(self, x: Any) -> Any:
+        x = self._process_input(x)
+        token = self.class_token.expand(x.shape[0], -1, -1)
         x = self.encoder(FUNCTIONS["cat"]([token, x], 1))
         return self.heads(x[:, 0])
 
