@@ -37,11 +37,11 @@ def _numerical(f: Callable, inputs: tuple, which: int, eps: float) -> list[np.nd
             data[place] = value + sign * eps
             with enable_grad():  # which results there are may depend on whether they need a gradient
                 outputs = f(*inputs)
-            ends.append(_differentiable(outputs))
+            # Copies: a result may be a view of the input.
+            ends.append([(o.shape, o.dtype, np.array(o.tolist(), np.float64).ravel()) for o in _differentiable(outputs)])
         data[place] = value
         _check_alike(ends, f"on index {place} by {eps}")
-        ends = [[np.array(o.tolist(), np.float64).ravel() for o in end] for end in ends]
-        columns.append([(a - b) / (2 * eps) for a, b in zip(*ends, strict=True)])
+        columns.append([(a - b) / (2 * eps) for (*_, a), (*_, b) in zip(*ends, strict=True)])
     return [np.stack([column[k] for column in columns]) if columns else np.zeros((0, 0))
             for k in range(len(columns[0]) if columns else 0)]
 
@@ -49,8 +49,7 @@ def _numerical(f: Callable, inputs: tuple, which: int, eps: float) -> list[np.nd
 def _check_alike(ends: list[list], step: str) -> None:
     """AssertionError where a small step of an input changes the shape or dtype of a result."""
     for above, below in zip(*ends, strict=True):
-        for what in ("shape", "dtype"):
-            one, other = getattr(below, what), getattr(above, what)
+        for what, one, other in zip(("shape", "dtype"), below, above, strict=False):
             if one != other:
                 raise AssertionError(f"Expected `func` to return outputs with the same {what} when inputs are perturbed "
                                      f"{step}, but got: {what}s {one} and {other}.")

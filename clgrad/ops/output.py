@@ -33,6 +33,7 @@ def store(name: str, result: Any, out: Any, *inputs: Any, exact: bool = False, r
     if mode.enabled and (result._requires_grad or out._requires_grad):
         raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic differentiation, but "
                            "one of the arguments requires grad.")
+    check_place(own.device, out)
     if exact:
         check_exact(name, own.dtype, out)
     check_cast(name, own.dtype, target.dtype)
@@ -53,6 +54,13 @@ def resize_output(out: Any, shape: Shape, strides: Shape | None = None) -> None:
     out.resize_(shape)
     if strides is not None:
         out.as_strided_(shape, strides)
+
+
+def check_place(device: Any, out: Any) -> None:
+    """RuntimeError where a tensor that is to hold a result is on another device than the result."""
+    if out.spec.device is not device:
+        raise RuntimeError(f"Attempting to copy from device {device} to device {out.spec.device}, but cross-device copies "
+                           "are not allowed!")
 
 
 def check_apart(name: str, out: Any, *inputs: Any) -> None:

@@ -26,7 +26,7 @@ from clgrad.dtypes import can_cast, dtype, of_number
 from clgrad.ops.execute import blank
 from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.node_names import OVERLOADS, node_name
-from clgrad.ops.output import check_apart, check_exact, resize_output
+from clgrad.ops.output import check_apart, check_exact, check_place, resize_output
 from clgrad.ops.registry import FUNCTIONS, NO_FORMULA, REGISTRY, Pointwise, publish
 from clgrad.ops.rows import NUMBERS, launch, result_dtype, result_strides, run, run_into
 from clgrad.ops.saved_names import saved_name
@@ -242,13 +242,15 @@ def _call_out(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> An
     if op.derivatives and not op.underivable and (_records(operands) or mode.enabled and out._requires_grad):
         raise RuntimeError(f"{op.name}(): functions with out=... arguments don't support automatic differentiation, "
                            "but one of the arguments requires grad.")
-    shape = broadcast_shapes(*(t.spec.shape for t in operands if isinstance(t, TensorBase)))
+    specs = [t.spec for t in operands if isinstance(t, TensorBase)]
+    check_place(specs[0].device, out)
+    shape = broadcast_shapes(*(a.shape for a in specs))
     if op.name in EXACT_OUT or op.name in CLAMPS and not any(
             isinstance(t, TensorBase) for t in operands[1:]):
         check_exact(op.name.lstrip("_"), _result_dtype(op, operands), out)
     check_history(out)
     if out.spec.shape != shape:
-        resize_output(out, shape, result_strides(shape, [t.spec for t in operands if isinstance(t, TensorBase)]))
+        resize_output(out, shape, result_strides(shape, specs))
     if out.spec.repeats:
         check_apart(op.name, out)
     own, kind = _result_dtype(op, operands), out.spec.dtype

@@ -162,3 +162,15 @@ def test_what_is_resized_lies_as_a_new_result_would(program, torch):
     ours, theirs = (program(t, t.arange(6.0).reshape(2, 3).t(), t.empty(0)) for t in (clgrad, torch))
     assert_same(ours, theirs, 1e-6)
     assert ours.stride() == theirs.stride()
+
+
+@pytest.mark.parametrize("program", [
+    lambda t, x, out: t.exp(x, out=out), lambda t, x, out: t.add(x, x, out=out), lambda t, x, out: t.clamp(x, 0, out=out),
+    lambda t, x, out: t.sum(x[None], 0, out=out), lambda t, x, out: t.cat([x], out=out),
+    lambda t, x, out: t.cumsum(x, 0, out=out), lambda t, x, out: t.mv(x[:, None] * x, x, out=out),
+    lambda t, x, out: t.softmax(x, 0, out=out), lambda t, x, out: t.exp(x[:0], out=out[:0])])
+def test_an_out_on_another_device_is_refused(program, torch):
+    for t in (clgrad, torch):
+        with pytest.raises(RuntimeError, match="Attempting to copy from device cpu to device meta, but cross-device copies "
+                                               "are not allowed!"):
+            program(t, t.ones(3), t.empty(3, device="meta"))
