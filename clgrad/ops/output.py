@@ -91,11 +91,19 @@ def check_exact(name: str, result: dtypes.dtype, out: Any) -> None:
                            f"{dtypes.c_name(out.spec.dtype)} instead")
 
 
+# Operators on matrices that tell of a dtype in words of their own.
+_OF_MATRICES = frozenset({"cholesky", "cholesky_inverse", "cholesky_solve", "linalg.cond", "linalg.householder_product",
+                          "linalg.matrix_rank", "linalg.pinv", "linalg.tensorinv", "linalg.tensorsolve"})
+
+
 def check_cast(name: str, result: dtypes.dtype, target: dtypes.dtype) -> None:
     """RuntimeError where a result's dtype is of a higher category than that of the tensor that is to hold it."""
     if not dtypes.can_cast(result, target):
-        raise RuntimeError(f"{name}: result type {dtypes.type_name(result)} can't be cast to the desired output type "
-                           f"{dtypes.type_name(target)}")
+        given, wanted = dtypes.type_name(result), dtypes.type_name(target)
+        if name in _OF_MATRICES:
+            raise RuntimeError(f"{name}: Expected result to be safely castable from {given} dtype, but got result with dtype "
+                               f"{wanted}")
+        raise RuntimeError(f"{name}: result type {given} can't be cast to the desired output type {wanted}")
 
 
 def add_in_place(*names: str, function: bool = False) -> None:

@@ -316,3 +316,15 @@ def test_least_squares_of_any_rcond(driver, rcond, torch, rng):
         ours, theirs = (t.linalg.lstsq(t.tensor(a), t.tensor(b), rcond=rcond, driver=driver) for t in (clgrad, torch))
         for name in ours._fields:
             np.testing.assert_allclose(getattr(ours, name).tolist(), getattr(theirs, name).tolist(), rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("program", [
+    lambda t, A, out: t.cholesky_inverse(A, out=out), lambda t, A, out: t.cholesky_solve(A, A, out=out),
+    lambda t, A, out: t.linalg.cond(A, out=out), lambda t, A, out: t.linalg.pinv(A, out=out),
+    lambda t, A, out: t.linalg.tensorinv(A, 1, out=out), lambda t, A, out: t.linalg.tensorsolve(A, A[0], out=out),
+    lambda t, A, out: t.linalg.householder_product(A, A[0], out=out)])
+def test_integers_hold_no_results_of_matrices(program, torch):
+    for t in (clgrad, torch):
+        with pytest.raises(RuntimeError, match="Expected result to be safely castable from Float dtype, but got result with "
+                                               "dtype Int"):
+            program(t, t.eye(3), t.empty(0, dtype=t.int32))
