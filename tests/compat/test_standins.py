@@ -38,6 +38,7 @@ PROGRAMS = {
         import torch, torchvision
         assert not torch._C._is_tracing() and not torchvision._is_tracing() and torch._C.has_lapack
         assert torch.has_lapack and not torch._C.has_mkl
+        assert not torch.backends.flags_frozen()
         with torch.backends.mkldnn.flags(enabled=False):
             assert not torch.backends.mkldnn.enabled
         assert torch.backends.mkldnn.enabled
