@@ -39,6 +39,7 @@ PRIVATE = {
     "torch.optim.optimizer": {f"{_STANDINS}.optimizer":
                               "ParamsT StateDict _default_to_fused_or_foreach _dispatch_sqrt _get_scalar_dtype _get_value "
                               "_stack_if_compiling _to_scalar _use_grad_for_differentiable"},
+    "torch.serialization": {f"{_STANDINS}.storage_types": "normalize_storage_type"},
     "torch._utils": {f"{_STANDINS}.flat_tensors": "_element_size _flatten_dense_tensors _take_tensors "
                                                   "_unflatten_dense_tensors"},
 }

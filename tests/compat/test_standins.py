@@ -214,6 +214,11 @@ PROGRAMS = {
         torch._dynamo.mark_dynamic(x, [0, 1], min=2)
         torch._dynamo.maybe_mark_dynamic(x, 0)
         """,
+    "types of storages": """
+        import torch
+        from torch.serialization import normalize_storage_type
+        assert normalize_storage_type(torch.FloatStorage) is torch.FloatStorage
+        """,
     "devices of what is made": """
         import torch, torch.utils._device
         made = torch.utils._device._device_constructors()
