@@ -6,6 +6,8 @@ import operator as op
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from clgrad import dtypes
 from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
 from clgrad.kernels import sort as kernels
@@ -218,7 +220,7 @@ def _quantile(name: str, x: Any, q: Any, dim: int | None, keepdim: bool, interpo
         raise RuntimeError(f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got "
                            f"{interpolation}")
     if not isinstance(q, TensorBase):
-        if not isinstance(q, (int, float)):
+        if not isinstance(q, (int, float, np.floating)):
             raise TypeError(f"{name}(): argument 'q' must be float or Tensor, not {type(q).__name__}")
         if not 0 <= q <= 1:
             raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")

@@ -13,6 +13,7 @@ from tests.compare import assert_same_outcome
 PROGRAMS = """
 x.sum(axis=0, keepdims=True)
 t.fmod(x=x, x2=x + 1)
+x.quantile(np.float32(0.5))
 t.remainder(x=x, other=x + 1)
 t.floor_divide(a=x, other=x + 1)
 t.expand_copy(x=x[:1], size=(3, -1))
