@@ -8,14 +8,17 @@ from contextlib import nullcontext
 from typing import Any
 
 from clgrad import autograd
-from clgrad.autograd.captured import BATCHED, DIFFERENTIATED, Working
+from clgrad.autograd.captured import Working
 from clgrad.autograd.forward_ad import alias_of
 from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled, mode, tangents_wanted
 from clgrad.autograd.graph import AccumulateGrad, TensorBase, edge_of, get_gradient_edge
 from clgrad.autograd.tangents import Followed
+from clgrad.batching import vmap
+from clgrad.batching.batched import behind, physical
+from clgrad.batching.level import SharedEntriesError, per_entry
+from clgrad.creation import eye
 from clgrad.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module, SyncBatchNorm
 from clgrad.nn.utils.stateless import replaced_call
-from clgrad.ops.random import default_generator
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.trees import tree_leaves, tree_map, tree_structure, tree_unflatten
 
@@ -33,7 +36,7 @@ class _Level:
     """One function of this module at work on its arguments. Tensors that it makes to differentiate by carry it."""
 
     def __init__(self, *arguments: Any):
-        self.working = Working(_tensors_in(arguments), DIFFERENTIATED)
+        self.working = Working(map(physical, _tensors_in(arguments)))
 
     def __enter__(self) -> _Level:
         self.recording, self.active = is_grad_enabled(), True
@@ -63,10 +66,10 @@ class _Level:
                 raise ValueError(f"Expected primal to be floating point or complex, but got: {leaf.dtype}")
             if not leaf.spec.dtype.is_floating_point:
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
-            followed = leaf.requires_grad
+            followed, leaf = leaf.requires_grad, per_entry(leaf)
             made.append(leaf.view_as(leaf) if followed else leaf.detach().requires_grad_())
-            made[-1]._func_level = self
-            return alias_of(made[-1]) if changeable and not followed else made[-1]
+            physical(made[-1])._func_level = self
+            return behind(alias_of, made[-1]) if changeable and not followed else made[-1]
         return tree_map(renew, tree), made
 
     def settled(self, tree: Any, recording: bool | None = None) -> Any:
@@ -79,7 +82,7 @@ class _Level:
         return tree_map(settle, tree)
 
     def _leads_elsewhere(self, tensor: Any) -> bool:
-        edge = edge_of(tensor)
+        edge = edge_of(physical(tensor))
         waiting, seen = [edge[0]] if edge else [], set()
         while waiting:
             node = waiting.pop()
@@ -207,7 +210,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
 
 def _tangents_of(tensors: list) -> Followed:
     """A block in which tangents follow from these tensors."""
-    return Followed(get_gradient_edge(tensor).node for tensor in tensors)
+    return Followed(get_gradient_edge(physical(tensor)).node for tensor in tensors)
 
 
 def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False, has_aux: bool = False) -> tuple:
@@ -268,10 +271,10 @@ def jacrev(func: Callable, argnums: int | tuple[int, ...] = 0, *, has_aux: bool 
     if chunk_size is not None and chunk_size <= 0:
         raise ValueError("jacrev: `chunk_size` should be greater than 0.")
 
-    return _jacobian(func, argnums, has_aux)
+    return _by_rows(func, argnums, has_aux)
 
 
-def _jacobian(func: Callable, argnums: int | tuple[int, ...], has_aux: bool, changeable: bool = False) -> Callable:
+def _by_rows(func: Callable, argnums: int | tuple[int, ...], has_aux: bool, changeable: bool = False) -> Callable:
     """The function of :func:`jacrev`; with ``changeable`` its arguments may be changed in place."""
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -301,8 +304,51 @@ def _rows(output: Any, own: list) -> list:
 
 def jacfwd(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *,
            randomness: str = "error") -> Callable:
-    """A function that returns the Jacobian of ``func``: the same numbers as :func:`jacrev`, by backward passes too."""
-    return _jacobian(func, argnums, has_aux, changeable=True)
+    """A function that returns the Jacobian of ``func``: the derivatives along all directions at once, as one batch.
+
+    Args:
+        randomness: whether random numbers that ``func`` draws differ between the directions; see :func:`vmap`.
+
+    >>> import clgrad
+    >>> clgrad.func.jacfwd(lambda x: x * x)(clgrad.tensor([1., 2.]))
+    tensor([[2., 0.],
+            [0., 4.]])
+    """
+    by_rows = _by_rows(func, argnums, has_aux, changeable=True)
+
+    @functools.wraps(func)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        picked, replaced = _picked(args, argnums, "jacfwd")
+        leaves, structure = tree_leaves(picked), tree_structure(picked)
+        sizes = [leaf.numel() if isinstance(leaf, TensorBase) else 0 for leaf in leaves]
+        if not sum(sizes):
+            return by_rows(*args, **kwargs)
+
+        def along(*tangents: Any) -> tuple:
+            return jvp(lambda *values: func(*replaced(tree_unflatten(values, structure)), **kwargs), tuple(leaves), tangents,
+                       has_aux=has_aux)
+        try:
+            _, columns, *aux = vmap(along, randomness=randomness)(*_directions(leaves, sizes))
+        except SharedEntriesError:  # it changes its argument, which is one for all directions
+            return by_rows(*args, **kwargs)
+
+        def by_input(column: Any) -> Any:
+            parts = column.movedim(0, -1).split(sizes, -1)
+            return tree_unflatten([part.reshape((*column.shape[1:], *x.shape))
+                                   for part, x in zip(parts, leaves, strict=True)], structure)
+        found = tree_map(by_input, columns)
+        return (found, tree_map(lambda leaf: leaf[0], aux[0])) if has_aux else found
+    return wrapped
+
+
+def _directions(tensors: list, sizes: list[int]) -> list:
+    """For each tensor as many as there are elements in all: 1 in one element of one tensor, 0 elsewhere."""
+    total, begin, found = sum(sizes), 0, []
+    for tensor, size in zip(tensors, sizes, strict=True):
+        units = eye(total, dtype=tensor.dtype, device=tensor.device)
+        found.append(units[:, begin:begin + size].reshape((total, *tensor.shape)))
+        begin += size
+    return found
 
 
 def hessian(func: Callable, argnums: int | tuple[int, ...] = 0) -> Callable:
@@ -313,122 +359,6 @@ def hessian(func: Callable, argnums: int | tuple[int, ...] = 0) -> Callable:
 def functionalize(func: Callable, *, remove: str = "mutations") -> Callable:
     """The function itself: nothing here needs functions without changes in place."""
     return func
-
-
-# Batches.
-
-def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *,
-         chunk_size: int | None = None) -> Callable:
-    """A function over a batch: calls ``func`` for each entry of the mapped dimensions and stacks what it returns.
-
-    Args:
-        in_dims: the dimension of each argument that is mapped, None for one that is passed as it is; one for all, or
-            a nested structure like the arguments'.
-        out_dims: where the results' new dimension goes.
-        randomness: whether random numbers differ between the entries (``"different"``), are the ``"same"`` for all, or are
-            an ``"error"``.
-        chunk_size: accepted; entries are taken one by one.
-
-    The calls are made one after the other: what it saves is writing, not time.
-
-    >>> import clgrad
-    >>> clgrad.func.vmap(clgrad.dot)(clgrad.ones(2, 3), clgrad.ones(2, 3))
-    tensor([3., 3.])
-    """
-    if chunk_size is not None and chunk_size <= 0:
-        raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
-    if randomness not in ("error", "different", "same"):
-        raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
-
-    @functools.wraps(func)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        leaves = tree_leaves(args)
-        if not args:
-            raise ValueError("vmap: got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over a function "
-                             "with no inputs. The latter is unsupported: there must be at least one Tensor")
-        dims = _dims_of(in_dims, args)
-        sizes = {leaf.shape[dim] for leaf, dim in zip(leaves, dims, strict=True) if dim is not None}
-        if not sizes:
-            raise ValueError("vmap: at least one Tensor of the arguments must be mapped over: in_dims names no dimension")
-        if len(sizes) != 1:
-            raise ValueError(f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes "
-                             f"{sorted(sizes)} for the mapped dimension")
-        count = sizes.pop()
-        if count == 0:
-            raise ValueError("vmap: the mapped dimension is empty")
-        mapped = [leaf for leaf, dim in zip(leaves, dims, strict=True) if dim is not None]
-        state, offset = default_generator.get_state(), default_generator.get_offset()
-        results = []
-        for number in range(count):
-            if randomness == "same":
-                default_generator.set_state(state)
-            entry = [leaf if dim is None else leaf.select(dim, number) for leaf, dim in zip(leaves, dims, strict=True)]
-            with Working(mapped, BATCHED):
-                results.append(func(*tree_unflatten(entry, tree_structure(args)), **kwargs))
-            if randomness == "error" and default_generator.get_offset() != offset:
-                raise RuntimeError("vmap: called random operation while in randomness error mode. Please either use the "
-                                   "'same' or 'different' randomness flags on vmap or perform the randomness operation out "
-                                   "of vmap")
-        return _stacked(results, out_dims)
-    return wrapped
-
-
-def _dims_of(in_dims: Any, args: tuple) -> list:
-    """For each leaf of the arguments its mapped dimension, not negative, or None."""
-    if not isinstance(in_dims, (int, tuple)):
-        raise ValueError(f"vmap: expected `in_dims` to be int or a (potentially nested) tuple matching the structure of "
-                         f"inputs, got: {type(in_dims)}.")
-
-    def walk(dim: Any, tree: Any) -> list:
-        if isinstance(tree, (tuple, list)) and isinstance(dim, (tuple, list)):
-            if len(dim) != len(tree):
-                raise ValueError(f"vmap: in_dims is not compatible with the structure of `inputs`: {len(dim)} entries for "
-                                 f"{len(tree)}")
-            return [d for one, item in zip(dim, tree, strict=True) for d in walk(one, item)]
-        if isinstance(tree, dict) and isinstance(dim, dict):
-            return [d for key, item in tree.items() for d in walk(dim[key], item)]
-        if isinstance(tree, (tuple, list, dict)):
-            return [d for item in (tree.values() if isinstance(tree, dict) else tree) for d in walk(dim, item)]
-        if dim is None:
-            return [None]
-        if not isinstance(tree, TensorBase):
-            raise ValueError(f"vmap: Got in_dim={dim} for an input but the input is of type {type(tree)}. We cannot vmap "
-                             "over non-Tensor arguments, please use None as the respective in_dim")
-        if not -tree.ndim <= dim < tree.ndim:
-            raise ValueError(f"vmap: Got in_dim={dim} for some input, but that input is a Tensor of dimensionality "
-                             f"{tree.ndim} so expected in_dim to satisfy -{tree.ndim} <= in_dim < {tree.ndim}.")
-        return [dim % tree.ndim]
-    return walk(in_dims, args)
-
-
-def _stacked(results: list, out_dims: Any) -> Any:
-    """The results of the calls, leaf by leaf one above the other."""
-    first = results[0]
-    columns = list(zip(*[tree_leaves(r) for r in results], strict=True))
-    dims = _out_dims_of(out_dims, first)
-    for column, dim in zip(columns, dims, strict=True):
-        if dim is not None and not isinstance(column[0], TensorBase):
-            raise ValueError(f"vmap: the function must only return Tensors, got type {type(column[0])}. Did you mean to set "
-                             "out_dims= to None for output?")
-    return tree_unflatten([column[0] if dim is None else FUNCTIONS["stack"](list(column), dim)
-                           for column, dim in zip(columns, dims, strict=True)], tree_structure(first))
-
-
-def _out_dims_of(out_dims: Any, output: Any) -> list:
-    """For each leaf of a result where its new dimension goes, or None."""
-    if any(not isinstance(dim, (int, type(None))) for dim in tree_leaves(out_dims)):
-        raise ValueError(f"vmap: `out_dims` must be an int, None or a python collection of ints representing where in the "
-                         f"outputs the vmapped dimension should appear, got {out_dims!r}")
-
-    def walk(dim: Any, tree: Any) -> list:
-        if dim is None or isinstance(dim, int):
-            return [dim] * len(tree_leaves(tree))
-        if type(dim) is not type(tree) or len(dim) != len(tree):
-            raise ValueError(f"vmap: out_dims is not compatible with the structure of `outputs`: out_dims is {out_dims}")
-        keys = list(tree) if isinstance(tree, dict) else range(len(tree))
-        return [d for key in keys for d in walk(dim[key], tree[key])]
-    alone = isinstance(out_dims, tuple) and len(out_dims) == 1 and isinstance(output, TensorBase)
-    return walk(out_dims[0] if alone else out_dims, output)
 
 
 # Modules as functions.

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 from clgrad.autograd import Function, no_grad
 from clgrad.autograd.grad_mode import is_grad_enabled
 from clgrad.autograd.graph import TensorBase
+from clgrad.autograd.listening import applying, outside_of
 from clgrad.trees import tree_leaves
 
 __all__ = ["CustomOpDef", "Library", "custom_op", "define", "fallthrough_kernel", "get_ctx", "impl", "infer_schema",
@@ -58,6 +59,7 @@ class CustomOpDef:
         self._kernels: dict[str, Callable] = {}
         self._backward: Callable | None = None
         self._setup: Callable | None = None
+        self._vmap: Callable | None = None
         self._signature = inspect.signature(function) if function is not None else None
         if function is not None:
             self.__doc__ = function.__doc__
@@ -76,7 +78,16 @@ class CustomOpDef:
         """Accepted: there are no tensors without data to run it on."""
         return fn
 
-    register_torch_dispatch = register_vmap = register_autocast = register_fake
+    register_torch_dispatch = register_autocast = register_fake
+
+    def register_vmap(self, func: Callable, /) -> Callable:
+        """What :func:`clgrad.func.vmap` calls for all entries of a batch, which is called for each entry otherwise.
+
+        ``func(info, in_dims, *args, **kwargs)`` gets ``info.batch_size``, ``info.randomness``, the mapped dimension of each
+        argument (None where there is none), and gives results and their mapped dimensions. May decorate.
+        """
+        self._vmap = func
+        return func
 
     def register_autograd(self, backward: Callable, /, *, setup_context: Callable | None = None) -> None:
         """The derivative: ``backward(ctx, *grads)`` gives a gradient, or None, for each argument.
@@ -104,6 +115,10 @@ class CustomOpDef:
             args, named = bound.args, bound.kwargs
         elif kwargs:
             named = kwargs
+        applier = applying()
+        if applier is not None:
+            with outside_of(applier):
+                return applier.apply_function(self, self._vmap, args, named)
         leaves = tree_leaves((args, named))
         if not is_grad_enabled() or not any(isinstance(leaf, TensorBase) and leaf.requires_grad for leaf in leaves):
             return self._kernel((args, named))(*args, **named)
@@ -255,8 +270,8 @@ impl_abstract = register_fake
 
 
 def register_vmap(op: Any, func: Callable | None = None, /, *, lib: Any = None) -> Any:
-    """Accepted, and decorates: ``vmap`` calls an operator for each entry of a batch."""
-    return (lambda f: f) if func is None else func
+    """:meth:`CustomOpDef.register_vmap` of an operator or of a name."""
+    return _found(op).register_vmap if func is None else _found(op).register_vmap(func)
 
 
 def register_torch_dispatch(op: Any, torch_dispatch_class: Any, func: Callable | None = None, /, *,

@@ -45,7 +45,8 @@ Forms: **f** a function `clgrad.<name>`, **m** a method of Tensor, **i** in plac
   one name as one object: `clgrad.add` is `clgrad.Tensor.add`.
 * On CPUs a NaN or an infinity in the input of a 3x3 convolution of many channels, or of its gradient, may reach a neighbour
   of the results that see it: 2x2 of them are computed together.
-* `clgrad.func.vmap` calls the function for each entry and stacks what it returns; `jacfwd` and `jvp` use backward passes.
+* `clgrad.func.vmap` computes all entries at once, as PyTorch's does; what has no rule for batches is called for each entry.
+  `jvp` uses backward passes, and `jacfwd` a batch of them.
 * `set_num_threads`, `use_deterministic_algorithms`, `backends.cudnn.*` and similar switches are kept and have no effect:
   results are deterministic always, and threads are the OpenCL driver's.
 """

@@ -65,3 +65,22 @@ def test_schemas_and_errors():
         library.register_autograd("tests::unknown", print)
     with pytest.raises(ValueError, match="Unsupported kind"):
         library.Library("tests", "OTHER")
+
+
+def test_batches(torch):
+    """Each entry by itself, or all by a rule that the program registers."""
+    def program(t):
+        told = []
+
+        def half(x: t.Tensor, by: float) -> t.Tensor:
+            return t.tensor(x.detach().numpy() / by)
+        op = t.library.custom_op("batches::half", half, mutates_args=(), schema="(Tensor x, float by) -> Tensor")
+        x = t.arange(6.0).view(2, 3)
+        alone = t.vmap(lambda row: op(row, 2.0), out_dims=1)(x).tolist()
+
+        def rule(info, in_dims, x, by):
+            told.append((info.batch_size, info.randomness, in_dims, tuple(x.shape)))
+            return op(x, by), in_dims[0]
+        t.library.register_vmap("batches::half", rule)
+        return alone, t.vmap(lambda row: op(row, 2.0))(x).tolist(), told
+    assert program(clgrad) == program(torch)

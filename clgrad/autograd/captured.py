@@ -8,22 +8,16 @@ from typing import Any
 from clgrad.autograd.grad_mode import mode
 from clgrad.runtime import begin_era, end_era
 
-DIFFERENTIATED = ("During a grad (vjp, jvp, grad, etc) transform, the function provided attempted to call an in-place "
-                  "operation that would mutate a captured Tensor. This is not supported; please rewrite the function being "
-                  "transformed to explicitly accept the mutated Tensor(s) as inputs.")
-BATCHED = ("vmap: inplace arithmetic(self, *extra_args) is not possible where `self` is not being vmapped over. Please try "
-           "to use out-of-place operators instead of inplace arithmetic, or pass `self` as an input that is vmapped over.")
+_CAPTURED = ("During a grad (vjp, jvp, grad, etc) transform, the function provided attempted to call an in-place "
+             "operation that would mutate a captured Tensor. This is not supported; please rewrite the function being "
+             "transformed to explicitly accept the mutated Tensor(s) as inputs.")
 
 
 class Working:
-    """A function that is called with tensors ``given``; other tensors that it finds may not be changed in place.
+    """A function that is called with tensors ``given``; other tensors that it finds may not be changed in place."""
 
-    Args:
-        text: what the error says, :data:`DIFFERENTIATED` or :data:`BATCHED`.
-    """
-
-    def __init__(self, given: Iterable[Any], text: str):
-        self.given, self.text = {tensor.memory for tensor in given}, text
+    def __init__(self, given: Iterable[Any]):
+        self.given = {tensor.memory for tensor in given}
 
     def __enter__(self) -> None:
         self.era, self.outer = begin_era(), mode.working
@@ -42,4 +36,4 @@ def refuse_captured(tensor: Any) -> None:
     """RuntimeError where a function at work has captured a tensor that is going to be changed in place."""
     for working in reversed(mode.working):
         if working.captures(tensor):
-            raise RuntimeError(working.text)
+            raise RuntimeError(_CAPTURED)

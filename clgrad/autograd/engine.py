@@ -17,7 +17,7 @@ from clgrad.autograd import walks
 from clgrad.autograd.anomaly_mode import tell_forward_calls
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import OWN, AccumulateGrad, GradientEdge, Node, TensorBase, edge_of, wrap
-from clgrad.autograd.listening import observed, switch, unseen
+from clgrad.autograd.listening import asked, observed, switch, thread, unseen
 from clgrad.dtypes import FLOATING
 from clgrad.formats import suggested
 from clgrad.runtime import filled_storage
@@ -72,6 +72,9 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     Raises:
         RuntimeError: an input is not used in the graph (unless ``allow_unused``, which gives None for it).
     """
+    if switch.on and thread.modes and not thread.disabled:
+        return asked(grad, (outputs, inputs, grad_outputs, retain_graph, create_graph, only_inputs, allow_unused,
+                            is_grads_batched, materialize_grads), {})
     inputs = _listed(inputs)
     if not inputs:
         raise RuntimeError("`inputs` argument to `grad()` cannot be empty.")

@@ -22,6 +22,7 @@ from clgrad.autograd.grad_mode import enable_grad, is_grad_enabled, set_grad_ena
 from clgrad.autograd.graph import AccumulateGrad, GradientEdge, attach, get_gradient_edge
 from clgrad.autograd.saved_hooks import LevelCopies
 from clgrad.autograd.tangents import Followed, nodes_from
+from clgrad.batching.batched import Batched
 from clgrad.tensor import Tensor
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]
@@ -144,6 +145,8 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
                            f"is of size {list(tangent.shape)}.")
     if tensor.dtype is not tangent.dtype:
         raise RuntimeError(f"Expected tangent to have the dtype of the primal, {tensor.dtype}, but got {tangent.dtype}")
+    if type(tensor) is Batched or type(tangent) is Batched:
+        raise RuntimeError("make_dual(): within vmap, torch.func.jvp gives directional derivatives")
     if any(tensor is known.dual for known in found):
         raise RuntimeError("Making a dual Tensor based on a Tensor that already has a forward gradient at the same level "
                            f"{len(_levels) - 1} is not supported.")

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from clgrad.autograd.grad_mode import mode, no_grad
 from clgrad.autograd.graph import Node, Saved, TensorBase, attach, rebase, wrap
+from clgrad.autograd.listening import applying, outside_of
 from clgrad.autograd.saved_attributes import raw
 from clgrad.autograd.saved_hooks import freed
 from clgrad.autograd.shared_memory import FUNCTION, SEVERAL, view_of
@@ -174,6 +175,10 @@ class Function:
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Runs ``forward`` and records a node whose backward is this class's."""
+        applier = applying()
+        if applier is not None:
+            with outside_of(applier):
+                return applier.apply_function(cls.apply, getattr(cls, "vmap", None), args, kwargs)
         ctx = type(f"{cls.__name__}Backward", (FunctionCtx,), {})()
         ctx.needs_input_grad = tuple(isinstance(a, TensorBase) and a._requires_grad for a in args)
         recorded = mode.enabled and any(ctx.needs_input_grad)

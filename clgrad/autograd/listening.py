@@ -82,6 +82,29 @@ def without_innermost_mode() -> Iterator[Any]:
         push_mode(mode)  # a handler that entered a mode, and left it, has switched the listening off
 
 
+def asked(function: Callable, args: tuple, kwargs: dict) -> Any:
+    """What the innermost mode makes of a call of a function that is no operator."""
+    with without_innermost_mode() as mode:
+        return mode.__torch_function__(function, (), args, kwargs)
+
+
+def applying() -> Any:
+    """The innermost mode of this thread that applies operators of the program's own in its way; None where there is none."""
+    return next((mode for mode in reversed(thread.modes) if hasattr(mode, "apply_function")), None) if switch.on else None
+
+
+@contextmanager
+def outside_of(mode: Any) -> Iterator[None]:
+    """A region in which neither a mode nor those within it are asked."""
+    inner = thread.modes[thread.modes.index(mode):]
+    del thread.modes[-len(inner):]
+    try:
+        yield
+    finally:
+        for each in inner:
+            push_mode(each)
+
+
 @contextmanager
 def without_classes() -> Iterator[None]:
     """A region in which classes with a ``__torch_function__`` are not asked."""

@@ -19,7 +19,7 @@ from clgrad.func import (
     vjp,
     vmap,
 )
-from clgrad.nn import Module
+from clgrad.nn import Module, Parameter
 
 __all__ = ["FunctionalModule", "FunctionalModuleWithBuffers", "combine_state_for_ensemble", "functionalize", "grad",
            "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "make_functional", "make_functional_with_buffers", "vjp",
@@ -31,7 +31,9 @@ class FunctionalModuleWithBuffers(Module):
 
     def __init__(self, model: Module):
         super().__init__()
-        self.stateless_model = copy.deepcopy(model).to("meta")
+        bare: dict[int, Any] = {id(p): Parameter(p.detach().to("meta"), p.requires_grad) for p in model.parameters()}
+        bare |= {id(b): b.to("meta") for b in model.buffers()}
+        self.stateless_model = copy.deepcopy(model, bare)  # what the module holds twice, the copy does too
         self.param_names = tuple([name for name, _ in model.named_parameters()])
         self.buffer_names = tuple([name for name, _ in model.named_buffers()])
 

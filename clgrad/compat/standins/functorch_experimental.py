@@ -11,5 +11,5 @@ __all__ = ["chunk_vmap", "functionalize", "hessian", "jacfwd", "jvp", "replace_a
 
 
 def chunk_vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", chunks: int = 2) -> Callable:
-    """:func:`vmap`, which takes the entries one by one, however many pieces are asked for."""
+    """:func:`vmap`, which takes all entries at once, however many pieces are asked for."""
     return vmap(func, in_dims, out_dims, randomness)

@@ -1,9 +1,11 @@
-"""``torch._C._functorch``: ``vmap`` calls a function for each entry, so no tensor ever stands for a batch."""
+"""``torch._C._functorch``: whether a tensor stands for a batch of ``vmap``, and what is behind it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from clgrad.batching.batched import Batched
+from clgrad.batching.level import levels_at_work
 from clgrad.compat.standins.refusal import function
 
 __all__ = ["get_unwrapped", "is_batchedtensor", "is_functorch_wrapped_tensor", "is_gradtrackingtensor",
@@ -11,27 +13,36 @@ __all__ = ["get_unwrapped", "is_batchedtensor", "is_functorch_wrapped_tensor", "
 
 
 def is_batchedtensor(tensor: Any) -> bool:
-    """False."""
+    """Whether it stands for a batch."""
+    return type(tensor) is Batched
+
+
+is_functorch_wrapped_tensor = is_batchedtensor
+
+
+def is_gradtrackingtensor(tensor: Any) -> bool:
+    """False: tensors are differentiated as they are."""
     return False
 
 
-is_functorch_wrapped_tensor = is_gradtrackingtensor = is_legacy_batchedtensor = is_batchedtensor
+is_legacy_batchedtensor = is_gradtrackingtensor
 
 
 def get_unwrapped(tensor: Any) -> Any:
-    """The tensor itself."""
-    return tensor
+    """All entries of a batch; any other tensor itself."""
+    return tensor.whole if type(tensor) is Batched else tensor
 
 
 def maybe_get_bdim(tensor: Any) -> int:
-    """-1: no dimension is one of a batch."""
-    return -1
+    """The dimension of the entries in what is behind a batch; -1 where there is none."""
+    return 0 if type(tensor) is Batched else -1
 
 
-def maybe_current_level() -> None:
-    """None."""
+def maybe_current_level() -> int | None:
+    """How many levels of ``vmap`` are at work, None where none is."""
+    return len(levels_at_work()) or None
 
 
 _add_batch_dim, _remove_batch_dim, _vmap_increment_nesting, _vmap_decrement_nesting = (
-    function(f"torch._C._functorch.{name}", "torch.vmap calls the function for each entry of a batch")
+    function(f"torch._C._functorch.{name}", "torch.vmap makes its batches itself")
     for name in ("_add_batch_dim", "_remove_batch_dim", "_vmap_increment_nesting", "_vmap_decrement_nesting"))
