@@ -13,7 +13,7 @@ from tests.compare import assert_same_outcome
 PROGRAMS = """
 x.sum(axis=0, keepdims=True)
 t.fmod(x=x, x2=x + 1)
-x.quantile(np.float32(0.5))
+x.quantile(f(0.5))
 t.remainder(x=x, other=x + 1)
 t.floor_divide(a=x, other=x + 1)
 t.expand_copy(x=x[:1], size=(3, -1))
@@ -165,7 +165,7 @@ t.nextafter(x.requires_grad_(), x + 1).sum().backward()
 
 
 def run(program):
-    return lambda t: eval(program, {"t": t, "i": np.int64, "x": t.arange(12.0).reshape(3, 4)})
+    return lambda t: eval(program, {"t": t, "i": np.int64, "f": np.float32, "x": t.arange(12.0).reshape(3, 4)})
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
