@@ -169,7 +169,8 @@ class Function:
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple, *args: Any) -> Any:
-        """Computes several results at once; ``clgrad.func.vmap`` asks for none of it, as it calls ``forward`` for each."""
+        """Gives the results of all entries of a batch and their mapped dimensions: ``clgrad.func.vmap`` asks a class that has
+        one, and calls ``forward`` for each entry otherwise. ``info`` has ``batch_size`` and ``randomness``."""
         raise NotImplementedError("You must implement the vmap staticmethod on the autograd.Function to use it with vmap.")
 
     @classmethod
@@ -178,7 +179,7 @@ class Function:
         applier = applying()
         if applier is not None:
             with outside_of(applier):
-                return applier.apply_function(cls.apply, getattr(cls, "vmap", None), args, kwargs)
+                return applier.apply_function(cls.apply, None if cls.vmap is Function.vmap else cls.vmap, args, kwargs)
         ctx = type(f"{cls.__name__}Backward", (FunctionCtx,), {})()
         ctx.needs_input_grad = tuple(isinstance(a, TensorBase) and a._requires_grad for a in args)
         recorded = mode.enabled and any(ctx.needs_input_grad)

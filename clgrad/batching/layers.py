@@ -29,7 +29,8 @@ def _unfolded(level: Any, x: Any) -> Any:
 
 @rule(*_CONVOLUTIONS)
 def _convolved(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
-    """With weights that all entries share one convolution of all batches; else one in which each entry is a group."""
+    """With weights that all entries share one convolution of all batches; of an input that all share one to the channels of
+    all; else one in which each entry is a group."""
     given = arguments(func, args, kwargs)
     if given is None:
         return NotImplemented
@@ -42,20 +43,16 @@ def _convolved(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
         whole = x.whole if alone else _folded(x.whole)
         result = called(func, {**given, "input": whole})
         return result if alone else _unfolded(level, result)
-    kernels = spread(level, weight)
-    whole = spread(level, x)
-    if alone:
-        whole = whole.unsqueeze(1)
-    given |= {"input": whole.transpose(0, 1).flatten(1, 2), "weight": kernels.flatten(0, 1), "bias": None,
-              "groups": given["groups"] * level.size}
+    given |= {"weight": spread(level, weight).flatten(0, 1), "bias": None if bias is None else spread(level, bias).flatten()}
+    if level.owns(x) or given["groups"] > 1 or "output_padding" in given:
+        whole = spread(level, x)
+        whole = whole.unsqueeze(1) if alone else whole
+        given |= {"input": whole.transpose(0, 1).flatten(1, 2), "groups": given["groups"] * level.size}
+    elif alone:
+        given["input"] = x.unsqueeze(0)
     result = called(func, given)
     result = result.unflatten(1, (level.size, result.shape[1] // level.size)).transpose(0, 1)
-    if alone:
-        result = result.squeeze(1)
-    if bias is None:
-        return result
-    per_channel = bias.whole if level.owns(bias) else bias.unsqueeze(0)
-    return result + per_channel.reshape((per_channel.shape[0], *(1,) * (1 - alone), -1, *(1,) * rank))
+    return result.squeeze(1) if alone else result
 
 
 @rule(*_FOLDED)
