@@ -31,6 +31,7 @@ RENAMED = {
     "torch.autograd.profiler_util": "clgrad.profiler",
     "torch.nn.modules.utils": f"{_STANDINS}.ntuple",
     "torch.autograd.variable": "clgrad.autograd",
+    "torch.utils.cpp_extension": f"{_STANDINS}.cpp_extension",
     "torch.utils._device": f"{_STANDINS}.device_context",
     "torch.utils._pytree": f"{_STANDINS}.pytree",
     "torch.utils._python_dispatch": f"{_STANDINS}.python_dispatch",
@@ -111,7 +112,6 @@ BELOW_MODULES = {**{f"torch.{name}": f"clgrad.{name}" for name in (
 MISSING = {
     "torch.export": "clgrad has no torch.export: torch.fx traces programs, torch.onnx writes them to files",
     "torch.nested": "clgrad has no torch.nested: tensors are strided",
-    "torch.utils.cpp_extension": "clgrad has no torch.utils.cpp_extension: kernels are OpenCL C, not C++",
 }
 
 

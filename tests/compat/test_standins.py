@@ -214,6 +214,19 @@ PROGRAMS = {
         torch._dynamo.mark_dynamic(x, [0, 1], min=2)
         torch._dynamo.maybe_mark_dynamic(x, 0)
         """,
+    "extensions in C++, which a program can go without": """
+        import torch
+        from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CUDAExtension, load
+        assert torch.utils.cpp_extension.load is load
+        for build in (lambda: load("own", ["own.cpp"]), lambda: CUDAExtension("own", []), BuildExtension):
+            try:
+                build()
+            except NotImplementedError as error:
+                assert "are OpenCL C" in str(error)
+            else:
+                raise AssertionError("something was built")
+        assert CUDA_HOME is None
+        """,
     "types of storages": """
         import torch
         from torch.serialization import normalize_storage_type
