@@ -98,7 +98,7 @@ def _resized(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
 
 @rule(*_OF_CHANNELS)
 def _normalized(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
-    """Statistics that an entry's samples share, and weights of its own, are those of as many times the channels."""
+    """Statistics of an entry's own samples are those of as many times the channels; weights come afterwards."""
     given = arguments(func, args, kwargs)
     if given is None:
         return NotImplemented
@@ -134,11 +134,10 @@ def _embedding(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
     places, table = given["input"], given["weight"]
     if not level.owns(table):
         return called(func, {**given, "input": places.whole})
-    if given.get("padding_idx") not in (None, -1):
+    if given.get("padding_idx") is not None:
         return NotImplemented
-    first = FUNCTIONS["arange"](0, level.size * table.shape[0], table.shape[0], device=places.device, dtype=places.dtype)
-    return called(func, {**given, "input": spread(level, places) + first.reshape((level.size, *(1,) * places.ndim)),
-                         "weight": table.whole.flatten(0, 1)})
+    entry = FUNCTIONS["arange"](level.size, device=places.device).reshape((level.size, *(1,) * places.ndim))
+    return table.whole[entry, spread(level, places)]
 
 
 @rule("cross_entropy", "nll_loss")

@@ -12,17 +12,16 @@ from clgrad.formats import contiguous_format, preserve_format
 from clgrad.ops.registry import REGISTRY
 from clgrad.spec import common_dtype
 
-_COMPOSED = ("clamp", "clamp_", "rsub", "logit", "logit_", "nan_to_num", "nan_to_num_", "polygamma",
-             "polygamma_", "isclose", "zero_", "masked_fill",
-             "masked_fill_", "float_power", "float_power_", "positive", "real", "isreal", "conj", "mvlgamma", "copy_")
+_COMPOSED = ("clamp", "clamp_", "rsub", "logit", "logit_", "nan_to_num", "nan_to_num_", "polygamma", "polygamma_", "isclose",
+             "zero_", "masked_fill", "masked_fill_", "float_power", "float_power_", "positive", "real", "isreal", "conj",
+             "mvlgamma", "copy_")
 _CHOOSING = ("where", "masked_fill", "masked_fill_")  # by a mask, whose dtype is not that of the result
 # Of one tensor, and of numbers: what is the same for an element wherever it stands.
 _ALONE = ("clone", "contiguous", "detach", "alias", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
           "randn_like", "randint_like", "to", "type", "float", "double", "half", "bfloat16", "int", "long", "short", "char",
           "byte", "bool", "cpu", "cuda", "bernoulli", "bernoulli_", "uniform_", "normal_", "exponential_", "cauchy_",
-          "log_normal_", "geometric_", "random_", "dropout", "alpha_dropout", "requires_grad_", "detach_", "gelu",
-          "elu", "elu_", "celu", "celu_", "selu", "selu_", "rrelu", "one_hot", "conj_physical",
-          "bucketize", "frexp")
+          "log_normal_", "geometric_", "random_", "dropout", "alpha_dropout", "requires_grad_", "detach_", "gelu", "elu",
+          "elu_", "celu", "celu_", "selu", "selu_", "rrelu", "one_hot", "conj_physical", "bucketize", "frexp")
 _LOSSES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
            "binary_cross_entropy_with_logits", "poisson_nll_loss", "soft_margin_loss", "hinge_embedding_loss")
 
@@ -30,6 +29,8 @@ _LOSSES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_
 def _pointwise(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
     if func.operator_name.startswith("masked_fill") and any(level.owns(v) for v in (*args[2:], *kwargs.values())):
         return NotImplemented  # the value has to be a number
+    if func.operator_name == "where" and len(args) + len(kwargs) < 3:
+        return NotImplemented  # the places of what is not zero
     operands = [v for v in (*args, *kwargs.values()) if isinstance(v, TensorBase)]
     ndim = most_dims(operands)
     in_place = _in_place(func)

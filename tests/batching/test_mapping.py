@@ -69,7 +69,9 @@ def test_programs(torch, label):
     lambda t: t.vmap(lambda r: r, out_dims=None)(t.ones(2, 3)), lambda t: t.vmap(lambda r: 2)(t.ones(2, 3)),
     lambda t: t.vmap(lambda r: r.sum().backward())(t.ones(2, 3, requires_grad=True)),
     lambda t: t.vmap(t.nn.BatchNorm1d(3))(t.ones(2, 4, 3)), lambda t: t.vmap(lambda r: t.mm(r, r))(t.ones(2, 3)),
-    lambda t: t.vmap(lambda r: t.zeros(3).uniform_() + r, randomness="different")(t.ones(2, 3))])
+    lambda t: t.vmap(lambda r: t.zeros(3).uniform_() + r, randomness="different")(t.ones(2, 3)),
+    lambda t: t.vmap(lambda w: t.nn.functional.embedding(t.tensor([0, 3]), w))(t.ones(2, 3, 2)).sum().item(),
+    lambda t: t.vmap(lambda r: t.where(r)[0])(t.tensor([[1, 0, 1], [0, 0, 1]]))])
 def test_what_is_refused(torch, function):
     assert_same_error(torch, function)
 
