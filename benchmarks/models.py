@@ -263,7 +263,7 @@ def wavenet(library: Any) -> Any:
     return Model()
 
 
-def _set_parameters(library: Any, net: Any, rng: np.random.Generator) -> None:
+def set_parameters(library: Any, net: Any, rng: np.random.Generator) -> None:
     """The same parameters in both libraries: biases and ones stay small, weights are of their inputs' scale."""
     with library.no_grad():
         for parameter in net.parameters():
@@ -276,7 +276,7 @@ def _training(make: Callable, shape: tuple[int, ...], targets: tuple[int, ...], 
               tokens: bool = False, channels_last: bool = False) -> Callable:
     def build(library: Any) -> Callable:
         net, rng = make(library), np.random.default_rng(0)
-        _set_parameters(library, net, rng)
+        set_parameters(library, net, rng)
         x = library.tensor(rng.integers(0, classes, shape) if tokens else values(*shape))
         if channels_last:
             net, x = (which.to(memory_format=library.channels_last) for which in (net, x))

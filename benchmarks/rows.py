@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import convolutions, models, norms, operators, places, products, sequences
+from benchmarks import convolutions, derivatives, models, norms, operators, places, products, sequences
 from benchmarks.measure import Row, tensors, values
 
 
@@ -152,5 +152,5 @@ def sorts() -> Iterator[Row]:
 
 
 GROUPS = {"pointwise": pointwise, "sum": reductions, "sort": sorts, "softmax": softmaxes, **products.GROUPS,
-          "pool": pools, **models.GROUPS, "optimizer": optimizers, "loading": loading,
+          "pool": pools, **models.GROUPS, **derivatives.GROUPS, "optimizer": optimizers, "loading": loading,
           **convolutions.GROUPS, **norms.GROUPS, **places.GROUPS, **sequences.GROUPS, **operators.GROUPS}

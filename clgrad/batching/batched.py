@@ -15,6 +15,8 @@ class _Withheld:
     """In the place of an entry's memory, which nobody is to reach: an operator that no level saw would read one entry."""
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # Python's own questions
+            raise AttributeError(name)
         raise RuntimeError("vmap: a tensor of the batch is used where vmap cannot see it: outside of the function that it "
                            "was given to, in another thread, or by something that is no operator")
 

@@ -64,7 +64,8 @@ class Formula:
 
     def evaluate(self, functions: Mapping[str, Any], operands: Mapping[str, Any]) -> Any:
         """The expression's value over Tensors or numbers; ``functions`` gives the operators that it calls."""
-        return eval(self._code, {"__builtins__": {}, **functions, **_CONSTANT_VALUES, **operands})
+        called = {name: functions[name] for name in self.functions}  # of the many that there are
+        return eval(self._code, {"__builtins__": {}, **called, **_CONSTANT_VALUES, **operands})
 
 
 def _is_mask(node: ast.expr) -> bool:
