@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
-from clgrad.batching.rules import RULES, aligned, arguments, called, rule, shifted, shifted_all, spread
+from clgrad.batching.rules import RULES, aligned, called, rule, rule_of_arguments, shifted, shifted_all, spread
 from clgrad.ops.registry import FUNCTIONS
 
 # The parameters that name dimensions, by operator. What else these take are numbers.
@@ -29,20 +29,17 @@ _REDUCING = ("sum", "mean", "amax", "amin", "var", "std", "var_mean", "std_mean"
 _REDUCING_ONE = ("prod", "argmax", "argmin", "max", "min", "median", "nanmedian", "aminmax", "quantile", "nanquantile")
 
 
-def _alone(level: Any, given: dict[str, Any] | None) -> Any:
+def _alone(level: Any, given: dict[str, Any]) -> Any:
     """The first argument, where it is the only tensor among them and of the batch."""
-    if given is None:
-        return None
     tensors = [v for v in given.values() if isinstance(v, TensorBase)]
     first = next(iter(given.values()))
     return first if len(tensors) == 1 and level.owns(first) else None
 
 
-@rule(*_NAMED)
-def _along(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
+@rule_of_arguments(*_NAMED)
+def _along(level: Any, func: Any, given: dict[str, Any]) -> Any:
     own = _alone(level, given)
-    if own is None or not own.ndim or given is None:
+    if own is None or not own.ndim:
         return NotImplemented
     for name in _NAMED[func.operator_name]:
         dims = given.get(name)
@@ -53,13 +50,13 @@ def _along(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
     return called(func, {**given, next(iter(given)): own.whole})
 
 
-@rule(*_REDUCING, *_REDUCING_ONE)
-def _reduced(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
-    given, name = arguments(func, args, kwargs), func.operator_name
-    if given is not None and isinstance(given.get("dim"), TensorBase) and name in ("max", "min"):
-        return RULES[f"{name}imum"](level, FUNCTIONS[f"{name}imum"], args[:2], {})
+@rule_of_arguments(*_REDUCING, *_REDUCING_ONE)
+def _reduced(level: Any, func: Any, given: dict[str, Any]) -> Any:
+    name = func.operator_name
+    if isinstance(given.get("dim"), TensorBase) and name in ("max", "min"):
+        return RULES[f"{name}imum"](level, FUNCTIONS[f"{name}imum"], (given["input"], given["dim"]), {})
     own = _alone(level, given)
-    if own is None or given is None or "dim" not in given:
+    if own is None or "dim" not in given:
         return NotImplemented
     several, dims, whole = name in _REDUCING, given["dim"], own.whole
     if dims is None or dims == () or dims == []:
@@ -82,29 +79,22 @@ def _flipped(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
     return NotImplemented if moved is None else func(own.whole, moved)
 
 
-@rule("diag_embed")
-def _diag_embed(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    if given is None:
-        return NotImplemented
-    own = args[0]
+@rule_of_arguments("diag_embed")
+def _diag_embed(level: Any, func: Callable, given: dict[str, Any]) -> Any:
+    own = given["input"]
     moved = {name: shifted(given[name], own.ndim + 1) for name in ("dim1", "dim2")}
     return NotImplemented if None in moved.values() else called(func, {**given, **moved, "input": own.whole})
 
 
-@rule("unsqueeze")
-def _unsqueeze(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    moved = None if given is None else shifted(given["dim"], args[0].ndim + 1)
-    return NotImplemented if moved is None else args[0].whole.unsqueeze(moved)
+@rule_of_arguments("unsqueeze")
+def _unsqueeze(level: Any, func: Callable, given: dict[str, Any]) -> Any:
+    moved = shifted(given["dim"], given["input"].ndim + 1)
+    return NotImplemented if moved is None else given["input"].whole.unsqueeze(moved)
 
 
-@rule("squeeze")
-def _squeeze(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    if given is None:
-        return NotImplemented
-    own, dims = args[0], given.get("dim")
+@rule_of_arguments("squeeze")
+def _squeeze(level: Any, func: Callable, given: dict[str, Any]) -> Any:
+    own, dims = given["input"], given.get("dim")
     if dims is None:
         alone = tuple([d + 1 for d, n in enumerate(own.shape) if n == 1])
         return own.whole.squeeze(alone) if alone else own.whole.view_as(own.whole)
@@ -112,11 +102,8 @@ def _squeeze(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
     return NotImplemented if moved is None else own.whole.squeeze(moved)
 
 
-@rule("cat", "stack")
-def _joined(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    if given is None:
-        return NotImplemented
+@rule_of_arguments("cat", "stack")
+def _joined(level: Any, func: Any, given: dict[str, Any]) -> Any:
     tensors, dim = list(given["tensors"]), given["dim"]
     ndim = tensors[0].ndim + (func.operator_name == "stack")
     moved = shifted(dim, ndim)
@@ -125,10 +112,9 @@ def _joined(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
     return func([spread(level, t) for t in tensors], moved)
 
 
-@rule("gather", "take_along_dim")
-def _gathered(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    if given is None or given.get("sparse_grad") or given.get("dim") is None:
+@rule_of_arguments("gather", "take_along_dim")
+def _gathered(level: Any, func: Any, given: dict[str, Any]) -> Any:
+    if given.get("sparse_grad") or given.get("dim") is None:
         return NotImplemented
     own, index = (given[name] for name in ("input", "index" if "index" in given else "indices"))
     moved = shifted(given["dim"], own.ndim)
@@ -138,11 +124,8 @@ def _gathered(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
     return x.gather(moved, i) if func.operator_name == "gather" else x.take_along_dim(i, moved)
 
 
-@rule("scatter", "scatter_add", "scatter_reduce")
-def _scattered(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    if given is None:
-        return NotImplemented
+@rule_of_arguments("scatter", "scatter_add", "scatter_reduce")
+def _scattered(level: Any, func: Any, given: dict[str, Any]) -> Any:
     tensors = {name: value for name, value in given.items() if isinstance(value, TensorBase)}
     ndim = given["input"].ndim
     moved = shifted(given["dim"], ndim)
@@ -151,11 +134,10 @@ def _scattered(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
     return called(func, {**given, "dim": moved, **{name: spread(level, t) for name, t in tensors.items()}})
 
 
-@rule("index_select", "index_add", "index_copy", "index_fill")
-def _indexed(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
+@rule_of_arguments("index_select", "index_add", "index_copy", "index_fill")
+def _indexed(level: Any, func: Any, given: dict[str, Any]) -> Any:
     """With indices that all entries share."""
-    given = arguments(func, args, kwargs)
-    if given is None or level.owns(given["index"]) or level.owns(given.get("value")):
+    if level.owns(given["index"]) or level.owns(given.get("value")):
         return NotImplemented
     moved = shifted(given["dim"], given["input"].ndim)
     if moved is None or given.get("source") is not None and given["source"].ndim != given["input"].ndim:
@@ -164,21 +146,17 @@ def _indexed(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
     return called(func, {**given, "dim": moved})
 
 
-@rule("cosine_similarity")
-def _similar(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    moved = None if given is None else shifted(given["dim"], given["x1"].ndim)
-    if moved is None or given is None or given["x1"].ndim != given["x2"].ndim:
+@rule_of_arguments("cosine_similarity")
+def _similar(level: Any, func: Callable, given: dict[str, Any]) -> Any:
+    moved = shifted(given["dim"], given["x1"].ndim)
+    if moved is None or given["x1"].ndim != given["x2"].ndim:
         return NotImplemented
     return called(func, {**given, "x1": spread(level, given["x1"]), "x2": spread(level, given["x2"]), "dim": moved})
 
 
-@rule("layer_norm", "rms_norm")
-def _normalized(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
+@rule_of_arguments("layer_norm", "rms_norm")
+def _normalized(level: Any, func: Any, given: dict[str, Any]) -> Any:
     """Over an entry's last dimensions, which are the batch's too; weights of single entries come afterwards."""
-    given = arguments(func, args, kwargs)
-    if given is None:
-        return NotImplemented
     own, weight, bias = given["input"], given["weight"], given.get("bias")
     whole = spread(level, own)
     if not level.owns(weight) and not level.owns(bias):

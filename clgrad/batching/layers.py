@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
-from clgrad.batching.rules import arguments, called, rule, spread
+from clgrad.batching.rules import called, rule_of_arguments, spread
 from clgrad.ops.registry import FUNCTIONS
 
 _CONVOLUTIONS = {"conv1d": 1, "conv2d": 2, "conv3d": 3, "conv_transpose1d": 1, "conv_transpose2d": 2, "conv_transpose3d": 3}
@@ -27,13 +27,10 @@ def _unfolded(level: Any, x: Any) -> Any:
     return x.unflatten(0, (level.size, x.shape[0] // level.size))
 
 
-@rule(*_CONVOLUTIONS)
-def _convolved(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
+@rule_of_arguments(*_CONVOLUTIONS)
+def _convolved(level: Any, func: Any, given: dict[str, Any]) -> Any:
     """With weights that all entries share one convolution of all batches; of an input that all share one to the channels of
     all; else one in which each entry is a group."""
-    given = arguments(func, args, kwargs)
-    if given is None:
-        return NotImplemented
     x, weight, bias = given["input"], given["weight"], given["bias"]
     rank = _CONVOLUTIONS[func.operator_name]
     alone = x.ndim == rank + 1
@@ -55,11 +52,8 @@ def _convolved(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
     return result.squeeze(1) if alone else result
 
 
-@rule(*_FOLDED)
-def _layer(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    if given is None:
-        return NotImplemented
+@rule_of_arguments(*_FOLDED)
+def _layer(level: Any, func: Any, given: dict[str, Any]) -> Any:
     tensors = {name: value for name, value in given.items() if isinstance(value, TensorBase)}
     ndim = _FOLDED[func.operator_name] + 1
     if any(t.ndim not in (ndim, ndim - 1) or 0 in t.shape for t in tensors.values()) or len({
@@ -75,19 +69,15 @@ def _layer(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
     return tuple([_unfolded(level, r) for r in result]) if isinstance(result, tuple) else _unfolded(level, result)
 
 
-@rule("prelu")
-def _sloped(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    if given is None:
-        return NotImplemented
+@rule_of_arguments("prelu")
+def _sloped(level: Any, func: Callable, given: dict[str, Any]) -> Any:
     x, weight = given["input"], given["weight"]
     return NotImplemented if level.owns(weight) or x.ndim < 2 else _unfolded(level, func(_folded(x.whole), weight))
 
 
-@rule("interpolate", "pad")
-def _resized(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    if given is None or not level.owns(given["input"]):
+@rule_of_arguments("interpolate", "pad")
+def _resized(level: Any, func: Any, given: dict[str, Any]) -> Any:
+    if not level.owns(given["input"]):
         return NotImplemented
     if given["mode"] == "constant":  # counts dimensions from the last one
         return called(func, {**given, "input": given["input"].whole})
@@ -96,12 +86,9 @@ def _resized(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
     return _unfolded(level, called(func, {**given, "input": _folded(given["input"].whole)}))
 
 
-@rule(*_OF_CHANNELS)
-def _normalized(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
+@rule_of_arguments(*_OF_CHANNELS)
+def _normalized(level: Any, func: Any, given: dict[str, Any]) -> Any:
     """Statistics of an entry's own samples are those of as many times the channels; weights come afterwards."""
-    given = arguments(func, args, kwargs)
-    if given is None:
-        return NotImplemented
     name, x = func.operator_name, given["input"]
     weight, bias = given.get("weight"), given.get("bias")
     statistics = [given[n] for n in ("running_mean", "running_var") if given.get(n) is not None]
@@ -126,10 +113,9 @@ def _normalized(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
     return result
 
 
-@rule("embedding")
-def _embedding(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    if given is None or given.get("max_norm") is not None or given.get("scale_grad_by_freq"):
+@rule_of_arguments("embedding")
+def _embedding(level: Any, func: Callable, given: dict[str, Any]) -> Any:
+    if given.get("max_norm") is not None or given.get("scale_grad_by_freq"):
         return NotImplemented
     places, table = given["input"], given["weight"]
     if not level.owns(table):
@@ -140,11 +126,10 @@ def _embedding(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
     return table.whole[entry, spread(level, places)]
 
 
-@rule("cross_entropy", "nll_loss")
-def _classified(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
+@rule_of_arguments("cross_entropy", "nll_loss")
+def _classified(level: Any, func: Any, given: dict[str, Any]) -> Any:
     """Of all samples, and then each entry's own mean or sum."""
-    given = arguments(func, args, kwargs)
-    if given is None or given.get("weight") is not None or given.get("size_average") is not None or (
+    if given.get("weight") is not None or given.get("size_average") is not None or (
             given.get("reduce") is not None):
         return NotImplemented
     x, target, reduction = given["input"], given["target"], given["reduction"]

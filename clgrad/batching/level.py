@@ -8,7 +8,7 @@ from typing import Any
 from clgrad.autograd.graph import TensorBase
 from clgrad.autograd.listening import thread
 from clgrad.batching.batched import Batched, is_withheld
-from clgrad.batching.rules import RULES
+from clgrad.batching.rules import RULES, by_position
 from clgrad.batching.transforms import by_own_rule
 from clgrad.ops.random import default_generator
 from clgrad.ops.registry import FUNCTIONS, METHODS
@@ -86,6 +86,8 @@ class Level(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         named, name = kwargs or {}, _name_of(func)
+        if named and "out" not in named:
+            args, named = by_position(func, args, named)
         drawn = _drawn(named)
         if self.randomness == "error" and name in _RANDOM and name.endswith("_") and "dropout" not in name:
             raise RuntimeError(_DRAWN)  # before anything is overwritten

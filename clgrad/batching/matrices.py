@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
-from clgrad.batching.rules import arguments, called, rule, spread
+from clgrad.batching.rules import called, rule, rule_of_arguments, spread
 
 # Of one tensor, whose last two dimensions are matrices.
 _OF_ONE = ("inverse", "det", "logdet", "slogdet", "cholesky", "cholesky_inverse", "pinverse", "matrix_exp", "matrix_power",
@@ -37,11 +37,8 @@ def _of_two(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
     return func(spread(level, a), spread(level, b), *others, **kwargs)
 
 
-@rule(*_OF_ROWS)
-def _of_rows(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    if given is None:
-        return NotImplemented
+@rule_of_arguments(*_OF_ROWS)
+def _of_rows(level: Any, func: Any, given: dict[str, Any]) -> Any:
     (first, a), (second, b), *_ = given.items()
     dim = _OF_ROWS[func.operator_name]
     if a.shape != b.shape or not a.ndim or (dim is not None and not -a.ndim <= given[dim] < 0):

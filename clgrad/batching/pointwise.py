@@ -7,8 +7,8 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
-from clgrad.batching.rules import aligned, arguments, called, most_dims, rule, spread
-from clgrad.formats import contiguous_format, preserve_format
+from clgrad.batching.rules import aligned, called, most_dims, rule, rule_of_arguments, spread
+from clgrad.formats import channels_last, channels_last_3d
 from clgrad.ops.registry import REGISTRY
 from clgrad.spec import common_dtype
 
@@ -59,9 +59,8 @@ rule(*{*REGISTRY.pointwise, *[f"{name}_" for name in REGISTRY.pointwise], *_SPEC
 @rule(*_ALONE)
 def _alone(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
     own, *others = args
-    if not level.owns(own) or kwargs.get("memory_format") not in (None, preserve_format, contiguous_format):
-        return NotImplemented
-    if any(isinstance(v, TensorBase) for v in (*others, *kwargs.values())):
+    rest = (*others, *kwargs.values())
+    if not level.owns(own) or any(isinstance(v, TensorBase) or v in (channels_last, channels_last_3d) for v in rest):
         return NotImplemented
     if func.operator_name == "one_hot" and not others and "num_classes" not in kwargs:
         return NotImplemented
@@ -72,7 +71,7 @@ def _alone(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
 @rule("fill_")
 def _filled(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
     """A value of each entry's own is copied over it: ``fill_`` takes one for all."""
-    own, value = args if len(args) == 2 else (args[0], kwargs["value"])
+    own, value = args
     if not level.owns(own):
         return NotImplemented
     if level.owns(value) and not value.ndim:
@@ -93,11 +92,10 @@ def _type_as(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
     return own.whole.to(like.device, like.dtype) if level.owns(own) else NotImplemented
 
 
-@rule(*_LOSSES, "kl_div")
-def _loss(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
+@rule_of_arguments(*_LOSSES, "kl_div")
+def _loss(level: Any, func: Callable, given: dict[str, Any]) -> Any:
     """Losses of single elements: all of them, and then each entry's own mean or sum."""
-    given = arguments(func, args, kwargs)
-    if given is None or given.get("size_average") is not None or given.get("reduce") is not None:
+    if given.get("size_average") is not None or given.get("reduce") is not None:
         return NotImplemented
     values = [name for name, value in given.items() if isinstance(value, TensorBase)]
     input, target = (given.get(name) for name in values[:2]) if len(values) > 1 else (None, None)

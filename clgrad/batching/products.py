@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
-from clgrad.batching.rules import aligned, arguments, rule, spread
+from clgrad.batching.rules import aligned, rule, rule_of_arguments, spread
 from clgrad.ops.registry import FUNCTIONS
 
 _DIMS = {"mm": (2, 2), "bmm": (3, 3), "mv": (2, 1), "dot": (1, 1), "vdot": (1, 1)}
@@ -27,11 +27,8 @@ def _product(level: Any, a: Any, b: Any) -> Any:
     return result.squeeze(-2) if a.ndim == 1 else result.squeeze(-1) if b.ndim == 1 else result
 
 
-@rule("matmul", *_DIMS)
-def _matmul(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    if given is None:
-        return NotImplemented
+@rule_of_arguments("matmul", *_DIMS)
+def _matmul(level: Any, func: Any, given: dict[str, Any]) -> Any:
     a, b = list(given.values())[:2]
     dims = _DIMS.get(func.operator_name)
     if not isinstance(a, TensorBase) or not isinstance(b, TensorBase) or not a.ndim or not b.ndim:
@@ -41,11 +38,8 @@ def _matmul(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
     return _product(level, a, b)
 
 
-@rule("linear")
-def _linear(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    if given is None:
-        return NotImplemented
+@rule_of_arguments("linear")
+def _linear(level: Any, func: Callable, given: dict[str, Any]) -> Any:
     x, weight, bias = given["input"], given["weight"], given["bias"]
     if not x.ndim or weight.ndim not in (1, 2):
         return NotImplemented
@@ -67,22 +61,18 @@ def _linear(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
     return result if bias is None else result + aligned(level, bias, ndim)
 
 
-@rule("outer")
-def _outer(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    if given is None:
-        return NotImplemented
+@rule_of_arguments("outer")
+def _outer(level: Any, func: Callable, given: dict[str, Any]) -> Any:
     a, b = list(given.values())[:2]
     if (a.ndim, b.ndim) != (1, 1):
         return NotImplemented
     return spread(level, a).unsqueeze(2) * spread(level, b).unsqueeze(1)
 
 
-@rule("addmm", "addmv", "baddbmm", "addr")
-def _added(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
+@rule_of_arguments("addmm", "addmv", "baddbmm", "addr")
+def _added(level: Any, func: Any, given: dict[str, Any]) -> Any:
     """``beta * c + alpha * a @ b``."""
-    given = arguments(func, args, kwargs)
-    if given is None or given.get("out_dtype") is not None:
+    if given.get("out_dtype") is not None:
         return NotImplemented
     c, a, b, *_ = given.values()
     beta, alpha = given["beta"], given["alpha"]
@@ -120,11 +110,8 @@ def _einsum(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
     return func(f"{','.join(terms)}->{letter}{output}", *[x.whole if level.owns(x) else x for x in operands])
 
 
-@rule("scaled_dot_product_attention")
-def _attention(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
-    given = arguments(func, args, kwargs)
-    if given is None:
-        return NotImplemented
+@rule_of_arguments("scaled_dot_product_attention")
+def _attention(level: Any, func: Callable, given: dict[str, Any]) -> Any:
     query, mask = given["query"], given["attn_mask"]
     names = ("query", "key", "value")
     if any(given[name].ndim != query.ndim for name in names) or (mask is not None and mask.ndim > query.ndim):

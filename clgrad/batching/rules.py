@@ -34,18 +34,35 @@ def _signature(func: Callable) -> inspect.Signature:
     return inspect.signature(func)
 
 
-def arguments(func: Callable, args: tuple, kwargs: dict) -> dict[str, Any] | None:
-    """All arguments by name, with defaults; None where they are spelled in another way (NumPy's names, for example)."""
+def by_position(func: Callable, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    """A call's arguments, those by position that can be given so; as they are where the signature does not know them."""
     try:
         bound = _signature(func).bind(*args, **kwargs)
     except (TypeError, ValueError):
-        return None
-    bound.apply_defaults()
-    return dict(bound.arguments)
+        return args, kwargs
+    return bound.args, bound.kwargs
+
+
+def rule_of_arguments(*names: str) -> Callable[[Callable[[Any, Callable, dict[str, Any]], Any]], Rule]:
+    """Like :func:`rule`, for ``rule(level, func, given)``, which gets all arguments by name, with defaults.
+
+    A call that is spelled in another way (by NumPy's names, for example) has no such rule.
+    """
+    def register(made: Callable[[Any, Callable, dict[str, Any]], Any]) -> Rule:
+        @rule(*names)
+        def bound(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
+            try:
+                found = _signature(func).bind(*args, **kwargs)
+            except (TypeError, ValueError):
+                return NotImplemented
+            found.apply_defaults()
+            return made(level, func, dict(found.arguments))
+        return bound
+    return register
 
 
 def called(func: Callable, given: dict[str, Any]) -> Any:
-    """A call of ``func`` with all arguments by their names, as :func:`arguments` gives them."""
+    """A call of ``func`` with all arguments by their names, as :func:`rule_of_arguments` gives them."""
     bound = inspect.BoundArguments(_signature(func), given)  # type: ignore[arg-type]
     return func(*bound.args, **bound.kwargs)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
-from clgrad.batching.rules import aligned, arguments, rule, shifted_all, spread
+from clgrad.batching.rules import aligned, rule, rule_of_arguments, shifted_all, spread
 from clgrad.dtypes import dtype
 from clgrad.ops.registry import FUNCTIONS
 
@@ -48,13 +48,10 @@ def _reshaped(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
     return wide.repeat(1, *sizes) if name in ("repeat", "tile") else wide.expand(level.size, *sizes)
 
 
-@rule("as_strided", "as_strided_copy")
-def _strided(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
+@rule_of_arguments("as_strided", "as_strided_copy")
+def _strided(level: Any, func: Any, given: dict[str, Any]) -> Any:
     """Of the memory in which an entry lies, which begins one step further for each."""
-    given = arguments(func, args, kwargs)
-    if given is None:
-        return NotImplemented
-    whole, first = args[0].whole, given["storage_offset"]
+    whole, first = next(iter(given.values())).whole, given["storage_offset"]
     return func(whole, (level.size, *given["size"]), (whole.stride(0), *given["stride"]),
                 whole.storage_offset() if first is None else first)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
-from clgrad.batching.rules import arguments, rule, spread
+from clgrad.batching.rules import rule_of_arguments, spread
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.trees import tree_map
 
@@ -15,11 +15,10 @@ def _listed(given: Any) -> list:
     return list(given) if isinstance(given, (tuple, list)) else [given]
 
 
-@rule("grad")
-def _gradients(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
+@rule_of_arguments("grad")
+def _gradients(level: Any, func: Callable, given: dict[str, Any]) -> Any:
     """One walk for all entries, whose graphs are apart, where each has inputs of its own; else one for each."""
-    given = arguments(func, args, kwargs)
-    if given is None or given["is_grads_batched"]:
+    if given["is_grads_batched"]:
         return NotImplemented
     outputs, inputs = _listed(given["outputs"]), _listed(given["inputs"])
     seeds = [None] * len(outputs) if given["grad_outputs"] is None else _listed(given["grad_outputs"])

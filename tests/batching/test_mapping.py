@@ -196,3 +196,17 @@ def test_what_is_computed_is_what_differentiates():
     assert product(clgrad.ones(5))[0].shape == (5, 3) and output.shape == (5,)
     assert jacrev(lambda a: vmap(lambda r: r.sum())(a))(x.detach()).shape == (5, 5, 3)
     assert stack_module_state([clgrad.nn.Linear(2, 2)] * 2)[0]["weight"].shape == (2, 2, 2)
+
+
+@pytest.mark.parametrize("call", [
+    lambda t, x: t.unsqueeze(input=x, dim=0), lambda t, x: t.squeeze(input=x, dim=0),
+    lambda t, x: t.reshape(input=x, shape=(3, 2)),
+    lambda t, x: t.zeros_like(input=x), lambda t, x: t.add(input=x, other=x), lambda t, x: t.flip(input=x, dims=(0,)),
+    lambda t, x: t.nn.functional.dropout(input=x, training=False), lambda t, x: t.matmul(input=x, other=x.mT),
+    lambda t, x: t.linalg.solve(A=x @ x.mT + t.eye(2), B=x), lambda t, x: t.diag_embed(input=x), lambda t, x: t.tril(input=x),
+    lambda t, x: t.transpose(input=x, dim0=0, dim1=1), lambda t, x: t.clone(input=x, memory_format=t.preserve_format),
+    lambda t, x: t.max(input=x, other=x * 2), lambda t, x: t.sum(x, axis=0)])
+def test_arguments_by_name(torch, call):
+    values = np.random.default_rng(0).normal(size=(4, 2, 3)).astype(np.float32)
+    expected, found = (t.vmap(lambda x, t=t: call(t, x))(t.tensor(values)) for t in (torch, clgrad))
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-4, atol=1e-5)
