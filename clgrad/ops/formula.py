@@ -13,6 +13,7 @@ from types import CodeType
 from typing import Any
 
 _BINARY = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
+_OPERATORS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.USub: "neg"}
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _MASK_FUNCTIONS = {"isnan", "isinf", "isfinite", "signbit"}
 _CONSTANTS = {"inf": "INFINITY", "nan": "NAN", "pi": "PI"}
@@ -49,6 +50,19 @@ class Formula:
         """The functions that it calls."""
         return {node.func.id for node in ast.walk(self.tree)
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+
+    @cached_property
+    def operations(self) -> int:
+        """How many operations and calls it consists of."""
+        return sum(isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Call)) for node in ast.walk(self.tree))
+
+    @property
+    def last(self) -> str:
+        """The operator that has its value: ``mul``, ``neg``, ``where``."""
+        node = self.tree
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            return node.func.id
+        return _OPERATORS[type(node.op)] if isinstance(node, (ast.BinOp, ast.UnaryOp)) else "_copy"
 
     def __repr__(self) -> str:
         return f"Formula({self.text!r})"

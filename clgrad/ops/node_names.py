@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from clgrad.ops.formula import Formula
+
 _NODES = {"square": "Pow", "_cube": "Pow", "_add_scaled": "Add", "_mantissa": "Frexp", "relu6": "Hardtanh",
           "_gelu_tanh": "Gelu", "_gated": "Glu", "logsigmoid": "LogSigmoid", "_absolute_error": "Abs",
           "_div_floor": "DivBackward2", "_div_trunc": "DivBackward2",
@@ -21,9 +23,21 @@ OVERLOADS: dict[tuple[str, tuple[bool, ...]], str] = {
     ("sub", (False, True)): "RsubBackward1", ("div", (False, True)): "MulBackward0"}
 
 
+# Operators whose derivative is an operator with derivatives of its own; that of others is shown as its last operation.
+_DERIVED = frozenset({"_elu", "_gelu", "_gelu_tanh", "hardshrink", "hardswish", "hardtanh", "leaky_relu", "logsigmoid",
+                      "relu", "relu6", "sigmoid", "softplus", "softshrink", "tanh", "threshold"})
+
+
 def node_name(name: str) -> str:
     """PyTorch's spelling of an operator in its node's name: ``leaky_relu`` is ``LeakyRelu``, ``log1p`` is ``Log1P``."""
     return _NODES.get(name) or name.strip("_").title().replace("_", "")
+
+
+def derivative_node_name(name: str, formula: Formula) -> str:
+    """The same for an operator's derivative, where it is differentiated: ``TanhBackwardBackward0``, ``Mul`` of a sine's."""
+    if name in _DERIVED:
+        return f"{'Threshold' if name == 'relu' else node_name(name)}BackwardBackward0"
+    return node_name(formula.last)
 
 
 # Kernels that are not called <operator>_cpu.

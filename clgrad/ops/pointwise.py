@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable
 from functools import cache
+from itertools import count
 from typing import Any
 
 from clgrad.autograd.grad_mode import mode
@@ -23,9 +24,11 @@ from clgrad.autograd.listening import switch
 from clgrad.autograd.refused import NoDerivative, no_derivative, no_formula
 from clgrad.autograd.walks import determined_by
 from clgrad.dtypes import can_cast, dtype, of_number
+from clgrad.ops.derivation import derivative, renamed
 from clgrad.ops.execute import blank
+from clgrad.ops.formula import Formula
 from clgrad.ops.interception import intercepted, quick_form
-from clgrad.ops.node_names import OVERLOADS, node_name
+from clgrad.ops.node_names import OVERLOADS, derivative_node_name, node_name
 from clgrad.ops.output import check_apart, check_exact, check_place, resize_output
 from clgrad.ops.registry import FUNCTIONS, NO_FORMULA, REGISTRY, Pointwise, publish
 from clgrad.ops.rows import NUMBERS, launch, result_dtype, result_strides, run, run_into
@@ -63,12 +66,14 @@ class _Gradient:
         self.parameters = [names.index(n) for n in self.row.parameters]
 
     def __call__(self, values: list) -> Any:
-        """The gradient: one fused kernel, or, where a graph of it is wanted, Tensor operations."""
+        """The gradient: one fused kernel; where a graph of it is wanted, a row or Tensor operations."""
         if self.passes:
             return values[0]
-        if mode.enabled or self.composed:
+        row = _recorded_row(self.op, self.operand) if mode.enabled else self.row
+        if row is None or self.composed:
             return self._evaluate(dict(zip(self.names, values, strict=True)))
-        return run(self.row, tuple([values[n] for n in self.operands]), tuple([values[n] for n in self.parameters]))
+        run_row = call if mode.enabled else run
+        return run_row(row, tuple([values[n] for n in self.operands]), tuple([values[n] for n in self.parameters]))
 
     def _evaluate(self, values: dict[str, Any]) -> Any:
         formula = self.formula
@@ -79,12 +84,7 @@ class _Gradient:
             # Functions take tensors, and comparisons of numbers would give no mask: 2 ** x, x ** 4.
             operands.update({n: values["g"].new_tensor(operands[n]) for n in self.op.tensors
                              if n in operands and not isinstance(operands[n], TensorBase)})
-        found = formula.evaluate(_FORMULA_FUNCTIONS, operands)
-        if self.op.name in STEPS and mode.enabled:
-            place = operands["y" if "y" in operands else "x"]
-            if place._requires_grad:
-                return beside(found, place)
-        return found
+        return formula.evaluate(_FORMULA_FUNCTIONS, operands)
 
     def _refusal(self) -> Exception:
         name = self.op.name.strip("_")
@@ -110,6 +110,34 @@ def _gradient_row(op: Pointwise, operand: str) -> Pointwise:
     return Pointwise(f"{op.name}_grad_{operand}", names, parameters, formula, None, "same", {})
 
 
+# Derivatives of more operations than this are no formulas: they grow fivefold each time.
+_LONGEST = 128
+
+
+@cache
+def _recorded_row(op: Pointwise, operand: str) -> Pointwise | None:
+    """The derivative as a row that has derivatives itself; None where Tensor operations record it.
+
+    They do so where it is one operation, as which the graph then shows it, where it chooses from what comes in by operands
+    on which it does not depend otherwise, and where a function has no derivative that is a formula, or a long one. In the
+    row g and y are what comes in, and the value, when the derivative is differentiated: its operands get other names.
+    """
+    plain = _gradient_row(op, operand)
+    order = next(k for k in count(1) if f"g{k}" not in plain.tensors)
+    formula = renamed(plain.value, {"g": f"g{order}", "y": f"y{order}"})
+    names, derivatives = tuple([f"{n}{order}" if n in ("g", "y") else n for n in plain.tensors]), {}
+    for name in names:
+        found = derivative(formula, name)
+        if found is None or found.operations > _LONGEST:
+            return None
+        derivatives[name] = Formula("zeros_like(g)") if found.text == "0" else found
+    moving = [name for name in names if "zeros_like" not in derivatives[name].functions]
+    if op.name not in STEPS and (formula.operations < 2 or len(moving) < 2):
+        return None
+    return Pointwise(f"{op.name}_backward", names, plain.parameters, formula, None, "same", derivatives,
+                     node=derivative_node_name(op.name, formula))
+
+
 @determined_by()
 class _Recipe:
     """What recording a row needs. ``kinds``: for each operand whether it needs a gradient, None for a number."""
@@ -122,7 +150,8 @@ class _Recipe:
             if need and name not in op.derivatives:
                 raise NotImplementedError(f"the derivative for '{name}' of '{op.name}' is not implemented")
         self.node = node_class(NoDerivative if op.underivable else
-                               OVERLOADS.get((op.name, tuple(kind is not None for kind in kinds))) or node_name(op.name))
+                               OVERLOADS.get((op.name, tuple(kind is not None for kind in kinds))) or op.node or
+                               node_name(op.name))
         wanted = {n for name, need in zip(names, kinds, strict=True) if need for n in op.derivatives[name].names}
         self.kept = [n for n, name in enumerate(names) if kinds[n] is not None and name in wanted]
         self.numbers = [n for n, kind in enumerate(kinds) if kind is None]

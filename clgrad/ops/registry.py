@@ -29,6 +29,7 @@ class Pointwise:
     derivatives: dict[str, Formula]
     in_place: bool = True
     row_major: bool = False
+    node: str = ""  # what its nodes are called, where not as it
     plans: dict = field(default_factory=dict, repr=False)  # by the operands' specs: see clgrad.ops.pointwise
 
     @property

@@ -64,6 +64,20 @@ def test_names_keep_to_what_is_recorded():
     assert x.grad_fn.name() == "MulBackward0"
 
 
+def test_names_of_derivatives(torch):
+    programs = [lambda t, x: x.tanh(), lambda t, x: x.sigmoid(), lambda t, x: x.relu(), lambda t, x: x.sin(),
+                lambda t, x: x.exp(), lambda t, x: x.sqrt(), lambda t, x: t.nn.functional.gelu(x),
+                lambda t, x: t.nn.functional.softplus(x), lambda t, x: t.nn.functional.relu6(x),
+                lambda t, x: t.nn.functional.logsigmoid(x), lambda t, x: x.logit()]
+    for number, program in enumerate(programs):
+        names = []
+        for t in (clgrad, torch):
+            x = leaf(0.3, 0.7, library=t)
+            (first,) = t.autograd.grad(program(t, x).sum(), x, create_graph=True)
+            names.append(first.grad_fn.name())
+        assert names[0] == names[1], number
+
+
 def test_names_and_next_functions(torch):
     programs = [lambda t, x: x.sum(), lambda t, x: x + 1, lambda t, x: x * x, lambda t, x: x.exp(),
                 lambda t, x: x.view(2, 1),
