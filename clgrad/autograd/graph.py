@@ -96,14 +96,16 @@ _LEAF = object()  # in place of an edge
 
 
 class Saved:
-    """The tensors that a backward function needs, each with its version when it was saved; ``between``: what nobody sees."""
+    """The tensors that a backward function needs, each with its version when it was saved; ``between``: what nobody sees;
+    ``composition``: the operation as recorded ones, where a walk needed it (see :mod:`clgrad.autograd.recorded`)."""
 
-    __slots__ = ("entries", "name", "between")
+    __slots__ = ("entries", "name", "between", "composition")
     places: ClassVar[dict[str, int | None] | None] = None  # of tensors by their names, where those go with the class
 
     def __init__(self, name: str, tensors: Sequence[Any]):
         self.name = name
         self.between: Sequence[Any] = ()
+        self.composition: tuple[list, Sequence[Any]] | None = None
         entries: list[Any] = []
         for t in tensors:
             if t is None:
@@ -133,7 +135,7 @@ class Saved:
         self.entries.append(_Packed(entry, mode.saved_hooks[-1]) if mode.saved_hooks else entry)
 
     def clear(self) -> None:
-        self.entries, self.between = None, ()
+        self.entries, self.between, self.composition = None, (), None
 
     def unpack(self, used: Sequence[bool] | None = None) -> list:
         """The tensors, with their places in the graph where a graph is being recorded.

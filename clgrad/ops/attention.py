@@ -186,7 +186,7 @@ def _fused(q: Any, k: Any, v: Any, mask: Any, causal: bool, scale: float, dropou
 
             def again(q: Any, k: Any, v: Any) -> Any:
                 return composed(q, _repeated(k, heads), _repeated(v, heads), mask, drop, causal, scale)
-            return tuple(recorded_gradients(again, (q, k, v), (g,)))
+            return tuple(recorded_gradients(saved, again, (q, k, v), (g,)))
         if g.spec.strides != out.spec.strides:
             g = blank(out.spec).copy_(g)
         gradients = _like_windows(q, k, v) or tuple([empty(x.spec.shape, x.spec.dtype, place) for x in (q, k, v)])

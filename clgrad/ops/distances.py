@@ -104,7 +104,7 @@ def distances(x: Any, y: Any, p: float) -> Any:
         def backward(g: Any) -> tuple:
             *operands, found = saved.unpack()
             if mode.enabled:
-                return tuple(recorded_gradients(partial(_composed, p), operands, (g,)))
+                return tuple(recorded_gradients(saved, partial(_composed, p), operands, (g,)))
             g = g.contiguous()
             grads = [blank(t.spec) if need else None for t, need in zip(operands, needed, strict=True)]
             for grad, plan, (left, right) in zip(grads, (of_x, of_y), ((0, -1), (-1, 0)), strict=False):

@@ -207,7 +207,7 @@ def _launched(x: Any, grid: Any, interpolation_mode: int, padding_mode: int, ali
             if mode.enabled:
                 composed = partial(_composed, interpolation_mode=interpolation_mode, padding_mode=padding_mode,
                                    align_corners=align_corners)
-                return tuple(recorded_gradients(composed, (x, grid), (g,)))
+                return tuple(recorded_gradients(saved, composed, (x, grid), (g,)))
             g = g.contiguous()
             dx = dgrid = None
             if image_needed:

@@ -215,7 +215,7 @@ def _class_loss(name: str, x: Any, target: Any, weight: Any, ignore_index: int, 
             if mode.enabled:
                 composed = partial(_composed, target=target, weight=weight, ignore_index=ignore_index, reduction=reduction,
                                    smoothing=smoothing, logits=logits)
-                return recorded_gradients(composed, (x,), (g,))[0]
+                return recorded_gradients(saved, composed, (x,), (g,))[0]
             dx = blank(contiguous_spec(x.spec.shape, x.spec.dtype, x.spec.device))
             execute(ready.backward, (g.contiguous(), x, target, weight, scores, total), (dx,))
             return dx

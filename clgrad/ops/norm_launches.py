@@ -70,8 +70,7 @@ class Norm:
         def backward(dy: Any) -> tuple:
             tensors = saved.unpack()
             if mode.enabled:
-                x, weight, *_ = tensors
-                return _recorded(dy, x, weight, needed, self.groups, lambda x, w: self.composed(x, w, None, running))
+                return _recorded(saved, dy, tensors[:2], needed, self.groups, lambda x, w: self.composed(x, w, None, running))
             return self._gradients(dy if dy.spec.contiguous else dy.contiguous(), tensors, needed)
         attach(out, self.name, operands, backward, saved)
 
@@ -104,11 +103,11 @@ def _sum_of_parts(parts: Any, shape: Any) -> Any:
     return wrap(total.memory, 0, contiguous_spec(shape, total.spec.dtype, total.spec.device))
 
 
-def _recorded(dy: Any, x: Any, weight: Any, needed: list[bool], g: Groups, composed: Callable) -> tuple:
+def _recorded(saved: Saved, dy: Any, operands: list, needed: list[bool], g: Groups, composed: Callable) -> tuple:
     """The gradients as Tensor operations in the dtype of arithmetic, for derivatives of higher order."""
     def computed(*operands: Any) -> Any:
         return composed(*(None if t is None else cast(t, t.spec.dtype.compute) for t in operands))
-    dx, dw = recorded_gradients(computed, (x, weight), (cast(dy, x.spec.dtype.compute),))
+    dx, dw = recorded_gradients(saved, computed, operands, (cast(dy, operands[0].spec.dtype.compute),))
     if not needed[2]:
         return dx, dw, None
     # A bias of elements is summed to its shape by the engine; one of channels stands at dimension 1.

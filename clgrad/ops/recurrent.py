@@ -165,7 +165,7 @@ def _fused(kind: str, given: Any, state: State, w: Weights, sizes: list[int], re
         given, *state, hh, bias, starts, y, c, acts, befores = saved.unpack()
         if mode.enabled:
             composed = partial(_composed, kind, sizes, reverse)
-            return tuple(recorded_gradients(composed, (given, *state, hh, bias), grads))
+            return tuple(recorded_gradients(saved, composed, (given, *state, hh, bias), grads))
         return _gradients(kind, plan, (hh, starts, y, c, acts, befores), grads, *wanted)
     attach((output, *last), kind.replace("_", " ").title().replace(" ", ""), (given, *state, w.hh, w.bias_hh), backward,
            saved)

@@ -114,7 +114,7 @@ def step(kind: str, a: Any, b: Any, state: Any, composed: Callable[[Any, Any, An
         def backward(*grads: Any) -> tuple:
             tensors = saved.unpack()
             if mode.enabled:
-                return tuple(recorded_gradients(composed, tensors, grads))
+                return tuple(recorded_gradients(saved, composed, tensors, grads))
             given = next(g for g in grads if g is not None)
             grads = tuple([given.new_zeros(given.spec.shape) if g is None else g.contiguous() for g in grads])
             da, *db, ds = _step(kind, tensors[2].spec, True)([*tensors, *grads])

@@ -356,7 +356,7 @@ class _Chain:
 
         def backward(g: Any) -> tuple:
             if mode.enabled:
-                return tuple(recorded_gradients(self._composed, saved.unpack()[:len(operands)], (g,)))
+                return tuple(recorded_gradients(saved, self._composed, saved.unpack()[:len(operands)], (g,)))
             result = self.stages[-1].result
             given = [g if g.spec is result else g.to(result.dtype).contiguous(), *saved.unpack(self.uses), *saved.between]
             if not mode.walk.retain:
