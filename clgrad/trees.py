@@ -96,7 +96,8 @@ def is_namedtuple_class(cls: Any) -> bool:
 
 def _get_node_type(tree: Any) -> Any:
     """What ``SUPPORTED_NODES`` knows a container by: its class, of named tuples ``namedtuple``."""
-    return namedtuple if is_namedtuple_class(type(tree)) else type(tree)
+    kind = type(tree)
+    return namedtuple if isinstance(tree, tuple) and is_namedtuple_class(kind) else kind
 
 
 def _node(tree: Any) -> NodeDef | None:
@@ -239,7 +240,18 @@ def tree_unflatten(leaves: Iterable, treespec: TreeSpec) -> PyTree:
 
 def tree_leaves(tree: PyTree, is_leaf: Callable[[PyTree], bool] | None = None) -> list:
     """A tree's leaves in order."""
-    return tree_flatten(tree, is_leaf)[0]
+    leaves: list = []
+    _collect(tree, leaves, is_leaf)
+    return leaves
+
+
+def _collect(tree: PyTree, leaves: list, is_leaf: Callable | None) -> None:
+    node = None if is_leaf is not None and is_leaf(tree) else SUPPORTED_NODES.get(_get_node_type(tree))
+    if node is None:
+        leaves.append(tree)
+    else:
+        for child in node.flatten_fn(tree)[0]:
+            _collect(child, leaves, is_leaf)
 
 
 def tree_iter(tree: PyTree, is_leaf: Callable[[PyTree], bool] | None = None) -> Iterator:

@@ -74,12 +74,12 @@ def pop_mode() -> Any:
 
 @contextmanager
 def without_innermost_mode() -> Iterator[Any]:
-    """A region in which the innermost mode is not asked; gives that mode."""
-    mode = thread.modes.pop()
+    """A region in which the innermost mode is not asked; gives that mode. Without others nobody listens there."""
+    mode = pop_mode()
     try:
         yield mode
     finally:
-        push_mode(mode)  # a handler that entered a mode, and left it, has switched the listening off
+        push_mode(mode)
 
 
 def asked(function: Callable, args: tuple, kwargs: dict) -> Any:
