@@ -159,7 +159,6 @@ globals().update(_CLASSES)
 globals().update(_STORAGE_CLASSES)
 
 _ABSENT = {
-    **dict.fromkeys(("complex", "polar", "view_as_real", "view_as_complex"), "clgrad has no complex tensors"),
     **dict.fromkeys(("sparse_coo_tensor", "sparse_csr_tensor", "sparse"), "clgrad has no sparse tensors"),
     **dict.fromkeys(("qint8", "quint8", "qint32", "quantize_per_tensor", "quantize_per_channel", "quantization"),
                     "clgrad has no quantised tensors"),

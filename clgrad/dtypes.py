@@ -23,38 +23,46 @@ class dtype:
     (4, True)
     """
 
-    __slots__ = ("name", "code", "cl", "numpy", "itemsize", "is_floating_point", "is_signed", "compute", "rank",
-                 "aliases", "largest")
-    # The order of promotion within a category, and the categories' own order: bool < integer < floating point.
+    __slots__ = ("name", "code", "cl", "numpy", "itemsize", "is_floating_point", "is_complex", "is_signed", "differentiable",
+                 "compute", "rank", "aliases", "largest", "_real", "_complex")
+    # The order of promotion within a category, and the categories' own order: bool < integer < floating point < complex.
     name: str
     compute: dtype
+    is_floating_point: builtins.bool
+    is_complex: builtins.bool  # a pair of floating-point numbers, the real and the imaginary part
+    differentiable: builtins.bool  # whether tensors of it can have gradients: floating point or complex
 
     def __init__(self, name: str, code: str, cl: str, numpy: Any, rank: int, aliases: tuple[str, ...] = ()):
         self.name, self.code, self.cl, self.rank, self.aliases = name, code, cl, rank, aliases
         self.numpy = np.dtype(numpy)
         self.itemsize = self.numpy.itemsize
         self.is_floating_point = code.startswith(("f", "bf"))
+        self.is_complex = code.startswith("c")
         self.is_signed = code[0] in "fic" or code == "bf16"
-        self.compute = self
+        self.differentiable = self.is_floating_point or self.is_complex
+        self.compute = self._real = self._complex = self
         # The largest finite number of the floating-point dtypes whose range is smaller than that of Python's numbers.
         self.largest = {"f16": 65504.0, "bf16": 255 * 2.0 ** 120, "f32": (2 - 2.0 ** -23) * 2.0 ** 127}.get(code, math.inf)
 
-    @property
-    def is_complex(self) -> builtins.bool:
-        """Whether its elements are complex numbers; tensors have none such."""
-        return self.code.startswith("c")
-
     def to_real(self) -> dtype:
-        """Itself: no numbers here have imaginary parts."""
-        return self
+        """The dtype of a complex number's parts; itself where numbers have no imaginary part."""
+        return self._real
+
+    def to_complex(self) -> dtype:
+        """The dtype of complex numbers whose parts are of this floating-point dtype; a complex dtype itself."""
+        if not self.differentiable:
+            raise RuntimeError(f"Unknown Complex ScalarType for {type_name(self)}")
+        return self._complex
 
     @property
     def category(self) -> int:
-        """0 for bool, 1 for the integers, 2 for floating point."""
-        return 2 if self.is_floating_point else int(self.code != "b8")
+        """0 for bool, 1 for the integers, 2 for floating point, 3 for complex numbers."""
+        return 3 if self.is_complex else 2 if self.is_floating_point else int(self.code != "b8")
 
-    def to_numpy_scalar(self, value: object) -> Any:
+    def to_numpy_scalar(self, value: Any) -> Any:
         """``value`` as one element of this dtype's memory (bfloat16: its 16 bits); RuntimeError where it does not fit."""
+        if self.is_complex:
+            return self.numpy.type(complex(self._real.fitting(value.real), self._real.fitting(value.imag)))
         if self.category == 1:
             return self.numpy.type(self.element(value))
         return self._bits(self.fitting(value) if self.is_floating_point else value)
@@ -121,6 +129,8 @@ float16 = dtype("float16", "f16", "half", np.float16, 6, ("half",))
 bfloat16 = dtype("bfloat16", "bf16", "ushort", np.uint16, 7)
 float32 = dtype("float32", "f32", "float", np.float32, 8, ("float",))
 float64 = dtype("float64", "f64", "double", np.float64, 9, ("double",))
+complex64 = dtype("complex64", "c64", "float2", np.complex64, 11, ("cfloat",))
+complex128 = dtype("complex128", "c128", "double2", np.complex128, 12, ("cdouble",))
 float16.compute = bfloat16.compute = float32
 # Known to storage, conversions, views, comparisons and arithmetic among themselves, as in PyTorch.
 uint16 = dtype("uint16", "u16", "ushort", np.uint16, 1)
@@ -129,8 +139,9 @@ uint64 = dtype("uint64", "u64", "ulong", np.uint64, 1)
 
 # Known by name, so that programs can ask whether a tensor has them. No tensor has: cl is empty.
 complex32 = dtype("complex32", "c32", "", np.uint32, 10, ("chalf",))
-complex64 = dtype("complex64", "c64", "", np.complex64, 11, ("cfloat",))
-complex128 = dtype("complex128", "c128", "", np.complex128, 12, ("cdouble",))
+for _parts, _pair in ((float16, complex32), (bfloat16, complex64), (float32, complex64), (float64, complex128)):
+    _parts._complex, _pair._real = _pair, _parts
+complex64._real = float32
 float8_e4m3fn = dtype("float8_e4m3fn", "f8", "", np.uint8, 5)
 float8_e5m2 = dtype("float8_e5m2", "f8", "", np.uint8, 5)
 float8_e4m3fnuz = dtype("float8_e4m3fnuz", "f8", "", np.uint8, 5)
@@ -142,11 +153,12 @@ _NARROW = tuple(dtype(f"{kind}{bits}", f"{kind[0]}{bits}", "", numpy, 1, ("bit",
 
 ALL = (bool, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
 UNSIGNED = (uint16, uint32, uint64)
-NAMES_ONLY = (complex32, complex64, complex128, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz,
+NAMES_ONLY = (complex32, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz,
               float8_e8m0fnu, *_NARROW)
+COMPLEX = (complex64, complex128)
 FLOATING = tuple(d for d in ALL if d.is_floating_point)
 INTEGRAL = tuple(d for d in ALL if not d.is_floating_point and d is not bool)
-BY_NAME = {d.name: d for d in ALL + UNSIGNED}
+BY_NAME = {d.name: d for d in ALL + UNSIGNED + COMPLEX}
 _FROM_NUMPY = {d.numpy: d for d in BY_NAME.values() if d is not bfloat16}
 
 
@@ -161,7 +173,8 @@ def from_numpy(numpy_dtype: np.dtype) -> dtype:
 
 _TYPE_NAMES = {"uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "float16": "Half",
                "bfloat16": "BFloat16", "float32": "Float", "float64": "Double", "bool": "Bool", "uint16": "UInt16",
-               "uint32": "UInt32", "uint64": "UInt64"}
+               "uint32": "UInt32", "uint64": "UInt64", "complex32": "ComplexHalf", "complex64": "ComplexFloat",
+               "complex128": "ComplexDouble"}
 
 
 def type_name(d: dtype) -> str:
@@ -170,7 +183,8 @@ def type_name(d: dtype) -> str:
 
 
 _C_NAMES = {"float32": "float", "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "int64": "long int",
-            "int32": "int", "int16": "short int", "int8": "signed char", "uint8": "unsigned char"}
+            "int32": "int", "int16": "short int", "int8": "signed char", "uint8": "unsigned char",
+            "complex32": "c10::complex<c10::Half>", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}
 
 
 def c_name(d: dtype) -> str:
@@ -210,9 +224,10 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
     for name, given in (("type1", a), ("type2", b)):
         if not isinstance(given, dtype):
             raise TypeError(f"promote_types(): argument '{name}' must be torch.dtype, not {type(given).__name__}")
-    if a.category == 2 or b.category == 2:
+    if a.category >= 2 or b.category >= 2:
         if a.category != b.category:
-            return a if a.category > b.category else b
+            lower, higher = (a, b) if a.category < b.category else (b, a)
+            return higher if lower.category < 2 or higher.category == 2 else promote_types(lower.to_complex(), higher)
     elif a in UNSIGNED or b in UNSIGNED:
         raise RuntimeError("Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
                            f"{type_name(a)} and {type_name(b)}")
@@ -257,7 +272,8 @@ def of_number(value: object) -> dtype:
         return bool
     if isinstance(value, (int, np.integer)):
         return int64
-    return get_default_dtype()
+    default = get_default_dtype()
+    return default.to_complex() if isinstance(value, (complex, np.complexfloating)) else default
 
 
 def result_type(dimensioned: Iterable[dtype], zero_dim: Iterable[dtype] = (), numbers: Iterable[dtype] = ()) -> dtype:
@@ -271,7 +287,7 @@ def result_type(dimensioned: Iterable[dtype], zero_dim: Iterable[dtype] = (), nu
         for d in group:
             merged = d if merged is None else promote_types(merged, d)
         if merged is not None and (result is None or merged.category > result.category):
-            result = merged
+            result = merged if result is None or not result.is_floating_point else result.to_complex()  # of its precision
     if result is None:
         raise TypeError("result_type: expected at least one operand")
     return result

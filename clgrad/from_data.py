@@ -26,7 +26,7 @@ def place_of(device: Any) -> Any:
 def checked(tensor: Any, requires_grad: bool) -> Any:
     """The tensor, with ``requires_grad`` set where it is wanted."""
     if requires_grad:
-        if not tensor.spec.dtype.is_floating_point:
+        if not tensor.spec.dtype.differentiable:
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         tensor.requires_grad = True
     return tensor
@@ -56,7 +56,7 @@ def _to_numpy(data: Any, wanted: Any = None) -> tuple[np.ndarray, Dtype]:
             data = _plain(data, kinds)
         except RecursionError:
             raise TypeError("new(): self-referential lists are incompatible") from None
-    elif not isinstance(data, (bool, int, float)) and not hasattr(data, "__array__"):
+    elif not isinstance(data, (bool, int, float, complex)) and not hasattr(data, "__array__"):
         if not hasattr(data, "__len__") or not hasattr(data, "__getitem__") or isinstance(data, dict):
             raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
         try:
@@ -84,8 +84,9 @@ def _to_numpy(data: Any, wanted: Any = None) -> tuple[np.ndarray, Dtype]:
         raise TypeError(f"new(): invalid data type '{'str' if array.dtype.kind in 'US' else 'object'}'")
     if kinds:
         return array, dtypes.result_type(kinds | _number_kinds(given))
-    if array.size == 0 or array.dtype == np.float64 and not hasattr(data, "__array__"):
-        return array, dtypes.get_default_dtype()
+    if array.size == 0 or array.dtype.kind in "fc" and not hasattr(data, "__array__"):
+        default = dtypes.get_default_dtype()
+        return array, default.to_complex() if array.dtype.kind == "c" else default
     return array, dtypes.from_numpy(array.dtype)
 
 
@@ -114,7 +115,7 @@ def _number_kinds(items: Any) -> set[Dtype]:
     for item in items:
         if isinstance(item, (list, tuple)):
             found |= _number_kinds(item)
-        elif isinstance(item, (bool, int, float)) and not isinstance(item, np.generic):
+        elif isinstance(item, (bool, int, float, complex)) and not isinstance(item, np.generic):
             found.add(dtypes.of_number(item))
     return found
 
@@ -132,10 +133,12 @@ def _ragged(data: Any, dim: int = 1) -> Exception:
 
 def check_range(array: np.ndarray, kind: Dtype) -> None:
     """RuntimeError where a Python number does not fit into an integer dtype."""
-    if array.dtype == np.float64 and not kind.is_floating_point and kind is not dtypes.bool and not np.isfinite(
+    if array.dtype.kind == "c" and not kind.is_complex and kind is not dtypes.bool and np.imag(array).any():
+        raise RuntimeError(f"value cannot be converted to type {dtypes.c_name(kind)} without overflow")
+    if array.dtype == np.float64 and not kind.differentiable and kind is not dtypes.bool and not np.isfinite(
             array).all():
         raise RuntimeError(f"value cannot be converted to type {kind.name} without overflow")
-    if array.dtype == np.int64 and array.size and not kind.is_floating_point and kind.itemsize < 8 and (
+    if array.dtype == np.int64 and array.size and not kind.differentiable and kind.itemsize < 8 and (
             kind is not dtypes.bool):
         limits: Any = np.iinfo(kind.numpy)  # type: ignore[type-var]
         if array.max() > limits.max or array.min() < min(int(limits.min), -int(limits.max)):

@@ -36,7 +36,7 @@ class History(TensorBase):
             raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a computed "
                                "variable in a subgraph that doesn't require differentiation use var_no_grad = "
                                "var.detach().")
-        if value and not self.spec.dtype.is_floating_point:
+        if value and not self.spec.dtype.differentiable:
             raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         if value and self._inference and not mode.inference and not self._requires_grad:
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
@@ -44,7 +44,7 @@ class History(TensorBase):
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:
         """Sets :attr:`requires_grad` and returns the tensor."""
-        if requires_grad and not self.spec.dtype.is_floating_point:
+        if requires_grad and not self.spec.dtype.differentiable:
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
         self.requires_grad = requires_grad
         return self
@@ -146,7 +146,7 @@ class History(TensorBase):
     def data(self, value: Any) -> None:
         if not isinstance(value, TensorBase):
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
-        if self._requires_grad and not value.spec.dtype.is_floating_point:
+        if self._requires_grad and not value.spec.dtype.differentiable:
             raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
         self.memory, self.offset, self.spec = value.memory, value.offset, value.spec
 

@@ -77,7 +77,7 @@ class HostAccess(TensorBase):
         columns = [t.expand(self.shape).reshape(-1).tolist() for t in (self, *others)]
         values = [function(*row) for row in zip(*columns, strict=True)]
         for value in values:
-            if not isinstance(value, (bool, int, float, np.generic)):
+            if not isinstance(value, (bool, int, float, complex, np.generic)):
                 raise TypeError(f"{name}(): the function must return a number, not {type(value).__name__}")
         return self.copy_(FUNCTIONS["tensor"](values, dtype=self.dtype).view(self.shape))
 
@@ -149,7 +149,7 @@ class HostAccess(TensorBase):
         return self.flip(0) if self.spec.ndim else self
 
     def __contains__(self, value: Any) -> bool:
-        if not isinstance(value, (TensorBase, bool, int, float, np.generic)):
+        if not isinstance(value, (TensorBase, bool, int, float, complex, np.generic)):
             raise RuntimeError("Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
                                f"{type(value)}.")
         return bool(FUNCTIONS["eq"](self, value).any())

@@ -105,7 +105,7 @@ def is_floating_point(input: Any) -> bool:
 
 
 def is_complex(input: Any) -> bool:
-    """Whether a tensor's dtype is complex: False, there are no such tensors."""
+    """Whether a tensor's dtype is complex."""
     _check_tensor("is_complex", input)
     return input.spec.dtype.is_complex
 

@@ -63,6 +63,18 @@ class _Format:
         return text.rjust(self.width)
 
 
+class _ComplexFormat:
+    """A format for the real parts, and one for the imaginary parts."""
+
+    def __init__(self, values: np.ndarray):
+        self.real, self.imag = _Format(values.real), _Format(values.imag)
+        self.width = self.real.width + self.imag.width + 1
+
+    def __call__(self, value: Any) -> str:
+        imaginary = self.imag(value.imag).lstrip() + "j"
+        return self.real(value.real) + ("" if imaginary[0] in "+-" else "+") + imaginary
+
+
 def _shown(values: np.ndarray) -> np.ndarray:
     """The elements that are printed of a large array."""
     if values.ndim == 0:
@@ -74,7 +86,7 @@ def _shown(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _rows(values: np.ndarray, indent: int, format: _Format, shorten: bool) -> str:
+def _rows(values: np.ndarray, indent: int, format: _Format | _ComplexFormat, shorten: bool) -> str:
     edge = options["edgeitems"]
     if values.ndim == 0:
         return format(values[()])
@@ -107,7 +119,8 @@ def values_text(x: Any, indent: int) -> str:
     if own.dtype is dtypes.bfloat16:
         values = dtypes.bfloat16_to_float32(values)
     shorten = own.numel > options["threshold"]
-    return _rows(values, indent, _Format(_shown(values) if shorten else values), shorten)
+    form = _ComplexFormat if own.dtype.is_complex else _Format
+    return _rows(values, indent, form(_shown(values) if shorten else values), shorten)
 
 
 def _node_name(x: Any) -> str | None:
@@ -132,7 +145,7 @@ def tensor_text(x: Any) -> str:
             suffixes.append(f"size={tuple(own.shape)}")
         if own.dtype is not dtypes.get_default_dtype():
             suffixes.append(f"dtype={own.dtype}")
-    elif own.dtype not in (dtypes.get_default_dtype(), dtypes.int64, dtypes.bool):
+    elif own.dtype not in (dtypes.get_default_dtype(), dtypes.get_default_dtype().to_complex(), dtypes.int64, dtypes.bool):
         suffixes.append(f"dtype={own.dtype}")
     body = values_text(x, indent)
     node = _node_name(x)

@@ -40,7 +40,7 @@ def _operator_method(name: str) -> Callable:
     function = METHODS[name]
 
     def method(self: Any, other: Any) -> Any:
-        if not isinstance(other, (TensorBase, int, float, np.generic)):
+        if not isinstance(other, (TensorBase, int, float, complex, np.generic)):
             if isinstance(other, np.ndarray):
                 other = FUNCTIONS["tensor"](other, device=self.device)
             elif not overrides(type(other)):
@@ -53,7 +53,7 @@ def _reflected_method(name: str) -> Callable:
     function = FUNCTIONS[name]
 
     def method(self: Any, other: Any) -> Any:
-        if not isinstance(other, (TensorBase, int, float, np.generic, np.ndarray)):
+        if not isinstance(other, (TensorBase, int, float, complex, np.generic, np.ndarray)):
             return NotImplemented
         return function(FUNCTIONS["tensor"](other, device=self.device) if isinstance(other, np.ndarray) else other,
                         self)
@@ -222,24 +222,35 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
                                "tensor.")
         return self.transpose(-2, -1)
 
-    mH = mT
+    @property
+    def mH(self) -> Any:
+        """The last two dimensions exchanged, and complex numbers conjugated."""
+        return self.mT.conj()
 
     @property
     def H(self) -> Any:
-        """The transpose of a matrix."""
+        """The transpose of a matrix, complex numbers conjugated."""
         if self.ndim not in (0, 2):
             raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.")
-        return self.t()
+        return self.t().conj()
 
     @property
     def real(self) -> Any:
-        """The tensor itself: there are no complex tensors."""
-        return self
+        """The real parts, in the same memory; a real tensor itself."""
+        return FUNCTIONS["real"](self)
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        FUNCTIONS["real"](self).copy_(value)
 
     @property
     def imag(self) -> Any:
-        """A complex tensor's imaginary part, of which there are none."""
-        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+        """A complex tensor's imaginary parts, in the same memory; RuntimeError for a real tensor."""
+        return FUNCTIONS["imag"](self)
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        FUNCTIONS["imag"](self).copy_(value)
 
     @property
     def name(self) -> None:
@@ -290,8 +301,8 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         return self.spec.dtype.is_floating_point
 
     def is_complex(self) -> bool:
-        """False: there are no complex tensors."""
-        return False
+        """Whether the dtype is one of complex numbers."""
+        return self.spec.dtype.is_complex
 
     def is_signed(self) -> bool:
         """Whether the dtype has a sign."""

@@ -239,13 +239,13 @@ class Function:
         def move(*tangents: Any) -> tuple:
             full: list[Any] = [None] * count
             for (place, spec), tangent in zip(specs.items(), tangents, strict=True):
-                if tangent is None and ctx._materialize and spec.dtype.is_floating_point:
+                if tangent is None and ctx._materialize and spec.dtype.differentiable:
                     tangent = like.new_zeros(spec.shape, dtype=spec.dtype)
                 full[place] = tangent.clone() if ctx._dirty and tangent is not None else tangent
             found = cls._tangents(ctx, full, len(grads))
             return tuple([t for t, g in zip(found, grads_given, strict=True) if g])
         grads_given = [g is not None for g in grads]
-        rows = tuple([like.new_zeros(spec.shape, dtype=spec.dtype) if spec.dtype.is_floating_point else None
+        rows = tuple([like.new_zeros(spec.shape, dtype=spec.dtype) if spec.dtype.differentiable else None
                       for spec in specs.values()])
         attach(rows, f"{cls.__name__}Jvp", [g for g in grads if g is not None], move)
         return rows
@@ -284,8 +284,8 @@ class Function:
                         for old, t in zip(outputs, made, strict=True)])
         positions = [n for n, a in enumerate(args) if isinstance(a, TensorBase)]
         owners = {id(old): new for old, new in zip(outputs, made, strict=True)
-                  if isinstance(new, TensorBase) and id(old) not in silent and new.dtype.is_floating_point}
-        ctx._silent = [not isinstance(t, TensorBase) or id(t) in silent or not t.dtype.is_floating_point for t in outputs]
+                  if isinstance(new, TensorBase) and id(old) not in silent and new.dtype.differentiable}
+        ctx._silent = [not isinstance(t, TensorBase) or id(t) in silent or not t.dtype.differentiable for t in outputs]
         saved = ctx._saved = _saved(cls.__name__, _checked("save_for_backward", ctx._to_save), owners, inputs)
         has_jvp = cls.jvp is not Function.jvp
         if has_jvp and ctx._to_save_forward:

@@ -21,7 +21,7 @@ def _tuple(value: Any) -> tuple:
 
 
 def _differentiable(outputs: Any) -> list:
-    return [o for o in _tuple(outputs) if isinstance(o, TensorBase) and o.spec.dtype.is_floating_point]
+    return [o for o in _tuple(outputs) if isinstance(o, TensorBase) and o.spec.dtype.differentiable]
 
 
 def _numerical(f: Callable, inputs: tuple, which: int, eps: float) -> list[np.ndarray]:

@@ -259,7 +259,7 @@ def current_node(tensor: Any) -> Node | None:
     view = tensor._view
     if view is not None and view.epoch != view.base._rebased:
         base = view.base
-        if base._requires_grad and view.origin is not None and tensor.spec.dtype.is_floating_point:
+        if base._requires_grad and view.origin is not None and tensor.spec.dtype.differentiable:
             refuse_change(view, tensor._grad_fn, tensor._output_nr, indirect=True)
         view.epoch = base._rebased
         if base._requires_grad:
@@ -332,7 +332,7 @@ def attach(output: Any, name: str | type[Node], inputs: Sequence[Any], backward:
     if mode.hidden and not any(edges):
         return node
     for number, tensor in enumerate(outputs):
-        if tensor is not None and tensor.spec.dtype.is_floating_point:
+        if tensor is not None and tensor.spec.dtype.differentiable:
             tensor._requires_grad = True
             tensor._grad_fn = node
             tensor._output_nr = number
@@ -430,7 +430,7 @@ def _change_place(base: Any, node: Node, number: int) -> None:
     """Gives a tensor another place in the graph; its views make their own anew when they are next used."""
     if not base._requires_grad:
         for view in views_of(base):
-            view._requires_grad = view.spec.dtype.is_floating_point
+            view._requires_grad = view.spec.dtype.differentiable
         base._requires_grad = True
     old, old_number = base._grad_fn, base._output_nr
     base._grad_fn, base._output_nr = node, number

@@ -102,7 +102,8 @@ class Node:
 
 
 def fit(grad: Any, spec: Spec, name: str = "", index: int = 0) -> Any:
-    """Sums a gradient over the dimensions in which its input was broadcast, and gives it its input's dtype."""
+    """Sums a gradient over the dimensions in which its input was broadcast, and gives it its input's dtype: what has no
+    imaginary part gets the real part."""
     if grad.spec.shape != spec.shape:
         shape, wanted = grad.spec.shape, spec.shape
         if len(shape) < len(wanted) or any(b not in (1, a) for a, b in zip(
@@ -110,6 +111,8 @@ def fit(grad: Any, spec: Spec, name: str = "", index: int = 0) -> Any:
             raise RuntimeError(f"Function {name} returned an invalid gradient at index {index} - got {list(shape)} but "
                                f"expected shape compatible with {list(wanted)}")
         grad = grad.sum_to_size(spec.shape)
+    if grad.spec.dtype.is_complex and not spec.dtype.is_complex:
+        grad = grad.real
     return grad if grad.spec.dtype is spec.dtype else grad.to(spec.dtype)
 
 

@@ -74,7 +74,7 @@ def as_view(view: Any, base: Any, replay: Callable[[Any], Any]) -> Any:
     if base._untracked:
         view._untracked = True
     view._inference = False
-    if origin is not None and base._requires_grad and view.spec.dtype.is_floating_point:
+    if origin is not None and base._requires_grad and view.spec.dtype.differentiable:
         view._requires_grad = True
     return view
 

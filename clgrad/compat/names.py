@@ -95,8 +95,8 @@ FROM_STANDINS = {**{f"torch.{name}": f"{_STANDINS}.c_library" for name in (
                  **{f"torch.{name}": "clgrad.jit" for name in ("ScriptFunction", "ScriptModule")},
                  **{f"torch.{name}": f"{_STANDINS}.root" for name in (
                      "_add_relu", "_aminmax", "_assert_async", "_cast_Byte", "_cast_Char", "_cast_Double", "_cast_Float",
-                     "_cast_Half", "_cast_Int", "_cast_Long", "_cast_Short", "_masked_softmax", "complex",
-                     "legacy_contiguous_format", "polar", "spmm", "view_as_complex", "view_as_real")}}
+                     "_cast_Half", "_cast_Int", "_cast_Long", "_cast_Short", "_masked_softmax",
+                     "legacy_contiguous_format", "spmm")}}
 
 # Modules below ones that are no packages in clgrad, and those after which their package has a function: they are put in
 # place when the mapping is installed, so that an import of one does not take the place of the function.

@@ -21,8 +21,10 @@ GPU_GROUP = 256
 BLOCK = 8
 BLOCK_TILE = 64
 
-_LETTER = {"float": "f", "double": "d", "int": "i", "long": "l", "ulong": "l"}
-_MASK = {"float": "int", "double": "long", "int": "int", "long": "long", "ulong": "long"}
+_LETTER = {"float": "f", "double": "d", "int": "i", "long": "l", "ulong": "l", "float2": "ff", "double2": "dd"}
+_MASK = {"float": "int", "double": "long", "int": "int", "long": "long", "ulong": "long", "float2": "int", "double2": "int"}
+# The types of pairs, in which complex numbers are computed, and of their parts.
+_PARTS = {"float2": "float", "double2": "double"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Operand:
 
 def calc_type(d: dtype) -> str:
     """The C type in which values of a dtype are computed."""
-    if d.is_floating_point:
+    if d.differentiable:
         return d.compute.cl
     return {"i64": "long", "u32": "long", "u64": "ulong"}.get(d.code, "int")
 
@@ -63,7 +65,7 @@ def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Se
     before, r0, r1 ...; where there are more than outputs, the last ones are theirs. An input whose stride is 0 in a
     dimension is broadcast there. ``calc`` is the C type of arithmetic. ``summed``: the one output, whose strides say how its
     elements would lie, gets a sum of each work-item, ``plan.items`` in all, instead of elements, over the scalar
-    ``divisor``.
+    ``divisor``. A scalar of complex arithmetic is two: its parts, one after the other.
     """
     operands = [*inputs, *outputs]
     numel = 1
@@ -74,13 +76,14 @@ def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Se
         return Plan(device, None, cost, 0)
     sizes, strides = _order(shape, [o.strides for o in operands], len(inputs))
     inner = sizes[0]
-    blocked = _blocked(device, sizes, strides, len(inputs))
-    lanes = BLOCK if blocked else _lanes(device, inner, strides[len(inputs)][0])
+    blocked = calc not in _PARTS and _blocked(device, sizes, strides, len(inputs))
+    lanes = BLOCK if blocked else 1 if calc in _PARTS else _lanes(device, inner, strides[len(inputs)][0])
     wide = max(numel, *(extent(shape, o.strides) for o in operands)) >= 2**31
-    text = _Text(inputs, outputs, scalars, values, len(sizes), strides, lanes, blocked, summed)
+    text = _Text(inputs, outputs, scalars, values, len(sizes), strides, lanes, blocked, summed, _PARTS.get(calc))
     macros = {"KERNEL_NAME": f"pointwise_{name}", "CALC": calc, "CALC_FLOAT": int(calc in ("float", "double")),
               "MASK": _MASK[calc], "VW": lanes, "INDEX": "long" if wide else "int",
-              **({"CALC_DOUBLE": 1} if calc == "double" else {}), **({"BLOCKED": 1} if blocked else {}),
+              **({"CALC_DOUBLE": 1} if calc.startswith("double") else {}),
+              **({"CALC_COMPLEX": _PARTS[calc]} if calc in _PARTS else {}), **({"BLOCKED": 1} if blocked else {}),
               **({"SUMMED": 1} if summed else {})}
     index = "l" if wide else "i"
     varying = index * len(operands) + _LETTER[calc] * len(scalars)
@@ -168,8 +171,9 @@ class _Text:
     """The generated part of a pointwise kernel."""
 
     def __init__(self, inputs: Sequence[Operand], outputs: Sequence[Operand], scalars: Sequence[str],
-                 values: Sequence[str], rank: int, strides: list[Shape], lanes: int, blocked: bool, summed: bool):
-        self.summed = summed
+                 values: Sequence[str], rank: int, strides: list[Shape], lanes: int, blocked: bool, summed: bool,
+                 part: str | None):
+        self.summed, self.part = summed, part
         self.inputs, self.outputs, self.scalars, self.values = inputs, outputs, scalars, values
         self.operands = [*inputs, *outputs]
         self.rank, self.inner, self.lanes = rank, [s[0] for s in strides], lanes
@@ -187,7 +191,8 @@ class _Text:
             first = len(self.values) - len(targets)
             stores = [self._store(k, o, step, whole=True) for k, (o, step) in enumerate(targets, first)]
             rest = [self._store(k, o, step, whole=False) for k, (o, step) in enumerate(targets, first)]
-        calculate = [f"V {name} = (V)(s_{name});" for name in self.scalars]
+        calculate = [f"V {name} = (V)(s_{name});" if self.part is None else f"V {name} = (V)(s_{name}, t_{name});"
+                     for name in self.scalars]
         calculate += [f"V r{k} = {value};" for k, value in enumerate(self.values)]
         return "\n".join([
             "#define PARAMETERS " + ", ".join(self._parameters()),
@@ -211,7 +216,7 @@ class _Text:
         buffers = [f"__global {'const ' if k < first_output else ''}T_{o.dtype.code} *b_{o.name}"
                    for k, o in enumerate(self.operands)]
         offsets = [f"INDEX o_{o.name}" for o in self.operands]
-        scalars = [f"CALC s_{name}" for name in self.scalars]
+        scalars = [f"CALC s_{name}" if self.part is None else f"REAL s_{name}, REAL t_{name}" for name in self.scalars]
         sizes = ["INDEX N", "INDEX CHUNK", "INDEX ROWS", "INDEX COUNT1"]
         sizes += [f"INDEX d{axis}" for axis in range(2, self.rank)]
         strides = [f"INDEX t{axis}_{o.name}" for o in self.operands for axis in range(self.rank)]
@@ -233,6 +238,9 @@ class _Text:
         return lines
 
     def _load(self, o: Operand, step: int, *, whole: bool) -> str:
+        if self.part is not None:
+            value = f"LOAD_{o.dtype.code}(p_{o.name}, i * t0_{o.name})"
+            return f"V {o.name} = " + (f"CONVERT(CALC, {value});" if o.dtype.is_complex else f"(V)((REAL){value}, 0);")
         if step == 0:
             value = f"LOAD_{o.dtype.code}(p_{o.name}, 0)"
             if o.common is None or o.common.category != o.dtype.category:
@@ -264,7 +272,9 @@ class _Text:
         code = o.dtype.code
         # What is stored: floats for the 16-bit floats, for the others their own type; via int from floating point.
         target = "CALC" if code == "b8" else o.dtype.compute.cl
-        value = f"r{k}"
+        value = f"r{k}" if self.part is None or o.dtype.is_complex else f"r{k}.x"
+        if o.dtype.is_complex:
+            return f"STORE_{code}(p_{o.name}, i * t0_{o.name}, CONVERT({o.dtype.cl}, {value}));"
         if not o.dtype.is_floating_point and o.dtype.itemsize < 4 and code != "b8":
             value = f"CONVERT(int, {value})"
         if target != "CALC":

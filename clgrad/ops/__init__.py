@@ -7,6 +7,7 @@ from clgrad.ops import (  # noqa: F401
     activation,
     arranging,
     attention,
+    complexes,
     composed,
     convolution,
     convolution3d,

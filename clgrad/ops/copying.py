@@ -150,7 +150,7 @@ def copy_(x: Any, src: Any = None, non_blocking: bool = False, *, other: Any = N
     if broadcast != x.spec.shape:
         raise RuntimeError(f"copy_: output with shape {list(x.spec.shape)} doesn't match the broadcast shape "
                            f"{list(broadcast)}")
-    recorded = needs_graph(x, src) and x.spec.dtype.is_floating_point
+    recorded = needs_graph(x, src) and x.spec.dtype.differentiable
     check_in_place(x, recorded)
     here = src if src.spec.device.compute is x.spec.device.compute else move(src, x.spec.device)
     if recorded:
@@ -184,7 +184,7 @@ def cast(x: Any, kind: dtype, *, copy: bool = False, memory_format: Any = None) 
         return x
     out = empty_as(old, kind, old.device, memory_format)
     pointwise.run_into(COPY, (x,), (), out)
-    if needs_graph(x) and kind.is_floating_point:
+    if needs_graph(x) and kind.differentiable:
         attach(out, "ToCopy", (x,), lambda g: g)
     return out
 

@@ -15,6 +15,7 @@ from typing import Any
 _BINARY = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _OPERATORS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.USub: "neg"}
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
+_COMPARE_NAMES = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.Eq: "eq", ast.NotEq: "ne"}
 _MASK_FUNCTIONS = {"isnan", "isinf", "isfinite", "signbit"}
 _CONSTANTS = {"inf": "INFINITY", "nan": "NAN", "pi": "PI"}
 _CONSTANT_VALUES = {"inf": float("inf"), "nan": float("nan"), "pi": 3.141592653589793}
@@ -70,7 +71,15 @@ class Formula:
     @cached_property
     def c(self) -> str:
         """The expression in OpenCL C, over vectors of type V."""
-        return _value(self.tree)
+        return _Writer().value(self.tree)
+
+    def complex_c(self, conjugated: bool) -> str:
+        """The expression in OpenCL C over complex numbers.
+
+        ``conjugated``: it is the derivative of a holomorphic function, whose gradient is ``g`` times the derivative's
+        conjugate; as its numbers are real, that is its value for conjugated operands.
+        """
+        return _ComplexWriter(conjugated).value(self.tree)
 
     @cached_property
     def _code(self) -> CodeType:
@@ -89,42 +98,70 @@ def _is_mask(node: ast.expr) -> bool:
             or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _MASK_FUNCTIONS))
 
 
-def _value(node: ast.expr) -> str:
-    """A node as a C expression of type V."""
-    if _is_mask(node):
-        return f"MASK_VALUE({_mask(node)})"
-    if isinstance(node, ast.Constant):
-        return _number(node.value)
-    if isinstance(node, ast.Name):
-        return f"K({_CONSTANTS[node.id]})" if node.id in _CONSTANTS else node.id
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return f"(-{_value(node.operand)})"
-    if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
-        return f"({_value(node.left)} {_BINARY[type(node.op)]} {_value(node.right)})"
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
-        return f"fn_pow({_value(node.left)}, {_value(node.right)})"
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        if node.func.id == "where":
-            condition, yes, no = node.args
-            return f"WHERE({_mask(condition)}, {_value(yes)}, {_value(no)})"
-        return f"fn_{node.func.id.lstrip('_')}({', '.join(_value(a) for a in node.args)})"
-    raise SyntaxError(f"a formula cannot hold {ast.unparse(node)!r}")
+class _Writer:
+    """Writes an expression in OpenCL C, over vectors of real numbers."""
+
+    def value(self, node: ast.expr) -> str:
+        """A node as a C expression of type V."""
+        if _is_mask(node):
+            return f"MASK_VALUE({self.mask(node)})"
+        if isinstance(node, ast.Constant):
+            return _number(node.value)
+        if isinstance(node, ast.Name):
+            return f"K({_CONSTANTS[node.id]})" if node.id in _CONSTANTS else self.operand(node.id)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            return f"(-{self.value(node.operand)})"
+        if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
+            return self.binary(type(node.op), self.value(node.left), self.value(node.right))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+            return f"fn_pow({self.value(node.left)}, {self.value(node.right)})"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id == "where":
+                condition, yes, no = node.args
+                return f"WHERE({self.mask(condition)}, {self.value(yes)}, {self.value(no)})"
+            return f"fn_{node.func.id.lstrip('_')}({', '.join(self.value(a) for a in node.args)})"
+        raise SyntaxError(f"a formula cannot hold {ast.unparse(node)!r}")
+
+    def mask(self, node: ast.expr) -> str:
+        """A node as a C comparison result."""
+        if isinstance(node, ast.Compare):
+            return self.comparison(type(node.ops[0]), self.value(node.left), self.value(node.comparators[0]))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.BitAnd, ast.BitOr)):
+            name = "AND" if isinstance(node.op, ast.BitAnd) else "OR"
+            return f"{name}({self.mask(node.left)}, {self.mask(node.right)})"
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
+            return f"NOT({self.mask(node.operand)})"
+        if isinstance(node, ast.Call) and _is_mask(node):
+            assert isinstance(node.func, ast.Name)
+            return f"fn_{node.func.id}({self.value(node.args[0])})"
+        return f"TRUTH({self.value(node)})"
+
+    def operand(self, name: str) -> str:
+        return name
+
+    def binary(self, kind: type, left: str, right: str) -> str:
+        return f"({left} {_BINARY[kind]} {right})"
+
+    def comparison(self, kind: type, left: str, right: str) -> str:
+        return f"({left} {_COMPARE[kind]} {right})"
 
 
-def _mask(node: ast.expr) -> str:
-    """A node as a C comparison result."""
-    if isinstance(node, ast.Compare):
-        left, right = node.left, node.comparators[0]
-        return f"({_value(left)} {_COMPARE[type(node.ops[0])]} {_value(right)})"
-    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.BitAnd, ast.BitOr)):
-        name = "AND" if isinstance(node.op, ast.BitAnd) else "OR"
-        return f"{name}({_mask(node.left)}, {_mask(node.right)})"
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
-        return f"NOT({_mask(node.operand)})"
-    if isinstance(node, ast.Call) and _is_mask(node):
-        assert isinstance(node.func, ast.Name)
-        return f"fn_{node.func.id}({_value(node.args[0])})"
-    return f"TRUTH({_value(node)})"
+class _ComplexWriter(_Writer):
+    """Writes an expression over complex numbers; all operands but ``g`` are ``conjugated`` where it is a derivative."""
+
+    def __init__(self, conjugated: bool):
+        self.conjugated = conjugated
+
+    def operand(self, name: str) -> str:
+        return f"fn_conj({name})" if self.conjugated and name != "g" else name
+
+    def binary(self, kind: type, left: str, right: str) -> str:
+        if kind in (ast.Mult, ast.Div):
+            return f"fn_{'mul' if kind is ast.Mult else 'div'}({left}, {right})"
+        return super().binary(kind, left, right)
+
+    def comparison(self, kind: type, left: str, right: str) -> str:
+        return f"fn_{_COMPARE_NAMES[kind]}({left}, {right})"
 
 
 def _number(value: Any) -> str:

@@ -14,36 +14,6 @@ from clgrad.ops.registry import FUNCTIONS, METHODS, operator
 from clgrad.ops.strided import as_strided
 
 
-@operator("conj", "resolve_conj", "resolve_neg")
-def conj(input: Any) -> Any:
-    """The tensor itself: there are no complex tensors."""
-    return input
-
-
-@operator("real", method=False)
-def real(input: Any) -> Any:
-    """The tensor itself: there are no complex tensors."""
-    return input
-
-
-@operator("imag", method=False)
-def imag(input: Any) -> Any:
-    """A RuntimeError: there are no complex tensors."""
-    raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-
-
-@operator("conj_physical")
-def conj_physical(input: Any, *, out: Any = None) -> Any:
-    """The tensor itself: there are no complex tensors."""
-    return store("conj_physical", input, out, exact=True)
-
-
-@operator("conj_physical_")
-def conj_physical_(input: Any) -> Any:
-    """The tensor itself."""
-    return input
-
-
 @operator("positive")
 def positive(input: Any) -> Any:
     """The tensor itself; RuntimeError for bool."""
@@ -86,12 +56,6 @@ def is_nonzero(input: Any) -> bool:
 def is_neg(input: Any) -> bool:
     """False: a tensor holds its values as they are, in one place."""
     return False
-
-
-@operator("isreal")
-def isreal(input: Any) -> Any:
-    """True for each element: there are no complex tensors."""
-    return FUNCTIONS["ones_like"](input, dtype=dtypes.bool)
 
 
 @operator("to_dense", function=False)

@@ -80,6 +80,9 @@ class _Gradient:
         if formula.text == NO_FORMULA:
             raise self._refusal()
         operands = {n: values[n] for n in formula.names}
+        if values["g"].spec.dtype.is_complex:  # see Formula.complex_c
+            operands = {n: value if n == "g" else value.conj() if isinstance(value, TensorBase) else value.conjugate()
+                        for n, value in operands.items()}
         if formula.functions:
             # Functions take tensors, and comparisons of numbers would give no mask: 2 ** x, x ** 4.
             operands.update({n: values["g"].new_tensor(operands[n]) for n in self.op.tensors
@@ -241,7 +244,7 @@ def call(op: Pointwise, operands: tuple, parameters: tuple = (), out: Any = None
     if out is not None:
         return _call_out(op, operands, parameters, out)
     result = run(op, operands, parameters)
-    if _records(operands) and result.spec.dtype.is_floating_point and op.derivatives:
+    if _records(operands) and result.spec.dtype.differentiable and op.derivatives:
         record(op, operands, parameters, result)
     return result
 
@@ -303,7 +306,7 @@ def call_in_place(op: Pointwise, operands: tuple, parameters: tuple = ()) -> Any
     """A row whose result replaces the contents of its first operand."""
     target = operands[0]
     operands = _same_place(op, operands, target)
-    recorded = _records(operands) and target.spec.dtype.is_floating_point
+    recorded = _records(operands) and target.spec.dtype.differentiable
     check_in_place(target, recorded)
     compared = op.name in COMPARISONS
     if not recorded or not (op.derivatives or compared):
@@ -375,7 +378,7 @@ def _make_unary(op: Pointwise, told: Callable) -> Callable:
             launch(prepared, (input,), (), result, False)
         else:
             prepared.plan((buffer, result.memory.buffer), (input.offset, 0))
-        if mode.enabled and differentiable and input._requires_grad and prepared.spec.dtype.is_floating_point:
+        if mode.enabled and differentiable and input._requires_grad and prepared.spec.dtype.differentiable:
             record(op, (input,), (), result)
         return result
     return quick_form(unary, told)
@@ -405,7 +408,7 @@ def _make_binary(op: Pointwise, told: Callable, tensor_first: bool, tensors_only
                           (input.offset, other.offset, 0))
         else:
             launch(prepared, (input, other), (), result, False)
-        if mode.enabled and differentiable and prepared.spec.dtype.is_floating_point and (
+        if mode.enabled and differentiable and prepared.spec.dtype.differentiable and (
                 (left and input._requires_grad) or (right and other._requires_grad)):
             record(op, (input, other), (), result)
         return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from clgrad.kernels import elementwise
 from clgrad.ops.execute import FAR, blank, within_reach
 from clgrad.ops.node_names import kernel_name
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise
-from clgrad.ops.table import FACTORS, FITTING_NUMBERS, ROUNDED_PARAMETERS
+from clgrad.ops.table import COMPLEX, FACTORS, FITTING_NUMBERS, ROUNDED_PARAMETERS
 from clgrad.runtime import Device, settle
 from clgrad.shapes import (
     Shape,
@@ -27,14 +28,14 @@ from clgrad.shapes import (
 )
 from clgrad.spec import Spec, common_dtype, spec
 
-NUMBERS = (int, float, np.number, np.bool_)
+NUMBERS = (int, float, complex, np.number, np.bool_)
 _plan_caches: list[dict] = []
 
 
 class Prepared:
     """What is known of a call before its data: the plan and the result's spec."""
 
-    __slots__ = ("plan", "spec", "reads", "numbers", "convert", "convert_parameter")
+    __slots__ = ("plan", "spec", "reads", "numbers", "convert", "convert_parameter", "pairs")
 
     def __init__(self, plan: elementwise.Plan, result: Spec, reads: list[int], numbers: list[int], op: Pointwise,
                  common: dtype):
@@ -42,12 +43,15 @@ class Prepared:
         # Positions of the operands that the kernel reads, and of those that are numbers, converted by ``convert``.
         self.reads, self.numbers = reads, numbers
         self.convert, self.convert_parameter = _conversions(op, common)
+        self.pairs = common.is_complex  # numbers become two arguments each
 
 
 def _conversions(op: Pointwise, common: dtype) -> tuple[Callable, Callable]:
     """How numbers, and parameters, become arguments of a kernel that computes in ``common``."""
+    if common.is_complex:
+        return _parts, _parts
     if common.is_floating_point:
-        if REGISTRY.pointwise.get(op.name) is not op:
+        if not _is_row(op):
             return float, float  # gradients, which are no rows of the table, take numbers as they are
         half = common is not common.compute
         parameter: Callable = common.compute.fitting
@@ -66,6 +70,12 @@ def _conversions(op: Pointwise, common: dtype) -> tuple[Callable, Callable]:
     return (common.element if op.name in FITTING_NUMBERS else common.wrapped), common.element
 
 
+def _parts(value: Any) -> tuple[float, float]:
+    """A number's real and imaginary part."""
+    number = complex(value)
+    return number.real, number.imag
+
+
 def clear_plans() -> None:
     """Forgets all plans: the default dtype, on which some depend, has changed."""
     for cache in _plan_caches:
@@ -79,15 +89,17 @@ def is_number(value: Any) -> bool:
 
 # Types and specs.
 
-# The categories of dtypes (0 bool, 1 integer, 2 floating point) that kinds of rows take, where not all.
-_CATEGORIES = {"integer": (0, 1), "whole": (1,), "number": (1, 2), "real": (2,)}
+# The categories of dtypes (0 bool, 1 integer, 2 floating point, 3 complex) that kinds of rows take, where not all.
+_CATEGORIES = {"integer": (0, 1), "whole": (1,), "number": (1, 2, 3), "real": (2, 3)}
+
 
 def result_dtype(op: Pointwise, specs: list[Spec | None], numbers: list[dtype]) -> tuple[dtype, dtype]:
     """(dtype of the common operands, dtype of the result)."""
     common = common_dtype([a for a in specs if a is not None], numbers)
-    if op.kind == "float" and not common.is_floating_point:
+    if op.kind == "float" and not common.differentiable:
         common = dtypes.get_default_dtype()
-    if common.category not in _CATEGORIES.get(op.kind, (0, 1, 2)):
+    refused = common.is_complex and _is_row(op) and op.name not in COMPLEX
+    if refused or common.category not in _CATEGORIES.get(op.kind, (0, 1, 2, 3)):
         if op.name == "neg":
             raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a "
                                "mask, use the `~` or `logical_not()` operator instead.")
@@ -174,8 +186,9 @@ def _prepare(op: Pointwise, operands: list[Spec | type], out: Spec | None) -> Pr
                            f"output type {dtypes.type_name(out.dtype)}")
     shape = out.shape
     _check_fp64(device, op.name, [*(a.dtype for a in known), common])
-    calc = elementwise.calc_type(common)
-    formula = op.integers if op.integers is not None and not common.is_floating_point else op.value
+    if op.name == "_copy" and out.dtype.is_complex:
+        common = dtypes.promote_types(common, out.dtype)
+    formula = op.integers if op.integers is not None and not common.differentiable else op.value
     reads = [n for n, name in enumerate(op.tensors) if specs[n] is not None and name in formula.names]
     numbered = [n for n, a in enumerate(specs) if a is None]
     narrowed = _narrowed(op, common)
@@ -183,9 +196,15 @@ def _prepare(op: Pointwise, operands: list[Spec | type], out: Spec | None) -> Pr
                                   common if not a.ndim and narrowed[n] and not conditions[n] else None)
               for n in reads if (a := specs[n]) is not None]  # type: ignore[assignment]
     scalars = [*(op.tensors[n] for n in numbered), *op.parameters]
-    plan = elementwise.plan(device, op.name.lstrip("_"), calc, [formula.c], inputs,
+    value = formula.complex_c(conjugated=not _is_row(op)) if common.is_complex else formula.c
+    plan = elementwise.plan(device, op.name.lstrip("_"), elementwise.calc_type(common), [value], inputs,
                             [elementwise.Operand("out", out.dtype, out.strides)], scalars, shape)
     return Prepared(plan, out, reads, numbered, op, common)
+
+
+def _is_row(op: Pointwise) -> bool:
+    """Whether it is a row of the table, and not the derivative of one."""
+    return REGISTRY.pointwise.get(op.name) is op
 
 
 def _narrowed(op: Pointwise, common: dtype) -> list[bool]:
@@ -195,7 +214,7 @@ def _narrowed(op: Pointwise, common: dtype) -> list[bool]:
     """
     if common is common.compute:
         return [True] * len(op.tensors)
-    if REGISTRY.pointwise.get(op.name) is not op:
+    if not _is_row(op):
         return [False] * len(op.tensors)
     return [position != 1 or op.name not in FACTORS or op.name == "lerp" for position in range(len(op.tensors))]
 
@@ -244,6 +263,8 @@ def launch(prepared: Prepared, operands: tuple, parameters: tuple, out: Any, wri
     if prepared.numbers or parameters:
         convert, number = prepared.convert_parameter, prepared.convert
         scalars = tuple([number(operands[n]) for n in prepared.numbers] + [convert(v) for v in parameters])
+        if prepared.pairs:
+            scalars = tuple(chain.from_iterable(scalars))
     prepared.plan(tuple(buffers), tuple(offsets), scalars)
     if exported:
         settle()

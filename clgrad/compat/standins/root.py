@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 from clgrad import add, aminmax, contiguous_format, dtypes, mm, relu, softmax
 from clgrad.tensor import Tensor
@@ -46,20 +45,6 @@ def _masked_softmax(input: Tensor, mask: Tensor, dim: int | None = None, mask_ty
     if mask_type == 1 and mask.dim() == 2 and input.dim() == 4:
         mask = mask[:, None, None, :]
     return softmax(input.masked_fill(mask, float("-inf")), -1 if dim is None else dim)
-
-
-def _of_complex(name: str) -> Callable:
-    def refuse(*arguments: Any, **names: Any) -> NoReturn:
-        raise NotImplementedError(f"{name}(): clgrad has no complex tensors")
-    return refuse
-
-
-complex, polar, view_as_complex = map(_of_complex, ("complex", "polar", "view_as_complex"))
-
-
-def view_as_real(input: Tensor) -> NoReturn:
-    """Refuses every tensor: none is complex."""
-    raise RuntimeError("view_as_real is only supported for complex tensors")
 
 
 def _cast(dtype: Any, input: Tensor, non_blocking: bool = False) -> Tensor:
