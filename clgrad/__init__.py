@@ -32,6 +32,8 @@ from clgrad.dtypes import (
     bfloat16,
     bool,
     can_cast,
+    complex64,
+    complex128,
     dtype,
     float16,
     float32,
@@ -104,6 +106,7 @@ from clgrad.settings import (
     while_loop,
 )
 from clgrad.shapes import Size
+from clgrad.spec import before_complex as _before_complex
 from clgrad.storage import CLASSES as _STORAGE_CLASSES
 from clgrad.storage import TypedStorage, UntypedStorage
 from clgrad.storage import TypedStorage as Storage
@@ -114,6 +117,7 @@ from clgrad.version import __version__
 # PyTorch's short names of dtypes.
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
+cfloat, cdouble = complex64, complex128
 newaxis = None
 globals().update({name: kind for kind in _NAMES_ONLY for name in (kind.name, *kind.aliases)})
 _assert = _FUNCTIONS["_assert"]
@@ -148,6 +152,8 @@ _LATER_NAMES = {
         "max_pool1d_with_indices", "native_channel_shuffle", "poisson_nll_loss", "rrelu", "rrelu_", "selu", "selu_",
         "threshold", "threshold_", "triplet_margin_loss"), "nn.top_level"),
 }
+
+_before_complex.append(lambda: _import_module("clgrad.complexes"))
 
 # Every operator of the registry, every constructor: ``clgrad.exp``, ``clgrad.zeros``, ``clgrad.FloatTensor``.
 globals().update({name: function for name, function in _FUNCTIONS.items()

@@ -181,5 +181,6 @@ def _converter(kind: dtype) -> Callable:
 
 for _method, _dtype in {"float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16,
                         "bfloat16": dtypes.bfloat16, "int": dtypes.int32, "long": dtypes.int64,
-                        "short": dtypes.int16, "char": dtypes.int8, "byte": dtypes.uint8, "bool": dtypes.bool}.items():
+                        "short": dtypes.int16, "char": dtypes.int8, "byte": dtypes.uint8, "bool": dtypes.bool,
+                        "cfloat": dtypes.complex64, "cdouble": dtypes.complex128}.items():
     setattr(Conversion, _method, _converter(_dtype))

@@ -25,7 +25,7 @@ def _filled(size: tuple, kwargs: dict, kind: str, a: float, b: float) -> Any:
         raise RuntimeError(f"dtype {kwargs['dtype']} does not match dtype of out parameter ({out.spec.dtype})")
     size = (kwargs.pop("size"),) if "size" in kwargs else size
     made = empty(*size, **kwargs) if out is None else out.resize_(*size)
-    if kind != "INTEGER" and not made.spec.dtype.is_floating_point:
+    if kind != "INTEGER" and not made.spec.dtype.differentiable:
         raise NotImplementedError(f"random numbers are not implemented for '{made.spec.dtype.name}'")
     fill = random.fill_new if out is None else random.fill_random
     fill(made, kind, a, b, generator)

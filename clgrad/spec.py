@@ -6,7 +6,7 @@ kinds of operands does no arithmetic on shapes.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from math import prod
 
 from clgrad import dtypes
@@ -14,6 +14,7 @@ from clgrad.dtypes import dtype
 from clgrad.shapes import Shape, Size, contiguous_strides, extent, is_contiguous
 
 _LARGEST = (1 << 63) - 1  # bytes
+before_complex: list[Callable[[], object]] = []  # called once, before the first tensor of complex numbers is there
 
 
 class Spec:
@@ -25,7 +26,9 @@ class Spec:
     def __init__(self, shape: Shape, strides: Shape, dtype: dtype, device: Hashable):
         if not dtype.cl:
             raise NotImplementedError(f"clgrad has no tensors of {dtype}: there are the floating-point types float16, "
-                                      "bfloat16, float32 and float64, the integers and bool")
+                                      "bfloat16, float32 and float64, complex64 and complex128, the integers and bool")
+        while dtype.is_complex and before_complex:
+            before_complex.pop()()
         self.shape, self.strides, self.dtype, self.device = shape, strides, dtype, device
         self.numel = prod(shape)
         self.ndim = len(shape)

@@ -24,7 +24,7 @@ FLOORS = [
     ["from_data", "creation", "sampling", "storage", "printing", "host", "history",
      "conversion", "tensor", "exchange", "typed", "info", "windows"],
     ["nn", "optim", "utils", "serialization", "pickles", "rebuilding", "locations", "cuda", "vision", "multiprocessing",
-     "autograd.functional", "autograd.forward_ad", "autograd.profiler", "func", "batching", "random", "settings", "backends",
+     "autograd.functional", "autograd.forward_ad", "autograd.profiler", "func", "batching", "complexes", "random", "settings", "backends",
      "accelerator", "mps", "xpu", "cpu", "signal",
      "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "allowed", "objects",
      "safetensors", "profiler", "_C", "fx", "linalg", "masked", "special", "amp", "distributions", "onnx", "distributed",

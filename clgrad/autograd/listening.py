@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 F = TypeVar("F", bound=Callable)
 
 
-CLASSES = "classes"  # the reason that there are classes that override operators
+# Reasons to listen: there are classes that override operators; there are tensors of complex numbers.
+CLASSES, COMPLEX = "classes", "complex"
 
 
 class Switch:
@@ -39,7 +40,7 @@ class Switch:
 
     def told_of_walks(self) -> bool:
         """Whether there is a reason to look at what runs within a backward pass, where classes are not asked."""
-        return self.on and self._reasons != {CLASSES}
+        return self.on and not self._reasons <= {CLASSES, COMPLEX}
 
     def has(self, reason: Hashable) -> bool:
         """Whether a reason is there."""

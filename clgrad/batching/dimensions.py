@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
-from clgrad.batching.rules import RULES, aligned, called, rule, rule_of_arguments, shifted, shifted_all, spread
+from clgrad.batching.rules import RULES, aligned, rule, rule_of_arguments, shifted, shifted_all, spread
+from clgrad.ops.arguments import called
 from clgrad.ops.registry import FUNCTIONS
 
 # The parameters that name dimensions, by operator. What else these take are numbers.

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
-from clgrad.batching.rules import called, rule_of_arguments, spread
+from clgrad.batching.rules import rule_of_arguments, spread
+from clgrad.ops.arguments import called
 from clgrad.ops.registry import FUNCTIONS
 
 _CONVOLUTIONS = {"conv1d": 1, "conv2d": 2, "conv3d": 3, "conv_transpose1d": 1, "conv_transpose2d": 2, "conv_transpose3d": 3}

@@ -8,8 +8,9 @@ from typing import Any
 from clgrad.autograd.graph import TensorBase
 from clgrad.autograd.listening import thread
 from clgrad.batching.batched import Batched, is_withheld
-from clgrad.batching.rules import RULES, by_position
+from clgrad.batching.rules import RULES
 from clgrad.batching.transforms import by_own_rule
+from clgrad.ops.arguments import by_position
 from clgrad.ops.random import default_generator
 from clgrad.ops.registry import FUNCTIONS, METHODS
 from clgrad.overrides import TorchFunctionMode

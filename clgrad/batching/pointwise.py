@@ -7,8 +7,9 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
-from clgrad.batching.rules import aligned, called, most_dims, rule, rule_of_arguments, spread
+from clgrad.batching.rules import aligned, most_dims, rule, rule_of_arguments, spread
 from clgrad.formats import channels_last, channels_last_3d
+from clgrad.ops.arguments import called
 from clgrad.ops.registry import REGISTRY
 from clgrad.spec import common_dtype
 

@@ -7,12 +7,11 @@ tensors with the batch as first dimension. NotImplemented leaves a call to what 
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
+from clgrad.ops.arguments import by_name
 
 Rule = Callable[[Any, Callable, tuple, dict], Any]
 RULES: dict[str, Rule] = {}
@@ -29,20 +28,6 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
     return register
 
 
-@functools.cache
-def _signature(func: Callable) -> inspect.Signature:
-    return inspect.signature(func)
-
-
-def by_position(func: Callable, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-    """A call's arguments, those by position that can be given so; as they are where the signature does not know them."""
-    try:
-        bound = _signature(func).bind(*args, **kwargs)
-    except (TypeError, ValueError):
-        return args, kwargs
-    return bound.args, bound.kwargs
-
-
 def rule_of_arguments(*names: str) -> Callable[[Callable[[Any, Callable, dict[str, Any]], Any]], Rule]:
     """Like :func:`rule`, for ``rule(level, func, given)``, which gets all arguments by name, with defaults.
 
@@ -52,19 +37,12 @@ def rule_of_arguments(*names: str) -> Callable[[Callable[[Any, Callable, dict[st
         @rule(*names)
         def bound(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
             try:
-                found = _signature(func).bind(*args, **kwargs)
+                given = by_name(func, args, kwargs)
             except (TypeError, ValueError):
                 return NotImplemented
-            found.apply_defaults()
-            return made(level, func, dict(found.arguments))
+            return made(level, func, given)
         return bound
     return register
-
-
-def called(func: Callable, given: dict[str, Any]) -> Any:
-    """A call of ``func`` with all arguments by their names, as :func:`rule_of_arguments` gives them."""
-    bound = inspect.BoundArguments(_signature(func), given)  # type: ignore[arg-type]
-    return func(*bound.args, **bound.kwargs)
 
 
 def aligned(level: Any, value: Any, ndim: int) -> Any:

@@ -8,7 +8,7 @@ While somebody does, :func:`dispatch` asks in this order, as PyTorch does:
    it sees the calls that a program makes, and none that operators make of each other;
 2. the classes of the arguments that have a ``__torch_function__``, subclasses before their bases, else from left to right;
 3. then the operator itself runs, its operands converted as autocast wants them, and profilers are told when it begins and
-   ends.
+   ends. Where an operand is complex, and the operator has a rule for that (``complex_rules``), the rule runs.
 """
 
 from __future__ import annotations
@@ -23,8 +23,11 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
-from clgrad.autograd.listening import CLASSES, observed, switch, thread, without_innermost_mode
+from clgrad.autograd.listening import CLASSES, COMPLEX, observed, switch, thread, without_innermost_mode
 from clgrad.ops import autocast
+
+# How operators compute with complex numbers, by their names: called as ``rule(function, args, kwargs)``. See clgrad.complexes.
+complex_rules: dict[str, Callable[[Callable, tuple, dict], Any]] = {}
 
 # Arguments of these types are never asked.
 _LONG = 1000  # a list of more elements is data, unless its first one is no number
@@ -85,6 +88,8 @@ def dispatch(public: Callable, name: str, function: Callable, args: tuple, kwarg
             return handle(public, found, args, kwargs)
     if autocast.state.active:
         args, kwargs = autocast.cast(name, args, kwargs)
+    if switch.has(COMPLEX) and name in complex_rules and _any_complex((*args, *kwargs.values())):
+        function = functools.partial(_by_complex_rule, complex_rules[name], function)
     try:
         if switch.observers:
             with observed(name, args):
@@ -98,6 +103,21 @@ def dispatch(public: Callable, name: str, function: Callable, args: tuple, kwarg
             return dispatch(public, name, function, args, respelled)
         _retell(error, name, function, args, kwargs)
         raise
+
+
+def _any_complex(values: Any) -> bool:
+    """Whether there are complex numbers among arguments, a tensor's or a single one; lists are looked into."""
+    for value in values:
+        if isinstance(value, TensorBase):
+            if value.spec.dtype.is_complex:
+                return True
+        elif isinstance(value, complex) or (isinstance(value, (list, tuple)) and len(value) < _LONG and _any_complex(value)):
+            return True
+    return False
+
+
+def _by_complex_rule(rule: Callable, function: Callable, *args: Any, **kwargs: Any) -> Any:
+    return rule(function, args, kwargs)
 
 
 def handle(public: Callable, found: list[Any], args: tuple, kwargs: dict) -> Any:

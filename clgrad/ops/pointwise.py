@@ -325,7 +325,7 @@ def call_in_place(op: Pointwise, operands: tuple, parameters: tuple = ()) -> Any
     return target
 
 
-def _bind(op: Pointwise, args: tuple, kwargs: dict) -> tuple[tuple, tuple, Any]:
+def bind(op: Pointwise, args: tuple, kwargs: dict) -> tuple[tuple, tuple, Any]:
     """Operands, parameters and ``out`` from a call's arguments."""
     out = kwargs.pop("out", None)
     names = (*op.tensors, *op.parameters)
@@ -417,7 +417,7 @@ def _make_binary(op: Pointwise, told: Callable, tensor_first: bool, tensors_only
 
 def _make_general(op: Pointwise, tensor_first: bool, tensors_only: bool) -> Callable:
     def general(*args: Any, **kwargs: Any) -> Any:
-        operands, parameters, out = _bind(op, args, kwargs)
+        operands, parameters, out = bind(op, args, kwargs)
         if tensor_first:
             for name, operand in zip(("input", "other"), operands if tensors_only else operands[:1], strict=False):
                 if not isinstance(operand, TensorBase):
@@ -432,7 +432,7 @@ def _make_in_place(op: Pointwise, tensors_only: bool) -> Callable:
     def in_place(*args: Any, **kwargs: Any) -> Any:
         operands, parameters = args, defaults
         if len(args) != count or kwargs:
-            operands, parameters, _ = _bind(op, args, kwargs)
+            operands, parameters, _ = bind(op, args, kwargs)
         if tensors_only and not isinstance(operands[-1], TensorBase):
             raise TypeError(f"{op.name}_(): argument 'other' (position 1) must be Tensor, not "
                             f"{type(operands[-1]).__name__}")

@@ -150,7 +150,13 @@ def fill_random(x: Any, kind: str, a: float, b: float, generator: Generator | No
 
 
 def fill_new(x: Any, kind: str, a: float, b: float, generator: Generator | None) -> Any:
-    """:func:`fill_random` of a tensor that nobody else has."""
+    """:func:`fill_random` of a tensor that nobody else has.
+
+    Real and imaginary parts are drawn alike; of the normal distribution each has half of the variance ``b ** 2``.
+    """
+    if x.spec.dtype.is_complex:
+        fill_new(FUNCTIONS["view_as_real"](x), kind, a, b * 0.5 ** 0.5 if kind == "NORMAL" else b, generator)
+        return x
     if x.spec.contiguous:
         _run(kind, (x,), a, b, generator)
     else:
@@ -172,7 +178,7 @@ def _replacing(draw: Callable) -> Callable:
 
 
 def _floating(name: str, x: Any) -> None:
-    if not x.spec.dtype.is_floating_point:
+    if not x.spec.dtype.differentiable:
         raise NotImplementedError(f"\"{name}\" not implemented for '{dtypes.type_name(x.spec.dtype)}'")
 
 

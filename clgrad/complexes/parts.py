@@ -1,0 +1,100 @@
+"""Rules of operators that do the same to real and imaginary parts: sums, choices, moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from clgrad.autograd.graph import TensorBase
+from clgrad.complexes.rules import imag_of, is_complex, joined, real_of, rule
+from clgrad.dtypes import dtype, result_type
+from clgrad.ops.arguments import called
+from clgrad.ops.registry import METHODS
+
+_VALUES = frozenset({"value", "fill_value", "src", "source"})  # arguments that may be numbers among the elements
+
+
+def _real_part(name: str, value: Any) -> Any:
+    if isinstance(value, complex) and name in _VALUES:
+        return value.real
+    if isinstance(value, dtype):
+        return value.to_real()
+    return real_of(value) if is_complex(value) else value
+
+
+def _imaginary_part(name: str, value: Any) -> Any:
+    if isinstance(value, (bool, int, float, complex)) and name in _VALUES:
+        return value.imag
+    if isinstance(value, dtype):
+        return value.to_real()
+    if isinstance(value, TensorBase) and value.spec.dtype.is_floating_point:
+        return value.new_zeros(value.spec.shape)
+    return imag_of(value) if is_complex(value) else value
+
+
+@rule("sum", "mean", "cumsum", "sum_to_size", "trace", "gather", "index_select", "take", "take_along_dim", "flip", "fliplr",
+      "flipud", "roll", "tril", "triu", "diag", "diag_embed", "diagflat", "masked_select", "masked_scatter", "repeat_interleave",
+      "pad", "constant_pad_nd", "scatter", "scatter_add", "index_add", "index_copy", "index_fill", "index_put", "put", "select_scatter",
+      "slice_scatter", "diagonal_scatter", "as_strided_scatter", "unfold", "fold", "view_copy", "unique_dim", "segment_reduce")
+def _on_each(function: Callable, given: dict[str, Any]) -> Any:
+    """The operator on the real and on the imaginary parts; what is real has the imaginary part 0."""
+    return joined(called(function, {name: _real_part(name, value) for name, value in given.items()}),
+                  called(function, {name: _imaginary_part(name, value) for name, value in given.items()}))
+
+
+@rule("scatter_", "scatter_add_", "index_add_", "index_copy_", "index_fill_", "index_put_", "put_", "masked_scatter_",
+      "tril_", "triu_", "fill_diagonal_")
+def _on_each_in_place(function: Callable, given: dict[str, Any]) -> Any:
+    target = next(iter(given.values()))
+    if not is_complex(target):
+        return NotImplemented
+    called(function, {name: _real_part(name, value) for name, value in given.items()})
+    called(function, {name: _imaginary_part(name, value) for name, value in given.items()})
+    return target
+
+
+@rule("cat", "stack")
+def _put_together(function: Callable, given: dict[str, Any]) -> Any:
+    tensors = list(given["tensors"])
+    kind = result_type([t.spec.dtype for t in tensors])
+    if not kind.is_complex:
+        return NotImplemented
+    tensors = [t.to(kind) for t in tensors]
+    return joined(called(function, {**given, "tensors": [real_of(t) for t in tensors]}),
+                  called(function, {**given, "tensors": [imag_of(t) for t in tensors]}))
+
+
+def _chooses(index: Any) -> bool:
+    """Whether an index asks for elements one by one."""
+    items = index if isinstance(index, tuple) else (index,)
+    return any(isinstance(item, (TensorBase, list)) or hasattr(item, "__array__") for item in items)
+
+
+@rule("__getitem__")
+def _get_item(function: Callable, given: dict[str, Any]) -> Any:
+    x, index = given.values()
+    if not is_complex(x) or not _chooses(index):
+        return NotImplemented
+    return joined(function(real_of(x), index), function(imag_of(x), index))
+
+
+@rule("__setitem__")
+def _set_item(function: Callable, given: dict[str, Any]) -> Any:
+    x, index, value = given.values()
+    if not is_complex(x):
+        return NotImplemented
+    if not isinstance(value, TensorBase) and not isinstance(value, (bool, int, float, complex)):
+        return NotImplemented
+    complex_value = is_complex(value)
+    function(real_of(x), index, real_of(value) if complex_value else value.real)
+    function(imag_of(x), index, imag_of(value) if complex_value else value.imag if not isinstance(value, TensorBase) else 0)
+    return x
+
+
+@rule("fill_")
+def _fill(function: Callable, given: dict[str, Any]) -> Any:
+    x, value = given.values()
+    if not is_complex(x):
+        return NotImplemented
+    METHODS["copy_"](x, value)
+    return x

@@ -1,0 +1,57 @@
+"""Rules of products: (a + ib)(c + id) = ac - bd + i(ad + bc), where each product is the operator's on real operands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from clgrad.complexes.rules import imag_of, is_complex, joined, real_of, rule
+from clgrad.ops.arguments import called
+from clgrad.ops.registry import FUNCTIONS
+
+
+def _product(multiply: Callable, a: Any, b: Any) -> Any:
+    """The product of two tensors of which one is complex at least."""
+    if not is_complex(a):
+        return joined(multiply(a, real_of(b)), multiply(a, imag_of(b)))
+    if not is_complex(b):
+        return joined(multiply(real_of(a), b), multiply(imag_of(a), b))
+    kind = a.spec.dtype.to_real()
+    (ar, ai), (br, bi) = ((real_of(t), imag_of(t)) for t in (a, b))
+    return joined((multiply(ar, br) - multiply(ai, bi)).to(kind), (multiply(ar, bi) + multiply(ai, br)).to(kind))
+
+
+@rule("matmul", "mm", "bmm", "mv", "dot", "outer", "inner", "kron", "cross", "linalg_cross", "tensordot")
+def _of_two(function: Callable, given: dict[str, Any]) -> Any:
+    first, second, *_ = given
+    return _product(lambda a, b: called(function, {**given, first: a, second: b}), given[first], given[second])
+
+
+@rule("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def _layer(function: Callable, given: dict[str, Any]) -> Any:
+    plain = {**given, "bias": None}
+    result = _product(lambda a, b: called(function, {**plain, "input": a, "weight": b}), given["input"], given["weight"])
+    bias = given["bias"]
+    if bias is None:
+        return result
+    weight, spatial = given["weight"], 0 if function.__name__ == "linear" else given["weight"].ndim - 2
+    return result + bias.reshape(-1, *(1,) * spatial) if weight.ndim > 1 else result + bias
+
+
+@rule("vdot")
+def _vdot(function: Callable, given: dict[str, Any]) -> Any:
+    first, second, *_ = given
+    return FUNCTIONS["dot"](FUNCTIONS["conj"](given[first]), given[second])
+
+
+_ADDED = {"addmm": "mm", "addmv": "mv", "addr": "outer", "baddbmm": "bmm", "addbmm": "bmm"}
+
+
+@rule(*_ADDED)
+def _added(function: Callable, given: dict[str, Any]) -> Any:
+    x, a, b = list(given.values())[:3]
+    product = FUNCTIONS[_ADDED[function.__name__]](a, b)
+    if function.__name__ == "addbmm":
+        product = product.sum(0)
+    product = given["alpha"] * product
+    return product if given["beta"] == 0 else given["beta"] * x + product

@@ -1,0 +1,70 @@
+"""What rules of complex operators are written with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from clgrad.autograd.graph import TensorBase
+from clgrad.ops import pointwise
+from clgrad.ops.arguments import by_name
+from clgrad.ops.complexes import of_pairs
+from clgrad.ops.interception import complex_rules
+from clgrad.ops.output import store
+from clgrad.ops.registry import FUNCTIONS, REGISTRY
+
+Made = Callable[[Callable, dict[str, Any]], Any]
+
+
+def _arguments(function: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
+    """A call's arguments by name, with defaults."""
+    row = REGISTRY.pointwise.get(function.__name__)
+    if row is None:
+        return by_name(function, args, kwargs)
+    operands, parameters, out = pointwise.bind(row, args, dict(kwargs))
+    return {**dict(zip((*row.tensors, *row.parameters), (*operands, *parameters), strict=True)), "out": out}
+
+
+def rule(*names: str) -> Callable[[Made], Made]:
+    """Registers ``made(function, given)`` for operators of these names.
+
+    ``given`` are a call's arguments by name, with defaults; ``out=`` is seen to. NotImplemented leaves the call to ``function``.
+    """
+    def register(made: Made) -> Made:
+        def run(function: Callable, args: tuple, kwargs: dict) -> Any:
+            given = _arguments(function, args, kwargs)
+            out = given.get("out")
+            if out is None:
+                result = made(function, given)
+                return function(*args, **kwargs) if result is NotImplemented else result
+            result = made(function, {**given, "out": None})
+            return function(*args, **kwargs) if result is NotImplemented else store(function.__name__, result, out)
+        for name in names:
+            if name in complex_rules:
+                raise ValueError(f"there are two rules for {name}")
+            complex_rules[name] = run
+        return made
+    return register
+
+
+def is_complex(value: Any) -> bool:
+    """Whether it is a complex tensor."""
+    return isinstance(value, TensorBase) and value.spec.dtype.is_complex
+
+
+def joined(real: Any, imag: Any) -> Any:
+    """The complex numbers of these parts."""
+    if isinstance(real, (tuple, list)):
+        made = [joined(a, b) for a, b in zip(real, imag, strict=True)]
+        return type(real)(*made) if hasattr(real, "_fields") else type(real)(made)
+    return of_pairs(FUNCTIONS["stack"]([real, imag], -1))
+
+
+def real_of(x: Any) -> Any:
+    """The real part."""
+    return FUNCTIONS["real"](x)
+
+
+def imag_of(x: Any) -> Any:
+    """The imaginary part."""
+    return FUNCTIONS["imag"](x)
