@@ -19,7 +19,7 @@ from clgrad.storage import TypedStorage, UntypedStorage
 TYPE_NAMES = {dtypes.float32: "FloatTensor", dtypes.float64: "DoubleTensor", dtypes.float16: "HalfTensor",
               dtypes.bfloat16: "BFloat16Tensor", dtypes.uint8: "ByteTensor", dtypes.int8: "CharTensor",
               dtypes.int16: "ShortTensor", dtypes.int32: "IntTensor", dtypes.int64: "LongTensor",
-              dtypes.bool: "BoolTensor"}
+              dtypes.bool: "BoolTensor", dtypes.complex64: "ComplexFloatTensor", dtypes.complex128: "ComplexDoubleTensor"}
 _KINDS = {f"torch.{name}": kind for kind, name in TYPE_NAMES.items()}
 
 

@@ -136,8 +136,8 @@ def full(size: Any, fill_value: Any, *, out: Any = None, **kwargs: Any) -> Any:
         fill_value = fill_value.item()
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
-    if not isinstance(fill_value, (bool, int, float, np.generic)):
-        raise TypeError(f"full(): argument 'fill_value' must be a real number, not {type(fill_value).__name__}")
+    if not isinstance(fill_value, (bool, int, float, complex, np.generic)):
+        raise TypeError(f"full(): argument 'fill_value' must be Number, not {type(fill_value).__name__}")
     return _filled((size,), fill_value, out, kwargs, dtypes.of_number(fill_value))
 
 
@@ -305,7 +305,7 @@ def range(start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, **
     return _made(values, kind, options, out)
 
 
-_NUMBERS = (int, float, np.number)
+_NUMBERS = (int, float, complex, np.number)
 
 
 def _check_numbers(name: str, **given: Any) -> None:
@@ -321,10 +321,16 @@ def _number(value: Any) -> Any:
     return value.item() if isinstance(value, (TensorBase, np.generic)) else value
 
 
+def _kind_between(out: Any, options: Options, *ends: Any) -> Dtype:
+    """The dtype of numbers from one to the other of two ends: the default, or its complex numbers."""
+    default = dtypes.get_default_dtype()
+    return _kind_with(out, options, default.to_complex() if any(isinstance(_number(v), complex) for v in ends) else default)
+
+
 def linspace(start: Any, end: Any, steps: int, *, out: Any = None, **kwargs: Any) -> Any:
     """``steps`` evenly spaced values from ``start`` to ``end``, both included."""
     options = _options(kwargs)
-    kind = _kind_with(out, options)
+    kind = _kind_between(out, options, start, end)
     _no_bool("linspace", kind)
     values = _linear("linspace", start, end, steps, kind)
     for limit in (start, end):
@@ -342,9 +348,10 @@ def _linear(name: str, start: Any, end: Any, steps: int, kind: Dtype) -> np.ndar
     steps = int(steps)
     first, last = _number(start), _number(end)
     _check_numbers(name, start=first, end=last)
-    if not kind.is_floating_point:
+    if not kind.differentiable:
         first, last = kind.to_numpy_scalar(first), kind.to_numpy_scalar(last)
-    first, last = float(first), float(last)
+    number: Any = complex if kind.is_complex else float
+    first, last = number(first), number(last)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     step = (last - first) / (steps - 1) if steps > 1 else 0.0
@@ -355,7 +362,7 @@ def _linear(name: str, start: Any, end: Any, steps: int, kind: Dtype) -> np.ndar
 def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, **kwargs: Any) -> Any:
     """``base`` to the power of evenly spaced exponents."""
     options = _options(kwargs)
-    kind = _kind_with(out, options)
+    kind = _kind_between(out, options, start, end)
     _no_bool("logspace", kind)
     values = base ** _linear("logspace", start, end, steps, kind)
     return _made(values, kind, options, out)

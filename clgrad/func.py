@@ -62,9 +62,9 @@ class _Level:
         def renew(leaf: Any) -> Any:
             if not isinstance(leaf, TensorBase):
                 raise ValueError(f"Thing passed to transform API must be Tensor, got {type(leaf)}")
-            if not leaf.spec.dtype.is_floating_point and changeable:
+            if not leaf.spec.dtype.differentiable and changeable:
                 raise ValueError(f"Expected primal to be floating point or complex, but got: {leaf.dtype}")
-            if not leaf.spec.dtype.is_floating_point:
+            if not leaf.spec.dtype.differentiable:
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
             followed, leaf = leaf.requires_grad, per_entry(leaf)
             made.append(leaf.view_as(leaf) if followed else leaf.detach().requires_grad_())

@@ -49,6 +49,7 @@ class finfo(_Limits):
     def __init__(self, type: dtype | None = None):
         kind = dtypes.get_default_dtype() if type is None else type
         _check_type("finfo", kind)
+        kind = kind.to_real()
         if not kind.is_floating_point:
             raise TypeError("torch.finfo() requires a floating point input type. Use torch.iinfo to handle "
                             "'torch.finfo'")
@@ -73,7 +74,7 @@ class iinfo(_Limits):
         _check_type("iinfo", type)
         if type is dtypes.bool:
             raise TypeError("torch.bool is not supported by torch.iinfo")
-        if type.is_floating_point or type in dtypes.NAMES_ONLY:
+        if type.differentiable or type in dtypes.NAMES_ONLY:
             raise TypeError("torch.iinfo() requires an integer input type. Use torch.finfo to handle 'torch.iinfo'")
         limits: Any = np.iinfo(type.numpy)
         self.dtype, self.bits, self.max, self.min = type.name, limits.bits, int(limits.max), int(limits.min)

@@ -10,6 +10,7 @@ from typing import Any
 
 from clgrad.errors import LinAlgError
 from clgrad.ops.diagonals import vandermonde
+from clgrad.ops.eigenvalues import eig, eigvals
 from clgrad.ops.factorization import (
     cholesky_ex,
     householder_product,
@@ -34,7 +35,7 @@ from clgrad.ops.solving import linalg_det as det
 from clgrad.ops.solving import linalg_lu_solve as lu_solve
 from clgrad.ops.solving import linalg_slogdet as slogdet
 from clgrad.ops.solving import linalg_solve as solve
-from clgrad.ops.spectral import eig, eigvals, eigvalsh, matrix_rank, svdvals
+from clgrad.ops.spectral import eigvalsh, matrix_rank, svdvals
 from clgrad.ops.spectral import linalg_eigh as eigh
 from clgrad.ops.spectral import linalg_svd as svd
 

@@ -39,11 +39,11 @@ def _number(value: float) -> Callable[[Dtype], float]:
 
 
 def _lowest(dtype: Dtype) -> float:
-    return -math.inf if dtype.is_floating_point else iinfo(dtype).min
+    return -math.inf if dtype.differentiable else iinfo(dtype).min
 
 
 def _highest(dtype: Dtype) -> float:
-    return math.inf if dtype.is_floating_point else iinfo(dtype).max
+    return math.inf if dtype.differentiable else iinfo(dtype).max
 
 
 def _broadcast(input: Any, mask: Any) -> Any:
@@ -98,7 +98,7 @@ def _product(x: Any, dim: Any, keepdim: bool, dtype: Dtype | None) -> Any:
     y = x if dtype is None else x.to(dtype)
     for axis in reversed(_dims(x, dim)):
         y = y.prod(axis, keepdim)
-    return y if dtype or x.dtype.is_floating_point else y.long()
+    return y if dtype or x.dtype.differentiable else y.long()
 
 
 def _cast_after(name: str, canonical: Callable[[Any, Any], Any] = _dims) -> Callable:
@@ -141,7 +141,7 @@ def _count(input: Any, dims: Shape, keepdim: bool, mask: Any) -> Any:
 def mean(input: Any, dim: Any = None, *, keepdim: bool | None = False, dtype: Dtype | None = None, mask: Any = None) -> Any:
     """The mean of the elements that count; NaN where there are none."""
     kind = dtype or input.dtype
-    if not kind.is_floating_point:
+    if not kind.differentiable:
         raise ValueError(f"masked.mean: expected a floating point dtype of the input or as dtype, but got {kind}")
     dims = _dims(input, dim)
     return sum(input, dims, keepdim=keepdim, dtype=kind, mask=mask) / _count(input, dims, bool(keepdim), mask)
@@ -152,11 +152,11 @@ def _variance(input: Any, dim: Any, unbiased: bool | None, correction: float | N
     if unbiased is not None and correction is not None:
         raise AssertionError("masked: expected one of unbiased and correction, but got both")
     lost = float(correction if correction is not None else unbiased is not False)
-    kind = dtype or (input.dtype if input.dtype.is_floating_point else float32)
-    computed = kind if kind.is_floating_point else float32
+    kind = dtype or (input.dtype if input.dtype.differentiable else float32)
+    computed = kind if kind.differentiable else float32
     dims = _dims(input, dim)
     centred = input - sum(input, dims, keepdim=True, dtype=kind, mask=mask) / _count(input, dims, True, mask)
-    total = sum(centred * centred, dims, keepdim=keepdim, dtype=computed, mask=mask)
+    total = sum(centred * centred.conj(), dims, keepdim=keepdim, dtype=computed, mask=mask)
     count = _count(input, dims, bool(keepdim), mask)
     divisor = max(count - lost, 0) if mask is None else (count.to(computed) - lost).clamp(min=0)
     return (total / divisor).to(kind)

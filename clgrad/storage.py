@@ -57,8 +57,10 @@ def _conversion(name: str, kind: dtypes.dtype) -> Any:
     return method
 
 
-for _kind in dtypes.ALL:
-    _name = {"uint8": "byte", "int8": "char", "bfloat16": "bfloat16", "bool": "bool"}.get(_kind.name) or _kind.aliases[0]
+_CONVERSIONS = {"uint8": "byte", "int8": "char", "bfloat16": "bfloat16", "bool": "bool", "complex64": "complex_float",
+                "complex128": "complex_double"}
+for _kind in (*dtypes.ALL, *dtypes.COMPLEX):
+    _name = _CONVERSIONS.get(_kind.name) or _kind.aliases[0]
     setattr(_Storage, _name, _conversion(_name, _kind))
 
 

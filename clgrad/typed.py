@@ -29,5 +29,6 @@ def make(kind: dtype, on_gpu: bool = False) -> Any:
                                          "__doc__": f"Tensors of {kind.name}: ``{TYPE_NAMES[kind]}(sizes or data)``."})
 
 
-CLASSES = {name: make(kind) for kind, name in TYPE_NAMES.items()}
-GPU_CLASSES = {name: make(kind, on_gpu=True) for kind, name in TYPE_NAMES.items()}
+_REAL = {kind: name for kind, name in TYPE_NAMES.items() if not kind.is_complex}
+CLASSES = {name: make(kind) for kind, name in _REAL.items()}
+GPU_CLASSES = {name: make(kind, on_gpu=True) for kind, name in _REAL.items()}

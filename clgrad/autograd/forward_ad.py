@@ -137,7 +137,7 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
     for name, given in (("primal", tensor), ("tangent", tangent)):
         if not isinstance(given, Tensor):
             raise TypeError(f"make_dual(): argument '{name}' must be Tensor, not {type(given).__name__}")
-        if not given.is_floating_point():
+        if not given.dtype.differentiable:
             raise ValueError(f"Expected {name} to be floating point or complex, but got: {given.dtype}")
     if tensor.shape != tangent.shape:
         raise RuntimeError("Trying to set a forward gradient that has a different size than that of the original Tensor, "

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
-from clgrad.ops.arguments import called
 from clgrad.batching.rules import rule, rule_of_arguments, spread
+from clgrad.ops.arguments import called
 
 # Of one tensor, whose last two dimensions are matrices.
 _OF_ONE = ("inverse", "det", "logdet", "slogdet", "cholesky", "cholesky_inverse", "pinverse", "matrix_exp", "matrix_power",

@@ -1,8 +1,8 @@
 """Operators on complex numbers, where that is not what pointwise rows, views and copies do by themselves.
 
 A complex tensor is a pair of real ones in one memory (see :mod:`clgrad.ops.complexes`). What computes with it is the same
-operator on real tensors, its real and its imaginary part, called as a rule says: on each of both (``parts.py``), on the products
-that make up a product (``products.py``), on absolute values (``lengths.py``), or in steps of other operators (``steps.py``).
+operator on real tensors, called as a rule says: on the real and on the imaginary part (``parts.py``), for the products that
+make up a product (``products.py``), on absolute values (``lengths.py``), or in steps of other operators (``steps.py``).
 Gradients, batches and second derivatives so need nothing of their own.
 
 The rules are looked at from the first complex tensor on (``ops/interception.py``); this package is imported for it.

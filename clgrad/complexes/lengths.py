@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.complexes.rules import imag_of, real_of, rule
-from clgrad.dtypes import type_name
 from clgrad.ops import pointwise
 from clgrad.ops.arguments import called
 from clgrad.ops.registry import FUNCTIONS, REGISTRY
@@ -30,21 +29,31 @@ def _angle(function: Callable, given: dict[str, Any]) -> Any:
     return FUNCTIONS["atan2"](imag_of(x), real_of(x))
 
 
-@rule("sgn")
+@rule("sign")
 def _sgn(function: Callable, given: dict[str, Any]) -> Any:
     x = _only(given)
     return pointwise.call(_QUOTIENT, (x, FUNCTIONS["abs"](x)))
 
 
-@rule("linalg_vector_norm", "vector_norm")
-def _of_length(function: Callable, given: dict[str, Any]) -> Any:
-    """The operator on absolute values."""
-    name, x = next(iter(given.items()))
-    kind = given.get("dtype")
-    if kind is not None and not kind.is_complex:
-        raise RuntimeError(f"linalg.vector_norm: dtype {kind} should be complex for complex inputs, but got "
-                           f"{type_name(kind)}")
-    return called(function, {**given, name: FUNCTIONS["abs"](x), **({} if kind is None else {"dtype": kind.to_real()})})
+@rule("l1_loss")
+def _l1_loss(function: Callable, given: dict[str, Any]) -> Any:
+    lengths = FUNCTIONS["abs"](given["input"] - given["target"])
+    return called(function, {**given, "input": lengths, "target": FUNCTIONS["zeros_like"](lengths)})
+
+
+@rule("softsign")
+def _softsign(function: Callable, given: dict[str, Any]) -> Any:
+    x = _only(given)
+    return x / (1 + FUNCTIONS["abs"](x))
+
+
+@rule("rms_norm")
+def _rms_norm(function: Callable, given: dict[str, Any]) -> Any:
+    x, weight, eps = given["input"], given["weight"], given["eps"]
+    dims = tuple(range(-len(given["normalized_shape"]), 0))
+    eps = FUNCTIONS["finfo"](x.spec.dtype).eps if eps is None else eps
+    made = x * FUNCTIONS["rsqrt"](FUNCTIONS["square"](FUNCTIONS["abs"](x)).mean(dims, keepdim=True) + eps)
+    return made if weight is None else made * weight
 
 
 @rule("any", "all", "count_nonzero", "nonzero", "argwhere")
@@ -65,8 +74,13 @@ def _std(function: Callable, given: dict[str, Any]) -> Any:
     return FUNCTIONS["sqrt"](called(FUNCTIONS["var"], given))
 
 
-@rule("var_mean", "std_mean")
-def _spread_and_mean(function: Callable, given: dict[str, Any]) -> Any:
-    of_parts = called(function, {**given, "input": real_of(given["input"])})
-    spread = called(FUNCTIONS[function.__name__[:3]], {**given, "out": None})
-    return type(of_parts)(spread, FUNCTIONS["mean"](given["input"], given["dim"], given["keepdim"]))
+def _with_mean(of_spread: str) -> Callable[[Callable, dict[str, Any]], Any]:
+    def both(function: Callable, given: dict[str, Any]) -> Any:
+        dim = None if isinstance(given["dim"], bool) else given["dim"]  # then it is ``unbiased``
+        return (called(FUNCTIONS[of_spread], {**given, "out": None}),
+                FUNCTIONS["mean"](given["input"], dim, given["keepdim"]))
+    return both
+
+
+for _name in ("var", "std"):
+    rule(f"{_name}_mean")(_with_mean(_name))

@@ -34,8 +34,7 @@ def _layer(function: Callable, given: dict[str, Any]) -> Any:
     bias = given["bias"]
     if bias is None:
         return result
-    weight, spatial = given["weight"], 0 if function.__name__ == "linear" else given["weight"].ndim - 2
-    return result + bias.reshape(-1, *(1,) * spatial) if weight.ndim > 1 else result + bias
+    return result + bias.reshape(-1, *(1,) * max(given["weight"].ndim - 2, 0)) if bias.ndim else result + bias
 
 
 @rule("vdot")
@@ -44,14 +43,20 @@ def _vdot(function: Callable, given: dict[str, Any]) -> Any:
     return FUNCTIONS["dot"](FUNCTIONS["conj"](given[first]), given[second])
 
 
-_ADDED = {"addmm": "mm", "addmv": "mv", "addr": "outer", "baddbmm": "bmm", "addbmm": "bmm"}
+def _added(product: str) -> Callable[[Callable, dict[str, Any]], Any]:
+    def added(function: Callable, given: dict[str, Any]) -> Any:
+        """``beta`` times the first operand, unless that is 0, and ``alpha`` times the product of the others."""
+        x, a, b = list(given.values())[:3]
+        scaled = given["alpha"] * FUNCTIONS[product](a, b)
+        return scaled if given["beta"] == 0 else given["beta"] * x + scaled
+    return added
 
 
-@rule(*_ADDED)
-def _added(function: Callable, given: dict[str, Any]) -> Any:
-    x, a, b = list(given.values())[:3]
-    product = FUNCTIONS[_ADDED[function.__name__]](a, b)
-    if function.__name__ == "addbmm":
-        product = product.sum(0)
-    product = given["alpha"] * product
-    return product if given["beta"] == 0 else given["beta"] * x + product
+for _name, _product_name in {"addmm": "mm", "addmv": "mv", "addr": "outer", "baddbmm": "bmm"}.items():
+    rule(_name)(_added(_product_name))
+
+
+@rule("addbmm")
+def _added_batch(function: Callable, given: dict[str, Any]) -> Any:
+    wide, long = FUNCTIONS["cat"](tuple(given["batch1"]), 1), FUNCTIONS["cat"](tuple(given["batch2"]), 0)
+    return FUNCTIONS["addmm"](given["input"], wide, long, beta=given["beta"], alpha=given["alpha"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,9 +17,9 @@ from clgrad.ops.registry import FUNCTIONS, REGISTRY
 Made = Callable[[Callable, dict[str, Any]], Any]
 
 
-def _arguments(function: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
+def _arguments(name: str, function: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
     """A call's arguments by name, with defaults."""
-    row = REGISTRY.pointwise.get(function.__name__)
+    row = REGISTRY.pointwise.get(name)
     if row is None:
         return by_name(function, args, kwargs)
     operands, parameters, out = pointwise.bind(row, args, dict(kwargs))
@@ -28,23 +29,23 @@ def _arguments(function: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
 def rule(*names: str) -> Callable[[Made], Made]:
     """Registers ``made(function, given)`` for operators of these names.
 
-    ``given`` are a call's arguments by name, with defaults; ``out=`` is seen to. NotImplemented leaves the call to ``function``.
+    ``given`` are a call's arguments by name, with defaults; ``out=`` is seen to. NotImplemented leaves it to ``function``.
     """
     def register(made: Made) -> Made:
-        def run(function: Callable, args: tuple, kwargs: dict) -> Any:
-            given = _arguments(function, args, kwargs)
-            out = given.get("out")
-            if out is None:
-                result = made(function, given)
-                return function(*args, **kwargs) if result is NotImplemented else result
-            result = made(function, {**given, "out": None})
-            return function(*args, **kwargs) if result is NotImplemented else store(function.__name__, result, out)
         for name in names:
             if name in complex_rules:
                 raise ValueError(f"there are two rules for {name}")
-            complex_rules[name] = run
+            complex_rules[name] = functools.partial(_run, name, made)
         return made
     return register
+
+
+def _run(name: str, made: Made, function: Callable, args: tuple, kwargs: dict) -> Any:
+    """A call of an operator by its rule."""
+    given = _arguments(name, function, args, kwargs)
+    out = given.get("out")
+    result = made(function, given if out is None else {**given, "out": None})
+    return function(*args, **kwargs) if result is NotImplemented else store(name, result, out)
 
 
 def is_complex(value: Any) -> bool:

@@ -48,6 +48,29 @@ def _cumprod(function: Callable, given: dict[str, Any]) -> Any:
     return x.clone() if step == 1 else x
 
 
+@rule("logsumexp")
+def _logsumexp(function: Callable, given: dict[str, Any]) -> Any:
+    x, dim = given["input"], given["dim"]
+    largest = real_of(x).detach().amax(dim, keepdim=True)
+    shift = FUNCTIONS["where"](largest.isfinite(), largest, 0)
+    found = FUNCTIONS["log"](FUNCTIONS["sum"](FUNCTIONS["exp"](x - shift), dim, True)) + shift
+    return found if given["keepdim"] else FUNCTIONS["sum"](found, dim)
+
+
+@rule("logaddexp")
+def _logaddexp(function: Callable, given: dict[str, Any]) -> Any:
+    """From the operand with the larger real part on."""
+    a, b = FUNCTIONS["broadcast_tensors"](given["a"], given["b"])
+    swapped = real_of(a) < real_of(b)
+    large, small = FUNCTIONS["where"](swapped, b, a), FUNCTIONS["where"](swapped, a, b)
+    return large + FUNCTIONS["log1p"](FUNCTIONS["exp"](small - large))
+
+
+@rule("ldexp")
+def _ldexp(function: Callable, given: dict[str, Any]) -> Any:
+    return given["x"] * FUNCTIONS["pow"](2.0, given["e"])
+
+
 @rule("logcumsumexp")
 def _logcumsumexp(function: Callable, given: dict[str, Any]) -> Any:
     x = given["input"]

@@ -272,7 +272,9 @@ class _Text:
         code = o.dtype.code
         # What is stored: floats for the 16-bit floats, for the others their own type; via int from floating point.
         target = "CALC" if code == "b8" else o.dtype.compute.cl
-        value = f"r{k}" if self.part is None or o.dtype.is_complex else f"r{k}.x"
+        value = f"r{k}"
+        if self.part is not None and not o.dtype.is_complex:
+            value = f"(REAL)TRUTH(r{k})" if code == "b8" else f"r{k}.x"
         if o.dtype.is_complex:
             return f"STORE_{code}(p_{o.name}, i * t0_{o.name}, CONVERT({o.dtype.cl}, {value}));"
         if not o.dtype.is_floating_point and o.dtype.itemsize < 4 and code != "b8":

@@ -59,7 +59,7 @@ def _check_alpha(a: Any, b: Any, alpha: Any) -> None:
     if isinstance(alpha, bool) and not all(_is_mask(t) or isinstance(t, bool) for t in (a, b)):
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if isinstance(alpha, float) and not any(
-            t.spec.dtype.is_floating_point if isinstance(t, TensorBase) else isinstance(t, float) for t in (a, b)):
+            t.spec.dtype.differentiable if isinstance(t, TensorBase) else isinstance(t, float) for t in (a, b)):
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
 
 
@@ -135,7 +135,7 @@ def _kernel_of_power(x: Any, exponent: Any) -> str | None:
     """
     if not isinstance(exponent, (int, float)) or not isinstance(x, TensorBase):
         return None
-    if not x.spec.dtype.is_floating_point:
+    if not x.spec.dtype.differentiable:
         if isinstance(exponent, int) and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
         if isinstance(exponent, float) or x.spec.dtype is dtypes.bool:
@@ -300,7 +300,7 @@ def round_(input: Any, *, decimals: int = 0) -> Any:
 def nan_to_num(input: Any, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None, *,
                out: Any = None) -> Any:
     """NaN and infinities replaced: by 0 and the largest and smallest finite numbers, or the given ones."""
-    largest = FUNCTIONS["finfo"](input.spec.dtype).max if input.spec.dtype.is_floating_point else 0
+    largest = FUNCTIONS["finfo"](input.spec.dtype).max if input.spec.dtype.differentiable else 0
     if out is not None:
         check_exact("nan_to_num", input.spec.dtype, out)
     parameters = (nan or 0.0, largest if posinf is None else posinf, -largest if neginf is None else neginf)
@@ -363,7 +363,7 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
     if input.spec.dtype is not other.spec.dtype:
         raise RuntimeError(f"{input.spec.dtype.name} did not match {other.spec.dtype.name}")
     with no_grad():
-        if not input.spec.dtype.is_floating_point:
+        if not input.spec.dtype.differentiable:
             same = input.eq(other)
             if input.spec.dtype is dtypes.bool or not rtol and not atol:
                 return same  # also where floating point would not tell them apart

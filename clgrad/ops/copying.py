@@ -10,6 +10,7 @@ from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import TensorBase, attach, check_in_place, ends_in, mark_changed, needs_graph, rebase, wrap
 from clgrad.dtypes import dtype
+from clgrad.errors import warn_once
 from clgrad.formats import (
     channels_last,
     channels_last_3d,
@@ -150,6 +151,7 @@ def copy_(x: Any, src: Any = None, non_blocking: bool = False, *, other: Any = N
     if broadcast != x.spec.shape:
         raise RuntimeError(f"copy_: output with shape {list(x.spec.shape)} doesn't match the broadcast shape "
                            f"{list(broadcast)}")
+    _tell_of_lost_parts(src.spec.dtype, x.spec.dtype)
     recorded = needs_graph(x, src) and x.spec.dtype.differentiable
     check_in_place(x, recorded)
     here = src if src.spec.device.compute is x.spec.device.compute else move(src, x.spec.device)
@@ -176,12 +178,19 @@ def as_element(value: Any, x: Any) -> Any:
     return to(value, x.spec.device, kind)
 
 
+def _tell_of_lost_parts(old: dtype, new: dtype) -> None:
+    """A warning where complex numbers become real ones."""
+    if old.is_complex and not new.is_complex and new is not dtypes.bool:
+        warn_once("Casting complex values to real discards the imaginary part", 4)
+
+
 def cast(x: Any, kind: dtype, *, copy: bool = False, memory_format: Any = None) -> Any:
     """The tensor in another dtype or memory format; itself where it has them already."""
     old = x.spec
     if old.dtype is kind and not copy and (memory_format is None or memory_format is preserve_format
                                            or _may_stay(old, memory_format)):
         return x
+    _tell_of_lost_parts(old.dtype, kind)
     out = empty_as(old, kind, old.device, memory_format)
     pointwise.run_into(COPY, (x,), (), out)
     if needs_graph(x) and kind.differentiable:

@@ -18,6 +18,7 @@ from clgrad.autograd.graph import Saved, attach, ends_in, needs_graph
 from clgrad.autograd.refused import no_derivative, no_formula, refuse_gradient
 from clgrad.errors import LinAlgError
 from clgrad.ops import lapack
+from clgrad.ops.complexes import conj
 from clgrad.ops.copying import empty
 from clgrad.ops.diagonals import tril, triu
 from clgrad.ops.joining import cat
@@ -30,6 +31,18 @@ from clgrad.ops.registry import operator
 def turned(x: Any) -> Any:
     """The last two dimensions exchanged."""
     return x.transpose(-2, -1)
+
+
+def adjoint_of(x: Any) -> Any:
+    """The last two dimensions exchanged, and complex numbers conjugated."""
+    return conj(turned(x)) if x.spec.dtype.is_complex else turned(x)
+
+
+def _mirrored(x: Any) -> Any:
+    """The symmetric, or Hermitian, matrices with the lower triangles of ``x``; a diagonal has its real part."""
+    lower = tril(x)
+    both = lower + adjoint_of(tril(lower, -1))
+    return (both + adjoint_of(both)) * 0.5 if x.spec.dtype.is_complex else both
 
 
 def in_columns(x: Any) -> Any:
@@ -64,8 +77,8 @@ _INDEFINITE = ("The factorization could not be completed because the input is no
 def _cholesky(name: str, A: Any, upper: bool) -> tuple[Any, np.ndarray]:
     check_square(name, A)
     if upper:
-        lower, info = _cholesky(name, turned(A), False)
-        return in_columns(turned(lower)), info
+        lower, info = _cholesky(name, adjoint_of(A), False)
+        return in_columns(adjoint_of(lower)), info
     values, info = lapack.cholesky(lapack.host(name, A))
     L = lapack.matrix(values, A)
     record("LinalgCholeskyEx", A, (L,), lambda grads, outputs: _cholesky_backward(grads[0], *outputs))
@@ -73,9 +86,7 @@ def _cholesky(name: str, A: Any, upper: bool) -> tuple[Any, np.ndarray]:
 
 
 def _cholesky_backward(g: Any, L: Any) -> Any:
-    inner = tril(matmul(turned(L), g))
-    inner = (inner + turned(tril(inner, -1))) * 0.5
-    half = solve_triangular(turned(L), inner, upper=True)
+    half = solve_triangular(adjoint_of(L), _mirrored(matmul(adjoint_of(L), g)) * 0.5, upper=True)
     return solve_triangular(L, half, upper=False, left=False)
 
 
@@ -127,10 +138,10 @@ def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitrian
 
         def backward(g: Any) -> tuple:
             a, x = saved.unpack()
-            gB = solve_triangular(turned(a), g, upper=not upper, unitriangular=unitriangular)
+            gB = solve_triangular(adjoint_of(a), g, upper=not upper, unitriangular=unitriangular)
             if not needed:
                 return None, gB
-            product = -matmul(gB, turned(x))
+            product = -matmul(gB, adjoint_of(x))
             return triu(product, int(unitriangular)) if upper else tril(product, -int(unitriangular)), gB
         attach(X, "LinalgSolveTriangular", (A, B), backward, saved)
         saved.add_output(X)
@@ -156,14 +167,14 @@ def _lu_backward(gL: Any, gU: Any, P: Any, L: Any, U: Any) -> Any:
     g1, g2 = gL[..., :k, :], gU[..., :k]
     more = None
     if n > k:  # columns beyond: U2 = L1^-1 (P^T A)_2
-        more = solve_triangular(turned(L1), gU[..., k:], upper=True, unitriangular=True)
-        g1 = g1 - matmul(more, turned(U[..., k:]))
+        more = solve_triangular(adjoint_of(L1), gU[..., k:], upper=True, unitriangular=True)
+        g1 = g1 - matmul(more, adjoint_of(U[..., k:]))
     elif m > k:  # rows beyond: L2 = (P^T A)_2 U1^-1
-        more = solve_triangular(turned(U1), gL[..., k:, :], upper=False, left=False)
-        g2 = g2 - matmul(turned(L[..., k:, :]), more)
-    inner = tril(matmul(turned(L1), g1), -1) + triu(matmul(g2, turned(U1)))
-    inner = solve_triangular(turned(U1), inner, upper=False, left=False)
-    result = solve_triangular(turned(L1), inner, upper=True, unitriangular=True)
+        more = solve_triangular(adjoint_of(U1), gL[..., k:, :], upper=False, left=False)
+        g2 = g2 - matmul(adjoint_of(L[..., k:, :]), more)
+    inner = tril(matmul(adjoint_of(L1), g1), -1) + triu(matmul(g2, adjoint_of(U1)))
+    inner = solve_triangular(adjoint_of(U1), inner, upper=False, left=False)
+    result = solve_triangular(adjoint_of(L1), inner, upper=True, unitriangular=True)
     if more is not None:
         result = cat([result, more], -1 if n > k else -2)
     return matmul(P, result)
@@ -296,17 +307,17 @@ def _qr_backward(gQ: Any, gR: Any, Q: Any, R: Any) -> Any:
     U, V = R[..., :m], R[..., m:]
     if gR is None:
         return cat([_square_qr_backward(gQ, None, Q, U), Q.new_zeros((*Q.spec.shape[:-1], n - m))], -1)
-    more = matmul(Q, matmul(V, turned(gR[..., m:])))
+    more = matmul(Q, matmul(V, adjoint_of(gR[..., m:])))
     first = _square_qr_backward(more if gQ is None else gQ + more, gR[..., :m], Q, U)
     return cat([first, matmul(Q, gR[..., m:])], -1)
 
 
 def _square_qr_backward(gQ: Any, gR: Any, Q: Any, R: Any) -> Any:
-    inner = 0.0 if gR is None else matmul(R, turned(gR))
+    inner = 0.0 if gR is None else matmul(R, adjoint_of(gR))
     if gQ is not None:
-        inner = inner - matmul(turned(gQ), Q)
-    total = matmul(Q, tril(inner) + turned(tril(inner, -1)))
-    return solve_triangular(turned(R), total if gQ is None else gQ + total, upper=False, left=False)
+        inner = inner - matmul(adjoint_of(gQ), Q)
+    total = matmul(Q, _mirrored(inner))
+    return solve_triangular(adjoint_of(R), total if gQ is None else gQ + total, upper=False, left=False)
 
 
 @operator("qr")
@@ -339,7 +350,7 @@ def householder_product(A: Any, tau: Any, *, out: Any = None) -> Any:
     result = constant_of(identity(m, A)[:, :n].expand(A.spec.shape).clone(), A, tau)
     for i in reversed(range(k)):
         v = vectors[..., i:i + 1]
-        result = result - matmul(v * tau[..., i, None, None], matmul(turned(v), result))
+        result = result - matmul(v * tau[..., i, None, None], matmul(adjoint_of(v), result))
     return store("linalg.householder_product", in_columns(result), out)
 
 
@@ -362,7 +373,7 @@ def geqrf(input: Any, *, out: Any = None) -> Any:
 
 @operator("ormqr")
 def ormqr(input: Any, input2: Any, input3: Any, left: bool = True, transpose: bool = False, *, out: Any = None) -> Any:
-    """Q @ input3, input3 @ Q, or with Q transposed, for the square Q that :func:`geqrf`'s reflections make.
+    """Q @ input3, input3 @ Q, or with Q's adjoint, for the square Q that :func:`geqrf`'s reflections make.
 
     ``input2`` are the reflections' factors.
     """
@@ -372,7 +383,7 @@ def ormqr(input: Any, input2: Any, input3: Any, left: bool = True, transpose: bo
     _check_reflections(input, input2, input3, left)
     square = cat([input, input.new_zeros((*input.spec.shape[:-1], m - n))], -1) if m > n else input[..., :m]
     Q = householder_product(square, input2)
-    Q = turned(Q) if transpose else Q
+    Q = adjoint_of(Q) if transpose else Q
     product = in_columns(matmul(Q, input3) if left else matmul(input3, Q))
     return store("ormqr", ends_in(product, "Ormqr"), out, exact=True)
 
@@ -402,6 +413,9 @@ LDLFactorEx = named_result("linalg_ldl_factor_ex", "LD pivots info")
 def ldl_factor_ex(A: Any, *, hermitian: bool = False, check_errors: bool = False, out: Any = None) -> Any:
     """L and D of symmetric matrices in one matrix, LAPACK's pivots, and info. No gradient."""
     check_square("linalg.ldl_factor_ex", A)
+    if hermitian and A.spec.dtype.is_complex:
+        raise NotImplementedError("linalg.ldl_factor_ex: of complex matrices the symmetric ones are decomposed, not the "
+                                  "Hermitian ones")
     packed, pivots, info = lapack.ldl(lapack.host("linalg.ldl_factor_ex", A))
     if check_errors:
         check_info("linalg.ldl_factor_ex", info, "D[{0},{0}] is zero: the matrix is singular")

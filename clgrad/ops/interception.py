@@ -26,7 +26,7 @@ from clgrad.autograd.graph import TensorBase
 from clgrad.autograd.listening import CLASSES, COMPLEX, observed, switch, thread, without_innermost_mode
 from clgrad.ops import autocast
 
-# How operators compute with complex numbers, by their names: called as ``rule(function, args, kwargs)``. See clgrad.complexes.
+# How operators compute with complex numbers, by their names, as ``rule(function, args, kwargs)``; see clgrad.complexes.
 complex_rules: dict[str, Callable[[Callable, tuple, dict], Any]] = {}
 
 # Arguments of these types are never asked.

@@ -23,7 +23,11 @@ _LEAF = 16  # columns from which on a recursion is split
 
 
 def host(name: str, x: Any) -> Array:
-    """The values of a tensor of float32 or float64; RuntimeError for other dtypes, and for other than matrices."""
+    """The values of a tensor of float32 or float64, or of complex numbers of such parts.
+
+    Raises:
+        RuntimeError: it is of another dtype, or has less than two dimensions.
+    """
     check_floating(name, x)
     if x.spec.ndim < 2:
         raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
@@ -38,11 +42,11 @@ _KERNELS = {"cholesky_inverse": "cholesky_inverse_out_cpu", "cholesky_solve": "c
 
 
 def check_floating(name: str, x: Any) -> None:
-    """RuntimeError unless a tensor is of float32 or float64."""
+    """RuntimeError unless a tensor is of float32 or float64, or of their complex numbers."""
     kind = x.spec.dtype
-    if name in _KERNELS and (not kind.is_floating_point or kind.itemsize < 4):
+    if name in _KERNELS and (not kind.differentiable or kind.itemsize < 4):
         raise NotImplementedError(f"\"{_KERNELS[name]}\" not implemented for '{dtypes.type_name(kind)}'")
-    if not kind.is_floating_point:
+    if not kind.differentiable:
         raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {dtypes.type_name(kind)}")
     if kind.itemsize < 4:
         raise NotImplementedError(f"{name}: Low precision dtypes not supported. Got {dtypes.type_name(kind)}")
@@ -103,6 +107,11 @@ def _not_finite(name: str, a: Array) -> Array:
 def transposed(a: Array) -> Array:
     """The last two dimensions exchanged."""
     return a.swapaxes(-2, -1)
+
+
+def adjoint(a: Array) -> Array:
+    """The last two dimensions exchanged, and complex numbers conjugated."""
+    return a.swapaxes(-2, -1).conj()
 
 
 def _flat(a: Array) -> Array:
@@ -171,10 +180,15 @@ def _factor(a: Array, pivots: Array) -> None:
     right += half
 
 
+def _size(a: Array) -> Array:
+    """How large numbers are: complex ones by LAPACK's measure, the sum of their parts' absolute values."""
+    return np.abs(a.real) + np.abs(a.imag) if np.iscomplexobj(a) else np.abs(a)
+
+
 def _factor_columns(a: Array, pivots: Array) -> None:
     batch = np.arange(len(a))
     for k in range(pivots.shape[1]):
-        best = k + np.abs(a[:, k:, k]).argmax(1)
+        best = k + _size(a[:, k:, k]).argmax(1)
         pivots[:, k] = best
         row = a[batch, best]
         a[batch, best] = a[:, k]
@@ -209,7 +223,7 @@ def cholesky(a: Array) -> tuple[Array, Array]:
     """(lower factors, info: 0, or the order of the first leading minor that is not positive)."""
     batch, n = a.shape[:-2], a.shape[-1]
     info = np.zeros(batch, np.int32)
-    lower = np.tril(a) + transposed(np.tril(a, -1))
+    lower = np.tril(a) + adjoint(np.tril(a, -1))
     if not a.size:
         return lower, info
     try:

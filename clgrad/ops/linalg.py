@@ -212,7 +212,7 @@ def _combine(x: Any, value: Any, beta: Any, alpha: Any) -> Any:
     if broadcast_shapes(x.spec.shape, value.spec.shape) != value.spec.shape:
         raise RuntimeError(f"The expanded size of the tensor ({list(value.spec.shape)}) must match the existing size "
                            f"({list(x.spec.shape)})")
-    if not (value.spec.dtype.is_floating_point or x.spec.dtype.is_floating_point):
+    if not (value.spec.dtype.differentiable or x.spec.dtype.differentiable):
         both = value.spec.dtype is x.spec.dtype is dtypes.bool
         beta, alpha = (bool(beta), bool(alpha)) if both else (_whole(beta, value), _whole(alpha, value))
     for factor in (beta, alpha):
@@ -279,7 +279,7 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out
     for name, factor in (("beta", beta), ("alpha", alpha)):
         if isinstance(factor, bool) and kind is not dtypes.bool:
             raise RuntimeError(f"Boolean {name} only supported for Boolean results.")
-        if isinstance(factor, float) and not kind.is_floating_point:
+        if isinstance(factor, float) and not kind.differentiable:
             raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
     product = outer(vec1, vec2)
     made = _combine(input.expand(product.spec.shape), product, beta, alpha).to(kind)

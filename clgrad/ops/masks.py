@@ -230,11 +230,11 @@ def _filling(x: Any, mask: Any, value: Any) -> Any:
             raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
                                f"{value.spec.ndim} dimension(s).")
         return as_element(value, x)
-    if isinstance(value, complex):
+    if isinstance(value, complex) and not kind.is_complex:
         raise kind.overflow()
     if not rows.is_number(value):
         raise TypeError(f"masked_fill(): argument 'value' must be Number or a 0-d Tensor, not {type(value).__name__}")
-    return value if kind.is_floating_point else bool(value) if kind is dtypes.bool else kind.element(value)
+    return value if kind.differentiable else bool(value) if kind is dtypes.bool else kind.element(value)
 
 
 @operator("masked_fill")

@@ -22,12 +22,17 @@ where = FUNCTIONS["where"]
 
 
 def _floating(name: str, x: Any, dtype: Any) -> Any:
+    """What a norm is of: the tensor, as ``dtype`` where one is given; the absolute values of complex numbers."""
     kind = x.spec.dtype
-    if not kind.is_floating_point:
+    if not kind.differentiable:
         raise RuntimeError(f"{name}: Expected a floating point or complex tensor as input. Got {dtypes.type_name(kind)}")
+    if kind.is_complex and dtype is not None and not dtype.is_complex:
+        raise RuntimeError(f"{name}: dtype should be complex for complex inputs, but got {dtypes.type_name(dtype)}")
+    if kind.is_complex:
+        return FUNCTIONS["abs"](x if dtype is None else cast(x, dtype))
     if dtype is None or dtype is kind:
         return x
-    if not dtype.is_floating_point:
+    if not dtype.differentiable:
         raise RuntimeError(f"{name}: dtype should be floating point or complex. Got {dtypes.type_name(dtype)}")
     if dtypes.promote_types(kind, dtype) is not dtype:
         raise RuntimeError(f"{name}: the dtype of the input ({dtypes.type_name(kind)}) should be convertible without "
@@ -93,7 +98,7 @@ def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = F
                 out: Any = None) -> Any:
     """A norm of matrices: "fro", "nuc", or 1, 2, inf (the largest column sum, singular value, row sum) or a negative."""
     name = "linalg.matrix_norm"
-    A = _floating(name, A, dtype)
+    whole, A = A if dtype is None else cast(A, dtype), _floating(name, A, dtype)
     if A.spec.ndim < 2:
         raise RuntimeError(f"{name}: The input tensor A must have at least 2 dimensions.")
     rows, columns = _pair(name, dim, A.spec.ndim)
@@ -101,7 +106,7 @@ def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = F
         return store(name, vector_norm(A, 2, (rows, columns), keepdim), out, exact=True)
     if ord == "nuc" or (not isinstance(ord, str) and abs(ord) == 2):
         kept = [d for d in range(A.spec.ndim) if d not in (rows, columns)]
-        values = svdvals(A.permute(*kept, rows, columns))
+        values = svdvals(whole.permute(*kept, rows, columns))
         result = values.sum(-1) if ord == "nuc" else values.amax(-1) if ord > 0 else values.amin(-1)
         if keepdim:
             for axis in sorted((rows, columns)):
@@ -150,7 +155,7 @@ def norm(input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out
 def dist(input: Any, other: Any, p: float = 2) -> Any:
     """The p-norm of the difference, over all elements."""
     difference = input - other
-    if not difference.spec.dtype.is_floating_point:
+    if not difference.spec.dtype.differentiable:
         raise RuntimeError("norm(): input dtype should be either floating point or complex. Got "
                            f"{dtypes.type_name(difference.spec.dtype)} instead.")
     return ends_in(vector_norm(difference, p), "Dist")

@@ -10,6 +10,7 @@ from clgrad.autograd.grad_mode import mode
 from clgrad.dtypes import dtype
 from clgrad.kernels import optimizer
 from clgrad.ops import copying, pointwise
+from clgrad.ops.complexes import view_as_real
 from clgrad.ops.update_rule import UpdateRule
 from clgrad.runtime import Device, settle
 from clgrad.shapes import is_dense
@@ -57,7 +58,8 @@ def step(rule: UpdateRule, tensors: list, numbers: dict[str, float]) -> None:
 
     Args:
         rule: what is computed.
-        tensors: for each parameter this, its gradient and the states of the rule, one after the other.
+        tensors: for each parameter this, its gradient and the states of the rule, one after the other. Of complex ones the
+            real and the imaginary parts are changed each by themselves.
         numbers: the rule's scalars by name.
     """
     if not tensors:
@@ -66,6 +68,8 @@ def step(rule: UpdateRule, tensors: list, numbers: dict[str, float]) -> None:
     key = (rule, *[t.spec for t in tensors])
     known = _steps.get(key)
     if known is None:
+        if any(t.spec.dtype.is_complex for t in tensors):
+            return step(rule, [view_as_real(t) if t.spec.dtype.is_complex else t for t in tensors], numbers)
         known = _steps[key] = _prepare(rule, [tensors[n:n + width] for n in range(0, len(tensors), width)])
     written = tuple([name in rule.written for name in ("p", "g", *rule.states)])
     if mode.copies is not None:

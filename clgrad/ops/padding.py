@@ -65,7 +65,7 @@ def _filled(x: Any, sides: list[tuple[int, int]], value: float) -> Any:
 
 def _element(kind: dtypes.dtype, value: Any) -> float:
     """The number that a padded tensor of this dtype gets."""
-    if kind.is_floating_point:
+    if kind.differentiable:
         return kind.fitting(value)
     return int(bool(value)) if kind is dtypes.bool else kind.element(value)
 

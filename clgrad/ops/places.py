@@ -224,7 +224,7 @@ def changed(node: str, x: Any, others: Sequence[Any], write: Callable[[Any], Non
 
     ``backward`` returns the gradients of ``x`` and of the ``others``.
     """
-    recorded = needs_graph(x, *others) and x.spec.dtype.is_floating_point
+    recorded = needs_graph(x, *others) and x.spec.dtype.differentiable
     if not in_place:
         out = x.detach().clone()
         write(out)

@@ -159,11 +159,11 @@ def linalg_cross(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> A
 
 
 def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
-    """The sums of products along a dimension, other dimensions broadcast."""
-    if not x.spec.dtype.is_floating_point:
+    """The sums of products conj(x) * y along a dimension, other dimensions broadcast."""
+    if not x.spec.dtype.differentiable:
         raise RuntimeError("linalg.vecdot: Expected a floating point or complex tensor as input. Got "
                            f"{dtypes.type_name(x.spec.dtype)}")
-    return store("linalg.vecdot", (x * y).sum(dim), out, exact=True)
+    return store("linalg.vecdot", (x.conj() * y).sum(dim), out, exact=True)
 
 
 # Chains of products.
@@ -289,7 +289,7 @@ def matrix_exp(input: Any) -> Any:
     Source: Paterson and Stockmeyer, On the Number of Nonscalar Multiplications Necessary to Evaluate Polynomials
     (1973); Moler and Van Loan, Nineteen Dubious Ways to Compute the Exponential of a Matrix (2003).
     """
-    if not input.spec.dtype.is_floating_point:
+    if not input.spec.dtype.differentiable:
         raise RuntimeError("matrix_exp: Expected a floating point or complex tensor as input. Got "
                            f"{dtypes.type_name(input.spec.dtype)}")
     check_square("linalg.matrix_exp", input)

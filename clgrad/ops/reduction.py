@@ -88,7 +88,7 @@ def spread(g: Any, dims: Shape, keepdim: bool, shape: Shape) -> Any:
 
 def _result_type(x: Any, kind: dtype | None) -> dtype:
     own = x.spec.dtype
-    return kind or (own if own.is_floating_point else dtypes.int64)
+    return kind or (own if own.differentiable else dtypes.int64)
 
 
 def _wanted(kind: dtype | None, out: Any) -> dtype | None:
@@ -98,7 +98,7 @@ def _wanted(kind: dtype | None, out: Any) -> dtype | None:
 
 def _of_kind(x: Any, kind: dtype | None) -> Any:
     """The elements as ``dtype=`` says; integers are converted on the way into the sum."""
-    if kind is None or not (kind.is_floating_point or x.spec.dtype.is_floating_point):
+    if kind is None or not (kind.differentiable or x.spec.dtype.differentiable):
         return x
     return cast(x, kind)
 
@@ -124,7 +124,7 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | No
     x = _of_kind(input, kind)
     shape = x.spec.shape
     result, _ = run(x, "sum", dims, keepdim, _result_type(x, kind))
-    if needs_graph(x) and result.spec.dtype.is_floating_point:
+    if needs_graph(x) and result.spec.dtype.differentiable:
         attach(result, "Sum" if dim is None else "SumBackward1", (x,), lambda g: spread(g, dims, keepdim, shape))
     return store("sum", result, out, exact=True)
 
@@ -153,7 +153,7 @@ def prod_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | 
     kind = _wanted(dtype, out)
     x = _of_kind(input, kind)
     result, _ = run(x, "prod", dims, keepdim, _result_type(x, kind))
-    if needs_graph(x) and result.spec.dtype.is_floating_point:
+    if needs_graph(x) and result.spec.dtype.differentiable:
         saved = Saved("prod", [x])
 
         def backward(g: Any) -> Any:
@@ -384,7 +384,7 @@ def _spread_of(name: str, x: Any, dim: Any, unbiased: bool | None, keepdim: bool
         raise TypeError(f"{name}(): expected one of unbiased and correction, but got both")
     correction = float(correction if correction is not None else unbiased is not False)
     kind = x.spec.dtype
-    if not kind.is_floating_point:
+    if not kind.differentiable:
         raise RuntimeError("std and var only support floating point and complex dtypes")
     dims = reduced_dims(dim, x.spec.ndim)
     divisor = (prod(x.spec.shape[d] for d in dims) if x.spec.numel else 0) - correction
@@ -445,7 +445,7 @@ def std_mean(input: Any, dim: Any = None, unbiased: bool | None = None, keepdim:
 @operator("logsumexp")
 def logsumexp(input: Any, dim: Any, keepdim: bool = False, *, out: Any = None) -> Any:
     """log(sum(exp(input))) over dimensions, without overflow."""
-    x = input if input.spec.dtype.is_floating_point else cast(input, dtypes.get_default_dtype())
+    x = input if input.spec.dtype.differentiable else cast(input, dtypes.get_default_dtype())
     if dim is not None and names_none(dim) and x.spec.ndim:
         if x.spec.numel:
             raise RuntimeError("logsumexp(): expected dim to name at least one dimension, got none")

@@ -132,7 +132,7 @@ def _check_lerp(start: Spec | None, end: Spec | None, weight: Spec | None) -> No
         if other is not None and other.dtype is not start.dtype and (name == "end" or other.ndim):
             raise RuntimeError(f"expected dtype {dtypes.c_name(start.dtype)} for `{name}` but got dtype "
                                f"{dtypes.c_name(other.dtype)}")
-    if not start.dtype.is_floating_point:
+    if not start.dtype.differentiable:
         raise NotImplementedError(f"\"lerp_kernel_scalar\" not implemented for '{dtypes.type_name(start.dtype)}'")
 
 
@@ -159,7 +159,7 @@ def _prepare(op: Pointwise, operands: list[Spec | type], out: Spec | None) -> Pr
         refuse_masks(operands)
     elif op.name == "lerp":
         _check_lerp(*specs)
-    elif op.name == "addcdiv" and not common_dtype(known).is_floating_point:
+    elif op.name == "addcdiv" and not common_dtype(known).differentiable:
         raise RuntimeError("Integer division with addcdiv is no longer supported, and in a future  release addcdiv will "
                            "perform a true division of tensor1 and tensor2; divide with torch.div and a rounding_mode, and "
                            "add the result.")

@@ -40,8 +40,8 @@ def _run(name: str, x: Any, axis: int, result: dtype, indices: bool = False, bac
 def _prepared(x: Any, dim: int, kind: dtype | None) -> tuple[Any, int, dtype]:
     axis = normalize_dim(dim, x.spec.ndim)
     own = x.spec.dtype
-    result = kind or (own if own.is_floating_point else dtypes.int64)
-    return (cast(x, result) if result.is_floating_point or kind is not None else x), axis, result
+    result = kind or (own if own.differentiable else dtypes.int64)
+    return (cast(x, result) if result.differentiable or kind is not None else x), axis, result
 
 
 def _summed_in(name: str, kind: dtype | None, out: Any) -> dtype | None:
@@ -62,7 +62,7 @@ def cumsum(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None)
     """
     x, axis, result = _prepared(input, dim, _summed_in("cumsum", dtype, out))
     y, _ = _run("cumsum", x, axis, result)
-    if needs_graph(x) and result.is_floating_point:
+    if needs_graph(x) and result.differentiable:
         attach(y, "Cumsum", (x,), lambda g: _backwards(g, axis))
     return store("cumsum", y, out, exact=True)
 
@@ -80,7 +80,7 @@ def cumprod(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None
     """The products of all elements up to each, along a dimension."""
     x, axis, result = _prepared(input, dim, _summed_in("cumprod", dtype, out))
     y, _ = _run("cumprod", x, axis, result)
-    if needs_graph(x) and result.is_floating_point:
+    if needs_graph(x) and result.differentiable:
         saved = Saved("cumprod", [x])
 
         def backward(g: Any) -> Any:
@@ -112,7 +112,7 @@ def _cumprod_gradient(g: Any, x: Any, axis: int) -> Any:
 def logcumsumexp(input: Any, dim: int, *, out: Any = None) -> Any:
     """log of the running sums of exp, without overflow."""
     x, axis, result = _prepared(input, dim, None)
-    if not result.is_floating_point:
+    if not result.differentiable:
         raise NotImplementedError(f"\"logcumsumexp_out_cpu\" not implemented for '{dtypes.type_name(input.spec.dtype)}'")
     y, _ = _run("logcumsumexp", x, axis, result)
     if needs_graph(x):

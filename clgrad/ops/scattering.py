@@ -167,7 +167,7 @@ def _neutral(reduce: str, kind: Any) -> Any:
         return 0
     if reduce == "prod":
         return 1
-    if kind.is_floating_point:
+    if kind.differentiable:
         return float("-inf" if reduce == "amax" else "inf")
     if kind.name == "bool":
         return reduce == "amin"
@@ -185,7 +185,7 @@ def _counts(x: Any, places: Places, start: int) -> Any:
 def _mean(node: str, x: Any, v: Any, places: Places, include_self: bool) -> Any:
     counts = _counts(x, places, int(include_self)).clamp(min=1)
     total = add(node, x, v, places)
-    return total / counts if x.spec.dtype.is_floating_point else total.div(counts, rounding_mode="floor")
+    return total / counts if x.spec.dtype.differentiable else total.div(counts, rounding_mode="floor")
 
 
 class _Combined:

@@ -16,9 +16,10 @@ from clgrad.autograd.grad_mode import mode, no_grad
 from clgrad.autograd.graph import Saved, attach, ends_in, needs_graph
 from clgrad.errors import LinAlgError
 from clgrad.ops import lapack
+from clgrad.ops.complexes import complex_, conj, view_as_real
 from clgrad.ops.copying import empty
 from clgrad.ops.diagonals import diag_embed
-from clgrad.ops.factorization import check_info, in_columns, lu_unpack, record, solve_triangular, turned
+from clgrad.ops.factorization import adjoint_of, check_info, in_columns, lu_unpack, record, solve_triangular, turned
 from clgrad.ops.linalg import matmul
 from clgrad.ops.output import named_result, store
 from clgrad.ops.padding import constant_pad_nd
@@ -49,7 +50,7 @@ def _inverse(name: str, A: Any) -> tuple[Any, np.ndarray]:
     Y = lapack.matrix(found, A)
 
     def backward(grads: tuple, outputs: list) -> Any:
-        transposed = turned(outputs[0])
+        transposed = adjoint_of(outputs[0])
         return -matmul(transposed, matmul(grads[0], transposed))
     record("LinalgInvEx", A, (Y,), backward)
     return Y, info
@@ -107,25 +108,25 @@ def _pseudo_inverse(A: Any, values: np.ndarray, atol: Any, rtol: Any, hermitian:
         return lapack.transposed(values)
     if hermitian:
         S, V = np.linalg.eigh(values)
-        Ut = lapack.transposed(V)
+        Ut = lapack.adjoint(V)
     else:
         U, S, Vh = lapack.svd("linalg.svd", values, False)
-        Ut, V = lapack.transposed(U), lapack.transposed(Vh)
+        Ut, V = lapack.adjoint(U), lapack.adjoint(Vh)
     kept = significant(np.abs(S), A.spec.shape, A.spec.dtype, atol, rtol)
     return V @ (np.where(kept, 1 / np.where(kept, S, 1), 0)[..., None] * Ut)
 
 
 def _pinv_backward(g: Any, A: Any, P: Any) -> Any:
     m, n = A.spec.shape[-2:]
-    Pt, gt = turned(P), turned(g)
+    Pt, gt = adjoint_of(P), adjoint_of(g)
     if m <= n:
         K = matmul(gt, P)
         KPt = matmul(K, Pt)
-        return (-turned(matmul(P, K)) + KPt - matmul(matmul(A, P), KPt)
+        return (-adjoint_of(matmul(P, K)) + KPt - matmul(matmul(A, P), KPt)
                 + matmul(matmul(Pt, P), gt - matmul(K, A)))
     K = matmul(P, gt)
     PtK = matmul(Pt, K)
-    return -turned(matmul(K, P)) + matmul(matmul(gt - matmul(A, K), P), Pt) + PtK - matmul(matmul(PtK, P), A)
+    return -adjoint_of(matmul(K, P)) + matmul(matmul(gt - matmul(A, K), P), Pt) + PtK - matmul(matmul(PtK, P), A)
 
 
 @operator("pinverse")
@@ -153,35 +154,44 @@ def linalg_det(A: Any, *, out: Any = None) -> Any:
             a, d = saved.unpack()
             if not mode.enabled:
                 return g[..., None, None] * lapack.tensor(_cofactors(lapack.to_array(a)), a)
-            return solve(turned(a), diag_embed((g * d).unsqueeze(-1).expand(a.spec.shape[:-1])), check=False)
+            return solve(adjoint_of(a), diag_embed((g * conj(d)).unsqueeze(-1).expand(a.spec.shape[:-1])), check=False)
         attach(D, "LinalgDet", (A,), backward, saved)
         saved.add_output(D)
     return store("linalg.det", D, out, exact=True)
 
 
 def _cofactors(a: np.ndarray) -> np.ndarray:
-    """det(a) * inv(a).T, also of singular matrices: by singular values, the products of all but one. NaN of what is lost."""
+    """conj(det(a)) * inv(a)^H, also of singular matrices: by singular values, the products of all but one.
+
+    NaN of what is not finite.
+    """
     known = np.isfinite(a).all((-2, -1), keepdims=True)
     U, S, Vh = lapack.svd("linalg.det", np.where(known, a, 0), True)
     n = a.shape[-1]
     with np.errstate(all="ignore"):
         others = np.where(np.eye(n, dtype=bool), 1, S[..., None, :]).prod(-1)
-        signs = np.linalg.det(U) * np.linalg.det(Vh)
+        signs = np.conj(np.linalg.det(U) * np.linalg.det(Vh))
         return np.where(known, signs[..., None, None] * (U * others[..., None, :]) @ Vh, np.nan).astype(a.dtype)
 
 
 def _slogdet(name: str, A: Any) -> tuple[Any, Any]:
     check_square(name, A)
-    sign, log = (lapack.tensor(part, A) for part in lapack.numpy_call(
-        name, np.linalg.slogdet, lapack.host(name, A)))
+    signs, logs = lapack.numpy_call(name, np.linalg.slogdet, lapack.host(name, A))
+    sign, log = lapack.tensor(signs, A), lapack.tensor(logs, A, A.spec.dtype.to_real())
     if needs_graph(A):
         saved = Saved("slogdet", [A])
 
-        def backward(g: Any) -> Any:
-            (a,) = saved.unpack()
-            return solve(turned(a), diag_embed(g.unsqueeze(-1).expand(a.spec.shape[:-1])), check=False)
-        # The sign is constant wherever its gradient exists.
-        attach((sign, log), "LinalgSlogdet", (A,), lambda _, g: None if g is None else backward(g), saved)
+        def backward(of_sign: Any, of_log: Any) -> Any:
+            a, s = saved.unpack()
+            g = of_log
+            if a.spec.dtype.is_complex:  # the sign is exp(i t), and log|det| + i t the logarithm of the determinant
+                turn = view_as_real(s * 0 if of_sign is None else conj(s) * of_sign)
+                g = complex_(turn.select(-1, 0) * 0 if of_log is None else of_log, turn.select(-1, 1))
+            if g is None:  # a real sign is constant wherever its gradient exists
+                return None
+            return solve(adjoint_of(a), diag_embed(g.unsqueeze(-1).expand(a.spec.shape[:-1])), check=False)
+        attach((sign, log), "LinalgSlogdet", (A,), backward, saved)
+        saved.add_output(sign)
     return sign, log
 
 
@@ -200,7 +210,7 @@ def slogdet(input: Any, *, out: Any = None) -> Any:
 def logdet(input: Any) -> Any:
     """The logarithms of determinants: NaN where negative, -inf where zero."""
     sign, log = _slogdet("logdet", input)
-    return FUNCTIONS["where"](sign.lt(0), float("nan"), log)
+    return sign.log() + log if sign.spec.dtype.is_complex else FUNCTIONS["where"](sign.lt(0), float("nan"), log)
 
 
 # Linear systems.
@@ -247,8 +257,8 @@ def solve(A: Any, B: Any, *, left: bool = True, check: bool = True, info: list |
 
         def backward(g: Any) -> tuple:
             a, x = saved.unpack()
-            gB = solve(turned(a), g, check=False)
-            return -matmul(gB, turned(x)) if needed else None, gB
+            gB = solve(adjoint_of(a), g, check=False)
+            return -matmul(gB, adjoint_of(x)) if needed else None, gB
         attach(X, "LinalgSolveEx", (A, B), backward, saved)
         saved.add_output(X)
     return X
@@ -289,15 +299,15 @@ def cholesky_solve(input: Any, input2: Any, upper: bool = False, *, out: Any = N
             raise RuntimeError(f"{label} should have at least 2 dimensions, but has {t.spec.ndim} dimensions instead")
     lapack.check_floating("cholesky_solve", B)
     with no_grad():
-        lower = turned(L) if upper else L
-        X = solve_triangular(turned(lower), solve_triangular(lower, B, upper=False), upper=True)
+        lower = adjoint_of(L) if upper else L
+        X = solve_triangular(adjoint_of(lower), solve_triangular(lower, B, upper=False), upper=True)
     if needs_graph(B, L):
         saved = Saved("cholesky_solve", [L])
 
         def backward(g: Any) -> tuple:
             factor, x = saved.unpack()
             gB = cholesky_solve(g, factor, upper)
-            return gB, _factor_gradient(matmul(gB, turned(x)), factor, upper)
+            return gB, _factor_gradient(matmul(gB, adjoint_of(x)), factor, upper)
         attach(X, "CholeskySolve", (B, L), backward, saved)
         saved.add_output(X)
     return store("cholesky_solve", X, out, row_major=True)
@@ -305,7 +315,7 @@ def cholesky_solve(input: Any, input2: Any, upper: bool = False, *, out: Any = N
 
 def _factor_gradient(g: Any, L: Any, upper: bool) -> Any:
     """The gradient of a factor L of A from that of A, which is -g."""
-    both = g + turned(g)
+    both = g + adjoint_of(g)
     return -matmul(L, both) if upper else -matmul(both, L)
 
 
@@ -339,15 +349,15 @@ def _check_diagonal(name: str, L: Any) -> None:
 
 
 def linalg_lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False, out: Any = None) -> Any:
-    """X with A @ X = B (or X @ A = B; A transposed where ``adjoint``), from what :func:`lu_factor` returned for A."""
+    """X with A @ X = B (or X @ A = B; A's adjoint where ``adjoint``), from what :func:`lu_factor` returned for A."""
     if not left:
-        X = turned(linalg_lu_solve(LU, pivots, turned(B), adjoint=not adjoint))
+        X = adjoint_of(linalg_lu_solve(LU, pivots, adjoint_of(B), adjoint=not adjoint))
         return store("linalg.lu_solve", ends_in(X, "LinalgLuSolve"), out, exact=True)
     _check_pivots(pivots, LU.spec.shape[-2])
     P, L, U = lu_unpack(LU, pivots)
     if adjoint:
-        half = solve_triangular(turned(U), B, upper=False)
-        X = in_columns(matmul(P, solve_triangular(turned(L), half, upper=True, unitriangular=True)))
+        half = solve_triangular(adjoint_of(U), B, upper=False)
+        X = in_columns(matmul(P, solve_triangular(adjoint_of(L), half, upper=True, unitriangular=True)))
     else:
         half = solve_triangular(L, matmul(turned(P), B), upper=False, unitriangular=True)
         X = solve_triangular(U, half, upper=True)
@@ -409,10 +419,10 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     ranks = kept.sum(-1)
     residuals = constant_of(empty((0,), A.spec.dtype, A.spec.device), A, B)
     if m > n and used != "gelsy" and bool((ranks == n).all()):
-        residuals = (matmul(A, solution) - right).square().sum(-2)
+        residuals = (matmul(A, solution) - right).abs().square().sum(-2)
     rank = lapack.tensor(ranks, A, dtypes.int64) if used != "gels" else empty((0,), dtypes.int64, A.spec.device)
     found = Lstsq(solution.squeeze(-1) if vector else solution, residuals, rank,
-                  lapack.tensor(S, A) if used in ("gelsd", "gelss") else nothing)
+                  lapack.tensor(S, A, A.spec.dtype.to_real()) if used in ("gelsd", "gelss") else nothing)
     return store(name, found, out)
 
 

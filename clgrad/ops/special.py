@@ -42,22 +42,31 @@ def frexp(input: Any, *, out: Any = None) -> Any:
 
 @operator("float_power")
 def float_power(input: Any, exponent: Any, *, out: Any = None) -> Any:
-    """``input ** exponent`` in float64."""
-    base, power = (cast(t, dtypes.float64) if hasattr(t, "spec") else float(t) for t in (input, exponent))
-    if out is not None and out.spec.dtype is not dtypes.float64:
+    """``input ** exponent`` in float64, or complex128 where one of them is complex."""
+    kind = _power_kind(input, exponent)
+    base, power = (cast(t, kind) if hasattr(t, "spec") else t for t in (input, exponent))
+    if out is not None and out.spec.dtype is not kind:
         raise RuntimeError("the output given to float_power has dtype "
-                           f"{dtypes.type_name(out.spec.dtype)} but the operation's result requires dtype Double")
+                           f"{dtypes.type_name(out.spec.dtype)} but the operation's result requires dtype "
+                           f"{dtypes.type_name(kind)}")
     return store("float_power", FUNCTIONS["pow"](base, power), out, exact=True)
+
+
+def _power_kind(*operands: Any) -> dtypes.dtype:
+    """The dtype in which a power is computed."""
+    kinds = [t.spec.dtype if hasattr(t, "spec") else dtypes.of_number(t) for t in operands]
+    return dtypes.complex128 if any(kind.is_complex for kind in kinds) else dtypes.float64
 
 
 @operator("float_power_", function=False)
 def float_power_(x: Any, exponent: Any) -> Any:
-    """:func:`float_power` in place, of a tensor of float64."""
-    if x.spec.dtype is not dtypes.float64:
+    """:func:`float_power` in place, of a tensor of the result's dtype."""
+    kind = _power_kind(x, exponent)
+    if x.spec.dtype is not kind:
         raise RuntimeError("the base given to float_power_ has dtype "
-                           f"{dtypes.type_name(x.spec.dtype)} but the operation's result requires dtype Double")
-    power = cast(exponent, dtypes.float64) if hasattr(exponent, "spec") else float(exponent)
-    return FUNCTIONS["pow_"](x, power)
+                           f"{dtypes.type_name(x.spec.dtype)} but the operation's result requires dtype "
+                           f"{dtypes.type_name(kind)}")
+    return FUNCTIONS["pow_"](x, cast(exponent, kind) if hasattr(exponent, "spec") else exponent)
 
 
 add_in_place("mvlgamma")

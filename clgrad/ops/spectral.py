@@ -15,7 +15,7 @@ from clgrad import dtypes
 from clgrad.ops import lapack
 from clgrad.ops.copying import empty
 from clgrad.ops.diagonals import diag_embed
-from clgrad.ops.factorization import linalg_cholesky, linalg_qr, record, solve_triangular, turned
+from clgrad.ops.factorization import adjoint_of, linalg_cholesky, linalg_qr, record, solve_triangular
 from clgrad.ops.linalg import matmul
 from clgrad.ops.output import named_result, store
 from clgrad.ops.products import check_square, identity
@@ -32,7 +32,7 @@ def svd_of(name: str, A: Any, full_matrices: bool) -> tuple[Any, Any, Any]:
     """U, S and Vh of matrices, recorded."""
     values = lapack.host(name, A)
     left, between, right = lapack.svd(name, values, full_matrices)
-    U, S, Vh = lapack.matrix(left, A), lapack.tensor(between, A), lapack.matrix(right, A)
+    U, S, Vh = lapack.matrix(left, A), lapack.tensor(between, A, A.spec.dtype.to_real()), lapack.matrix(right, A)
     k = S.spec.shape[-1]
 
     def backward(grads: tuple, outputs: list) -> Any:
@@ -47,7 +47,7 @@ def svd_of(name: str, A: Any, full_matrices: bool) -> tuple[Any, Any, Any]:
 
 
 def _skew(x: Any) -> Any:
-    return x - turned(x)
+    return x - adjoint_of(x)
 
 
 def _svd_backward(gU: Any, gS: Any, gVh: Any, U: Any, S: Any, Vh: Any) -> Any:
@@ -58,15 +58,17 @@ def _svd_backward(gU: Any, gS: Any, gVh: Any, U: Any, S: Any, Vh: Any) -> Any:
     gaps = (columns - rows) * (columns + rows) + identity(k, S)
     inner = diag_embed(S * 0 if gS is None else gS)
     if gU is not None:
-        inner = inner + _skew(matmul(turned(U), gU)) / gaps * columns
+        inner = inner + _skew(matmul(adjoint_of(U), gU)) / gaps * columns
     if gVh is not None:
-        inner = inner + rows * (_skew(matmul(Vh, turned(gVh))) / gaps)
+        inner = inner + rows * (_skew(matmul(Vh, adjoint_of(gVh))) / gaps)
+    if gU is not None and gVh is not None and U.spec.dtype.is_complex:
+        inner = inner + diag_embed(_skew(matmul(adjoint_of(U), gU)).diagonal(0, -2, -1) / (2 * S))
     left = matmul(U, inner)
     if m > k and gU is not None:
-        left = left + (gU - matmul(U, matmul(turned(U), gU))) / columns
+        left = left + (gU - matmul(U, matmul(adjoint_of(U), gU))) / columns
     result = matmul(left, Vh)
     if n > k and gVh is not None:
-        result = result + matmul(U, (gVh - matmul(matmul(gVh, turned(Vh)), Vh)) / rows)
+        result = result + matmul(U, (gVh - matmul(matmul(gVh, adjoint_of(Vh)), Vh)) / rows)
     return result
 
 
@@ -86,7 +88,7 @@ def svdvals(A: Any, *, driver: str | None = None, out: Any = None) -> Any:
     if A._requires_grad:
         return store("linalg.svdvals", svd_of("linalg.svd", A, False)[1], out, exact=True)
     values = lapack.svdvals("linalg.svd", lapack.host("linalg.svdvals", A))
-    return store("linalg.svdvals", lapack.tensor(values, A), out, exact=True)
+    return store("linalg.svdvals", lapack.tensor(values, A, A.spec.dtype.to_real()), out, exact=True)
 
 
 @operator("svd")
@@ -94,7 +96,7 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True, *, out: Any = No
     """U, S and V with input = U @ diag(S) @ V.T; without ``compute_uv`` U and V are zeros."""
     if compute_uv:
         U, S, Vh = svd_of("linalg.svd", input, not some)
-        return store("svd", TorchSVD(U, S, turned(Vh)), out, exact=True)
+        return store("svd", TorchSVD(U, S, adjoint_of(Vh)), out, exact=True)
     batch, (m, n) = tuple(input.spec.shape[:-2]), input.spec.shape[-2:]
     zeros = [input.detach().new_zeros((*batch, size, size)) for size in (m, n)]
     return store("svd", TorchSVD(zeros[0], svdvals(input), zeros[1]), out, exact=True)
@@ -108,19 +110,19 @@ def linalg_eigh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
     check_square("linalg.eigh", A)
     values, vectors = lapack.numpy_call("linalg.eigh", np.linalg.eigh, lapack.host("linalg.eigh", A), UPLO.upper())
-    L, V = lapack.tensor(values, A), lapack.matrix(vectors, A)
+    L, V = lapack.tensor(values, A, A.spec.dtype.to_real()), lapack.matrix(vectors, A)
     record("LinalgEigh", A, (L, V), lambda grads, outputs: _eigh_backward(*grads, *outputs))
     return store("linalg.eigh", Eigh(L, V), out, exact=True)
 
 
 def _eigh_backward(gL: Any, gV: Any, L: Any, V: Any) -> Any:
     if gV is None:
-        return matmul(V, gL.unsqueeze(-1) * turned(V))
+        return matmul(V, gL.unsqueeze(-1) * adjoint_of(V))
     gaps = L.unsqueeze(-2) - L.unsqueeze(-1) + identity(L.spec.shape[-1], L)
-    inner = _skew(matmul(turned(V), gV)) * 0.5 / gaps
+    inner = _skew(matmul(adjoint_of(V), gV)) * 0.5 / gaps
     if gL is not None:
         inner = inner + diag_embed(gL)
-    return matmul(V, matmul(inner, turned(V)))
+    return matmul(V, matmul(inner, adjoint_of(V)))
 
 
 @operator("lobpcg", method=False)
@@ -141,14 +143,14 @@ def lobpcg(A: Any, k: int | None = None, B: Any = None, X: Any = None, n: int | 
     if size < 3 * width:
         raise ValueError(f"LOBPCG algorithm is not applicable when the number of A rows (={size}) is smaller than 3 x the "
                          f"number of requested eigenpairs (={width})")
-    half = (A + turned(A)) * 0.5
+    half = (A + adjoint_of(A)) * 0.5
     if B is None:
         values, vectors = linalg_eigh(half)
     else:
         L = linalg_cholesky(B)
         inner = solve_triangular(L, half, upper=False)
-        values, vectors = linalg_eigh(solve_triangular(turned(L), inner, upper=True, left=False))
-        vectors = solve_triangular(turned(L), vectors, upper=True)
+        values, vectors = linalg_eigh(solve_triangular(adjoint_of(L), inner, upper=True, left=False))
+        vectors = solve_triangular(adjoint_of(L), vectors, upper=True)
     if largest is None or largest:
         return values[..., size - wanted:].flip(-1), vectors[..., size - wanted:].flip(-1)
     return values[..., :wanted], vectors[..., :wanted]
@@ -157,21 +159,6 @@ def lobpcg(A: Any, k: int | None = None, B: Any = None, X: Any = None, n: int | 
 def eigvalsh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
     """The eigenvalues of symmetric matrices, ascending."""
     return store("linalg.eigvalsh", linalg_eigh(A, UPLO)[0], out, exact=True)
-
-
-def _complex(name: str) -> Any:
-    return NotImplementedError(f"{name}: eigenvalues of matrices that are not symmetric are complex numbers, which clgrad "
-                               "has not; linalg.eigh is there for symmetric matrices, numpy.linalg for others")
-
-
-def eig(A: Any, *, out: Any = None) -> Any:
-    """Not there: eigenvalues of general matrices are complex."""
-    raise _complex("linalg.eig")
-
-
-def eigvals(A: Any, *, out: Any = None) -> Any:
-    """Not there: eigenvalues of general matrices are complex."""
-    raise _complex("linalg.eigvals")
 
 
 # Of low rank.
@@ -184,7 +171,7 @@ def _range(A: Any, q: int, niter: int) -> Any:
     start = empty((A.spec.shape[-1], q), A.spec.dtype, A.spec.device).normal_()
     Q = linalg_qr(matmul(A, start))[0]
     for _ in range(niter):
-        Q = linalg_qr(matmul(A, linalg_qr(matmul(turned(A), Q))[0]))[0]
+        Q = linalg_qr(matmul(A, linalg_qr(matmul(adjoint_of(A), Q))[0]))[0]
     return Q
 
 
@@ -197,7 +184,7 @@ def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None)
         raise ValueError(f"q(={count}) must be non-negative integer and not greater than min(m, n)={min(m, n)}")
     rest = A if M is None else A - M.expand(A.spec.shape)
     if m < n:  # the smaller side is projected
-        V, S, U = _projected(turned(rest), count, niter or 0)
+        V, S, U = _projected(adjoint_of(rest), count, niter or 0)
     else:
         U, S, V = _projected(rest, count, niter or 0)
     return U, S, V
@@ -205,8 +192,8 @@ def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None)
 
 def _projected(A: Any, q: int, niter: int) -> tuple[Any, Any, Any]:
     Q = _range(A, q, niter)
-    U, S, Vh = svd_of("svd_lowrank", matmul(turned(Q), A), False)
-    return matmul(Q, U), S, turned(Vh)
+    U, S, Vh = svd_of("svd_lowrank", matmul(adjoint_of(Q), A), False)
+    return matmul(Q, U), S, adjoint_of(Vh)
 
 
 @operator("pca_lowrank", method=False)

@@ -27,7 +27,7 @@ def nansum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Dtype |
 @operator("nanmean")
 def nanmean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Dtype | None = None, out: Any = None) -> Any:
     """:func:`mean` of the elements that are not NaN; NaN where there are none."""
-    if not input.spec.dtype.is_floating_point:
+    if not input.spec.dtype.differentiable:
         raise RuntimeError("nanmean(): expected input to have floating point or complex dtype but got "
                            f"{type_name(input.spec.dtype)}")
     counted = input.detach().isnan().logical_not()
@@ -225,19 +225,19 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
     if aweights is not None:
         a = _weights("aweights", aweights, count)
         w = a if w is None else w * a
-    if not x.spec.dtype.is_floating_point:
+    if not x.spec.dtype.differentiable:
         x = x.to(get_default_dtype())
     if w is None:
         total: Any = count
         centred = x - x.sum(1, keepdim=True) / count
         norm: Any = max(count - correction, 0)
-        product = centred @ centred.t()
+        product = centred @ centred.H
     else:
         total = w.sum()
         centred = x - (x * w).sum(1, keepdim=True) / total
         lost = correction if aweights is None or not correction else correction * (w * aweights).sum() / total
         norm = (total - lost).clamp(min=0)
-        product = (centred * w) @ centred.t()
+        product = (centred * w) @ centred.H
     return (product / norm).squeeze() if own.ndim < 2 or x.spec.shape[0] == 1 else product / norm
 
 
@@ -250,5 +250,9 @@ def corrcoef(input: Any) -> Any:
     c = cov(input)
     if not c.spec.ndim:
         return c / c
-    deviation = c.diagonal().sqrt()
-    return (c / deviation.unsqueeze(1) / deviation.unsqueeze(0)).clamp(-1, 1)
+    diagonal = c.diagonal()
+    deviation = (diagonal.real if c.spec.dtype.is_complex else diagonal).sqrt()
+    scaled = c / deviation.unsqueeze(1) / deviation.unsqueeze(0)
+    if c.spec.dtype.is_complex:
+        return FUNCTIONS["complex"](scaled.real.clamp(-1, 1), scaled.imag.clamp(-1, 1))
+    return scaled.clamp(-1, 1)

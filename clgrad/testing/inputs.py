@@ -31,19 +31,19 @@ def make_tensor(*shape: Any, dtype: Any, device: Any = "cpu", low: float | None 
     if noncontiguous and memory_format is not None:
         raise ValueError(f"The parameters `noncontiguous` and `memory_format` are mutually exclusive, but got "
                          f"noncontiguous={noncontiguous} and memory_format={memory_format}")
-    if requires_grad and not dtype.is_floating_point:
+    if requires_grad and not dtype.differentiable:
         raise ValueError(f"`requires_grad=True` is not supported for boolean and integral dtypes, but got dtype={dtype}")
     first, last = _limits(dtype, low, high)
     apart = noncontiguous and math.prod(sizes) > 1
     wide = (*sizes[:-1], sizes[-1] * 2) if apart else sizes
-    if not dtype.is_floating_point:
+    if not dtype.differentiable:
         made = randint(math.ceil(first), math.ceil(last), wide, device=device).to(dtype)
     elif last - first < FUNCTIONS["finfo"](dtype).max:
         made = empty(wide, dtype=dtype, device=device).uniform_(first, last)
     else:
         made = empty(wide, dtype=dtype, device=device).uniform_(first / 2, last / 2).mul_(2)
     if exclude_zero:
-        smallest = FUNCTIONS["finfo"](dtype).tiny if dtype.is_floating_point else 1
+        smallest = FUNCTIONS["finfo"](dtype).tiny if dtype.differentiable else 1
         made = made.masked_fill(made == 0, smallest)
     if apart:
         made = made[..., 1::2]
@@ -56,7 +56,7 @@ def _limits(kind: Any, low: float | None, high: float | None) -> tuple[float, fl
     """The interval, checked, as far as the dtype holds it."""
     if kind is dtypes.bool:
         default, held = (0, 2), (0, 2)
-    elif kind.is_floating_point:
+    elif kind.differentiable:
         info = FUNCTIONS["finfo"](kind)
         default, held = (-9, 9), (info.min, info.max)
     else:
@@ -65,7 +65,7 @@ def _limits(kind: Any, low: float | None, high: float | None) -> tuple[float, fl
     first, last = default[0] if low is None else low, default[1] if high is None else high
     if first != first or last != last:
         raise ValueError(f"`low` and `high` cannot be NaN, but got low={low} and high={high}")
-    if first == last and kind.is_floating_point:
+    if first == last and kind.differentiable:
         warnings.warn("Passing `low==high` to `torch.testing.make_tensor` for floating or complex types is deprecated since "
                       "2.1 and will be removed in 2.3. Use `torch.full(...)` instead.", FutureWarning, stacklevel=3)
     elif first >= last:

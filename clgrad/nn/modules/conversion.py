@@ -106,11 +106,11 @@ class Convertible(Members):
         for tensors of four and five dimensions.
         """
         place, kind, wanted = _target(args, kwargs)
-        if kind is not None and not kind.is_floating_point:
+        if kind is not None and not kind.differentiable:
             raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={kind}")
 
         def convert(t: Any) -> Any:
-            dtype = kind if kind is not None and t.is_floating_point() else None
+            dtype = kind if kind is not None and t.dtype.differentiable else None
             if wanted is not None and t.ndim in (4, 5):
                 return t.to(device=place, dtype=dtype, memory_format=wanted)
             return t.to(device=place, dtype=dtype)
