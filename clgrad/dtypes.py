@@ -23,8 +23,8 @@ class dtype:
     (4, True)
     """
 
-    __slots__ = ("name", "code", "cl", "numpy", "itemsize", "is_floating_point", "is_complex", "is_signed", "differentiable",
-                 "compute", "rank", "aliases", "largest", "_real", "_complex")
+    __slots__ = ("name", "memory_code", "cl", "numpy", "itemsize", "is_floating_point", "is_complex", "is_signed",
+                 "differentiable", "compute", "rank", "aliases", "largest", "_real", "_complex")
     # The order of promotion within a category, and the categories' own order: bool < integer < floating point < complex.
     name: str
     compute: dtype
@@ -33,7 +33,7 @@ class dtype:
     differentiable: builtins.bool  # whether tensors of it can have gradients: floating point or complex
 
     def __init__(self, name: str, code: str, cl: str, numpy: Any, rank: int, aliases: tuple[str, ...] = ()):
-        self.name, self.code, self.cl, self.rank, self.aliases = name, code, cl, rank, aliases
+        self.name, self.memory_code, self.cl, self.rank, self.aliases = name, code, cl, rank, aliases
         self.numpy = np.dtype(numpy)
         self.itemsize = self.numpy.itemsize
         self.is_floating_point = code.startswith(("f", "bf"))
@@ -43,6 +43,16 @@ class dtype:
         self.compute = self._real = self._complex = self
         # The largest finite number of the floating-point dtypes whose range is smaller than that of Python's numbers.
         self.largest = {"f16": 65504.0, "bf16": 255 * 2.0 ** 120, "f32": (2 - 2.0 ** -23) * 2.0 ** 127}.get(code, math.inf)
+
+    @property
+    def code(self) -> str:
+        """The name in device code of how an element lies in memory; NotImplementedError for complex numbers.
+
+        Only pointwise kernels compute with pairs; they use ``memory_code``.
+        """
+        if self.is_complex:
+            raise NotImplementedError(f"not implemented for '{type_name(self)}'")
+        return self.memory_code
 
     def to_real(self) -> dtype:
         """The dtype of a complex number's parts; itself where numbers have no imaginary part."""
@@ -57,7 +67,7 @@ class dtype:
     @property
     def category(self) -> int:
         """0 for bool, 1 for the integers, 2 for floating point, 3 for complex numbers."""
-        return 3 if self.is_complex else 2 if self.is_floating_point else int(self.code != "b8")
+        return 3 if self.is_complex else 2 if self.is_floating_point else int(self is not bool)
 
     def to_numpy_scalar(self, value: Any) -> Any:
         """``value`` as one element of this dtype's memory (bfloat16: its 16 bits); RuntimeError where it does not fit."""
@@ -74,6 +84,10 @@ class dtype:
 
     def fitting(self, value: Any) -> float:
         """A number, not rounded, for a floating-point dtype; RuntimeError where it is finite and out of range."""
+        if isinstance(value, complex):
+            if value.imag:
+                raise self.overflow()
+            value = value.real
         value = float(value)
         if not -self.largest <= value <= self.largest and math.isfinite(value):
             raise self.overflow()

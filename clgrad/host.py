@@ -20,6 +20,15 @@ def _warn_of_lost_history() -> None:
               "Consider using tensor.detach() first.", 4)
 
 
+def _real_number(value: Any, kind: str) -> Any:
+    """A number without imaginary part; RuntimeError where it has one."""
+    if not isinstance(value, complex):
+        return value
+    if value.imag:
+        raise RuntimeError(f"value cannot be converted to type {kind} without overflow")
+    return value.real
+
+
 class HostAccess(TensorBase):
     """The methods of Tensor that give its values to the host."""
 
@@ -120,12 +129,12 @@ class HostAccess(TensorBase):
     def __float__(self) -> float:
         if self._requires_grad:
             _warn_of_lost_history()
-        return float(self._number())
+        return float(_real_number(self._number(), "double"))
 
     def __int__(self) -> int:
         if self._requires_grad:
             _warn_of_lost_history()
-        return int(self._number())
+        return int(_real_number(self._number(), "int64_t"))
 
     def __complex__(self) -> complex:
         return complex(self._number())

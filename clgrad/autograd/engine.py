@@ -154,6 +154,9 @@ def _roots(tensors: Any, grads: Any) -> tuple[list, list]:
         if value is None:
             if tensor.spec.numel != 1:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
+            if tensor.spec.dtype.is_complex:
+                raise RuntimeError("grad can be implicitly created only for real scalar outputs but got "
+                                   f"{tensor.spec.dtype}")
             grads[number] = _one(tensor.spec)
         elif not isinstance(value, TensorBase):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(value).__name__}")

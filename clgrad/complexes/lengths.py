@@ -52,7 +52,7 @@ def _rms_norm(function: Callable, given: dict[str, Any]) -> Any:
     x, weight, eps = given["input"], given["weight"], given["eps"]
     dims = tuple(range(-len(given["normalized_shape"]), 0))
     eps = FUNCTIONS["finfo"](x.spec.dtype).eps if eps is None else eps
-    made = x * FUNCTIONS["rsqrt"](FUNCTIONS["square"](FUNCTIONS["abs"](x)).mean(dims, keepdim=True) + eps)
+    made = x * FUNCTIONS["rsqrt"](FUNCTIONS["mean"](FUNCTIONS["square"](x), dims, True) + eps)
     return made if weight is None else made * weight
 
 

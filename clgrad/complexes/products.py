@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.complexes.rules import imag_of, is_complex, joined, real_of, rule
+from clgrad.dtypes import c_name
 from clgrad.ops.arguments import called
 from clgrad.ops.registry import FUNCTIONS
 
@@ -21,7 +22,17 @@ def _product(multiply: Callable, a: Any, b: Any) -> Any:
     return joined((multiply(ar, br) - multiply(ai, bi)).to(kind), (multiply(ar, bi) + multiply(ai, br)).to(kind))
 
 
-@rule("matmul", "mm", "bmm", "mv", "dot", "outer", "inner", "kron", "cross", "linalg_cross", "tensordot")
+@rule("matmul", "mm", "bmm", "mv", "dot", "tensordot")
+def _of_matrices(function: Callable, given: dict[str, Any]) -> Any:
+    """As :func:`_of_two`, for operators that do not take real and complex operands together."""
+    first, second, *_ = given
+    kinds = [given[name].spec.dtype for name in (first, second)]
+    if kinds[0] is not kinds[1]:
+        raise RuntimeError("expected m1 and m2 to have the same dtype, but got: " + " != ".join(map(c_name, kinds)))
+    return _of_two(function, given)
+
+
+@rule("outer", "inner", "kron", "cross", "linalg_cross")
 def _of_two(function: Callable, given: dict[str, Any]) -> Any:
     first, second, *_ = given
     return _product(lambda a, b: called(function, {**given, first: a, second: b}), given[first], given[second])

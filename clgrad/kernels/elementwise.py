@@ -44,7 +44,7 @@ def calc_type(d: dtype) -> str:
     """The C type in which values of a dtype are computed."""
     if d.differentiable:
         return d.compute.cl
-    return {"i64": "long", "u32": "long", "u64": "ulong"}.get(d.code, "int")
+    return {"i64": "long", "u32": "long", "u64": "ulong"}.get(d.memory_code, "int")
 
 
 class Plan(launch.Plan):
@@ -209,11 +209,11 @@ class _Text:
 
     @staticmethod
     def _total(o: Operand) -> str:
-        return f"#define STORE_TOTAL(item, v) STORE_{o.dtype.code}(b_{o.name}, o_{o.name} + (item), (v) / s_divisor)"
+        return f"#define STORE_TOTAL(item, v) STORE_{o.dtype.memory_code}(b_{o.name}, o_{o.name} + (item), (v) / s_divisor)"
 
     def _parameters(self) -> list[str]:
         first_output = len(self.inputs)
-        buffers = [f"__global {'const ' if k < first_output else ''}T_{o.dtype.code} *b_{o.name}"
+        buffers = [f"__global {'const ' if k < first_output else ''}T_{o.dtype.memory_code} *b_{o.name}"
                    for k, o in enumerate(self.operands)]
         offsets = [f"INDEX o_{o.name}" for o in self.operands]
         scalars = [f"CALC s_{name}" if self.part is None else f"REAL s_{name}, REAL t_{name}" for name in self.scalars]
@@ -234,42 +234,43 @@ class _Text:
                 terms.append(f"row * t1_{o.name}")
             terms += [f"i{axis} * t{axis}_{o.name}" for axis in range(2, self.rank)]
             const = "const " if k < first_output else ""
-            lines.append(f"__global {const}T_{o.dtype.code} *p_{o.name} = {' + '.join(terms)};")
+            lines.append(f"__global {const}T_{o.dtype.memory_code} *p_{o.name} = {' + '.join(terms)};")
         return lines
 
     def _load(self, o: Operand, step: int, *, whole: bool) -> str:
         if self.part is not None:
-            value = f"LOAD_{o.dtype.code}(p_{o.name}, i * t0_{o.name})"
+            value = f"LOAD_{o.dtype.memory_code}(p_{o.name}, i * t0_{o.name})"
             return f"V {o.name} = " + (f"CONVERT(CALC, {value});" if o.dtype.is_complex else f"(V)((REAL){value}, 0);")
         if step == 0:
-            value = f"LOAD_{o.dtype.code}(p_{o.name}, 0)"
+            value = f"LOAD_{o.dtype.memory_code}(p_{o.name}, 0)"
             if o.common is None or o.common.category != o.dtype.category:
                 pass
             elif o.common.category == 1:
-                value = f"(T_{o.common.code}){value}"
+                value = f"(T_{o.common.memory_code}){value}"
             elif o.common.itemsize < o.dtype.itemsize and o.common is not o.common.compute:
-                code, bits = o.common.code, f"bits_{o.name}"  # devices without cl_khr_fp16 have no variables of type half
+                # Devices without cl_khr_fp16 have no variables of type half.
+                code, bits = o.common.memory_code, f"bits_{o.name}"
                 return (f"ushort {bits}; STORE_{code}((T_{code} *)&{bits}, 0, (float){value}); "
                         f"V {o.name} = (V)((CALC)LOAD_{code}((const T_{code} *)&{bits}, 0));")
             return f"V {o.name} = (V)((CALC){value});"
         if self.lanes == 1:
             index = "i" if step == 1 else f"i * t0_{o.name}"
-            return f"V {o.name} = (CALC)LOAD_{o.dtype.code}(p_{o.name}, {index});"
+            return f"V {o.name} = (CALC)LOAD_{o.dtype.memory_code}(p_{o.name}, {index});"
         if step == 1 and whole:
-            return f"V {o.name} = CONVERT(CALC, VLOAD_{o.dtype.code}(p_{o.name}, i));"
+            return f"V {o.name} = CONVERT(CALC, VLOAD_{o.dtype.memory_code}(p_{o.name}, i));"
         if step == -1 and whole:
-            return f"V {o.name} = REVERSED(CONVERT(CALC, VLOAD_{o.dtype.code}(p_{o.name}, 1 - VW - i)));"
-        arguments = f"({o.dtype.code}, {o.name}, p_{o.name}, {'1' if step == 1 else f't0_{o.name}'})"
+            return f"V {o.name} = REVERSED(CONVERT(CALC, VLOAD_{o.dtype.memory_code}(p_{o.name}, 1 - VW - i)));"
+        arguments = f"({o.dtype.memory_code}, {o.name}, p_{o.name}, {'1' if step == 1 else f't0_{o.name}'})"
         if whole and o.name in self.across:  # the rows that are no block: a loop, which compiles faster
             return f"V {o.name}; {{ const int left = VW; PARTIAL{arguments} }}"
         return f"V {o.name}; {'STRIDED' if whole else 'PARTIAL'}{arguments}"
 
     def _block(self, o: Operand) -> str:
-        load = f"CONVERT(CALC, VLOAD_{o.dtype.code}(p_{o.name}, (i + l) * t0_{o.name}))"
+        load = f"CONVERT(CALC, VLOAD_{o.dtype.memory_code}(p_{o.name}, (i + l) * t0_{o.name}))"
         return f"V rows_{o.name}[VW]; for (int l = 0; l < VW; l++) rows_{o.name}[l] = {load}; transpose(rows_{o.name});"
 
     def _store(self, k: int, o: Operand, step: int, *, whole: bool) -> str:
-        code = o.dtype.code
+        code = o.dtype.memory_code
         # What is stored: floats for the 16-bit floats, for the others their own type; via int from floating point.
         target = "CALC" if code == "b8" else o.dtype.compute.cl
         value = f"r{k}"

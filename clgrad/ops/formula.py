@@ -139,10 +139,10 @@ class _Writer:
     def operand(self, name: str) -> str:
         return name
 
-    def binary(self, kind: type, left: str, right: str) -> str:
+    def binary(self, kind: type[ast.operator], left: str, right: str) -> str:
         return f"({left} {_BINARY[kind]} {right})"
 
-    def comparison(self, kind: type, left: str, right: str) -> str:
+    def comparison(self, kind: type[ast.cmpop], left: str, right: str) -> str:
         return f"({left} {_COMPARE[kind]} {right})"
 
 
@@ -155,12 +155,12 @@ class _ComplexWriter(_Writer):
     def operand(self, name: str) -> str:
         return f"fn_conj({name})" if self.conjugated and name != "g" else name
 
-    def binary(self, kind: type, left: str, right: str) -> str:
+    def binary(self, kind: type[ast.operator], left: str, right: str) -> str:
         if kind in (ast.Mult, ast.Div):
             return f"fn_{'mul' if kind is ast.Mult else 'div'}({left}, {right})"
         return super().binary(kind, left, right)
 
-    def comparison(self, kind: type, left: str, right: str) -> str:
+    def comparison(self, kind: type[ast.cmpop], left: str, right: str) -> str:
         return f"fn_{_COMPARE_NAMES[kind]}({left}, {right})"
 
 

@@ -99,7 +99,9 @@ def result_dtype(op: Pointwise, specs: list[Spec | None], numbers: list[dtype]) 
     if op.kind == "float" and not common.differentiable:
         common = dtypes.get_default_dtype()
     refused = common.is_complex and _is_row(op) and op.name not in COMPLEX
-    if refused or common.category not in _CATEGORIES.get(op.kind, (0, 1, 2, 3)):
+    if refused:
+        raise NotImplementedError(f"\"{kernel_name(op.name)}\" not implemented for '{dtypes.type_name(common)}'")
+    if common.category not in _CATEGORIES.get(op.kind, (0, 1, 2, 3)):
         if op.name == "neg":
             raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a "
                                "mask, use the `~` or `logical_not()` operator instead.")

@@ -57,9 +57,9 @@ CLAMPS = frozenset({"_clamp", "clamp_max", "clamp_min"})
 COMPLEX = frozenset({
     "_add_scaled", "_conj", "_copy", "_cube", "_is_near", "_masked_fill", "_quotient_or_zero", "_sum_of_rows", "acos",
     "acosh", "add", "addcdiv", "addcmul", "asin", "asinh", "atan", "atanh", "cos", "cosh", "div", "eq", "exp", "exp2",
-    "expm1", "isfinite", "isinf", "isnan", "lerp", "log", "log10", "log1p", "log2", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "mul", "ne", "neg", "pow", "reciprocal", "rsqrt", "sigmoid", "silu", "sin", "sinc", "sinh", "sqrt",
-    "square", "sub", "tan", "tanh", "tanhshrink", "where"})
+    "expm1", "isfinite", "isinf", "isnan", "lerp", "log", "log10", "log1p", "log2", "logical_and", "logical_not",
+    "logical_or", "logical_xor", "mul", "ne", "neg", "pow", "reciprocal", "rsqrt", "sigmoid", "silu", "sin", "sinc",
+    "sinh", "sqrt", "square", "sub", "tan", "tanh", "tanhshrink", "where"})
 
 
 def row(name: str, operands: str, value: str, nondiff: str | None = None, *, kind: str = "same",
@@ -93,7 +93,7 @@ row("remainder", "a b", "remainder(a, b)", kind="number", a="g", b="-g * _div_fl
 row("fmod", "a b", "fmod(a, b)", kind="number", a="g", b="-g * _div_trunc(a, b)")
 row("pow", "a b", "pow(a, b)", kind="number",
     a="where(b == 0, 0, g * b * pow(a, b - 1))",
-    b="where((a == 0) & (b >= 0), 0, g * y * log(a))")
+    b="where((a == 0) & (real(b) >= 0), 0, g * y * log(a))")
 row("neg", "x", "-x", kind="number", x="-g")
 row("abs", "x", "abs(x)", kind="number", x="g * sign(x)")
 row("sign", "x", "sign(x)", x="zeros_like(g)")

@@ -410,17 +410,6 @@ PROGRAMS = {
             else:
                 raise AssertionError
         """,
-    "functions of complex numbers": """
-        import torch
-        for call in (lambda: torch.complex(torch.ones(1), torch.ones(1)), lambda: torch.view_as_complex(torch.ones(2)),
-                     lambda: torch.polar(torch.ones(1), torch.ones(1)), lambda: torch.view_as_real(torch.ones(1))):
-            try:
-                call()
-            except (NotImplementedError, RuntimeError) as error:
-                assert "complex tensors" in str(error)
-            else:
-                raise AssertionError
-        """,
     "random numbers that tests leave alone": """
         import torch
         before = torch.get_rng_state()

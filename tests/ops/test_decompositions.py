@@ -167,12 +167,6 @@ def test_errors(torch, program):
     assert_same_error(torch, program)
 
 
-def test_complex_eigenvalues_are_a_clear_error():
-    for name in ("eig", "eigvals"):
-        with pytest.raises(NotImplementedError, match="complex"):
-            getattr(clgrad.linalg, name)(clgrad.eye(2))
-
-
 @pytest.mark.parametrize("largest", [None, False])
 @pytest.mark.parametrize("general", [False, True])
 def test_lobpcg(largest, general, torch):

@@ -209,8 +209,6 @@ def check(torch: Any, call: Call) -> str:
             if not (call.wrong or _is_empty(found) or any(words in str(expected) for words in MORE_THAN_PYTORCH)):
                 raise Difference(f"accepts what raises {type(expected).__name__}: {expected}") from expected
             return "more"
-        if any(str(getattr(leaf, "dtype", "")).startswith("torch.complex") for leaf in _flat(expected)):
-            return "complex"
         true = _true_of(call)
         if any(true.issuperset(known.split()) for known in INCOMPARABLE.get(call.name, ())):
             return "incomparable"
