@@ -26,8 +26,10 @@ Forms: **f** a function `clgrad.<name>`, **m** a method of Tensor, **i** in plac
 
 ## What differs from PyTorch
 
-* There are no complex, sparse, nested or quantised tensors; of the dtypes there are bool, uint8, int8 to int64, float16,
-  bfloat16, float32 and float64 (where the device has it).
+* There are no sparse, nested or quantised tensors; of the dtypes there are bool, uint8, int8 to int64, float16, bfloat16,
+  float32, float64 and complex128 (where the device has float64) and complex64. `conj` and `mH` of complex tensors are
+  tensors of their own, not views; `sign` of complex numbers is `sgn`; `logcumsumexp` of them may differ by multiples of
+  2 pi i.
 * float16 and bfloat16 results are computed in float32 and rounded once.
 * The random numbers of a seed are others than PyTorch's, and the same on every device.
 * An index that is out of range, and a class that does not exist, are an IndexError when a value is read that depends on

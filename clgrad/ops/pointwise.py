@@ -69,7 +69,9 @@ class _Gradient:
         """The gradient: one fused kernel; where a graph of it is wanted, a row or Tensor operations."""
         if self.passes:
             return values[0]
-        row = _recorded_row(self.op, self.operand) if mode.enabled else self.row
+        row: Pointwise | None = self.row
+        if mode.enabled:  # derivatives of rows are formulas of real numbers, see Formula.complex_c
+            row = None if values[0].spec.dtype.is_complex else _recorded_row(self.op, self.operand)
         if row is None or self.composed:
             return self._evaluate(dict(zip(self.names, values, strict=True)))
         run_row = call if mode.enabled else run
