@@ -16,6 +16,7 @@ from clgrad.autograd.tangents import Followed
 from clgrad.batching import vmap
 from clgrad.batching.batched import behind, physical
 from clgrad.batching.level import SharedEntriesError, per_entry
+from clgrad.batching.walks import gradients_of_seeds
 from clgrad.creation import eye
 from clgrad.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module, SyncBatchNorm
 from clgrad.nn.utils.stateless import replaced_call
@@ -261,7 +262,10 @@ def linearize(func: Callable, *primals: Any) -> tuple[Any, Callable]:
 
 def jacrev(func: Callable, argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False, chunk_size: int | None = None,
            _preallocate_and_copy: bool = False) -> Callable:
-    """A function that returns the Jacobian of ``func``, one backward pass an element of the output.
+    """A function that returns the Jacobian of ``func``: one backward pass for all elements of an output.
+
+    Args:
+        chunk_size: how many elements are taken at once; None: all.
 
     >>> import clgrad
     >>> clgrad.func.jacrev(lambda x: x * x)(clgrad.tensor([1., 2.]))
@@ -271,10 +275,11 @@ def jacrev(func: Callable, argnums: int | tuple[int, ...] = 0, *, has_aux: bool 
     if chunk_size is not None and chunk_size <= 0:
         raise ValueError("jacrev: `chunk_size` should be greater than 0.")
 
-    return _by_rows(func, argnums, has_aux)
+    return _by_rows(func, argnums, has_aux, chunk_size)
 
 
-def _by_rows(func: Callable, argnums: int | tuple[int, ...], has_aux: bool, changeable: bool = False) -> Callable:
+def _by_rows(func: Callable, argnums: int | tuple[int, ...], has_aux: bool, chunk_size: int | None = None,
+             changeable: bool = False) -> Callable:
     """The function of :func:`jacrev`; with ``changeable`` its arguments may be changed in place."""
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -284,22 +289,24 @@ def _by_rows(func: Callable, argnums: int | tuple[int, ...], has_aux: bool, chan
             with _tangents_of(own) if changeable else nullcontext():
                 output, aux = _split("jacrev", func(*replaced(values), **kwargs), has_aux)
             _tensors_of("vjp(f, *primals)", output)
-            found = tree_map(lambda o: tree_unflatten(_rows(o, own), tree_structure(values)), output)
+            found = tree_map(lambda o: tree_unflatten(_rows(o, own, chunk_size), tree_structure(values)), output)
         found = level.settled(found)
         return (found, level.settled(aux)) if has_aux else found
     return wrapped
 
 
-def _rows(output: Any, own: list) -> list:
+def _rows(output: Any, own: list, chunk_size: int | None) -> list:
     """For each tensor of ``own`` the Jacobian of one output."""
-    rows: list[list] = [[] for _ in own]
-    for element in output.reshape(-1).unbind(0):
-        found = (autograd.grad(element, own, retain_graph=True, create_graph=True, allow_unused=True)
-                 if element.requires_grad else (None,) * len(own))
-        for column, g, x in zip(rows, found, own, strict=True):
-            column.append(FUNCTIONS["zeros_like"](x) if g is None else g)
-    return [FUNCTIONS["stack"](column).reshape((*output.shape, *x.shape)) if column
-            else output.new_zeros((*output.shape, *x.shape)) for column, x in zip(rows, own, strict=True)]
+    count, found = output.numel(), (None,) * len(own)
+    if count == 1 and output.requires_grad:
+        found = autograd.grad(output, own, FUNCTIONS["ones_like"](output), True, True, allow_unused=True)
+    elif count and output.requires_grad:
+        units = eye(count, dtype=output.dtype, device=output.device).reshape((count, *output.shape))
+        chunks = [gradients_of_seeds((output,), own, (part,)) for part in units.split(chunk_size or count)]
+        found = chunks[0] if len(chunks) == 1 else tuple([
+            None if column[0] is None else FUNCTIONS["cat"](list(column)) for column in zip(*chunks, strict=True)])
+    return [output.new_zeros((*output.shape, *x.shape)) if rows is None else rows.reshape((*output.shape, *x.shape))
+            for rows, x in zip(found, own, strict=True)]
 
 
 def jacfwd(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *,

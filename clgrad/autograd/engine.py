@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
@@ -201,10 +201,12 @@ def _needed(starts: Sequence[Node], targets: set[Node]) -> set[Node]:
 
 
 class _Walk:
-    """A backward pass: where it starts, which nodes it is limited to, whether they keep what is saved, who is called last."""
+    """A backward pass: where it starts, which nodes it is limited to, whether they keep what is saved, how one runs, who is
+    called last."""
 
-    def __init__(self, starts: tuple, needed: set[Node] | None, captured: dict[tuple[Node, int], list[int]], retain: bool):
-        self.starts, self.needed, self.captured, self.retain = starts, needed, captured, retain
+    def __init__(self, starts: tuple, needed: set[Node] | None, captured: dict[tuple[Node, int], list[int]], retain: bool,
+                 run: Callable[[Node, list], tuple]):
+        self.starts, self.needed, self.captured, self.retain, self.run = starts, needed, captured, retain, run
         self.callbacks: list[Any] = []
 
     @functools.cached_property
@@ -218,8 +220,18 @@ class _Walk:
         return node in self._reached
 
 
-@unseen
-def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | None, leaves: bool = False) -> list:
+def _run_itself(node: Node, values: list) -> tuple:
+    return node.run(values)
+
+
+def walk_by(run: Callable[[Node, list], tuple], roots: list, inputs: list, grads: list, retain: bool) -> list:
+    """The gradients of ``inputs``, recorded, None where there is none. ``run`` gives what a node gives for what has arrived
+    there; modes see what it does."""
+    return _walked(roots, grads, retain, True, inputs, run=run)
+
+
+def _walked(roots: list, grads: list, retain: bool, create: bool, inputs: list | None, leaves: bool = False,
+            run: Callable[[Node, list], tuple] = _run_itself) -> list:
     """Runs the nodes, and adds to the ``grad`` of ``leaves``. The gradients of ``inputs``, where given, are returned;
     then only those of them that are leaves are touched."""
     captured: dict[tuple[Node, int], list[int]] = {}
@@ -233,7 +245,7 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
                 raise RuntimeError("One of the differentiated Tensors does not require grad")
             captured.setdefault(edge, []).append(number)
         needed = _needed([edge[0] for edge in edges if edge is not None], {edge[0] for edge in captured})
-    walk = _Walk(edges, needed, captured, retain)
+    walk = _Walk(edges, needed, captured, retain, run)
     before, mode.enabled = mode.enabled, create
     outer, mode.walk = mode.walk, walk
     try:
@@ -259,6 +271,9 @@ def _walk(roots: list, grads: list, retain: bool, create: bool, inputs: list | N
     finally:
         mode.enabled, mode.walk = before, outer
     return found
+
+
+_walk = unseen(_walked)
 
 
 def _run_nodes(walk: _Walk, grads: list, found: list, leaves: bool) -> dict[Node, list]:
@@ -293,7 +308,7 @@ def _run_nodes(walk: _Walk, grads: list, found: list, leaves: bool) -> dict[Node
                 continue
             if node.pre_hooks:
                 _node_hooks(node, values)
-            results = _run(node, values) if mode.anomaly or node.hooks or switch.observers else node.run(values)
+            results = _run(walk, node, values) if mode.anomaly or node.hooks or switch.observers else walk.run(node, values)
             if not walk.retain and node.saved is not None:
                 node.saved.clear()
     return waiting
@@ -379,11 +394,11 @@ def _finish_leaf(node: AccumulateGrad, values: list, create: bool) -> None:
             hook((), arrived)
 
 
-def _run(node: Node, values: list) -> tuple:
+def _run(walk: _Walk, node: Node, values: list) -> tuple:
     outer, mode.running = mode.running, node
     try:
         with observed(node.name(), tuple(values)):
-            results = node.run(values)
+            results = walk.run(node, values)
         if mode.anomaly and mode.check_nan:
             for number, result in enumerate(results):
                 if result is not None and bool((result != result).any()):

@@ -12,7 +12,8 @@ holds all of them. A :class:`~clgrad.batching.level.Level` sees every call of an
 
 What is computed for all entries are ordinary operations on ordinary tensors. So gradients within (``vmap(grad(f))``), around
 (``grad`` of a function that uses ``vmap``), and batches within batches need nothing of their own: a level that is entered
-within another computes on what are batches to the outer one.
+within another computes on what are batches to the outer one. Many gradients of one result are one backward walk, in which
+nodes run as operators do (:mod:`~clgrad.batching.walks`).
 """
 
 from clgrad.batching.mapping import vmap

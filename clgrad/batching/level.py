@@ -8,8 +8,8 @@ from typing import Any
 from clgrad.autograd.graph import TensorBase
 from clgrad.autograd.listening import thread
 from clgrad.batching.batched import Batched, is_withheld
+from clgrad.batching.own_rules import by_own_rule
 from clgrad.batching.rules import RULES
-from clgrad.batching.transforms import by_own_rule
 from clgrad.ops.arguments import by_position
 from clgrad.ops.random import default_generator
 from clgrad.ops.registry import FUNCTIONS, METHODS
@@ -80,6 +80,10 @@ class Level(TorchFunctionMode):
         """Whether a value is a tensor of this level's batch."""
         return type(value) is Batched and value.level is self
 
+    def whole_of(self, value: Any) -> Any:
+        """All entries of a tensor, which are the same where it is not of the batch."""
+        return value.whole if self.owns(value) else value.expand((self.size, *value.shape))
+
     def batch(self, tree: Any) -> Any:
         """The tensors of a tree, with all entries along their first dimension, as such of the batch."""
         return tree_map(lambda leaf: Batched(self, leaf) if isinstance(leaf, TensorBase) and not self.owns(leaf) else leaf,
@@ -136,17 +140,26 @@ class Level(TorchFunctionMode):
     def _taken_apart(self, func: Any, args: tuple, kwargs: dict) -> Any:
         """A call as those of the operators that it is made of; NotImplemented where it is made of anything else, and where it
         looks at values or fails: entry by entry it may work, or says why not."""
-        inner, drawn = getattr(func, "__wrapped__", None), _drawn(kwargs)
+        inner = getattr(func, "__wrapped__", None)
         if inner is None:
             return NotImplemented
+        with self:
+            return self._tried(inner, args, kwargs)
+
+    def _tried(self, call: Callable, args: tuple, kwargs: dict) -> Any:
+        drawn = _drawn(kwargs)
         try:
-            with self:
-                result = inner(*args, **kwargs)
+            result = call(*args, **kwargs)
         except Exception:
             return NotImplemented
         unseen = any(is_withheld(leaf) for leaf in tree_leaves(result)) or (
             self.randomness == "different" and _drawn(kwargs) != drawn)  # perhaps once for all entries
         return NotImplemented if unseen else result
+
+    def run_node(self, node: Any, grads: list) -> tuple:
+        """What a node of a graph gives for gradients of the batch: for all of them at once, or for each."""
+        result = self._tried(node.run, (grads,), {})
+        return self.entry_by_entry("", node.run, (grads,), {}) if result is NotImplemented else result
 
     def _once(self, name: str, func: Callable, args: tuple, kwargs: dict, drawn: tuple) -> Any:
         """A call without tensors of the batch. One that draws is made again for each entry, where those are to differ; if it
@@ -215,6 +228,15 @@ class Level(TorchFunctionMode):
 def levels_at_work() -> list[Level]:
     """This thread's levels, the innermost last."""
     return [mode for mode in thread.modes if isinstance(mode, Level)]
+
+
+def is_per_entry(tensor: Any) -> bool:
+    """Whether each entry of the batches of all levels at work has one of its own."""
+    for level in reversed(levels_at_work()):
+        if not level.owns(tensor):
+            return False
+        tensor = tensor.whole
+    return True
 
 
 def per_entry(tensor: Any) -> Any:

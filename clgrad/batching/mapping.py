@@ -93,7 +93,7 @@ def _settled(level: Level, output: Any, out_dims: Any) -> tuple[Any, list, list]
         if not -leaf.ndim - 1 <= dim <= leaf.ndim:
             raise IndexError(f"Dimension out of range (expected to be in range of [{-leaf.ndim - 1}, {leaf.ndim}], but got "
                              f"{dim})")
-        whole = leaf.whole if level.owns(leaf) else leaf.expand((level.size, *leaf.shape))
+        whole = level.whole_of(leaf)
         found.append(whole if dim == 0 else whole.movedim(0, dim))
     return tree_structure(output), found, dims
 

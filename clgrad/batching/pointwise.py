@@ -15,7 +15,7 @@ from clgrad.spec import common_dtype
 
 _COMPOSED = ("clamp", "clamp_", "rsub", "logit", "logit_", "nan_to_num", "nan_to_num_", "polygamma", "polygamma_", "isclose",
              "zero_", "masked_fill", "masked_fill_", "float_power", "float_power_", "positive", "real", "isreal", "conj",
-             "mvlgamma", "copy_")
+             "mvlgamma", "copy_", "_derivative")
 _CHOOSING = ("where", "masked_fill", "masked_fill_")  # by a mask, whose dtype is not that of the result
 # Of one tensor, and of numbers: what is the same for an element wherever it stands.
 _ALONE = ("clone", "contiguous", "detach", "alias", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",

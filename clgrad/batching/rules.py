@@ -62,7 +62,7 @@ def aligned(level: Any, value: Any, ndim: int) -> Any:
 
 def spread(level: Any, value: Any) -> Any:
     """All entries of ``value``, which is the same in each where it is not of the batch."""
-    return value.whole if level.owns(value) else value.expand((level.size, *value.shape))
+    return level.whole_of(value)
 
 
 def most_dims(values: Iterable[Any]) -> int:

@@ -30,7 +30,7 @@ from clgrad.ops.formula import Formula
 from clgrad.ops.interception import intercepted, quick_form
 from clgrad.ops.node_names import OVERLOADS, derivative_node_name, node_name
 from clgrad.ops.output import check_apart, check_exact, check_place, resize_output
-from clgrad.ops.registry import FUNCTIONS, NO_FORMULA, REGISTRY, Pointwise, publish
+from clgrad.ops.registry import FUNCTIONS, NO_FORMULA, REGISTRY, Pointwise, operator, publish
 from clgrad.ops.rows import NUMBERS, launch, result_dtype, result_strides, run, run_into
 from clgrad.ops.saved_names import saved_name
 from clgrad.ops.table import (
@@ -74,8 +74,8 @@ class _Gradient:
             row = None if values[0].spec.dtype.is_complex else _recorded_row(self.op, self.operand)
         if row is None or self.composed:
             return self._evaluate(dict(zip(self.names, values, strict=True)))
-        run_row = call if mode.enabled else run
-        return run_row(row, tuple([values[n] for n in self.operands]), tuple([values[n] for n in self.parameters]))
+        operands, parameters = tuple([values[n] for n in self.operands]), tuple([values[n] for n in self.parameters])
+        return _derivative(row, *operands, *parameters) if mode.enabled else run(row, operands, parameters)
 
     def _evaluate(self, values: dict[str, Any]) -> Any:
         formula = self.formula
@@ -249,6 +249,13 @@ def call(op: Pointwise, operands: tuple, parameters: tuple = (), out: Any = None
     if _records(operands) and result.spec.dtype.differentiable and op.derivatives:
         record(op, operands, parameters, result)
     return result
+
+
+@operator("_derivative", method=False)
+def _derivative(row: Pointwise, *values: Any) -> Any:
+    """The value of a row that is no public operator, of operands and parameters."""
+    operands = len(row.tensors)
+    return call(row, values[:operands], values[operands:])
 
 
 def _same_place(op: Pointwise, operands: tuple, target: Any = None) -> tuple:
