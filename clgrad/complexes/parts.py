@@ -35,7 +35,7 @@ def _imaginary_part(name: str, value: Any) -> Any:
 @rule("sum", "mean", "cumsum", "trace", "gather", "index_select", "take", "take_along_dim", "roll", "tril", "triu", "diag",
       "diag_embed", "diagflat", "masked_select", "masked_scatter", "repeat_interleave", "pad", "constant_pad_nd", "scatter",
       "scatter_add", "index_add", "index_copy", "index_fill", "index_put", "put", "select_scatter", "slice_scatter",
-      "diagonal_scatter", "fold", "nan_to_num")
+      "diagonal_scatter", "im2col", "col2im", "nan_to_num")
 def _on_each(function: Callable, given: dict[str, Any]) -> Any:
     """The operator on the real and on the imaginary parts; what is real has the imaginary part 0."""
     return joined(called(function, {name: _real_part(name, value) for name, value in given.items()}),
@@ -50,20 +50,11 @@ def _sum_to_size(function: Callable, given: dict[str, Any]) -> Any:
     return x if real.spec.shape == x.spec.shape else _on_each(function, given)
 
 
-@rule("unfold")
-def _unfold(function: Callable, given: dict[str, Any]) -> Any:
-    """Of images as columns; the method of a tensor gives a view."""
-    return _on_each(function, given) if "kernel_size" in given else NotImplemented
-
-
-@rule("scatter_", "scatter_add_", "index_add_", "index_copy_", "index_fill_", "index_put_", "put_", "masked_scatter_",
-      "tril_", "triu_", "fill_diagonal_")
-def _on_each_in_place(function: Callable, given: dict[str, Any]) -> Any:
-    target = next(iter(given.values()))
-    if not is_complex(target):
-        return NotImplemented
-    called(function, {name: _real_part(name, value) for name, value in given.items()})
-    called(function, {name: _imaginary_part(name, value) for name, value in given.items()})
+@rule("fill_diagonal_")
+def _fill_diagonal(function: Callable, given: dict[str, Any]) -> Any:
+    target, value, *wrap = given.values()
+    function(real_of(target), value.real, *wrap)
+    function(imag_of(target), value.imag, *wrap)
     return target
 
 

@@ -12,7 +12,7 @@ from clgrad.ops.arguments import by_name
 from clgrad.ops.complexes import of_pairs
 from clgrad.ops.interception import complex_rules
 from clgrad.ops.output import store
-from clgrad.ops.registry import FUNCTIONS, REGISTRY
+from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY
 
 Made = Callable[[Callable, dict[str, Any]], Any]
 
@@ -46,6 +46,22 @@ def _run(name: str, made: Made, function: Callable, args: tuple, kwargs: dict) -
     out = given.get("out")
     result = made(function, given if out is None else {**given, "out": None})
     return function(*args, **kwargs) if result is NotImplemented else store(name, result, out)
+
+
+def add_in_place_forms() -> None:
+    """Gives the in-place forms of operators that have rules the results of these."""
+    for name in [name for name in complex_rules if f"{name}_" in METHODS and f"{name}_" not in complex_rules]:
+        complex_rules[f"{name}_"] = functools.partial(_in_place, name)
+
+
+def _in_place(name: str, function: Callable, args: tuple, kwargs: dict) -> Any:
+    target, *others = args
+    if not is_complex(target):
+        return function(*args, **kwargs)
+    result = FUNCTIONS[name](target, *others, **kwargs)
+    if not is_complex(result):
+        raise RuntimeError(f"In-place {name} is not supported for complex tensors.")
+    return METHODS["copy_"](target, result)
 
 
 def is_complex(value: Any) -> bool:
