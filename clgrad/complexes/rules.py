@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
-from clgrad.ops import pointwise
+from clgrad.ops import complexes, pointwise
 from clgrad.ops.arguments import by_name
-from clgrad.ops.complexes import of_pairs
 from clgrad.ops.interception import complex_rules
 from clgrad.ops.output import store
 from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY
@@ -74,7 +73,7 @@ def joined(real: Any, imag: Any) -> Any:
     if isinstance(real, (tuple, list)):
         made = [joined(a, b) for a, b in zip(real, imag, strict=True)]
         return type(real)(*made) if hasattr(real, "_fields") else type(real)(made)
-    return of_pairs(FUNCTIONS["stack"]([real, imag], -1))
+    return complexes.joined(real, imag)
 
 
 def real_of(x: Any) -> Any:
