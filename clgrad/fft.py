@@ -1,17 +1,40 @@
-"""``torch.fft`` as far as numbers are real: frequencies, and halves exchanged.
-
-The transforms themselves have complex results, of which clgrad has no tensors.
-"""
+"""``torch.fft``: Fourier transforms, their frequencies, and halves exchanged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 from clgrad.creation import arange
+from clgrad.ops.fourier import (
+    fft,
+    fft2,
+    fftn,
+    hfft,
+    hfft2,
+    hfftn,
+    ifft,
+    ifft2,
+    ifftn,
+    ihfft,
+    ihfft2,
+    ihfftn,
+    irfft,
+    irfft2,
+    irfftn,
+    rfft,
+    rfft2,
+    rfftn,
+)
 from clgrad.ops.registry import FUNCTIONS
 
-__all__ = ["fftfreq", "fftshift", "ifftshift", "rfftfreq"]
+__all__ = ["fft", "fft2", "fftfreq", "fftn", "fftshift", "hfft", "hfft2", "hfftn", "ifft", "ifft2", "ifftn", "ifftshift",
+           "ihfft", "ihfft2", "ihfftn", "irfft", "irfft2", "irfftn", "rfft", "rfft2", "rfftfreq", "rfftn"]
+
+
+def _check_dtype(name: str, options: dict[str, Any]) -> None:
+    kind = options.get("dtype")
+    if kind is not None and not kind.differentiable:
+        raise RuntimeError(f"{name} requires a floating point or complex dtype")
 
 
 def fftfreq(n: int, d: float = 1.0, **options: Any) -> Any:
@@ -21,12 +44,14 @@ def fftfreq(n: int, d: float = 1.0, **options: Any) -> Any:
     >>> clgrad.fft.fftfreq(4)
     tensor([ 0.0000,  0.2500, -0.5000, -0.2500])
     """
-    numbers = (arange(n, **options) + n // 2) % n - n // 2
-    return numbers / (n * d)
+    _check_dtype("fftfreq", options)
+    numbers = arange(n, **options)
+    return (numbers - n * (numbers >= (n + 1) // 2)) / (n * d if n else 1.0)
 
 
 def rfftfreq(n: int, d: float = 1.0, **options: Any) -> Any:
     """The frequencies (n // 2 + 1,) of a transform of ``n`` real samples that are ``d`` apart."""
+    _check_dtype("rfftfreq", options)
     return arange(n // 2 + 1, **options) / (n * d)
 
 
@@ -46,16 +71,3 @@ def ifftshift(input: Any, dim: Any = None) -> Any:
     """Takes :func:`fftshift` back."""
     dims = _dims(input, dim)
     return FUNCTIONS["roll"](input, [(input.shape[d] + 1) // 2 for d in dims], dims)
-
-
-def _refused(name: str) -> Callable[..., NoReturn]:
-    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
-        raise NotImplementedError(f"fft.{name}: clgrad has no complex tensors")
-    refuse.__name__ = name
-    refuse.__doc__ = "NotImplementedError: its result, or its input, is complex."
-    return refuse
-
-
-globals().update({name: _refused(name) for name in (
-    "fft", "ifft", "fft2", "ifft2", "fftn", "ifftn", "rfft", "irfft", "rfft2", "irfft2", "rfftn", "irfftn", "hfft", "ihfft",
-    "hfft2", "ihfft2", "hfftn", "ihfftn")})

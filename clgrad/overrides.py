@@ -25,7 +25,7 @@ from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 
-from clgrad import creation, linalg, sampling, special, windows
+from clgrad import creation, fft, linalg, sampling, special, windows
 from clgrad.autograd.listening import pop_mode, push_mode, thread, without_innermost_mode
 from clgrad.nn import functional
 from clgrad.ops.interception import handle, overriding
@@ -155,7 +155,7 @@ def _places() -> list[tuple[str, Any, dict[str, Any]]]:
     """(prefix, namespace, its functions), those first whose name a function has that stands in several."""
     top = {name: f for name, f in {**FUNCTIONS, **_creators()}.items()
            if (not name.startswith("_") or name == "_assert") and name not in METHODS_ALONE}
-    modules: list[ModuleType] = [linalg, special]
+    modules: list[ModuleType] = [fft, linalg, special]
     listed = {name: getattr(functional, name) for name in functional.__all__}
     return [("torch.nn.functional", functional, listed), ("torch", None, top),
             *[(module.__name__.replace("clgrad", "torch"), module, vars(module)) for module in modules],

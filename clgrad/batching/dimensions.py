@@ -166,3 +166,10 @@ def _normalized(level: Any, func: Any, given: dict[str, Any]) -> Any:
     if weight is not None:
         result = result * aligned(level, weight, own.ndim)
     return result if bias is None else result + aligned(level, bias, own.ndim)
+
+
+@rule("_fourier")
+def _fourier(level: Any, func: Callable, args: tuple, kwargs: dict) -> Any:
+    """Its dimension is counted from the end."""
+    own, *others = args
+    return func(own.whole, *others)
