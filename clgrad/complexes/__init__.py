@@ -10,5 +10,7 @@ The rules are looked at from the first complex tensor on (``ops/interception.py`
 
 from clgrad.autograd.listening import COMPLEX, switch
 from clgrad.complexes import lengths, parts, products, steps  # noqa: F401
+from clgrad.complexes.rules import add_in_place_forms
 
+add_in_place_forms()
 switch.set(COMPLEX, True)

@@ -9,7 +9,9 @@ from clgrad.autograd.graph import TensorBase
 from clgrad.complexes.rules import imag_of, is_complex, joined, real_of, rule
 from clgrad.dtypes import dtype, result_type
 from clgrad.ops.arguments import called
+from clgrad.ops.complexes import of_pairs, view_as_real
 from clgrad.ops.registry import METHODS
+from clgrad.shapes import normalize_dim, normalize_dims
 
 _VALUES = frozenset({"value", "fill_value", "src", "source"})  # arguments that may be numbers among the elements
 
@@ -32,10 +34,10 @@ def _imaginary_part(name: str, value: Any) -> Any:
     return imag_of(value) if is_complex(value) else value
 
 
-@rule("sum", "mean", "cumsum", "trace", "gather", "index_select", "take", "take_along_dim", "roll", "tril", "triu", "diag",
+@rule("cumsum", "trace", "gather", "index_select", "take", "take_along_dim", "roll", "tril", "triu", "diag",
       "diag_embed", "diagflat", "masked_select", "masked_scatter", "repeat_interleave", "pad", "constant_pad_nd", "scatter",
       "scatter_add", "index_add", "index_copy", "index_fill", "index_put", "put", "select_scatter", "slice_scatter",
-      "diagonal_scatter", "fold", "nan_to_num")
+      "diagonal_scatter", "im2col", "col2im", "nan_to_num")
 def _on_each(function: Callable, given: dict[str, Any]) -> Any:
     """The operator on the real and on the imaginary parts; what is real has the imaginary part 0."""
     return joined(called(function, {name: _real_part(name, value) for name, value in given.items()}),
@@ -50,21 +52,23 @@ def _sum_to_size(function: Callable, given: dict[str, Any]) -> Any:
     return x if real.spec.shape == x.spec.shape else _on_each(function, given)
 
 
-@rule("unfold")
-def _unfold(function: Callable, given: dict[str, Any]) -> Any:
-    """Of images as columns; the method of a tensor gives a view."""
-    return _on_each(function, given) if "kernel_size" in given else NotImplemented
-
-
-@rule("scatter_", "scatter_add_", "index_add_", "index_copy_", "index_fill_", "index_put_", "put_", "masked_scatter_",
-      "tril_", "triu_", "fill_diagonal_")
-def _on_each_in_place(function: Callable, given: dict[str, Any]) -> Any:
-    target = next(iter(given.values()))
-    if not is_complex(target):
-        return NotImplemented
-    called(function, {name: _real_part(name, value) for name, value in given.items()})
-    called(function, {name: _imaginary_part(name, value) for name, value in given.items()})
+@rule("fill_diagonal_")
+def _fill_diagonal(function: Callable, given: dict[str, Any]) -> Any:
+    target, value, *wrap = given.values()
+    function(real_of(target), value.real, *wrap)
+    function(imag_of(target), value.imag, *wrap)
     return target
+
+
+@rule("sum", "mean")
+def _sum(function: Callable, given: dict[str, Any]) -> Any:
+    """Of the pairs, along all dimensions but theirs."""
+    x, kind = given["input"], given["dtype"]
+    if kind is not None and not kind.is_complex or not is_complex(x):
+        return NotImplemented
+    dims = normalize_dims(None if given["dim"] in ((), []) else given["dim"], x.spec.ndim)
+    pairs = view_as_real(x)
+    return of_pairs(function(pairs, dims, given["keepdim"], dtype=kind and kind.to_real()) if dims else pairs.clone())
 
 
 @rule("cat", "stack")
@@ -73,9 +77,10 @@ def _put_together(function: Callable, given: dict[str, Any]) -> Any:
     kind = result_type([t.spec.dtype for t in tensors])
     if not kind.is_complex:
         return NotImplemented
-    tensors = [t.to(kind) for t in tensors]
-    return joined(called(function, {**given, "tensors": [real_of(t) for t in tensors]}),
-                  called(function, {**given, "tensors": [imag_of(t) for t in tensors]}))
+    stacked = function.__name__ == "stack"
+    joining = [t for t in tensors if stacked or t.spec.shape != (0,)] or tensors  # such may be beside tensors of any shape
+    dim = normalize_dim(given["dim"], joining[0].spec.ndim + stacked)
+    return of_pairs(function([view_as_real(t.to(kind)) for t in joining], dim))
 
 
 def _chooses(index: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from clgrad.complexes.rules import imag_of, is_complex, joined, real_of, rule
 from clgrad.dtypes import c_name
 from clgrad.ops.arguments import called
+from clgrad.ops.complexes import of_pairs, view_as_real
 from clgrad.ops.registry import FUNCTIONS
 
 
@@ -22,30 +23,50 @@ def _product(multiply: Callable, a: Any, b: Any) -> Any:
     return joined((multiply(ar, br) - multiply(ai, bi)).to(kind), (multiply(ar, bi) + multiply(ai, br)).to(kind))
 
 
-@rule("matmul", "mm", "bmm", "mv", "dot", "tensordot")
+@rule("matmul", "mm", "bmm", "mv")
 def _of_matrices(function: Callable, given: dict[str, Any]) -> Any:
-    """As :func:`_of_two`, for operators that do not take real and complex operands together."""
-    first, second, *_ = given
-    kinds = [given[name].spec.dtype for name in (first, second)]
+    """One product of real matrices: rows of A are rows of pairs, and each number of B is the 2 x 2 matrix that multiplies a
+    pair by it."""
+    a, b, *_ = given.values()
+    kinds = [t.spec.dtype for t in (a, b)]
     if kinds[0] is not kinds[1]:
         raise RuntimeError("expected m1 and m2 to have the same dtype, but got: " + " != ".join(map(c_name, kinds)))
-    return _of_two(function, given)
+    if a.spec.shape[-1:] != b.spec.shape[-2:][:1] or not a.spec.ndim:
+        return function(*[real_of(t) for t in (a, b)])  # which says what is wrong
+    columns = b if b.spec.ndim > 1 else b.unsqueeze(-1)
+    pairs = FUNCTIONS["stack"]([view_as_real(columns), view_as_real(columns * 1j)], -3)
+    found = FUNCTIONS["matmul"](view_as_real(a).flatten(-2), pairs.flatten(-4, -3).flatten(-2))
+    found = of_pairs(found.unflatten(-1, (-1, 2)))
+    return found if b.spec.ndim > 1 else found.squeeze(-1)
 
 
-@rule("outer", "inner", "kron", "cross", "linalg_cross")
+@rule("dot")
+def _dot(function: Callable, given: dict[str, Any]) -> Any:
+    a, b, *_ = given.values()
+    return _of_matrices(function, given) if a.spec.shape != b.spec.shape or a.spec.ndim != 1 else FUNCTIONS["sum"](a * b)
+
+
+@rule("tensordot", "outer", "inner", "kron", "cross", "linalg_cross")
 def _of_two(function: Callable, given: dict[str, Any]) -> Any:
     first, second, *_ = given
     return _product(lambda a, b: called(function, {**given, first: a, second: b}), given[first], given[second])
 
 
-@rule("linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+@rule("linear")
+def _linear(function: Callable, given: dict[str, Any]) -> Any:
+    weight, bias = given["weight"], given["bias"]
+    result = FUNCTIONS["matmul"](given["input"], weight.mT if weight.spec.ndim > 1 else weight)
+    return result if bias is None else result + bias
+
+
+@rule("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 def _layer(function: Callable, given: dict[str, Any]) -> Any:
     plain = {**given, "bias": None}
     result = _product(lambda a, b: called(function, {**plain, "input": a, "weight": b}), given["input"], given["weight"])
     bias = given["bias"]
     if bias is None:
         return result
-    return result + bias.reshape(-1, *(1,) * max(given["weight"].ndim - 2, 0)) if bias.ndim else result + bias
+    return result + bias.reshape(-1, *(1,) * (given["weight"].ndim - 2))
 
 
 @rule("vdot")

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
-from clgrad.ops import pointwise
+from clgrad.ops import complexes, pointwise
 from clgrad.ops.arguments import by_name
-from clgrad.ops.complexes import of_pairs
 from clgrad.ops.interception import complex_rules
 from clgrad.ops.output import store
-from clgrad.ops.registry import FUNCTIONS, REGISTRY
+from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY
 
 Made = Callable[[Callable, dict[str, Any]], Any]
 
@@ -48,6 +47,22 @@ def _run(name: str, made: Made, function: Callable, args: tuple, kwargs: dict) -
     return function(*args, **kwargs) if result is NotImplemented else store(name, result, out)
 
 
+def add_in_place_forms() -> None:
+    """Gives the in-place forms of operators that have rules the results of these."""
+    for name in [name for name in complex_rules if f"{name}_" in METHODS and f"{name}_" not in complex_rules]:
+        complex_rules[f"{name}_"] = functools.partial(_in_place, name)
+
+
+def _in_place(name: str, function: Callable, args: tuple, kwargs: dict) -> Any:
+    target, *others = args
+    if not is_complex(target):
+        return function(*args, **kwargs)
+    result = FUNCTIONS[name](target, *others, **kwargs)
+    if not is_complex(result):
+        raise RuntimeError(f"In-place {name} is not supported for complex tensors.")
+    return METHODS["copy_"](target, result)
+
+
 def is_complex(value: Any) -> bool:
     """Whether it is a complex tensor."""
     return isinstance(value, TensorBase) and value.spec.dtype.is_complex
@@ -58,7 +73,7 @@ def joined(real: Any, imag: Any) -> Any:
     if isinstance(real, (tuple, list)):
         made = [joined(a, b) for a, b in zip(real, imag, strict=True)]
         return type(real)(*made) if hasattr(real, "_fields") else type(real)(made)
-    return of_pairs(FUNCTIONS["stack"]([real, imag], -1))
+    return complexes.joined(real, imag)
 
 
 def real_of(x: Any) -> Any:

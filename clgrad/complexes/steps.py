@@ -32,6 +32,7 @@ def _prod(function: Callable, given: dict[str, Any]) -> Any:
             half = size // 2
             pairs = found.narrow(axis, 0, half) * found.narrow(axis, half, half)
             found = FUNCTIONS["cat"]([pairs, found.narrow(axis, 2 * half, 1)], axis) if size % 2 else pairs
+    found = found.clone() if found is x else found
     return found if keepdim else found.squeeze(axis)
 
 

@@ -31,13 +31,19 @@ _PARTS = {"float2": "float", "double2": "double"}
 class Operand:
     """A tensor of a pointwise kernel: the name that it has in the expressions, its dtype and strides.
 
-    ``common``: the dtype that a 0-d tensor, which may be of a wider one, is converted to.
+    ``common``: the dtype that a 0-d tensor, which may be of a wider one, is converted to. ``held``: the dtype in which its
+    offset counts, where that is not its own.
     """
 
     name: str
     dtype: dtype
     strides: Shape
     common: Any = None
+    held: Any = None
+
+    def parts(self) -> Operand:
+        """A complex tensor as the real one of its parts, along a last dimension of 2."""
+        return Operand(self.name, self.dtype.to_real(), (*[2 * step for step in self.strides], 1), held=self.dtype)
 
 
 def calc_type(d: dtype) -> str:
@@ -213,7 +219,7 @@ class _Text:
 
     def _parameters(self) -> list[str]:
         first_output = len(self.inputs)
-        buffers = [f"__global {'const ' if k < first_output else ''}T_{o.dtype.memory_code} *b_{o.name}"
+        buffers = [f"__global {'const ' if k < first_output else ''}T_{(o.held or o.dtype).memory_code} *b_{o.name}"
                    for k, o in enumerate(self.operands)]
         offsets = [f"INDEX o_{o.name}" for o in self.operands]
         scalars = [f"CALC s_{name}" if self.part is None else f"REAL s_{name}, REAL t_{name}" for name in self.scalars]
@@ -229,12 +235,14 @@ class _Text:
             lines += [f"INDEX i{axis} = rest % d{axis}; rest /= d{axis};" for axis in range(2, self.rank)]
         first_output = len(self.inputs)
         for k, o in enumerate(self.operands):
-            terms = [f"b_{o.name} + o_{o.name}"]
+            const = "const " if k < first_output else ""
+            kind = f"__global {const}T_{o.dtype.memory_code} *"
+            first = f"b_{o.name} + o_{o.name}"
+            terms = [first if o.held is None else f"({kind})({first})"]
             if self.rank > 1:
                 terms.append(f"row * t1_{o.name}")
             terms += [f"i{axis} * t{axis}_{o.name}" for axis in range(2, self.rank)]
-            const = "const " if k < first_output else ""
-            lines.append(f"__global {const}T_{o.dtype.memory_code} *p_{o.name} = {' + '.join(terms)};")
+            lines.append(f"{kind}p_{o.name} = {' + '.join(terms)};")
         return lines
 
     def _load(self, o: Operand, step: int, *, whole: bool) -> str:

@@ -17,6 +17,7 @@ from clgrad.ops.registry import FUNCTIONS, REGISTRY, operator
 from clgrad.ops.views import view_of_spec
 from clgrad.spec import Spec, spec
 
+_JOINED = REGISTRY.pointwise["_complex"]
 _CONJUGATE = REGISTRY.pointwise["_conj"]
 
 
@@ -75,6 +76,11 @@ def of_pairs(pairs: Any) -> Any:
     return made
 
 
+def joined(real: Any, imag: Any) -> Any:
+    """The complex numbers of real and imaginary parts of one dtype, broadcast."""
+    return pointwise.call(_JOINED, (real, imag))
+
+
 @operator("complex", method=False)
 def complex_(real: Any, imag: Any, *, out: Any = None) -> Any:
     """``real + i imag``, of two floating-point tensors of one dtype, broadcast."""
@@ -89,8 +95,7 @@ def complex_(real: Any, imag: Any, *, out: Any = None) -> Any:
     if out is not None and out.spec.dtype is not kind.to_complex():
         raise RuntimeError(f"Expected object of scalar type {dtypes.type_name(kind.to_complex())} but got scalar type "
                            f"{dtypes.type_name(out.spec.dtype)} for argument 'out'")
-    parts = FUNCTIONS["broadcast_tensors"](real, imag)
-    return store("complex", of_pairs(FUNCTIONS["stack"](parts, -1)), out)
+    return store("complex", joined(real, imag), out)
 
 
 @operator("polar", method=False)

@@ -86,7 +86,9 @@ def _cholesky(name: str, A: Any, upper: bool) -> tuple[Any, np.ndarray]:
 
 
 def _cholesky_backward(g: Any, L: Any) -> Any:
-    half = solve_triangular(adjoint_of(L), _mirrored(matmul(adjoint_of(L), g)) * 0.5, upper=True)
+    inner = tril(matmul(adjoint_of(L), g))
+    inner = (inner + adjoint_of(tril(inner, -1))) * 0.5
+    half = solve_triangular(adjoint_of(L), inner, upper=True)
     return solve_triangular(L, half, upper=False, left=False)
 
 

@@ -266,16 +266,16 @@ def ldl(a: Array) -> tuple[Array, Array, Array]:
 def _choose(a: Array, k: int) -> tuple[int, int]:
     """(the row to exchange, rows of the block) at step k."""
     n = len(a)
-    below = np.abs(a[k + 1:, k])
+    below = _size(a[k + 1:, k])
     largest = below.max(initial=0.0)
-    if not len(below) or np.isnan(a[k, k]) or abs(a[k, k]) >= _GROWTH * largest:
+    if not len(below) or np.isnan(a[k, k]) or _size(a[k, k]) >= _GROWTH * largest:
         return k, 1
     row = k + 1 + int(below.argmax())
-    others = np.abs(np.concatenate([a[row, k:row], a[row + 1:n, row]]))
+    others = _size(np.concatenate([a[row, k:row], a[row + 1:n, row]]))
     reach = others.max()
-    if abs(a[k, k]) * reach >= _GROWTH * largest * largest:
+    if _size(a[k, k]) * reach >= _GROWTH * largest * largest:
         return k, 1
-    return (row, 1) if abs(a[row, row]) >= _GROWTH * reach else (row, 2)
+    return (row, 1) if _size(a[row, row]) >= _GROWTH * reach else (row, 2)
 
 
 def _factor_symmetric(a: Array, pivots: Array) -> int:

@@ -15,7 +15,7 @@ from clgrad.kernels import elementwise
 from clgrad.ops.execute import FAR, blank, within_reach
 from clgrad.ops.node_names import kernel_name
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, Pointwise
-from clgrad.ops.table import COMPLEX, FACTORS, FITTING_NUMBERS, ROUNDED_PARAMETERS
+from clgrad.ops.table import ALIKE, COMPLEX, FACTORS, FITTING_NUMBERS, ROUNDED_PARAMETERS
 from clgrad.runtime import Device, settle
 from clgrad.shapes import (
     Shape,
@@ -98,6 +98,8 @@ def result_dtype(op: Pointwise, specs: list[Spec | None], numbers: list[dtype]) 
     common = common_dtype([a for a in specs if a is not None], numbers)
     if op.kind == "float" and not common.differentiable:
         common = dtypes.get_default_dtype()
+    if op.name == "_complex":
+        return common, common.to_complex()
     refused = common.is_complex and _is_row(op) and op.name not in COMPLEX
     if refused:
         raise NotImplementedError(f"\"{kernel_name(op.name)}\" not implemented for '{dtypes.type_name(common)}'")
@@ -188,7 +190,7 @@ def _prepare(op: Pointwise, operands: list[Spec | type], out: Spec | None) -> Pr
                            f"output type {dtypes.type_name(out.dtype)}")
     shape = out.shape
     _check_fp64(device, op.name, [*(a.dtype for a in known), common])
-    if op.name == "_copy" and out.dtype.is_complex:
+    if op.name in ("_complex", "_copy") and out.dtype.is_complex:
         common = dtypes.promote_types(common, out.dtype)
     formula = op.integers if op.integers is not None and not common.differentiable else op.value
     reads = [n for n, name in enumerate(op.tensors) if specs[n] is not None and name in formula.names]
@@ -198,9 +200,13 @@ def _prepare(op: Pointwise, operands: list[Spec | type], out: Spec | None) -> Pr
                                   common if not a.ndim and narrowed[n] and not conditions[n] else None)
               for n in reads if (a := specs[n]) is not None]  # type: ignore[assignment]
     scalars = [*(op.tensors[n] for n in numbered), *op.parameters]
+    output = elementwise.Operand("out", out.dtype, out.strides)
+    if op.name in ALIKE and not scalars and all(o.dtype is common for o in (*inputs, output)) and common.is_complex:
+        inputs, output, shape = [o.parts() for o in inputs], output.parts(), (*shape, 2)
+        common = common.to_real()
     value = formula.complex_c(conjugated=not _is_row(op)) if common.is_complex else formula.c
-    plan = elementwise.plan(device, op.name.lstrip("_"), elementwise.calc_type(common), [value], inputs,
-                            [elementwise.Operand("out", out.dtype, out.strides)], scalars, shape)
+    plan = elementwise.plan(device, op.name.lstrip("_"), elementwise.calc_type(common), [value], inputs, [output], scalars,
+                            shape)
     return Prepared(plan, out, reads, numbered, op, common)
 
 

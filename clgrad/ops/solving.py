@@ -415,9 +415,9 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     solution = matmul(pinv(A, rtol=cut), right)
     # In columns of m elements, as LAPACK leaves it in the place of the right-hand sides.
     solution = in_columns(constant_pad_nd(solution, (0, 0, 0, m - n)) if m > n else solution).narrow(-2, 0, n)
-    nothing = empty((0,), A.spec.dtype, A.spec.device)
+    nothing = empty((0,), A.spec.dtype.to_real(), A.spec.device)
     ranks = kept.sum(-1)
-    residuals = constant_of(empty((0,), A.spec.dtype, A.spec.device), A, B)
+    residuals = constant_of(empty((0,), A.spec.dtype.to_real(), A.spec.device), A, B)
     if m > n and used != "gelsy" and bool((ranks == n).all()):
         residuals = (matmul(A, solution) - right).abs().square().sum(-2)
     rank = lapack.tensor(ranks, A, dtypes.int64) if used != "gels" else empty((0,), dtypes.int64, A.spec.device)
