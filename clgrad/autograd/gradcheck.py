@@ -24,6 +24,27 @@ def _differentiable(outputs: Any) -> list:
     return [o for o in _tuple(outputs) if isinstance(o, TensorBase) and o.spec.dtype.differentiable]
 
 
+def _is_complex(value: Any) -> bool:
+    return isinstance(value, TensorBase) and value.spec.dtype.is_complex
+
+
+def _of_parts(func: Callable, inputs: tuple) -> tuple[Callable, tuple]:
+    """A function of complex numbers as one of their real and imaginary parts, numbers of their own, with these of the inputs.
+
+    The parts share the inputs' memory.
+    """
+    leaves: list[Any] = []
+    for t in inputs:
+        leaves += ([part.requires_grad_(t.requires_grad) for part in (t.detach().real, t.detach().imag)]
+                   if _is_complex(t) else [t])
+
+    def of_parts(*args: Any) -> tuple:
+        left = iter(args)
+        values = [next(left) + 1j * next(left) if _is_complex(t) else next(left) for t in inputs]
+        return tuple([part for o in _tuple(func(*values)) for part in ((o.real, o.imag) if _is_complex(o) else (o,))])
+    return of_parts, tuple(leaves)
+
+
 def _numerical(f: Callable, inputs: tuple, which: int, eps: float) -> list[np.ndarray]:
     """For each output its Jacobian with respect to one input, by central differences.
 
@@ -62,6 +83,8 @@ def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1
               masked: bool | None = None) -> bool:
     """Whether the gradients of ``func`` agree with central differences of step ``eps``.
 
+    Real and imaginary parts of complex numbers are numbers of their own.
+
     Args:
         inputs: tensors; those that require gradients are checked and should be float64.
         nondet_tol: by how much two backward passes over the same graph may differ.
@@ -76,6 +99,8 @@ def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1
     if not (check_forward_ad or check_backward_ad):
         raise AssertionError("Expected at least one of check_forward_ad or check_backward_ad to be True")
     inputs = _tuple(inputs)
+    if any(map(_is_complex, inputs)) or any(map(_is_complex, _tuple(func(*inputs)))):
+        func, inputs = _of_parts(func, inputs)
     checked = [n for n, t in enumerate(inputs) if isinstance(t, TensorBase) and t.requires_grad]
     if not checked:
         raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have "
@@ -186,5 +211,8 @@ def gradgradcheck(func: Callable, inputs: Any, grad_outputs: Any = None, *, eps:
 
 
 def _random_gradient(output: Any, seed: int, apart: bool) -> Any:
-    values = np.random.RandomState(seed).uniform(0.5, 1.5, (*output.shape, 2 if apart else 1))
+    random = np.random.RandomState(seed)
+    values = random.uniform(0.5, 1.5, (*output.shape, 2 if apart else 1))
+    if _is_complex(output):
+        values = values + 1j * random.uniform(0.5, 1.5, values.shape)
     return output.detach().new_tensor(values)[..., 0].requires_grad_()

@@ -13,7 +13,8 @@ from clgrad.autograd.graph import TensorBase
 from clgrad.from_data import as_tensor
 
 # Relative and absolute tolerance by dtype; integers have to be equal.
-_TOLERANCES = {"float16": (1e-3, 1e-5), "bfloat16": (1.6e-2, 1e-5), "float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7)}
+_TOLERANCES = {"float16": (1e-3, 1e-5), "bfloat16": (1.6e-2, 1e-5), "float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7),
+               "complex64": (1.3e-6, 1e-5), "complex128": (1e-7, 1e-7)}
 
 
 def default_tolerances(*inputs: Any, dtype_precisions: Mapping[Any, tuple[float, float]] | None = None
@@ -154,8 +155,7 @@ def _compare_numbers(actual: Any, expected: Any, rules: _Rules, place: list) -> 
     kinds = [type(v).__name__ for v in (actual, expected)]
     if rules.check_dtype and type(actual) is not type(expected):
         return _at(f"The (d)types do not match: {type(actual)} != {type(expected)}.", place)
-    rtol, atol = rules.tolerances(*["float64" if isinstance(v, float) else k for v, k in zip(
-        (actual, expected), kinds, strict=True)])
+    rtol, atol = rules.tolerances(*[{"float": "float64", "complex": "complex128"}.get(k, k) for k in kinds])
     return None if _is_close(actual, expected, rtol, atol, rules.equal_nan) else _at(
         _number_story(actual, expected, rtol, atol), place)
 
@@ -202,7 +202,8 @@ def _compare_tensors(actual: Any, expected: Any, rules: _Rules, place: list) -> 
     return _at(_tensor_story(a, b, close, rtol, atol), place)
 
 
-_ARITHMETIC = {"float16": np.float16, "bfloat16": np.float32, "float32": np.float32, "float64": np.float64}
+_ARITHMETIC = {"float16": np.float16, "bfloat16": np.float32, "float32": np.float32, "float64": np.float64,
+               "complex64": np.complex64, "complex128": np.complex128}
 
 
 def _values(x: Any) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import clgrad
+from clgrad.autograd import gradcheck, gradgradcheck
 from clgrad.errors import warn_once
 from tests.compare import assert_same
 
@@ -149,3 +150,43 @@ def test_vmap(torch):
     for function in (lambda t: lambda x: (x @ x.conj()).sum(), lambda t: lambda x: x.abs().sum(0) + x.real[0]):
         found, expected = (t.func.vmap(function(t))(t.tensor(a)) for t in (clgrad, torch))
         assert_same(found, expected.resolve_conj(), 1e-10, 1e-10)
+
+
+def test_gradcheck():
+    rng = np.random.default_rng(2)
+    z = clgrad.tensor(rng.normal(size=3) + 1j * rng.normal(size=3), requires_grad=True)
+    x = clgrad.tensor(rng.normal(size=3), requires_grad=True)
+    for function in (lambda z, x: z * z.conj() + z.exp() * x, lambda z, x: (z.abs() + x, z.angle()),
+                     lambda z, x: (x * 1j).exp()):
+        assert gradcheck(function, (z, x))
+        assert gradgradcheck(function, (z, x))
+        assert gradcheck(function, (z, x), check_forward_ad=True)
+    wrong = _Wrong.apply
+    with pytest.raises(RuntimeError, match="Jacobian mismatch"):
+        gradcheck(wrong, (z,))
+
+
+class _Wrong(clgrad.autograd.Function):
+    """A square whose gradient forgets the conjugate."""
+
+    @staticmethod
+    def forward(ctx, z):
+        ctx.save_for_backward(z)
+        return z * z
+
+    @staticmethod
+    def backward(ctx, g):
+        (z,) = ctx.saved_tensors
+        return 2 * z * g
+
+
+@pytest.mark.parametrize("other", [[1j, 2], [1j, 2.1], [1j, complex(2, 1e-9)], [1j, complex(np.nan, 0)]])
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_assert_close(torch, other, dtype):
+    def verdict(t):
+        try:
+            t.testing.assert_close(t.tensor([1j, 2], dtype=getattr(t, dtype)), t.tensor(other, dtype=getattr(t, dtype)))
+        except AssertionError as error:
+            return str(error).split("\n")[:3]
+        return "close"
+    assert verdict(clgrad) == verdict(torch)
