@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from clgrad.autograd.graph import TensorBase
+from clgrad.autograd.graph import TensorBase, needs_graph
 from clgrad.ops import complexes, pointwise
 from clgrad.ops.arguments import by_name
 from clgrad.ops.interception import complex_rules
@@ -57,7 +57,9 @@ def _in_place(name: str, function: Callable, args: tuple, kwargs: dict) -> Any:
     target, *others = args
     if not is_complex(target):
         return function(*args, **kwargs)
-    result = FUNCTIONS[name](target, *others, **kwargs)
+    tensors = [t for t in (target, *others, *kwargs.values()) if isinstance(t, TensorBase)]
+    source = METHODS["clone"](target) if needs_graph(*tensors) else target  # what it saves must not change
+    result = FUNCTIONS[name](source, *others, **kwargs)
     if not is_complex(result):
         raise RuntimeError(f"In-place {name} is not supported for complex tensors.")
     return METHODS["copy_"](target, result)

@@ -76,12 +76,14 @@ _INDEFINITE = ("The factorization could not be completed because the input is no
 
 def _cholesky(name: str, A: Any, upper: bool) -> tuple[Any, np.ndarray]:
     check_square(name, A)
-    if upper:
-        lower, info = _cholesky(name, adjoint_of(A), False)
-        return in_columns(adjoint_of(lower)), info
-    values, info = lapack.cholesky(lapack.host(name, A))
-    L = lapack.matrix(values, A)
-    record("LinalgCholeskyEx", A, (L,), lambda grads, outputs: _cholesky_backward(grads[0], *outputs))
+    values = lapack.host(name, A)
+    lower, info = lapack.cholesky(lapack.adjoint(values) if upper else values)
+    L = lapack.matrix(lapack.adjoint(lower) if upper else lower, A)
+
+    def backward(grads: tuple, outputs: list) -> Any:
+        g, factor = grads[0], outputs[0]
+        return _cholesky_backward(adjoint_of(g), adjoint_of(factor)) if upper else _cholesky_backward(g, factor)
+    record("LinalgCholeskyEx", A, (L,), backward)
     return L, info
 
 

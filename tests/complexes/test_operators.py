@@ -58,7 +58,7 @@ PROGRAMS = {
     "determinant": (lambda t, a: t.det(a) + t.linalg.slogdet(a).logabsdet + t.logdet(a) + t.linalg.slogdet(a)[0], [(3, 3)]),
     "triangles": (lambda t, a, b: t.linalg.solve_triangular(a, b, upper=True)
                   + t.linalg.solve_triangular(a, b.mT, upper=False, left=False).mT, [(3, 3), (3, 2)]),
-    "cholesky": (lambda t, a: t.linalg.cholesky(a @ a.mH + 2 * t.eye(3))
+    "cholesky": (lambda t, a: t.linalg.cholesky(a @ a.mH + 2 * t.eye(3)) + t.linalg.cholesky(a @ a.mH + t.eye(3), upper=True)
                  + t.cholesky_solve(a, t.linalg.cholesky(a @ a.mH + t.eye(3))), [(3, 3)]),
     "lu": (lambda t, a: t.linalg.lu_factor(a)[0] + t.linalg.lu_solve(*t.linalg.lu_factor(a), a, adjoint=True), [(3, 3)]),
     "qr": (lambda t, a: _without_phase(t, *t.linalg.qr(a)), [(4, 3)]),
@@ -78,7 +78,7 @@ def _written(t, a, b):
     x[1, t.tensor([0, 2])] = 1 + 2j
     x.real.mul_(2)
     x.imag[2] = b.real
-    return x.add_(b * 1j)
+    return x.add_(b * 1j).sgn_() + (a * 1).cumprod_(0) + (a * 1).index_add_(0, t.tensor([1]), b.unsqueeze(0))
 
 
 def _without_phase(t, q, r):
