@@ -15,7 +15,7 @@ from clgrad.autograd.graph import AccumulateGrad, TensorBase, edge_of, get_gradi
 from clgrad.autograd.tangents import Followed
 from clgrad.batching import vmap
 from clgrad.batching.batched import behind, physical
-from clgrad.batching.level import SharedEntriesError, per_entry
+from clgrad.batching.level import check_randomness, no_draws, per_entry
 from clgrad.batching.walks import gradients_of_seeds
 from clgrad.creation import eye
 from clgrad.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module, SyncBatchNorm
@@ -25,6 +25,9 @@ from clgrad.trees import tree_leaves, tree_map, tree_structure, tree_unflatten
 
 __all__ = ["functional_call", "functionalize", "grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize",
            "replace_all_batch_norm_modules_", "stack_module_state", "vjp", "vmap"]
+
+
+_RECORDED = {"retain_graph": True, "create_graph": True, "allow_unused": True}  # of a walk
 
 
 # Levels of differentiation.
@@ -237,22 +240,30 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, strict: bool = False
         with _tangents_of(own):
             output, aux = _split(name, func(*values), has_aux)
         outputs = _tensors_of(name, output)
-        following = [o for o in outputs if o.requires_grad]
-        # Gradients are linear in them, so that any would do but those at which a formula has no derivative of its own.
-        seeds = level.fresh([FUNCTIONS["ones_like"](o.detach()) for o in following])[1]
-        with tangents_wanted():
-            rows = autograd.grad(following, own, seeds, True, True, allow_unused=True) if following else (None,) * len(own)
-        used = [(r, t) for r, t in zip(rows, tree_leaves(tangents), strict=True) if r is not None and r.requires_grad]
-        found = autograd.grad([r for r, _ in used], seeds, [t for _, t in used], True, True,
-                              allow_unused=True) if used else (None,) * len(seeds)
+        moved = _moved(level, outputs, own, tree_leaves(tangents), functools.partial(autograd.grad, **_RECORDED))
         if strict and any(not o.requires_grad for o in outputs):
             raise RuntimeError("jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This "
                                "is not allowed with strict=True.")
-        moved = iter(found)
-        filled = [next(moved) if o.requires_grad else None for o in outputs]
-        filled = [FUNCTIONS["zeros_like"](o) if g is None else g for g, o in zip(filled, outputs, strict=True)]
+        filled = [FUNCTIONS["zeros_like"](o) if t is None else t for t, o in zip(moved, outputs, strict=True)]
     settled = level.settled((output, tree_unflatten(filled, tree_structure(output))))
     return (*settled, aux) if has_aux else settled
+
+
+def _moved(level: _Level, outputs: list, own: list, tangents: list, walk: Callable) -> list:
+    """For each output how it changes along the tangents of ``own``; None where it does not.
+
+    ``walk(rows, seeds, tangents)`` gives the gradients of ``seeds``.
+    """
+    following = [o for o in outputs if o.requires_grad]
+    if not following:
+        return [None] * len(outputs)
+    # Gradients are linear in them, so that any would do but those at which a formula has no derivative of its own.
+    seeds = level.fresh([FUNCTIONS["ones_like"](o.detach()) for o in following])[1]
+    with tangents_wanted():
+        rows = autograd.grad(following, own, seeds, **_RECORDED)
+    used = [(r, t) for r, t in zip(rows, tangents, strict=True) if r is not None and r.requires_grad]
+    found = iter(walk([r for r, _ in used], seeds, [t for _, t in used]) if used else (None,) * len(seeds))
+    return [next(found) if o.requires_grad else None for o in outputs]
 
 
 def linearize(func: Callable, *primals: Any) -> tuple[Any, Callable]:
@@ -275,19 +286,12 @@ def jacrev(func: Callable, argnums: int | tuple[int, ...] = 0, *, has_aux: bool 
     if chunk_size is not None and chunk_size <= 0:
         raise ValueError("jacrev: `chunk_size` should be greater than 0.")
 
-    return _by_rows(func, argnums, has_aux, chunk_size)
-
-
-def _by_rows(func: Callable, argnums: int | tuple[int, ...], has_aux: bool, chunk_size: int | None = None,
-             changeable: bool = False) -> Callable:
-    """The function of :func:`jacrev`; with ``changeable`` its arguments may be changed in place."""
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         picked, replaced = _picked(args, argnums, "jacrev")
         with _Level(args, kwargs) as level:
-            values, own = level.fresh(picked, changeable)
-            with _tangents_of(own) if changeable else nullcontext():
-                output, aux = _split("jacrev", func(*replaced(values), **kwargs), has_aux)
+            values, own = level.fresh(picked)
+            output, aux = _split("jacrev", func(*replaced(values), **kwargs), has_aux)
             _tensors_of("vjp(f, *primals)", output)
             found = tree_map(lambda o: tree_unflatten(_rows(o, own, chunk_size), tree_structure(values)), output)
         found = level.settled(found)
@@ -299,7 +303,7 @@ def _rows(output: Any, own: list, chunk_size: int | None) -> list:
     """For each tensor of ``own`` the Jacobian of one output."""
     count, found = output.numel(), (None,) * len(own)
     if count == 1 and output.requires_grad:
-        found = autograd.grad(output, own, FUNCTIONS["ones_like"](output), True, True, allow_unused=True)
+        found = autograd.grad(output, own, FUNCTIONS["ones_like"](output), **_RECORDED)
     elif count and output.requires_grad:
         units = eye(count, dtype=output.dtype, device=output.device).reshape((count, *output.shape))
         chunks = [gradients_of_seeds((output,), own, (part,)) for part in units.split(chunk_size or count)]
@@ -314,37 +318,37 @@ def jacfwd(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = F
     """A function that returns the Jacobian of ``func``: the derivatives along all directions at once, as one batch.
 
     Args:
-        randomness: whether random numbers that ``func`` draws differ between the directions; see :func:`vmap`.
+        randomness: whether ``func`` may draw random numbers (``"same"``, ``"different"``), which are one and the same for all
+            directions, or not (``"error"``).
 
     >>> import clgrad
     >>> clgrad.func.jacfwd(lambda x: x * x)(clgrad.tensor([1., 2.]))
     tensor([[2., 0.],
             [0., 4.]])
     """
-    by_rows = _by_rows(func, argnums, has_aux, changeable=True)
+    check_randomness(randomness)
 
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        name = "jvp(f, primals, tangents)"
         picked, replaced = _picked(args, argnums, "jacfwd")
-        leaves, structure = tree_leaves(picked), tree_structure(picked)
-        sizes = [leaf.numel() if isinstance(leaf, TensorBase) else 0 for leaf in leaves]
-        if not sum(sizes):
-            return by_rows(*args, **kwargs)
+        with _Level(args, kwargs) as level:
+            values, own = level.fresh(picked, changeable=True)
+            with _tangents_of(own), no_draws() if randomness == "error" else nullcontext():
+                output, aux = _split(name, func(*replaced(values), **kwargs), has_aux)
+            outputs, sizes = _tensors_of(name, output), [x.numel() for x in own]
+            columns = _moved(level, outputs, own, _directions(own, sizes), gradients_of_seeds) if sum(sizes) else outputs
 
-        def along(*tangents: Any) -> tuple:
-            return jvp(lambda *values: func(*replaced(tree_unflatten(values, structure)), **kwargs), tuple(leaves), tangents,
-                       has_aux=has_aux)
-        try:
-            _, columns, *aux = vmap(along, randomness=randomness)(*_directions(leaves, sizes))
-        except SharedEntriesError:  # it changes its argument, which is one for all directions
-            return by_rows(*args, **kwargs)
-
-        def by_input(column: Any) -> Any:
-            parts = column.movedim(0, -1).split(sizes, -1)
-            return tree_unflatten([part.reshape((*column.shape[1:], *x.shape))
-                                   for part, x in zip(parts, leaves, strict=True)], structure)
-        found = tree_map(by_input, columns)
-        return (found, tree_map(lambda leaf: leaf[0], aux[0])) if has_aux else found
+            def by_input(output: Any, column: Any) -> Any:
+                if column is None or not sum(sizes):
+                    return tree_unflatten([output.new_zeros((*output.shape, *x.shape)) for x in own], tree_structure(values))
+                parts = column.movedim(0, -1).split(sizes, -1)
+                return tree_unflatten([part.reshape((*output.shape, *x.shape)) for part, x in zip(parts, own, strict=True)],
+                                      tree_structure(values))
+            found = tree_unflatten([by_input(o, column) for o, column in zip(outputs, columns, strict=True)],
+                                   tree_structure(output))
+        found = level.settled(found)
+        return (found, level.settled(aux)) if has_aux else found
     return wrapped
 
 

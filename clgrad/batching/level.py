@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
@@ -60,6 +61,21 @@ def _drawn(kwargs: dict) -> tuple[int, ...]:
     """How far the generators are that a call may draw from."""
     given = kwargs.get("generator")
     return (default_generator.get_offset(), *([] if given is None else [given.get_offset()]))
+
+
+def check_randomness(randomness: str) -> None:
+    """RuntimeError for what says nothing of random numbers."""
+    if randomness not in ("error", "different", "same"):
+        raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
+
+
+@contextmanager
+def no_draws() -> Iterator[None]:
+    """A block in which random numbers are an error."""
+    drawn = _drawn({})
+    yield
+    if _drawn({}) != drawn:
+        raise RuntimeError(_DRAWN)
 
 
 def _changed(name: str, args: tuple, kwargs: dict) -> Any:

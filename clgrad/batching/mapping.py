@@ -16,7 +16,7 @@ from clgrad.batching import (  # noqa: F401 (they register rules)
     shapes,
     transforms,
 )
-from clgrad.batching.level import Level
+from clgrad.batching.level import Level, check_randomness
 from clgrad.ops.random import default_generator
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.trees import tree_leaves, tree_structure, tree_unflatten
@@ -42,8 +42,7 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, randomness: str = 
     """
     if chunk_size is not None and chunk_size <= 0:
         raise ValueError(f"vmap: chunk_size should be None or greater than 0. (got {chunk_size})")
-    if randomness not in ("error", "different", "same"):
-        raise RuntimeError(f"Only allowed values for randomness are 'error', 'different', or 'same'. Got {randomness}")
+    check_randomness(randomness)
 
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
