@@ -207,6 +207,7 @@ class _Walk:
     def __init__(self, starts: tuple, needed: set[Node] | None, captured: dict[tuple[Node, int], list[int]], retain: bool,
                  run: Callable[[Node, list], tuple]):
         self.starts, self.needed, self.captured, self.retain, self.run = starts, needed, captured, retain, run
+        self.node: Any = None  # which runs
         self.callbacks: list[Any] = []
 
     @functools.cached_property
@@ -214,6 +215,13 @@ class _Walk:
         if self.needed is not None:
             return self.needed | {node for node, _ in self.captured}
         return set(_below([edge[0] for edge in self.starts if edge is not None]))
+
+    def asks_for(self, number: int) -> bool:
+        """Whether the gradient of an input of the node that runs leads to anything that is wanted."""
+        if self.needed is None:
+            return True
+        edge = self.node.edges[number]
+        return edge is not None and edge[0] in self.needed
 
     def reaches(self, node: Node) -> bool:
         """Whether the gradient of a node's outputs is going to be known."""
@@ -308,6 +316,7 @@ def _run_nodes(walk: _Walk, grads: list, found: list, leaves: bool) -> dict[Node
                 continue
             if node.pre_hooks:
                 _node_hooks(node, values)
+            walk.node = node
             results = _run(walk, node, values) if mode.anomaly or node.hooks or switch.observers else walk.run(node, values)
             if not walk.retain and node.saved is not None:
                 node.saved.clear()

@@ -150,6 +150,11 @@ class Saved:
                     for entry, use in zip(self.entries, used, strict=True)]
         return [None if entry is None else unpack(entry) for entry in self.entries]
 
+    def unpack_for(self, *numbers: int) -> list:
+        """Of as many tensors as there are ``numbers`` those that gradients of the node's inputs of these numbers need which
+        the walk asks for; None in the places of the others."""
+        return [t if is_wanted(number) else None for t, number in zip(self.unpack(), numbers, strict=True)]
+
     def tensor(self, place: int) -> Any:
         """One of the tensors, for a program to see: the same object that was saved, where its history is what it was."""
         if self.entries is None:
@@ -290,6 +295,11 @@ def retain(tensor: Any) -> None:
     if node.capture is None:
         node.capture = {}
     node.capture[tensor._output_nr] = weakref.ref(tensor)
+
+
+def is_wanted(number: int) -> bool:
+    """Whether the backward walk that is going on asks the node that runs for the gradient of this input."""
+    return mode.walk is None or mode.walk.asks_for(number)
 
 
 def needs_graph(*tensors: Any) -> bool:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.handles import RemovableHandle, add_hook
 from clgrad.autograd.saved_attributes import saved_attribute, saved_attributes
 from clgrad.spec import Spec
@@ -57,7 +58,11 @@ class Node:
         """
         if len(grads) != self.outputs:
             raise TypeError(f"expected {self.outputs} arguments, got {len(grads)} instead")
-        found = self.run(list(grads))
+        walk, mode.walk = mode.walk, None
+        try:
+            found = self.run(list(grads))
+        finally:
+            mode.walk = walk
         return found if len(found) != 1 else found[0]
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from clgrad.autograd.engine import grad
 from clgrad.autograd.grad_mode import enable_grad, mode
-from clgrad.autograd.graph import Saved, edge_of
+from clgrad.autograd.graph import Saved, edge_of, is_wanted
 
 
 def recorded_gradients(saved: Saved, function: Callable, operands: Sequence, grads: Sequence) -> list:
@@ -15,16 +15,16 @@ def recorded_gradients(saved: Saved, function: Callable, operands: Sequence, gra
     Args:
         saved: what the operator's node has saved. It keeps the composition for the next walk.
         function: the operator as a composition of recorded ones: ``function(*operands)`` is its result or a sequence of them.
-        operands: tensors, and None for what was left out.
+        operands: the inputs of the operator's node, but for last ones perhaps; None for what was left out.
         grads: the gradient of each result, None where there is none.
 
     Returns:
-        For each operand its gradient; None where it needs none or no result depends on it.
+        For each operand its gradient; None where it is not wanted or no result depends on it.
     """
     with enable_grad():
         views, results = _composition(saved, function, operands)
         used = [(y, g) for y, g in zip(results, grads, strict=True) if g is not None]
-        wanted = [n for n, t in enumerate(views) if t is not None and t._requires_grad]
+        wanted = [n for n, t in enumerate(views) if t is not None and t._requires_grad and is_wanted(n)]
         found: list = [None] * len(views)
         if wanted:
             values = grad([y for y, _ in used], [views[n] for n in wanted], [g for _, g in used], create_graph=True,
@@ -42,7 +42,7 @@ def _composition(saved: Saved, function: Callable, operands: Sequence) -> tuple[
     views = [t.view_as(t) if t is not None and t._requires_grad else t for t in operands]
     results = function(*views)
     made = views, results if isinstance(results, (tuple, list)) else (results,)
-    saved.composition = made if mode.walk.retain else None
+    saved.composition = made if mode.walk is None or mode.walk.retain else None
     return made
 
 

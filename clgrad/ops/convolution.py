@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, needs_graph
+from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, is_wanted, needs_graph
 from clgrad.autograd.walks import determined_by
 from clgrad.kernels import conv
 from clgrad.ops.copying import blank, empty
@@ -99,7 +99,7 @@ def forward(x: Any, w: Any, bias: Any, g: Geometry, activation: str | None = Non
         bias_needed = bias is not None and bias._requires_grad
 
         attach(out, "Convolution", (x, w, bias), lambda dy: _in_formats(gradients(
-            dy, saved.unpack(), x_spec.shape, w_spec.shape, bias_needed, g), formats), saved)
+            dy, saved.unpack_for(1, 0), x_spec.shape, w_spec.shape, bias_needed and is_wanted(2), g), formats), saved)
     return out
 
 
@@ -135,10 +135,10 @@ def input_gradient(dy: Any, w: Any, bias: Any, x_shape: Shape, g: Geometry) -> A
         saved = Saved("conv_transpose", [dy if need_w else None, w if need_dy else None])
 
         def backward(v: Any) -> tuple:
-            gradient, weights = saved.unpack()
-            return _in_formats((forward(v, weights, None, g) if need_dy else None,
-                                weight_gradient(v, gradient, w_shape, g) if need_w else None,
-                                v.sum((0, 2, 3)) if need_bias else None), formats)
+            gradient, weights = saved.unpack_for(1, 0)
+            return _in_formats((None if weights is None else forward(v, weights, None, g),
+                                None if gradient is None else weight_gradient(v, gradient, w_shape, g),
+                                v.sum((0, 2, 3)) if need_bias and is_wanted(2) else None), formats)
         attach(out, "Convolution", (dy, w, bias), backward, saved)
     return out
 
@@ -156,9 +156,9 @@ def weight_gradient(x: Any, dy: Any, w_shape: Shape, g: Geometry) -> Any:
         saved = Saved("convolution_backward", [x if need_dy else None, dy if need_x else None])
 
         def backward(v: Any) -> tuple:
-            inputs, gradient = saved.unpack()
-            return (input_gradient(gradient, v, None, x_shape, g) if need_x else None,
-                    forward(inputs, v, None, g) if need_dy else None)
+            inputs, gradient = saved.unpack_for(1, 0)
+            return (None if gradient is None else input_gradient(gradient, v, None, x_shape, g),
+                    None if inputs is None else forward(inputs, v, None, g))
         attach(out, "ConvolutionBackward", (x, dy), backward, saved)
     return out
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, needs_graph, wrap
+from clgrad.autograd.graph import Saved, TensorBase, attach, ends_in, is_wanted, needs_graph, wrap
 from clgrad.ops.matrices import of_batches, of_rows, of_rows_and_sums
 from clgrad.ops.output import add_in_place, store
 from clgrad.ops.registry import FUNCTIONS, operator
@@ -39,7 +39,7 @@ def _recorded(a: Any, b: Any, name: str) -> Any:
         saved = Saved(name, [a if b._requires_grad else None, b if a._requires_grad else None])
 
         def backward(g: Any) -> tuple:
-            left, right = saved.unpack()
+            left, right = saved.unpack_for(1, 0)
             if not mode.enabled and g.spec.ndim == 2:
                 return (None if right is None else of_rows(g, right, flip_b=True),
                         None if left is None else of_rows(left, g, flip_a=True))
@@ -68,7 +68,7 @@ def _times_vector(matrix: Any, vector: Any) -> Any:
         saved = Saved("mv", [matrix if vector._requires_grad else None, vector if matrix._requires_grad else None])
 
         def backward(g: Any) -> tuple:
-            left, right = saved.unpack()
+            left, right = saved.unpack_for(1, 0)
             if mode.enabled:
                 return None if right is None else outer(g, right), None if left is None else matmul(left.t(), g)
             return (None if right is None else of_rows(_column(g), _column(right), flip_b=True),
@@ -332,12 +332,12 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if needs_graph(input, weight, bias):
         saved = Saved("linear", [input if weight._requires_grad else None, weight if input._requires_grad else None])
         if bias is None:
-            attach(out, "Mm", (input, weight), lambda g: linear_gradients(g, saved.unpack(), False)[:2], saved)
+            attach(out, "Mm", (input, weight), lambda g: linear_gradients(g, saved.unpack_for(1, 0), False)[:2], saved)
         else:
             bias_needed = bias._requires_grad
 
             def backward(g: Any) -> tuple:
-                *others, of_bias = linear_gradients(g, saved.unpack(), bias_needed)
+                *others, of_bias = linear_gradients(g, saved.unpack_for(2, 1), bias_needed and is_wanted(0))
                 return (of_bias, *others)  # hooks see the bias first, as in PyTorch
             attach(out, "Addmm", (bias, input, weight), backward, saved)
     return out

@@ -16,6 +16,7 @@ from clgrad.autograd.graph import (
     check_history,
     check_in_place,
     current_node,
+    is_wanted,
     node_class,
     rebase,
     wrap,
@@ -199,7 +200,8 @@ def record(op: Pointwise, operands: tuple, parameters: tuple, out: Any, changes:
 
     def backward(g: Any) -> tuple:
         values = [g, *fixed] if saved is None else [g, *saved.unpack(), *fixed]
-        return tuple([gradient and gradient(values) for gradient in recipe.gradients])
+        return tuple([None if gradient is None or not is_wanted(number) else gradient(values)
+                      for number, gradient in enumerate(recipe.gradients)])
     node = attach(out, recipe.node, inputs, backward, saved)
     if recipe.value:
         saved.add_output(out, changes)  # type: ignore[union-attr]

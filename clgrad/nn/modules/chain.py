@@ -359,7 +359,7 @@ class _Chain:
                 return tuple(recorded_gradients(saved, self._composed, saved.unpack()[:len(operands)], (g,)))
             result = self.stages[-1].result
             given = [g if g.spec is result else g.to(result.dtype).contiguous(), *saved.unpack(self.uses), *saved.between]
-            if not mode.walk.retain:
+            if mode.walk is not None and not mode.walk.retain:
                 saved.clear()  # what is between is given up on the way
             del g
             return tuple(_again(self._gradients, given, self._run_gradients))
