@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from clgrad.shapes import Shape, contiguous_strides, ordered_strides
 
 
@@ -69,6 +71,7 @@ def format_strides(shape: Shape, wanted: memory_format) -> Shape:
     return ordered_strides(shape, _ORDERS[wanted])
 
 
+@lru_cache(4096)
 def has_format(shape: Shape, strides: Shape, wanted: memory_format) -> bool:
     """Whether these are the strides of a format; those of dimensions of size 1 do not count."""
     if wanted in _RANKS and len(shape) != _RANKS[wanted]:
@@ -77,6 +80,7 @@ def has_format(shape: Shape, strides: Shape, wanted: memory_format) -> bool:
     return 0 in shape or all(size == 1 or a == b for size, a, b in zip(shape, strides, expected, strict=True))
 
 
+@lru_cache(4096)
 def suggested(shape: Shape, strides: Shape) -> memory_format | None:
     """``channels_last`` or ``channels_last_3d`` where strides are in this order, between elements may be gaps; else None."""
     wanted = {4: channels_last, 5: channels_last_3d}.get(len(shape))

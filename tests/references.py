@@ -63,7 +63,7 @@ FLOATING: dict[str, tuple[Callable, list[Interval]]] = {
     "addcmul": (lambda x, a, b, value: x + value * a * b, [WIDE, WIDE, WIDE]),
     "addcdiv": (lambda x, a, b, value: x + value * a / b, [WIDE, WIDE, POSITIVE]),
     "lerp": (lambda a, b, weight: a + weight * (b - a), [WIDE, WIDE, PROBABILITY]),
-    "_copy": (lambda x: x, [WIDE]),
+    "_copy": (lambda x: x, [WIDE]), "_copy_of_rows": (lambda x: x, [WIDE]),
     "eq": (np.equal, [WIDE, WIDE]),
     "ne": (np.not_equal, [WIDE, WIDE]),
     "lt": (np.less, [WIDE, WIDE]),

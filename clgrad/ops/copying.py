@@ -28,7 +28,7 @@ from clgrad.runtime import canonical, device, filled_storage, host_storage, new_
 from clgrad.shapes import Shape, broadcast_shapes, is_dense, normalize_dim
 from clgrad.spec import Spec, contiguous_spec, spec
 
-COPY = REGISTRY.pointwise["_copy"]
+COPY, COPY_OF_ROWS = REGISTRY.pointwise["_copy"], REGISTRY.pointwise["_copy_of_rows"]
 
 
 def empty(shape: Shape, dtype: dtype, place: device, strides: Shape | None = None) -> Any:
@@ -110,6 +110,13 @@ def clone(input: Any, *, memory_format: Any = None) -> Any:
     """A copy with memory of its own; gradients pass through."""
     if memory_format is None or memory_format is preserve_format:
         out = pointwise.run(COPY, (input,))
+    elif memory_format is contiguous_format:
+        filling = input.memory.filling
+        if filling is not None and filling.itemsize == input.spec.dtype.itemsize:
+            made = contiguous_spec(input.spec.shape, input.spec.dtype, input.spec.device)
+            out = wrap(filled_storage(made.device.compute, made.nbytes, filling), 0, made)  # type: ignore[attr-defined]
+        else:
+            out = pointwise.run(COPY_OF_ROWS, (input,))
     else:
         out = empty_as(input.spec, input.spec.dtype, input.spec.device, memory_format)
         pointwise.run_into(COPY, (input,), (), out)

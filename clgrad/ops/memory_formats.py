@@ -10,19 +10,14 @@ from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import TensorBase
 from clgrad.formats import channels_last, format_strides, has_format, memory_format, suggested
 from clgrad.ops.copying import contiguous
-from clgrad.spec import Spec, spec
+from clgrad.spec import spec
 
 F = TypeVar("F", bound=Callable)
 
 
 def suggested_format(x: Any) -> memory_format | None:
     """``channels_last`` or ``channels_last_3d`` where strides are in this order; between elements may be gaps."""
-    return _suggested(x.spec) if isinstance(x, TensorBase) else None
-
-
-@functools.cache
-def _suggested(own: Spec) -> memory_format | None:
-    return suggested(own.shape, own.strides)
+    return suggested(x.spec.shape, x.spec.strides) if isinstance(x, TensorBase) else None
 
 
 def keeps_format(function: F) -> F:

@@ -96,7 +96,7 @@ def _max(x: Any, windows: Windows, index_dtype: Any) -> tuple[Any, Any]:
 
 def _max_gradient(g: Any, where: Any, how: MaxPool) -> Any:
     _check_gradient("max", how.values, len(how.windows.input))
-    g = g if g.spec is how.values else g.to(how.values.dtype).contiguous()
+    g = g if g.spec is how.values else cast(g, how.values.dtype).contiguous()
     dx = how.gradient(g, where)
     if mode.enabled and needs_graph(g):
         saved = Saved("max_pool_backward", [where])

@@ -55,13 +55,13 @@ EXACT_OUT = frozenset({"_gelu", "_gelu_tanh", "abs", "bitwise_not", "ceil", "flo
 CLAMPS = frozenset({"_clamp", "clamp_max", "clamp_min"})
 # Operators that take complex numbers. Where they are differentiable, they are holomorphic.
 COMPLEX = frozenset({
-    "_add_scaled", "_conj", "_copy", "_cube", "_is_near", "_masked_fill", "_over_length", "_quotient_or_zero", "_sum_of_rows",
-    "acos", "acosh", "add", "addcdiv", "addcmul", "asin", "asinh", "atan", "atanh", "cos", "cosh", "div", "eq", "exp",
-    "exp2", "expm1", "isfinite", "isinf", "isnan", "lerp", "log", "log10", "log1p", "log2", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "mul", "ne", "neg", "pow", "reciprocal", "rsqrt", "sigmoid", "silu", "sin", "sinc",
-    "sinh", "sqrt", "square", "sub", "tan", "tanh", "tanhshrink", "where"})
+    "_add_scaled", "_conj", "_copy", "_copy_of_rows", "_cube", "_is_near", "_masked_fill", "_over_length",
+    "_quotient_or_zero", "_sum_of_rows", "acos", "acosh", "add", "addcdiv", "addcmul", "asin", "asinh", "atan", "atanh",
+    "cos", "cosh", "div", "eq", "exp", "exp2", "expm1", "isfinite", "isinf", "isnan", "lerp", "log", "log10", "log1p",
+    "log2", "logical_and", "logical_not", "logical_or", "logical_xor", "mul", "ne", "neg", "pow", "reciprocal", "rsqrt",
+    "sigmoid", "silu", "sin", "sinc", "sinh", "sqrt", "square", "sub", "tan", "tanh", "tanhshrink", "where"})
 # Those of them that do the same to real and imaginary parts.
-ALIKE = frozenset({"_copy", "_sum_of_rows", "add", "neg", "sub"})
+ALIKE = frozenset({"_copy", "_copy_of_rows", "_sum_of_rows", "add", "neg", "sub"})
 
 
 def row(name: str, operands: str, value: str, nondiff: str | None = None, *, kind: str = "same",
@@ -110,6 +110,7 @@ row("lerp", "a b weight", "where(abs(weight) < 0.5, a + weight * (b - a), b - (b
     a="g * (1 - weight)", b="g * weight", weight="g * (b - a)")
 
 row("_copy", "x", "x", x="g")
+row("_copy_of_rows", "x", "x", in_place=False, row_major=True, x="g")
 row("_complex", "a b", "complex(a, b)", in_place=False, a="real(g)", b="imag(g)")
 row("_conj", "x", "conj(x)", in_place=False, x="conj(g)")
 

@@ -121,6 +121,11 @@ class Storage:
         """Whether somebody outside holds this memory."""
         return self._foreign or (self._export is not None and self._export() is not None)
 
+    @property
+    def filling(self) -> np.generic | None:
+        """What repeats in all of it, as long as nobody has looked; else None."""
+        return self._fill if self._block is None and self._host is None else None
+
     def acquire(self, write: bool = False) -> Any:
         """The buffer to pass to a kernel, with the current values in it."""
         raise NotImplementedError

@@ -142,8 +142,22 @@ def test_dimensions_in_another_order(kind, shape, order):
     np.testing.assert_array_equal(x.flip(0).permute(order).contiguous().double().numpy(), known[::-1].transpose(order))
 
 
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int64", "bool", "complex64"])
+def test_a_copy_of_one_number_is_not_launched(kind, monkeypatch):
+    x = clgrad.full((1, 3), 2, dtype=getattr(clgrad, kind))
+    launched = []
+    monkeypatch.setattr(x.device.compute, "recorder", lambda bound, *_: launched.append(bound))
+    found = x.expand(4, 3).contiguous()
+    assert not launched
+    found[1] = 0
+    assert x.tolist() == [[clgrad.tensor(2).to(x.dtype).item()] * 3]
+    assert found.tolist() == [x[0].tolist() if n != 1 else [0] * 3 for n in range(4)]
+    halves = clgrad.ones(2, 4).view(clgrad.int16)[:, ::2].contiguous()
+    assert halves.tolist() == clgrad.tensor([[1.0] * 4] * 2).view(clgrad.int16)[:, ::2].tolist()
+
+
 def test_blocks_are_transposed_where_an_operand_lies_across(monkeypatch):
-    x, y = clgrad.ones(24, 40), clgrad.ones(40, 24)
+    x, y = clgrad.randn(24, 40), clgrad.ones(40, 24)
     if not x.device.compute.is_cpu:
         pytest.skip("this device's work-items are lanes: none of them takes a block")
     launched = []

@@ -156,7 +156,8 @@ PARTS = {"_exponent", "_mantissa", "_is_probability", "_exponential", "_cauchy",
 def test_special_values_of_unary(name, dtype, torch):
     """NaN, infinities, signed zeros and huge values, as PyTorch has them."""
     public = name.lstrip("_")
-    reference_of = {"_copy": torch.clone, "_cube": lambda t: t**3, "_gelu": torch.nn.functional.gelu,
+    reference_of = {"_copy": torch.clone, "_copy_of_rows": torch.clone, "_cube": lambda t: t**3,
+                    "_gelu": torch.nn.functional.gelu,
                     "_gelu_tanh": lambda t: torch.nn.functional.gelu(t, approximate="tanh"),
                     "_elu": torch.nn.functional.elu, "_logit": torch.logit, "_polygamma": lambda t: torch.polygamma(1, t),
                     "_nan_to_num": lambda t: torch.nan_to_num(t, 0.0, 0.0, 0.0),
