@@ -60,7 +60,8 @@ class Measured:
 def arrays_of(result: Any) -> list[np.ndarray]:
     """Tensors of either library as arrays."""
     results = result if isinstance(result, (tuple, list)) else (result,)
-    return [r.detach().clone().numpy().astype(np.float64) for r in results]
+    found = [r.detach().clone().numpy() for r in results]
+    return [array.astype(np.result_type(array, np.float64)) for array in found]
 
 
 def check(row: Row, expected: Any, found: Any) -> None:

@@ -17,6 +17,7 @@
 //   fft_gather, fft_pass, fft_scatter    the parts of fft_residues, each as a launch of its own: few long rows; GPUs (VW 1)
 //
 // The inverse transform exchanges real and imaginary parts, of what it reads (swap_in) and of what it stores (swap_out).
+// Real numbers of even length are taken two by two, so that the transform has half their length (HALVES, see fft_ends.clh).
 // With BEFORE it multiplies what it reads by before[n_in] (after which come zeros up to n); with AFTER it multiplies the first n_out
 // results by after[n_out]: so transforms of other lengths become two of these (Bluestein).
 //
@@ -31,13 +32,15 @@
 #ifndef ODD          // the odd radices that occur, as bits
 #define ODD 0
 #endif
+#define FACTORS 1    // elements are multiplied
+#define HALVES 2     // elements are folded: those of a half of a spectrum come in, or go out
 #ifndef BEFORE
 #define BEFORE 0
 #define AFTER 0
 #endif
-#ifndef REAL_IN      // 1: x holds real numbers
+#ifndef REAL_IN      // 1: x holds real numbers, 2: taken two by two
 #define REAL_IN 0
-#define REAL_OUT 0   // 1: of y only the real parts are stored
+#define REAL_OUT 0   // 1: of y only the real parts are stored, 2: y takes real numbers two by two
 #endif
 #include "types.clh"
 #include "fft_butterflies.clh"
@@ -120,7 +123,9 @@ static inline void pass(int radix, global const REAL *from, global REAL *to, glo
     global REAL *scratch, INDEX x_at, INDEX table_at, INDEX before_at, INDEX after_at, INDEX y_at
 #define SIZES INDEX sequences, INDEX n, INDEX n_in, INDEX n_out, INDEX inner_in, INDEX inner_out, INDEX swap_in, \
               INDEX swap_out, ulong radices, REAL scale
-#define TO_OPERANDS() x += SIZE_IN * x_at, table += table_at, before += before_at, after += after_at, y += SIZE_OUT * y_at
+#define TO_OPERANDS()                                                                               \
+    x += (REAL_IN ? 1 : 2) * x_at, table += table_at, before += before_at, after += after_at, \
+    y += (REAL_OUT ? 1 : 2) * y_at
 
 // All passes over a scratch row of n elements; where its numbers are then.
 static inline global REAL *passes(global REAL *from, global REAL *to, global const REAL **table, INDEX n, ulong radices) {
@@ -137,13 +142,13 @@ static inline global REAL *passes(global REAL *from, global REAL *to, global con
     return from;
 }
 
-// Work-item: a share of the groups of VW neighbouring sequences; scratch[item][2][n].
+// Work-item: a share of the groups of VW neighbouring sequences; scratch[item][2][n + 1].
 kernel void fft_lanes(OPERANDS, SIZES, INDEX groups, INDEX groups_per_item) {
     TO_OPERANDS();
     const INDEX item = get_global_id(0), last = min((item + 1) * groups_per_item, groups);
     const INDEX inner = max(inner_in, inner_out), together = inner == 1 ? sequences : inner;
     const INDEX groups_together = (together + VW - 1) / VW;
-    global REAL *one = scratch + item * 4 * VW * n, *other = one + 2 * VW * n;
+    global REAL *one = scratch + item * 4 * VW * (n + 1), *other = one + 2 * VW * (n + 1);
     for (INDEX group = item * groups_per_item; group < last; group++) {
         const INDEX o = group / groups_together, c = (group - o * groups_together) * VW, sequence = o * together + c;
         const int count = min((INDEX)VW, together - c);
@@ -160,10 +165,19 @@ kernel void fft_residues(OPERANDS, SIZES, INDEX per_item) {
     const INDEX item = get_global_id(0), last = min((item + 1) * per_item, sequences), m = n / VW;
     global REAL *one = scratch + item * 4 * n, *other = one + 2 * n;
     for (INDEX sequence = item * per_item; sequence < last; sequence++) {
+#if BEFORE == HALVES
+        fold_row(x + 2 * sequence * n_in, other, before, n, false);
+        gather_residues(other, place_of(0, n, 1, swap_in), n, before, one, 0, m);
+#else
         gather_residues(x, place_of(sequence, n_in, inner_in, swap_in), n_in, before, one, 0, m);
+#endif
         global const REAL *rest = table;
         global REAL *done = passes(one, other, &rest, m, radices);
         scatter_residues(done, rest, after, y, place_of(sequence, n_out, inner_out, swap_out), n_out, m, scale, 0, m);
+#if AFTER == HALVES
+        global REAL *row = y + 2 * sequence * n_out;
+        fold_row(row, row, after, n, true);
+#endif
     }
 }
 

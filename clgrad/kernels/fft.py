@@ -89,6 +89,28 @@ class Table(NamedTuple):
         return (np.fft.fft(wave) / m).view(np.float64)
 
 
+class Fold(NamedTuple):
+    """The table of what makes halves of spectra of n real numbers, see ``fft_ends.clh``, of transforms of half the length.
+
+    ``split``: there they go, otherwise they come from there. ``doubled``: they count twice, as in :class:`Ends`.
+    """
+
+    n: int
+    split: bool
+    inverse: bool
+    doubled: bool
+
+    def array(self) -> np.ndarray:
+        """The numbers, float64."""
+        turns = -1j * _roots(np.arange(self.n // 4 + 1), self.n).view(np.complex128).reshape(-1)
+        if self.split == self.inverse:
+            turns = -turns
+        if self.inverse:
+            turns = turns.conj()
+        turns[0] = 1
+        return (turns if self.doubled else turns / 2).view(np.float64)
+
+
 def _chirp(n: int) -> np.ndarray:
     """exp(-pi i j^2 / n), by which Bluestein's transform multiplies before and after a convolution."""
     return _roots(np.arange(n) ** 2, 2 * n).view(np.complex128).reshape(-1)
@@ -105,7 +127,7 @@ class Step(NamedTuple):
     """Launches of a transform. Their operands are x, the tables and y, a contiguous [outer][n_out][inner] of ``shape``."""
 
     plan: Plan
-    tables: tuple[Table, Table, Table]
+    tables: tuple[Table | Fold, ...]
     shape: tuple[int, int, int]
     real: bool  # y holds real numbers
 
@@ -135,6 +157,11 @@ def steps(device: Device, kind: dtype, shape: tuple[int, int, int], n: int, ends
     outer, n_in, inner = shape
     n_out, real_in, real_out, halves_in, halves_out = ends
     transform = partial(_Transform, device=device, kind=kind, outer=outer, inner=inner)
+    if _folds(device, shape, n, ends):
+        fold = Fold(n, real_in, inverse, halves_out if real_in else halves_in)
+        lengths = (n_in // 2, n // 2, n_out) if real_in else (n_in, n // 2, n_out // 2)
+        return [transform(lengths=lengths, inners=(1, 1), swaps=(inverse, inverse), scale=scale, real_in=2 * real_in,
+                          before=None if real_in else fold, after=fold if real_in else None, real_out=2 * real_out).step()]
     if radices_of(n) is not None:
         return [transform(lengths=(n_in, n, n_out), inners=(inner, inner), swaps=(inverse, inverse), scale=scale,
                           before=Table("halves", n) if halves_in else None, real_in=real_in,
@@ -144,6 +171,15 @@ def steps(device: Device, kind: dtype, shape: tuple[int, int, int], n: int, ends
                       before=Table("chirp of halves" if halves_in else "chirp", n), after=Table("spectrum", n)).step(),
             transform(lengths=(m, m, n_out), inners=(1, inner), swaps=(False, not inverse), scale=scale, real_out=real_out,
                       after=Table("conjugate of halves" if halves_out else "conjugate", n)).step()]
+
+
+def _folds(device: Device, shape: tuple[int, int, int], n: int, ends: Ends) -> bool:
+    """Whether real numbers, on one side, are taken two by two, so that the transform is half as long."""
+    outer, n_in, inner = shape
+    half = n // 2 + 1
+    is_whole = (ends.real_in and n_in % 2 == 0 and ends.n_out == half) or (ends.real_out and n_in == half and ends.n_out == n)
+    return (device.is_cpu and inner == 1 and n % 2 == 0 and is_whole and radices_of(n // 2) is not None
+            and (n < LONG or outer >= 2 * device.limits.compute_units))
 
 
 class _Whole(Plan):
@@ -191,20 +227,22 @@ class _Transform:
     inners: tuple[int, int]
     swaps: tuple[bool, bool]
     scale: float
-    before: Table | None = None
-    after: Table | None = None
-    real_in: bool = False
-    real_out: bool = False
+    before: Table | Fold | None = None
+    after: Table | Fold | None = None
+    real_in: int = 0  # REAL_IN and REAL_OUT of fft.cl
+    real_out: int = 0
 
     def step(self) -> Step:
         (_, n, n_out), sequences = self.lengths, self.outer * self.inner
+        if self.real_out == 2:
+            n_out *= 2
         shape = (self.outer, n_out, self.inner) if self.inners[1] == self.inner else (sequences, n_out, 1)
         cost = (5 * sequences * n * n.bit_length(), 4 * sequences * n * self.kind.itemsize)
         if not sequences:
-            return Step(Plan(self.device, None, cost), (Table("passes", n),) * 3, shape, self.real_out)
+            return Step(Plan(self.device, None, cost), (Table("passes", n),) * 3, shape, bool(self.real_out))
         lanes, plan = self._plan(cost)
         passes = Table("passes", n, lanes)
-        return Step(plan, (passes, self.before or passes, self.after or passes), shape, self.real_out)
+        return Step(plan, (passes, self.before or passes, self.after or passes), shape, bool(self.real_out))
 
     def _plan(self, cost: tuple[int, int]) -> tuple[int, Plan]:
         """How many lanes are residues, and the launches."""
@@ -219,11 +257,11 @@ class _Transform:
         lanes = next(lanes for lanes in (16, 8, 4, 2, 1) if lanes <= full and n % lanes == 0 and n >= lanes * lanes)
         together = self.inner if self.inner > 1 else sequences
         groups = sequences // together * divide_up(together, full)
-        scratch = 4 * full * n
+        scratch = 4 * full * (n + 1)
         # In vectors of elements. Measured: lanes that leave the nearest cache take 1.5 of the time, the transform between
         # lanes takes 0.1; residues that lie apart are loaded one by one.
         by_residues = sequences * n / lanes * 1.1 + (sequences * n if self.inner > 1 else 0)
-        near = scratch * self.kind.itemsize <= NEAR_BYTES
+        near = 4 * full * n * self.kind.itemsize <= NEAR_BYTES
         if scratch * self.kind.itemsize > LANES_BYTES or by_residues < groups * n * (1 if near else 1.5):
             return lanes, self._whole("fft_residues", lanes, lanes, sequences, 4 * n, cost)
         return 1, self._whole("fft_lanes", full, 1, groups, scratch, cost, groups)
@@ -285,6 +323,11 @@ class _Transform:
         real = self.kind.cl
         macros = {"CODE": self.kind.code, "REAL": real, "NUMBER(x)": "x" if real == "double" else "x##f", "VW": lanes,
                   "INDEX": "long" if self._letter() == "l" else "int", "ODD": odd,
-                  "BEFORE": int(self.before is not None), "AFTER": int(self.after is not None),
-                  "REAL_IN": int(self.real_in), "REAL_OUT": int(self.real_out)}
+                  "BEFORE": _side(self.before), "AFTER": _side(self.after), "REAL_IN": int(self.real_in),
+                  "REAL_OUT": int(self.real_out)}
         return self.device.kernel("fft.cl", name, macros, signature)
+
+
+def _side(table: Table | Fold | None) -> int:
+    """BEFORE or AFTER of fft.cl."""
+    return 0 if table is None else 2 if isinstance(table, Fold) else 1

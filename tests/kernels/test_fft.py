@@ -78,7 +78,7 @@ def test_few_long_rows(device):
 
 @pytest.mark.parametrize("kind", TOLERANCE, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("shape", [(3, 12, 1), (20, 13, 1), (1, 256, 1), (40, 100, 1), (2, 16, 16), (3, 33, 5), (2, 17, 1),
-                                   (1, 1 << 15, 1)])
+                                   (1, 2, 1), (20, 600, 1), (1, 600, 1), (3, 2048, 1), (1, 1 << 15, 1)])
 def test_real_numbers(device, shape, kind):
     n, half = shape[1], shape[1] // 2 + 1
     x = values(shape).real
@@ -86,8 +86,13 @@ def test_real_numbers(device, shape, kind):
     compare(transformed(device, x, kind, n, fft.Ends(half, real_in=True)), z, kind)
     back = transformed(device, z, kind, n, fft.Ends(n, real_out=True, halves_in=True), inverse=True, scale=1 / n)
     compare(back, x, kind)
+    compare(transformed(device, x, kind, n, fft.Ends(half, real_in=True), inverse=True), z.conj(), kind)
+    forward = transformed(device, z, kind, n, fft.Ends(n, real_out=True, halves_in=True))
+    compare(forward, np.fft.irfft(z.conj(), n, axis=1) * n, kind)
     twice = np.where((np.arange(half) > 0) & (np.arange(half) * 2 < n), 2, 1)[:, None]
     compare(transformed(device, x, kind, n, fft.Ends(half, real_in=True, halves_out=True)), z * twice, kind)
+    once = transformed(device, z, kind, n, fft.Ends(n, real_out=True), inverse=True)
+    compare(once, np.fft.irfft(z / twice, n, axis=1) * n, kind)
 
 
 @pytest.mark.parametrize("n", [12, 17, 64, 1024])
