@@ -73,14 +73,17 @@ def pop_mode() -> Any:
     return found
 
 
-@contextmanager
-def without_innermost_mode() -> Iterator[Any]:
+class without_innermost_mode:
     """A region in which the innermost mode is not asked; gives that mode. Without others nobody listens there."""
-    mode = pop_mode()
-    try:
-        yield mode
-    finally:
-        push_mode(mode)
+
+    __slots__ = ("_mode",)
+
+    def __enter__(self) -> Any:
+        self._mode = pop_mode()
+        return self._mode
+
+    def __exit__(self, *exception: object) -> None:
+        push_mode(self._mode)
 
 
 def asked(function: Callable, args: tuple, kwargs: dict) -> Any:

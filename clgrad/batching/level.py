@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -100,10 +100,21 @@ class Level(TorchFunctionMode):
         """All entries of a tensor, which are the same where it is not of the batch."""
         return value.whole if self.owns(value) else value.expand((self.size, *value.shape))
 
+    def holds(self, values: Iterable[Any]) -> bool:
+        """Whether a tensor of this level's batch is among some values, or in what they contain."""
+        for value in values:
+            if type(value) is Batched:
+                if value.level is self:
+                    return True
+            elif isinstance(value, (tuple, list, dict)) and self.holds(tree_leaves(value)):
+                return True
+        return False
+
     def batch(self, tree: Any) -> Any:
         """The tensors of a tree, with all entries along their first dimension, as such of the batch."""
-        return tree_map(lambda leaf: Batched(self, leaf) if isinstance(leaf, TensorBase) and not self.owns(leaf) else leaf,
-                        tree)
+        if isinstance(tree, TensorBase):
+            return tree if self.owns(tree) else Batched(self, tree)
+        return tree_map(self.batch, tree) if isinstance(tree, (tuple, list, dict)) else tree
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         named, name = kwargs or {}, _name_of(func)
@@ -112,7 +123,7 @@ class Level(TorchFunctionMode):
         drawn = _drawn(named)
         if self.randomness == "error" and name in _RANDOM and name.endswith("_") and "dropout" not in name:
             raise RuntimeError(_DRAWN)  # before anything is overwritten
-        given = [leaf for leaf in tree_leaves((args, named)) if self.owns(leaf)]
+        given = self.holds(args) or bool(named) and self.holds(named.values())
         result = self._computed(name, func, args, named) if given else self._once(name, func, args, named, drawn)
         if self.randomness == "error" and _drawn(named) != drawn:
             raise RuntimeError(_DRAWN)
@@ -120,7 +131,7 @@ class Level(TorchFunctionMode):
 
     def apply_function(self, call: Callable, own_rule: Callable | None, args: tuple, kwargs: dict) -> Any:
         """A call of an operator of the program's own: by the rule that the program gives, or entry by entry."""
-        if not any(self.owns(leaf) for leaf in tree_leaves((args, kwargs))):
+        if not self.holds((*args, kwargs)):
             return call(*args, **kwargs)
         if own_rule is None:
             return self.entry_by_entry("", call, args, kwargs)
