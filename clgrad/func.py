@@ -15,7 +15,7 @@ from clgrad.autograd.graph import AccumulateGrad, TensorBase, edge_of, get_gradi
 from clgrad.autograd.tangents import Followed
 from clgrad.batching import vmap
 from clgrad.batching.batched import behind, physical
-from clgrad.batching.level import check_randomness, no_draws, per_entry
+from clgrad.batching.level import check_randomness, no_draws, per_entry, without_levels
 from clgrad.batching.walks import gradients_of_seeds
 from clgrad.creation import eye
 from clgrad.nn import BatchNorm1d, BatchNorm2d, BatchNorm3d, Module, SyncBatchNorm
@@ -71,9 +71,10 @@ class _Level:
             if not leaf.spec.dtype.differentiable:
                 raise RuntimeError("only Tensors of floating point dtype can require gradients")
             followed, leaf = leaf.requires_grad, per_entry(leaf)
-            made.append(leaf.view_as(leaf) if followed else leaf.detach().requires_grad_())
-            physical(made[-1])._func_level = self
-            return behind(alias_of, made[-1]) if changeable and not followed else made[-1]
+            with without_levels():
+                made.append(behind(lambda t: t.view_as(t) if followed else t.detach().requires_grad_(), leaf))
+                physical(made[-1])._func_level = self
+                return behind(alias_of, made[-1]) if changeable and not followed else made[-1]
         return tree_map(renew, tree), made
 
     def settled(self, tree: Any, recording: bool | None = None) -> Any:
@@ -82,7 +83,10 @@ class _Level:
             if not isinstance(leaf, TensorBase) or not leaf.requires_grad:
                 return leaf
             kept = self.recording if recording is None else recording
-            return leaf if kept and self._leads_elsewhere(leaf) else leaf.detach()
+            if kept and self._leads_elsewhere(leaf):
+                return leaf
+            with without_levels():
+                return behind(lambda t: t.detach(), leaf)
         return tree_map(settle, tree)
 
     def _leads_elsewhere(self, tensor: Any) -> bool:
@@ -258,7 +262,9 @@ def _moved(level: _Level, outputs: list, own: list, tangents: list, walk: Callab
     if not following:
         return [None] * len(outputs)
     # Gradients are linear in them, so that any would do but those at which a formula has no derivative of its own.
-    seeds = level.fresh([FUNCTIONS["ones_like"](o.detach()) for o in following])[1]
+    with without_levels():
+        ones = [behind(FUNCTIONS["ones_like"], o) for o in following]
+    seeds = level.fresh(ones)[1]
     with tangents_wanted():
         rows = autograd.grad(following, own, seeds, **_RECORDED)
     used = [(r, t) for r, t in zip(rows, tangents, strict=True) if r is not None and r.requires_grad]
@@ -305,7 +311,8 @@ def _rows(output: Any, own: list, chunk_size: int | None) -> list:
     if count == 1 and output.requires_grad:
         found = autograd.grad(output, own, FUNCTIONS["ones_like"](output), **_RECORDED)
     elif count and output.requires_grad:
-        units = eye(count, dtype=output.dtype, device=output.device).reshape((count, *output.shape))
+        with without_levels():
+            units = eye(count, dtype=output.dtype, device=output.device).reshape((count, *output.shape))
         chunks = [gradients_of_seeds((output,), own, (part,)) for part in units.split(chunk_size or count)]
         found = chunks[0] if len(chunks) == 1 else tuple([
             None if column[0] is None else FUNCTIONS["cat"](list(column)) for column in zip(*chunks, strict=True)])
@@ -355,10 +362,11 @@ def jacfwd(func: Callable, argnums: int | tuple[int, ...] = 0, has_aux: bool = F
 def _directions(tensors: list, sizes: list[int]) -> list:
     """For each tensor as many as there are elements in all: 1 in one element of one tensor, 0 elsewhere."""
     total, begin, found = sum(sizes), 0, []
-    for tensor, size in zip(tensors, sizes, strict=True):
-        units = eye(total, dtype=tensor.dtype, device=tensor.device)
-        found.append(units[:, begin:begin + size].reshape((total, *tensor.shape)))
-        begin += size
+    with without_levels():
+        for tensor, size in zip(tensors, sizes, strict=True):
+            units = eye(total, dtype=tensor.dtype, device=tensor.device).narrow(1, begin, size)
+            found.append(units.reshape((total, *tensor.shape)))
+            begin += size
     return found
 
 

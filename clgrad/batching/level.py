@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
-from clgrad.autograd.listening import thread
+from clgrad.autograd.listening import outside_of, thread
 from clgrad.batching.batched import Batched, is_withheld
 from clgrad.batching.own_rules import by_own_rule
 from clgrad.batching.rules import RULES
@@ -257,6 +257,14 @@ def levels_at_work() -> list[Level]:
     return [mode for mode in thread.modes if isinstance(mode, Level)]
 
 
+@contextmanager
+def without_levels() -> Iterator[list[Level]]:
+    """A region that no level sees, for work on physical tensors; gives those that are at work."""
+    levels = levels_at_work()
+    with outside_of(levels[0]) if levels else nullcontext():
+        yield levels
+
+
 def is_per_entry(tensor: Any) -> bool:
     """Whether each entry of the batches of all levels at work has one of its own."""
     for level in reversed(levels_at_work()):
@@ -268,7 +276,8 @@ def is_per_entry(tensor: Any) -> bool:
 
 def per_entry(tensor: Any) -> Any:
     """The tensor as one of the batches of all levels at work, so that each entry has its own: to differentiate by."""
-    return _per_entry(tensor, levels_at_work())
+    with without_levels() as levels:
+        return _per_entry(tensor, levels)
 
 
 def _per_entry(tensor: Any, levels: list[Level]) -> Any:

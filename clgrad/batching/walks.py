@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
 
 from clgrad.autograd.engine import walk_by
-from clgrad.autograd.listening import outside_of
 from clgrad.batching.batched import Batched, physical
-from clgrad.batching.level import Level, is_per_entry, levels_at_work, per_entry
+from clgrad.batching.level import Level, is_per_entry, per_entry, without_levels
 
 
 def gradients_of_seeds(outputs: Sequence[Any], inputs: Sequence[Any], seeds: Sequence[Any], retain: bool = True) -> tuple:
@@ -19,11 +17,10 @@ def gradients_of_seeds(outputs: Sequence[Any], inputs: Sequence[Any], seeds: Seq
     once, or else for each. The inputs have to be :func:`~clgrad.batching.level.is_per_entry`.
     """
     assert all(map(is_per_entry, inputs))
-    levels, count = levels_at_work(), seeds[0].shape[0]
     roots, wholes = ([physical(per_entry(tensor)) for tensor in tensors] for tensors in (outputs, seeds))
-    with outside_of(levels[0]) if levels else nullcontext():
-        # The dimensions of the levels come first in what is physical.
-        level, place = Level(count, "different"), len(levels)
+    with without_levels() as levels:
+        # Their dimensions come first in what is physical.
+        level, place = Level(seeds[0].spec.shape[0], "different"), len(levels)
         with level:
             found = walk_by(level.run_node, roots, [physical(x) for x in inputs],
                             [level.batch(whole.movedim(place, 0)) for whole in wholes], retain)
