@@ -191,10 +191,10 @@ class Device:
                 raise BadIndexError(message)
 
     def fill(self, block: Block, pattern: np.ndarray, nbytes: int, start: int = 0) -> None:
-        """Fills ``nbytes`` of a block with a repeated pattern of 1 to 8 bytes, in the order of launches."""
+        """Fills ``nbytes`` of a block with a repeated pattern of 1 to 16 bytes, in the order of launches."""
         if self.is_cpu and nbytes > SMALL_FILL and not start:  # where drivers have one thread fill a buffer
-            value = np.full(8 // pattern.itemsize, pattern, pattern.dtype).view(np.int64)
-            self.run(self._fill, (block.buffer,), (int(value[0]), -(-nbytes // FILLED_AT_ONCE)))
+            value = np.full(16 // pattern.itemsize, pattern, pattern.dtype).view(np.int64)
+            self.run(self._fill, (block.buffer,), (int(value[0]), int(value[1]), -(-nbytes // FILLED_AT_ONCE)))
             return
         with self.lock:
             if self.here is not None and (self._latest is None or self._finished()):
@@ -212,7 +212,7 @@ class Device:
     def _fill(self) -> Bound:
         parts = 8 * self.limits.compute_units
         # A launch for all sizes: the cost, which is not known, is that of no small one.
-        return Bound(self.kernel("fill.cl", "fill", {}, "Pll"), (parts,), (1,), 1, "ll", (), (0, 1 << 20))
+        return Bound(self.kernel("fill.cl", "fill", {}, "Plll"), (parts,), (1,), 1, "lll", (), (0, 1 << 20))
 
     def upload(self, block: Block, host: np.ndarray) -> None:
         """Copies host bytes into a block; returns when they may be changed again."""

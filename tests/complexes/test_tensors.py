@@ -67,6 +67,17 @@ def test_text(torch, values):
     assert repr(clgrad.tensor(values, dtype=clgrad.complex128)) == repr(torch.tensor(values, dtype=torch.complex128))
 
 
+@pytest.mark.parametrize("size", [3, 1000, 70000])
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_fills_of_all_sizes(size, dtype):
+    for value in (0, 1, 2.5 - 3j):
+        made = clgrad.full((size,), value, dtype=getattr(clgrad, dtype))
+        made[1:2].mul_(2)
+        expected = np.full(size, value, dtype)
+        expected[1] *= 2
+        np.testing.assert_array_equal(made.numpy(), expected)
+
+
 def test_parts_share_memory():
     z = clgrad.tensor([1 + 2j, 3 + 4j])
     z.real[0] = 5

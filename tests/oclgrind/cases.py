@@ -28,10 +28,10 @@ def trial() -> None:
 @of("fill.cl", "cpu")
 def filling() -> None:
     device = torch.device("cpu").compute
-    kernel = device.kernel("fill.cl", "fill", {}, "Pll")
+    kernel = device.kernel("fill.cl", "fill", {}, "Plll")
     for blocks in (1, 3, 4, 9):
         memory = device.allocate(64 * blocks)
-        device.run(torch.runtime.Bound(kernel, (4,), (1,), 1, "ll", (), (0, 0)), (memory.buffer,), (5, blocks))
+        device.run(torch.runtime.Bound(kernel, (4,), (1,), 1, "lll", (), (0, 0)), (memory.buffer,), (5, 7, blocks))
 
 
 @of("elementwise.cl")
@@ -193,6 +193,22 @@ def joining() -> None:
             torch.stack([values(2, 11, dtype=kind) for _ in range(count)])
     whole = values(4, 5, 70)
     torch.stack([whole[:, k] for k in range(5)], 1), torch.cat([whole[1:, 2], whole[1:, 3, 2:9]], 1)
+
+
+@of("elementwise.cl")
+def complex_numbers() -> None:
+    z, w = torch.complex(values(5, 7), values(5, 7)), torch.complex(values(7, 5), values(7, 5)).t()
+    z * w / (z + 2j), (z - w[:, 1:2]).exp(), z.t().contiguous(), z[1:, ::2].clone() == 0, w.to(torch.complex128), w.real.sqrt()
+    backward((torch.complex(values(4, grad=True), values(4)).tanh() ** 2).real)
+
+
+@of("fft.cl")
+def transforms() -> None:
+    for n in (1, 2, 7, 12, 31, 64, 97, 250):
+        for rows in (1, 5):
+            torch.fft.ifft(torch.fft.fft(torch.complex(values(rows, n), values(rows, n)))), torch.fft.rfft(values(rows, n))
+    torch.fft.irfft2(torch.fft.rfft2(values(2, 9, 10))), torch.fft.fft(torch.complex(values(6, 3), values(6, 3)), dim=0)
+    torch.fft.fft(torch.complex(values(1, 3000), values(1, 3000)))
 
 
 @of("compact.cl")
