@@ -198,7 +198,8 @@ def joining() -> None:
 @of("elementwise.cl")
 def complex_numbers() -> None:
     z, w = torch.complex(values(5, 7), values(5, 7)), torch.complex(values(7, 5), values(7, 5)).t()
-    z * w / (z + 2j), (z - w[:, 1:2]).exp(), z.t().contiguous(), z[1:, ::2].clone() == 0, w.to(torch.complex128), w.real.sqrt()
+    z * w / (z + 2j), (z - w[:, 1:2]).exp(), z.t().contiguous(), z[1:, ::2].clone() == 0
+    w.to(torch.complex128), w.real.sqrt(), z @ w.mT
     backward((torch.complex(values(4, grad=True), values(4)).tanh() ** 2).real)
 
 
