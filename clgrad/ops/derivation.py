@@ -1,4 +1,4 @@
-"""Derivatives of formulas, as formulas: a derivative that is recorded is one operation, whose own derivatives are found here.
+"""Derivatives of rows, as rows: one that is recorded is one operation, whose own derivatives are found from its formula.
 
 >>> from clgrad.ops.formula import Formula
 >>> derivative(Formula("u * (1 - y * y)"), "y").text
@@ -9,12 +9,54 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from functools import cache
+from itertools import count
 
 from clgrad.ops.formula import Formula
-from clgrad.ops.registry import NO_FORMULA, REGISTRY
+from clgrad.ops.node_names import derivative_node_name
+from clgrad.ops.registry import NO_FORMULA, REGISTRY, Pointwise
+from clgrad.ops.table import GATES, STEPS
 
 
-def renamed(formula: Formula, names: Mapping[str, str]) -> Formula:
+@cache
+def gradient_row(op: Pointwise, operand: str) -> Pointwise:
+    """The derivative as a row of its own, for a kernel."""
+    formula = op.derivatives[operand]
+    order = ("y", *op.tensors, "g") if op.name in GATES else ("g", "y", *op.tensors)
+    names = tuple(n for n in order if n in formula.names)
+    parameters = {n: v for n, v in op.parameters.items() if n in formula.names}
+    return Pointwise(f"{op.name}_grad_{operand}", names, parameters, formula, None, "same", {})
+
+
+# Derivatives of more operations than this are no formulas: they grow fivefold each time.
+_LONGEST = 128
+
+
+@cache
+def recorded_row(op: Pointwise, operand: str) -> Pointwise | None:
+    """The derivative as a row that has derivatives itself; None where Tensor operations record it.
+
+    They do so where it is one operation, as which the graph then shows it, where it chooses from what comes in by operands
+    on which it does not depend otherwise, and where a function has no derivative that is a formula, or a long one. In the
+    row g and y are what comes in, and the value, when the derivative is differentiated: its operands get other names.
+    """
+    plain = gradient_row(op, operand)
+    order = next(k for k in count(1) if f"g{k}" not in plain.tensors)
+    formula = _renamed(plain.value, {"g": f"g{order}", "y": f"y{order}"})
+    names, derivatives = tuple([f"{n}{order}" if n in ("g", "y") else n for n in plain.tensors]), {}
+    for name in names:
+        found = derivative(formula, name)
+        if found is None or found.operations > _LONGEST:
+            return None
+        derivatives[name] = Formula("zeros_like(g)") if found.text == "0" else found
+    moving = [name for name in names if "zeros_like" not in derivatives[name].functions]
+    if op.name not in STEPS and (formula.operations < 2 or len(moving) < 2):
+        return None
+    return Pointwise(f"{op.name}_backward", names, plain.parameters, formula, None, "same", derivatives,
+                     node=derivative_node_name(op.name, formula))
+
+
+def _renamed(formula: Formula, names: Mapping[str, str]) -> Formula:
     """The formula with other names for some operands."""
     return Formula(ast.unparse(_placed(formula, {old: ast.Name(new) for old, new in names.items()})))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable
 from functools import cache
-from itertools import count
 from typing import Any
 
 from clgrad.autograd.grad_mode import mode
@@ -25,11 +24,11 @@ from clgrad.autograd.listening import switch
 from clgrad.autograd.refused import NoDerivative, no_derivative, no_formula
 from clgrad.autograd.walks import determined_by
 from clgrad.dtypes import can_cast, dtype, of_number
-from clgrad.ops.derivation import derivative, renamed
+from clgrad.ops.derivation import gradient_row, recorded_row
 from clgrad.ops.execute import blank
-from clgrad.ops.formula import Formula
 from clgrad.ops.interception import intercepted, quick_form
-from clgrad.ops.node_names import OVERLOADS, derivative_node_name, node_name
+from clgrad.ops.joint_gradients import JointGradients
+from clgrad.ops.node_names import OVERLOADS, node_name
 from clgrad.ops.output import check_apart, check_exact, check_place, resize_output
 from clgrad.ops.registry import FUNCTIONS, NO_FORMULA, REGISTRY, Pointwise, operator, publish
 from clgrad.ops.rows import NUMBERS, launch, result_dtype, result_strides, run, run_into
@@ -38,10 +37,8 @@ from clgrad.ops.table import (
     CLAMPS,
     EXACT_OUT,
     FACTOR_FIRST,
-    GATES,
     NUMBERS_ALONE,
     SECOND_NAMED,
-    STEPS,
     TENSOR_FIRST,
     TENSORS_ONLY,
 )
@@ -60,7 +57,7 @@ class _Gradient:
 
     def __init__(self, op: Pointwise, operand: str, names: list[str]):
         self.op, self.operand, self.formula, self.names = op, operand, op.derivatives[operand], names
-        self.row = _gradient_row(op, operand)
+        self.row = gradient_row(op, operand)
         self.passes = self.formula.text == "g"  # the incoming gradient itself
         self.composed = self.formula.text == NO_FORMULA or "zeros_like" in self.formula.functions  # needs no kernel
         self.operands = [names.index(n) for n in self.row.tensors]
@@ -72,7 +69,7 @@ class _Gradient:
             return values[0]
         row: Pointwise | None = self.row
         if mode.enabled:  # derivatives of rows are formulas of real numbers, see Formula.complex_c
-            row = None if values[0].spec.dtype.is_complex else _recorded_row(self.op, self.operand)
+            row = None if values[0].spec.dtype.is_complex else recorded_row(self.op, self.operand)
         if row is None or self.composed:
             return self._evaluate(dict(zip(self.names, values, strict=True)))
         operands, parameters = tuple([values[n] for n in self.operands]), tuple([values[n] for n in self.parameters])
@@ -106,49 +103,11 @@ def beside(found: Any, place: Any) -> Any:
     return made
 
 
-@cache
-def _gradient_row(op: Pointwise, operand: str) -> Pointwise:
-    """The derivative as a row of its own, for a kernel."""
-    formula = op.derivatives[operand]
-    order = ("y", *op.tensors, "g") if op.name in GATES else ("g", "y", *op.tensors)
-    names = tuple(n for n in order if n in formula.names)
-    parameters = {n: v for n, v in op.parameters.items() if n in formula.names}
-    return Pointwise(f"{op.name}_grad_{operand}", names, parameters, formula, None, "same", {})
-
-
-# Derivatives of more operations than this are no formulas: they grow fivefold each time.
-_LONGEST = 128
-
-
-@cache
-def _recorded_row(op: Pointwise, operand: str) -> Pointwise | None:
-    """The derivative as a row that has derivatives itself; None where Tensor operations record it.
-
-    They do so where it is one operation, as which the graph then shows it, where it chooses from what comes in by operands
-    on which it does not depend otherwise, and where a function has no derivative that is a formula, or a long one. In the
-    row g and y are what comes in, and the value, when the derivative is differentiated: its operands get other names.
-    """
-    plain = _gradient_row(op, operand)
-    order = next(k for k in count(1) if f"g{k}" not in plain.tensors)
-    formula = renamed(plain.value, {"g": f"g{order}", "y": f"y{order}"})
-    names, derivatives = tuple([f"{n}{order}" if n in ("g", "y") else n for n in plain.tensors]), {}
-    for name in names:
-        found = derivative(formula, name)
-        if found is None or found.operations > _LONGEST:
-            return None
-        derivatives[name] = Formula("zeros_like(g)") if found.text == "0" else found
-    moving = [name for name in names if "zeros_like" not in derivatives[name].functions]
-    if op.name not in STEPS and (formula.operations < 2 or len(moving) < 2):
-        return None
-    return Pointwise(f"{op.name}_backward", names, plain.parameters, formula, None, "same", derivatives,
-                     node=derivative_node_name(op.name, formula))
-
-
 @determined_by()
 class _Recipe:
     """What recording a row needs. ``kinds``: for each operand whether it needs a gradient, None for a number."""
 
-    __slots__ = ("node", "kept", "numbers", "value", "saved", "gradients")
+    __slots__ = ("node", "kept", "numbers", "value", "saved", "gradients", "joint")
 
     def __init__(self, op: Pointwise, kinds: tuple[bool | None, ...]):
         names = op.tensors
@@ -166,6 +125,14 @@ class _Recipe:
         had = ["g", *[names[n] for n in self.kept], *(["y"] if self.value else []), *[names[n] for n in self.numbers],
                *op.parameters]
         self.gradients = [_Gradient(op, name, had) if need else None for name, need in zip(names, kinds, strict=True)]
+        self.joint = self._joint(had)
+
+    def _joint(self, had: list[str]) -> JointGradients | None:
+        """All gradients by one launch, where there are several, and each is one."""
+        launched = [gradient for gradient in self.gradients if gradient is not None]
+        if len(launched) < 2 or self.numbers or any(gradient.passes or gradient.composed for gradient in launched):
+            return None
+        return JointGradients([gradient.row for gradient in launched], had)
 
     def _saved(self, op: Pointwise, kinds: tuple[bool | None, ...]) -> type[Saved]:
         """The class of what is saved, which knows where the operands are that any derivative asks for, and the value."""
@@ -200,8 +167,14 @@ def record(op: Pointwise, operands: tuple, parameters: tuple, out: Any, changes:
 
     def backward(g: Any) -> tuple:
         values = [g, *fixed] if saved is None else [g, *saved.unpack(), *fixed]
-        return tuple([None if gradient is None or not is_wanted(number) else gradient(values)
-                      for number, gradient in enumerate(recipe.gradients)])
+        wanted = [gradient if gradient is not None and is_wanted(number) else None
+                  for number, gradient in enumerate(recipe.gradients)]
+        if recipe.joint is not None and not mode.enabled and wanted == recipe.gradients:
+            found = recipe.joint(values)
+            if found is not None:
+                results = iter(found)
+                return tuple([gradient and next(results) for gradient in wanted])
+        return tuple([gradient and gradient(values) for gradient in wanted])
     node = attach(out, recipe.node, inputs, backward, saved)
     if recipe.value:
         saved.add_output(out, changes)  # type: ignore[union-attr]
