@@ -250,7 +250,7 @@ class _Transform:
         device = self.device
         if not device.is_cpu:
             return 1, self._passes(1, cost)
-        full = max(1, device.limits.vector_width * 4 // self.kind.itemsize)
+        full = max(4, device.limits.vector_width * 4 // self.kind.itemsize)
         if n >= LONG and sequences < 2 * device.limits.compute_units:
             lanes = next(lanes for lanes in (16, 8, 4, 2, 1) if lanes <= full and n % (lanes * lanes) == 0)
             return lanes, self._passes(lanes, cost)

@@ -226,6 +226,16 @@ def recurrent() -> None:
     backward(torch.nn.LSTM(3, 5, dtype=torch.float64)(values(4, 2, 3, dtype=torch.float64, grad=True))[0])
 
 
+@of("fft.cl")
+def fourier_transforms() -> None:
+    for shape in ((1, 1), (3, 12), (1, 16), (20, 8), (1, 64), (2, 48), (17, 34), (1, 512), (1, 5, 3), (2, 3, 18)):
+        z = values(*shape, dtype=torch.complex64)
+        torch.fft.fft(z, dim=1), torch.fft.ifft(z, n=shape[1] + 2, dim=1)
+        torch.fft.rfft(z.real, dim=1), torch.fft.irfft(z, n=2 * shape[1], dim=1), torch.fft.irfft(z, n=7, dim=1)
+    for n in (13, 44, 70, 105):
+        torch.fft.hfft(values(3, n // 2 + 1, dtype=torch.complex128), n=n), torch.fft.ihfft(values(1, n, dtype=torch.float64))
+
+
 @of("ctc.cl")
 def connectionist_losses() -> None:
     for kind, zero in product((torch.float32, torch.float64), (False, True)):

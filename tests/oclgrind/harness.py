@@ -29,6 +29,7 @@ from clgrad.kernels import (
     conv_panels,
     conv_weight_panels,
     conv_weights,
+    fft,
     gemm,
     optimizer,
     reduce,
@@ -65,7 +66,7 @@ def small_shares() -> None:
     few = gemm.Tuning(block_depth=32, block_rows=16, copied_rows=8, split_depth=64, per_item=2, slice_depth=8,
                       gpu_split_depth=64)
     gemm._tuning = lambda limits: few
-    gemm.ONE_ROW, gemm.FAR, sort.LONG_ROW, reduce.GRAIN = 256, 256, 64, 128
+    gemm.ONE_ROW, gemm.FAR, sort.LONG_ROW, reduce.GRAIN, fft.LONG, fft.GRAIN = 256, 256, 64, 128, 512, 64
     conv_geometry.PER_ITEM, conv_weights.GPU_SHARE, optimizer.CPU_CHUNK, concatenate.CPU_CHUNK = 2, 16, 64, 64
 
 
@@ -95,6 +96,15 @@ REPLACED = {
         "first.even = left.lo, first.odd = right.lo, second.even = left.hi, second.odd = right.hi;":
         "REAL lanes[2 * VW], to[2 * VW]; VSTORE(lanes, 0, left); VSTORE(lanes, VW, right); "
         "for (int l = 0; l < 2 * VW; l++) to[l] = lanes[l / 2 + l % 2 * VW]; first = VLOAD(to, 0), second = VLOAD(to, VW);"},
+    "fft_ends.clh": {
+        "return (Pair){(V)(a.even, b.even), (V)(a.odd, b.odd)};":
+        "REAL lanes[2 * VW], re[VW], im[VW]; VSTORE(lanes, 0, a); VSTORE(lanes, VW, b); "
+        "for (int l = 0; l < VW; l++) re[l] = lanes[2 * l], im[l] = lanes[2 * l + 1]; "
+        "return (Pair){VLOAD(re, 0), VLOAD(im, 0)};",
+        "a.even = v.re.lo, a.odd = v.im.lo, b.even = v.re.hi, b.odd = v.im.hi;":
+        "REAL lanes[2 * VW], re[VW], im[VW]; VSTORE(re, 0, v.re); VSTORE(im, 0, v.im); "
+        "for (int l = 0; l < VW; l++) lanes[2 * l] = re[l], lanes[2 * l + 1] = im[l]; "
+        "a = VLOAD(lanes, 0), b = VLOAD(lanes, VW);"},
     "conv_depthwise.cl": {
         "V values = step == 1 ? VLOAD_T(p, 0) : (V)(VLOAD_T(p, 0).even, VLOAD_T(p, VW).even);":
         "V values = VLOAD_T(p, 0); if (step != 1) { REAL pairs[2 * VW], evens[VW]; VSTORE(pairs, 0, values); "
