@@ -35,7 +35,8 @@ def reference(name, arrays, table=FLOATING):
 
 
 def test_every_row_has_a_reference():
-    with_tests_of_their_own = {"where", "_conj", "_masked_fill", *(f"_{name}" for name in (*BESSEL, *POLYNOMIALS))}
+    with_tests_of_their_own = {"where", "_complex", "_conj", "_masked_fill",
+                               *(f"_{name}" for name in (*BESSEL, *POLYNOMIALS))}
     assert set(ROWS) - set(FLOATING) - set(INTEGER) <= with_tests_of_their_own
 
 
