@@ -76,6 +76,6 @@ def check_specs(name: str, *specs: Spec | None) -> Any:
         if own.device.compute is not device:
             raise RuntimeError(f"{name}: expected all tensors to be on the same device, but found at least two "
                                f"devices, {known[0].device} and {own.device}!")
-    if not device.limits.fp64 and any(own.dtype is dtypes.float64 for own in known):
+    if not device.limits.fp64 and any(own.dtype.to_real() is dtypes.float64 for own in known):
         raise RuntimeError(f"{name}: {device.limits.name} has no float64; convert to float32 first")
     return device

@@ -237,7 +237,7 @@ def plan_for(op: Pointwise, key: tuple, operands: list[Spec | type], out: Spec |
 
 
 def _check_fp64(device: Device, name: str, used: list[dtype]) -> None:
-    if dtypes.float64 in used and not device.limits.fp64:
+    if not device.limits.fp64 and any(kind.to_real() is dtypes.float64 for kind in used):
         raise RuntimeError(f"{name}: {device.limits.name} has no float64; convert to float32 first")
 
 

@@ -118,6 +118,12 @@ def test_other_vectors(device, width):
         check(narrow, shape, dtypes.float64)
 
 
+def test_wide_indices(device, monkeypatch):
+    monkeypatch.setattr(fft._Transform, "_letter", lambda self: "l")
+    for shape in [(3, 256, 1), (20, 60, 1), (2, 30, 9), (1, 1 << 15, 1), (3, 101, 1)]:
+        check(device, shape)
+
+
 def test_same_bits_in_every_run(device):
     first, again = (transformed(device, values((5, 360, 7)), dtypes.float32, 360, fft.Ends(360)) for _ in range(2))
     assert np.array_equal(first, again)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -122,6 +124,15 @@ def test_empty_batches_and_meta_tensors():
     assert clgrad.fft.fft(clgrad.ones(3, 0), dim=0).shape == (3, 0)
     made = clgrad.fft.irfft(clgrad.empty(3, 5, dtype=clgrad.complex64, device="meta"))
     assert made.shape == (3, 8) and made.dtype is clgrad.float32 and made.is_meta
+
+
+def test_devices_without_float64(monkeypatch):
+    device = clgrad.device("cpu").compute
+    x = clgrad.ones(3, 58, dtype=clgrad.complex128)
+    monkeypatch.setattr(device, "limits", dataclasses.replace(device.limits, fp64=False))
+    for function in (clgrad.fft.fft, clgrad.exp):
+        with pytest.raises(RuntimeError, match="has no float64; convert to float32 first"):
+            function(x)
 
 
 def test_nodes(rng):
