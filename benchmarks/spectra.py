@@ -1,4 +1,4 @@
-"""Fourier transforms that are measured: rows, images, pieces of sound, spectral convolutions."""
+"""Complex numbers that are measured, and Fourier transforms: rows, images, pieces of sound, spectral convolutions."""
 
 from __future__ import annotations
 
@@ -61,4 +61,35 @@ def _spectral_convolution(library: Any) -> Callable:
     return work
 
 
-GROUPS = {"fft": transforms}
+def numbers() -> Iterator[Row]:
+    """Pointwise operators, sums and products of complex numbers."""
+    for name, call, operands in (("mul", lambda t, x, y: x * y, 3), ("add", lambda t, x, y: x + y, 3),
+                                 ("exp", lambda t, x, y: x.exp(), 2), ("abs", lambda t, x, y: x.abs(), 1.5),
+                                 ("conjugate transpose", lambda t, x, y: x.mH.contiguous(), 2),
+                                 ("sum", lambda t, x, y: x.sum(), 1)):
+        def pointwise(library: Any, call: Callable = call) -> Callable:
+            x, y = (library.view_as_complex(pairs) for pairs in tensors(library, (1024, 1024, 2), (1024, 1024, 2)))
+            return lambda: call(library, x, y)
+        yield Row("complex", f"{name} 1M", pointwise, bytes=8.0 * operands * 2**20)
+    for n in (16, 128, 512):
+        def product(library: Any, n: int = n) -> Callable:
+            x, y = (library.view_as_complex(pairs) for pairs in tensors(library, (n, n, 2), (n, n, 2)))
+            return lambda: x @ y
+        yield Row("complex", f"product {n}x{n}x{n}", product, flops=8.0 * n**3)
+    yield Row("complex", "rotary positions and gradients 2x64x4x32", _rotary_positions)
+
+
+def _rotary_positions(library: Any) -> Callable:
+    """Queries turned as complex numbers, as language models write it."""
+    (x,) = tensors(library, (2, 64, 4, 32), requires_grad=True)
+    angles = library.outer(library.arange(64.0), 10000.0 ** (-library.arange(0, 32, 2) / 32))
+    turns = library.polar(library.ones_like(angles), angles).view(1, 64, 1, 16)
+
+    def work() -> Any:
+        pairs = library.view_as_complex(x.reshape(2, 64, 4, 16, 2))
+        turned = library.view_as_real(pairs * turns).flatten(3)
+        return library.autograd.grad(turned.square().sum(), x)
+    return work
+
+
+GROUPS = {"complex": numbers, "fft": transforms}
