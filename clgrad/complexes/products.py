@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from clgrad.complexes.rules import imag_of, is_complex, joined, real_of, rule
-from clgrad.dtypes import c_name
+from clgrad.dtypes import c_name, dtype
 from clgrad.ops.arguments import called
 from clgrad.ops.complexes import of_pairs, view_as_real
 from clgrad.ops.registry import FUNCTIONS
@@ -23,27 +24,37 @@ def _product(multiply: Callable, a: Any, b: Any) -> Any:
     return joined((multiply(ar, br) - multiply(ai, bi)).to(kind), (multiply(ar, bi) + multiply(ai, br)).to(kind))
 
 
-@rule("matmul", "mm", "bmm", "mv")
+@functools.cache
+def _units(kind: dtype, place: Any) -> Any:
+    """1 and i, below each other: times a row of numbers that row, and it turned by a right angle."""
+    return FUNCTIONS["tensor"]([[1], [1j]], dtype=kind, device=place)
+
+
+@rule("matmul", "mm", "bmm")
 def _of_matrices(function: Callable, given: dict[str, Any]) -> Any:
     """One product of real matrices: rows of A are rows of pairs, and each number of B is the 2 x 2 matrix that multiplies a
     pair by it."""
     a, b, *_ = given.values()
-    kinds = [t.spec.dtype for t in (a, b)]
-    if kinds[0] is not kinds[1]:
-        raise RuntimeError("expected m1 and m2 to have the same dtype, but got: " + " != ".join(map(c_name, kinds)))
-    if a.spec.shape[-1:] != b.spec.shape[-2:][:1] or not a.spec.ndim:
-        return function(*[real_of(t) for t in (a, b)])  # which says what is wrong
-    columns = b if b.spec.ndim > 1 else b.unsqueeze(-1)
-    pairs = FUNCTIONS["stack"]([view_as_real(columns), view_as_real(columns * 1j)], -3)
-    found = FUNCTIONS["matmul"](view_as_real(a).flatten(-2), pairs.flatten(-4, -3).flatten(-2))
-    found = of_pairs(found.unflatten(-1, (-1, 2)))
-    return found if b.spec.ndim > 1 else found.squeeze(-1)
+    own, other = a.spec, b.spec
+    if own.dtype is not other.dtype:
+        raise RuntimeError("expected m1 and m2 to have the same dtype, but got: "
+                           f"{c_name(own.dtype)} != {c_name(other.dtype)}")
+    if not own.ndim or own.shape[-1:] != other.shape[-2:][:1]:
+        return function(real_of(a), real_of(b))  # which says what is wrong
+    columns = b if other.ndim > 1 else b.unsqueeze(-1)
+    *batch, rows, count = columns.spec.shape
+    blocks = view_as_real(columns.unsqueeze(-2) * _units(other.dtype, other.device)).reshape(*batch, 2 * rows, 2 * count)
+    found = function(view_as_real(a).reshape(*own.shape[:-1], 2 * rows), blocks)
+    found = of_pairs(found.reshape(*found.spec.shape[:-1], count, 2))
+    return found if other.ndim > 1 else found.squeeze(-1)
 
 
-@rule("dot")
-def _dot(function: Callable, given: dict[str, Any]) -> Any:
+@rule("mv", "dot")
+def _of_vectors(function: Callable, given: dict[str, Any]) -> Any:
     a, b, *_ = given.values()
-    return _of_matrices(function, given) if a.spec.shape != b.spec.shape or a.spec.ndim != 1 else FUNCTIONS["sum"](a * b)
+    if a.spec.shape[-1:] != b.spec.shape or a.spec.dtype is not b.spec.dtype:
+        return function(real_of(a), real_of(b))  # which says what is wrong
+    return FUNCTIONS["matmul"](a, b) if a.spec.ndim > 1 else FUNCTIONS["sum"](a * b)
 
 
 @rule("tensordot", "outer", "inner", "kron", "cross", "linalg_cross")
