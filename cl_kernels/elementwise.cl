@@ -22,7 +22,7 @@
  * one vector, so that neighbouring work-items touch neighbouring memory.
  */
 #ifndef CALC
-#define CALC float /* type of arithmetic: float, double, int or long; float2 or double2 for complex numbers */
+#define CALC float /* type of arithmetic: float, double, int or long */
 #define CALC_FLOAT 1 /* whether CALC is float or double */
 #define MASK int     /* type of a comparison of CALC vectors: int, or long for 64-bit types */
 #define PARAMETERS __global const float *in0, __global float *out0, INDEX N, INDEX CHUNK, INDEX ROWS, INDEX COUNT1
@@ -40,12 +40,14 @@
 #ifndef SUMMED
 #define SUMMED 0
 #endif
+#ifndef COMPLEX
+#define COMPLEX 0 /* 1: values are complex numbers, whose parts are of type CALC */
+#endif
 
 #include "types.clh"
-#ifdef CALC_COMPLEX /* the type of its parts */
-#include "complex.clh"
-#else
 #include "math.clh"
+#if COMPLEX
+#include "complex.clh"
 #endif
 #include "partial.clh"
 #if BLOCKED

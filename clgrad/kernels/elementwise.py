@@ -22,7 +22,7 @@ BLOCK = 8
 BLOCK_TILE = 64
 
 _LETTER = {"float": "f", "double": "d", "int": "i", "long": "l", "ulong": "l", "float2": "ff", "double2": "dd"}
-_MASK = {"float": "int", "double": "long", "int": "int", "long": "long", "ulong": "long", "float2": "int", "double2": "int"}
+_MASK = {"float": "int", "double": "long", "int": "int", "long": "long", "ulong": "long"}
 # The types of pairs, in which complex numbers are computed, and of their parts.
 _PARTS = {"float2": "float", "double2": "double"}
 
@@ -67,8 +67,8 @@ def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Se
          outputs: Sequence[Operand], scalars: Sequence[str], shape: Shape, *, summed: bool = False) -> Plan:
     """Plans ``outputs[k] = values[k]`` over ``shape``.
 
-    ``values`` are C expressions over the inputs' names and the scalars' names, of type V (see ``math.clh``), and over those
-    before, r0, r1 ...; where there are more than outputs, the last ones are theirs. An input whose stride is 0 in a
+    ``values`` are C expressions over the inputs' names and the scalars' names, of type V (see ``math.clh``; of complex
+    numbers Z, see ``complex.clh``), and over those before, r0, r1 ...; where there are more than outputs, the last ones are theirs. An input whose stride is 0 in a
     dimension is broadcast there. ``calc`` is the C type of arithmetic. ``summed``: the one output, whose strides say how its
     elements would lie, gets a sum of each work-item, ``plan.items`` in all, instead of elements, over the scalar
     ``divisor``. A scalar of complex arithmetic is two: its parts, one after the other.
@@ -83,14 +83,14 @@ def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Se
     sizes, strides = _order(shape, [o.strides for o in operands], len(inputs))
     inner = sizes[0]
     blocked = calc not in _PARTS and _blocked(device, sizes, strides, len(inputs))
-    lanes = BLOCK if blocked else 1 if calc in _PARTS else _lanes(device, inner, strides[len(inputs)][0])
+    lanes = BLOCK if blocked else _lanes(device, inner, strides[len(inputs)][0], pairs=calc in _PARTS)
     wide = max(numel, *(extent(shape, o.strides) for o in operands)) >= 2**31
     text = _Text(inputs, outputs, scalars, values, len(sizes), strides, lanes, blocked, summed, _PARTS.get(calc))
-    macros = {"KERNEL_NAME": f"pointwise_{name}", "CALC": calc, "CALC_FLOAT": int(calc in ("float", "double")),
-              "MASK": _MASK[calc], "VW": lanes, "INDEX": "long" if wide else "int",
-              **({"CALC_DOUBLE": 1} if calc.startswith("double") else {}),
-              **({"CALC_COMPLEX": _PARTS[calc]} if calc in _PARTS else {}), **({"BLOCKED": 1} if blocked else {}),
-              **({"SUMMED": 1} if summed else {})}
+    part = _PARTS.get(calc, calc)
+    macros = {"KERNEL_NAME": f"pointwise_{name}", "CALC": part, "CALC_FLOAT": int(part in ("float", "double")),
+              "MASK": _MASK[part], "VW": lanes, "INDEX": "long" if wide else "int",
+              **({"CALC_DOUBLE": 1} if part == "double" else {}), **({"COMPLEX": 1} if part != calc else {}),
+              **({"BLOCKED": 1} if blocked else {}), **({"SUMMED": 1} if summed else {})}
     index = "l" if wide else "i"
     varying = index * len(operands) + _LETTER[calc] * len(scalars)
     chunk, rows, global_size, local_size = _ndrange(
@@ -130,9 +130,10 @@ def _blocked(device: Device, sizes: Shape, strides: list[Shape], first_output: i
             and any(_across(s) for s in strides[:first_output]))
 
 
-def _lanes(device: Device, inner: int, output_step: int) -> int:
-    """The vector width: the device's own on a CPU, 4 (16 bytes) on a GPU; scalars where rows are short or strided."""
-    lanes = min(16, 2 * device.limits.vector_width) if device.is_cpu else 4
+def _lanes(device: Device, inner: int, output_step: int, pairs: bool) -> int:
+    """The vector width: the device's own on a CPU, 4 (16 bytes) on a GPU; scalars where rows are short or strided. Of
+    complex numbers half as many."""
+    lanes = (min(16, 2 * device.limits.vector_width) if device.is_cpu else 4) // (2 if pairs else 1)
     if inner < lanes or (output_step not in (0, 1) and not device.is_cpu):
         return 1
     return lanes
@@ -197,9 +198,9 @@ class _Text:
             first = len(self.values) - len(targets)
             stores = [self._store(k, o, step, whole=True) for k, (o, step) in enumerate(targets, first)]
             rest = [self._store(k, o, step, whole=False) for k, (o, step) in enumerate(targets, first)]
-        calculate = [f"V {name} = (V)(s_{name});" if self.part is None else f"V {name} = (V)(s_{name}, t_{name});"
+        calculate = [f"V {name} = (V)(s_{name});" if self.part is None else f"Z {name} = pair((V)(s_{name}), (V)(t_{name}));"
                      for name in self.scalars]
-        calculate += [f"V r{k} = {value};" for k, value in enumerate(self.values)]
+        calculate += [f"{'V' if self.part is None else 'Z'} r{k} = {value};" for k, value in enumerate(self.values)]
         return "\n".join([
             "#define PARAMETERS " + ", ".join(self._parameters()),
             "#define ROW_STARTS " + " ".join(self._row_starts()),
@@ -222,7 +223,7 @@ class _Text:
         buffers = [f"__global {'const ' if k < first_output else ''}T_{(o.held or o.dtype).memory_code} *b_{o.name}"
                    for k, o in enumerate(self.operands)]
         offsets = [f"INDEX o_{o.name}" for o in self.operands]
-        scalars = [f"CALC s_{name}" if self.part is None else f"REAL s_{name}, REAL t_{name}" for name in self.scalars]
+        scalars = [f"CALC s_{name}" if self.part is None else f"CALC s_{name}, CALC t_{name}" for name in self.scalars]
         sizes = ["INDEX N", "INDEX CHUNK", "INDEX ROWS", "INDEX COUNT1"]
         sizes += [f"INDEX d{axis}" for axis in range(2, self.rank)]
         strides = [f"INDEX t{axis}_{o.name}" for o in self.operands for axis in range(self.rank)]
@@ -246,9 +247,17 @@ class _Text:
         return lines
 
     def _load(self, o: Operand, step: int, *, whole: bool) -> str:
-        if self.part is not None:
-            value = f"LOAD_{o.dtype.memory_code}(p_{o.name}, i * t0_{o.name})"
-            return f"V {o.name} = " + (f"CONVERT(CALC, {value});" if o.dtype.is_complex else f"(V)((REAL){value}, 0);")
+        """What declares an operand's variable: a vector, or, in complex arithmetic, two."""
+        if self.part is None:
+            return self._vector(o, o.name, step, whole=whole)
+        if not o.dtype.is_complex:
+            return self._vector(o, f"re_{o.name}", step, whole=whole) + f" Z {o.name} = z_of(re_{o.name});"
+        if step == 1 and whole and o.dtype.to_real().cl == self.part or self.lanes == 1:
+            return f"Z {o.name} = LOAD_PAIRS(p_{o.name}, i * {'1' if step == 1 else f't0_{o.name}'});"
+        lane = "l" if whole else "min(l, left - 1)"
+        return f"Z {o.name}; PAIR_LANES({o.name}, p_{o.name}[(i + {lane}) * t0_{o.name}])"
+
+    def _vector(self, o: Operand, name: str, step: int, *, whole: bool) -> str:
         if step == 0:
             value = f"LOAD_{o.dtype.memory_code}(p_{o.name}, 0)"
             if o.common is None or o.common.category != o.dtype.category:
@@ -259,19 +268,19 @@ class _Text:
                 # Devices without cl_khr_fp16 have no variables of type half.
                 code, bits = o.common.memory_code, f"bits_{o.name}"
                 return (f"ushort {bits}; STORE_{code}((T_{code} *)&{bits}, 0, (float){value}); "
-                        f"V {o.name} = (V)((CALC)LOAD_{code}((const T_{code} *)&{bits}, 0));")
-            return f"V {o.name} = (V)((CALC){value});"
+                        f"V {name} = (V)((CALC)LOAD_{code}((const T_{code} *)&{bits}, 0));")
+            return f"V {name} = (V)((CALC){value});"
         if self.lanes == 1:
             index = "i" if step == 1 else f"i * t0_{o.name}"
-            return f"V {o.name} = (CALC)LOAD_{o.dtype.memory_code}(p_{o.name}, {index});"
+            return f"V {name} = (CALC)LOAD_{o.dtype.memory_code}(p_{o.name}, {index});"
         if step == 1 and whole:
-            return f"V {o.name} = CONVERT(CALC, VLOAD_{o.dtype.memory_code}(p_{o.name}, i));"
+            return f"V {name} = CONVERT(CALC, VLOAD_{o.dtype.memory_code}(p_{o.name}, i));"
         if step == -1 and whole:
-            return f"V {o.name} = REVERSED(CONVERT(CALC, VLOAD_{o.dtype.memory_code}(p_{o.name}, 1 - VW - i)));"
-        arguments = f"({o.dtype.memory_code}, {o.name}, p_{o.name}, {'1' if step == 1 else f't0_{o.name}'})"
+            return f"V {name} = REVERSED(CONVERT(CALC, VLOAD_{o.dtype.memory_code}(p_{o.name}, 1 - VW - i)));"
+        arguments = f"({o.dtype.memory_code}, {name}, p_{o.name}, {'1' if step == 1 else f't0_{o.name}'})"
         if whole and o.name in self.across:  # the rows that are no block: a loop, which compiles faster
-            return f"V {o.name}; {{ const int left = VW; PARTIAL{arguments} }}"
-        return f"V {o.name}; {'STRIDED' if whole else 'PARTIAL'}{arguments}"
+            return f"V {name}; {{ const int left = VW; PARTIAL{arguments} }}"
+        return f"V {name}; {'STRIDED' if whole else 'PARTIAL'}{arguments}"
 
     def _block(self, o: Operand) -> str:
         load = f"CONVERT(CALC, VLOAD_{o.dtype.memory_code}(p_{o.name}, (i + l) * t0_{o.name}))"
@@ -282,10 +291,10 @@ class _Text:
         # What is stored: floats for the 16-bit floats, for the others their own type; via int from floating point.
         target = "CALC" if code == "b8" else o.dtype.compute.cl
         value = f"r{k}"
-        if self.part is not None and not o.dtype.is_complex:
-            value = f"(REAL)TRUTH(r{k})" if code == "b8" else f"r{k}.x"
         if o.dtype.is_complex:
-            return f"STORE_{code}(p_{o.name}, i * t0_{o.name}, CONVERT({o.dtype.cl}, {value}));"
+            return self._store_pairs(value, o, step, whole=whole)
+        if self.part is not None:
+            value = f"WHERE(Z_TRUTH({value}), K(1), K(0))" if code == "b8" else f"{value}.x"
         if not o.dtype.is_floating_point and o.dtype.itemsize < 4 and code != "b8":
             value = f"CONVERT(int, {value})"
         if target != "CALC":
@@ -297,3 +306,8 @@ class _Text:
             return f"VSTORE_{code}(p_{o.name}, i, {value});"
         form = "STRIDED_STORE" if whole else "PARTIAL_STORE"
         return f"{form}({code}, {target}, p_{o.name}, {'1' if step == 1 else f't0_{o.name}'}, {value})"
+
+    def _store_pairs(self, value: str, o: Operand, step: int, *, whole: bool) -> str:
+        if step == 1 and whole and o.dtype.to_real().cl == self.part or self.lanes == 1:
+            return f"STORE_PAIRS({o.dtype.cl}, p_{o.name}, i * {'1' if step == 1 else f't0_{o.name}'}, {value});"
+        return f"STORE_PAIR_LANES({'VW' if whole else 'left'}, {o.dtype.cl}, p_{o.name}[(i + l) * t0_{o.name}], {value})"

@@ -14,6 +14,7 @@ from typing import Any
 
 _BINARY = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _OPERATORS = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div", ast.USub: "neg"}
+_BINARY_NAMES = {ast.Add: "add", ast.Sub: "sub", ast.Mult: "mul", ast.Div: "div"}
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
 _COMPARE_NAMES = {ast.Lt: "lt", ast.LtE: "le", ast.Gt: "gt", ast.GtE: "ge", ast.Eq: "eq", ast.NotEq: "ne"}
 _MASK_FUNCTIONS = {"isnan", "isinf", "isfinite", "signbit"}
@@ -99,27 +100,29 @@ def _is_mask(node: ast.expr) -> bool:
 
 
 class _Writer:
-    """Writes an expression in OpenCL C, over vectors of real numbers."""
+    """Writes an expression in OpenCL C, over vectors V of real numbers."""
+
+    prefix, choice, truth = "fn", "WHERE", "TRUTH"
 
     def value(self, node: ast.expr) -> str:
-        """A node as a C expression of type V."""
+        """A node as a C expression of the type of values."""
         if _is_mask(node):
-            return f"MASK_VALUE({self.mask(node)})"
+            return self.real(f"MASK_VALUE({self.mask(node)})")
         if isinstance(node, ast.Constant):
-            return _number(node.value)
+            return self.real(_number(node.value))
         if isinstance(node, ast.Name):
-            return f"K({_CONSTANTS[node.id]})" if node.id in _CONSTANTS else self.operand(node.id)
+            return self.real(f"K({_CONSTANTS[node.id]})") if node.id in _CONSTANTS else self.operand(node.id)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-            return f"(-{self.value(node.operand)})"
+            return self.negative(self.value(node.operand))
         if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
             return self.binary(type(node.op), self.value(node.left), self.value(node.right))
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
-            return f"fn_pow({self.value(node.left)}, {self.value(node.right)})"
+            return f"{self.prefix}_pow({self.value(node.left)}, {self.value(node.right)})"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             if node.func.id == "where":
                 condition, yes, no = node.args
-                return f"WHERE({self.mask(condition)}, {self.value(yes)}, {self.value(no)})"
-            return f"fn_{node.func.id.lstrip('_')}({', '.join(self.value(a) for a in node.args)})"
+                return f"{self.choice}({self.mask(condition)}, {self.value(yes)}, {self.value(no)})"
+            return f"{self.prefix}_{node.func.id.lstrip('_')}({', '.join(self.value(a) for a in node.args)})"
         raise SyntaxError(f"a formula cannot hold {ast.unparse(node)!r}")
 
     def mask(self, node: ast.expr) -> str:
@@ -133,11 +136,18 @@ class _Writer:
             return f"NOT({self.mask(node.operand)})"
         if isinstance(node, ast.Call) and _is_mask(node):
             assert isinstance(node.func, ast.Name)
-            return f"fn_{node.func.id}({self.value(node.args[0])})"
-        return f"TRUTH({self.value(node)})"
+            return f"{self.prefix}_{node.func.id}({self.value(node.args[0])})"
+        return f"{self.truth}({self.value(node)})"
 
     def operand(self, name: str) -> str:
         return name
+
+    def real(self, value: str) -> str:
+        """A vector of real numbers as a value."""
+        return value
+
+    def negative(self, value: str) -> str:
+        return f"(-{value})"
 
     def binary(self, kind: type[ast.operator], left: str, right: str) -> str:
         return f"({left} {_BINARY[kind]} {right})"
@@ -147,21 +157,27 @@ class _Writer:
 
 
 class _ComplexWriter(_Writer):
-    """Writes an expression over complex numbers; all operands but ``g`` are ``conjugated`` where it is a derivative."""
+    """Writes an expression over complex numbers Z; all operands but ``g`` are ``conjugated`` where it is a derivative."""
+
+    prefix, choice, truth = "z", "Z_WHERE", "Z_TRUTH"
 
     def __init__(self, conjugated: bool):
         self.conjugated = conjugated
 
     def operand(self, name: str) -> str:
-        return f"fn_conj({name})" if self.conjugated and name != "g" else name
+        return f"z_conj({name})" if self.conjugated and name != "g" else name
+
+    def real(self, value: str) -> str:
+        return f"z_of({value})"
+
+    def negative(self, value: str) -> str:
+        return f"z_neg({value})"
 
     def binary(self, kind: type[ast.operator], left: str, right: str) -> str:
-        if kind in (ast.Mult, ast.Div):
-            return f"fn_{'mul' if kind is ast.Mult else 'div'}({left}, {right})"
-        return super().binary(kind, left, right)
+        return f"z_{_BINARY_NAMES[kind]}({left}, {right})"
 
     def comparison(self, kind: type[ast.cmpop], left: str, right: str) -> str:
-        return f"fn_{_COMPARE_NAMES[kind]}({left}, {right})"
+        return f"z_{_COMPARE_NAMES[kind]}({left}, {right})"
 
 
 def _number(value: Any) -> str:
