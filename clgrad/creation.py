@@ -324,7 +324,8 @@ def _number(value: Any) -> Any:
 def _kind_between(out: Any, options: Options, *ends: Any) -> Dtype:
     """The dtype of numbers from one to the other of two ends: the default, or its complex numbers."""
     default = dtypes.get_default_dtype()
-    return _kind_with(out, options, default.to_complex() if any(isinstance(_number(v), complex) for v in ends) else default)
+    pairs = any(v.spec.dtype.is_complex if isinstance(v, TensorBase) else isinstance(v, complex) for v in ends)
+    return _kind_with(out, options, default.to_complex() if pairs else default)
 
 
 def linspace(start: Any, end: Any, steps: int, *, out: Any = None, **kwargs: Any) -> Any:

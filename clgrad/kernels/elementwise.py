@@ -67,11 +67,11 @@ def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Se
          outputs: Sequence[Operand], scalars: Sequence[str], shape: Shape, *, summed: bool = False) -> Plan:
     """Plans ``outputs[k] = values[k]`` over ``shape``.
 
-    ``values`` are C expressions over the inputs' names and the scalars' names, of type V (see ``math.clh``; of complex
-    numbers Z, see ``complex.clh``), and over those before, r0, r1 ...; where there are more than outputs, the last ones are theirs. An input whose stride is 0 in a
-    dimension is broadcast there. ``calc`` is the C type of arithmetic. ``summed``: the one output, whose strides say how its
-    elements would lie, gets a sum of each work-item, ``plan.items`` in all, instead of elements, over the scalar
-    ``divisor``. A scalar of complex arithmetic is two: its parts, one after the other.
+    ``values`` are C expressions over the inputs' names and the scalars' names, of type V (see ``math.clh``), or Z where they
+    are complex (``complex.clh``), and over those before, r0, r1 ...; where there are more than outputs, the last ones are
+    theirs. An input whose stride is 0 in a dimension is broadcast there. ``calc`` is the C type of arithmetic. ``summed``:
+    the one output, whose strides say how its elements would lie, gets a sum of each work-item, ``plan.items`` in all,
+    instead of elements, over the scalar ``divisor``. A scalar of complex arithmetic is two: its parts, one after the other.
     """
     operands = [*inputs, *outputs]
     numel = 1
