@@ -18,8 +18,8 @@
 //
 // The inverse transform exchanges real and imaginary parts, of what it reads (swap_in) and of what it stores (swap_out).
 // Real numbers of even length are taken two by two, so that the transform has half their length (HALVES, see fft_ends.clh).
-// With BEFORE it multiplies what it reads by before[n_in] (after which come zeros up to n); with AFTER it multiplies the first n_out
-// results by after[n_out]: so transforms of other lengths become two of these (Bluestein).
+// With BEFORE it multiplies what it reads by before[n_in] (after which come zeros up to n); with AFTER it multiplies the first
+// n_out results by after[n_out]: so transforms of other lengths become two of these (Bluestein).
 //
 // table: for each pass cos and sin of R roots, then exp(-2 pi i p k / (R m)) for p < m, 0 < k < R; then, for residues,
 // exp(-2 pi i k lane / n) for k < m as elements of a scratch row.
@@ -181,24 +181,34 @@ kernel void fft_residues(OPERANDS, SIZES, INDEX per_item) {
     }
 }
 
-// The parts of fft_residues. Work-item (share of a row's elements or butterflies, sequence); scratch[2][sequences][n / VW].
+// The parts of fft_residues. Work-item: one of `shares` of a sequence's elements or butterflies, sequence after sequence in one
+// dimension, as others may be short on GPUs; scratch[2][sequences][n / VW].
+#define SHARES INDEX sequences, INDEX shares, INDEX per_item
+#define TAKE_SHARE()                                                                         \
+    const INDEX sequence = get_global_id(0) / shares;                                        \
+    const INDEX first = ((INDEX)get_global_id(0) - sequence * shares) * per_item, m = n / VW; \
+    if (sequence >= sequences) return
+
 kernel void fft_gather(global const REAL *x, global const REAL *before, global REAL *scratch, INDEX x_at, INDEX before_at,
-                       INDEX n, INDEX n_in, INDEX inner, INDEX swap, INDEX per_item) {
-    const INDEX m = n / VW, first = get_global_id(0) * per_item, sequence = get_global_id(1);
-    gather_residues(x + SIZE_IN * x_at, place_of(sequence, n_in, inner, swap), n_in, before + before_at, scratch + sequence * 2 * n,
-                    first, min(first + per_item, m));
+                       INDEX n, INDEX n_in, INDEX inner, INDEX swap, SHARES) {
+    TAKE_SHARE();
+    gather_residues(x + SIZE_IN * x_at, place_of(sequence, n_in, inner, swap), n_in, before + before_at,
+                    scratch + sequence * 2 * n, first, min(first + per_item, m));
 }
 
+// s: the product of the radices of the passes before this one
 kernel void fft_pass(global const REAL *table, global REAL *scratch, INDEX table_at, INDEX from, INDEX to, INDEX roots_at,
-                     INDEX n, INDEX m, INDEX s, INDEX radix, INDEX per_item) {
-    const INDEX first = get_global_id(0) * per_item, row = get_global_id(1) * 2 * n;
-    pass(radix, scratch + from + row, scratch + to + row, table + table_at + roots_at, m, s, first, min(first + per_item, m * s));
+                     INDEX n, INDEX s, INDEX radix, SHARES) {
+    TAKE_SHARE();
+    const INDEX row = sequence * 2 * n, butterflies = m / radix;
+    pass(radix, scratch + from + row, scratch + to + row, table + table_at + roots_at, butterflies / s, s, first,
+         min(first + per_item, butterflies));
 }
 
 kernel void fft_scatter(global const REAL *table, global const REAL *after, global REAL *y, global const REAL *scratch,
                         INDEX table_at, INDEX after_at, INDEX y_at, INDEX from, INDEX twiddles_at, INDEX n, INDEX n_out,
-                        INDEX inner, INDEX swap, INDEX per_item, REAL scale) {
-    const INDEX m = n / VW, first = get_global_id(0) * per_item, sequence = get_global_id(1);
+                        INDEX inner, INDEX swap, SHARES, REAL scale) {
+    TAKE_SHARE();
     scatter_residues(scratch + from + sequence * 2 * n, table + table_at + twiddles_at, after + after_at, y + SIZE_OUT * y_at,
                      place_of(sequence, n_out, inner, swap), n_out, m, scale, first, min(first + per_item, m));
 }

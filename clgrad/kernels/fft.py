@@ -296,16 +296,16 @@ class _Transform:
             else:
                 share, local = 1, self.device.limits.group(GROUP)
             offsets, buffers = letter * len(operands), len(operands) + 1
-            signature = "P" * buffers + offsets + letter * (len(constants) + 1) + self._real_letter() * len(last)
-            size = (round_up(divide_up(items, share), local), sequences)
-            return Bound(self._kernel(name, lanes, lanes, signature), size, (local, 1), buffers, offsets,
-                         (*constants, share, *last), part), operands
+            signature = "P" * buffers + offsets + letter * (len(constants) + 3) + self._real_letter() * len(last)
+            shares = divide_up(items, share)
+            size = round_up(shares * sequences, local)
+            return Bound(self._kernel(name, lanes, lanes, signature), (size,), (local,), buffers, offsets,
+                         (*constants, sequences, shares, share, *last), part), operands
         launches = [launch("fft_gather", (0, 2), (n, n_in, self.inners[0], self.swaps[0]), elements)]
-        m, s, at, source, target = elements, 1, 0, 0, half
+        s, at, source, target = 1, 0, 0, half
         for radix in radices_of(elements) or ():
-            m //= radix
-            launches.append(launch("fft_pass", (1,), (source, target, at, n, m, s, radix), m * s))
-            at += 2 * radix + 2 * m * (radix - 1)
+            launches.append(launch("fft_pass", (1,), (source, target, at, n, s, radix), elements // radix))
+            at += 2 * radix + 2 * elements // (s * radix) * (radix - 1)
             s *= radix
             source, target = target, source
         launches.append(launch("fft_scatter", (1, 3, 4), (source, at, n, n_out, self.inners[1], self.swaps[1]), elements,
