@@ -203,15 +203,6 @@ def complex_numbers() -> None:
     backward((torch.complex(values(4, grad=True), values(4)).tanh() ** 2).real)
 
 
-@of("fft.cl")
-def transforms() -> None:
-    for n in (1, 2, 7, 12, 31, 64, 97, 250):
-        for rows in (1, 5):
-            torch.fft.ifft(torch.fft.fft(torch.complex(values(rows, n), values(rows, n)))), torch.fft.rfft(values(rows, n))
-    torch.fft.irfft2(torch.fft.rfft2(values(2, 9, 10))), torch.fft.fft(torch.complex(values(6, 3), values(6, 3)), dim=0)
-    torch.fft.fft(torch.complex(values(1, 3000), values(1, 3000)))
-
-
 @of("compact.cl")
 def compacting() -> None:
     for n in (1, 33, 100, 1500):

@@ -229,7 +229,7 @@ def recurrent() -> None:
 @of("fft.cl")
 def fourier_transforms() -> None:
     for shape in ((1, 1), (3, 12), (1, 16), (20, 8), (1, 64), (2, 48), (17, 34), (1, 512), (1, 5, 3), (2, 3, 18)):
-        z = values(*shape, dtype=torch.complex64)
+        z = torch.complex(values(*shape), values(*shape))
         torch.fft.fft(z, dim=1), torch.fft.ifft(z, n=shape[1] + 2, dim=1)
         torch.fft.rfft(z.real, dim=1), torch.fft.irfft(z, n=2 * shape[1], dim=1), torch.fft.irfft(z, n=7, dim=1)
     for n in (13, 44, 70, 105):
