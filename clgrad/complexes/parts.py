@@ -40,6 +40,8 @@ def _imaginary_part(name: str, value: Any) -> Any:
       "diagonal_scatter", "im2col", "col2im", "nan_to_num")
 def _on_each(function: Callable, given: dict[str, Any]) -> Any:
     """The operator on the real and on the imaginary parts; what is real has the imaginary part 0."""
+    if not any(is_complex(value) for value in given.values()):  # a complex number for a real tensor
+        return NotImplemented
     return joined(called(function, {name: _real_part(name, value) for name, value in given.items()}),
                   called(function, {name: _imaginary_part(name, value) for name, value in given.items()}))
 
