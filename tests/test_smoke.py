@@ -159,6 +159,28 @@ def test_a_recurrent_network_learns(make):
     assert losses[-1] < 0.9 * losses[0]
 
 
+def pairs_of(rng, *shape):
+    return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
+
+
+def test_complex_numbers(rng):
+    a, b = pairs_of(rng, 9, 37), pairs_of(rng, 9, 37)
+    x, y = torch.tensor(a, requires_grad=True), torch.tensor(b)
+    for found, expected in ((x * y / (y + 2), a * b / (b + 2)), (x.exp(), np.exp(a)),
+                            (x.sqrt() + x.abs(), np.sqrt(a) + np.abs(a)), (x[1:, ::2] - y[0, 0], a[1:, ::2] - b[0, 0]),
+                            (x @ y.mH, a @ b.conj().T), (x.sum(1), a.sum(1))):
+        close(found, expected, rtol=1e-4, atol=1e-4)
+    (x * y).abs().square().sum().backward()
+    close(x.grad, 2 * a * np.abs(b) ** 2, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("n", [16, 60, 97])
+def test_fourier_transforms(rng, n):
+    a, b = pairs_of(rng, 5, n), rng.normal(size=(5, n)).astype("f4")
+    close(torch.fft.fft(torch.tensor(a)), np.fft.fft(a), rtol=1e-4, atol=1e-3)
+    close(torch.fft.irfft(torch.fft.rfft(torch.tensor(b)), n), b, rtol=1e-4, atol=1e-4)
+
+
 def test_an_index_that_is_out_of_range_is_an_error():
     with pytest.raises(IndexError):
         (torch.ones(4)[torch.tensor([1, 9]) + 0] + 1).tolist()
