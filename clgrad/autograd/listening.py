@@ -21,13 +21,14 @@ CLASSES, COMPLEX = "classes", "complex"
 class Switch:
     """``on`` while there is a reason to look at calls more closely: a mode, autocast, a class that overrides, a profiler.
 
-    It is the one flag that every call of a public operator tests.
+    It is the one flag that every call of a public operator tests. Quick ways, which are found by the specs of tensors, test
+    ``watched``: that is off where complex numbers are the only reason, as specs tell of these.
     """
 
-    __slots__ = ("on", "observers", "_reasons", "_lock")
+    __slots__ = ("on", "watched", "observers", "_reasons", "_lock")
 
     def __init__(self) -> None:
-        self.on = False
+        self.on = self.watched = False
         self.observers: tuple[Any, ...] = ()  # see :func:`observed`
         self._reasons: set[Hashable] = set()
         self._lock = threading.Lock()
@@ -36,7 +37,7 @@ class Switch:
         """Adds a reason, or takes it away."""
         with self._lock:
             (self._reasons.add if wanted else self._reasons.discard)(reason)
-            self.on = bool(self._reasons)
+            self.on, self.watched = bool(self._reasons), not self._reasons <= {COMPLEX}
 
     def told_of_walks(self) -> bool:
         """Whether there is a reason to look at what runs within a backward pass, where classes are not asked."""

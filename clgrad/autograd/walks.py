@@ -62,7 +62,7 @@ class Reading:
         self.bases: list[int] = []
         self.leaves: list[AccumulateGrad] = []
         self.saved: list[Saved] = []
-        key: list[Any] = [switch.on]  # then operators may be composed in another way
+        key: list[Any] = [switch.watched]  # then operators may be composed in another way
         nodes = _below(edges)
         if len(nodes) < FEWEST:
             raise _Unknown

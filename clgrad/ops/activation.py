@@ -41,7 +41,7 @@ def prelu(input: Any, weight: Any) -> Any:
 
 def gated_half(input: Any, dim: int) -> Any:
     """The first half along ``dim`` times the sigmoid of the second. Its gradient is one launch, which writes both halves."""
-    if switch.on or not (input.spec.numel and needs_graph(input)):
+    if switch.watched or not (input.spec.numel and needs_graph(input)):
         return FUNCTIONS["_gated"](*_halves(input, dim))
     out = FUNCTIONS["_gated"](*_halves(input.detach(), dim))
     saved = Saved("glu", [input])

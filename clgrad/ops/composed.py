@@ -97,7 +97,7 @@ def _scaled(name: str, sign: int) -> None:
             return told(input, other, *old, alpha=alpha, out=out)
         if old:
             return function(input, _last_operand(name, other, old), alpha=other, out=out)
-        if out is None and alpha == 1 and alpha is not True and not switch.on:
+        if out is None and alpha == 1 and alpha is not True and not switch.watched:
             return plain(input, other)
         given = {"alpha": alpha, "out": out}
         return told(input, other, **{option: given[option] for option in given if given[option] is not _DEFAULTS[option]})

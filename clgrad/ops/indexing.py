@@ -121,7 +121,7 @@ def _window(x: Any, index: Any) -> Any:
     """
     own = x.spec
     items = index if index.__class__ is tuple else (index,)
-    if needs_graph(x) or switch.on or not items:
+    if needs_graph(x) or switch.watched or not items:
         return None
     shape: list = []
     strides: list = []

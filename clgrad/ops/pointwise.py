@@ -352,7 +352,7 @@ def _make_unary(op: Pointwise, told: Callable) -> Callable:
         if spelled or more:  # an operand by another of its names; too many, or a method
             return told(*([] if input is None else [input]), *more, out=out, **spelled)
         prepared = None
-        if out is None and not switch.on and isinstance(input, TensorBase):
+        if out is None and not switch.watched and isinstance(input, TensorBase):
             prepared = plans.get((input.spec,))
         if prepared is None:
             return told(input) if out is None else told(input, out=out)
@@ -380,7 +380,7 @@ def _make_binary(op: Pointwise, told: Callable, tensor_first: bool, tensors_only
             return told(out=out, **given, **spelled)
         left, right = isinstance(input, TensorBase), isinstance(other, TensorBase)
         prepared = None
-        if out is None and not switch.on and (left or (right and not tensor_first)) and (right or not tensors_only):
+        if out is None and not switch.watched and (left or (right and not tensor_first)) and (right or not tensors_only):
             # A plan is there only for operands that passed the checks of the general call.
             prepared = plans.get((input.spec if left else type(input), other.spec if right else type(other)))
         if prepared is None:

@@ -62,7 +62,7 @@ def heads_of(x: Any, count: int, heads: int) -> tuple:
     def view_of(number: int, whole: Any) -> Any:
         return whole.unflatten(-1, (count, heads, size)).select(2, number).permute(1, 2, 0, 3)
 
-    if switch.on:  # somebody is to see operators
+    if switch.watched:  # somebody is to see operators
         return tuple([view_of(number, x) for number in range(count)])
 
     def join(grads: tuple) -> Any:

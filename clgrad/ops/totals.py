@@ -55,7 +55,7 @@ def reduced_row(name: str, operands: tuple, parameters: tuple, reduction: str) -
 
     Where nobody listens to operators, a mean or sum of floating-point values is one node, and the values are not stored.
     """
-    if reduction == "none" or switch.on or not _can_be_added(operands):
+    if reduction == "none" or switch.watched or not _can_be_added(operands):
         values = FUNCTIONS[name](*operands, *parameters)
         return values if reduction == "none" else FUNCTIONS[reduction](values)
     op, specs = _total_of(name), tuple([t.spec for t in operands])

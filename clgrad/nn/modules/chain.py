@@ -215,7 +215,7 @@ def sequence(modules: Iterable[Any], x: Any) -> Any:
     operators.
     """
     run: list[tuple[Any, tuple]] = []  # layers that have not been computed yet
-    stages = {} if EVERYWHERE.active or switch.on else _STAGES
+    stages = {} if EVERYWHERE.active or switch.watched else _STAGES
     for module in modules:
         read = stages.get(module.__class__)
         described = read(module) if read is not None and _is_plain(module) else None
