@@ -155,7 +155,6 @@ uint64 = dtype("uint64", "u64", "ulong", np.uint64, 1)
 complex32 = dtype("complex32", "c32", "", np.uint32, 10, ("chalf",))
 for _parts, _pair in ((float16, complex32), (bfloat16, complex64), (float32, complex64), (float64, complex128)):
     _parts._complex, _pair._real = _pair, _parts
-complex64._real = float32
 float8_e4m3fn = dtype("float8_e4m3fn", "f8", "", np.uint8, 5)
 float8_e5m2 = dtype("float8_e5m2", "f8", "", np.uint8, 5)
 float8_e4m3fnuz = dtype("float8_e4m3fnuz", "f8", "", np.uint8, 5)

@@ -28,7 +28,7 @@ Forms: **f** a function `clgrad.<name>`, **m** a method of Tensor, **i** in plac
 
 * There are no sparse, nested or quantised tensors; of the dtypes there are bool, uint8, int8 to int64, float16, bfloat16,
   float32, float64 and complex128 (where the device has float64) and complex64. `conj` and `mH` of complex tensors are
-  tensors of their own, not views; `sign` of complex numbers is `sgn`; `logcumsumexp` of them may differ by multiples of
+  tensors of their own, not views; `logcumsumexp` of them may differ by multiples of
   2 pi i.
 * float16 and bfloat16 results are computed in float32 and rounded once.
 * The random numbers of a seed are others than PyTorch's, and the same on every device.

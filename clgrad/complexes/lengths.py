@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from clgrad.complexes.rules import imag_of, real_of, rule
-from clgrad.ops import pointwise
+from clgrad.complexes.rules import rule
 from clgrad.ops.arguments import called
-from clgrad.ops.registry import FUNCTIONS, REGISTRY
-
-_QUOTIENT = REGISTRY.pointwise["_quotient_or_zero"]
+from clgrad.ops.complexes import imag, real
+from clgrad.ops.registry import FUNCTIONS
 
 
 def _only(given: dict[str, Any]) -> Any:
@@ -20,19 +18,18 @@ def _only(given: dict[str, Any]) -> Any:
 @rule("abs")
 def _abs(function: Callable, given: dict[str, Any]) -> Any:
     x = _only(given)
-    return FUNCTIONS["hypot"](real_of(x), imag_of(x))
+    return FUNCTIONS["hypot"](real(x), imag(x))
+
+
+@rule("abs_")
+def _abs_in_place(function: Callable, given: dict[str, Any]) -> Any:
+    raise RuntimeError("In-place abs is not supported for complex tensors.")
 
 
 @rule("angle")
 def _angle(function: Callable, given: dict[str, Any]) -> Any:
     x = _only(given)
-    return FUNCTIONS["atan2"](imag_of(x), real_of(x))
-
-
-@rule("sign")
-def _sgn(function: Callable, given: dict[str, Any]) -> Any:
-    x = _only(given)
-    return pointwise.call(_QUOTIENT, (x, FUNCTIONS["abs"](x)))
+    return FUNCTIONS["atan2"](imag(x), real(x))
 
 
 @rule("l1_loss")
@@ -66,7 +63,7 @@ def _of_truth(function: Callable, given: dict[str, Any]) -> Any:
 @rule("var")
 def _var(function: Callable, given: dict[str, Any]) -> Any:
     x = given["input"]
-    return called(function, {**given, "input": real_of(x)}) + called(function, {**given, "input": imag_of(x)})
+    return called(function, {**given, "input": real(x)}) + called(function, {**given, "input": imag(x)})
 
 
 @rule("std")

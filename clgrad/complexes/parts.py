@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.autograd.graph import TensorBase
-from clgrad.complexes.rules import imag_of, is_complex, joined, real_of, rule
+from clgrad.complexes.rules import is_complex, joined, rule
 from clgrad.dtypes import dtype, result_type
 from clgrad.ops.arguments import called
-from clgrad.ops.complexes import of_pairs, view_as_real
+from clgrad.ops.complexes import imag, of_pairs, real, view_as_real
 from clgrad.ops.registry import METHODS
 from clgrad.shapes import normalize_dim, normalize_dims
 
@@ -21,7 +21,7 @@ def _real_part(name: str, value: Any) -> Any:
         return value.real
     if isinstance(value, dtype):
         return value.to_real()
-    return real_of(value) if is_complex(value) else value
+    return real(value) if is_complex(value) else value
 
 
 def _imaginary_part(name: str, value: Any) -> Any:
@@ -31,7 +31,7 @@ def _imaginary_part(name: str, value: Any) -> Any:
         return value.to_real()
     if isinstance(value, TensorBase) and value.spec.dtype.is_floating_point:
         return value.new_zeros(value.spec.shape)
-    return imag_of(value) if is_complex(value) else value
+    return imag(value) if is_complex(value) else value
 
 
 @rule("cumsum", "trace", "gather", "index_select", "take", "take_along_dim", "roll", "tril", "triu", "diag",
@@ -50,15 +50,15 @@ def _on_each(function: Callable, given: dict[str, Any]) -> Any:
 def _sum_to_size(function: Callable, given: dict[str, Any]) -> Any:
     """As before, or the tensor itself."""
     x = next(iter(given.values()))
-    real = called(function, {name: _real_part(name, value) for name, value in given.items()})
-    return x if real.spec.shape == x.spec.shape else _on_each(function, given)
+    summed = called(function, {name: _real_part(name, value) for name, value in given.items()})
+    return x if summed.spec.shape == x.spec.shape else _on_each(function, given)
 
 
 @rule("fill_diagonal_")
 def _fill_diagonal(function: Callable, given: dict[str, Any]) -> Any:
     target, value, *wrap = given.values()
-    function(real_of(target), value.real, *wrap)
-    function(imag_of(target), value.imag, *wrap)
+    function(real(target), value.real, *wrap)
+    function(imag(target), value.imag, *wrap)
     return target
 
 
@@ -96,19 +96,18 @@ def _get_item(function: Callable, given: dict[str, Any]) -> Any:
     x, index = given.values()
     if not is_complex(x) or not _chooses(index):
         return NotImplemented
-    return joined(function(real_of(x), index), function(imag_of(x), index))
+    return joined(function(real(x), index), function(imag(x), index))
 
 
 @rule("__setitem__")
 def _set_item(function: Callable, given: dict[str, Any]) -> Any:
     x, index, value = given.values()
-    if not is_complex(x):
+    if not is_complex(x) or not isinstance(value, (TensorBase, bool, int, float, complex)):
         return NotImplemented
-    if not isinstance(value, TensorBase) and not isinstance(value, (bool, int, float, complex)):
-        return NotImplemented
-    complex_value = is_complex(value)
-    function(real_of(x), index, real_of(value) if complex_value else value.real)
-    function(imag_of(x), index, imag_of(value) if complex_value else value.imag if not isinstance(value, TensorBase) else 0)
+    if isinstance(value, TensorBase):
+        value = value.to(x.spec.dtype)
+    function(real(x), index, value.real)
+    function(imag(x), index, value.imag)
     return x
 
 

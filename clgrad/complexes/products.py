@@ -6,21 +6,21 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from clgrad.complexes.rules import imag_of, is_complex, joined, real_of, rule
+from clgrad.complexes.rules import is_complex, joined, rule
 from clgrad.dtypes import c_name, dtype
 from clgrad.ops.arguments import called
-from clgrad.ops.complexes import of_pairs, view_as_real
+from clgrad.ops.complexes import imag, of_pairs, real, view_as_real
 from clgrad.ops.registry import FUNCTIONS
 
 
 def _product(multiply: Callable, a: Any, b: Any) -> Any:
     """The product of two tensors of which one is complex at least."""
     if not is_complex(a):
-        return joined(multiply(a, real_of(b)), multiply(a, imag_of(b)))
+        return joined(multiply(a, real(b)), multiply(a, imag(b)))
     if not is_complex(b):
-        return joined(multiply(real_of(a), b), multiply(imag_of(a), b))
+        return joined(multiply(real(a), b), multiply(imag(a), b))
     kind = a.spec.dtype.to_real()
-    (ar, ai), (br, bi) = ((real_of(t), imag_of(t)) for t in (a, b))
+    (ar, ai), (br, bi) = ((real(t), imag(t)) for t in (a, b))
     return joined((multiply(ar, br) - multiply(ai, bi)).to(kind), (multiply(ar, bi) + multiply(ai, br)).to(kind))
 
 
@@ -40,7 +40,7 @@ def _of_matrices(function: Callable, given: dict[str, Any]) -> Any:
         raise RuntimeError("expected m1 and m2 to have the same dtype, but got: "
                            f"{c_name(own.dtype)} != {c_name(other.dtype)}")
     if not own.ndim or own.shape[-1:] != other.shape[-2:][:1]:
-        return function(real_of(a), real_of(b))  # which says what is wrong
+        return function(real(a), real(b))  # which says what is wrong
     columns = b if other.ndim > 1 else b.unsqueeze(-1)
     *batch, rows, count = columns.spec.shape
     blocks = view_as_real(columns.unsqueeze(-2) * _units(other.dtype, other.device)).reshape(*batch, 2 * rows, 2 * count)
@@ -53,7 +53,7 @@ def _of_matrices(function: Callable, given: dict[str, Any]) -> Any:
 def _of_vectors(function: Callable, given: dict[str, Any]) -> Any:
     a, b, *_ = given.values()
     if a.spec.shape[-1:] != b.spec.shape or a.spec.dtype is not b.spec.dtype:
-        return function(real_of(a), real_of(b))  # which says what is wrong
+        return function(real(a), real(b))  # which says what is wrong
     return FUNCTIONS["matmul"](a, b) if a.spec.ndim > 1 else FUNCTIONS["sum"](a * b)
 
 

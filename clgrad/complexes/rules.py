@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from clgrad.autograd.graph import TensorBase, needs_graph
+from clgrad.autograd.graph import TensorBase
 from clgrad.ops import complexes, pointwise
 from clgrad.ops.arguments import by_name
 from clgrad.ops.interception import complex_rules
-from clgrad.ops.output import store
+from clgrad.ops.output import in_place_form, store
 from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY
 
 Made = Callable[[Callable, dict[str, Any]], Any]
@@ -50,19 +50,11 @@ def _run(name: str, made: Made, function: Callable, args: tuple, kwargs: dict) -
 def add_in_place_forms() -> None:
     """Gives the in-place forms of operators that have rules the results of these."""
     for name in [name for name in complex_rules if f"{name}_" in METHODS and f"{name}_" not in complex_rules]:
-        complex_rules[f"{name}_"] = functools.partial(_in_place, name)
+        complex_rules[f"{name}_"] = functools.partial(_in_place, in_place_form(name, FUNCTIONS[name]))
 
 
-def _in_place(name: str, function: Callable, args: tuple, kwargs: dict) -> Any:
-    target, *others = args
-    if not is_complex(target):
-        return function(*args, **kwargs)
-    tensors = [t for t in (target, *others, *kwargs.values()) if isinstance(t, TensorBase)]
-    source = METHODS["clone"](target) if needs_graph(*tensors) else target  # what it saves must not change
-    result = FUNCTIONS[name](source, *others, **kwargs)
-    if not is_complex(result):
-        raise RuntimeError(f"In-place {name} is not supported for complex tensors.")
-    return METHODS["copy_"](target, result)
+def _in_place(form: Callable, function: Callable, args: tuple, kwargs: dict) -> Any:
+    return (form if is_complex(args[0]) else function)(*args, **kwargs)
 
 
 def is_complex(value: Any) -> bool:
@@ -76,13 +68,3 @@ def joined(real: Any, imag: Any) -> Any:
         made = [joined(a, b) for a, b in zip(real, imag, strict=True)]
         return type(real)(*made) if hasattr(real, "_fields") else type(real)(made)
     return complexes.joined(real, imag)
-
-
-def real_of(x: Any) -> Any:
-    """The real part."""
-    return FUNCTIONS["real"](x)
-
-
-def imag_of(x: Any) -> Any:
-    """The imaginary part."""
-    return FUNCTIONS["imag"](x)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from clgrad.complexes.rules import real_of, rule
+from clgrad.complexes.rules import rule
+from clgrad.ops.complexes import real
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.shapes import normalize_dim
 
@@ -52,7 +53,7 @@ def _cumprod(function: Callable, given: dict[str, Any]) -> Any:
 @rule("logsumexp")
 def _logsumexp(function: Callable, given: dict[str, Any]) -> Any:
     x, dim = given["input"], given["dim"]
-    largest = real_of(x).detach().amax(dim, keepdim=True)
+    largest = real(x).detach().amax(dim, keepdim=True)
     shift = FUNCTIONS["where"](largest.isfinite(), largest, 0)
     found = FUNCTIONS["log"](FUNCTIONS["sum"](FUNCTIONS["exp"](x - shift), dim, True)) + shift
     return found if given["keepdim"] else FUNCTIONS["sum"](found, dim)
@@ -62,7 +63,7 @@ def _logsumexp(function: Callable, given: dict[str, Any]) -> Any:
 def _logaddexp(function: Callable, given: dict[str, Any]) -> Any:
     """From the operand with the larger real part on."""
     a, b = FUNCTIONS["broadcast_tensors"](given["a"], given["b"])
-    swapped = real_of(a) < real_of(b)
+    swapped = real(a) < real(b)
     large, small = FUNCTIONS["where"](swapped, b, a), FUNCTIONS["where"](swapped, a, b)
     return large + FUNCTIONS["log1p"](FUNCTIONS["exp"](small - large))
 
@@ -77,5 +78,5 @@ def _logcumsumexp(function: Callable, given: dict[str, Any]) -> Any:
     x = given["input"]
     if not x.spec.ndim:
         return x.clone()
-    largest = real_of(x).detach().amax(given["dim"], keepdim=True)
+    largest = real(x).detach().amax(given["dim"], keepdim=True)
     return FUNCTIONS["log"](FUNCTIONS["cumsum"](FUNCTIONS["exp"](x - largest), given["dim"])) + largest

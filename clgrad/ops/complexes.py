@@ -10,15 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.autograd.graph import attach, needs_graph, wrap
+from clgrad.autograd.graph import attach, ends_in, needs_graph, wrap
 from clgrad.ops import pointwise
-from clgrad.ops.output import store
+from clgrad.ops.output import add_in_place, store
 from clgrad.ops.registry import FUNCTIONS, REGISTRY, operator
 from clgrad.ops.views import view_of_spec
 from clgrad.spec import Spec, spec
 
 _JOINED = REGISTRY.pointwise["_complex"]
 _CONJUGATE = REGISTRY.pointwise["_conj"]
+_QUOTIENT = REGISTRY.pointwise["_quotient_or_zero"]
 
 
 @operator("view_as_real", method=False)
@@ -148,3 +149,21 @@ def isreal(input: Any) -> Any:
     if input.spec.dtype.is_complex:
         return imag(input) == 0
     return FUNCTIONS["ones_like"](input, dtype=dtypes.bool)
+
+
+@operator("sgn")
+def sgn(input: Any, *, out: Any = None) -> Any:
+    """Complex numbers over their absolute values, 0 where they are 0; of a real tensor its signs.
+
+    >>> import clgrad
+    >>> clgrad.sgn(clgrad.tensor([3 + 4j, 0]))
+    tensor([0.6000+0.8000j, 0.0000+0.0000j])
+    """
+    if input.spec.dtype.is_complex:
+        result = pointwise.call(_QUOTIENT, (input, FUNCTIONS["abs"](input)))
+    else:
+        result = FUNCTIONS["sign"](input)
+    return store("sgn", ends_in(result, "Sgn"), out, exact=True)
+
+
+add_in_place("sgn")

@@ -382,7 +382,7 @@ def equal(input: Any, other: Any) -> bool:
 for _new, _old in {"subtract": "sub", "multiply": "mul", "negative": "neg", "absolute": "abs", "greater": "gt",
                    "greater_equal": "ge", "less": "lt", "less_equal": "le", "not_equal": "ne", "arcsin": "asin",
                    "arccos": "acos", "arctan": "atan", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
-                   "arctan2": "atan2", "fix": "trunc", "sgn": "sign"}.items():
+                   "arctan2": "atan2", "fix": "trunc"}.items():
     alias(_new, _old)
     if f"{_old}_" in FUNCTIONS:
         alias(f"{_new}_", f"{_old}_")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import ends_in, needs_graph
+from clgrad.autograd.graph import TensorBase, ends_in, needs_graph
 from clgrad.ops.registry import METHODS, publish
 from clgrad.shapes import Shape, is_dense
 
@@ -112,13 +112,15 @@ def add_in_place(*names: str, function: bool = False) -> None:
     ``function``: there is a function of that name, too.
     """
     for name in names:
-        publish(_in_place(name, METHODS[name]), f"{name}_", function=function)
+        publish(in_place_form(name, METHODS[name]), f"{name}_", function=function)
 
 
-def _in_place(name: str, function: Callable) -> Callable:
+def in_place_form(name: str, function: Callable) -> Callable:
+    """The in-place form of a composition."""
     def form(input: Any, *args: Any, **kwargs: Any) -> Any:
         # What the function saves for its gradient must not change under it.
-        result = function(input.clone() if needs_graph(input) else input, *args, **kwargs)
+        recorded = needs_graph(*[t for t in (input, *args, *kwargs.values()) if isinstance(t, TensorBase)])
+        result = function(input.clone() if recorded else input, *args, **kwargs)
         check_cast(name, result.spec.dtype, input.spec.dtype)
         if result.spec.shape != input.spec.shape:
             raise RuntimeError(f"{name}_: output with shape {list(input.spec.shape)} doesn't match the broadcast shape "

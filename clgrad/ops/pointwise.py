@@ -454,7 +454,8 @@ def describe(op: Pointwise, name: str) -> str:
     gradient = ("; ".join(f"d/d{n}: ``{f.text}``" for n, f in op.derivatives.items()) or "none (not differentiable)")
     kind = {"same": "the operands' promoted dtype", "float": "the promoted dtype, integers become floating point",
             "bool": "bool", "number": "the promoted dtype, not bool", "real": "the promoted dtype, floating point",
-            "integer": "the promoted dtype, integers or bool", "whole": "the promoted dtype, integers"}[op.kind]
+            "integer": "the promoted dtype, integers or bool", "whole": "the promoted dtype, integers",
+            "pair": "complex numbers"}[op.kind]
     where = "In place of the first operand's contents.\n\n" if name.endswith("_") else ""
     return (f"{name}({arguments}): ``{op.value.text}`` for each element, operands broadcast.\n\n{where}"
             f"Result: {kind}. Gradients: {gradient}.")

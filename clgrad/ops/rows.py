@@ -98,7 +98,7 @@ def result_dtype(op: Pointwise, specs: list[Spec | None], numbers: list[dtype]) 
     common = common_dtype([a for a in specs if a is not None], numbers)
     if op.kind == "float" and not common.differentiable:
         common = dtypes.get_default_dtype()
-    if op.name == "_complex":
+    if op.kind == "pair":
         return common, common.to_complex()
     refused = common.is_complex and _is_row(op) and op.name not in COMPLEX
     if refused:
@@ -190,7 +190,7 @@ def _prepare(op: Pointwise, operands: list[Spec | type], out: Spec | None) -> Pr
                            f"output type {dtypes.type_name(out.dtype)}")
     shape = out.shape
     _check_fp64(device, op.name, [*(a.dtype for a in known), common])
-    if op.name in ("_complex", "_copy") and out.dtype.is_complex:
+    if (op.kind == "pair" or op.name == "_copy") and out.dtype.is_complex:
         common = dtypes.promote_types(common, out.dtype)
     formula = op.integers if op.integers is not None and not common.differentiable else op.value
     reads = [n for n, name in enumerate(op.tensors) if specs[n] is not None and name in formula.names]

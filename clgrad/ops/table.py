@@ -7,7 +7,7 @@ not differentiable. ``NO_FORMULA`` in the place of a derivative says that nobody
 Operands are tensors or numbers; one written ``name=default`` is a parameter, always a number. ``kind`` says what the
 result's dtype is: ``same`` as the operands' promoted one, ``float`` (integers become the default dtype), ``bool``; or the
 promoted one out of fewer: ``number`` (not bool), ``integer`` (or bool), ``whole`` (not bool either), ``real`` (floating
-point).
+point); or the complex one (``pair``) of which the promoted one is that of the parts.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ EXACT_OUT = frozenset({"_gelu", "_gelu_tanh", "abs", "bitwise_not", "ceil", "flo
 # Operators of which that holds where their other operands are numbers. Those become elements of 16-bit floats also where a
 # gradient is taken: what lies at a bound that was rounded lies at the bound.
 CLAMPS = frozenset({"_clamp", "clamp_max", "clamp_min"})
-# Operators that take complex numbers. Where they are differentiable, they are holomorphic.
+# Operators that take complex numbers. Where they are differentiable, they are holomorphic, but for _conj, in whose derivative
+# is no operand.
 COMPLEX = frozenset({
     "_add_scaled", "_conj", "_copy", "_copy_of_rows", "_cube", "_is_near", "_masked_fill", "_over_length",
     "_quotient_or_zero", "_sum_of_rows", "acos", "acosh", "add", "addcdiv", "addcmul", "asin", "asinh", "atan", "atanh",
@@ -111,7 +112,7 @@ row("lerp", "a b weight", "where(abs(weight) < 0.5, a + weight * (b - a), b - (b
 
 row("_copy", "x", "x", x="g")
 row("_copy_of_rows", "x", "x", in_place=False, row_major=True, x="g")
-row("_complex", "a b", "complex(a, b)", in_place=False, a="real(g)", b="imag(g)")
+row("_complex", "a b", "complex(a, b)", kind="pair", in_place=False, a="real(g)", b="imag(g)")
 row("_conj", "x", "conj(x)", in_place=False, x="conj(g)")
 
 # Comparison, choice.
