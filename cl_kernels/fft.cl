@@ -29,8 +29,8 @@
 #define REAL float
 #define NUMBER(x) x##f
 #endif
-#ifndef ODD          // the odd radices that occur, as bits
-#define ODD 0
+#ifndef EACH_ODD     // what M makes of each odd radix that occurs
+#define EACH_ODD(M)
 #endif
 #define FACTORS 1    // elements are multiplied
 #define HALVES 2     // elements are folded: those of a half of a spectrum come in, or go out
@@ -66,7 +66,7 @@ static inline void put(global REAL *p, INDEX e, Pair v) {
                 Pair x[RADIX];                                                                                       \
                 UNROLL for (int k = 0; k < RADIX; k++) x[k] = get(from, (k * m + p) * s + q);                        \
                 TRANSFORM;                                                                                           \
-if (p)                                                                                               \
+                if (p)                                                                                               \
                     UNROLL for (int k = 1; k < RADIX; k++) x[k] = times(x[k], twiddles[2 * k - 2], twiddles[2 * k - 1]);\
                 UNROLL for (int k = 0; k < RADIX; k++) put(to, (p * RADIX + k) * s + q, x[k]);                       \
             }                                                                                                        \
@@ -76,21 +76,7 @@ if (p)                                                                          
 PASS(2, transform_2(x))
 PASS(4, transform_4(x))
 PASS(8, transform_8(x))
-#if ODD & 1 << 3
-ODD_PASS(3)
-#endif
-#if ODD & 1 << 5
-ODD_PASS(5)
-#endif
-#if ODD & 1 << 7
-ODD_PASS(7)
-#endif
-#if ODD & 1 << 11
-ODD_PASS(11)
-#endif
-#if ODD & 1 << 13
-ODD_PASS(13)
-#endif
+EACH_ODD(ODD_PASS)
 
 static inline void pass(int radix, global const REAL *from, global REAL *to, global const REAL *roots, INDEX m, INDEX s,
                         INDEX first, INDEX last) {
@@ -98,24 +84,12 @@ static inline void pass(int radix, global const REAL *from, global REAL *to, glo
         case 2: pass_2(from, to, roots, m, s, first, last); break;
         case 4: pass_4(from, to, roots, m, s, first, last); break;
         case 8: pass_8(from, to, roots, m, s, first, last); break;
-#if ODD & 1 << 3
-        case 3: pass_3(from, to, roots, m, s, first, last); break;
-#endif
-#if ODD & 1 << 5
-        case 5: pass_5(from, to, roots, m, s, first, last); break;
-#endif
-#if ODD & 1 << 7
-        case 7: pass_7(from, to, roots, m, s, first, last); break;
-#endif
-#if ODD & 1 << 11
-        case 11: pass_11(from, to, roots, m, s, first, last); break;
-#endif
-#if ODD & 1 << 13
-        case 13: pass_13(from, to, roots, m, s, first, last); break;
-#endif
+#define ODD_CASE(RADIX) case RADIX: pass_##RADIX(from, to, roots, m, s, first, last); break;
+        EACH_ODD(ODD_CASE)
     }
 }
 
+#include "reversed.clh"
 #include "fft_ends.clh"
 
 #define OPERANDS                                                                                                \

@@ -67,11 +67,12 @@ def plan(device: Device, name: str, calc: str, values: Sequence[str], inputs: Se
          outputs: Sequence[Operand], scalars: Sequence[str], shape: Shape, *, summed: bool = False) -> Plan:
     """Plans ``outputs[k] = values[k]`` over ``shape``.
 
-    ``values`` are C expressions over the inputs' names and the scalars' names, of type V (see ``math.clh``), or Z where they
-    are complex (``complex.clh``), and over those before, r0, r1 ...; where there are more than outputs, the last ones are
-    theirs. An input whose stride is 0 in a dimension is broadcast there. ``calc`` is the C type of arithmetic. ``summed``:
-    the one output, whose strides say how its elements would lie, gets a sum of each work-item, ``plan.items`` in all,
-    instead of elements, over the scalar ``divisor``. A scalar of complex arithmetic is two: its parts, one after the other.
+    ``values`` are C expressions over the inputs' names and the scalars' names, of type V (see ``math.clh``), or Pair where
+    they are complex (``complex.clh``), and over those before, r0, r1 ...; where there are more than outputs, the last ones
+    are theirs. An input whose stride is 0 in a dimension is broadcast there. ``calc`` is the C type of arithmetic.
+    ``summed``: the one output, whose strides say how its elements would lie, gets a sum of each work-item, ``plan.items`` in
+    all, instead of elements, over the scalar ``divisor``. A scalar of complex arithmetic is two: its parts, one after the
+    other.
     """
     operands = [*inputs, *outputs]
     numel = 1
@@ -198,9 +199,9 @@ class _Text:
             first = len(self.values) - len(targets)
             stores = [self._store(k, o, step, whole=True) for k, (o, step) in enumerate(targets, first)]
             rest = [self._store(k, o, step, whole=False) for k, (o, step) in enumerate(targets, first)]
-        calculate = [f"V {name} = (V)(s_{name});" if self.part is None else f"Z {name} = pair((V)(s_{name}), (V)(t_{name}));"
-                     for name in self.scalars]
-        calculate += [f"{'V' if self.part is None else 'Z'} r{k} = {value};" for k, value in enumerate(self.values)]
+        calculate = [f"V {name} = (V)(s_{name});" if self.part is None else
+                     f"Pair {name} = pair((V)(s_{name}), (V)(t_{name}));" for name in self.scalars]
+        calculate += [f"{'V' if self.part is None else 'Pair'} r{k} = {value};" for k, value in enumerate(self.values)]
         return "\n".join([
             "#define PARAMETERS " + ", ".join(self._parameters()),
             "#define ROW_STARTS " + " ".join(self._row_starts()),
@@ -251,11 +252,11 @@ class _Text:
         if self.part is None:
             return self._vector(o, o.name, step, whole=whole)
         if not o.dtype.is_complex:
-            return self._vector(o, f"re_{o.name}", step, whole=whole) + f" Z {o.name} = z_of(re_{o.name});"
+            return self._vector(o, f"re_{o.name}", step, whole=whole) + f" Pair {o.name} = z_of(re_{o.name});"
         if step == 1 and whole and o.dtype.to_real().cl == self.part or self.lanes == 1:
-            return f"Z {o.name} = LOAD_PAIRS(p_{o.name}, i * {'1' if step == 1 else f't0_{o.name}'});"
+            return f"Pair {o.name} = LOAD_PAIRS(p_{o.name}, i * {'1' if step == 1 else f't0_{o.name}'});"
         lane = "l" if whole else "min(l, left - 1)"
-        return f"Z {o.name}; PAIR_LANES({o.name}, p_{o.name}[(i + {lane}) * t0_{o.name}])"
+        return f"Pair {o.name}; PAIR_LANES({o.name}, p_{o.name}[(i + {lane}) * t0_{o.name}])"
 
     def _vector(self, o: Operand, name: str, step: int, *, whole: bool) -> str:
         if step == 0:
@@ -294,7 +295,7 @@ class _Text:
         if o.dtype.is_complex:
             return self._store_pairs(value, o, step, whole=whole)
         if self.part is not None:
-            value = f"WHERE(Z_TRUTH({value}), K(1), K(0))" if code == "b8" else f"{value}.x"
+            value = f"WHERE(Z_TRUTH({value}), K(1), K(0))" if code == "b8" else f"{value}.re"
         if not o.dtype.is_floating_point and o.dtype.itemsize < 4 and code != "b8":
             value = f"CONVERT(int, {value})"
         if target != "CALC":

@@ -319,10 +319,11 @@ class _Transform:
         return "d" if self.kind.itemsize == 8 else "f"
 
     def _kernel(self, name: str, lanes: int, residues: int, signature: str) -> Kernel:
-        odd = sum(1 << radix for radix in set(radices_of(self.lengths[1] // residues) or ()) & set(ODD_RADICES))
+        radices = set(radices_of(self.lengths[1] // residues) or ())
+        odd = " ".join(f"M({radix})" for radix in ODD_RADICES if radix in radices)
         real = self.kind.cl
         macros = {"CODE": self.kind.code, "REAL": real, "NUMBER(x)": "x" if real == "double" else "x##f", "VW": lanes,
-                  "INDEX": "long" if self._letter() == "l" else "int", "ODD": odd,
+                  "INDEX": "long" if self._letter() == "l" else "int", "EACH_ODD(M)": odd,
                   "BEFORE": _side(self.before), "AFTER": _side(self.after), "REAL_IN": int(self.real_in),
                   "REAL_OUT": int(self.real_out)}
         return self.device.kernel("fft.cl", name, macros, signature)
