@@ -68,8 +68,6 @@ PROGRAMS = {
     "eig": (lambda t, a: t.linalg.eigvals(a).abs().pow(2).sum() + t.linalg.eig(a)[1].abs().sum(), [(3, 3)]),
     "matrix_exp": (lambda t, a: t.matrix_exp(a) + t.matrix_power(a, 3), [(3, 3)]),
 }
-# Whose gradients are not written down to the second order in PyTorch, or whose decomposition is too long to be worth it.
-FIRST_ORDER = {"losses", "norms", "sgn", "corrcoef", "covariance", "angle"}
 
 
 def _written(t, a, b):
@@ -105,9 +103,8 @@ def test_values_and_gradients(torch, name):
         if weight is None:
             weight = rng.normal(size=tuple(result.shape)) + 1j * rng.normal(size=tuple(result.shape))
         given = t.tensor(weight if result.is_complex() else weight.real.copy()).reshape(result.shape)
-        twice = name not in FIRST_ORDER
-        grads = t.autograd.grad(result, leaves, given, create_graph=twice)
-        total = sum((g.abs() ** 2).sum() for g in grads if g.requires_grad) if twice else None
+        grads = t.autograd.grad(result, leaves, given, create_graph=True)
+        total = sum((g.abs() ** 2).sum() for g in grads if g.requires_grad)
         second = t.autograd.grad(total, leaves, allow_unused=True) if isinstance(total, t.Tensor) else ()
         found.append((result.detach(), grads, [g for g in second if g is not None]))
     (value, grads, second), (wanted, wanted_grads, wanted_second) = found
