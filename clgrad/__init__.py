@@ -107,6 +107,7 @@ from clgrad.settings import (
 )
 from clgrad.shapes import Size
 from clgrad.spec import before_complex as _before_complex
+from clgrad.spec import before_sparse as _before_sparse
 from clgrad.storage import CLASSES as _STORAGE_CLASSES
 from clgrad.storage import TypedStorage, UntypedStorage
 from clgrad.storage import TypedStorage as Storage
@@ -126,7 +127,7 @@ _assert = _FUNCTIONS["_assert"]
 _LATER = frozenset({
     "_C", "__future__", "accelerator", "amp", "backends", "compiler", "cpu", "distributed", "distributions", "fft",
     "func", "futures", "fx", "hub", "jit", "library", "linalg", "masked", "mps", "mtia", "multiprocessing", "nn",
-    "onnx", "optim", "overrides", "profiler", "quasirandom", "return_types", "safetensors", "signal", "special",
+    "onnx", "optim", "overrides", "profiler", "quasirandom", "return_types", "safetensors", "signal", "sparse", "special",
     "testing", "types", "utils", "vision", "xpu",
 })
 _LATER_NAMES = {
@@ -146,6 +147,9 @@ _LATER_NAMES = {
                      "sym_sum"), "symbolic"),
     **dict.fromkeys(("load", "save"), "serialization"),
     **dict.fromkeys((
+        "sparse_bsc_tensor", "sparse_bsr_tensor", "sparse_compressed_tensor", "sparse_coo_tensor", "sparse_csc_tensor",
+        "sparse_csr_tensor"), "sparse"),
+    **dict.fromkeys((
         "alpha_dropout", "alpha_dropout_", "bilinear", "binary_cross_entropy_with_logits", "celu", "celu_",
         "cosine_embedding_loss", "ctc_loss", "dropout_", "feature_alpha_dropout", "feature_alpha_dropout_",
         "feature_dropout", "feature_dropout_", "hinge_embedding_loss", "kl_div", "margin_ranking_loss",
@@ -154,6 +158,7 @@ _LATER_NAMES = {
 }
 
 _before_complex.append(lambda: _import_module("clgrad.complexes"))
+_before_sparse.append(lambda: _import_module("clgrad.sparse"))
 
 # Every operator of the registry, every constructor: ``clgrad.exp``, ``clgrad.zeros``, ``clgrad.FloatTensor``.
 globals().update({name: function for name, function in _FUNCTIONS.items()
@@ -165,7 +170,6 @@ globals().update(_CLASSES)
 globals().update(_STORAGE_CLASSES)
 
 _ABSENT = {
-    **dict.fromkeys(("sparse_coo_tensor", "sparse_csr_tensor", "sparse"), "clgrad has no sparse tensors"),
     **dict.fromkeys(("qint8", "quint8", "qint32", "quantize_per_tensor", "quantize_per_channel", "quantization"),
                     "clgrad has no quantised tensors"),
     "export": "clgrad has no torch.export: torch.fx traces programs, torch.onnx writes them to files",

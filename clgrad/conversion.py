@@ -9,7 +9,7 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.dtypes import dtype
-from clgrad.formats import memory_format
+from clgrad.formats import memory_format, strided
 from clgrad.ops import copying
 from clgrad.runtime import device as Device
 from clgrad.shapes import as_shape, contiguous_strides, extent
@@ -64,11 +64,15 @@ class Conversion(TensorBase):
         return copying.to(self, other)
 
     def untyped_storage(self) -> UntypedStorage:
-        """The bytes that this tensor is a window on."""
+        """The bytes that this tensor is a window on; NotImplementedError for a sparse one, which has none of its own."""
+        if self.spec.layout is not strided:
+            raise NotImplementedError("Cannot access storage of SparseTensorImpl")
         return UntypedStorage.over(self.memory, self.spec.device)  # type: ignore[arg-type]
 
     def data_ptr(self) -> int:
         """The address of the first element in host memory (on a device with memory of its own, a unique number)."""
+        if self.spec.layout is not strided:
+            raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")
         if not self.spec.numel:
             return 0
         self.memory.acquire()

@@ -13,7 +13,7 @@ from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.dtypes import dtype as Dtype
 from clgrad.errors import OutOfMemoryError
-from clgrad.formats import check_layout, contiguous_format, format_strides
+from clgrad.formats import check_layout, contiguous_format, format_strides, strided
 from clgrad.from_data import (
     as_tensor,
     asarray,
@@ -30,6 +30,7 @@ from clgrad.from_data import (
 from clgrad.ops import copying
 from clgrad.ops.interception import intercepted
 from clgrad.ops.registry import FUNCTIONS, operator, publish
+from clgrad.ops.sparse import without_values
 from clgrad.shapes import Shape, as_shape
 
 
@@ -109,20 +110,31 @@ def _filled(size: tuple, value: Any, out: Any, kwargs: dict, default: Dtype | No
     return checked(made, options.requires_grad)
 
 
+def _sparse_zeros(size: tuple, kwargs: dict) -> Any:
+    """A tensor of the sparse layout that keywords name, without values; None where they name none."""
+    wanted = kwargs.get("layout")
+    if wanted is None or wanted is strided:
+        return None
+    shape, options = _size(size, kwargs), _options({**kwargs, "layout": None})
+    return checked(without_values(shape, wanted, kind_of(options.dtype), place_of(options.device)), options.requires_grad)
+
+
 def empty(*size: Any, out: Any = None, **kwargs: Any) -> Any:
-    """An uninitialised tensor."""
-    return _filled(size, None, out, kwargs)
+    """An uninitialised tensor; of a sparse ``layout`` one without values."""
+    sparse = _sparse_zeros(size, kwargs) if "layout" in kwargs else None
+    return _filled(size, None, out, kwargs) if sparse is None else sparse
 
 
 def zeros(*size: Any, out: Any = None, **kwargs: Any) -> Any:
-    """A tensor of zeros.
+    """A tensor of zeros; of a sparse ``layout`` one without values.
 
     >>> import clgrad
     >>> clgrad.zeros(2, 3)
     tensor([[0., 0., 0.],
             [0., 0., 0.]])
     """
-    return _filled(size, 0, out, kwargs)
+    sparse = _sparse_zeros(size, kwargs) if "layout" in kwargs else None
+    return _filled(size, 0, out, kwargs) if sparse is None else sparse
 
 
 def ones(*size: Any, out: Any = None, **kwargs: Any) -> Any:
@@ -181,8 +193,25 @@ def _like(input: Any, kwargs: dict) -> tuple[Any, bool]:
 
 @operator("empty_like", method=False)
 def empty_like(input: Any, **kwargs: Any) -> Any:
-    """An uninitialised tensor of the same shape, and dtype and device unless others are named."""
-    return checked(*_like(input, kwargs))
+    """An uninitialised tensor of the same shape, and dtype and device unless others are named; of a sparse ``layout`` one
+    without values."""
+    made = _without_values_like(input, kwargs) if "layout" in kwargs else None
+    return checked(*_like(input, kwargs)) if made is None else made
+
+
+def _without_values_like(input: Any, kwargs: dict) -> Any:
+    own = {"dtype": input.spec.dtype, "device": input.spec.device}
+    return _sparse_zeros((input.spec.shape,), {**own, **{name: value for name, value in kwargs.items() if value is not None}})
+
+
+@operator("zeros_like", method=False)
+def zeros_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+               memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
+    """Zeros of the same shape, and dtype and device unless others are named; of a sparse ``layout`` one without values."""
+    if layout is not None and layout is not strided:
+        return _without_values_like(input, {"dtype": dtype, "device": device, "requires_grad": requires_grad,
+                                            "layout": layout})
+    return full_like(input, 0, dtype=dtype, device=device, requires_grad=requires_grad, memory_format=memory_format)
 
 
 @operator("full_like", method=False)

@@ -23,7 +23,7 @@ class _Named:
 
 
 class layout(_Named):
-    """How a tensor's elements are kept: in clgrad always ``strided``. The others' names are there for programs that ask."""
+    """How a tensor's elements are kept: all of them at ``strided`` places, or those that are not zero, with their places."""
 
     __slots__ = ()
 

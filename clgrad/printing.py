@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from clgrad import dtypes
+from clgrad.formats import sparse_bsr, sparse_coo, sparse_csr, strided
 from clgrad.ops import copying
 
 _DEFAULTS: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
@@ -132,31 +133,59 @@ def _node_name(x: Any) -> str | None:
     return None if node is None else type(node).__name__
 
 
+def _sparse_text(x: Any, indent: int) -> str:
+    """The parts of a sparse tensor, each with its name as a tensor is printed."""
+    if x.spec.layout is sparse_coo:
+        parts = {"indices": x._indices()}
+    elif x.spec.layout in (sparse_csr, sparse_bsr):
+        parts = {"crow_indices": x.crow_indices(), "col_indices": x.col_indices()}
+    else:
+        parts = {"ccol_indices": x.ccol_indices(), "row_indices": x.row_indices()}
+    lines = []
+    for name, part in {**parts, "values": x._values()}.items():
+        text = f"{name}=tensor("
+        lines.append(text + values_text(part, indent + len(text)) + _empty_size(part) + ")")
+    return (",\n" + " " * indent).join(lines)
+
+
+def _empty_size(part: Any) -> str:
+    return f", size={tuple(part.spec.shape)}" if not part.spec.numel else ""
+
+
 def tensor_text(x: Any) -> str:
     """The text of ``repr``."""
     own, name = x.spec, type(x).__name__
+    sparse = own.layout is not strided
+    default = dtypes.get_default_dtype()
+    usual = default, default.to_complex(), dtypes.int64, dtypes.bool
     prefix = "Parameter containing:\ntensor(" if name == "Parameter" else "tensor(" if name in _PLAIN else f"{name}("
     indent = len(prefix.rpartition("\n")[2])
     suffixes = []
     if own.device.type != "cpu":
         suffixes.append(f"device='{own.device}'")
-    if own.device.type == "meta" or own.numel == 0:
+    if sparse:
+        suffixes += [f"size={tuple(own.shape)}", f"nnz={x._nnz()}"]
+        if own.dtype not in usual:
+            suffixes.append(f"dtype={own.dtype}")
+    elif own.device.type == "meta" or own.numel == 0:
         if own.ndim != 1 or own.device.type == "meta":
             suffixes.append(f"size={tuple(own.shape)}")
         if own.dtype is not dtypes.get_default_dtype():
             suffixes.append(f"dtype={own.dtype}")
-    elif own.dtype not in (dtypes.get_default_dtype(), dtypes.get_default_dtype().to_complex(), dtypes.int64, dtypes.bool):
+    elif own.dtype not in usual:
         suffixes.append(f"dtype={own.dtype}")
-    body = values_text(x, indent)
+    if sparse:
+        suffixes.append(f"layout={own.layout}")
+    body = _sparse_text(x, indent) if sparse else values_text(x, indent)
     node = _node_name(x)
     if node is not None:
         suffixes.append(f"grad_fn=<{node}>")
     elif x.requires_grad:
         suffixes.append("requires_grad=True")
     text = prefix + body
-    last = len(text) - text.rfind("\n") - 1
-    for suffix in suffixes:
-        if last + len(suffix) + 2 > options["linewidth"]:
+    last = len(text) - text.rfind("\n") + 1
+    for number, suffix in enumerate(suffixes):
+        if own.layout is sparse_coo and not number or last + len(suffix) + 2 > options["linewidth"]:
             text += ",\n" + " " * indent + suffix
             last = indent + len(suffix)
         else:

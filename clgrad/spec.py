@@ -11,10 +11,12 @@ from math import prod
 
 from clgrad import dtypes
 from clgrad.dtypes import dtype
+from clgrad.formats import layout, strided
 from clgrad.shapes import Shape, Size, contiguous_strides, extent, is_contiguous
 
 _LARGEST = (1 << 63) - 1  # bytes
 before_complex: list[Callable[[], object]] = []  # called once, before the first tensor of complex numbers is there
+before_sparse: list[Callable[[], object]] = []  # called once, before the first sparse tensor is there
 
 
 class Spec:
@@ -22,6 +24,7 @@ class Spec:
 
     __slots__ = ("shape", "strides", "dtype", "device", "numel", "ndim", "contiguous", "extent", "nbytes",
                  "span", "repeats", "size")
+    layout = strided
 
     def __init__(self, shape: Shape, strides: Shape, dtype: dtype, device: Hashable):
         if not dtype.cl:
@@ -45,6 +48,17 @@ class Spec:
         self.size = Size(shape)  # what users see; a plain tuple is read faster
 
 
+class SparseSpec(Spec):
+    """The spec of a tensor of another layout, which has no strides; get one from :func:`sparse_spec`."""
+
+    __slots__ = ("layout",)
+
+    def __init__(self, shape: Shape, dtype: dtype, device: Hashable, layout: layout):
+        super().__init__(shape, (0,) * len(shape), dtype, device)
+        self.layout = layout  # type: ignore[misc]
+        self.contiguous = self.repeats = False
+
+
 _specs: dict[tuple, Spec] = {}
 
 
@@ -66,6 +80,20 @@ def contiguous_spec(shape: Shape, dtype: dtype, device: Hashable) -> Spec:
     found = _contiguous.get(key)
     if found is None:
         found = _contiguous[key] = spec(tuple(shape), contiguous_strides(shape), dtype, device)
+    return found
+
+
+_sparse: dict[tuple, SparseSpec] = {}
+
+
+def sparse_spec(shape: Shape, dtype: dtype, device: Hashable, layout: layout) -> SparseSpec:
+    """The spec of a sparse tensor."""
+    key = (shape, dtype, device, layout)
+    found = _sparse.get(key)
+    if found is None:
+        while before_sparse:
+            before_sparse.pop()()
+        found = _sparse[key] = SparseSpec(tuple(shape), dtype, device, layout)
     return found
 
 

@@ -17,12 +17,13 @@ from clgrad.conversion import Conversion
 from clgrad.creation import place_of
 from clgrad.dtypes import dtype
 from clgrad.errors import warn_once
-from clgrad.formats import contiguous_format, has_format, layout, preserve_format, strided
+from clgrad.formats import contiguous_format, has_format, layout, preserve_format, sparse_coo, sparse_csr, strided
 from clgrad.history import History
 from clgrad.host import HostAccess
 from clgrad.ops import copying, indexing
 from clgrad.ops.interception import dispatch, intercepted, overrides, watch_class
 from clgrad.ops.registry import FUNCTIONS, METHODS
+from clgrad.ops.sparse import Pattern, sparse
 from clgrad.printing import tensor_text
 from clgrad.runtime import SharedFile, device, host_storage
 from clgrad.shapes import Size, as_shape, is_dense, normalize_dim
@@ -74,7 +75,7 @@ def _listened_property(cls: type, name: str) -> property:
 
     def read(self: Any) -> Any:
         return dispatch(made.__get__, name, plain.fget, (self,), {}) if switch.on else plain.fget(self)
-    read.operator_name = name  # type: ignore[attr-defined]
+    read.operator_name, read.__wrapped__ = name, plain.fget  # type: ignore[attr-defined]
     made = property(read, plain.fset, plain.fdel, plain.__doc__)
     return made
 
@@ -165,8 +166,18 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
 
     @property
     def layout(self) -> layout:
-        """How the elements are kept: always ``clgrad.strided``."""
-        return strided
+        """How the elements are kept: ``clgrad.strided``, or one of the sparse layouts."""
+        return self.spec.layout
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the layout is ``clgrad.sparse_coo``."""
+        return self.spec.layout is sparse_coo
+
+    @property
+    def is_sparse_csr(self) -> bool:
+        """Whether the layout is ``clgrad.sparse_csr``."""
+        return self.spec.layout is sparse_csr
 
     @property
     def device(self) -> device:
@@ -185,7 +196,10 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all elements."""
+        """Bytes of all elements; RuntimeError for a tensor of coordinates, which has those of its parts."""
+        if self.spec.layout is sparse_coo:
+            raise RuntimeError("nbytes is not defined for sparse tensors. The parts have theirs: add those of indices and "
+                               "of values")
         return self.spec.nbytes
 
     @property
@@ -291,8 +305,8 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         return self.offset
 
     def is_contiguous(self, memory_format: Any = contiguous_format) -> bool:
-        """Whether the elements lie in row-major order, or in that of ``memory_format``."""
-        if memory_format is contiguous_format or memory_format is preserve_format:
+        """Whether the elements lie in row-major order, or in that of ``memory_format``; a sparse tensor's do not."""
+        if memory_format is contiguous_format or memory_format is preserve_format or self.spec.layout is not strided:
             return self.spec.contiguous
         return has_format(self.spec.shape, self.spec.strides, memory_format)
 
@@ -372,6 +386,9 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         own = self.spec
+        if own.layout is not strided:
+            held: Any = self.memory
+            return _sparse_unpickled, (type(self), held.pattern, held.values, self._requires_grad, self.__dict__)
         if self.memory.file is not None and context.get_spawning_popen() is not None:
             # A process is being started: it maps the memory. Elsewhere, in files and queues, goes a copy.
             return _mapped, (type(self), reduction.DupFd(self.memory.file.handle), self.memory.nbytes, self.offset,
@@ -410,6 +427,12 @@ def _unpickled(cls: type, data: bytes, kind: str, place: str, requires_grad: boo
     return made
 
 
+def _sparse_unpickled(cls: type, pattern: Pattern, values: Any, requires_grad: bool, extra: dict) -> Any:
+    made = _rebuilt(cls, sparse(pattern, values), requires_grad)
+    made.__dict__.update(extra)
+    return made
+
+
 def _mapped(cls: type, sent: Any, nbytes: int, offset: int, kind: str, requires_grad: bool, extra: dict, shape: tuple,
             strides: tuple) -> Any:
     place, file = device("cpu"), SharedFile(nbytes, sent.detach())
@@ -421,6 +444,6 @@ def _mapped(cls: type, sent: Any, nbytes: int, offset: int, kind: str, requires_
 
 
 # What tensors of this library never are; PyTorch asks by these names.
-for _name in ("is_sparse", "is_sparse_csr", "is_quantized", "is_mkldnn", "is_nested", "is_mps", "is_xla",
+for _name in ("is_quantized", "is_mkldnn", "is_nested", "is_mps", "is_xla",
               "is_xpu", "is_ipu", "is_maia", "is_mtia", "is_vulkan"):
     setattr(Tensor, _name, False)

@@ -166,7 +166,7 @@ def test_frequencies(n):
     np.testing.assert_array_equal(clgrad.fft.ifftshift(clgrad.tensor(x), 0).numpy(), np.fft.ifftshift(x, 0))
 
 
-def test_every_tensor_is_strided():
+def test_a_tensor_says_its_layout():
     x, y = clgrad.ones(1), clgrad.zeros(2, 3, dtype=clgrad.int64)
     assert x.layout is clgrad.strided and isinstance(x.layout, clgrad.layout) and str(x.layout) == "torch.strided"
     assert x.layout == y.layout and {x.layout: 1}[y.layout] == 1
@@ -174,6 +174,7 @@ def test_every_tensor_is_strided():
     with pytest.raises(AttributeError):
         x.layout = clgrad.sparse_coo
     assert clgrad.nn.Parameter(x).layout is clgrad.strided
+    assert clgrad.zeros(1, layout=clgrad.sparse_coo).layout is clgrad.sparse_coo
 
 
 def test_layouts_that_no_tensor_has():
@@ -181,6 +182,6 @@ def test_layouts_that_no_tensor_has():
     assert x.layout != clgrad.sparse_coo and clgrad.sparse_coo is not clgrad.sparse_csr
     assert clgrad.sparse_coo not in (clgrad.strided, x.layout)
     with pytest.raises(RuntimeError, match="sparse_coo is not supported"):
-        clgrad.zeros(1, layout=clgrad.sparse_coo)
+        clgrad.ones(1, layout=clgrad.sparse_coo)
     assert clgrad.finfo(clgrad.float8_e8m0fnu).min == 2.0 ** -127
     assert (clgrad.finfo(clgrad.float8_e4m3fn).max, clgrad.finfo(clgrad.float8_e5m2).max) == (448, 57344)

@@ -24,8 +24,8 @@ FLOORS = [
     ["from_data", "creation", "sampling", "storage", "printing", "host", "history",
      "conversion", "tensor", "exchange", "typed", "info", "windows"],
     ["nn", "optim", "utils", "serialization", "pickles", "rebuilding", "locations", "cuda", "vision", "multiprocessing",
-     "autograd.functional", "autograd.forward_ad", "autograd.profiler", "func", "batching", "complexes", "random", "settings",
-     "backends", "accelerator", "mps", "xpu", "cpu", "signal",
+     "autograd.functional", "autograd.forward_ad", "autograd.profiler", "func", "batching", "complexes", "sparse", "random",
+     "settings", "backends", "accelerator", "mps", "xpu", "cpu", "signal",
      "testing", "types", "overrides", "compiler", "jit", "downloads", "hub", "archives", "allowed", "objects",
      "safetensors", "profiler", "_C", "fx", "linalg", "masked", "special", "amp", "distributions", "onnx", "distributed",
      "absent_device", "mtia", "checks", "futures", "quasirandom", "return_types", "fft", "symbolic",
@@ -35,7 +35,7 @@ FLOORS = [
 # Libraries stand side by side: of each other they see the public names only.
 PUBLIC = {"nn": {"nn", "nn.functional", "nn.init", "nn.parameter", "nn.modules", "nn.utils"}, "optim": {"optim"},
           "utils": {"utils", "utils.data"}, "serialization": {"serialization"}, "cuda": {"cuda"},
-          "vision": {"vision"}, "amp": {"amp"}, "distributed": {"distributed"}}
+          "vision": {"vision"}, "sparse": {"sparse"}, "amp": {"amp"}, "distributed": {"distributed"}}
 # (file, module): imports inside functions, each with its reason in the file.
 LATE_IMPORTS: set[tuple[str, str]] = set()
 LONGEST = 500

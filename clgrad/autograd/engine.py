@@ -19,7 +19,7 @@ from clgrad.autograd.grad_mode import mode
 from clgrad.autograd.graph import OWN, AccumulateGrad, GradientEdge, Node, TensorBase, edge_of, wrap
 from clgrad.autograd.listening import asked, observed, switch, thread, unseen
 from clgrad.dtypes import FLOATING
-from clgrad.formats import suggested
+from clgrad.formats import strided, suggested
 from clgrad.runtime import filled_storage
 from clgrad.spec import Spec, contiguous_spec
 
@@ -301,7 +301,7 @@ def _run_nodes(walk: _Walk, grads: list, found: list, leaves: bool) -> dict[Node
                 values = waiting[node] = [None] * node.outputs
                 if node.sequence >= 0:
                     heappush(heap, (-node.sequence, node))
-            values[number] = result if values[number] is None else values[number] + result
+            values[number] = result if values[number] is None else _sum(values[number], result)
         results = result = values = None  # gradients are freed, and handed over, as soon as nobody needs them
         while heap and results is None:
             node = heappop(heap)[1]
@@ -321,6 +321,11 @@ def _run_nodes(walk: _Walk, grads: list, found: list, leaves: bool) -> dict[Node
             if not walk.retain and node.saved is not None:
                 node.saved.clear()
     return waiting
+
+
+def _sum(one: Any, other: Any) -> Any:
+    """The sum of two gradients, of which either may be sparse."""
+    return other + one if one.spec.layout is not strided else one + other
 
 
 def _in_format_of(tensor: Any, value: Any) -> Any:
@@ -356,7 +361,7 @@ def _tensor_hooks(node: Node, values: list) -> None:
     for number, reference in (node.capture or {}).items():
         tensor = reference()
         if tensor is not None and values[number] is not None:
-            tensor._grad = values[number] if tensor._grad is None else tensor._grad + values[number]
+            tensor._grad = values[number] if tensor._grad is None else _sum(tensor._grad, values[number])
 
 
 def _node_hooks(node: Node, values: list) -> None:
@@ -457,6 +462,8 @@ def _as_leaf_lies(leaf: Any, value: Any) -> Any:
     own, given = leaf.spec, value.spec
     if own.contiguous and given.contiguous or own.strides == given.strides or own.repeats or own.extent != own.numel:
         return value
+    if own.layout is not strided or given.layout is not strided:
+        return value
     return value.new_empty_strided(own.shape, own.strides).copy_(value.detach())
 
 
@@ -467,11 +474,12 @@ def accumulate(leaf: Any, value: Any, create: bool, alone: bool = False) -> None
         if leaf._grad_dtype is not OWN:
             value, alone = _in_wanted_dtype(leaf, value), False
         if not create:
-            value = _as_leaf_lies(leaf, value if alone and value.spec.contiguous else value.detach().clone())
+            whole = value.spec.contiguous or value.spec.layout is not strided
+            value = _as_leaf_lies(leaf, value if alone and whole else value.detach().clone())
             value._grad_fn, value._requires_grad, value._view = None, False, None
         # Recorded, it is copied too: another leaf, or the caller, may hold the same tensor.
         leaf._grad = value.clone() if create else value
-    elif create:
-        leaf._grad = existing + value
+    elif create or existing.spec.layout is not strided:
+        leaf._grad = _sum(existing, value)
     else:
         existing.add_(value)

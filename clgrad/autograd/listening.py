@@ -14,15 +14,15 @@ from typing import Any, TypeVar
 F = TypeVar("F", bound=Callable)
 
 
-# Reasons to listen: there are classes that override operators; there are tensors of complex numbers.
-CLASSES, COMPLEX = "classes", "complex"
+# Reasons to listen: there are classes that override operators; there are tensors of complex numbers; there are sparse ones.
+CLASSES, COMPLEX, SPARSE = "classes", "complex", "sparse"
 
 
 class Switch:
     """``on`` while there is a reason to look at calls more closely: a mode, autocast, a class that overrides, a profiler.
 
     It is the one flag that every call of a public operator tests. Quick ways, which are found by the specs of tensors, test
-    ``watched``: that is off where complex numbers are the only reason, as specs tell of these.
+    ``watched``: that is off where complex numbers and sparse tensors are the only reasons, as specs tell of these.
     """
 
     __slots__ = ("on", "watched", "observers", "_reasons", "_lock")
@@ -37,11 +37,11 @@ class Switch:
         """Adds a reason, or takes it away."""
         with self._lock:
             (self._reasons.add if wanted else self._reasons.discard)(reason)
-            self.on, self.watched = bool(self._reasons), not self._reasons <= {COMPLEX}
+            self.on, self.watched = bool(self._reasons), not self._reasons <= {COMPLEX, SPARSE}
 
     def told_of_walks(self) -> bool:
         """Whether there is a reason to look at what runs within a backward pass, where classes are not asked."""
-        return self.on and not self._reasons <= {CLASSES, COMPLEX}
+        return self.on and not self._reasons <= {CLASSES, COMPLEX, SPARSE}
 
     def has(self, reason: Hashable) -> bool:
         """Whether a reason is there."""

@@ -100,6 +100,8 @@ class Reading:
             key += (number, output)
 
     def _tensor(self, key: list, storage: Any, offset: int, spec: Spec) -> None:
+        if spec.__class__ is not Spec:  # a sparse tensor, whose launches depend on its pattern
+            raise _Unknown
         place = self.storages.get(storage)
         if place is None:
             place = self.storages[storage] = len(self.bases)

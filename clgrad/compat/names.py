@@ -59,7 +59,6 @@ RENAMED = {
     **{f"torch.{name}": "clgrad" for name in ("_linalg_utils", "_lobpcg", "_lowrank")},
     "torch.cpu.amp": f"{_STANDINS}.cpu_amp",
     "torch.cuda.nvtx": f"{_STANDINS}.nvtx",
-    "torch.sparse": f"{_STANDINS}.sparse",
     **{f"torch.cuda.{name}": "clgrad.cuda" for name in ("memory", "random", "streams")},
     "torch.nn._reduction": f"{_STANDINS}.reduction",
     "torch.nn.common_types": f"{_STANDINS}.common_types",
@@ -78,9 +77,8 @@ RENAMED = {
     **{f"torch.utils.data.{name}": "clgrad.utils.data" for name in ("dataset", "sampler", "distributed")},
     **{f"torchvision.datasets.{name}": "clgrad.vision.datasets" for name in (
         "fakedata", "vision")},
-    **{f"torchvision.models.{name}": f"clgrad.vision.models{own}" for name, own in {
-        "alexnet": "", "googlenet": "", "squeezenet": "", "mobilenetv2": ".mobilenet", "_api": ".weights"}.items()},
-    "torchvision.transforms._presets": "clgrad.vision.transforms.presets",
+    **{f"torchvision.models.{name}": "clgrad.vision.models" for name in (
+        "alexnet", "googlenet", "mobilenetv2", "squeezenet", "_api")},
     "torchvision.models.vgg": f"{_STANDINS}.vgg",
     "torchvision.models._utils": f"{_STANDINS}.vision_models_utils",
     "safetensors.torch": f"{_STANDINS}.safetensors",
@@ -97,7 +95,7 @@ FROM_STANDINS = {**{f"torch.{name}": f"{_STANDINS}.c_library" for name in (
                  **{f"torch.{name}": f"{_STANDINS}.root" for name in (
                      "_add_relu", "_aminmax", "_assert_async", "_cast_Byte", "_cast_Char", "_cast_Double", "_cast_Float",
                      "_cast_Half", "_cast_Int", "_cast_Long", "_cast_Short", "_masked_softmax",
-                     "legacy_contiguous_format", "spmm")}}
+                     "legacy_contiguous_format")}}
 
 # Modules below ones that are no packages in clgrad, and those after which their package has a function: they are put in
 # place when the mapping is installed, so that an import of one does not take the place of the function.

@@ -53,6 +53,7 @@ from clgrad.ops import (  # noqa: F401
     shuffles,
     solving,
     sorting,
+    sparse_methods,
     special,
     spectral,
     splitting,

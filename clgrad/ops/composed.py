@@ -231,14 +231,6 @@ def zero_(input: Any) -> Any:
     return fill_(input, 0)
 
 
-@operator("zeros_like", method=False)
-def zeros_like(input: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-               memory_format: Any = None, layout: Any = None, pin_memory: bool = False) -> Any:
-    """Zeros of the same shape, and dtype and device unless others are named."""
-    return FUNCTIONS["full_like"](input, 0, dtype=dtype, device=device, requires_grad=requires_grad,
-                                  memory_format=memory_format, layout=layout)
-
-
 @operator("square_", "sqr_", function=False)
 def square_(x: Any) -> Any:
     """``x * x`` in place."""

@@ -1,4 +1,4 @@
-"""Operators that change nothing for real, strided tensors, and questions that have one answer for them."""
+"""Operators that change nothing for real tensors, and questions that have one answer for them."""
 
 from __future__ import annotations
 
@@ -52,22 +52,10 @@ def is_nonzero(input: Any) -> bool:
     return bool(input)
 
 
-@operator("is_neg", "is_conj", "is_distributed", "is_coalesced")
+@operator("is_neg", "is_conj", "is_distributed")
 def is_neg(input: Any) -> bool:
     """False: a tensor holds its values as they are, in one place."""
     return False
-
-
-@operator("to_dense", function=False)
-def to_dense(x: Any, dtype: Any = None, *, masked_grad: bool | None = None) -> Any:
-    """The tensor itself, or converted: there are no sparse tensors."""
-    return x if dtype is None else x.to(dtype)
-
-
-@operator("to_sparse", "to_sparse_coo", "to_sparse_csr", "to_sparse_csc", "to_sparse_bsr", "to_sparse_bsc", function=False)
-def to_sparse(x: Any, *args: Any, **kwargs: Any) -> Any:
-    """A RuntimeError: there are no sparse tensors."""
-    raise RuntimeError("to_sparse(): clgrad has no sparse tensors; every tensor is strided")
 
 
 @operator("fill")

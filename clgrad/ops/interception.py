@@ -8,7 +8,8 @@ While somebody does, :func:`dispatch` asks in this order, as PyTorch does:
    it sees the calls that a program makes, and none that operators make of each other;
 2. the classes of the arguments that have a ``__torch_function__``, subclasses before their bases, else from left to right;
 3. then the operator itself runs, its operands converted as autocast wants them, and profilers are told when it begins and
-   ends. Where an operand is complex, and the operator has a rule for that (``complex_rules``), the rule runs.
+   ends. Where an operand is sparse, the operator's rule for that (``sparse_rules``) runs in its place, and there must be
+   one; where an operand is complex, and the operator has a rule for that (``complex_rules``), that one runs.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
-from clgrad.autograd.listening import CLASSES, COMPLEX, observed, switch, thread, without_innermost_mode
+from clgrad.autograd.listening import CLASSES, COMPLEX, SPARSE, observed, switch, thread, without_innermost_mode
+from clgrad.formats import sparse_coo, strided
 from clgrad.ops import autocast
 
 # How operators compute with complex numbers, by their names, as ``rule(function, args, kwargs)``; see clgrad.complexes.
 complex_rules: dict[str, Callable[[Callable, tuple, dict], Any]] = {}
+
+# What stands for operators where an operand is sparse, by their names; see clgrad.sparse.
+sparse_rules: dict[str, Callable] = {}
 
 # Arguments of these types are never asked.
 _LONG = 1000  # a list of more elements is data, unless its first one is no number
@@ -88,7 +93,10 @@ def dispatch(public: Callable, name: str, function: Callable, args: tuple, kwarg
             return handle(public, found, args, kwargs)
     if autocast.state.active:
         args, kwargs = autocast.cast(name, args, kwargs)
-    if switch.has(COMPLEX) and name in complex_rules and _any_complex((*args, *kwargs.values())):
+    layout = sparse_layout((*args, *kwargs.values())) if switch.has(SPARSE) else None
+    if layout is not None:
+        function = sparse_rules.get(name) or refused(name, layout)
+    elif switch.has(COMPLEX) and name in complex_rules and _any_complex((*args, *kwargs.values())):
         function = functools.partial(_by_complex_rule, complex_rules[name], function)
     try:
         if switch.observers:
@@ -103,6 +111,27 @@ def dispatch(public: Callable, name: str, function: Callable, args: tuple, kwarg
             return dispatch(public, name, function, args, respelled)
         _retell(error, name, function, args, kwargs)
         raise
+
+
+def sparse_layout(values: Any, nested: bool = True) -> Any:
+    """The layout of the first sparse tensor among arguments, None where there is none; lists of tensors are looked into."""
+    for value in values:
+        found = None
+        if isinstance(value, TensorBase):
+            found = value.spec.layout
+        elif nested and isinstance(value, (list, tuple)) and len(value) < _LONG:
+            found = sparse_layout(value, False)
+        if found is not None and found is not strided:
+            return found
+    return None
+
+
+def refused(name: str, layout: Any) -> Any:
+    """NotImplementedError: an operator does not take sparse tensors."""
+    backend = "SparseCPU" if layout is sparse_coo else "SparseCsrCPU"
+    raise NotImplementedError(f"Could not run 'aten::{name}' with arguments from the '{backend}' backend. This could be "
+                              f"because the operator doesn't exist for this backend: tensors of layout {layout} have no rule "
+                              "for it. Use to_dense() first.")
 
 
 def _any_complex(values: Any) -> bool:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from clgrad import add, aminmax, contiguous_format, dtypes, mm, relu, softmax
+from clgrad import add, aminmax, contiguous_format, dtypes, relu, softmax
 from clgrad.tensor import Tensor
 
 legacy_contiguous_format = contiguous_format
-spmm = mm  # of dense matrices
 
 
 def _assert_async(input: Tensor, assert_msg: str | None = None) -> None:

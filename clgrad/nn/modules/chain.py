@@ -36,6 +36,7 @@ from clgrad.ops.matrices import of_rows
 from clgrad.ops.pointwise import activation_gradient
 from clgrad.ops.pooling import known_windows, max_pool_of
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.ops.sparse import is_sparse
 from clgrad.spec import Spec
 from clgrad.tensor import Tensor
 
@@ -215,7 +216,7 @@ def sequence(modules: Iterable[Any], x: Any) -> Any:
     operators.
     """
     run: list[tuple[Any, tuple]] = []  # layers that have not been computed yet
-    stages = {} if EVERYWHERE.active or switch.watched else _STAGES
+    stages = {} if EVERYWHERE.active or switch.watched or switch.on and is_sparse(x) else _STAGES
     for module in modules:
         read = stages.get(module.__class__)
         described = read(module) if read is not None and _is_plain(module) else None
