@@ -14,7 +14,7 @@ from common import fail
 import clgrad as torch
 from clgrad import safetensors
 from clgrad.vision import io, models
-from clgrad.vision.models.weights import ImageClassification
+from clgrad.vision.transforms.presets import ImageClassification
 
 
 class Arguments(argparse.ArgumentParser):
@@ -49,7 +49,7 @@ def main():
         classes = list(state.values())[-1].shape[0]
         model = models.get_model(options.model, num_classes=classes)
         model.load_state_dict(state)
-        image = ImageClassification()(io.read_image(options.picture, io.ImageReadMode.RGB))
+        image = ImageClassification(crop_size=224)(io.read_image(options.picture, io.ImageReadMode.RGB))
     except (OSError, RuntimeError, ValueError, AttributeError, IndexError) as error:
         fail(str(error)[:300])
     model.to(options.device).eval()

@@ -77,8 +77,9 @@ RENAMED = {
     **{f"torch.utils.data.{name}": "clgrad.utils.data" for name in ("dataset", "sampler", "distributed")},
     **{f"torchvision.datasets.{name}": "clgrad.vision.datasets" for name in (
         "fakedata", "vision")},
-    **{f"torchvision.models.{name}": "clgrad.vision.models" for name in (
-        "alexnet", "googlenet", "mobilenetv2", "squeezenet", "_api")},
+    **{f"torchvision.models.{name}": f"clgrad.vision.models{own}" for name, own in {
+        "alexnet": "", "googlenet": "", "squeezenet": "", "mobilenetv2": ".mobilenet", "_api": ".weights"}.items()},
+    "torchvision.transforms._presets": "clgrad.vision.transforms.presets",
     "torchvision.models.vgg": f"{_STANDINS}.vgg",
     "torchvision.models._utils": f"{_STANDINS}.vision_models_utils",
     "safetensors.torch": f"{_STANDINS}.safetensors",

@@ -50,6 +50,10 @@ PROGRAMS = {
         from torch._C._functorch import is_batchedtensor
         from torch.hub import urlparse, HASH_REGEX
         from torchvision.models.vgg import VGG, make_layers, VGG11_Weights
+        from torchvision.models.efficientnet import EfficientNet, MBConvConfig, EfficientNet_B0_Weights
+        from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3_ResNet50_Weights
+        from torchvision.models.mobilenetv2 import InvertedResidual, MobileNet_V2_Weights
+        from torchvision.models._api import WeightsEnum, register_model
         assert get_proxy_mode() is None and shapes.guard_or_false(3 > 2) and not is_batchedtensor(torch.ones(1))
         assert not isinstance(torch.nn.Linear(1, 1), torch._dynamo.eval_frame.OptimizedModule)
         assert _parse_to("cpu", torch.float64, True) == (torch.device("cpu"), torch.float64, True, None)

@@ -51,6 +51,10 @@ class Mish(_InPlace):
 class Hardswish(_InPlace):
     """x * relu6(x + 3) / 6"""
 
+    def extra_repr(self) -> str:
+        """Nothing, as PyTorch prints it."""
+        return ""
+
     def forward(self, input: Any) -> Any:
         """A tensor of the input's shape."""
         return F.hardswish(input, self.inplace)
@@ -58,6 +62,10 @@ class Hardswish(_InPlace):
 
 class Hardsigmoid(_InPlace):
     """relu6(x + 3) / 6"""
+
+    def extra_repr(self) -> str:
+        """Nothing, as PyTorch prints it."""
+        return ""
 
     def forward(self, input: Any) -> Any:
         """A tensor of the input's shape."""

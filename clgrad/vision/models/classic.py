@@ -8,7 +8,7 @@ from typing import Any
 
 from clgrad import nn
 from clgrad.ops.registry import FUNCTIONS
-from clgrad.vision.models.weights import chosen, loaded
+from clgrad.vision.models.weights import builder, enumerations
 
 
 class LeNet(nn.Module):
@@ -48,10 +48,7 @@ class AlexNet(nn.Module):
         return self.classifier(FUNCTIONS["flatten"](self.avgpool(self.features(x)), 1))
 
 
-def alexnet(weights: Any = None, progress: bool = True, **kwargs: Any) -> AlexNet:
-    """:class:`AlexNet`; ``weights`` None or the name of published ones."""
-    weights = chosen("AlexNet", weights, kwargs)
-    return loaded(AlexNet(**kwargs), "AlexNet", weights)
+alexnet = builder(lambda **kwargs: AlexNet(**kwargs), "alexnet", "AlexNet_Weights")
 
 
 class VGG(nn.Module):
@@ -101,16 +98,9 @@ def make_layers(stages: list[list[int]], batch_norm: bool = False) -> Any:
 
 
 def _vgg(depth: int, batch_norm: bool) -> Callable:
-    name, function = f"VGG{depth}" + "_BN" * batch_norm, f"vgg{depth}" + "_bn" * batch_norm
-
-    def build(weights: Any = None, progress: bool = True, **kwargs: Any) -> VGG:
-        weights = chosen(name, weights, kwargs)
-        if weights is not None:
-            kwargs["init_weights"] = False
-        return loaded(VGG(make_layers(_STAGES[depth], batch_norm), **kwargs), name, weights)
-    build.__name__ = build.__qualname__ = function
-    build.__doc__ = f"{function}: ``weights`` None or the name of published ones; other arguments are :class:`VGG`'s."
-    return build
+    function = f"vgg{depth}" + "_bn" * batch_norm
+    return builder(lambda **kwargs: VGG(make_layers(_STAGES[depth], batch_norm), **kwargs), function,
+                   f"{function.upper()}_Weights")
 
 
 vgg11, vgg13, vgg16, vgg19 = (_vgg(depth, False) for depth in _STAGES)
@@ -173,13 +163,6 @@ class SqueezeNet(nn.Module):
         return FUNCTIONS["flatten"](self.classifier(self.features(x)), 1)
 
 
-def squeezenet1_0(weights: Any = None, progress: bool = True, **kwargs: Any) -> SqueezeNet:
-    """SqueezeNet 1.0; ``weights`` None or the name of published ones."""
-    weights = chosen("SqueezeNet1_0", weights, kwargs)
-    return loaded(SqueezeNet("1_0", **kwargs), "SqueezeNet1_0", weights)
-
-
-def squeezenet1_1(weights: Any = None, progress: bool = True, **kwargs: Any) -> SqueezeNet:
-    """SqueezeNet 1.1: the same accuracy with less work; ``weights`` None or the name of published ones."""
-    weights = chosen("SqueezeNet1_1", weights, kwargs)
-    return loaded(SqueezeNet("1_1", **kwargs), "SqueezeNet1_1", weights)
+squeezenet1_0 = builder(lambda **kwargs: SqueezeNet("1_0", **kwargs), "squeezenet1_0", "SqueezeNet1_0_Weights")
+squeezenet1_1 = builder(lambda **kwargs: SqueezeNet("1_1", **kwargs), "squeezenet1_1", "SqueezeNet1_1_Weights")
+globals().update(enumerations("AlexNet", "VGG", "SqueezeNet"))

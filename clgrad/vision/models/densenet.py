@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 from clgrad import nn
 from clgrad.ops.registry import FUNCTIONS
-from clgrad.vision.models.weights import ENUMS, chosen
+from clgrad.vision.models.weights import builder, enumerations
 
 
 class _DenseLayer(nn.Module):
@@ -42,11 +43,12 @@ class _DenseBlock(nn.ModuleDict):
         return FUNCTIONS["cat"](features, 1)
 
 
-def _transition(inputs: int, outputs: int) -> Any:
-    return nn.Sequential(OrderedDict([
-        ("norm", nn.BatchNorm2d(inputs)), ("relu", nn.ReLU(inplace=True)),
-        ("conv", nn.Conv2d(inputs, outputs, kernel_size=1, stride=1, bias=False)),
-        ("pool", nn.AvgPool2d(kernel_size=2, stride=2))]))
+class _Transition(nn.Sequential):
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__(OrderedDict([
+            ("norm", nn.BatchNorm2d(inputs)), ("relu", nn.ReLU(inplace=True)),
+            ("conv", nn.Conv2d(inputs, outputs, kernel_size=1, stride=1, bias=False)),
+            ("pool", nn.AvgPool2d(kernel_size=2, stride=2))]))
 
 
 class DenseNet(nn.Module):
@@ -71,7 +73,7 @@ class DenseNet(nn.Module):
             self.features.add_module(f"denseblock{number}", block)
             channels += layers * growth_rate
             if number != len(block_config):
-                self.features.add_module(f"transition{number}", _transition(channels, channels // 2))
+                self.features.add_module(f"transition{number}", _Transition(channels, channels // 2))
                 channels //= 2
         self.features.add_module("norm5", nn.BatchNorm2d(channels))
         self.classifier = nn.Linear(channels, num_classes)
@@ -84,34 +86,26 @@ class DenseNet(nn.Module):
             elif isinstance(module, nn.Linear):
                 nn.init.constant_(module.bias, 0)
 
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        # Published files name the layers in an older way: ``norm.1`` for ``norm1``.
+        for key in [key for key in state_dict if ".denselayer" in key]:
+            renamed = re.sub(r"(norm|relu|conv)\.([12])", r"\1\2", key)
+            if renamed != key:
+                state_dict[renamed] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def forward(self, x: Any) -> Any:
         x = nn.functional.relu(self.features(x))
         return self.classifier(FUNCTIONS["flatten"](nn.functional.adaptive_avg_pool2d(x, (1, 1)), 1))
 
 
-def _published(model: DenseNet, name: str, weights: Any) -> DenseNet:
-    """The model with published weights, whose files name the layers in an older way (``norm.1`` for ``norm1``)."""
-    if weights is None:
-        return model
-    found = ENUMS[f"{name}_Weights"][weights.rpartition(".")[2]] if isinstance(weights, str) else weights
-    old = found.get_state_dict()
-    model.load_state_dict({key.replace("norm.", "norm").replace("relu.", "relu").replace("conv.", "conv")
-                           if ".denselayer" in key else key: value for key, value in old.items()})
-    return model
-
-
 def _builder(depth: int, growth_rate: int, config: tuple[int, ...], features: int) -> Callable:
-    name, function = f"DenseNet{depth}", f"densenet{depth}"
-
-    def build(weights: Any = None, progress: bool = True, **kwargs: Any) -> DenseNet:
-        weights = chosen(name, weights, kwargs)
-        return _published(DenseNet(growth_rate, config, features, **kwargs), name, weights)
-    build.__name__ = build.__qualname__ = function
-    build.__doc__ = f"{function}: ``weights`` None or the name of published ones; other arguments are :class:`DenseNet`'s."
-    return build
+    return builder(lambda **kwargs: DenseNet(growth_rate, config, features, **kwargs), f"densenet{depth}",
+                   f"DenseNet{depth}_Weights")
 
 
 densenet121 = _builder(121, 32, (6, 12, 24, 16), 64)
 densenet161 = _builder(161, 48, (6, 12, 36, 24), 96)
 densenet169 = _builder(169, 32, (6, 12, 32, 32), 64)
 densenet201 = _builder(201, 32, (6, 12, 48, 32), 64)
+globals().update(enumerations("DenseNet"))

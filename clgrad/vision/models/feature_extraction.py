@@ -11,8 +11,12 @@ from typing import Any
 from clgrad.fx import Graph, GraphModule, Node, Tracer
 from clgrad.fx.graph_module import copy_attribute
 from clgrad.nn import Module
+from clgrad.vision import ops
 
 __all__ = ["create_feature_extractor", "get_graph_node_names"]
+
+
+_BLOCKS = tuple(block for block in vars(ops).values() if isinstance(block, type) and issubclass(block, Module))
 
 
 class NodePathTracer(Tracer):
@@ -24,12 +28,12 @@ class NodePathTracer(Tracer):
 
     def __init__(self, *args: Any, leaf_modules: list | None = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.leaf_modules = tuple(leaf_modules or ())
+        self.leaf_modules = (*(leaf_modules or ()), *_BLOCKS)
         self.node_to_qualname: dict[Node, str] = {}
         self._module = ""
 
     def is_leaf_module(self, m: Module, module_qualname: str) -> bool:
-        """Also the given ``leaf_modules``."""
+        """Also the given ``leaf_modules`` and the blocks of :mod:`clgrad.vision.ops`."""
         return isinstance(m, self.leaf_modules) or super().is_leaf_module(m, module_qualname)
 
     def call_module(self, m: Module, forward: Callable, args: tuple, kwargs: dict) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from clgrad import nn
 from clgrad.nn import functional as F
 from clgrad.ops.registry import FUNCTIONS
-from clgrad.vision.models.weights import chosen, loaded
+from clgrad.vision.models.weights import chosen, enumerations, loaded, of_weights
 
 GoogLeNetOutputs = namedtuple("GoogLeNetOutputs", ["logits", "aux_logits2", "aux_logits1"])
 InceptionOutputs = namedtuple("InceptionOutputs", ["logits", "aux_logits"])
@@ -277,9 +277,9 @@ class Inception3(nn.Module):
         return InceptionOutputs(x, aux) if both else x
 
 
-def _published(model: Any, name: str, weights: Any, aux: str, keep: bool) -> Any:
+def _published(model: Any, weights: Any, progress: bool, aux: str, keep: bool) -> Any:
     """The model, made for published weights, and without the classifiers on the way where they are not wanted."""
-    loaded(model, name, weights)
+    loaded(model, weights, progress)
     if weights is not None and not keep:
         model.aux_logits = False
         for part in aux.split():
@@ -287,19 +287,24 @@ def _published(model: Any, name: str, weights: Any, aux: str, keep: bool) -> Any
     return model
 
 
+@of_weights("GoogLeNet_Weights")
 def googlenet(weights: Any = None, progress: bool = True, **kwargs: Any) -> GoogLeNet:
     """:class:`GoogLeNet`; ``weights`` None or the name of published ones."""
-    weights = chosen("GoogLeNet", weights, kwargs)
+    weights = chosen("GoogLeNet_Weights", weights, kwargs)
     keep = kwargs.get("aux_logits", weights is None)
     if weights is not None:
         kwargs = {"transform_input": True, **kwargs, "aux_logits": True, "init_weights": False}
-    return _published(GoogLeNet(**kwargs), "GoogLeNet", weights, "aux1 aux2", keep)
+    return _published(GoogLeNet(**kwargs), weights, progress, "aux1 aux2", keep)
 
 
+@of_weights("Inception_V3_Weights")
 def inception_v3(weights: Any = None, progress: bool = True, **kwargs: Any) -> Inception3:
     """:class:`Inception3`; ``weights`` None or the name of published ones."""
-    weights = chosen("Inception_V3", weights, kwargs)
+    weights = chosen("Inception_V3_Weights", weights, kwargs)
     keep = kwargs.get("aux_logits", True)
     if weights is not None:
         kwargs = {"transform_input": True, **kwargs, "aux_logits": True, "init_weights": False}
-    return _published(Inception3(**kwargs), "Inception_V3", weights, "AuxLogits", keep)
+    return _published(Inception3(**kwargs), weights, progress, "AuxLogits", keep)
+
+
+globals().update(enumerations("GoogLeNet", "Inception"))

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from clgrad import nn
 from clgrad.ops.registry import FUNCTIONS
-from clgrad.vision.models.weights import chosen, loaded
+from clgrad.vision.models.parts import initialise, make_divisible
+from clgrad.vision.models.weights import builder, enumerations
+from clgrad.vision.ops.misc import Conv2dNormActivation
 
-
-def make_divisible(v: float, divisor: int, min_value: int | None = None) -> int:
-    """The nearest multiple of ``divisor`` that is at least ``min_value``, and not more than a tenth below ``v``."""
-    made = max(divisor if min_value is None else min_value, int(v + divisor / 2) // divisor * divisor)
-    return made + divisor if made < 0.9 * v else made
-
-
-def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, norm_layer: Any = None) -> Any:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, groups=groups, bias=False),
-                         (norm_layer or nn.BatchNorm2d)(outputs), nn.ReLU6(inplace=True))
+_conv = partial(Conv2dNormActivation, activation_layer=nn.ReLU6)
 
 
 class InvertedResidual(nn.Module):
@@ -32,7 +26,7 @@ class InvertedResidual(nn.Module):
         self.stride, self.out_channels = stride, oup
         self.use_res_connect = stride == 1 and inp == oup
         layers = [] if expand_ratio == 1 else [_conv(inp, hidden, 1, norm_layer=norm)]
-        self.conv = nn.Sequential(*layers, _conv(hidden, hidden, 3, stride, hidden, norm),
+        self.conv = nn.Sequential(*layers, _conv(hidden, hidden, 3, stride, groups=hidden, norm_layer=norm),
                                   nn.Conv2d(hidden, oup, 1, 1, 0, bias=False), norm(oup))
 
     def forward(self, x: Any) -> Any:
@@ -68,24 +62,12 @@ class MobileNetV2(nn.Module):
         features.append(_conv(channels, self.last_channel, 1, norm_layer=norm))
         self.features = nn.Sequential(*features)
         self.classifier = nn.Sequential(nn.Dropout(p=dropout), nn.Linear(self.last_channel, num_classes))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, (nn.BatchNorm2d, nn.GroupNorm)):
-                nn.init.ones_(module.weight)
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, 0, 0.01)
-                nn.init.zeros_(module.bias)
+        initialise(self, lambda layer: nn.init.normal_(layer.weight, 0, 0.01))
 
     def forward(self, x: Any) -> Any:
         x = nn.functional.adaptive_avg_pool2d(self.features(x), (1, 1))
         return self.classifier(FUNCTIONS["flatten"](x, 1))
 
 
-def mobilenet_v2(weights: Any = None, progress: bool = True, **kwargs: Any) -> MobileNetV2:
-    """:class:`MobileNetV2`; ``weights`` None or the name of published ones."""
-    weights = chosen("MobileNet_V2", weights, kwargs)
-    return loaded(MobileNetV2(**kwargs), "MobileNet_V2", weights)
+mobilenet_v2 = builder(lambda **kwargs: MobileNetV2(**kwargs), "mobilenet_v2", "MobileNet_V2_Weights")
+globals().update(enumerations("MobileNet_V2"))

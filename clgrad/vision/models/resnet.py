@@ -10,7 +10,7 @@ from typing import Any
 
 from clgrad import nn
 from clgrad.ops.registry import FUNCTIONS
-from clgrad.vision.models.weights import chosen, loaded
+from clgrad.vision.models.weights import builder, enumerations
 
 
 def conv3x3(in_planes: int, out_planes: int, stride: int = 1, groups: int = 1, dilation: int = 1) -> Any:
@@ -141,13 +141,7 @@ class ResNet(nn.Module):
 
 
 def _builder(name: str, function: str, block: Any, layers: list[int], **fixed: int) -> Callable:
-    def build(weights: Any = None, progress: bool = True, **kwargs: Any) -> ResNet:
-        weights = chosen(name, weights, kwargs)
-        return loaded(ResNet(block, layers, **{**fixed, **kwargs}), name, weights)
-    build.__name__ = build.__qualname__ = function
-    build.__doc__ = (f"{function}: ``weights`` None or the name of published ones; other arguments are "
-                     ":class:`ResNet`'s.")
-    return build
+    return builder(lambda **kwargs: ResNet(block, layers, **{**fixed, **kwargs}), function, f"{name}_Weights")
 
 
 resnet18 = _builder("ResNet18", "resnet18", BasicBlock, [2, 2, 2, 2])
@@ -162,3 +156,4 @@ resnext101_64x4d = _builder("ResNeXt101_64X4D", "resnext101_64x4d", Bottleneck, 
                             width_per_group=4)
 wide_resnet50_2 = _builder("Wide_ResNet50_2", "wide_resnet50_2", Bottleneck, [3, 4, 6, 3], width_per_group=128)
 wide_resnet101_2 = _builder("Wide_ResNet101_2", "wide_resnet101_2", Bottleneck, [3, 4, 23, 3], width_per_group=128)
+globals().update(enumerations("ResNet", "ResNeXt", "Wide_ResNet"))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from clgrad import nn
 from clgrad.creation import empty, zeros
 from clgrad.ops.registry import FUNCTIONS
-from clgrad.vision.models.weights import chosen, loaded
+from clgrad.vision.models.weights import builder, enumerations
 from clgrad.vision.ops.misc import Conv2dNormActivation
 
 
@@ -151,21 +151,43 @@ class VisionTransformer(nn.Module):
         return self.heads(x[:, 0])
 
 
-def _builder(size: str, patch: int, layers: int, heads: int, hidden: int, mlp: int) -> Callable:
-    name, function = f"ViT_{size}_{patch}", f"vit_{size.lower()}_{patch}"
+def interpolate_embeddings(image_size: int, patch_size: int, model_state: dict[str, Any], interpolation_mode: str = "bicubic",
+                           reset_heads: bool = False) -> dict[str, Any]:
+    """Weights for images of another size: the positions are interpolated, as on pictures.
 
-    def build(weights: Any = None, progress: bool = True, **kwargs: Any) -> VisionTransformer:
-        weights = chosen(name, weights, kwargs)
-        sizes = {"image_size": 224, "patch_size": patch, "num_layers": layers, "num_heads": heads, "hidden_dim": hidden,
-                 "mlp_dim": mlp}
-        return loaded(VisionTransformer(**{**sizes, **kwargs}), name, weights)
-    build.__name__ = build.__qualname__ = function
-    build.__doc__ = (f"{function}: ``weights`` None or the name of published ones; other arguments are "
-                     ":class:`VisionTransformer`'s.")
-    return build
+    Args:
+        image_size, patch_size: those of the model that will load the weights.
+        model_state: a ``state_dict`` of :class:`VisionTransformer`, whose positions are replaced.
+        reset_heads: leave the last layers out where the size is another.
+
+    Raises:
+        ValueError: the positions are not (1, n, c), or not those of a square and one token.
+    """
+    positions = model_state["encoder.pos_embedding"]
+    if positions.shape[0] != 1:
+        raise ValueError(f"Unexpected position embedding shape: {positions.shape}")
+    old, new = math.isqrt(positions.shape[1] - 1), image_size // patch_size
+    if positions.shape[1] - 1 == new**2:
+        return model_state
+    if positions.shape[1] - 1 != old**2:
+        raise ValueError(f"seq_length is not a perfect square! Instead got seq_length_1d * seq_length_1d = {old**2} and "
+                         f"seq_length = {positions.shape[1] - 1}")
+    picture = positions[:, 1:].permute(0, 2, 1).reshape(1, -1, old, old)
+    picture = nn.functional.interpolate(picture, size=(new, new), mode=interpolation_mode, align_corners=True)
+    model_state["encoder.pos_embedding"] = FUNCTIONS["cat"]([positions[:, :1], picture.flatten(2).permute(0, 2, 1)], 1)
+    return {key: value for key, value in model_state.items() if not (reset_heads and key.startswith("heads"))}
+
+
+def _builder(size: str, patch: int, layers: int, heads: int, hidden: int, mlp: int) -> Callable:
+    sizes = {"image_size": 224, "patch_size": patch, "num_layers": layers, "num_heads": heads, "hidden_dim": hidden,
+             "mlp_dim": mlp}
+    return builder(lambda **kwargs: VisionTransformer(**{**sizes, **kwargs}), f"vit_{size.lower()}_{patch}",
+                   f"ViT_{size}_{patch}_Weights", lambda weights: {"image_size": weights.meta["min_size"][0]})
 
 
 vit_b_16 = _builder("B", 16, 12, 12, 768, 3072)
 vit_b_32 = _builder("B", 32, 12, 12, 768, 3072)
 vit_l_16 = _builder("L", 16, 24, 16, 1024, 4096)
 vit_l_32 = _builder("L", 32, 24, 16, 1024, 4096)
+vit_h_14 = _builder("H", 14, 32, 16, 1280, 5120)
+globals().update(enumerations("ViT"))

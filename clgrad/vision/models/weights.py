@@ -1,112 +1,135 @@
-"""Names of published weights, as torchvision has them: ``ResNet18_Weights.DEFAULT``, ``"IMAGENET1K_V1"``."""
+"""Models by name, and the names of published weights, as torchvision has them: ``ResNet18_Weights.DEFAULT``."""
 
 from __future__ import annotations
 
+import fnmatch
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from typing import Any
+from types import ModuleType
+from typing import Any, get_args
 
 from clgrad.hub import load_state_dict_from_url
-from clgrad.nn import Module
-from clgrad.tensor import Tensor
-from clgrad.vision.transforms import functional as F
+from clgrad.vision.models.published import IMAGENET, SEGMENTATION, VOC_CATEGORIES
+from clgrad.vision.transforms.functional import InterpolationMode
+from clgrad.vision.transforms.presets import IMAGENET_MEAN, IMAGENET_STD, ImageClassification, SemanticSegmentation
 
 _BASE = "https://download.pytorch.org/models/"
-# Model: files of its weights, the best one last. All were trained on ImageNet's thousand classes.
-FILES = {
-    "AlexNet": {"IMAGENET1K_V1": "alexnet-owt-7be5be79.pth"},
-    "VGG11": {"IMAGENET1K_V1": "vgg11-8a719046.pth"}, "VGG11_BN": {"IMAGENET1K_V1": "vgg11_bn-6002323d.pth"},
-    "VGG13": {"IMAGENET1K_V1": "vgg13-19584684.pth"}, "VGG13_BN": {"IMAGENET1K_V1": "vgg13_bn-abd245e5.pth"},
-    "VGG16": {"IMAGENET1K_V1": "vgg16-397923af.pth"}, "VGG16_BN": {"IMAGENET1K_V1": "vgg16_bn-6c64b313.pth"},
-    "VGG19": {"IMAGENET1K_V1": "vgg19-dcbb9e9d.pth"}, "VGG19_BN": {"IMAGENET1K_V1": "vgg19_bn-c79401a0.pth"},
-    "ResNet18": {"IMAGENET1K_V1": "resnet18-f37072fd.pth"}, "ResNet34": {"IMAGENET1K_V1": "resnet34-b627a593.pth"},
-    "ResNet50": {"IMAGENET1K_V1": "resnet50-0676ba61.pth", "IMAGENET1K_V2": "resnet50-11ad3fa6.pth"},
-    "ResNet101": {"IMAGENET1K_V1": "resnet101-63fe2227.pth", "IMAGENET1K_V2": "resnet101-cd907fc2.pth"},
-    "ResNet152": {"IMAGENET1K_V1": "resnet152-394f9c45.pth", "IMAGENET1K_V2": "resnet152-f82ba261.pth"},
-    "ResNeXt50_32X4D": {"IMAGENET1K_V1": "resnext50_32x4d-7cdf4587.pth", "IMAGENET1K_V2": "resnext50_32x4d-1a0047aa.pth"},
-    "ResNeXt101_32X8D": {"IMAGENET1K_V1": "resnext101_32x8d-8ba56ff5.pth",
-                         "IMAGENET1K_V2": "resnext101_32x8d-110c445d.pth"},
-    "ResNeXt101_64X4D": {"IMAGENET1K_V1": "resnext101_64x4d-173b62eb.pth"},
-    "Wide_ResNet50_2": {"IMAGENET1K_V1": "wide_resnet50_2-95faca4d.pth", "IMAGENET1K_V2": "wide_resnet50_2-9ba9bcbe.pth"},
-    "Wide_ResNet101_2": {"IMAGENET1K_V1": "wide_resnet101_2-32ee1156.pth",
-                         "IMAGENET1K_V2": "wide_resnet101_2-d733dc28.pth"},
-    "MobileNet_V2": {"IMAGENET1K_V1": "mobilenet_v2-b0353104.pth", "IMAGENET1K_V2": "mobilenet_v2-7ebf99e0.pth"},
-    "DenseNet121": {"IMAGENET1K_V1": "densenet121-a639ec97.pth"},
-    "DenseNet161": {"IMAGENET1K_V1": "densenet161-8d451a50.pth"},
-    "DenseNet169": {"IMAGENET1K_V1": "densenet169-b2777c0a.pth"},
-    "DenseNet201": {"IMAGENET1K_V1": "densenet201-c1103571.pth"},
-    "SqueezeNet1_0": {"IMAGENET1K_V1": "squeezenet1_0-b66bff10.pth"},
-    "SqueezeNet1_1": {"IMAGENET1K_V1": "squeezenet1_1-b8a52dc0.pth"},
-    "GoogLeNet": {"IMAGENET1K_V1": "googlenet-1378be20.pth"},
-    "Inception_V3": {"IMAGENET1K_V1": "inception_v3_google-0cc3c7bd.pth"},
-    "ViT_B_16": {"IMAGENET1K_V1": "vit_b_16-c867db91.pth"}, "ViT_B_32": {"IMAGENET1K_V1": "vit_b_32-d86f8d99.pth"},
-    "ViT_L_16": {"IMAGENET1K_V1": "vit_l_16-852ce7e3.pth"}, "ViT_L_32": {"IMAGENET1K_V1": "vit_l_32-c7638314.pth"},
-}
 
 
-class ImageClassification(Module):
-    """The preparation that the published weights were tested with: resize, crop the middle, scale, normalise."""
+@dataclass(eq=False)
+class Weights:
+    """Published weights.
 
-    def __init__(self, crop_size: int = 224, resize_size: int = 256):
-        super().__init__()
-        self.crop_size, self.resize_size = crop_size, resize_size
+    Args:
+        url: where their file is.
+        transforms: makes the preparation of pictures.
+        meta: what is known about them; ``num_classes``, ``num_params`` and ``min_size`` in clgrad's own.
+    """
 
-    def forward(self, img: Any) -> Any:
-        img = F.center_crop(F.resize(img, self.resize_size), self.crop_size)
-        x = img if isinstance(img, Tensor) else F.pil_to_tensor(img)
-        return F.normalize(F.convert_image_dtype(x), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    url: str
+    transforms: Callable
+    meta: dict[str, Any]
+
+    def __eq__(self, other: object) -> bool:
+        # What ``partial`` makes is equal to itself alone, copies and pickles of weights are those weights.
+        return isinstance(other, Weights) and (self.url, self.meta) == (other.url, other.meta)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class WeightsEnum(Enum):
-    """Base of the enumerations; a member's value is its file."""
+    """Base of the enumerations of a model's :class:`Weights`."""
+
+    @classmethod
+    def verify(cls, obj: Any) -> Any:
+        """The member: of a name, with or without the enumeration's before it, or of a member; None of None.
+
+        Raises:
+            KeyError: there is no member of that name.
+            TypeError: something else, as the member of another model.
+        """
+        if obj is None or isinstance(obj, cls):
+            return obj
+        if not isinstance(obj, str):
+            raise TypeError(f"Invalid Weight class provided; expected {cls.__name__} but received {type(obj).__name__}. For "
+                            "a file of your own: model.load_state_dict(torch.load(path))")
+        name = obj.removeprefix(f"{cls.__name__}.")
+        if name not in cls.__members__:
+            raise KeyError(f"{cls.__name__} has no weights {name!r}, but {list(cls.__members__)}")
+        return cls[name]
 
     @property
     def url(self) -> str:
         """Where the weights are."""
-        return _BASE + self.value
+        return self.value.url
 
     @property
     def transforms(self) -> Any:
         """Makes the preparation of pictures for these weights."""
-        if type(self).__name__.startswith("Inception"):
-            return partial(ImageClassification, crop_size=299, resize_size=342)
-        return partial(ImageClassification, resize_size=232 if self.name == "IMAGENET1K_V2" else 256)
+        return self.value.transforms
 
     @property
     def meta(self) -> dict[str, Any]:
         """What is known about the weights."""
-        return {"num_classes": 1000}
+        return self.value.meta
 
-    def get_state_dict(self, progress: bool = True, check_hash: bool = True, **kwargs: Any) -> Any:
+    def get_state_dict(self, progress: bool = True, check_hash: bool = False, **kwargs: Any) -> Any:
         """The weights, fetched where they are not in the hub's folder; other arguments are the hub's."""
         return load_state_dict_from_url(self.url, progress=progress, check_hash=check_hash, **kwargs)
 
-
-ENUMS: dict[str, Any] = {
-    f"{model}_Weights": WeightsEnum(f"{model}_Weights", {**files, "DEFAULT": list(files.values())[-1]})  # type: ignore
-    for model, files in FILES.items()}
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.{self.name}"
 
 
-def loaded(model: Any, name: str, weights: Any) -> Any:
-    """The model with published weights, where ``weights`` names some.
+def _classification(file: str, parameters: int, side: int, resize: int, crop: int, interpolation: str = "bilinear",
+                    mean: tuple[float, ...] = IMAGENET_MEAN, std: tuple[float, ...] = IMAGENET_STD) -> Weights:
+    prepare = partial(ImageClassification, crop_size=crop, resize_size=resize, interpolation=InterpolationMode(interpolation),
+                      mean=mean, std=std)
+    classes = None if "features" in file else 1000  # such weights are for the convolutions alone
+    return Weights(_BASE + file, prepare, {"num_classes": classes, "num_params": parameters, "min_size": (side, side)})
+
+
+def _segmentation(file: str, parameters: int, side: int) -> Weights:
+    return Weights(_BASE + file, partial(SemanticSegmentation, resize_size=520), {
+        "num_classes": len(VOC_CATEGORIES), "categories": VOC_CATEGORIES, "num_params": parameters, "min_size": (side, side)})
+
+
+def _enumerations(files: dict[str, dict[str, tuple]], made: Callable) -> dict[str, Any]:
+    """``ResNet18_Weights`` and its like; DEFAULT is the newest of the numbered ones, else the first."""
+    found = {}
+    for model, rows in files.items():
+        members = {name: made(*row) for name, row in rows.items()}
+        numbered = [name for name in members if re.search("[A-Z0-9]_V[0-9]$", name) and "SWAG" not in name]
+        best = numbered[-1] if numbered else next(iter(members))
+        found[f"{model}_Weights"] = WeightsEnum(f"{model}_Weights", {**members, "DEFAULT": members[best]},  # type: ignore
+                                                module=__name__)
+    return found
+
+
+ENUMS = _enumerations(IMAGENET, _classification)
+SEGMENTATION_ENUMS = _enumerations(SEGMENTATION, _segmentation)
+globals().update(ENUMS | SEGMENTATION_ENUMS)  # pickles look for them here
+
+
+def enumerations(*models: str) -> dict[str, Any]:
+    """The enumerations of models whose names begin so, for the module of a family to offer."""
+    return {name: known for name, known in (ENUMS | SEGMENTATION_ENUMS).items() if name.startswith(models)}
+
+
+def loaded(model: Any, weights: WeightsEnum | None, progress: bool = True) -> Any:
+    """The model with published weights, where there are some.
 
     Raises:
-        ValueError: there are no weights of that name.
         RuntimeError: they cannot be fetched; the message says where to put the file, or how to load one of your own.
     """
     if weights is None:
         return model
-    known = ENUMS[f"{name}_Weights"]
-    if isinstance(weights, str):
-        try:
-            weights = known[weights.rpartition(".")[2]]
-        except KeyError:
-            raise ValueError(f"{name}: there are no weights {weights!r}, but {list(known.__members__)}") from None
-    if not isinstance(weights, known):
-        raise TypeError(f"Expected weights of {name}, got {weights!r}. For a file of your own: "
-                        "model.load_state_dict(torch.load(path))")
     try:
-        model.load_state_dict(weights.get_state_dict())
+        model.load_state_dict(weights.get_state_dict(progress=progress, check_hash=True))
     except RuntimeError as error:
         if "cannot download" not in str(error):
             raise
@@ -115,16 +138,152 @@ def loaded(model: Any, name: str, weights: Any) -> Any:
     return model
 
 
-def chosen(name: str, weights: Any, kwargs: dict) -> Any:
-    """The weights of a call, from ``weights`` or the older ``pretrained``; checks the number of classes.
+def required(kwargs: dict, name: str, value: Any) -> None:
+    """Sets the argument that weights ask for.
+
+    Raises:
+        ValueError: the call gives another value.
+    """
+    if kwargs.setdefault(name, value) != value:
+        raise ValueError(f"The parameter '{name}' expected value {value} but got {kwargs[name]} instead.")
+
+
+def chosen(known: str, weights: Any, kwargs: dict) -> Any:
+    """The weights of a call, from ``weights`` or the older ``pretrained``; sets the number of classes.
+
+    Args:
+        known: the name of the enumeration.
 
     Raises:
         ValueError: ``num_classes`` differs from that of the weights.
     """
-    if kwargs.pop("pretrained", False):
+    if kwargs.pop("pretrained", False) or weights is True:
         weights = "IMAGENET1K_V1"
-    elif isinstance(weights, bool):
-        weights = "IMAGENET1K_V1" if weights else None
-    if weights is not None and kwargs.get("num_classes", 1000) != 1000:
-        raise ValueError(f"The parameter 'num_classes' expected value 1000 but got {kwargs['num_classes']} instead.")
-    return weights
+    found = ENUMS[known].verify(None if weights is False else weights)
+    if found is not None and found.meta["num_classes"] is not None:
+        required(kwargs, "num_classes", found.meta["num_classes"])
+    return found
+
+
+BUILDERS: dict[str, Callable] = {}
+
+
+def register_model(name: str | None = None) -> Callable:
+    """A decorator that gives a function a name for :func:`get_model`, by default its own.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    def register(build: Callable) -> Callable:
+        key = build.__name__ if name is None else name
+        if key in BUILDERS:
+            raise ValueError(f"An entry is already registered under the name '{key}'.")
+        BUILDERS[key] = build
+        return build
+    return register
+
+
+def of_weights(known: str) -> Callable:
+    """A decorator that registers the function of a model under its name, and notes whose weights it takes."""
+    def noted(build: Callable) -> Callable:
+        build.__annotations__["weights"] = (ENUMS | SEGMENTATION_ENUMS)[known] | None
+        return register_model()(build)
+    return noted
+
+
+def builder(make: Callable, function: str, known: str, demanded: Callable[[Any], dict] | None = None) -> Callable:
+    """The public function of a model, which takes ``weights`` (None, or published ones), ``progress`` and its arguments.
+
+    Args:
+        make: makes the model, untrained.
+        function: the name.
+        known: the name of the enumeration of its weights.
+        demanded: other arguments that weights ask for beside ``num_classes``.
+    """
+    def build(weights: Any = None, progress: bool = True, **kwargs: Any) -> Any:
+        weights = chosen(known, weights, kwargs)
+        if weights is not None and demanded is not None:
+            for name, value in demanded(weights).items():
+                required(kwargs, name, value)
+        return loaded(make(**kwargs), weights, progress)
+    build.__name__ = build.__qualname__ = function
+    build.__module__ = make.__module__
+    build.__doc__ = (f"{function}: ``weights`` None or published ones ({known}); other arguments are those of the family's "
+                     "class.")
+    return of_weights(known)(build)
+
+
+def get_model_builder(name: str) -> Callable:
+    """The function that makes the model of a name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name.lower() not in BUILDERS:
+        raise ValueError(f"Unknown model {name.lower()}")
+    return BUILDERS[name.lower()]
+
+
+def get_model(name: str, **config: Any) -> Any:
+    """The model of a name; ``config`` are the arguments of its function. ValueError where there is none.
+
+    >>> get_model("squeezenet1_1", num_classes=10).num_classes
+    10
+    """
+    return get_model_builder(name)(**config)
+
+
+def list_models(module: ModuleType | None = None, include: Iterable[str] | str | None = None,
+                exclude: Iterable[str] | str | None = None) -> list[str]:
+    """The names that :func:`get_model` takes, in order.
+
+    Args:
+        module: only the models of this module, ``models`` or ``models.segmentation``.
+        include, exclude: patterns as those of files, of which a name has to match one, or none.
+
+    >>> list_models(include="resnet*", exclude=["*18", "*34"])
+    ['resnet101', 'resnet152', 'resnet50']
+    """
+    def matches(name: str, patterns: Iterable[str] | str) -> bool:
+        return any(fnmatch.fnmatch(name, pattern) for pattern in ([patterns] if isinstance(patterns, str) else patterns))
+    return sorted(name for name, build in BUILDERS.items()
+                  if (module is None or getattr(module, name, None) is build)
+                  and (not include or matches(name, include)) and not (exclude and matches(name, exclude)))
+
+
+def get_model_weights(name: Callable | str) -> type[WeightsEnum]:
+    """The enumeration of a model's weights, by its name or function.
+
+    Raises:
+        ValueError: no such model, or a function that does not say which weights it takes.
+
+    >>> get_model_weights("resnet50").DEFAULT.meta["num_params"]
+    25557032
+    """
+    parameters = inspect.signature(get_model_builder(name) if isinstance(name, str) else name).parameters
+    if "weights" not in parameters:
+        raise ValueError("The method is missing the 'weights' argument.")
+    said = parameters["weights"].annotation
+    for found in (said, *get_args(said)):
+        if isinstance(found, type) and issubclass(found, WeightsEnum):
+            return found
+    raise ValueError("The WeightsEnum class for the specific method couldn't be retrieved. Make sure the typing info is "
+                     "correct.")
+
+
+def get_weight(name: str) -> WeightsEnum:
+    """Weights by their full name.
+
+    Raises:
+        ValueError: the name is not one of two parts, or there is no such enumeration.
+        KeyError: it has no such member.
+
+    >>> get_weight("ResNet50_Weights.IMAGENET1K_V2").url
+    'https://download.pytorch.org/models/resnet50-11ad3fa6.pth'
+    """
+    parts = name.split(".")
+    if len(parts) != 2:
+        raise ValueError(f"Invalid weight name provided: '{name}'.")
+    if parts[0] not in ENUMS | SEGMENTATION_ENUMS:
+        raise ValueError(f"The weight enum '{parts[0]}' for the specific method couldn't be retrieved.")
+    return (ENUMS | SEGMENTATION_ENUMS)[parts[0]][parts[1]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad.creation import empty
+from clgrad.fx import wrap
 from clgrad.nn import Module, functional
 
 
@@ -13,6 +14,7 @@ def _check_probability(name: str, p: float) -> None:
         raise ValueError(f"{name}: drop probability has to be between 0 and 1, but got {p}")
 
 
+@wrap
 def stochastic_depth(input: Any, p: float, mode: str, training: bool = True) -> Any:
     """Zeroes samples (``mode`` "row") or the whole batch ("batch") with probability ``p``; the rest is scaled
     (Huang et al. 2016)."""
