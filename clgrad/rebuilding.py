@@ -12,13 +12,17 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.creation import empty_strided
 from clgrad.dtypes import dtype
+from clgrad.formats import layout, sparse_bsc, sparse_bsr, sparse_coo, sparse_csc, sparse_csr, strided
 from clgrad.nn.parameter import Parameter, UninitializedBuffer, UninitializedParameter
 from clgrad.pickles import Allowed
 from clgrad.runtime import device
 from clgrad.shapes import Size, extent
+from clgrad.sparse import sparse_compressed_tensor, sparse_coo_tensor
 from clgrad.spec import spec
 from clgrad.storage import TypedStorage
 from clgrad.tensor import TYPE_NAMES, Tensor
+
+_LAYOUTS = {repr(kind): kind for kind in (strided, sparse_coo, sparse_csr, sparse_csc, sparse_bsr, sparse_bsc)}
 
 
 class Window:
@@ -64,9 +68,30 @@ def rebuild_meta(kind: Any, size: Any, stride: Any, requires_grad: Any = False) 
     return empty_strided(size, stride, dtype=kind, device="meta", requires_grad=bool(requires_grad))
 
 
+def rebuild_sparse(kind: Any, parts: Any) -> Any:
+    number = 2 if kind is sparse_coo else 3
+    if not (isinstance(kind, layout) and kind is not strided and isinstance(parts, tuple) and len(parts) in (3, 4)
+            and all(isinstance(part, Tensor) for part in parts[:number]) and isinstance(parts[number], (Size, tuple, list))):
+        raise UnpicklingError("a sparse tensor without a proper layout, indices, values or size")
+    size = tuple(parts[number])
+    # A file's indices are not trusted.
+    if kind is sparse_coo:
+        coalesced = bool(parts[3]) if len(parts) == 4 else None
+        return sparse_coo_tensor(parts[0], parts[1], size, check_invariants=True, is_coalesced=coalesced)
+    lines, places, values = parts[:3]
+    return sparse_compressed_tensor(lines, places, values, size, layout=kind, check_invariants=True)
+
+
+def _layout(name: Any) -> Any:
+    found = _LAYOUTS.get(name)
+    if found is None:
+        raise UnpicklingError(f"unknown layout {name!r}"[:200])
+    return found
+
+
 def _rebuild_from_type(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
     rebuild = function.call if isinstance(function, Allowed) else function
-    if rebuild not in (rebuild_tensor, rebuild_parameter, rebuild_meta) or not isinstance(arguments, tuple):
+    if rebuild not in (rebuild_tensor, rebuild_parameter, rebuild_meta, rebuild_sparse) or not isinstance(arguments, tuple):
         raise UnpicklingError("a tensor with attributes that is not made as tensors are")
     made = rebuild(*arguments)
     if isinstance(kind, type) and issubclass(kind, Tensor) and not isinstance(made, kind):
@@ -124,13 +149,17 @@ GLOBALS: dict[tuple[str, str], Any] = {
     ("torch._utils", "_rebuild_parameter"): Allowed(rebuild_parameter),
     ("torch._utils", "_rebuild_parameter_with_state"): Allowed(rebuild_parameter),
     ("torch._utils", "_rebuild_meta_tensor_no_storage"): Allowed(rebuild_meta),
+    ("torch._utils", "_rebuild_sparse_tensor"): Allowed(rebuild_sparse),
+    ("torch._utils", "_rebuild_sparse_csr_tensor"): Allowed(rebuild_sparse),
+    ("torch.serialization", "_get_layout"): Allowed(_layout),
     ("torch._tensor", "_rebuild_from_type_v2"): Allowed(_rebuild_from_type),
     ("torch.nn.parameter", "Parameter"): Allowed(rebuild_parameter),
     ("torch.nn.parameter", "UninitializedParameter"): Allowed(UninitializedParameter),
     ("torch.nn.parameter", "UninitializedBuffer"): Allowed(UninitializedBuffer),
     **{(f"clgrad.{module}", f"{prefix}rebuild_{what}"): Allowed(function)  # files of whole objects have had both
        for module, prefix in (("serialization", "_"), ("rebuilding", ""))
-       for what, function in (("tensor", rebuild_tensor), ("parameter", rebuild_parameter), ("meta", rebuild_meta))},
+       for what, function in (("tensor", rebuild_tensor), ("parameter", rebuild_parameter), ("meta", rebuild_meta),
+                              ("sparse", rebuild_sparse))},
     **{("torch", name): kind for name, kind in dtypes.BY_NAME.items()},
     **{(module, "set"): Allowed(lambda items=(): set(items)) for module in ("__builtin__", "builtins")},
     **{(module, "frozenset"): Allowed(lambda items=(): frozenset(items)) for module in ("__builtin__", "builtins")},
@@ -144,3 +173,4 @@ GLOBALS: dict[tuple[str, str], Any] = {
 _rebuild_tensor = _rebuild_tensor_v2 = rebuild_tensor
 _rebuild_parameter = _rebuild_parameter_with_state = rebuild_parameter
 _rebuild_meta_tensor_no_storage = rebuild_meta
+_rebuild_sparse_tensor = _rebuild_sparse_csr_tensor = rebuild_sparse

@@ -30,6 +30,7 @@ from clgrad.allowed import safe_globals as safe_globals
 from clgrad.allowed import safe_table
 from clgrad.archives import Archive, Stream, at_path, opened
 from clgrad.dtypes import dtype
+from clgrad.formats import layout, sparse_bsr, sparse_coo, sparse_csr, strided
 from clgrad.locations import default_restore_location as default_restore_location
 from clgrad.locations import location_tag as location_tag
 from clgrad.locations import register_package as register_package
@@ -46,6 +47,7 @@ from clgrad.rebuilding import (
     Window,
     rebuild_meta,
     rebuild_parameter,
+    rebuild_sparse,
     rebuild_tensor,
 )
 from clgrad.runtime import device
@@ -76,11 +78,15 @@ class _Saving:
             return _with_attributes(value, Call(Global("torch._utils", "_rebuild_parameter"),
                                                 (value.detach(), value.requires_grad, OrderedDict())))
         if isinstance(value, Tensor) and type(value) in (Tensor, Buffer):
+            if value.layout is not strided:
+                return _with_attributes(value, _of_sparse(value))
             return _with_attributes(value, _of_meta(value) if value.is_meta else self._tensor(value))
         if isinstance(value, (TypedStorage, UntypedStorage)):
             return self._storage(value)
         if isinstance(value, dtype):
             return Global("torch", value.name)
+        if isinstance(value, layout):
+            return Call(Global("torch.serialization", "_get_layout"), (repr(value),))
         if isinstance(value, device):
             return Call(Global("torch", "device"), (value.type,) if value.index is None else (value.type, value.index))
         if type(value) is Size:
@@ -104,6 +110,8 @@ class _Saving:
             return rebuild_parameter, (value.detach(), value.requires_grad, OrderedDict()), value.__dict__ or None
         if type(value) not in (Tensor, Buffer):
             return NotImplemented
+        if value.layout is not strided:
+            return rebuild_sparse, _of_sparse(value).arguments, value.__dict__ or None
         if value.is_meta:
             return rebuild_meta, _of_meta(value).arguments, value.__dict__ or None
         storage, *rest = self._tensor(value).arguments
@@ -144,6 +152,18 @@ def _of_meta(value: Any) -> Call:
     """A tensor of the device meta, which has no storage."""
     return Call(Global("torch._utils", "_rebuild_meta_tensor_no_storage"),
                 (value.dtype, tuple(value.shape), tuple(value.stride()), value.requires_grad))
+
+
+def _of_sparse(value: Any) -> Call:
+    """A sparse tensor: its layout, and its parts; whether it requires a gradient is not noted."""
+    shape = Size(value.shape)
+    if value.layout is sparse_coo:
+        parts: tuple = (value._indices(), value._values(), shape, value.is_coalesced())
+    elif value.layout in (sparse_csr, sparse_bsr):
+        parts = (value.crow_indices(), value.col_indices(), value._values(), shape)
+    else:
+        parts = (value.ccol_indices(), value.row_indices(), value._values(), shape)
+    return Call(Global("torch._utils", "_rebuild_sparse_tensor"), (value.layout, parts))
 
 
 def _with_attributes(value: Any, call: Call) -> Call:

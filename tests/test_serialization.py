@@ -329,3 +329,31 @@ def test_files_that_begin_later_and_files_of_few_methods(torch, zipped):
     rest = Minimal(file.getvalue())
     rest.seek(len(pickle.dumps(41)))
     assert clgrad.load(rest).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("weights_only", [True, False])
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
+def test_sparse_tensors_go_both_ways(torch, weights_only):
+    def of(library):
+        return {"coalesced": library.eye(2).to_sparse(), "rows": library.eye(2).to_sparse_csr(),
+                "twice": library.sparse_coo_tensor([[1, 0, 1], [0, 0, 0]], [1.0, 2, 3], (2, 2)),
+                "columns": library.eye(2).to_sparse_csc(), "blocks": library.eye(4).to_sparse_bsr((2, 2)),
+                "parameter": library.nn.Parameter(library.eye(2).to_sparse()), "layout": library.sparse_coo}
+    for writer, reader in ((torch, clgrad), (clgrad, torch), (clgrad, clgrad)):
+        file = io.BytesIO()
+        writer.save(of(writer), file)
+        assert repr(reader.load(io.BytesIO(file.getvalue()), weights_only=weights_only)) == repr(of(reader))
+
+
+def test_indices_of_a_file_are_not_trusted():
+    bad = clgrad.sparse_coo_tensor([[0, 7]], [1.0, 2.0], (2,), check_invariants=False)
+    with pytest.raises(RuntimeError, match="size is 2 but found index 7"):
+        again(bad)
+
+
+def test_modules_with_sparse_buffers():
+    module = clgrad.nn.Linear(2, 2)
+    module.register_buffer("adjacency", clgrad.eye(2).to_sparse())
+    assert again(module, weights_only=False).adjacency.to_dense().tolist() == [[1, 0], [0, 1]]
+    module.load_state_dict({**again(module.state_dict()), "adjacency": clgrad.ones(2, 2).to_sparse()})
+    assert module.adjacency._nnz() == 4
