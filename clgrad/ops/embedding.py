@@ -9,9 +9,12 @@ from typing import Any
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.formats import sparse_coo
 from clgrad.ops.copying import full
 from clgrad.ops.places import FEW, Places, check_range, combine, known_values, read, sums
 from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.ops.sparse import Pattern
+from clgrad.ops.sparse import sparse as of_rows
 
 _known_rows: dict[tuple, Places] = {}  # without their indices, by the specs of calls that passed all checks
 _KNOWN_MOST = 1024
@@ -49,7 +52,7 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None, max_norm:
         padding_idx: the row that gets no gradient.
         max_norm: rows used with a larger norm (of order ``norm_type``) are scaled to it, in ``weight`` itself.
         scale_grad_by_freq: gradients are divided by how often their row stands in ``input``.
-        sparse: accepted; the gradient is dense.
+        sparse: the gradient of ``weight`` is a sparse tensor of the rows that are named; it cannot be divided by how often.
 
     Raises:
         IndexError: an integer is not a row's number; it may come when the result is read.
@@ -58,7 +61,28 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None, max_norm:
     places = rows_at("embedding", input, weight)
     if max_norm is not None:
         renormalize(input, weight, max_norm, norm_type)
+    if sparse and needs_graph(weight):
+        return with_sparse_gradient(input, weight, places, padding_idx, scale_grad_by_freq)
     return looked_up(weight, places, padding_idx, scale_grad_by_freq)
+
+
+def with_sparse_gradient(input: Any, weight: Any, places: Places, padding_idx: int | None, by_frequency: bool) -> Any:
+    """:func:`looked_up`, where the gradient of ``weight`` is a sparse tensor: its rows are numbers of rows, as they are in
+    ``input``, but ``padding_idx``."""
+    made = read(weight.detach(), places, "Embedding")
+    saved, (rows, width), kind = Saved("embedding", (input,)), weight.spec.shape, sparse_coo
+
+    def backward(g: Any) -> Any:
+        if by_frequency:
+            raise RuntimeError("embedding_backward: scale_grad_by_freq not supported with sparse gradients")
+        (flat,) = [indices.reshape(-1).long() for indices in saved.unpack()]
+        values = g.reshape(-1, width)
+        if padding_idx is not None:
+            kept = flat.ne(padding_idx).nonzero().reshape(-1)
+            flat, values = flat.index_select(0, kept), values.index_select(0, kept)
+        return of_rows(Pattern(kind, (rows,), flat.unsqueeze(0)), values)
+    attach(made, "Embedding", (weight,), backward, saved)
+    return made
 
 
 def padding_row(padding_idx: int | None, weight: Any) -> int | None:
@@ -112,7 +136,8 @@ def renormalize(input: Any, weight: Any, max_norm: float, norm_type: float) -> N
 def _embedding(weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_freq: bool = False,
                sparse: bool = False) -> Any:
     """The rows of ``weight`` that ``indices`` name; the row ``padding_idx``, if not negative, gets no gradient."""
-    return embedding(indices, weight, padding_idx if padding_idx >= 0 else None, scale_grad_by_freq=scale_grad_by_freq)
+    return embedding(indices, weight, padding_idx if padding_idx >= 0 else None, scale_grad_by_freq=scale_grad_by_freq,
+                     sparse=sparse)
 
 
 @operator("embedding_renorm_", method=False)

@@ -9,7 +9,7 @@ from clgrad.autograd.graph import Saved, attach, needs_graph
 from clgrad.kernels import embedding_bag as kernels
 from clgrad.kernels.embedding_bag import Bags
 from clgrad.ops.copying import empty, full, to_array
-from clgrad.ops.embedding import looked_up, padding_row, renormalize, rows_at
+from clgrad.ops.embedding import looked_up, padding_row, renormalize, rows_at, with_sparse_gradient
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.places import Places, known_values, sums
 from clgrad.ops.registry import FUNCTIONS, operator
@@ -62,13 +62,16 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float 
     places = rows_at("embedding_bag", flat, weight, _outside_of_bags)
     if max_norm is not None:
         renormalize(flat, weight, max_norm, norm_type)
-    if (mode != "max" and padding_idx is None and per_sample_weights is None and not scale_grad_by_freq
+    if sparse and mode == "max":
+        raise ValueError("max mode does not support sparse weights")
+    if (not sparse and mode != "max" and padding_idx is None and per_sample_weights is None and not scale_grad_by_freq
             and flat.spec.numel and count and weight.spec.dtype.is_floating_point):
         length = 0 if offsets is not None else input.spec.shape[1]
         return _launched(flat, weight, offsets, places, Bags(count, flat.spec.numel, length, include_last_offset,
                                                              mode == "mean"))
     bags = _numbers(flat, offsets, include_last_offset, count)
-    rows = looked_up(weight, places, padding_idx, scale_grad_by_freq)
+    rows = (with_sparse_gradient(flat, weight, places, padding_idx, scale_grad_by_freq) if sparse and needs_graph(weight)
+            else looked_up(weight, places, padding_idx, scale_grad_by_freq))
     if padding_idx is not None:
         kept = flat.ne(padding_idx)
         rows, bags = rows[kept], bags[kept]

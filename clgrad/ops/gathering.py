@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from clgrad import dtypes
-from clgrad.autograd.graph import TensorBase
+from clgrad.autograd.graph import Saved, TensorBase, attach, needs_graph
+from clgrad.formats import sparse_coo
 from clgrad.ops.output import store
 from clgrad.ops.places import Places, as_index, check_range, out_of_range, read
-from clgrad.ops.registry import operator
+from clgrad.ops.registry import FUNCTIONS, operator
+from clgrad.ops.sparse import Pattern, places_of
+from clgrad.ops.sparse import sparse as of_elements
 from clgrad.shapes import broadcast_shapes, normalize_dim
 
 
@@ -42,13 +45,16 @@ def check_gather(name: str, x: Any, dim: int, index: Any, src: Any = None) -> in
 def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: Any = None) -> Any:
     """The elements of ``input`` whose place along ``dim`` is given by ``index``; the result has its shape.
 
-    An index that is out of range is an error, which may come when the result is read.
+    An index that is out of range is an error, which may come when the result is read. ``sparse_grad``: the gradient of
+    ``input`` is a sparse tensor.
 
     >>> import clgrad
     >>> clgrad.gather(clgrad.tensor([[1, 2], [3, 4]]), 1, clgrad.tensor([[1], [0]]))
     tensor([[2],
             [3]])
     """
+    if sparse_grad and needs_graph(input) and index.spec.numel and input.spec.ndim:
+        return store("gather", _with_sparse_gradient(input, dim, index), out, exact=True)
     axis = check_gather("gather", input, dim, index)
     places = as_index("gather", index)
     if not index.spec.numel:
@@ -56,6 +62,23 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: 
         return store("gather", read(input, Places("gather", shape, (None,) * len(shape), (), ()), "Gather"), out,
                      exact=True)
     return store("gather", _gathered(input, axis, index, places, negative=False), out, input, index, exact=True)
+
+
+def _with_sparse_gradient(input: Any, dim: int, index: Any) -> Any:
+    """:func:`gather`, where the gradient of ``input`` is a sparse tensor of the elements that are named."""
+    axis = check_gather("gather", input, dim, index)
+    made = gather(input.detach(), dim, index)
+    saved, shape, kind = Saved("gather", (index,)), input.spec.shape, sparse_coo
+
+    def backward(g: Any) -> Any:
+        (places,) = saved.unpack()
+        own = places.spec.shape
+        numbers = FUNCTIONS["arange"](places.spec.numel, device=places.spec.device)
+        rows = places_of(numbers, own)
+        rows[axis] = places.reshape(-1).long()
+        return of_elements(Pattern(kind, shape, FUNCTIONS["stack"](rows)), g.reshape(-1))
+    attach(made, "Gather", (input,), backward, saved)
+    return made
 
 
 def _gathered(input: Any, axis: int, index: Any, places: Any, *, negative: bool) -> Any:

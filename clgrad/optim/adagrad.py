@@ -23,8 +23,11 @@ class Adagrad(FusedOptimizer):
         maximize, differentiable: as in :class:`clgrad.optim.Adam`.
         foreach, fused: accepted; all parameters are changed by one launch anyway.
 
+    A sparse gradient changes the rows that it has.
+
     Raises:
         ValueError: a setting out of its range.
+        RuntimeError: a step with a sparse gradient and ``weight_decay``.
     """
 
     STATES = ("sum",)
@@ -47,6 +50,10 @@ class Adagrad(FusedOptimizer):
             for p in group["params"]:
                 self.state[p]["step"] = shared
                 self._fill([(p, None, self.state[p])], group, self.STATES)
+
+    def _check_sparse(self, settings: dict[str, Any]) -> None:
+        if settings["weight_decay"] != 0:
+            raise RuntimeError("weight_decay option is not compatible with sparse gradients")
 
     def share_memory(self) -> None:
         """Does nothing: tensors reach other processes by being copied."""

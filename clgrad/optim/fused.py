@@ -7,10 +7,12 @@ from typing import Any
 
 from clgrad.autograd.grad_mode import is_grad_enabled, set_grad_enabled
 from clgrad.autograd.graph import check_in_place
+from clgrad.formats import strided
 from clgrad.ops import optimizer_step
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.ops.update_rule import UpdateRule
 from clgrad.optim.optimizer import Optimizer
+from clgrad.optim.rows import RowsOf
 from clgrad.optim.settings import plain
 from clgrad.tensor import Tensor
 
@@ -100,9 +102,21 @@ class FusedOptimizer(Optimizer):
                 _evaluate(rule, chosen, numbers)
             else:
                 tensors: list = []
+                rows: list[RowsOf] = []
                 for p, g, state in chosen:
-                    tensors += (p, g, *[state[name] for name in rule.states])
+                    held = [p, *[state[name] for name in rule.states]]
+                    if g.spec.layout is not strided:
+                        self._check_sparse(settings)
+                        rows.append(RowsOf(held, g))
+                        held, g = rows[-1].rows, rows[-1].values
+                    tensors += (held[0], g, *held[1:])
                 optimizer_step.step(rule, tensors, numbers)
+                for each in rows:
+                    each.put_back()
+
+    def _check_sparse(self, settings: dict[str, Any]) -> None:
+        """RuntimeError unless a sparse gradient may change the rows alone that it has."""
+        raise RuntimeError(f"{type(self).__name__} does not support sparse gradients, please consider SparseAdam instead")
 
     def _fill(self, members: Iterable[tuple], settings: dict[str, Any], names: tuple[str, ...]) -> None:
         """Makes the tensors that states lack, of (parameter, gradient, state)."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from clgrad.autograd.listening import SPARSE, switch
+from clgrad.formats import strided
 from clgrad.optim.fused import FusedOptimizer, descent
 from clgrad.optim.settings import check, check_fused, check_lr
+from clgrad.tensor import Tensor
 
 
 class SGD(FusedOptimizer):
@@ -24,8 +27,11 @@ class SGD(FusedOptimizer):
         differentiable: record the step for autograd. Default: False.
         foreach, fused: accepted; all parameters are changed by one launch anyway.
 
+    A sparse gradient changes the rows that it has. With a momentum, which moves all rows, it is made dense.
+
     Raises:
         ValueError: a setting out of its range.
+        RuntimeError: a step with a sparse gradient and ``weight_decay``.
 
     >>> import clgrad
     >>> w = clgrad.nn.Parameter(clgrad.tensor([1., 2.]))
@@ -54,6 +60,18 @@ class SGD(FusedOptimizer):
 
     def _states(self, settings: dict[str, Any]) -> tuple[str, ...]:
         return self.STATES if settings["momentum"] else ()
+
+    def _check_sparse(self, settings: dict[str, Any]) -> None:
+        if isinstance(settings["weight_decay"], Tensor) or settings["weight_decay"]:
+            raise RuntimeError("SGD: weight_decay is not compatible with sparse gradients")
+
+    def _update(self, group: dict[str, Any]) -> None:
+        if group["momentum"] and switch.has(SPARSE):  # a momentum moves all rows
+            for p in group["params"]:
+                if p._grad is not None and p._grad.spec.layout is not strided:
+                    self._check_sparse(group)
+                    p._grad = p._grad.to_dense()
+        super()._update(group)
 
     def _cohorts(self, settings: dict[str, Any], members: list) -> Iterator[tuple[tuple, tuple, list]]:
         """Whether a velocity is there, (1,), or begins, (0,)."""

@@ -59,7 +59,7 @@ class Embedding(_Table):
         padding_idx: a row that begins as zeros and gets no gradient.
         max_norm, norm_type: rows that are looked up are first scaled, in place, to a norm of at most ``max_norm``.
         scale_grad_by_freq: divide a row's gradient by how often it was looked up in the call. Default: False.
-        sparse: accepted; gradients are dense.
+        sparse: the gradient of the table is a sparse tensor of the rows that were looked up. Default: False.
 
     Raises:
         AssertionError: ``padding_idx`` is not a row.
