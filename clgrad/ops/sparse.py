@@ -95,7 +95,7 @@ class Pattern:
         matrices, count, device = prod(self.batch), self.count, self.indices.spec.device
         total = matrices * count
         numbers = FUNCTIONS["arange"](count, device=device).expand(matrices, count).contiguous()
-        begins = self.compressed.long().reshape(matrices, -1)
+        begins = self.compressed.long().reshape(matrices, self.compressed.spec.shape[-1])
         line = FUNCTIONS["searchsorted"](begins[:, 1:].contiguous(), numbers, right=True).reshape(total)
         plain = self.indices.long().reshape(total)
         rows, columns = (line, plain) if self.layout in BY_ROWS else (plain, line)

@@ -20,8 +20,9 @@ from clgrad.ops.sparse import (
     summed,
     values_of,
 )
+from clgrad.ops.sparse_layouts import in_layout
 from clgrad.shapes import normalize_dim
-from clgrad.sparse.rules import like, public, rule
+from clgrad.sparse.rules import public, rule
 
 
 def _dims(dim: Any, rank: int) -> list[int]:
@@ -59,7 +60,9 @@ def _sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = Non
     elif not input.spec.dtype.differentiable:
         input = input.long()
     result = _summed(as_coo(input), _dims(dim, input.spec.ndim), keepdim)
-    return like(result, input.spec.layout) if result.spec.ndim > 1 else result
+    if input.spec.layout is not sparse_coo and result.spec.ndim > 1:
+        return in_layout(result, input.spec.layout)
+    return result
 
 
 @public("_sparse_sum")

@@ -10,7 +10,7 @@ from clgrad.autograd.graph import attach, needs_graph, wrap
 from clgrad.conversion import parse_type
 from clgrad.formats import sparse_coo, sparse_csc, sparse_csr, strided
 from clgrad.from_data import checked, kind_of, place_of
-from clgrad.ops.copying import full, parse_to, unwritten
+from clgrad.ops.copying import parse_to, unwritten
 from clgrad.ops.interception import refused, sparse_rules
 from clgrad.ops.registry import FUNCTIONS, METHODS
 from clgrad.ops.sparse import (
@@ -24,6 +24,7 @@ from clgrad.ops.sparse import (
     sparse,
     without_values,
 )
+from clgrad.ops.sparse_layouts import in_layout
 from clgrad.sparse.rules import entrywise, rule
 from clgrad.tensor import Tensor
 
@@ -211,9 +212,11 @@ def _zeros_like(input: Any, **kwargs: Any) -> Any:
     layout, kind, place, requires_grad = _like(input, kwargs)
     if layout is strided:
         return FUNCTIONS["zeros"](input.spec.shape, dtype=kind, device=place, requires_grad=requires_grad)
-    if layout is not input.spec.layout:
-        return checked(without_values(input.spec.shape, layout, kind, place), requires_grad)
-    return checked(_without_entries(input, kind, place), requires_grad)
+    if layout is input.spec.layout:
+        return checked(_without_entries(input, kind, place), requires_grad)
+    if layout in OF_BLOCKS and input.spec.layout in OF_BLOCKS:
+        return checked(in_layout(_without_entries(input, kind, place), layout, pattern_of(input).block), requires_grad)
+    return checked(without_values(input.spec.shape, layout, kind, place), requires_grad)
 
 
 @rule("empty_like")
@@ -225,17 +228,32 @@ def _empty_like(input: Any, **kwargs: Any) -> Any:
 
 
 def _full_like(input: Any, fill_value: Any, **kwargs: Any) -> Any:
+    return _with_values_like(input, lambda values: values.fill_(fill_value), kwargs)
+
+
+def _with_values_like(input: Any, fill: Callable[[Any], Any], kwargs: dict) -> Any:
+    """A tensor of the places of one of a compressed layout, with values that ``fill`` writes; or a strided one."""
     layout, kind, place, requires_grad = _like(input, kwargs)
     if layout is strided:
-        return checked(full(input.spec.shape, fill_value, kind, place), requires_grad)
+        return checked(fill(unwritten(input.spec.shape, kind, place)), requires_grad)
     if layout is sparse_coo or layout is not input.spec.layout:
         refused("fill_", layout)
     made = _converted(input.detach(), place, kind, True)
-    made.memory.values.fill_(fill_value)
+    fill(made.memory.values)
     return checked(made, requires_grad)
 
 
 rule("full_like")(_full_like)
+
+
+@rule("randn_like")
+def _randn_like(input: Any, *, generator: Any = None, **kwargs: Any) -> Any:
+    return _with_values_like(input, lambda values: values.normal_(generator=generator), kwargs)
+
+
+@rule("rand_like")
+def _rand_like(input: Any, *, generator: Any = None, **kwargs: Any) -> Any:
+    return _with_values_like(input, lambda values: values.uniform_(generator=generator), kwargs)
 
 
 @rule("ones_like")

@@ -34,6 +34,9 @@ MADE = {
     "zeros of rows": lambda t: t.zeros(2, 3, layout=t.sparse_csr, dtype=t.int32),
     "empty": lambda t: t.empty(2, 3, layout=t.sparse_coo, dtype=t.float64),
     "zeros_like": lambda t: t.zeros_like(t.eye(3), layout=t.sparse_csc),
+    "zeros_like of blocks": lambda t: t.zeros_like(t.eye(4).to_sparse_bsr((2, 2)), layout=t.sparse_bsc),
+    "ones_like of rows": lambda t: t.ones_like(t.eye(3).to_sparse_csr(), dtype=t.int64),
+    "all summed, of rows": lambda t: t.eye(3).to_sparse_csr().sum((0, 1), keepdim=True),
     "csr": lambda t: t.sparse_csr_tensor([0, 2, 3], [0, 1, 1], [1.0, 2, 3]),
     "csr, sized": lambda t: t.sparse_csr_tensor([0, 2, 3], [0, 1, 1], [1.0, 2, 3], (2, 5)),
     "csr of int32": lambda t: t.sparse_csr_tensor(t.tensor([0, 1], dtype=t.int32), t.tensor([0], dtype=t.int32), [2]),
@@ -345,3 +348,57 @@ def test_layers_in_a_row_take_a_sparse_matrix():
     rows(x).sum().backward()
     for one, parameter in zip(found, rows.parameters(), strict=True):
         np.testing.assert_allclose(one, parameter.grad.tolist(), 1e-5, 1e-6)
+
+
+def test_random_values_at_the_places_of_a_tensor():
+    x = clgrad.eye(50).to_sparse_csr()
+    clgrad.manual_seed(1)
+    normal, uniform = clgrad.randn_like(x, dtype=clgrad.float64), clgrad.rand_like(x)
+    assert normal.layout is clgrad.sparse_csr and normal.dtype is clgrad.float64 and normal._nnz() == 50
+    assert abs(normal.values().mean().item()) < 0.5 and 0.5 < normal.values().std().item() < 1.5
+    assert 0.2 < uniform.values().mean().item() < 0.8 and not uniform.to_dense().tril(-1).any()
+
+
+def test_products_at_places(torch):
+    """sampled_addmm, of matrices and of batches, and its gradients."""
+    for shape in ((3, 4, 2), (2, 3, 4, 2), (0, 3, 2), (3, 4, 0)):
+        *batch, high, wide, inner = shape
+        rng = np.random.default_rng(0)
+        sampled = rng.normal(size=(*batch, high, wide))
+        sampled[..., 0] = 0
+        arrays = sampled, rng.normal(size=(*batch, high, inner)), rng.normal(size=(*batch, inner, wide))
+        results, gradients = [], []
+        for library in (clgrad, torch):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                x, a, b = (library.tensor(array) for array in arrays)
+                x = x.to_sparse_csr().requires_grad_()
+                a, b = a.requires_grad_(), b.requires_grad_()
+                found = library.sparse.sampled_addmm(x, a, b, beta=0.5, alpha=2)
+                results.append(plain(found))
+                if not batch:
+                    (found.to_dense() * 3).sum().backward()
+                    gradients.append([plain(t.grad) for t in (x, a, b)])
+        assert results[0] == results[1]
+        assert not gradients or gradients[0] == gradients[1]
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean", "amax", "amin"])
+def test_products_that_are_reduced(torch, reduce):
+    found = []
+    for library in (clgrad, torch):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            x = coordinates(library, "coalesced").to_sparse_csr().requires_grad_()
+            d = dense(library, 5, 3).requires_grad_()
+            result = library.sparse.mm(x, d, reduce)
+            (result * dense(library, 4, 3, seed=2)).sum().backward()
+            found.append([plain(t) for t in (result, x.grad, d.grad)])
+    assert found[0] == found[1]
+
+
+def test_solving():
+    matrix = clgrad.tensor([[4.0, 1, 0], [1, 3, 0], [0, 1, 2]], dtype=clgrad.float64)
+    right = clgrad.tensor([1.0, 2, 3], dtype=clgrad.float64)
+    found = clgrad.sparse.spsolve(matrix.to_sparse_csr(), right)
+    np.testing.assert_allclose((matrix @ found).tolist(), right.tolist())
