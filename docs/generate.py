@@ -26,7 +26,8 @@ Forms: **f** a function `clgrad.<name>`, **m** a method of Tensor, **i** in plac
 
 ## What differs from PyTorch
 
-* There are no sparse, nested or quantised tensors; of the dtypes there are bool, uint8, int8 to int64, float16, bfloat16,
+* There are no nested or quantised tensors; of sparse ones more operators are there than in PyTorch, and the results of some
+  are said to be coalesced where PyTorch's are not. Of the dtypes there are bool, uint8, int8 to int64, float16, bfloat16,
   float32, float64 and complex128 (where the device has float64) and complex64. `conj` and `mH` of complex tensors are
   tensors of their own, not views; `logcumsumexp` of them may differ by multiples of
   2 pi i.
