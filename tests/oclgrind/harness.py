@@ -96,15 +96,15 @@ REPLACED = {
         "first.even = left.lo, first.odd = right.lo, second.even = left.hi, second.odd = right.hi;":
         "REAL lanes[2 * VW], to[2 * VW]; VSTORE(lanes, 0, left); VSTORE(lanes, VW, right); "
         "for (int l = 0; l < 2 * VW; l++) to[l] = lanes[l / 2 + l % 2 * VW]; first = VLOAD(to, 0), second = VLOAD(to, VW);"},
-    "fft_ends.clh": {
-        "return (Pair){(V)(a.even, b.even), (V)(a.odd, b.odd)};":
-        "REAL lanes[2 * VW], re[VW], im[VW]; VSTORE(lanes, 0, a); VSTORE(lanes, VW, b); "
+    "pairs.clh": {
+        "return (Pair){(V)(low.even, high.even), (V)(low.odd, high.odd)};":
+        "PART lanes[2 * VW], re[VW], im[VW]; VSTORE(lanes, 0, low); VSTORE(lanes, VW, high); "
         "for (int l = 0; l < VW; l++) re[l] = lanes[2 * l], im[l] = lanes[2 * l + 1]; "
         "return (Pair){VLOAD(re, 0), VLOAD(im, 0)};",
-        "a.even = v.re.lo, a.odd = v.im.lo, b.even = v.re.hi, b.odd = v.im.hi;":
-        "REAL lanes[2 * VW], re[VW], im[VW]; VSTORE(re, 0, v.re); VSTORE(im, 0, v.im); "
+        "low.even = v.re.lo, low.odd = v.im.lo, high.even = v.re.hi, high.odd = v.im.hi;":
+        "PART lanes[2 * VW], re[VW], im[VW]; VSTORE(re, 0, v.re); VSTORE(im, 0, v.im); "
         "for (int l = 0; l < VW; l++) lanes[2 * l] = re[l], lanes[2 * l + 1] = im[l]; "
-        "a = VLOAD(lanes, 0), b = VLOAD(lanes, VW);"},
+        "low = VLOAD(lanes, 0), high = VLOAD(lanes, VW);"},
     "conv_depthwise.cl": {
         "V values = step == 1 ? VLOAD_T(p, 0) : (V)(VLOAD_T(p, 0).even, VLOAD_T(p, VW).even);":
         "V values = VLOAD_T(p, 0); if (step != 1) { REAL pairs[2 * VW], evens[VW]; VSTORE(pairs, 0, values); "
