@@ -22,6 +22,7 @@
 #define STEPS const __global int *steps
 #define STEP(q) ((long)steps[q])
 #include "conv_panel_tiles.clh"
+#include "conv_weight_sums.clh"
 
 /* Operands and division of labour. A work-item has `channels` of a group from first_channel on. */
 typedef struct {
@@ -31,35 +32,6 @@ typedef struct {
   __global REAL *planes, *panel;
   __global REAL *sums, *bias_sums; /* [group][panel of outputs][tile of pairs][MR][NR]; [group][panel of outputs][NR] */
 } Summation;
-
-#if VW >= 8
-#define LANE REAL
-#include "transpose.clh"
-TRANSPOSED_ROWS(transpose_positions, T, VLOAD_T)
-TRANSPOSED_ROWS(transpose_sums, REAL, VLOAD)
-#endif
-
-/* `count` neighbouring positions of `outputs` channels, a plane apart, as lines of `width` of a panel. */
-static OUTLINED void fill_panel(const __global T *from, int plane, int outputs, int width, int count, __global REAL *to) {
-  int o = 0;
-#if VW >= 8
-  for (; o + 8 <= outputs; o += 8) {
-    const __global T *rows = from + o * plane;
-    int p = 0;
-    for (; p + VW <= count; p += VW) transpose_positions(rows + p, plane, to + p * width + o, width);
-    for (; p < count; p++)
-      UNROLL for (int l = 0; l < 8; l++) to[p * width + o + l] = LOAD_T(rows, l * plane + p);
-  }
-#endif
-  for (; o < width; o++)
-    for (int p = 0; p < count; p++) to[p * width + o] = o < outputs ? LOAD_T(from, o * plane + p) : 0;
-}
-
-/* The first output of a panel. The last two share their outputs as two and two vectors, not as three and one. */
-static inline int panel_begin(int panel, int outputs) {
-  int panels = (outputs + NR - 1) / NR, even = panels > 1 && outputs <= (panels - 1) * NR + VW;
-  return panel * NR - (even && panel == panels - 1 ? VW : 0);
-}
 
 /* Adds the product of a panel with all pairs to their sums. */
 static OUTLINED void multiply(const Summation *job, const __global REAL *source, int pairs, int depth, int vectors,
@@ -95,44 +67,15 @@ static OUTLINED void sum_unit(const Geometry *g, const Summation *job, int unit,
         copy_planes(g, x + (INDEX)i * g->groups * g->channels * from_plane, job->channels, first_row + g->low_h,
                     job->bands > 1, job->planes + (INDEX)i * x_image);
     for (int panel = 0; panel < panels; panel++) {
-      int o = panel_begin(panel, g->outputs), index = group * panels + panel;
-      int outputs = panel + 1 < panels ? panel_begin(panel + 1, g->outputs) - o : g->outputs - o;
+      int o = panel_begin(panel, g->outputs), index = group * panels + panel, outputs = panel_outputs(panel, g->outputs);
       int vectors = (outputs + VW - 1) / VW, width = vectors * VW;
       for (int i = 0; i < images; i++)
         fill_panel(y + (INDEX)(i * g->groups * g->outputs + o) * to_plane, to_plane, outputs, width, height * g->to_w,
                    job->panel + i * height * g->to_w * width);
       multiply(job, source, pairs, length, vectors, job->sums + (INDEX)index * tiles * MR * NR, first);
-      for (int v = 0; job->has_bias && v < width; v += VW) {
-        V sum = first ? (V)(0) : VLOAD(job->bias_sums, index * NR + v);
-        for (int q = 0; q < length; q++) sum += VLOAD(job->panel, q * width + v);
-        VSTORE(job->bias_sums, index * NR + v, sum);
-      }
+      if (job->has_bias) sum_positions(job->panel, width, length, job->bias_sums + index * NR, first);
     }
   }
-}
-
-/* The sums of `outputs` lanes of a panel in the order of the weights, `row` of them an output. */
-#define FINISH(name, type, store)                                                                                   \
-  static OUTLINED void name(const __global REAL *sums, int outputs, int pairs, __global type *dw, INDEX row) {      \
-    for (int o = 0; o < outputs; o++)                                                                               \
-      for (int j = 0; j < pairs; j++) store(dw, o * row + j, sums[j * NR + o]);                                     \
-  }
-#define STORE_REAL(p, i, v) ((p)[i] = (v))
-#if WIDEN
-FINISH(finish_widened, T, STORE_T)
-#endif
-FINISH(finish_rest, REAL, STORE_REAL)
-
-static OUTLINED void finish(const __global REAL *sums, int outputs, int pairs, __global REAL *dw, INDEX row) {
-  int o = 0;
-#if VW >= 8
-  for (; o + VW <= outputs; o += VW) {
-    int j = 0;
-    for (; j + 8 <= pairs; j += 8) transpose_sums(sums + j * NR + o, NR, dw + o * row + j, row);
-    finish_rest(sums + j * NR + o, VW, pairs - j, dw + o * row + j, row);
-  }
-#endif
-  finish_rest(sums + o, outputs - o, pairs, dw + o * row, row);
 }
 
 /* scratch: a slice for each work-item: tables, planes, panel, sums; behind the slices the partial results, for each
@@ -158,22 +101,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void conv_weight_panels(
   for (int unit = first_unit; unit < min(units, first_unit + units_per_item); unit++)
     sum_unit(&g, &job, unit, unit == first_unit);
   int panels = (outputs + NR - 1) / NR, pairs = job.channels * taps, tiles = (pairs + MR - 1) / MR;
-  INDEX row = (INDEX)channels * taps;
-  __global REAL *partial_w = scratch + partial + range * (weights + groups * outputs);
-  for (int index = 0; index < groups * panels; index++) {
-    int begin = panel_begin(index % panels, outputs), first_output = index / panels * outputs + begin;
-    int count = index % panels + 1 < panels ? panel_begin(index % panels + 1, outputs) - begin : outputs - begin;
-    INDEX at = first_output * row + (INDEX)first_channel * taps;
-    const __global REAL *sums = job.sums + (INDEX)index * tiles * MR * NR, *biases = job.bias_sums + index * NR;
-#if WIDEN
-    if (finished) finish_widened(sums, count, pairs, dw + dw_offset + at, row);
-#else
-    if (finished) finish(sums, count, pairs, (__global REAL *)(dw + dw_offset) + at, row);
-#endif
-    else finish(sums, count, pairs, partial_w + at, row);
-    for (int o = 0; job.has_bias && o < count; o++) {
-      if (finished) STORE_T(db, db_offset + first_output + o, biases[o]);
-      else partial_w[weights + first_output + o] = biases[o];
-    }
-  }
+  Destination to = {dw + dw_offset, db + db_offset, scratch + partial + range * (weights + groups * outputs),
+                    first_channel, job.channels, job.has_bias, finished};
+  for (int index = 0; index < groups * panels; index++)
+    store_panel(&g, &to, index, job.sums + (INDEX)index * tiles * MR * NR, job.bias_sums + index * NR);
 }

@@ -10,8 +10,7 @@
  *                                               |  times weights [16][output][channel]
  *                                             sums [16][output][NR tiles] -> results
  *
- * The columns of panels are pieces: neighbours of a row of tiles, half a vector of them, whose inputs and results are whole
- * vectors, or, PIECES 2, a quarter. The last piece of a row overlaps the one before it.
+ * The columns of panels are pieces of rows of tiles (conv_winograd_inputs.clh). What overlaps is stored twice.
  *
  * All numbers of B and A are 1 or -1, those of G 1 or 1/2, and sums are of a ninth of the terms: rounding errors are as
  * those of plain sums. A NaN or an infinity reaches all results of the tiles that see it.
@@ -25,29 +24,12 @@
 #ifndef OUTPUTS_AT_ONCE
 #define OUTPUTS_AT_ONCE 32 /* whose sums lie in the cache together; a panel is read once for all of them */
 #endif
-#ifndef PIECES
-#define PIECES 1 /* of half a vector of tiles */
-#endif
-#ifndef HALF
-#define HALF 4 /* VW / 2 */
-#endif
-#define PIECE (HALF / PIECES)
-#define VECTOR_PIECES (2 * PIECES)
+#include "conv_winograd_inputs.clh"
 
-/* The pieces of up to NR tiles: where their inputs begin, and their results. */
-typedef struct {
-  int count, from[VECTOR_PIECES * NV], at[VECTOR_PIECES * NV];
-} Columns;
-
-/* Inputs, or results, of half a vector of tiles. */
+/* Results of half a vector of tiles. */
 #if PIECES == 1
-#define LOAD_HALF(p, from) VLOAD(p, (from)[0])
 #define STORE_HALF(y, at, v) VSTORE_T(y, (at)[0], v)
 #else
-static inline V load_half(const __global REAL *p, const int *from) {
-  return (V)(PASTE(vload, HALF)(0, p + from[0]), PASTE(vload, HALF)(0, p + from[1]));
-}
-#define LOAD_HALF(p, from) load_half(p, from)
 static inline void store_half(__global T *y, const int *at, V v) {
 #if WIDEN
   REAL lanes[VW];
@@ -60,41 +42,6 @@ static inline void store_half(__global T *y, const int *at, V v) {
 }
 #define STORE_HALF(y, at, v) store_half(y, at, v)
 #endif
-
-static inline V evens(V a, V b) { return (V)(a.even, b.even); }
-static inline V odds(V a, V b) { return (V)(a.odd, b.odd); }
-
-/* B' d B of a channel's tiles: lines of `width` tiles, `step` apart. */
-static OUTLINED void transform_inputs(const __global REAL *plane, int pitch, const Columns *columns, __global REAL *to,
-                                      INDEX step) {
-  for (int k = 0; k < columns->count; k += VECTOR_PIECES, to += VW) {
-    V near[2][4], far[2][4]; /* of each half: rows of inputs combined, from column 0 and from column 2 of the tiles on */
-    UNROLL for (int h = 0; h < 2; h++) {
-      const int *from = columns->from + k + h * PIECES;
-      V a[4], b[4];
-      UNROLL for (int i = 0; i < 4; i++) {
-        a[i] = LOAD_HALF(plane + i * pitch, from);
-        b[i] = LOAD_HALF(plane + i * pitch + 2, from);
-      }
-#define COMBINE_ROWS(to, d)  \
-  to[0] = d[0] - d[2];       \
-  to[1] = d[1] + d[2];       \
-  to[2] = d[2] - d[1];       \
-  to[3] = d[1] - d[3];
-      COMBINE_ROWS(near[h], a)
-      COMBINE_ROWS(far[h], b)
-    }
-    UNROLL for (int i = 0; i < 4; i++) {
-      const V d0 = evens(near[0][i], near[1][i]), d1 = odds(near[0][i], near[1][i]);
-      const V d2 = evens(far[0][i], far[1][i]), d3 = odds(far[0][i], far[1][i]);
-      __global REAL *line = to + i * 4 * step;
-      VSTORE(line, 0, d0 - d2);
-      VSTORE(line, step, d1 + d2);
-      VSTORE(line, 2 * step, d2 - d1);
-      VSTORE(line, 3 * step, d1 - d3);
-    }
-  }
-}
 
 /* A row of results of a vector of tiles. */
 static inline void store_row(V left, V right, const int *at, __global T *y) {

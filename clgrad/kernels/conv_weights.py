@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clgrad.kernels import conv_weight_winograd, conv_winograd
 from clgrad.kernels.conv_geometry import (
     GEOMETRY,
     OFFSETS,
@@ -34,6 +35,8 @@ def cpu_weights(kernels: Kernels, g: Geometry, bias: bool, cost: tuple[int, int]
     if g.images * rows * columns == 0:
         bound = kernels.sum(0, 0, 0, weights, biases if bias else 0)
         return Plan(device, ((bound, (2, 3 if bias else 2, -1)),), 64, cost)
+    if conv_winograd.applies(kernels, g) and conv_weight_winograd.pays(kernels, g):
+        return conv_weight_winograd.weight_winograd_plan(kernels, g, bias, cost)
     if many_outputs(g):
         return weight_panels_plan(kernels, g, bias, cost)
     g = folded(device, g)

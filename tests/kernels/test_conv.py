@@ -9,7 +9,7 @@ import pytest
 from scipy.signal import correlate2d
 
 from clgrad import dtypes
-from clgrad.kernels import conv, conv_geometry, conv_panels, conv_weights, conv_winograd
+from clgrad.kernels import conv, conv_geometry, conv_panels, conv_weight_winograd, conv_weights, conv_winograd
 
 from .buffers import call
 from .operands import Operand, random_values, tolerance
@@ -52,6 +52,7 @@ def paths(device, window):
         with (mock.patch.object(conv, "many_channels", lambda *_, choice=panels: choice),
               mock.patch.object(conv_weights, "many_outputs", lambda *_, choice=panels: choice),
               mock.patch.object(conv_winograd, "pays", lambda *_, choice=winograd: choice),
+              mock.patch.object(conv_weight_winograd, "pays", lambda *_, choice=winograd: choice),
               mock.patch.object(conv_panels, "PANEL_DEPTH", 24)):
             yield
 
@@ -131,6 +132,8 @@ CASES = [
     ((3, 5, 4, 16), (37, 5, 3, 3), (1, 1), (1, 1), (1, 1), 1),
     ((2, 3, 10, 38), (4, 3, 3, 3), (1, 1), (1, 1), (1, 1), 1),
     ((2, 8, 4, 18), (12, 4, 3, 3), (1, 1), (0, 2), (1, 1), 2),
+    ((7, 5, 6, 12), (52, 5, 3, 3), (1, 1), (1, 1), (1, 1), 1),
+    ((1, 96, 4, 8), (80, 96, 3, 3), (1, 1), (1, 1), (1, 1), 1),
 ]
 
 

@@ -85,14 +85,15 @@ REPLACED = {
     "conv_planes.clh": {
         "line = (PASTE(REAL, n))(line.even, PASTE(vload, n)(0, p + n - 1).odd);":
         "{ REAL taken[n]; for (int l = 0; l < n; l++) taken[l] = p[2 * l]; line = PASTE(vload, n)(0, taken); }"},
-    "conv_winograd.cl": {
+    "conv_winograd_inputs.clh": {
         "return (V)(PASTE(vload, HALF)(0, p + from[0]), PASTE(vload, HALF)(0, p + from[1]));":
         "REAL to[VW]; for (int l = 0; l < VW; l++) to[l] = p[from[l / HALF] + l % HALF]; return VLOAD(to, 0);",
-        "#if WIDEN": "#if 1",
         "return (V)(a.even, b.even);": "REAL lanes[2 * VW], to[VW]; VSTORE(lanes, 0, a); VSTORE(lanes, VW, b); "
         "for (int l = 0; l < VW; l++) to[l] = lanes[2 * l]; return VLOAD(to, 0);",
         "return (V)(a.odd, b.odd);": "REAL lanes[2 * VW], to[VW]; VSTORE(lanes, 0, a); VSTORE(lanes, VW, b); "
-        "for (int l = 0; l < VW; l++) to[l] = lanes[2 * l + 1]; return VLOAD(to, 0);",
+        "for (int l = 0; l < VW; l++) to[l] = lanes[2 * l + 1]; return VLOAD(to, 0);"},
+    "conv_winograd.cl": {
+        "#if WIDEN": "#if 1",
         "first.even = left.lo, first.odd = right.lo, second.even = left.hi, second.odd = right.hi;":
         "REAL lanes[2 * VW], to[2 * VW]; VSTORE(lanes, 0, left); VSTORE(lanes, VW, right); "
         "for (int l = 0; l < 2 * VW; l++) to[l] = lanes[l / 2 + l % 2 * VW]; first = VLOAD(to, 0), second = VLOAD(to, VW);"},

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.skipif(checks.driver() is None, reason="Oclgrind is not
 FORMS = ("cpu", "gpu")
 # Their launchers are for CPUs; GPUs get compositions of other operators, or conv.cl.
 FOR_CPUS = {"fill.cl", "grid_sample.cl", "norm.cl", "recurrent.cl", "conv_depthwise.cl", "conv_panels.cl",
-            "conv_weight_panels.cl", "conv_winograd.cl", "resample_rows", "fft_lanes", "fft_residues"}
+            "conv_weight_panels.cl", "conv_weight_winograd.cl", "conv_winograd.cl", "resample_rows", "fft_lanes",
+            "fft_residues"}
 KERNEL = re.compile(r"\bkernel\s+(?:__attribute__\(\([^;{]*?\)\)\)\s*)?void\s+(\w+)\s*\(")
 GENERATED = {"elementwise.cl": "KERNEL_NAME"}  # the operator's name
 _reports: dict[str, list[dict]] = {}
