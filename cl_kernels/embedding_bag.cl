@@ -1,8 +1,9 @@
-/* Sums and means of bags of rows of a table.
+/* Sums and means of bags of rows of a table; weighted sums, which are a matrix of compressed rows times the table.
  *
  *   indices [total], offsets [bags]     bag b: indices offsets[b] .. offsets[b + 1], the last one up to `total`; the last of
  *                                       BAGS_END + bags offsets ends it where BAGS_END is 1; with UNIFORM bag b has `length`
  *   table [rows][width]                 result [bags][width]
+ *   factors [total]                     of the rows, where WEIGHTED is 1
  *
  *   a line of the result   | TILE * VW columns | ... | one column | ... |   in registers, while all rows of the bag are read
  *
@@ -26,6 +27,9 @@
 #ifndef BAGS_END
 #define BAGS_END 0
 #endif
+#ifndef WEIGHTED
+#define WEIGHTED 0
+#endif
 #ifndef DEVICE_CPU
 #define DEVICE_CPU 1
 #endif
@@ -43,6 +47,12 @@
 #define T_INDEX PASTE(T_, INDEX_CODE)
 #define T_OFFSET PASTE(T_, OFFSET_CODE)
 
+#if WEIGHTED
+#define FACTOR LOAD(factors, i) *
+#else
+#define FACTOR
+#endif
+
 /* Runs the statement for each row of a bag. */
 #define EACH_ROW(statement)                                      \
   for (INDEX i = begin; i < end; i++) {                          \
@@ -56,10 +66,19 @@
   }
 
 __kernel void embedding_bag(__global const T *table, __global const T_INDEX *indices, __global const T_OFFSET *offsets,
+#if WEIGHTED
+                            __global const T *factors,
+#endif
                             __global T *out, __global int *status, INDEX o_table, INDEX o_indices, INDEX o_offsets,
+#if WEIGHTED
+                            INDEX o_factors,
+#endif
                             INDEX o_out, INDEX bags, INDEX chunk, INDEX total, INDEX length, INDEX rows, INDEX width) {
   indices += o_indices;
   offsets += o_offsets;
+#if WEIGHTED
+  factors += o_factors;
+#endif
 #if DEVICE_CPU
   const INDEX first = get_global_id(0) * chunk, last = min(first + chunk, bags);
   for (INDEX b = first; b < last; b++) {
@@ -80,17 +99,17 @@ __kernel void embedding_bag(__global const T *table, __global const T_INDEX *ind
     for (; c + TILE * VW <= width; c += TILE * VW) {
       VEC(REAL) sums[TILE];
       _Pragma("unroll") for (int t = 0; t < TILE; t++) sums[t] = 0;
-      EACH_ROW(_Pragma("unroll") for (int t = 0; t < TILE; t++) sums[t] += LOAD_V(from, c + t * VW);)
+      EACH_ROW(_Pragma("unroll") for (int t = 0; t < TILE; t++) sums[t] += FACTOR LOAD_V(from, c + t * VW);)
       _Pragma("unroll") for (int t = 0; t < TILE; t++) STORE_V(to, c + t * VW, sums[t] / divisor);
     }
     for (; c < width; c++) {
       REAL sum = 0;
-      EACH_ROW(sum += LOAD(from, c);)
+      EACH_ROW(sum += FACTOR LOAD(from, c);)
       STORE(to, c, sum / divisor);
     }
 #else
     REAL sum = 0;
-    EACH_ROW(sum += LOAD(from, column);)
+    EACH_ROW(sum += FACTOR LOAD(from, column);)
     STORE(to, column, sum / divisor);
 #endif
   }

@@ -1,4 +1,4 @@
-"""Launcher of ``embedding_bag.cl``: sums and means of bags of rows of a table."""
+"""Launcher of ``embedding_bag.cl``: sums, weighted sums and means of bags of rows of a table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WORK = 4096  # elements that are worth a work-item of their own on a CPU
 class Bags(NamedTuple):
     """``number`` bags of ``total`` indices of rows of a table: all of ``length``, or, where that is 0, from offset to offset.
 
-    ``ended``: the end of the last bag is an offset too.
+    ``ended``: the end of the last bag is an offset too. ``weighted``: each index has a factor.
     """
 
     number: int
@@ -24,11 +24,13 @@ class Bags(NamedTuple):
     length: int
     ended: bool
     mean: bool
+    weighted: bool = False
 
 
 def plan(device: Device, table: dtype, index: dtype, offset: dtype, rows: int, width: int, bags: Bags,
          message: str) -> CheckedPlan:
-    """Sums of bags, over table, indices, offsets, result; ``message`` is what a wrong index is told."""
+    """Sums of bags, over table, indices, offsets, factors if there are any, result; ``message`` is what a wrong index is
+    told."""
     cost = bags.total * width, (bags.total + bags.number) * width * table.itemsize
     if bags.number * width == 0:
         return CheckedPlan(device, None, cost, message)
@@ -43,7 +45,8 @@ def plan(device: Device, table: dtype, index: dtype, offset: dtype, rows: int, w
         work, local = (round_up(width, group), bags.number), (group, 1)
     macros = {"CODE": table.code, "INDEX_CODE": index.code, "OFFSET_CODE": offset.code, "REAL": table.compute.cl,
               "MEAN": int(bags.mean), "UNIFORM": int(bags.length > 0), "BAGS_END": int(bags.ended), "VW": 8,
-              "INDEX": "long" if wide else "int"}
-    kernel = device.kernel("embedding_bag.cl", "embedding_bag", macros, "PPPPP" + letter * 10)
+              "INDEX": "long" if wide else "int", **({"WEIGHTED": 1} if bags.weighted else {})}
+    buffers = 5 + bags.weighted
+    kernel = device.kernel("embedding_bag.cl", "embedding_bag", macros, "P" * buffers + letter * (buffers + 5))
     constants = bags.number, chunk, bags.total, bags.length, rows, width
-    return CheckedPlan(device, Bound(kernel, work, local, 5, letter * 4, constants, cost), cost, message)
+    return CheckedPlan(device, Bound(kernel, work, local, buffers, letter * (buffers - 1), constants, cost), cost, message)

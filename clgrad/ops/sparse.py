@@ -137,6 +137,19 @@ class Pattern:
             return FUNCTIONS["searchsorted"](self.indices.select(0, 0).long().contiguous(), rows)
         return self.derived("starts", search)
 
+    def columns(self) -> Any:
+        """The column of each value of a matrix."""
+        return self.derived("columns", lambda: self.indices.select(0, 1).contiguous())
+
+    def turned(self) -> tuple[Pattern, Any]:
+        """The coalesced pattern of the transpose, and which value of this one each of its values is."""
+        def turn() -> tuple[Pattern, Any]:
+            rows, columns = self.indices.unbind(0)
+            order = FUNCTIONS["argsort"](columns, stable=True)
+            indices = FUNCTIONS["stack"]([columns.index_select(0, order), rows.index_select(0, order)])
+            return Pattern(sparse_coo, self.sizes[::-1], indices, True), order
+        return self.derived("turned", turn)
+
     def numbers_at(self, flat: Any) -> tuple[Any, Any]:
         """For places, as numbers of elements, their numbers in this coalesced pattern, and whether they are in it."""
         own = self.flat()

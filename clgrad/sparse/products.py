@@ -25,6 +25,7 @@ from clgrad.ops.sparse import (
     values_at,
     values_of,
 )
+from clgrad.ops.sparse_products import times_dense
 from clgrad.shapes import broadcast_shapes
 from clgrad.sparse.rules import like, public, rule
 
@@ -57,6 +58,9 @@ def product(a: Any, b: Any, name: str = "mm") -> Any:
 
 def _times_dense(a: Any, b: Any) -> Any:
     """Each value times the row of ``b`` that its column names, added up by rows."""
+    if a.spec.dtype.is_floating_point:
+        x = coalesced(as_coo(a))
+        return times_dense(pattern_of(x), values_of(x), b)
     pattern, values = entries_of(a)
     rows, columns = pattern.indices.unbind(0)
     return summed(values.unsqueeze(1) * b.index_select(0, columns), rows, a.spec.shape[0])

@@ -188,6 +188,8 @@ def bags() -> None:
         for last in (False, True):
             F.embedding_bag(positions(7, 11).int(), table, torch.tensor([0, 3, 3, 9, 11]).int(), mode="sum",
                             include_last_offset=last)
+        matrix = torch.sparse_coo_tensor([[0, 2, 2, 4], [6, 0, 3, 3]], values(4, dtype=kind, grad=True), (5, 7))
+        backward(matrix @ table)
 
 
 @of("pad.cl")

@@ -377,3 +377,30 @@ def test_an_operator_without_a_rule_says_so():
         clgrad.eye(3).to_sparse().cumsum(0)
     with pytest.raises(NotImplementedError, match="'SparseCsrCPU' backend"):
         clgrad.cumsum(clgrad.eye(3).to_sparse_csr(), 0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("width", [1, 9, 40])
+def test_products_of_many_widths(width, dtype):
+    """The kernel of weighted rows against the product of the dense matrix, with gradients."""
+    rng = np.random.default_rng(width)
+    whole = rng.normal(size=(50, 30)) * (rng.uniform(size=(50, 30)) < 0.1)
+    kind, tolerance = getattr(clgrad, dtype), 2e-2 if dtype == "float16" else 1e-5
+    right, weight = (clgrad.tensor(rng.normal(size=(rows, width)), dtype=kind) for rows in (30, 50))
+    found = []
+    for matrix in (clgrad.tensor(whole, dtype=kind).to_sparse(), clgrad.tensor(whole, dtype=kind).to_sparse_csr(),
+                   clgrad.tensor(whole, dtype=kind)):
+        a, b = matrix.requires_grad_(), right.clone().requires_grad_()
+        result = a @ b
+        (result * weight).sum().backward()
+        gradient = a.grad.to_dense() * clgrad.tensor(whole != 0)
+        found.append([np.array(t.double().tolist()) for t in (result, gradient, b.grad)])
+    for one in found[:2]:
+        for x, expected in zip(one, found[2], strict=True):
+            np.testing.assert_allclose(x, expected, tolerance, 20 * tolerance)
+
+
+def test_a_column_out_of_range_of_a_product_is_an_error():
+    matrix = clgrad.sparse_coo_tensor([[0, 1], [0, 9]], [1.0, 2.0], (2, 3), is_coalesced=True)
+    with pytest.raises((IndexError, RuntimeError)):
+        (matrix @ clgrad.ones(3, 4)).tolist()
