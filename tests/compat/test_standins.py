@@ -49,6 +49,14 @@ PROGRAMS = {
         from torch._C._nn import _parse_to, gelu
         from torch._C._functorch import is_batchedtensor
         from torch.hub import urlparse, HASH_REGEX
+        @torch.cuda.nvtx.range("a name")
+        def named():
+            return 1
+        try:
+            named()
+            raise SystemExit("entered")
+        except RuntimeError as error:
+            assert "NVTX" in str(error)
         from torchvision.models.vgg import VGG, make_layers, VGG11_Weights
         from torchvision.models.efficientnet import EfficientNet, MBConvConfig, EfficientNet_B0_Weights
         from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3_ResNet50_Weights

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 __all__ = ["mark", "range", "range_end", "range_pop", "range_push", "range_start"]
@@ -12,4 +14,11 @@ def _refuse(*args: Any, **kwargs: Any) -> NoReturn:
                        "torch.profiler.record_function names ranges on every device")
 
 
-mark = range = range_end = range_pop = range_push = range_start = _refuse
+@contextmanager
+def range(msg: str, *args: Any, **kwargs: Any) -> Iterator[None]:
+    """Refused where it is entered: as a decorator it may stand before functions that are never called."""
+    _refuse()
+    yield
+
+
+mark = range_end = range_pop = range_push = range_start = _refuse
