@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from clgrad.autograd.graph import TensorBase
+from clgrad.formats import sparse_coo
 from clgrad.from_data import as_tensor
+from clgrad.ops.sparse import BY_COLUMNS, BY_ROWS, is_sparse
 
 # Relative and absolute tolerance by dtype; integers have to be equal.
 _TOLERANCES = {"float16": (1e-3, 1e-5), "bfloat16": (1.6e-2, 1e-5), "float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7),
@@ -183,11 +185,13 @@ def _number_story(actual: Any, expected: Any, rtol: float, atol: float) -> str:
 
 
 def _compare_tensors(actual: Any, expected: Any, rules: _Rules, place: list) -> str | None:
-    wanted = [("shape", True), ("device", rules.check_device), ("dtype", rules.check_dtype)]
+    wanted = [("shape", True), ("layout", rules.check_layout), ("device", rules.check_device), ("dtype", rules.check_dtype)]
     for name, checked in wanted:
         a, b = getattr(actual, name), getattr(expected, name)
         if checked and a != b:
             return _at(f"The values for attribute '{name}' do not match: {a} != {b}.", place)
+    if is_sparse(actual) or is_sparse(expected):
+        return _compare_sparse(actual, expected, rules, place)
     if rules.check_stride and actual.stride() != expected.stride():
         return _at(f"The values for attribute 'stride()' do not match: {actual.stride()} != {expected.stride()}.", place)
     if actual.is_meta or expected.is_meta:
@@ -204,6 +208,27 @@ def _compare_tensors(actual: Any, expected: Any, rules: _Rules, place: list) -> 
 
 _ARITHMETIC = {"float16": np.float16, "bfloat16": np.float32, "float32": np.float32, "float64": np.float64,
                "complex64": np.complex64, "complex128": np.complex128}
+
+
+# The parts of sparse tensors, those of compressed layouts but the last as they are.
+_PARTS = {sparse_coo: ("_indices", "_values"), **dict.fromkeys(BY_ROWS, ("crow_indices", "col_indices", "_values")),
+          **dict.fromkeys(BY_COLUMNS, ("ccol_indices", "row_indices", "_values"))}
+
+
+def _compare_sparse(actual: Any, expected: Any, rules: _Rules, place: list) -> str | None:
+    """The parts of sparse tensors, which have to have the same places; of other layouts the elements."""
+    if actual.layout is not expected.layout:
+        return _compare_tensors(actual.detach().to_dense(), expected.detach().to_dense(), rules, place)
+    if actual.layout is sparse_coo and actual.is_coalesced() != expected.is_coalesced():
+        actual, expected = actual.detach().coalesce(), expected.detach().coalesce()
+    if actual._nnz() != expected._nnz():
+        return _at(f"The number of specified values in sparse tensors does not match: {actual._nnz()} != {expected._nnz()}",
+                   place)
+    for name in _PARTS[actual.layout]:
+        problem = _compare_tensors(getattr(actual, name)(), getattr(expected, name)(), rules, place)
+        if problem is not None:
+            return f"Sparse tensors differ in their {name.strip('_')}: {problem}"
+    return None
 
 
 def _values(x: Any) -> np.ndarray:

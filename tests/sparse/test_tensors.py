@@ -402,3 +402,30 @@ def test_solving():
     right = clgrad.tensor([1.0, 2, 3], dtype=clgrad.float64)
     found = clgrad.sparse.spsolve(matrix.to_sparse_csr(), right)
     np.testing.assert_allclose((matrix @ found).tolist(), right.tolist())
+
+
+COMPARED = {
+    "same": lambda t: t.testing.assert_close(t.eye(3).to_sparse(), t.eye(3).to_sparse()),
+    "nearly": lambda t: t.testing.assert_close(t.eye(3).to_sparse(), t.eye(3).to_sparse() * (1 + 1e-7)),
+    "rows": lambda t: t.testing.assert_close(t.eye(3).to_sparse_csr(), t.eye(3).to_sparse_csr()),
+    "layouts": lambda t: t.testing.assert_close(t.eye(3).to_sparse_csr(), t.eye(3).to_sparse(), check_layout=False),
+    "other layouts": lambda t: t.testing.assert_close(t.eye(3).to_sparse_csr(), t.eye(3).to_sparse()),
+    "dense": lambda t: t.testing.assert_close(t.eye(3), t.eye(3).to_sparse()),
+    "values": lambda t: t.testing.assert_close(t.eye(3).to_sparse(), t.eye(3).to_sparse() * 2),
+    "counts": lambda t: t.testing.assert_close(t.eye(3).to_sparse(), t.ones(3, 3).to_sparse()),
+    "places": lambda t: t.testing.assert_close(t.eye(3).to_sparse(), t.eye(3).flip(0).to_sparse()),
+    "columns": lambda t: t.testing.assert_close(t.eye(3).to_sparse_csc(), t.eye(3).to_sparse_csc() * 3),
+}
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_compared_as_pytorch(torch, name):
+    outcomes = []
+    for library in (clgrad, torch):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                outcomes.append(COMPARED[name](library))
+            except AssertionError as error:
+                outcomes.append(type(error))
+    assert outcomes[0] == outcomes[1]
