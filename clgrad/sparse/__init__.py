@@ -21,12 +21,13 @@ from clgrad.sparse.construction import (
     sparse_csr_tensor,
     spdiags,
 )
+from clgrad.sparse.gradient_checks import as_sparse_gradcheck
 from clgrad.sparse.products import addmm, mm, sampled_addmm, spsolve
 from clgrad.sparse.reductions import log_softmax, softmax, sum
 from clgrad.sparse.typed import CLASSES as _CLASSES
 
 globals().update(_CLASSES)
 
-__all__ = ["addmm", "check_sparse_tensor_invariants", "log_softmax", "mm", "sampled_addmm", "softmax",
+__all__ = ["addmm", "as_sparse_gradcheck", "check_sparse_tensor_invariants", "log_softmax", "mm", "sampled_addmm", "softmax",
            "sparse_bsc_tensor", "sparse_bsr_tensor", "sparse_compressed_tensor", "sparse_coo_tensor", "sparse_csc_tensor",
            "sparse_csr_tensor", "spdiags", "spsolve", "sum"]

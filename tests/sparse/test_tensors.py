@@ -429,3 +429,24 @@ def test_compared_as_pytorch(torch, name):
             except AssertionError as error:
                 outcomes.append(type(error))
     assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("layout", ["sparse_coo", "sparse_csr"])
+def test_checks_of_gradients(layout, masked):
+    check = clgrad.sparse.as_sparse_gradcheck(clgrad.autograd.gradcheck)
+    x = coordinates(clgrad, "coalesced").to_sparse(layout=getattr(clgrad, layout)).requires_grad_()
+    d = dense(clgrad, 5, 2).requires_grad_()
+    assert check(lambda x, d: x @ d, (x, d), masked=masked)
+    assert check(lambda x: x * 2, (x,), masked=masked)
+
+    class Wrong(clgrad.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 3
+    with pytest.raises(RuntimeError, match="Jacobian mismatch"):
+        check(lambda x: Wrong.apply(x.to_dense()), (x,), masked=masked)
