@@ -24,6 +24,9 @@
 #ifndef OUTPUTS_AT_ONCE
 #define OUTPUTS_AT_ONCE 32 /* whose sums lie in the cache together; a panel is read once for all of them */
 #endif
+/* Of panels and sums, elements have a vector between them: they would else lie powers of two apart, and put each other out of
+ * the cache. */
+#define SUMS_STEP (OUTPUTS_AT_ONCE * NR + VW)
 #include "conv_winograd_inputs.clh"
 
 /* Results of half a vector of tiles. */
@@ -51,10 +54,10 @@ static inline void store_row(V left, V right, const int *at, __global T *y) {
   STORE_HALF(y, at + PIECES, second);
 }
 
-/* A' m A of each tile, bias and relu, of `rows` outputs; element e of output r lies at sums + (e * OUTPUTS_AT_ONCE + r) * NR. */
+/* A' m A of each tile, bias and relu, of `rows` outputs; element e of output r lies at sums + e * SUMS_STEP + r * NR. */
 static OUTLINED void finish(const __global REAL *sums, int rows, const Columns *columns, const __global T *bias, int relu,
                             __global T *y, int plane, int row) {
-  const INDEX step = OUTPUTS_AT_ONCE * NR;
+  const INDEX step = SUMS_STEP;
   V least = (V)(relu ? 0 : -INFINITY);
   for (int r = 0; r < rows; r++, y += plane, sums += NR) {
     V shift = (V)(bias ? (REAL)LOAD_T(bias, r) : 0);
@@ -119,7 +122,7 @@ static OUTLINED void sum_unit(const Geometry *g, const Product *job, int unit) {
       columns.at[columns.count] = columns.at[columns.count - 1];
     }
     int vectors = columns.count / VECTOR_PIECES;
-    INDEX element = (INDEX)g->channels * vectors * VW;
+    INDEX element = (INDEX)g->channels * vectors * VW + VW;
     for (int c = 0; c < g->channels; c++)
       transform_inputs(job->planes + c * g->plane_step, g->row_step, &columns, job->panel + c * vectors * VW, element);
     for (int o = 0; o < g->outputs; o += OUTPUTS_AT_ONCE) {
@@ -129,7 +132,7 @@ static OUTLINED void sum_unit(const Geometry *g, const Product *job, int unit) {
           const __global REAL *lines[MR], *first = weights + ((INDEX)e * tiles * MR + o + r) * g->channels;
           UNROLL for (int l = 0; l < MR; l++) lines[l] = first + l;
           multiply_tile(vectors, lines, MR, job->panel + e * element, g->channels,
-                        job->sums + (e * OUTPUTS_AT_ONCE + r) * NR, 1);
+                        job->sums + e * SUMS_STEP + r * NR, 1);
         }
       finish(job->sums, outputs, &columns, bias ? bias + o : 0, job->relu, y + (INDEX)o * to_plane, to_plane, g->to_w);
     }

@@ -46,8 +46,8 @@ def winograd_plan(kernels: Kernels, g: Geometry, weight_strides: Pair, order: tu
     plane_rows, pitch = 2 * band_rows + 2, g.result[1] + 2
     width = VECTORS * lanes
     planes = kernels.elements(g.channels * together * plane_rows * pitch * kernels.itemsize)
-    panel = 16 * g.channels * width
-    slice_elements = planes + panel + 16 * OUTPUTS_AT_ONCE * width
+    panel = 16 * (g.channels * width + lanes)
+    slice_elements = planes + panel + 16 * (OUTPUTS_AT_ONCE * width + lanes)
     skip = g.groups * 16 * round_up(g.outputs, mr) * g.channels
     macros = {"MR": mr, "HALF": lanes // 2, "PIECES": pieces, "OUTPUTS_AT_ONCE": OUTPUTS_AT_ONCE}
     kernel = kernels.get("conv_winograd.cl", "winograd", "PPPP{i}{i}{i}" + GEOMETRY + "i" * 7 + "{i}ii{i}i{i}" + "i" * 5,
