@@ -21,11 +21,11 @@ from typing import Any, TypeVar
 
 from clgrad.autograd.formal import Formal
 from clgrad.autograd.graph import AccumulateGrad, Node, Saved, TensorBase
-from clgrad.autograd.listening import switch
+from clgrad.autograd.listening import SPARSE, switch
 from clgrad.autograd.repeated import Repeated
 from clgrad.dtypes import dtype
 from clgrad.runtime import Device, device
-from clgrad.spec import Spec
+from clgrad.spec import SparseSpec, Spec
 
 MOST_KNOWN = 64  # keys
 FEWEST = 4  # nodes; fewer run sooner than they are read
@@ -64,8 +64,8 @@ class Reading:
         self.saved: list[Saved] = []
         key: list[Any] = [switch.watched]  # then operators may be composed in another way
         nodes = _below(edges)
-        if len(nodes) < FEWEST:
-            raise _Unknown
+        if len(nodes) < FEWEST or switch.has(SPARSE) and any(isinstance(s, SparseSpec) for n in nodes for s in n.specs):
+            raise _Unknown  # what is launched for sparse tensors depends on their patterns
         numbers: dict[Node, int] = {node: number for number, node in enumerate(nodes)}
         self._edges(key, numbers, edges)
         for grad in grads:

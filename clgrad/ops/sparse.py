@@ -313,7 +313,7 @@ def coalesced(x: Any) -> Any:
     with no_grad():
         made = sparse(merged, summed(held.values, number, merged.count))
     if needs_graph(x):
-        attach(made, "Coalesce", (x,), lambda g: g if pattern else None)
+        attach(made, "Coalesce", (x,), lambda g: g)
     return made
 
 

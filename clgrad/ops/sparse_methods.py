@@ -56,8 +56,8 @@ def to_dense(x: Any, dtype: Any = None, *, masked_grad: bool | None = None) -> A
     found = x
     if is_sparse(x):
         if masked_grad is False and needs_graph(x):
-            found, held = dense_of(x.detach()), pattern_of(x)
-            attach(found, "ToDense", (x,), lambda g: g if held else None)
+            found = dense_of(x.detach())
+            attach(found, "ToDense", (x,), lambda g: g)
         else:
             found = dense_of(x)
     return found if dtype is None else found.to(dtype)

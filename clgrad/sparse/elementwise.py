@@ -106,7 +106,7 @@ def _union(a: Any, b: Any) -> Any:
     made = sparse(Pattern(sparse_coo, one.sizes, indices), values)
     made = coalesced(made) if ordered else made
     if needs_graph(a, b):
-        attach(made, "Add", (a, b), lambda g: (g, g) if one else None)
+        attach(made, "Add", (a, b), lambda g: (g, g))
     return made
 
 

@@ -54,7 +54,7 @@ def _permuted(x: Any, order: Sequence[int]) -> Any:
     made = Pattern(sparse_coo, tuple([pattern.sizes[dim] for dim in order[:known]]), indices, pattern.count < 2)
     result = sparse(made, plain(x.memory.values).permute(0, *inside))
     if needs_graph(x):
-        attach(result, "Permute", (x,), lambda g: g.permute(back) if pattern else None)
+        attach(result, "Permute", (x,), lambda g: g.permute(back))
     return result
 
 
@@ -72,7 +72,7 @@ def _transposed(x: Any, order: Sequence[int]) -> Any:
     turned = Pattern(_TURNED[x.spec.layout], sizes, pattern.indices, False, pattern.compressed)
     result = sparse(turned, plain(x.memory.values))
     if needs_graph(x):
-        attach(result, "Transpose", (x,), lambda g: g.transpose(rows, rows + 1) if pattern else None)
+        attach(result, "Transpose", (x,), lambda g: g.transpose(rows, rows + 1))
     return result
 
 

@@ -79,7 +79,7 @@ def entrywise(x: Any, function: Callable, node: str, backward: Callable) -> Any:
     with no_grad():
         made = sparse(pattern, function(plain(x.memory.values)))
     if needs_graph(x) and made.spec.dtype.differentiable:
-        attach(made, node, (x,), lambda g: backward(g) if pattern else None)
+        attach(made, node, (x,), backward)
     return made
 
 
@@ -95,7 +95,7 @@ def moved(x: Any, sizes: tuple, indices: Callable[[Any], Any], node: str, backwa
     with no_grad():
         made = sparse(Pattern(pattern.layout, sizes, indices(pattern.indices), pattern.count < 2), plain(x.memory.values))
     if needs_graph(x):
-        attach(made, node, (x,), lambda g: backward(g) if pattern else None)
+        attach(made, node, (x,), backward)
     return made
 
 

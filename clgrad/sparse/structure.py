@@ -121,7 +121,7 @@ def _converted(x: Any, place: Any, kind: Any, again: bool = False) -> Any:
     made = sparse(pattern, plain(x.memory.values).to(place, kind))
     if needs_graph(x):
         here = own.device
-        attach(made, "ToCopy", (x,), lambda g: g.to(here) if old else None)
+        attach(made, "ToCopy", (x,), lambda g: g.to(here))
     return made
 
 
