@@ -70,6 +70,7 @@ def with_sparse_gradient(input: Any, weight: Any, places: Places, padding_idx: i
     """:func:`looked_up`, where the gradient of ``weight`` is a sparse tensor: its rows are numbers of rows, as they are in
     ``input``, but ``padding_idx``."""
     made = read(weight.detach(), places, "Embedding")
+    # The layout is held by the backward function, where no key of a walk can name it: its launches are not repeated.
     saved, (rows, width), kind = Saved("embedding", (input,)), weight.spec.shape, sparse_coo
 
     def backward(g: Any) -> Any:

@@ -68,6 +68,7 @@ def _with_sparse_gradient(input: Any, dim: int, index: Any) -> Any:
     """:func:`gather`, where the gradient of ``input`` is a sparse tensor of the elements that are named."""
     axis = check_gather("gather", input, dim, index)
     made = gather(input.detach(), dim, index)
+    # The layout is held by the backward function, where no key of a walk can name it: its launches are not repeated.
     saved, shape, kind = Saved("gather", (index,)), input.spec.shape, sparse_coo
 
     def backward(g: Any) -> Any:
