@@ -100,8 +100,10 @@ def result_dtype(op: Pointwise, specs: list[Spec | None], numbers: list[dtype]) 
         common = dtypes.get_default_dtype()
     if op.kind == "pair":
         return common, common.to_complex()
-    refused = common.is_complex and _is_row(op) and op.name not in COMPLEX
-    if refused:
+    if common.is_complex and _is_row(op) and op.name not in COMPLEX:
+        if op.name == "sign":
+            raise NotImplementedError("Unlike NumPy, torch.sign is not intended to support complex numbers. Please use "
+                                      "torch.sgn instead.")
         raise NotImplementedError(f"\"{kernel_name(op.name)}\" not implemented for '{dtypes.type_name(common)}'")
     if common.category not in _CATEGORIES.get(op.kind, (0, 1, 2, 3)):
         if op.name == "neg":

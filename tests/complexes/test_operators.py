@@ -143,6 +143,7 @@ def test_on_branch_cuts(name):
 @pytest.mark.parametrize("program", [
     lambda t, z: z < z, lambda t, z: z.max(), lambda t, z: z.sort(), lambda t, z: t.relu(z), lambda t, z: z.floor(),
     lambda t, z: z // z, lambda t, z: t.maximum(z, z), lambda t, z: t.erf(z), lambda t, z: t.atan2(z, z),
+    lambda t, z: t.sign(z),
     lambda t, z: z.real.imag, lambda t, z: t.view_as_real(z.real), lambda t, z: t.view_as_complex(t.ones(3)),
     lambda t, z: t.view_as_complex(t.ones(2, 2).t()), lambda t, z: z.reshape(1, 2) @ t.ones(2, 1),
     lambda t, z: t.view_as_complex(t.ones(2, dtype=t.int64)), lambda t, z: t.complex(t.ones(1), t.ones(1).double()),
