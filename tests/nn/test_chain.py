@@ -15,7 +15,7 @@ from clgrad.profiler import profile
 @pytest.fixture(autouse=True)
 def nobody_listens(monkeypatch):
     """Classes of other tests, which override operators, have turned listening on; then there are no chains."""
-    monkeypatch.setattr(switch, "on", False)
+    monkeypatch.setattr(switch, "watched", False)
 
 
 def build(name):
