@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
@@ -25,3 +27,14 @@ def rng() -> np.random.Generator:
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     clgrad.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _linked() -> Iterator[None]:
+    """Waits for the test's launches.
+
+    PoCL's threads link a kernel at its first launch, by a process that gets the environment as it is at that moment. Between
+    tests pytest changes it, and the C library may move it meanwhile: starting the process fails (EFAULT), and PoCL aborts.
+    """
+    yield
+    clgrad.device("cpu").compute.lane.queue.finish()
