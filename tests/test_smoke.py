@@ -74,16 +74,28 @@ def test_products(rng, m, n, k):
     close(torch.tensor(b.T.copy()) @ torch.tensor(a.T.copy()), (a.astype("f8") @ b).T, rtol=1e-4, atol=1e-4)
 
 
-def test_convolution_and_its_gradients(rng):
-    x, w = rng.normal(size=(2, 3, 9, 11)).astype("f4"), rng.normal(size=(5, 3, 3, 2)).astype("f4")
+@pytest.mark.parametrize(("x_shape", "w_shape"), [((2, 3, 9, 11), (5, 3, 3, 2)), ((2, 16, 18, 18), (16, 16, 3, 3))])
+def test_convolution_and_its_gradients(rng, x_shape, w_shape):
+    x, w = rng.normal(size=x_shape).astype("f4"), rng.normal(size=w_shape).astype("f4")
     images, weight = torch.tensor(x, requires_grad=True), torch.tensor(w, requires_grad=True)
     result = F.conv2d(images, weight)
     close(result, correlate(x, w), rtol=1e-4, atol=1e-4)
     result.sum().backward()
     ones = np.ones(result.shape, "f4")
     close(weight.grad, weight_gradient(x, ones, w.shape), rtol=1e-4, atol=1e-3)
-    padded = np.pad(ones, ((0, 0), (0, 0), (2, 2), (1, 1)))
-    close(images.grad, correlate(padded, w.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]), rtol=1e-4, atol=1e-4)
+    padded = np.pad(ones, ((0, 0), (0, 0), *((size - 1, size - 1) for size in w_shape[2:])))
+    close(images.grad, correlate(padded, w.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]), rtol=1e-4, atol=1e-3)
+
+
+def test_a_sparse_matrix_times_a_dense_one(rng):
+    a, x = rng.normal(size=(7, 5)).astype("f4"), rng.normal(size=(5, 12)).astype("f4")
+    a[rng.random(a.shape) < 0.7] = 0
+    matrix, table = torch.tensor(a, requires_grad=True), torch.tensor(x, requires_grad=True)
+    result = matrix.to_sparse() @ table
+    close(result, a @ x, rtol=1e-5, atol=1e-5)
+    result.sum().backward()
+    close(table.grad, a.T @ np.ones(result.shape, "f4"), rtol=1e-5, atol=1e-5)
+    close(matrix.grad, (a != 0) * (np.ones(result.shape, "f4") @ x.T), rtol=1e-5, atol=1e-5)
 
 
 def test_pooling(rng):
