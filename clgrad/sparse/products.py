@@ -5,11 +5,11 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
-from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
 from clgrad.formats import sparse_coo, sparse_csr
 from clgrad.linalg import solve
 from clgrad.ops.interception import refused
+from clgrad.ops.linalg import check_operands
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.ops.sparse import (
     COMPRESSED,
@@ -30,20 +30,14 @@ from clgrad.shapes import broadcast_shapes
 from clgrad.sparse.rules import like, public, rule
 
 
-def _same_dtype(a: Any, b: Any) -> None:
-    if a.spec.dtype is not b.spec.dtype:
-        raise RuntimeError(f"expected scalar type {dtypes.c_name(a.spec.dtype).capitalize()} but found "
-                           f"{dtypes.c_name(b.spec.dtype).capitalize()}")
-
-
 def _matrices(name: str, a: Any, b: Any) -> None:
-    """RuntimeError unless two operands are matrices that can be multiplied."""
+    """RuntimeError unless two operands are matrices of numbers that can be multiplied."""
     for number, x in ((1, a), (2, b)):
         if x.spec.ndim != 2:
             raise RuntimeError(f"{name}: expected matrices, got argument {number} of shape {list(x.spec.shape)}")
     if a.spec.shape[1] != b.spec.shape[0]:
         raise RuntimeError(f"{name}: Argument #3 (dense): Expected dim 0 size {a.spec.shape[1]}, got {b.spec.shape[0]}")
-    _same_dtype(a, b)
+    check_operands(name, a, b)
 
 
 def product(a: Any, b: Any, name: str = "mm") -> Any:
@@ -127,7 +121,7 @@ def _bmm(input: Any, mat2: Any) -> Any:
     batch, high, wide = input.spec.shape
     if mat2.spec.shape[:2] != (batch, wide):
         raise RuntimeError(f"bmm_sparse: expected mat2 of shape {[batch, wide, 'n']}, got {list(mat2.spec.shape)}")
-    _same_dtype(input, mat2)
+    check_operands("bmm", input, mat2)
     pattern, values = entries_of(input)
     matrix, rows, columns = pattern.indices.unbind(0)
     terms = values.unsqueeze(1) * mat2.reshape(batch * wide, -1).index_select(0, matrix * wide + columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from tests.sparse.samples import COORDINATES, LAYOUTS, MATRICES, coordinates, de
 
 # Programs of a library, a sparse tensor, another one of its shape, and a dense one.
 ANY: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
-    **{name: (lambda t, s, o, d, name=name: getattr(t, name)(s)) for name in ZERO_AT_ZERO if name not in ("angle",)},
+    **{name: (lambda t, s, o, d, name=name: getattr(t, name)(s)) for name in ZERO_AT_ZERO if name != "angle"},
     "neg": lambda t, s, o, d: -s,
     "clone": lambda t, s, o, d: s.clone(),
     "detach": lambda t, s, o, d: s.detach(),
@@ -107,15 +108,14 @@ OF_MATRICES: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "smm": lambda t, s, o, d: t.smm(s, d.t()),
     "two": lambda t, s, o, d: s @ (s.t() @ d),
 }
-GRADIENTS = ("abs", "sin", "tanh", "sqrt", "neg", "clone", "coalesce", "to_dense", "sum", "sum of rows", "sum of all", "add",
-             "sub", "add itself", "dense plus", "mul", "times dense", "times number", "div", "pow", "transpose",
-             "index_select",
-             "cat", "stack", "select", "sparse_mask", "mm", "sparse.mm", "sparse times sparse",
-             "addmm", "sparse.addmm", "t", "two", "dense mm", "mv", "log1p", "expm1", "unsqueeze",
+GRADIENTS = ("abs", "neg", "clone", "coalesce", "to_dense", "sum", "sum of rows", "sum of all", "add", "sub", "add itself",
+             "dense plus", "mul", "times dense", "times number", "div", "pow", "transpose", "stack", "select", "sparse_mask",
+             "mm", "sparse.mm", "sparse times sparse", "addmm", "sparse.addmm", "t", "two", "dense mm", "mv", "log1p",
              "softmax of columns", "log_softmax")
-# PyTorch has no gradients of some of them, and a wrong one of a softmax along a dimension that is counted from the end.
-DIFFERENCES = (*GRADIENTS, "softmax", "norm", "times row", "times column", "select last",
-               "index_select last", "cat last", "bmm", "hspmm", "smm", "linear", "in place")
+# PyTorch has no gradients of the others, and a wrong one of a softmax along a dimension that is counted from the end.
+DIFFERENCES = (*GRADIENTS, "sin", "tanh", "sqrt", "expm1", "index_select", "cat", "unsqueeze", "softmax", "norm",
+               "times row", "times column", "select last", "index_select last",
+               "cat last", "bmm", "hspmm", "smm", "linear", "in place")
 PROGRAMS = {**ANY, **OF_MATRICES}
 
 
@@ -156,20 +156,40 @@ def _close(found: Any, expected: Any) -> bool:
     return found == expected
 
 
-@pytest.mark.parametrize("dtype", ["float32", "int64", "int32", "bool"])
-@pytest.mark.parametrize("name", ["add", "mul", "dense plus", "sum", "sum of rows", "neg", "coalesce", "to_dense",
-                                  "transpose", "cat",
-                                  "select", "index_select", "times number", "div", "sign", "sin", "mm",
-                                  "sparse times sparse",
-                                  "clone", "any", "square", "floor_divide", "sparse_mask"])
+DTYPES = ("float32", "int64", "int32", "bool")
+OF_DTYPES = ("add", "mul", "dense plus", "sum", "sum of rows", "neg", "coalesce", "to_dense", "transpose", "cat", "select",
+             "index_select", "times number", "div", "sign", "sin", "mm", "sparse times sparse", "clone", "any", "square",
+             "floor_divide", "sparse_mask")
+# PyTorch computes these with dense tensors alone; and what it refuses altogether, as clgrad does.
+OF_DENSE_IN_PYTORCH = {("sparse times sparse", "int64"), ("sparse times sparse", "int32"), ("add", "bool"),
+                       ("square", "bool")}
+OF_NO_BOOLS = {("neg", "bool"), ("mm", "bool"), ("sparse times sparse", "bool")}
+
+
+@pytest.mark.parametrize(("name", "dtype"), [pair for pair in itertools.product(OF_DTYPES, DTYPES)
+                                             if pair not in OF_DENSE_IN_PYTORCH | OF_NO_BOOLS])
 def test_dtypes_as_pytorch(torch, name, dtype):
-    if dtype == "bool" and "mm" in name:
-        pytest.skip("the dense matrix is of another dtype")
+    compared = 0
     for sample in ("coalesced", "duplicates", "empty"):
         expected = _outcome(torch, PROGRAMS[name], sample, dtype)
         if not isinstance(expected, Exception):
             found = _outcome(clgrad, PROGRAMS[name], sample, dtype)
             assert _close(_rounded(found), _rounded(expected)), f"{sample}: {found} instead of {expected}"
+            compared += 1
+    assert compared > 1
+
+
+@pytest.mark.parametrize(("name", "dtype"), sorted(OF_DENSE_IN_PYTORCH))
+def test_dtypes_as_dense_tensors(torch, name, dtype):
+    """Against PyTorch's dense operators."""
+    def of(library: Any, sample: str) -> Any:
+        s = coordinates(library, sample, dtype)
+        o = second(library, tuple(s.shape), s)
+        if library is torch:
+            s, o = s.to_dense(), o.to_dense()
+        return s @ o.t() if name == "sparse times sparse" else PROGRAMS[name](library, s, o, None)
+    for sample in ("coalesced", "duplicates", "empty"):
+        assert plain(of(clgrad, sample))[1:] == plain(of(torch, sample))[1:]
 
 
 def _rounded(value: Any) -> Any:
@@ -178,24 +198,27 @@ def _rounded(value: Any) -> Any:
     return round(value, 5) if isinstance(value, float) else value
 
 
-@pytest.mark.parametrize("sample", COORDINATES)
-@pytest.mark.parametrize("name", ["coalesce", "transpose", "add", "mul", "sum of rows", "sin", "times dense", "clone"])
+# A vector has no columns, and its sum is one number.
+WITH_FLAGS = [(name, sample) for name in ("coalesce", "transpose", "add", "mul", "sum of rows", "sin", "times dense", "clone")
+              for sample in COORDINATES if sample != "vector" or name not in ("transpose", "sum of rows")]
+
+
+@pytest.mark.parametrize(("name", "sample"), WITH_FLAGS)
 def test_whether_a_result_is_coalesced(torch, name, sample):
     """A result that is said to be coalesced has each place once, in order; and as many values as PyTorch's."""
-    try:
-        expected = _result(torch, PROGRAMS[name], sample)
-    except (RuntimeError, IndexError):
-        pytest.skip("PyTorch refuses it")
-    found = _result(clgrad, PROGRAMS[name], sample)
-    if found.layout is not clgrad.sparse_coo:
-        return
+    found, expected = (_result(library, PROGRAMS[name], sample) for library in (clgrad, torch))
+    assert found.layout is clgrad.sparse_coo and expected.layout is torch.sparse_coo
     if found.is_coalesced():
         rows = [tuple(column) for column in found.indices().t().tolist()]
         assert rows == sorted(set(rows))
     assert found.is_coalesced() or not expected.is_coalesced()
-    if name == "mul" and "duplicates" in sample or sample == "vector":
-        return  # PyTorch keeps places of one operand, with zeros
-    assert found.coalesce().indices().tolist() == expected.coalesce().indices().tolist()
+    places, wanted = ([*zip(map(tuple, t.indices().t().tolist()), t.values().tolist(), strict=True)]
+                      for t in (found.coalesce(), expected.coalesce()))
+    if name == "mul":  # PyTorch keeps places of one operand, with zeros
+        places, wanted = ([place for place, value in pairs if np.any(value)] for pairs in (places, wanted))
+        assert places == wanted
+    else:
+        assert [place for place, _ in places] == [place for place, _ in wanted]
 
 
 def _gradients(library: Any, program: Callable, sample: str) -> tuple:
@@ -220,9 +243,9 @@ def test_gradients_as_pytorch(torch, name):
         except (RuntimeError, IndexError):
             continue
         found = _gradients(clgrad, PROGRAMS[name], sample)
-        compared += 1
         if sample == "empty":
             continue  # no gradient has a value
+        compared += 1
         for number, (one, other) in enumerate(zip(found, expected, strict=True)):
             assert (one is None) == (other is None), f"{sample}, operand {number}: {one} instead of {other}"
             if one is not None:
@@ -231,13 +254,11 @@ def test_gradients_as_pytorch(torch, name):
                 # A sparse gradient says nothing of other places.
                 if str(one.layout) != "torch.strided":
                     there = one.coalesce()
-                    mask = np.array((there * 0).to_dense().tolist()) == 0
                     marks = clgrad.sparse_coo_tensor(there.indices(), clgrad.ones(there.values().shape), there.shape)
-                    mask &= np.array(marks.to_dense().tolist()) > 0
+                    mask = np.array(marks.to_dense().tolist()) > 0
                     a, b = a[mask], b[mask]
                 np.testing.assert_allclose(a, b, 1e-6, 1e-7, err_msg=f"{sample}, operand {number}")
-    # For the others PyTorch has no gradient.
-    assert compared or name in ("index_select", "cat", "sin", "tanh", "sqrt", "expm1", "select", "unsqueeze")
+    assert compared
 
 
 def _of_values(name: str, sample: str) -> Callable:
@@ -252,12 +273,10 @@ def _of_values(name: str, sample: str) -> Callable:
     return function
 
 
-@pytest.mark.parametrize("sample", ["duplicates", "hybrid"])
-@pytest.mark.parametrize("name", DIFFERENCES)
+@pytest.mark.parametrize(("name", "sample"), [(name, sample) for name in DIFFERENCES for sample in ("duplicates", "hybrid")
+                                              if name in ANY or sample in MATRICES])
 def test_gradients_against_differences(name, sample):
     """Derivatives with respect to values and to a dense operand; the second ones for matrices, where they take less time."""
-    if name in OF_MATRICES and sample not in MATRICES:
-        pytest.skip("an operator on matrices")
     if name in ("add itself", "abs", "sqrt", "log1p") and sample == "duplicates":
         sample = "hybrid duplicates"
     values = clgrad.tensor(COORDINATES[sample][1], dtype=clgrad.float64, requires_grad=True)
@@ -268,22 +287,44 @@ def test_gradients_against_differences(name, sample):
         assert clgrad.autograd.gradgradcheck(function, (values, whole), atol=1e-4)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", [*ZERO_AT_ZERO, "neg", "clone", "times number", "to_dense", "double", "sum",
-                                  "mul", "times dense", "dense plus", "add", "mm", "matmul", "dense mm", "mv", "addmm",
-                                  "transpose", "t",
-                                  "sparse times sparse", "linear", "select", "item"])
+COMPRESSED = (*ZERO_AT_ZERO, "neg", "clone", "times number", "to_dense", "double", "sum", "mul", "times dense", "dense plus",
+              "add", "mm", "matmul", "dense mm", "mv", "addmm", "transpose", "t", "sparse times sparse", "linear", "select",
+              "item")
+# What PyTorch has for other layouts: on dense tensors.
+OF_OTHER_LAYOUTS = {
+    ("nan_to_num", "sparse_csr"): lambda t, s, o, d: t.nan_to_num(s),
+    ("nan_to_num", "sparse_csc"): lambda t, s, o, d: t.nan_to_num(s),
+    ("sparse times sparse", "sparse_csr"): lambda t, s, o, d: s @ o.t(),
+    ("mul", "sparse_csc"): lambda t, s, o, d: s * o,
+    ("times dense", "sparse_csc"): lambda t, s, o, d: s * d,
+    ("add", "sparse_csc"): lambda t, s, o, d: s + o,
+}
+
+
+def _operands(library: Any) -> tuple:
+    return coordinates(library, "coalesced"), second(library, (4, 5), coordinates(library, "coalesced")), dense(library, 4, 5)
+
+
+def _of_compressed(library: Any, name: str, layout: str) -> Any:
+    s, o, d = _operands(library)
+    program = PROGRAMS.get(name) or (lambda t, s, o, d: getattr(t, name)(s))
+    kind = getattr(library, layout)
+    return program(library, s.to_sparse(layout=kind), o.to_sparse(layout=kind), d)
+
+
+@pytest.mark.parametrize(("name", "layout"), [pair for pair in itertools.product(COMPRESSED, LAYOUTS)
+                                              if pair not in OF_OTHER_LAYOUTS])
 def test_compressed_as_pytorch(torch, name, layout):
-    def of(library: Any) -> Any:
-        kind = getattr(library, layout)
-        s, o = (coordinates(library, "coalesced"), second(library, (4, 5), coordinates(library, "coalesced")))
-        program = PROGRAMS.get(name) or (lambda t, s, o, d: getattr(t, name)(s))
-        return program(library, s.to_sparse(layout=kind), o.to_sparse(layout=kind), dense(library, 4, 5))
-    try:
-        expected = plain(of(torch))
-    except RuntimeError:
-        pytest.skip("PyTorch refuses it")
-    assert _close(plain(of(clgrad)), expected)
+    assert _close(plain(_of_compressed(clgrad, name, layout)), plain(_of_compressed(torch, name, layout)))
+
+
+@pytest.mark.parametrize(("name", "layout"), OF_OTHER_LAYOUTS)
+def test_compressed_as_dense_tensors(torch, name, layout):
+    """Against PyTorch's dense operators."""
+    found = _of_compressed(clgrad, name, layout)
+    s, o, d = _operands(torch)
+    assert found.layout is getattr(clgrad, layout)
+    assert _close(plain(found)[1:], plain(OF_OTHER_LAYOUTS[name, layout](torch, s.to_dense(), o.to_dense(), d))[1:])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -356,6 +397,8 @@ REFUSED = {
     "out of range": lambda t, s, d: s.select(0, 7),
     "gradient of integers": lambda t, s, d: s.int().requires_grad_(),
     "condition": lambda t, s, d: bool(s),
+    "negative of bools": lambda t, s, d: -s.bool(),
+    "product of bools": lambda t, s, d: s.bool() @ d.t().bool(),
 }
 
 
