@@ -84,13 +84,17 @@ class dtype:
 
     def fitting(self, value: Any) -> float:
         """A number, not rounded, for a floating-point dtype; RuntimeError where it is finite and out of range."""
+        value = float(self._real_part(value))
+        if not -self.largest <= value <= self.largest and math.isfinite(value):
+            raise self.overflow()
+        return value
+
+    def _real_part(self, value: Any) -> Any:
+        """A number that is not complex; RuntimeError where it has an imaginary part."""
         if isinstance(value, complex):
             if value.imag:
                 raise self.overflow()
-            value = value.real
-        value = float(value)
-        if not -self.largest <= value <= self.largest and math.isfinite(value):
-            raise self.overflow()
+            return value.real
         return value
 
     def overflow(self) -> RuntimeError:
@@ -103,7 +107,7 @@ class dtype:
 
         A negative integer fits an unsigned dtype where its absolute value does.
         """
-        bits = 8 * self.itemsize
+        bits, value = 8 * self.itemsize, self._real_part(value)
         if self.is_signed:
             fits = -(1 << bits - 1) <= value <= (1 << bits - 1) - 1
         else:

@@ -82,27 +82,31 @@ def joined(real: Any, imag: Any) -> Any:
     return pointwise.call(_JOINED, (real, imag))
 
 
+def _check_parts(one: Any, other: Any, out: Any) -> None:
+    """RuntimeError unless two tensors have the dtype of a complex number's parts, and ``out`` that of the number."""
+    kinds = one.spec.dtype, other.spec.dtype
+    first, second = (dtypes.type_name(kind) for kind in kinds)
+    if any(kind not in (dtypes.float16, dtypes.float32, dtypes.float64) for kind in kinds):
+        raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {first} and {second}")
+    if kinds[0] is not kinds[1]:
+        raise RuntimeError(f"Expected object of scalar type {first} but got scalar type {second} for second argument")
+    if out is not None and out.spec.dtype is not kinds[0].to_complex():
+        raise RuntimeError(f"Expected object of scalar type {dtypes.type_name(kinds[0].to_complex())} but got scalar type "
+                           f"{dtypes.type_name(out.spec.dtype)} for argument 'out'")
+
+
 @operator("complex", method=False)
 def complex_(real: Any, imag: Any, *, out: Any = None) -> Any:
     """``real + i imag``, of two floating-point tensors of one dtype, broadcast."""
-    kind, other = real.spec.dtype, imag.spec.dtype
-    if kind not in (dtypes.float16, dtypes.float32, dtypes.float64) or other not in (
-            dtypes.float16, dtypes.float32, dtypes.float64):
-        raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {dtypes.type_name(kind)} and "
-                           f"{dtypes.type_name(other)}")
-    if kind is not other:
-        raise RuntimeError(f"Expected object of scalar type {dtypes.type_name(kind)} but got scalar type "
-                           f"{dtypes.type_name(other)} for second argument")
-    if out is not None and out.spec.dtype is not kind.to_complex():
-        raise RuntimeError(f"Expected object of scalar type {dtypes.type_name(kind.to_complex())} but got scalar type "
-                           f"{dtypes.type_name(out.spec.dtype)} for argument 'out'")
+    _check_parts(real, imag, out)
     return store("complex", joined(real, imag), out)
 
 
 @operator("polar", method=False)
 def polar(abs: Any, angle: Any, *, out: Any = None) -> Any:
     """``abs * (cos(angle) + i sin(angle))``, of two floating-point tensors of one dtype, broadcast."""
-    return complex_(abs * FUNCTIONS["cos"](angle), abs * FUNCTIONS["sin"](angle), out=out)
+    _check_parts(abs, angle, out)
+    return store("polar", joined(abs * FUNCTIONS["cos"](angle), abs * FUNCTIONS["sin"](angle)), out)
 
 
 @operator("real", method=False)

@@ -96,7 +96,8 @@ def test_numbers_out_of_range_are_refused_where_pytorch_refuses_them(torch, prog
     "torch.nn.functional.leaky_relu(torch.ones(1), 1e39)", "torch.ones(1, dtype=torch.float16) ** 1e5",
     "torch.ones(2, dtype=torch.int8).index_add(0, torch.tensor([0]), torch.ones(1, dtype=torch.int8), alpha=300)",
     "torch.full((2,), 127.5, dtype=torch.int8)", "torch.full((2,), -0.5, dtype=torch.uint8)",
-    "torch.full((2,), -3, dtype=torch.uint8)",
+    "torch.full((2,), -3, dtype=torch.uint8)", "torch.tensor([1, 2]).fill_(1j)", "torch.tensor([1, 2]).fill_(3 + 0j)",
+    "torch.full((2,), 1j, dtype=torch.int64)", "torch.ones(2).fill_(1j)", f"torch.tensor([1, 2]).masked_fill({_MASK}, 1j)",
 ])
 def test_factors_out_of_range(torch, program):
     assert _outcome(clgrad, program) == _outcome(torch, program)
