@@ -82,6 +82,10 @@ RENAMED = {
     "torchvision.transforms._presets": "clgrad.vision.transforms.presets",
     "torchvision.models.vgg": f"{_STANDINS}.vgg",
     "torchvision.models._utils": f"{_STANDINS}.vision_models_utils",
+    "torchvision.models.detection._utils": f"{_STANDINS}.detection_utils",
+    **{f"torchvision.ops.{name}": f"clgrad.vision.ops.{own}" for name, own in {
+        "_box_convert": "boxes", "ciou_loss": "losses", "diou_loss": "losses", "drop_block": "drop", "focal_loss": "losses",
+        "giou_loss": "losses"}.items()},
     "safetensors.torch": f"{_STANDINS}.safetensors",
     "functorch": f"{_STANDINS}.functorch",
     "functorch.experimental": f"{_STANDINS}.functorch_experimental",

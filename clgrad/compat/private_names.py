@@ -42,4 +42,8 @@ PRIVATE = {
     "torch.serialization": {f"{_STANDINS}.storage_types": "normalize_storage_type"},
     "torch._utils": {f"{_STANDINS}.flat_tensors": "_element_size _flatten_dense_tensors _take_tensors "
                                                   "_unflatten_dense_tensors"},
+    "torchvision.models.detection.backbone_utils": {
+        f"{_STANDINS}.detection_utils": "_mobilenet_extractor _resnet_fpn_extractor _validate_trainable_layers"},
+    "torchvision.models.detection.faster_rcnn": {f"{_STANDINS}.detection_utils": "_default_anchorgen _resnet_fpn_extractor"},
+    "torchvision.models.detection.ssd": {f"{_STANDINS}.detection_utils": "_vgg_extractor"},
 }

@@ -149,7 +149,7 @@ def test_pooled_regions():
     found = ops.roi_pool(clgrad.tensor(x), [clgrad.tensor([[0.0, 0, 3, 3]]), clgrad.tensor([[2.0, 2, 3, 3]])], 2)
     assert found.tolist() == [[[[5, 7], [13, 15]]], [[[26, 27], [30, 31]]]]
     assert ops.RoIPool(2, 1.0)(clgrad.tensor(x), clgrad.zeros(0, 5)).shape == (0, 1, 2, 2)
-    with pytest.raises(ValueError, match="boxes tensor shape"):
+    with pytest.raises(AssertionError, match="boxes tensor shape"):
         ops.roi_pool(clgrad.tensor(x), clgrad.zeros(1, 4), 2)
 
 
@@ -191,3 +191,126 @@ def test_dropping():
         ops.stochastic_depth(x, 2, "row")
     with pytest.raises(ValueError, match="4 dimensional"):
         ops.drop_block2d(x, 0.1, 3)
+
+
+def test_turned_boxes():
+    # Twice as wide as high, turned by a quarter against the clock around its first corner.
+    turned = clgrad.tensor([[10.0, 20.0, 4.0, 2.0, 90.0]])
+    close(ops.box_convert(turned, "xywhr", "xyxyxyxy"), [[10, 20, 10, 16, 12, 16, 12, 20]])
+    close(ops.box_convert(turned, "xywhr", "cxcywhr"), [[11, 18, 4, 2, 90]])
+    corners = ops.box_convert(clgrad.tensor([[11.0, 18.0, 4.0, 2.0, 90.0]]), "cxcywhr", "xyxyxyxy")
+    close(ops.box_convert(corners, "xyxyxyxy", "xywhr"), turned.numpy())
+    with pytest.raises(NotImplementedError, match="xyxy and out_fmt xywhr"):
+        ops.box_convert(clgrad.zeros(1, 4), "xyxy", "xywhr")
+
+
+def test_areas_and_overlaps_of_other_forms():
+    a, b = boxes(1), boxes(2, 4)
+    for form in ("xywh", "cxcywh"):
+        one, two = (ops.box_convert(clgrad.tensor(given), "xyxy", form) for given in (a, b))
+        close(ops.box_iou(one, two, fmt=form), [[overlap(p, q) for q in b] for p in a])
+        close(ops.box_area(one, fmt=form), (a[:, 2] - a[:, 0]) * (a[:, 3] - a[:, 1]))
+    for function in (ops.box_area, lambda given, form: ops.box_iou(given, given, form)):
+        with pytest.raises(ValueError, match="nsupported"):
+            function(clgrad.zeros(1, 4), "xyyx")
+
+
+def test_pooled_regions_with_the_largest_pixel_more_than_once():
+    x = clgrad.zeros(1, 1, 4, 4, requires_grad=True)
+    ops.roi_pool(x, clgrad.tensor([[0.0, 0, 0, 3, 3]]), 2).sum().backward()
+    assert x.grad.tolist() == [[[[1, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]]]
+
+
+@pytest.mark.parametrize("samples", [2, -1])
+def test_aligned_regions_with_channels_of_their_own(samples):
+    x = np.random.default_rng(3).normal(size=(2, 2 * 6, 9, 8))
+    rows = np.concatenate([[[0], [1], [1]], np.float64(boxes(8, 3))], 1)
+    expected = np.zeros((3, 2, 2, 3))
+    for n, (picture, *box) in enumerate(rows):
+        left, top, right, bottom = np.array(box) * 0.8 - 0.5
+        height, width = (bottom - top) / 2, (right - left) / 3
+        along, across = (samples, samples) if samples > 0 else (math.ceil(height), math.ceil(width))
+        for c, i, j in np.ndindex(2, 2, 3):
+            own = x[int(picture), c * 6 + i * 3 + j][None]
+            expected[n, c, i, j] = np.mean([between(own, top + (i + (a + 0.5) / along) * height,
+                                                    left + (j + (b + 0.5) / across) * width)
+                                            for a in range(along) for b in range(across)])
+    given = clgrad.tensor(x, requires_grad=True)
+    layer = ops.PSRoIAlign((2, 3), 0.8, samples)
+    close(layer(given, clgrad.tensor(rows)), expected)
+    clgrad.autograd.gradcheck(lambda t: layer(t, clgrad.tensor(rows[:1])), (given,))
+    with pytest.raises(RuntimeError, match="12 channels for 5 x 1"):
+        ops.ps_roi_align(given, clgrad.tensor(rows), (5, 1))
+
+
+def test_pooled_regions_with_channels_of_their_own():
+    x = np.random.default_rng(4).normal(size=(1, 4, 6, 7))
+    rows = np.array([[0, 1.4, 0.6, 5.2, 4.4], [0, -3.0, 2.0, 2.5, 9.0]])
+    expected = np.zeros((2, 1, 2, 2))
+    for n, box in enumerate(rows[:, 1:]):
+        left, top, right, bottom = (int(math.copysign(math.floor(abs(v) + 0.5), v)) for v in box)
+        for i, j in np.ndindex(2, 2):
+            spans = [[min(max(first + rounded(part * max(last - first, 1) / 2), 0), size - 1)
+                      for rounded, part in ((math.floor, cell), (math.ceil, cell + 1))]
+                     for first, last, cell, size in ((top, bottom, i, 6), (left, right, j, 7))]
+            pixels = x[0, 2 * i + j, slice(*spans[0]), slice(*spans[1])]
+            expected[n, 0, i, j] = pixels.mean() if pixels.size else 0
+    given = clgrad.tensor(x, requires_grad=True)
+    close(ops.PSRoIPool(2, 1.0)(given, clgrad.tensor(rows)), expected)
+    clgrad.autograd.gradcheck(lambda t: ops.ps_roi_pool(t, clgrad.tensor(rows), 2), (given,))
+
+
+@pytest.mark.parametrize("groups, masked", [(1, True), (2, False)])
+def test_deformed_convolutions(groups, masked):
+    rng = np.random.default_rng(5)
+    x, weight, bias = rng.normal(size=(2, 4, 6, 5)), rng.normal(size=(2, 4, 3, 2)), rng.normal(size=2)
+    height, width = (6 + 2 - 3) // 2 + 1, 5 + 4 - 2 * 1 - 1 + 1
+    offset = rng.uniform(-2, 2, (2, groups * 12, height, width))
+    mask = rng.uniform(0, 1, (2, groups * 6, height, width)) if masked else np.ones((2, groups * 6, height, width))
+
+    def seen(picture, y, x):
+        total = 0.0
+        for j, i in ((math.floor(y) + a, math.floor(x) + b) for a in (0, 1) for b in (0, 1)):
+            if 0 <= j < 6 and 0 <= i < 5:
+                total += (1 - abs(y - j)) * (1 - abs(x - i)) * picture[j, i]
+        return total
+    expected = np.zeros((2, 2, height, width))
+    for n, o, h, w, c, a, b in np.ndindex(2, 2, height, width, 4, 3, 2):
+        place = c // (4 // groups) * 6 + a * 2 + b
+        y, z = (h * 2 - 1 + a + offset[n, 2 * place, h, w], w - 2 + 2 * b + offset[n, 2 * place + 1, h, w])
+        expected[n, o, h, w] += weight[o, c, a, b] * mask[n, place, h, w] * seen(x[n, c], y, z)
+    given = [clgrad.tensor(array, requires_grad=True) for array in (x, offset, weight, bias)]
+    extra = {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2), "mask": clgrad.tensor(mask) if masked else None}
+    close(ops.deform_conv2d(*given, **extra), expected + bias[:, None, None])
+    clgrad.autograd.gradcheck(lambda *t: ops.deform_conv2d(*t, **extra)[:1, :, :1], given)
+    with pytest.raises(RuntimeError, match="not valid"):
+        ops.deform_conv2d(given[0], given[1][:, :11], given[2])
+    with pytest.raises(RuntimeError, match="offset should have shape"):
+        ops.deform_conv2d(*given)
+
+
+def test_deformed_convolution_as_a_layer():
+    layer = ops.DeformConv2d(4, 6, 3, padding=1, groups=2, bias=False)
+    assert repr(layer) == "DeformConv2d(4, 6, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), groups=2, bias=False)"
+    assert tuple(layer.weight.shape) == (6, 2, 3, 3)
+    x = clgrad.rand(2, 4, 5, 5)
+    plain = clgrad.nn.functional.conv2d(x, layer.weight, padding=1, groups=2)
+    close(layer(x, clgrad.zeros(2, 18, 5, 5)), plain.detach().numpy())
+    with pytest.raises(ValueError, match="in_channels must be divisible"):
+        ops.DeformConv2d(5, 6, 3, groups=2)
+
+
+def test_feature_pyramid():
+    pyramid = ops.FeaturePyramidNetwork([2, 3], 4, ops.feature_pyramid_network.LastLevelP6P7(4, 4))
+    fine, coarse = clgrad.rand(1, 2, 6, 6), clgrad.rand(1, 3, 3, 3)
+    maps = pyramid({"fine": fine, "coarse": coarse})
+    assert {name: tuple(one.shape) for name, one in maps.items()} == {
+        "fine": (1, 4, 6, 6), "coarse": (1, 4, 3, 3), "p6": (1, 4, 2, 2), "p7": (1, 4, 1, 1)}
+    inner, outer = pyramid.inner_blocks, pyramid.layer_blocks
+    above = np.kron(inner[1](coarse).detach().numpy(), np.ones((1, 1, 2, 2)))
+    close(maps["fine"], outer[0](clgrad.tensor(np.float32(above)) + inner[0](fine)).detach().numpy())
+    close(maps["p7"], pyramid.extra_blocks.p7(maps["p6"].relu()).detach().numpy())
+    with pytest.raises(ValueError, match="in_channels=0"):
+        ops.FeaturePyramidNetwork([0], 4)
+    with pytest.raises(TypeError, match="ExtraFPNBlock"):
+        ops.FeaturePyramidNetwork([2], 4, clgrad.nn.ReLU())

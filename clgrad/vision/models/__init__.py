@@ -1,7 +1,8 @@
 """Networks for pictures, with torchvision's names, arguments, initial values and names of parameters.
 
-:mod:`clgrad.vision.models.segmentation` scores every pixel. ``weights=None`` makes models untrained. Names of published
-weights (``"DEFAULT"``, ``ResNet18_Weights.IMAGENET1K_V1``) are fetched into the hub's folder, or read from there.
+:mod:`clgrad.vision.models.segmentation` scores every pixel, :mod:`clgrad.vision.models.detection` finds what is where.
+``weights=None`` makes models untrained. Names of published weights (``"DEFAULT"``, ``ResNet18_Weights.IMAGENET1K_V1``) are
+fetched into the hub's folder, or read from there.
 
 >>> from clgrad.vision import models
 >>> sum(p.numel() for p in models.resnet18().parameters())
@@ -10,7 +11,7 @@ weights (``"DEFAULT"``, ``ResNet18_Weights.IMAGENET1K_V1``) are fetched into the
 
 from __future__ import annotations
 
-from clgrad.vision.models import segmentation
+from clgrad.vision.models import detection, segmentation
 from clgrad.vision.models.classic import (
     VGG,
     AlexNet,
@@ -112,7 +113,8 @@ globals().update(_ENUMS)  # ``ResNet18_Weights`` and its like
 __all__ = ["AlexNet", "ConvNeXt", "DenseNet", "EfficientNet", "GoogLeNet", "Inception3", "LeNet", "MNASNet", "MaxVit",
            "MobileNetV2", "MobileNetV3", "RegNet", "ResNet", "ShuffleNetV2", "SqueezeNet", "SwinTransformer", "VGG",
            "VisionTransformer", "Weights", "WeightsEnum", "alexnet", "convnext_base", "convnext_large", "convnext_small",
-           "convnext_tiny", "densenet121", "densenet161", "densenet169", "densenet201", "efficientnet_b0", "efficientnet_b1",
+           "convnext_tiny", "densenet121", "densenet161", "densenet169", "densenet201", "detection",
+           "efficientnet_b0", "efficientnet_b1",
            "efficientnet_b2", "efficientnet_b3", "efficientnet_b4", "efficientnet_b5", "efficientnet_b6", "efficientnet_b7",
            "efficientnet_v2_l", "efficientnet_v2_m", "efficientnet_v2_s", "get_model", "get_model_builder",
            "get_model_weights", "get_weight", "googlenet", "inception_v3", "list_models", "maxvit_t", "mnasnet0_5",

@@ -24,6 +24,7 @@ class InvertedResidual(nn.Module):
         norm = norm_layer or nn.BatchNorm2d
         hidden = int(round(inp * expand_ratio))
         self.stride, self.out_channels = stride, oup
+        self._is_cn = stride > 1  # detection takes the blocks before which the size is halved
         self.use_res_connect = stride == 1 and inp == oup
         layers = [] if expand_ratio == 1 else [_conv(inp, hidden, 1, norm_layer=norm)]
         self.conv = nn.Sequential(*layers, _conv(hidden, hidden, 3, stride, groups=hidden, norm_layer=norm),

@@ -139,3 +139,34 @@ SEGMENTATION: dict[str, dict[str, tuple]] = {
 }
 VOC_CATEGORIES = ["__background__", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
                   "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"]
+
+# Detection on COCO: file and number of parameters.
+DETECTION: dict[str, dict[str, tuple]] = {
+    "FCOS_ResNet50_FPN": {"COCO_V1": ("fcos_resnet50_fpn_coco-99b0c9b7.pth", 32269600)},
+    "FasterRCNN_MobileNet_V3_Large_320_FPN": {"COCO_V1": ("fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth", 19386354)},
+    "FasterRCNN_MobileNet_V3_Large_FPN": {"COCO_V1": ("fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth", 19386354)},
+    "FasterRCNN_ResNet50_FPN": {"COCO_V1": ("fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", 41755286)},
+    "FasterRCNN_ResNet50_FPN_V2": {"COCO_V1": ("fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth", 43712278)},
+    "KeypointRCNN_ResNet50_FPN": {"COCO_LEGACY": ("keypointrcnn_resnet50_fpn_coco-9f466800.pth", 59137258),
+        "COCO_V1": ("keypointrcnn_resnet50_fpn_coco-fc266e95.pth", 59137258)},
+    "MaskRCNN_ResNet50_FPN": {"COCO_V1": ("maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth", 44401393)},
+    "MaskRCNN_ResNet50_FPN_V2": {"COCO_V1": ("maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth", 46359409)},
+    "RetinaNet_ResNet50_FPN": {"COCO_V1": ("retinanet_resnet50_fpn_coco-eeacb38b.pth", 34014999)},
+    "RetinaNet_ResNet50_FPN_V2": {"COCO_V1": ("retinanet_resnet50_fpn_v2_coco-5905b1c5.pth", 38198935)},
+    "SSD300_VGG16": {"COCO_V1": ("ssd300_vgg16_coco-b556d3b4.pth", 35641826)},
+    "SSDLite320_MobileNet_V3_Large": {"COCO_V1": ("ssdlite320_mobilenet_v3_large_coco-a79551df.pth", 3440060)},
+}
+COCO_CATEGORIES = ["__background__", "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat",
+                   "traffic light", "fire hydrant", "N/A", "stop sign", "parking meter", "bench", "bird", "cat", "dog",
+                   "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "N/A", "backpack", "umbrella", "N/A",
+                   "N/A", "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard", "sports ball", "kite",
+                   "baseball bat", "baseball glove", "skateboard", "surfboard", "tennis racket", "bottle", "N/A",
+                   "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange",
+                   "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch", "potted plant", "bed", "N/A",
+                   "dining table", "N/A", "N/A", "toilet", "N/A", "tv", "laptop", "mouse", "remote", "keyboard",
+                   "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "N/A", "book", "clock", "vase",
+                   "scissors", "teddy bear", "hair drier", "toothbrush"]
+PERSON_CATEGORIES = ["no person", "person"]
+PERSON_KEYPOINTS = ["nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder",
+                    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee",
+                    "right_knee", "left_ankle", "right_ankle"]

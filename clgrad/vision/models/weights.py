@@ -13,9 +13,23 @@ from types import ModuleType
 from typing import Any, get_args
 
 from clgrad.hub import load_state_dict_from_url
-from clgrad.vision.models.published import IMAGENET, SEGMENTATION, VOC_CATEGORIES
+from clgrad.vision.models.published import (
+    COCO_CATEGORIES,
+    DETECTION,
+    IMAGENET,
+    PERSON_CATEGORIES,
+    PERSON_KEYPOINTS,
+    SEGMENTATION,
+    VOC_CATEGORIES,
+)
 from clgrad.vision.transforms.functional import InterpolationMode
-from clgrad.vision.transforms.presets import IMAGENET_MEAN, IMAGENET_STD, ImageClassification, SemanticSegmentation
+from clgrad.vision.transforms.presets import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ImageClassification,
+    ObjectDetection,
+    SemanticSegmentation,
+)
 
 _BASE = "https://download.pytorch.org/models/"
 
@@ -98,6 +112,14 @@ def _segmentation(file: str, parameters: int, side: int) -> Weights:
         "num_classes": len(VOC_CATEGORIES), "categories": VOC_CATEGORIES, "num_params": parameters, "min_size": (side, side)})
 
 
+def _detection(file: str, parameters: int) -> Weights:
+    keypoints = file.startswith("keypoint")
+    categories = PERSON_CATEGORIES if keypoints else COCO_CATEGORIES
+    return Weights(_BASE + file, ObjectDetection, {
+        "num_classes": len(categories), "categories": categories, "num_params": parameters, "min_size": (1, 1),
+        **({"keypoint_names": PERSON_KEYPOINTS} if keypoints else {})})
+
+
 def _enumerations(files: dict[str, dict[str, tuple]], made: Callable) -> dict[str, Any]:
     """``ResNet18_Weights`` and its like; DEFAULT is the newest of the numbered ones, else the first."""
     found = {}
@@ -112,12 +134,14 @@ def _enumerations(files: dict[str, dict[str, tuple]], made: Callable) -> dict[st
 
 ENUMS = _enumerations(IMAGENET, _classification)
 SEGMENTATION_ENUMS = _enumerations(SEGMENTATION, _segmentation)
-globals().update(ENUMS | SEGMENTATION_ENUMS)  # pickles look for them here
+DETECTION_ENUMS = _enumerations(DETECTION, _detection)
+_KNOWN = ENUMS | SEGMENTATION_ENUMS | DETECTION_ENUMS
+globals().update(_KNOWN)  # pickles look for them here
 
 
 def enumerations(*models: str) -> dict[str, Any]:
     """The enumerations of models whose names begin so, for the module of a family to offer."""
-    return {name: known for name, known in (ENUMS | SEGMENTATION_ENUMS).items() if name.startswith(models)}
+    return {name: known for name, known in _KNOWN.items() if name.startswith(models)}
 
 
 def loaded(model: Any, weights: WeightsEnum | None, progress: bool = True) -> Any:
@@ -186,7 +210,7 @@ def register_model(name: str | None = None) -> Callable:
 def of_weights(known: str) -> Callable:
     """A decorator that registers the function of a model under its name, and notes whose weights it takes."""
     def noted(build: Callable) -> Callable:
-        build.__annotations__["weights"] = (ENUMS | SEGMENTATION_ENUMS)[known] | None
+        build.__annotations__["weights"] = _KNOWN[known] | None
         return register_model()(build)
     return noted
 
@@ -238,7 +262,7 @@ def list_models(module: ModuleType | None = None, include: Iterable[str] | str |
     """The names that :func:`get_model` takes, in order.
 
     Args:
-        module: only the models of this module, ``models`` or ``models.segmentation``.
+        module: only the models of this module, ``models``, ``models.segmentation`` or ``models.detection``.
         include, exclude: patterns as those of files, of which a name has to match one, or none.
 
     >>> list_models(include="resnet*", exclude=["*18", "*34"])
@@ -284,6 +308,6 @@ def get_weight(name: str) -> WeightsEnum:
     parts = name.split(".")
     if len(parts) != 2:
         raise ValueError(f"Invalid weight name provided: '{name}'.")
-    if parts[0] not in ENUMS | SEGMENTATION_ENUMS:
+    if parts[0] not in _KNOWN:
         raise ValueError(f"The weight enum '{parts[0]}' for the specific method couldn't be retrieved.")
-    return (ENUMS | SEGMENTATION_ENUMS)[parts[0]][parts[1]]
+    return _KNOWN[parts[0]][parts[1]]

@@ -21,9 +21,21 @@ def _wide(t: Any) -> Any:
     return t if t.dtype in (dtypes.int32, dtypes.int64) else t.int()
 
 
-def box_area(boxes: Any) -> Any:
-    """The areas (n,) of boxes (n, 4)."""
+_STRAIGHT = ("xyxy", "xywh", "cxcywh")
+_TURNED = ("xywhr", "cxcywhr", "xyxyxyxy")
+
+
+def box_area(boxes: Any, fmt: str = "xyxy") -> Any:
+    """The areas (n,) of boxes (n, 4) of the form ``fmt``, see :func:`box_convert`.
+
+    Raises:
+        ValueError: another form.
+    """
+    if fmt not in _STRAIGHT:
+        raise ValueError(f"Unsupported Bounding Box area for given format {fmt}")
     boxes = _wide(boxes)
+    if fmt != "xyxy":
+        return boxes[..., 2] * boxes[..., 3]
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
@@ -37,16 +49,27 @@ def _box_inter_union(boxes1: Any, boxes2: Any) -> tuple[Any, Any]:
     return shared, area1[..., :, None] + area2[..., None, :] - shared
 
 
-def box_iou(boxes1: Any, boxes2: Any) -> Any:
-    """What pairs of boxes share over what they cover: (n, 4) and (m, 4) give (n, m)."""
+def box_iou(boxes1: Any, boxes2: Any, fmt: str = "xyxy") -> Any:
+    """What pairs of boxes share over what they cover: (n, 4) and (m, 4) give (n, m).
+
+    Args:
+        fmt: their form, see :func:`box_convert`.
+
+    Raises:
+        ValueError: another form, or one of turned boxes.
+    """
+    if fmt not in _STRAIGHT:
+        raise ValueError(f"Unsupported format '{fmt}'. Supported axis-aligned formats: {_STRAIGHT}")
+    if fmt != "xyxy":
+        boxes1, boxes2 = (box_convert(boxes, fmt, "xyxy") for boxes in (boxes1, boxes2))
     shared, union = _box_inter_union(boxes1, boxes2)
     return shared / union
 
 
 def _hull(boxes1: Any, boxes2: Any) -> Any:
     """Width and height (n, m, 2) of the smallest boxes around pairs."""
-    low = FUNCTIONS["min"](boxes1[:, None, :2], boxes2[:, :2])
-    high = FUNCTIONS["max"](boxes1[:, None, 2:], boxes2[:, 2:])
+    low = FUNCTIONS["min"](boxes1[..., :, None, :2], boxes2[..., None, :, :2])
+    high = FUNCTIONS["max"](boxes1[..., :, None, 2:], boxes2[..., None, :, 2:])
     return _wide(high - low).clamp(min=0)
 
 
@@ -63,33 +86,22 @@ def distance_box_iou(boxes1: Any, boxes2: Any, eps: float = 1e-7) -> Any:
     boxes1, boxes2 = _wide(boxes1), _wide(boxes2)
     sides = _hull(boxes1, boxes2)
     diagonal = sides[..., 0] ** 2 + sides[..., 1] ** 2 + eps
-    between = (boxes1[:, None, :2] + boxes1[:, None, 2:] - boxes2[None, :, :2] - boxes2[None, :, 2:]) / 2
-    return box_iou(boxes1, boxes2) - (between**2).sum(-1) / diagonal
+    middle1, middle2 = ((boxes[..., :2] + boxes[..., 2:]) / 2 for boxes in (boxes1, boxes2))
+    between = ((middle1[..., :, None, :] - middle2[..., None, :, :]) ** 2).sum(-1)
+    return box_iou(boxes1, boxes2) - between / diagonal
 
 
 def complete_box_iou(boxes1: Any, boxes2: Any, eps: float = 1e-7) -> Any:
     """:func:`distance_box_iou` less a term for unequal proportions (Zheng et al. 2020)."""
     boxes1, boxes2 = _wide(boxes1), _wide(boxes2)
     iou, distance = box_iou(boxes1, boxes2), distance_box_iou(boxes1, boxes2, eps)
-    shape1, shape2 = boxes1[:, None, 2:] - boxes1[:, None, :2], boxes2[None, :, 2:] - boxes2[None, :, :2]
-    angle = (shape1[..., 0] / shape1[..., 1]).atan() - (shape2[..., 0] / shape2[..., 1]).atan()
-    unlike = 4 / math.pi**2 * angle**2
+    slope1, slope2 = (((b[..., 2] - b[..., 0]) / (b[..., 3] - b[..., 1])).atan() for b in (boxes1, boxes2))
+    unlike = 4 / math.pi**2 * (slope1[..., :, None] - slope2[..., None, :]) ** 2
     weight = (unlike / (1 - iou + unlike + eps)).detach()
     return distance - weight * unlike
 
 
-def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
-    """Boxes (n, 4) in another form: ``xyxy``, ``xywh`` (corner and sides) or ``cxcywh`` (centre and sides).
-
-    Raises:
-        ValueError: another form.
-    """
-    forms = ("xyxy", "xywh", "cxcywh")
-    if in_fmt not in forms or out_fmt not in forms:
-        raise ValueError(f"Unsupported Bounding Box Conversions for given in_fmt and out_fmt: {in_fmt!r} to {out_fmt!r}; "
-                         f"there are {', '.join(forms)}")
-    if in_fmt == out_fmt:
-        return boxes.clone()
+def _straight(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
     a, b, c, d = boxes.unbind(-1)
     if in_fmt == "xywh":
         a, b, c, d = a, b, a + c, b + d
@@ -99,7 +111,49 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
         a, b, c, d = a, b, c - a, d - b
     elif out_fmt == "cxcywh":
         a, b, c, d = (a + c) / 2, (b + d) / 2, c - a, d - b
-    return _stack((a, b, c, d), -1).to(boxes.dtype)
+    return _stack((a, b, c, d), -1)
+
+
+def _turned(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
+    """The same of turned boxes. An angle in degrees is counted against the clock, with y downwards."""
+    if in_fmt == "xyxyxyxy":
+        x, y, x2, y2, x3, y3, _, _ = boxes.unbind(-1)
+        r = FUNCTIONS["atan2"](y - y2, x2 - x)
+        w, h = ((x2 - x) ** 2 + (y - y2) ** 2).sqrt(), ((x3 - x2) ** 2 + (y3 - y2) ** 2).sqrt()
+    else:
+        x, y, w, h, degrees = boxes.unbind(-1)
+        r = degrees * (math.pi / 180)
+    cos, sin = r.cos(), r.sin()
+    if in_fmt == "cxcywhr":
+        x, y = x - w / 2 * cos - h / 2 * sin, y - h / 2 * cos + w / 2 * sin
+    if out_fmt == "xyxyxyxy":
+        along, down = (w * cos, -w * sin), (h * sin, h * cos)
+        return _stack((x, y, x + along[0], y + along[1], x + along[0] + down[0], y + along[1] + down[1], x + down[0],
+                       y + down[1]), -1)
+    if out_fmt == "cxcywhr":
+        x, y = x + w / 2 * cos + h / 2 * sin, y - w / 2 * sin + h / 2 * cos
+    return _stack((x, y, w, h, r * (180 / math.pi)), -1)
+
+
+def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
+    """Boxes (n, 4) in another form: ``xyxy``, ``xywh`` (corner and sides) or ``cxcywh`` (centre and sides).
+
+    Turned boxes are ``xywhr`` and ``cxcywhr`` (n, 5), with an angle in degrees against the clock, and ``xyxyxyxy`` (n, 8),
+    the four corners.
+
+    Raises:
+        ValueError: another form.
+        NotImplementedError: from a straight form to a turned one, or back.
+    """
+    if not {in_fmt, out_fmt} <= {*_STRAIGHT, *_TURNED}:
+        raise ValueError(f"Unsupported Bounding Box Conversions for given in_fmt and out_fmt: {in_fmt!r} to {out_fmt!r}; "
+                         f"there are {', '.join(_STRAIGHT + _TURNED)}")
+    if in_fmt == out_fmt:
+        return boxes.clone()
+    if (in_fmt in _STRAIGHT) != (out_fmt in _STRAIGHT):
+        raise NotImplementedError(f"Unsupported Bounding Box Conversions for given in_fmt {in_fmt} and out_fmt {out_fmt}")
+    made = (_straight if in_fmt in _STRAIGHT else _turned)(boxes, in_fmt, out_fmt)
+    return made.to(boxes.dtype) if in_fmt in _STRAIGHT or boxes.is_floating_point() else made.round().to(boxes.dtype)
 
 
 def clip_boxes_to_image(boxes: Any, size: tuple[int, int]) -> Any:
@@ -111,8 +165,8 @@ def clip_boxes_to_image(boxes: Any, size: tuple[int, int]) -> Any:
 
 def remove_small_boxes(boxes: Any, min_size: float) -> Any:
     """The numbers of the boxes whose sides are at least ``min_size``."""
-    sides = boxes[:, 2:] - boxes[:, :2]
-    return FUNCTIONS["nonzero"]((sides >= min_size).all(1)).squeeze(1)
+    sides = boxes[..., 2:] - boxes[..., :2]
+    return _where((sides >= min_size).all(-1))[0]
 
 
 def masks_to_boxes(masks: Any) -> Any:

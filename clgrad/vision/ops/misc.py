@@ -11,6 +11,13 @@ from clgrad.creation import ones, zeros
 interpolate = nn.functional.interpolate
 
 
+def renamed(state_dict: Any, old: str, new: str) -> None:
+    """Gives the weight and bias of a layer in a state dict the names that newer files have for them."""
+    for name in ("weight", "bias"):
+        if f"{old}.{name}" in state_dict:
+            state_dict[f"{new}.{name}"] = state_dict.pop(f"{old}.{name}")
+
+
 class FrozenBatchNorm2d(nn.Module):
     """Batch normalisation whose statistics, weight and bias are buffers that stay as they are."""
 
