@@ -9,7 +9,17 @@ from typing import Any
 
 from clgrad.autograd import engine
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import Node, TensorBase, current_node, edge_of, grad_dtype, retain, take_place, wrap
+from clgrad.autograd.graph import (
+    Node,
+    TensorBase,
+    current_node,
+    edge_of,
+    grad_dtype,
+    post_hooks,
+    retain,
+    take_place,
+    wrap,
+)
 from clgrad.autograd.handles import RemovableHandle, add_hook
 from clgrad.autograd.shared_memory import refuse_change
 from clgrad.dtypes import dtype
@@ -224,6 +234,7 @@ class History(TensorBase):
             raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
         if self._post_hooks is None:
             self._post_hooks = OrderedDict()
+        post_hooks.used = True
         return add_hook(self._post_hooks, hook)
 
     def retain_grad(self) -> None:

@@ -35,7 +35,8 @@ FLOORS = [
 # Libraries stand side by side: of each other they see the public names only.
 PUBLIC = {"nn": {"nn", "nn.functional", "nn.init", "nn.parameter", "nn.modules", "nn.utils"}, "optim": {"optim"},
           "utils": {"utils", "utils.data"}, "serialization": {"serialization"}, "cuda": {"cuda"},
-          "vision": {"vision"}, "sparse": {"sparse"}, "amp": {"amp"}, "distributed": {"distributed"}}
+          "vision": {"vision"}, "sparse": {"sparse"}, "amp": {"amp"},
+          "distributed": {"distributed", "distributed.algorithms"}}
 # (file, module): imports inside functions, each with its reason in the file.
 LATE_IMPORTS: set[tuple[str, str]] = set()
 LONGEST = 500

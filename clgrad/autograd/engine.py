@@ -9,15 +9,16 @@ from __future__ import annotations
 import functools
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from typing import Any
 
 from clgrad.autograd import walks
 from clgrad.autograd.anomaly_mode import tell_forward_calls
 from clgrad.autograd.grad_mode import mode
-from clgrad.autograd.graph import OWN, AccumulateGrad, GradientEdge, Node, TensorBase, edge_of, wrap
+from clgrad.autograd.graph import OWN, AccumulateGrad, GradientEdge, Node, TensorBase, edge_of, post_hooks, wrap
 from clgrad.autograd.listening import asked, observed, switch, thread, unseen
+from clgrad.autograd.reachable import below, edges_to_watched, needed_for
 from clgrad.dtypes import FLOATING
 from clgrad.formats import strided, suggested
 from clgrad.runtime import filled_storage
@@ -177,36 +178,14 @@ def _edge(place: Any) -> tuple[Node, int] | None:
     return (place.node, place.output_nr) if isinstance(place, GradientEdge) else edge_of(place)
 
 
-def _below(starts: Sequence[Node]) -> set[Node]:
-    """The nodes that can be reached."""
-    seen: set[Node] = set()
-    stack = list(starts)
-    while stack:
-        node = stack.pop()
-        if node not in seen:
-            seen.add(node)
-            stack += [edge[0] for edge in node.edges if edge is not None]
-    return seen
-
-
-def _needed(starts: Sequence[Node], targets: set[Node]) -> set[Node]:
-    """The nodes from which a target can be reached."""
-    needed: set[Node] = set()
-    # Oldest first: what a node leads to is decided before the node is.
-    for node in sorted(_below(starts), key=lambda n: n.sequence):
-        if node in targets or any(edge is not None and (edge[0] in needed or edge[0] in targets)
-                                  for edge in node.edges):
-            needed.add(node)
-    return needed
-
-
 class _Walk:
     """A backward pass: where it starts, which nodes it is limited to, whether they keep what is saved, how one runs, who is
     called last."""
 
     def __init__(self, starts: tuple, needed: set[Node] | None, captured: dict[tuple[Node, int], list[int]], retain: bool,
-                 run: Callable[[Node, list], tuple]):
+                 run: Callable[[Node, list], tuple], outer: Any):
         self.starts, self.needed, self.captured, self.retain, self.run = starts, needed, captured, retain, run
+        self.outer = outer  # the pass in whose node this one was begun
         self.node: Any = None  # which runs
         self.callbacks: list[Any] = []
 
@@ -214,7 +193,7 @@ class _Walk:
     def _reached(self) -> set[Node]:
         if self.needed is not None:
             return self.needed | {node for node, _ in self.captured}
-        return set(_below([edge[0] for edge in self.starts if edge is not None]))
+        return set(below([edge[0] for edge in self.starts if edge is not None]))
 
     def asks_for(self, number: int) -> bool:
         """Whether the gradient of an input of the node that runs leads to anything that is wanted."""
@@ -252,26 +231,20 @@ def _walked(roots: list, grads: list, retain: bool, create: bool, inputs: list |
             if edge is None:
                 raise RuntimeError("One of the differentiated Tensors does not require grad")
             captured.setdefault(edge, []).append(number)
-        needed = _needed([edge[0] for edge in edges if edge is not None], {edge[0] for edge in captured})
-    walk = _Walk(edges, needed, captured, retain, run)
+        needed = needed_for([edge[0] for edge in edges if edge is not None], {edge[0] for edge in captured})
+    outer = mode.walk
+    walk = _Walk(edges, needed, captured, retain, run, outer)
     before, mode.enabled = mode.enabled, create
-    outer, mode.walk = mode.walk, walk
+    mode.walk = walk
     try:
         arrived = None
         if needed is None and not (create or mode.anomaly or mode.forward or switch.told_of_walks()):
             arrived = walks.repeated(edges, grads, retain, lambda: _run_nodes(walk, grads, found, True))
         if arrived is None:
-            arrived = _run_nodes(walk, grads, found, leaves)
+            early = leaves and needed is None and not create and post_hooks.used
+            arrived = _run_nodes(walk, grads, found, leaves, edges_to_watched(edges) if early else None)
         for node in list(arrived):
-            values = arrived.pop(node)
-            if node.variable._hooks or node.pre_hooks or node.capture:  # type: ignore[attr-defined]
-                _leaf_hooks(node, values)  # type: ignore[arg-type]
-            if captured:
-                _note(captured, node, values, found)
-            if leaves and values[0] is not None:
-                if node.pre_hooks:
-                    _node_hooks(node, values)
-                _finish_leaf(node, values, create)  # type: ignore[arg-type]
+            _run_leaf(node, arrived.pop(node), captured, found, leaves, create)
         for callback in walk.callbacks:
             callback()
         if inputs is not None and not leaves:
@@ -284,8 +257,25 @@ def _walked(roots: list, grads: list, retain: bool, create: bool, inputs: list |
 _walk = unseen(_walked)
 
 
-def _run_nodes(walk: _Walk, grads: list, found: list, leaves: bool) -> dict[Node, list]:
-    """Runs the nodes of a pass, and gives what arrives at the leaves. ``grads`` is emptied."""
+def _run_leaf(node: Any, values: list, captured: dict, found: list, leaves: bool, create: bool) -> None:
+    """A leaf's hooks, and its gradient."""
+    if node.variable._hooks or node.pre_hooks or node.capture:
+        _leaf_hooks(node, values)
+    if captured:
+        _note(captured, node, values, found)
+    if leaves and values[0] is not None:
+        if node.pre_hooks:
+            _node_hooks(node, values)
+        _finish_leaf(node, values, create)
+
+
+def _run_nodes(walk: _Walk, grads: list, found: list, leaves: bool,
+               watched: dict[Node, int] | None = None) -> dict[Node, list]:
+    """Runs the nodes of a pass, and gives what arrives at the leaves. ``grads`` is emptied.
+
+    A ``watched`` leaf, to which so many edges lead, gets its gradient as soon as that is complete: who waits for it may
+    send it to other processes, or use and free it, while the pass goes on.
+    """
     edges, needed, captured = walk.starts, walk.needed, walk.captured
     results: tuple | None = tuple(grads)
     grads.clear()
@@ -303,6 +293,12 @@ def _run_nodes(walk: _Walk, grads: list, found: list, leaves: bool) -> dict[Node
                     heappush(heap, (-node.sequence, node))
             values[number] = result if values[number] is None else _sum(values[number], result)
         results = result = values = None  # gradients are freed, and handed over, as soon as nobody needs them
+        if watched is not None:
+            for edge in edges:
+                if edge is not None and edge[0] in watched:
+                    watched[edge[0]] -= 1
+                    if not watched[edge[0]] and edge[0] in waiting:
+                        _run_leaf(edge[0], waiting.pop(edge[0]), captured, found, leaves, False)
         while heap and results is None:
             node = heappop(heap)[1]
             values = waiting.pop(node)

@@ -245,6 +245,15 @@ def _placed(tensor: Any, edge: Any) -> Any:
     return tensor
 
 
+class _PostHooks:
+    """Whether any leaf has ever had a hook that is called when its gradient was added."""
+
+    used = False
+
+
+post_hooks = _PostHooks()
+
+
 def edge_of(tensor: Any) -> tuple[Node, int] | None:
     """Where a tensor's gradient goes: (node, output number), or None where it needs none."""
     if not tensor._requires_grad:

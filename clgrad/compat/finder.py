@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from clgrad.compat.names import MISSING, RENAMED, ROOTS, mapped
@@ -33,6 +34,11 @@ class _Alias(Loader):
         module.__spec__ = self._own
         if not hasattr(module, "__path__"):
             module.__path__ = []
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """The other module's code, by which Python runs it as a program (``-m torch.distributed.run``)."""
+        own = importlib.util.find_spec(self._target)
+        return None if own is None else own.loader.get_code(self._target)  # type: ignore[union-attr]
 
 
 class Finder(MetaPathFinder):

@@ -11,7 +11,7 @@ _STANDINS = "clgrad.compat.standins"
 RENAMED = {
     "torch.version": f"{_STANDINS}.version",
     "torch.torch_version": f"{_STANDINS}.torch_version",
-    "torch.distributed.distributed_c10d": "clgrad.distributed",
+    **{f"torch.distributed.{name}": "clgrad.distributed" for name in ("distributed_c10d", "constants")},
     "torch.distributed.nn.functional": "clgrad.distributed.nn",
     **{f"torch.distributed.{name}": f"{_STANDINS}.distributed.{name}" for name in (
         "device_mesh", "elastic", "fsdp", "rpc", "tensor")},

@@ -151,6 +151,10 @@ class Storage:
         """``nbytes`` bytes from ``offset`` on, moving no more than those."""
         raise NotImplementedError
 
+    def overwritten(self, offset: int, nbytes: int) -> np.ndarray | None:
+        """``nbytes`` bytes from ``offset`` on, in place, for the host to write now; None where it cannot reach them."""
+        return None
+
     def known(self) -> np.ndarray | None:
         """The bytes, to look at now, where that costs neither waiting nor a transfer; else None."""
         if self._fill is not None and self._block is None and 0 < self.nbytes <= KNOWN_MOST:
@@ -278,6 +282,10 @@ class SharedStorage(Storage):
         return host[:self.nbytes]
 
     def read_element(self, offset: int, nbytes: int) -> np.ndarray:
+        return self.read()[offset:offset + nbytes]
+
+    def overwritten(self, offset: int, nbytes: int) -> np.ndarray | None:
+        self.wrote()
         return self.read()[offset:offset + nbytes]
 
     def known(self) -> np.ndarray | None:

@@ -83,7 +83,7 @@ def test_what_is_missing_says_so_and_never_reaches_pytorch(tmp_path):
                 get()
             except AttributeError as error:
                 print(error)
-        assert not torch.distributed.is_available()
+        assert torch.distributed.is_available() and torch.distributed.is_gloo_available()
         assert torch.jit.script(len) is len
         assert torch.__version__.startswith("2.") and importlib.util.find_spec("torch")
         assert sys.modules["clgrad.nn"].__spec__.name == "clgrad.nn"
@@ -174,13 +174,35 @@ def test_modules_that_programs_import(tmp_path):
         except ValueError as error:
             print(error)
         torch.distributed.destroy_process_group()
-        try:
-            torch.distributed.init_process_group("gloo", rank=0, world_size=2)
-        except RuntimeError as error:
-            print(error)
         """)
     assert done.returncode == 0, done.stderr
-    assert "twice" in done.stdout and "one process" in done.stdout
+    assert "twice" in done.stdout
+
+
+def test_a_launcher_starts_programs_in_which_torch_is_clgrad(tmp_path):
+    (tmp_path / "program.py").write_text(textwrap.dedent("""
+        import os, sys
+        import torch
+        import torch.distributed as dist
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        x = torch.ones(2) * (dist.get_rank() + 1)
+        dist.all_reduce(x)
+        assert torch.__file__ is None or "clgrad" in torch.__file__
+        print(f"{x.tolist()} {os.environ['LOCAL_RANK']} {os.environ['WORLD_SIZE']} {sys.argv[1:]}\\n", end="")
+        if sys.argv[1:] == ["fail"] and dist.get_rank() == 1:
+            os._exit(7)
+        dist.barrier()
+        dist.destroy_process_group()
+        """))
+    for options, argument in ((["--standalone", "--nproc-per-node=2"], "well"),
+                              (["--nproc_per_node", "2", "--master_port=0"], "fail")):
+        done = subprocess.run([sys.executable, "-m", "clgrad.compat", "-m", "torch.distributed.run", *options, "program.py",
+                               argument], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert {f"[3.0, 3.0] {rank} 2 ['{argument}']" for rank in range(2)} <= set(done.stdout.splitlines()), done.stderr
+        if argument == "well":
+            assert done.returncode == 0, done.stderr
+        else:
+            assert done.returncode == 7 and "rank 1 (local_rank 1, pid" in done.stderr and "exit code 7" in done.stderr
 
 
 def test_an_import_of_a_module_does_not_hide_the_function_of_its_name(tmp_path):

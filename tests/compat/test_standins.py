@@ -113,7 +113,7 @@ PROGRAMS = {
             try:
                 refused()
             except NotImplementedError as error:
-                assert "one process" in str(error)
+                assert "every process of clgrad holds whole tensors" in str(error)
             else:
                 raise AssertionError
         """,

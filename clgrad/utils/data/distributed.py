@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sized
 from typing import Any
 
+from clgrad.distributed import get_rank, get_world_size
 from clgrad.ops.random import Generator
 from clgrad.sampling import randperm
 from clgrad.utils.data.sampler import Sampler
@@ -15,21 +16,20 @@ class DistributedSampler(Sampler):
     """Every ``num_replicas``-th sample from the ``rank``-th on, of an order that is the same in all processes.
 
     Args:
-        num_replicas, rank: how many processes there are, and which this is; clgrad cannot know them.
+        num_replicas, rank: how many processes there are, and which this is. Default: those of the default group.
         shuffle: a new order for every epoch that :meth:`set_epoch` begins. Default: True.
         seed: of the order. Default: 0.
         drop_last: leave out samples that would make the parts unequal; otherwise some are taken twice. Default: False.
 
     Raises:
-        RuntimeError: ``num_replicas`` or ``rank`` is missing.
-        ValueError: ``rank`` is not below ``num_replicas``.
+        ValueError: ``num_replicas`` or ``rank`` is missing where there is no default group, or ``rank`` is not below
+            ``num_replicas``.
     """
 
     def __init__(self, dataset: Sized, num_replicas: int | None = None, rank: int | None = None, shuffle: bool = True,
                  seed: int = 0, drop_last: bool = False):
-        if num_replicas is None or rank is None:
-            raise RuntimeError("Requires distributed package to be available: clgrad trains in one process, so give "
-                               "num_replicas and rank")
+        num_replicas = get_world_size() if num_replicas is None else num_replicas
+        rank = get_rank() if rank is None else rank
         if not 0 <= rank < num_replicas:
             raise ValueError(f"Invalid rank {rank}, rank should be in the interval [0, {num_replicas - 1}]")
         self.dataset, self.num_replicas, self.rank, self.shuffle = dataset, num_replicas, rank, shuffle

@@ -1,8 +1,8 @@
-"""``torch.distributed.rpc``: there is no other process to call."""
+"""``torch.distributed.rpc``: no process calls functions in another."""
 
-from clgrad.compat.standins.distributed import REASON
 from clgrad.compat.standins.refusal import function, kind
 
+REASON = "processes of clgrad exchange tensors, not calls"
 __all__ = ["RRef", "TensorPipeRpcBackendOptions", "WorkerInfo", "init_rpc", "is_available", "remote", "rpc_async", "rpc_sync",
            "shutdown"]
 

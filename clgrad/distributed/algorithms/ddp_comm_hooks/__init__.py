@@ -1,0 +1,5 @@
+"""``torch.distributed.algorithms.ddp_comm_hooks``: how the gradients of a bucket are averaged."""
+
+from clgrad.distributed.algorithms.ddp_comm_hooks import default_hooks as default_hooks
+
+__all__ = ["default_hooks"]

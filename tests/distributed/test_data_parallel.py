@@ -1,0 +1,57 @@
+"""DistributedDataParallel in two processes, against PyTorch's, and against one process with the whole batch."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import clgrad
+from tests.distributed import programs
+from tests.distributed.processes import run
+
+
+def assert_close(own, theirs, name):
+    if isinstance(own, str) or own is None or theirs is None:
+        assert own == theirs, name
+    elif isinstance(own, list) and own and not isinstance(own[0], (int, float)):
+        assert len(own) == len(theirs), name
+        for a, b in zip(own, theirs, strict=True):
+            assert_close(a, b, name)
+    else:
+        precise = name != "fp16_compress_hook"
+        relative, absolute = (1e-12, 1e-13) if precise else (1e-2, 1e-3)
+        np.testing.assert_allclose(own, theirs, rtol=relative, atol=absolute, err_msg=name)
+
+
+def test_training(torch):
+    own, theirs = (run(programs.trained, 2, library=library) for library in ("clgrad", "torch"))
+    for rank in range(2):
+        assert own[rank].keys() == theirs[rank].keys()
+        for name in own[rank]:
+            assert_close(own[rank][name], theirs[rank][name], str(name))
+    for name in ("plain", "small buckets", "unequal"):
+        assert own[0][name] == own[1][name]
+
+
+def alone():
+    """One process with the whole batch, without the normalisation, whose statistics are those of a process."""
+    x, y = programs.batch(clgrad)
+    net = programs.without_norm(clgrad)
+    optimizer = clgrad.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+    for _ in range(4):
+        optimizer.zero_grad()
+        clgrad.nn.functional.mse_loss(net(x), y).backward()
+        optimizer.step()
+    return [p.detach().tolist() for p in net.parameters()]
+
+
+def test_two_processes_are_one_with_the_whole_batch():
+    expected = alone()
+    for found in run(programs.as_one, 2):
+        for name, parameters in found.items():
+            for a, b in zip(parameters, expected, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14, err_msg=name)
+
+
+def test_members_whose_networks_differ_are_told_so():
+    for text in run(programs.differing, 2):
+        assert "rank 1 has the parameter weight of shape (3, 2)" in text and "rank 0 has weight of shape (2, 2)" in text
