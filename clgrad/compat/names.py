@@ -42,7 +42,6 @@ RENAMED = {
     "torch.__config__": f"{_STANDINS}.config",
     "torch.ops": f"{_STANDINS}.ops",
     "torch._subclasses": f"{_STANDINS}.fake_tensor",
-    "torchvision.transforms.v2.functional": "clgrad.vision.transforms.functional",
     "torch.utils.data.dataloader": f"{_STANDINS}.dataloader",
     "torch.utils.data._utils": "clgrad.utils.data",
     "torch.utils.data._utils.collate": "clgrad.utils.data.collate",

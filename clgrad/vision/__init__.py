@@ -6,6 +6,6 @@
 torch.Size([3, 4, 5])
 """
 
-from clgrad.vision import datasets, io, models, ops, transforms, utils
+from clgrad.vision import datasets, io, models, ops, transforms, tv_tensors, utils
 
-__all__ = ["datasets", "io", "models", "ops", "transforms", "utils"]
+__all__ = ["datasets", "io", "models", "ops", "transforms", "tv_tensors", "utils"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import clgrad
-from clgrad.vision import transforms
+from clgrad.vision import transforms, tv_tensors
 from clgrad.vision.transforms import functional as F
 from clgrad.vision.transforms import v2
 
@@ -154,7 +154,7 @@ def test_erasing():
 
 def test_second_generation():
     steps = v2.Compose([v2.ToImage(), v2.RandomHorizontalFlip(0.5), v2.RandomCrop(7), v2.ToDtype(clgrad.float32, scale=True)])
-    one = clgrad.tensor(PIXELS.transpose(2, 0, 1).copy())
+    one = tv_tensors.Image(clgrad.tensor(PIXELS.transpose(2, 0, 1).copy()))
     for _ in range(8):
         a, (b, label) = v2.RandomCrop(7)(one, [one, 3])
         assert a.tolist() == b.tolist() and label == 3

@@ -8,7 +8,7 @@ from typing import Any
 from clgrad.nn import Module
 from clgrad.tensor import Tensor
 from clgrad.vision.transforms import chance
-from clgrad.vision.transforms import functional as F
+from clgrad.vision.transforms import dispatch as F
 from clgrad.vision.transforms.functional import InterpolationMode
 
 

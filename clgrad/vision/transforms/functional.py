@@ -177,9 +177,9 @@ def normalize(tensor: Any, mean: Sequence[float], std: Sequence[float], inplace:
     return tensor.copy_(made) if inplace else made
 
 
-def output_size(img: Any, size: Any, max_size: int | None) -> tuple[int, int]:
-    """The height and width that ``resize`` makes of an image."""
-    _, height, width = get_dimensions(img)
+def resized(old: Sequence[int], size: Any, max_size: int | None) -> tuple[int, int]:
+    """The height and width that ``resize`` makes of a height and width."""
+    height, width = old
     listed = [size] if isinstance(size, int) else list(size)
     if len(listed) == 2:
         if max_size is not None:
@@ -209,7 +209,7 @@ def resize(img: Any, size: Any, interpolation: Any = InterpolationMode.BILINEAR,
     """
     mode = interpolation_of(interpolation).value
     picture = _checked(img)
-    wanted = output_size(img, size, max_size)
+    wanted = resized(get_dimensions(img)[1:], size, max_size)
     if tuple(get_dimensions(img)[1:]) == wanted:
         return img
     if picture:
@@ -219,20 +219,24 @@ def resize(img: Any, size: Any, interpolation: Any = InterpolationMode.BILINEAR,
     return arrays.resize(img, wanted, mode, bool(antialias) and mode in ("bilinear", "bicubic"))
 
 
+def sides_of(padding: Any) -> tuple[int, int, int, int]:
+    """Borders (left, top, right, bottom), as :func:`pad` takes them."""
+    if not isinstance(padding, (numbers.Number, tuple, list)):
+        raise TypeError("Got inappropriate padding arg")
+    listed = [padding] if isinstance(padding, numbers.Number) else list(padding)
+    if len(listed) not in (1, 2, 4):
+        raise ValueError(f"Padding must be an int or a 1, 2, or 4 element tuple, not a {len(listed)} element tuple")
+    return tuple((listed * 4)[:4])  # type: ignore[return-value]
+
+
 def pad(img: Any, padding: Any, fill: Any = 0, padding_mode: str = "constant") -> Any:
     """Borders: a number for all sides, (left and right, top and bottom), or (left, top, right, bottom).
 
     ``padding_mode``: constant, edge, reflect, symmetric.
     """
-    if not isinstance(padding, (numbers.Number, tuple, list)):
-        raise TypeError("Got inappropriate padding arg")
     if padding_mode not in ("constant", "edge", "reflect", "symmetric"):
         raise ValueError("Padding mode should be either constant, edge, reflect or symmetric")
-    listed = [padding] if isinstance(padding, numbers.Number) else list(padding)
-    if len(listed) not in (1, 2, 4):
-        raise ValueError(f"Padding must be an int or a 1, 2, or 4 element tuple, not a {len(listed)} element tuple")
-    sides = (listed * 4)[:4] if len(listed) == 1 else (listed * 2)[:4]
-    return (pictures if _checked(img) else arrays).pad(img, tuple(sides), fill, padding_mode)
+    return (pictures if _checked(img) else arrays).pad(img, sides_of(padding), fill, padding_mode)
 
 
 def crop(img: Any, top: int, left: int, height: int, width: int) -> Any:
@@ -249,7 +253,8 @@ def crop(img: Any, top: int, left: int, height: int, width: int) -> Any:
     return img[..., top:bottom, left:right]
 
 
-def _pair(size: Any) -> tuple[int, int]:
+def pair_of(size: Any) -> tuple[int, int]:
+    """A number, or one or two of them, as (height, width)."""
     if isinstance(size, numbers.Number):
         return int(size), int(size)  # type: ignore[call-overload]
     return (size[0], size[0]) if len(size) == 1 else (size[0], size[1])
@@ -257,7 +262,7 @@ def _pair(size: Any) -> tuple[int, int]:
 
 def center_crop(img: Any, output_size: Any) -> Any:
     """The middle, of (height, width); a smaller image is padded with zeros."""
-    height, width = _pair(output_size)
+    height, width = pair_of(output_size)
     _, rows, columns = get_dimensions(img)
     if width > columns or height > rows:
         sides = [max((width - columns) // 2, 0), max((height - rows) // 2, 0), max((width - columns + 1) // 2, 0),
@@ -285,7 +290,7 @@ def vflip(img: Any) -> Any:
 
 def five_crop(img: Any, size: Any) -> tuple:
     """The four corners and the middle: top left, top right, bottom left, bottom right, centre."""
-    height, width = _pair(size)
+    height, width = pair_of(size)
     _, rows, columns = get_dimensions(img)
     if width > columns or height > rows:
         raise ValueError(f"Requested crop size {size} is bigger than input size {(rows, columns)}")
@@ -392,7 +397,7 @@ def to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
 rgb_to_grayscale = to_grayscale
 
 
-def _inverse_affine(center: Sequence[float], angle: float, translate: Sequence[float], scale: float,
+def inverse_affine(center: Sequence[float], angle: float, translate: Sequence[float], scale: float,
                     shear: Sequence[float]) -> list[float]:
     """The inverse of translate * centre * rotate * shear * scale * uncentre, as six numbers."""
     turn, sx, sy = (math.radians(v) for v in (angle, shear[0], shear[1]))
@@ -408,6 +413,17 @@ def _inverse_affine(center: Sequence[float], angle: float, translate: Sequence[f
     return matrix
 
 
+def turned_size(size: tuple[int, int], matrix: Sequence[float]) -> tuple[int, int]:
+    """The height and width that a picture has after :func:`rotate` with ``expand``."""
+    height, width = size
+    x, y = np.array([-0.5, 0.5, 0.5, -0.5]) * width, np.array([-0.5, -0.5, 0.5, 0.5]) * height
+    turned = np.array(matrix, np.float32).reshape(2, 3)[:, :2] @ np.stack([x, y]).astype(np.float32)
+    step = np.float32(1e-4)  # in float32, whose rounding is that of torchvision
+    places = np.trunc((turned + np.array([[width * 0.5], [height * 0.5]], np.float32)) / step) * step
+    low, high = np.floor(places.min(1)), np.ceil(places.max(1))
+    return int(high[1] - low[1]), int(high[0] - low[0])
+
+
 def rotate(img: Any, angle: float, interpolation: Any = InterpolationMode.NEAREST, expand: bool = False,
            center: Any = None, fill: Any = None) -> Any:
     """Turned counter-clockwise by ``angle`` degrees around ``center`` (x, y), by default the middle.
@@ -419,14 +435,10 @@ def rotate(img: Any, angle: float, interpolation: Any = InterpolationMode.NEARES
         return pictures.rotate(img, angle, mode, expand, center, fill)
     _, height, width = get_dimensions(img)
     middle = [0.0, 0.0] if center is None else [center[0] - width * 0.5, center[1] - height * 0.5]
-    matrix = _inverse_affine(middle, -angle, (0.0, 0.0), 1.0, (0.0, 0.0))
+    matrix = inverse_affine(middle, -angle, (0.0, 0.0), 1.0, (0.0, 0.0))
     size = (height, width)
     if expand:
-        x, y = np.array([-0.5, 0.5, 0.5, -0.5]) * width, np.array([-0.5, -0.5, 0.5, 0.5]) * height
-        turned = np.array(matrix).reshape(2, 3)[:, :2] @ np.stack([x, y])
-        places = np.trunc((turned + np.array([[width * 0.5], [height * 0.5]])) / 1e-4) * 1e-4
-        low, high = np.floor(places.min(1)), np.ceil(places.max(1))
-        size = (int(high[1] - low[1]), int(high[0] - low[0]))
+        size = turned_size(size, matrix)
     return arrays.affine(img, matrix, size, mode, fill)
 
 
@@ -442,9 +454,9 @@ def affine(img: Any, angle: float, translate: Sequence[float], scale: float, she
     _, height, width = get_dimensions(img)
     if _checked(img):
         middle = [width * 0.5, height * 0.5] if center is None else center
-        return pictures.affine(img, _inverse_affine(middle, angle, translate, scale, slants), (height, width), mode, fill)
+        return pictures.affine(img, inverse_affine(middle, angle, translate, scale, slants), (height, width), mode, fill)
     middle = [0.0, 0.0] if center is None else [center[0] - width * 0.5, center[1] - height * 0.5]
-    return arrays.affine(img, _inverse_affine(middle, angle, translate, scale, slants), (height, width), mode, fill)
+    return arrays.affine(img, inverse_affine(middle, angle, translate, scale, slants), (height, width), mode, fill)
 
 
 def gaussian_blur(img: Any, kernel_size: Any, sigma: Any = None) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from clgrad.nn import Module
 from clgrad.tensor import Tensor
 from clgrad.vision.transforms import arrays, chance
-from clgrad.vision.transforms import functional as F
+from clgrad.vision.transforms import dispatch as F
 from clgrad.vision.transforms.basic import pair
 from clgrad.vision.transforms.functional import InterpolationMode
 

@@ -1,123 +1,88 @@
-"""``torchvision.transforms.v2``: the transforms with their second generation's names.
+"""``torchvision.transforms.v2``: transforms of whole samples.
 
-Pictures and tensors are transformed; of a tuple, list or dict every picture and every tensor with three or more
-dimensions is, with the same chances for all of them, and the rest passes through. There are no boxes, masks or videos.
+A sample is a picture, or any structure of dicts, lists and tuples. Pictures of Pillow's and the classes of
+:mod:`clgrad.vision.tv_tensors` in it are transformed, with the same chances for all of them; of plain tensors the first is,
+where there is no other picture. Turned boxes are refused.
+
+>>> import clgrad
+>>> from clgrad.vision import tv_tensors
+>>> sample = {"image": tv_tensors.Image(clgrad.zeros(3, 8, 6)), "label": 3,
+...           "boxes": tv_tensors.BoundingBoxes([[0, 4, 3, 8]], format="XYXY", canvas_size=(8, 6))}
+>>> made = Resize((4, 12))(sample)
+>>> made["image"].shape, made["boxes"].tolist(), made["label"]
+(torch.Size([3, 4, 12]), [[0, 2, 6, 4]], 3)
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
-from clgrad.nn import Module
-from clgrad.ops.random import default_generator
-from clgrad.optional import is_picture
-from clgrad.tensor import Tensor
-from clgrad.vision.transforms import basic, functional, random
-from clgrad.vision.transforms.basic import Compose, Lambda, RandomApply, RandomChoice, RandomOrder
+from clgrad.vision.transforms import basic, random
 from clgrad.vision.transforms.functional import InterpolationMode
+from clgrad.vision.transforms.v2 import functional
+from clgrad.vision.transforms.v2.containers import Compose, RandomApply, RandomChoice, RandomOrder
+from clgrad.vision.transforms.v2.geometry import (
+    RandomIoUCrop,
+    RandomPhotometricDistort,
+    RandomResize,
+    RandomShortestSize,
+    RandomZoomOut,
+    ScaleJitter,
+)
+from clgrad.vision.transforms.v2.kinds import (
+    ClampBoundingBoxes,
+    ConvertBoundingBoxFormat,
+    Identity,
+    Lambda,
+    PILToTensor,
+    SanitizeBoundingBoxes,
+    SetClampingMode,
+    ToDtype,
+    ToImage,
+    ToPILImage,
+    ToPureTensor,
+    ToTensor,
+)
+from clgrad.vision.transforms.v2.transform import (
+    PICTURES,
+    Transform,
+    check_type,
+    get_bounding_boxes,
+    has_all,
+    has_any,
+    query_chw,
+    query_size,
+    second,
+)
 
+CenterCrop = second(basic.CenterCrop)
+ColorJitter = second(random.ColorJitter, PICTURES)
+ConvertImageDtype = second(basic.ConvertImageDtype, PICTURES)
+FiveCrop = second(basic.FiveCrop)
+GaussianBlur = second(random.GaussianBlur, PICTURES)
+Grayscale = second(basic.Grayscale, PICTURES)
+LinearTransformation = second(basic.LinearTransformation, PICTURES)
+Normalize = second(basic.Normalize, PICTURES)
+Pad = second(basic.Pad)
+RandomAdjustSharpness = second(random.RandomAdjustSharpness, PICTURES)
+RandomAffine = second(random.RandomAffine)
+RandomAutocontrast = second(random.RandomAutocontrast, PICTURES)
+RandomCrop = second(random.RandomCrop)
+RandomEqualize = second(random.RandomEqualize, PICTURES)
+RandomErasing = second(random.RandomErasing, PICTURES)
+RandomGrayscale = second(random.RandomGrayscale, PICTURES)
+RandomHorizontalFlip = second(random.RandomHorizontalFlip)
+RandomInvert = second(random.RandomInvert, PICTURES)
+RandomPosterize = second(random.RandomPosterize, PICTURES)
+RandomResizedCrop = second(random.RandomResizedCrop)
+RandomRotation = second(random.RandomRotation)
+RandomSolarize = second(random.RandomSolarize, PICTURES)
+RandomVerticalFlip = second(random.RandomVerticalFlip)
+Resize = second(basic.Resize)
+TenCrop = second(basic.TenCrop)
 
-def _over(structure: Any, function: Callable) -> Any:
-    if isinstance(structure, dict):
-        return {key: _over(value, function) for key, value in structure.items()}
-    if isinstance(structure, (tuple, list)):
-        return type(structure)(_over(value, function) for value in structure)
-    image = is_picture(structure) or (isinstance(structure, Tensor) and structure.ndim >= 3)
-    return function(structure) if image else structure
-
-
-class Transform(Module):
-    """Base class: subclasses define ``forward`` for one picture, or ``transform`` as in torchvision."""
-
-    def transform(self, inpt: Any, params: dict) -> Any:
-        """One picture, transformed."""
-        raise NotImplementedError
-
-    def forward(self, *inputs: Any) -> Any:
-        made = _over(inputs, lambda image: self.transform(image, {}))
-        return made[0] if len(inputs) == 1 else made
-
-
-def _second(cls: type) -> type:
-    """A transform of the first generation that takes structures, each part with the same chances."""
-    def call(self: Any, *inputs: Any) -> Any:
-        if len(inputs) == 1 and not isinstance(inputs[0], (tuple, list, dict)):
-            return cls.__call__(self, *inputs)  # type: ignore[operator]
-        state, used = default_generator.get_state(), default_generator.get_state()
-
-        def one(image: Any) -> Any:
-            nonlocal used
-            default_generator.set_state(state)
-            made = cls.__call__(self, image)  # type: ignore[operator]
-            used = default_generator.get_state()
-            return made
-        made = _over(inputs, one)
-        default_generator.set_state(used)
-        return made[0] if len(inputs) == 1 else made
-    return type(cls.__name__, (cls,), {"__call__": call, "__doc__": cls.__doc__, "__module__": __name__})
-
-
-CenterCrop = _second(basic.CenterCrop)
-ColorJitter = _second(random.ColorJitter)
-ConvertImageDtype = _second(basic.ConvertImageDtype)
-FiveCrop = _second(basic.FiveCrop)
-GaussianBlur = _second(random.GaussianBlur)
-Grayscale = _second(basic.Grayscale)
-LinearTransformation = _second(basic.LinearTransformation)
-Normalize = _second(basic.Normalize)
-PILToTensor = _second(basic.PILToTensor)
-Pad = _second(basic.Pad)
-RandomAdjustSharpness = _second(random.RandomAdjustSharpness)
-RandomAffine = _second(random.RandomAffine)
-RandomAutocontrast = _second(random.RandomAutocontrast)
-RandomCrop = _second(random.RandomCrop)
-RandomEqualize = _second(random.RandomEqualize)
-RandomErasing = _second(random.RandomErasing)
-RandomGrayscale = _second(random.RandomGrayscale)
-RandomHorizontalFlip = _second(random.RandomHorizontalFlip)
-RandomInvert = _second(random.RandomInvert)
-RandomPosterize = _second(random.RandomPosterize)
-RandomResizedCrop = _second(random.RandomResizedCrop)
-RandomRotation = _second(random.RandomRotation)
-RandomSolarize = _second(random.RandomSolarize)
-RandomVerticalFlip = _second(random.RandomVerticalFlip)
-Resize = _second(basic.Resize)
-TenCrop = _second(basic.TenCrop)
-ToPILImage = _second(basic.ToPILImage)
-ToTensor = _second(basic.ToTensor)
-
-class ToImage(Transform):
-    """A picture or array as a tensor (channels, height, width) of the same values."""
-
-    def forward(self, *inputs: Any) -> Any:
-        made = [functional.pil_to_tensor(i) if is_picture(i) else i if isinstance(i, Tensor) else functional.to_tensor(i)
-                if hasattr(i, "__array__") else i for i in inputs]
-        return made[0] if len(made) == 1 else tuple(made)
-
-
-class ToDtype(Transform):
-    """Tensors in another dtype; ``scale``: with their values scaled to its range."""
-
-    def __init__(self, dtype: Any, scale: bool = False):
-        super().__init__()
-        self.dtype, self.scale = dtype, scale
-
-    def transform(self, inpt: Any, params: dict) -> Any:
-        return functional.to_dtype(inpt, self.dtype, self.scale)
-
-
-class Identity(Transform):
-    """The picture itself."""
-
-    def transform(self, inpt: Any, params: dict) -> Any:
-        return inpt
-
-
-__all__ = ["CenterCrop", "ColorJitter", "Compose", "ConvertImageDtype", "FiveCrop", "GaussianBlur", "Grayscale",
-           "Identity", "InterpolationMode", "Lambda", "LinearTransformation", "Normalize", "PILToTensor", "Pad",
-           "RandomAdjustSharpness", "RandomAffine", "RandomApply", "RandomAutocontrast", "RandomChoice", "RandomCrop",
-           "RandomEqualize", "RandomErasing", "RandomGrayscale", "RandomHorizontalFlip", "RandomInvert",
-           "RandomOrder", "RandomPosterize", "RandomResizedCrop", "RandomRotation", "RandomSolarize",
-           "RandomVerticalFlip", "Resize", "TenCrop", "ToDtype", "ToImage", "ToPILImage", "ToTensor", "Transform",
-           "functional"]
+__all__ = ["CenterCrop", "ClampBoundingBoxes", "ColorJitter", "Compose", "ConvertBoundingBoxFormat", "ConvertImageDtype",
+           "FiveCrop", "GaussianBlur", "Grayscale", "Identity", "InterpolationMode", "Lambda", "LinearTransformation",
+           "Normalize", "PILToTensor", "Pad", "RandomAdjustSharpness", "RandomAffine", "RandomApply", "RandomAutocontrast",
+           "RandomChoice", "RandomCrop", "RandomEqualize", "RandomErasing", "RandomGrayscale", "RandomHorizontalFlip",
+           "RandomInvert", "RandomIoUCrop", "RandomOrder", "RandomPhotometricDistort", "RandomPosterize", "RandomResize",
+           "RandomResizedCrop", "RandomRotation", "RandomShortestSize", "RandomSolarize", "RandomVerticalFlip",
+           "RandomZoomOut", "Resize", "SanitizeBoundingBoxes", "ScaleJitter", "SetClampingMode", "TenCrop", "ToDtype",
+           "ToImage", "ToPILImage", "ToPureTensor", "ToTensor", "Transform", "check_type", "functional", "get_bounding_boxes",
+           "has_all", "has_any", "query_chw", "query_size"]

@@ -1,0 +1,218 @@
+"""What transforms of pictures do with boxes and points: each moves points by a matrix, and gives the picture a size."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+from clgrad.autograd.listening import without_classes
+from clgrad.creation import tensor
+from clgrad.ops.registry import FUNCTIONS
+from clgrad.tensor import Tensor
+from clgrad.vision.ops.boxes import box_convert
+from clgrad.vision.transforms import functional
+from clgrad.vision.tv_tensors import BoundingBoxes, KeyPoints, format_of, is_rotated_bounding_format, wrap
+
+_cat, _stack = FUNCTIONS["cat"], FUNCTIONS["stack"]
+Matrix = list[float]  # x = m[0] x + m[1] y + m[2], y = m[3] x + m[4] y + m[5]
+
+
+def convert_bounding_box_format(inpt: Any, old_format: Any = None, new_format: Any = None, inplace: bool = False) -> Any:
+    """Boxes in another format; ``old_format`` is that of a plain tensor.
+
+    Raises:
+        TypeError: no ``new_format``, or no tensor.
+        ValueError: ``old_format`` is missing for a plain tensor, or given for boxes that know theirs.
+    """
+    if new_format is None:
+        raise TypeError("convert_bounding_box_format() missing 1 required argument: 'new_format'")
+    if not isinstance(inpt, Tensor):
+        raise TypeError(f"Input can either be a plain tensor or a bounding box tv_tensor, but got {type(inpt)} instead.")
+    own = isinstance(inpt, BoundingBoxes)
+    if own == (old_format is not None):
+        raise ValueError("For bounding box tv_tensor inputs, `old_format` must not be passed." if own else
+                         "For pure tensor inputs, `old_format` has to be passed.")
+    before, after = (format_of(one).value.lower() for one in (inpt.format if own else old_format, new_format))
+    with without_classes():
+        plain = inpt.as_subclass(Tensor)
+        made = plain if before == after else box_convert(plain, before, after)
+        made = plain.copy_(made) if inplace else made
+    return wrap(made, like=inpt, format=format_of(new_format)) if own else made
+
+
+def clamp_bounding_boxes(inpt: Any, format: Any = None, canvas_size: Any = None, clamping_mode: Any = "auto") -> Any:
+    """Boxes cut at the edges of their picture; a plain tensor needs all arguments, boxes that know theirs the last at most.
+
+    Args:
+        clamping_mode: "soft" or "hard"; None: they stay as they are; "auto": as the boxes say.
+
+    Raises:
+        ValueError: another mode; arguments are missing for a plain tensor, or given for boxes that know theirs.
+        NotImplementedError: turned boxes.
+    """
+    if clamping_mode not in (None, "soft", "hard", "auto"):
+        raise ValueError(f"clamping_mode must be soft, hard, auto or None, got {clamping_mode}")
+    own = isinstance(inpt, BoundingBoxes)
+    if own and (format is not None or canvas_size is not None):
+        raise ValueError("For bounding box tv_tensor inputs, `format` and `canvas_size` must not be passed.")
+    if not own:
+        if format is None or canvas_size is None or clamping_mode == "auto":
+            raise ValueError("For pure tensor inputs, `format`, `canvas_size` and `clamping_mode` have to be passed.")
+        known = BoundingBoxes(inpt, format=format, canvas_size=canvas_size, clamping_mode=clamping_mode)
+        return clamp_bounding_boxes(known).as_subclass(Tensor)
+    mode = inpt.clamping_mode if clamping_mode == "auto" else clamping_mode
+    return inpt.clone() if mode is None else _moved(inpt, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], inpt.canvas_size, True)
+
+
+def _affinely(points: Any, matrix: Matrix) -> Any:
+    """Points (..., 2), moved."""
+    known = tensor(matrix, dtype=points.dtype, device=points.device).reshape(2, 3)
+    if matrix[1] == matrix[3] == 0:
+        return points * _stack([known[0, 0], known[1, 1]]) + known[:, 2]
+    return points @ known[:, :2].T + known[:, 2]
+
+
+def _moved(inpt: Any, matrix: Matrix, size: tuple[int, int], cut: bool) -> Any:
+    """Boxes or points of a picture of which each point was moved by a matrix, and which has another size.
+
+    Boxes become the smallest ones around their corners.
+
+    Args:
+        cut: boxes end at the picture's edges, where they do not say otherwise.
+
+    Raises:
+        NotImplementedError: turned boxes.
+    """
+    dtype = inpt.dtype
+    with without_classes():
+        plain = inpt.as_subclass(Tensor)
+        plain = plain if plain.is_floating_point() else plain.float()
+        if isinstance(inpt, KeyPoints):
+            return wrap(_affinely(plain, matrix).to(dtype), like=inpt, canvas_size=size)
+        if is_rotated_bounding_format(inpt.format):
+            raise NotImplementedError(f"transforms know no turned boxes, got the format {inpt.format.value}")
+        form = inpt.format.value.lower()
+        x1, y1, x2, y2 = box_convert(plain, form, "xyxy").unbind(-1)
+        corners = _affinely(_stack([_stack([x1, y1], -1), _stack([x2, y1], -1), _stack([x2, y2], -1), _stack([x1, y2], -1)],
+                                   -2), matrix)
+        low, high = corners.amin(-2), corners.amax(-2)
+        if cut and inpt.clamping_mode is not None:
+            edge = tensor([size[1], size[0]], dtype=low.dtype, device=low.device)
+            low, high = (FUNCTIONS["minimum"](one.clamp(min=0), edge) for one in (low, high))
+        made = box_convert(_cat([low, high], -1), "xyxy", form).to(dtype)
+        return wrap(made, like=inpt, canvas_size=size)
+
+
+def hflip(inpt: Any) -> Any:
+    """Left and right exchanged; a point is a pixel, a box lies between pixels."""
+    height, width = inpt.canvas_size
+    return _moved(inpt, [-1.0, 0.0, width - isinstance(inpt, KeyPoints), 0.0, 1.0, 0.0], (height, width), False)
+
+
+def vflip(inpt: Any) -> Any:
+    """Top and bottom exchanged."""
+    height, width = inpt.canvas_size
+    return _moved(inpt, [1.0, 0.0, 0.0, 0.0, -1.0, height - isinstance(inpt, KeyPoints)], (height, width), False)
+
+
+def resize(inpt: Any, size: Any, interpolation: Any = None, max_size: int | None = None, antialias: Any = None) -> Any:
+    """Another size of the picture."""
+    old, new = inpt.canvas_size, functional.resized(inpt.canvas_size, size, max_size)
+    return inpt if old == new else _moved(inpt, [new[1] / old[1], 0.0, 0.0, 0.0, new[0] / old[0], 0.0], new, False)
+
+
+def crop(inpt: Any, top: int, left: int, height: int, width: int) -> Any:
+    """A part of the picture."""
+    return _moved(inpt, [1.0, 0.0, -left, 0.0, 1.0, -top], (height, width), True)
+
+
+def center_crop(inpt: Any, output_size: Any) -> Any:
+    """The middle of the picture."""
+    rows, columns = inpt.canvas_size
+    height, width = functional.pair_of(output_size)
+    return crop(inpt, int(round((rows - height) / 2.0)), int(round((columns - width) / 2.0)), height, width)
+
+
+def resized_crop(inpt: Any, top: int, left: int, height: int, width: int, size: Any, interpolation: Any = None,
+                 antialias: Any = None) -> Any:
+    """A part of the picture in another size."""
+    return resize(crop(inpt, top, left, height, width), size)
+
+
+def pad(inpt: Any, padding: Any, fill: Any = None, padding_mode: str = "constant") -> Any:
+    """Borders around the picture.
+
+    Raises:
+        ValueError: borders that repeat what is in the picture.
+    """
+    if padding_mode != "constant":
+        raise ValueError(f"Padding mode '{padding_mode}' is not supported with bounding boxes")
+    left, top, right, bottom = functional.sides_of(padding)
+    rows, columns = inpt.canvas_size
+    return _moved(inpt, [1.0, 0.0, left, 0.0, 1.0, top], (rows + top + bottom, columns + left + right), True)
+
+
+def _forward(size: tuple[int, int], angle: float, translate: Sequence[float], scale: float, shear: Sequence[float],
+             center: Any) -> Matrix:
+    """Where a picture's points go, the inverse of where its pixels are looked up."""
+    middle = [size[1] * 0.5, size[0] * 0.5] if center is None else [float(v) for v in center]
+    a, b, tx, c, d, ty = functional.inverse_affine(middle, angle, translate, scale, shear)
+    area = a * d - b * c
+    a, b, c, d = d / area, -b / area, -c / area, a / area
+    return [a, b, -(a * tx + b * ty), c, d, -(c * tx + d * ty)]
+
+
+def affine(inpt: Any, angle: float, translate: Sequence[float], scale: float, shear: Any, interpolation: Any = None,
+           fill: Any = None, center: Any = None) -> Any:
+    """The picture turned, moved, scaled and sheared; see :func:`functional.affine`."""
+    slants = [float(shear), 0.0] if isinstance(shear, numbers.Number) else [*shear, 0.0][:2]  # type: ignore[arg-type]
+    size = inpt.canvas_size
+    return _moved(inpt, _forward(size, angle, translate, scale, slants, center), size, True)
+
+
+def rotate(inpt: Any, angle: float, interpolation: Any = None, expand: bool = False, center: Any = None,
+           fill: Any = None) -> Any:
+    """The picture turned; see :func:`functional.rotate`."""
+    size = inpt.canvas_size
+    matrix = _forward(size, -angle, (0.0, 0.0), 1.0, (0.0, 0.0), center)
+    if expand:
+        corners = [(x, y) for x in (0.0, float(size[1])) for y in (0.0, float(size[0]))]
+        for row in (0, 3):
+            matrix[row + 2] -= min(matrix[row] * x + matrix[row + 1] * y + matrix[row + 2] for x, y in corners)
+        middle = [0.0, 0.0] if center is None else [center[0] - size[1] * 0.5, center[1] - size[0] * 0.5]
+        size = functional.turned_size(size, functional.inverse_affine(middle, -angle, (0.0, 0.0), 1.0, (0.0, 0.0)))
+    return _moved(inpt, matrix, size, True)
+
+
+def valid_boxes(boxes: Any, format: Any, canvas_size: tuple[int, int], min_size: float = 1.0, min_area: float = 1.0) -> Any:
+    """Which boxes (n) lie in their picture and are large enough."""
+    plain = box_convert(boxes.as_subclass(Tensor), format_of(format).value.lower(), "xyxy")
+    width, height = plain[:, 2] - plain[:, 0], plain[:, 3] - plain[:, 1]
+    inside = (plain >= 0).all(-1) & (plain[:, ::2] <= canvas_size[1]).all(1) & (plain[:, 1::2] <= canvas_size[0]).all(1)
+    return inside & (width >= min_size) & (height >= min_size) & (width * height >= min_area)
+
+
+def sanitize_bounding_boxes(bounding_boxes: Any, format: Any = None, canvas_size: Any = None, min_size: float = 1.0,
+                            min_area: float = 1.0) -> tuple[Any, Any]:
+    """The boxes that lie in their picture and are large enough, and which (n) they are.
+
+    Raises:
+        ValueError: format and size are missing for a plain tensor, or given for boxes that know theirs.
+    """
+    own = isinstance(bounding_boxes, BoundingBoxes)
+    if own and (format is not None or canvas_size is not None):
+        raise ValueError("format and canvas_size must be None when bounding_boxes is a tv_tensors.BoundingBoxes instance. "
+                         f"Got format={format} and canvas_size={canvas_size}")
+    if not own and (format is None or canvas_size is None):
+        raise ValueError("format and canvas_size cannot be None if bounding_boxes is a pure tensor. Got "
+                         f"format={format} and canvas_size={canvas_size}")
+    known = (bounding_boxes.format, bounding_boxes.canvas_size) if own else (format, canvas_size)
+    with without_classes():
+        valid = valid_boxes(bounding_boxes, *known, min_size, min_area)
+        kept = bounding_boxes.as_subclass(Tensor)[valid]
+    return (wrap(kept, like=bounding_boxes) if own else kept), valid
+
+
+__all__ = ["affine", "center_crop", "clamp_bounding_boxes", "convert_bounding_box_format", "crop", "hflip",
+           "pad", "resize", "resized_crop", "rotate", "sanitize_bounding_boxes", "valid_boxes", "vflip"]
