@@ -332,3 +332,33 @@ def differing(t, rank, size):
     except RuntimeError as error:
         return str(error)
     return "no error"
+
+
+def normalised(t, rank, size):
+    """Outputs, gradients and running statistics of a normalisation over all members' batches."""
+    n, found = t.nn, []
+    for shape, momentum in (((4, 3), 0.1), ((4, 3, 5, 2), None)):
+        net = n.SyncBatchNorm.convert_sync_batchnorm(n.Sequential(n.BatchNorm2d(3, momentum=momentum))).double()
+        layer = net[0] if t.__name__ == "clgrad" else n.BatchNorm2d(3, momentum=momentum).double()
+        with t.no_grad():
+            layer.weight.copy_(t.tensor([0.5, 1.5, -1.0]))
+        count = 1
+        for length in shape:
+            count *= length
+        for _ in range(2):
+            x = (t.sin(t.arange(count).double() * 1.3) * 2 + 100).view(shape)
+            weights = t.cos(t.arange(count).double()).view(shape)
+            if t.__name__ == "clgrad":
+                rows = slice(0, 1) if rank == 0 else slice(1, 4)
+                x, weights = x[rows], weights[rows]
+            elif len(shape) == 2:
+                x, weights = x[:, :, None, None], weights[:, :, None, None]
+            x.requires_grad_()
+            y = layer(x)
+            (y * weights).sum().backward()
+        found.append([y.flatten().tolist(), x.grad.flatten().tolist(), layer.running_mean.tolist(),
+                      layer.running_var.tolist(),
+                      layer.weight.grad.tolist(), layer.bias.grad.tolist(), int(layer.num_batches_tracked)])
+        layer.eval()
+        found[-1].append(layer(x).flatten().tolist())
+    return found

@@ -55,3 +55,17 @@ def test_two_processes_are_one_with_the_whole_batch():
 def test_members_whose_networks_differ_are_told_so():
     for text in run(programs.differing, 2):
         assert "rank 1 has the parameter weight of shape (3, 2)" in text and "rank 0 has weight of shape (2, 2)" in text
+
+
+def test_normalisation_by_all_members_batches(torch):
+    """Two processes with one and three rows, against PyTorch's layer with all four."""
+    own = run(programs.normalised, 2)
+    for number, whole in enumerate(programs.normalised(torch, 0, 1)):
+        first, second = (found[number] for found in own)
+        for place in (0, 1, 7):  # outputs and gradients of the rows
+            np.testing.assert_allclose(first[place] + second[place], whole[place], rtol=1e-9, atol=1e-9)
+        for place in (2, 3, 6):  # running statistics
+            assert first[place] == second[place]
+            np.testing.assert_allclose(first[place], whole[place], rtol=1e-12)
+        for place in (4, 5):  # the sums of gradients of factor and shift
+            np.testing.assert_allclose(np.add(first[place], second[place]), whole[place], rtol=1e-9, atol=1e-9)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from clgrad import dtypes
+from clgrad import distributed, dtypes
+from clgrad.autograd.grad_mode import no_grad
 from clgrad.creation import ones, tensor, zeros
 from clgrad.nn import functional as F
 from clgrad.nn import init
 from clgrad.nn.modules.module import Module
 from clgrad.nn.parameter import Parameter
+from clgrad.ops.registry import FUNCTIONS
 
 
 class _NormBase(Module):
@@ -144,8 +146,15 @@ class BatchNorm3d(_BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation of (n, c, ...) in programs written for several processes: here there is one, so the batch's
-    statistics are this process's.
+    """Batch normalisation of (n, c, ...) by the statistics of the batches of all members of a group; arguments as in
+    :class:`_BatchNorm`.
+
+    Args:
+        process_group: the group. Default: all processes. Without a group, and in ``eval()``, it is as other batch
+            normalisations.
+
+    Gradients pass through the statistics, so all members have to make the backward pass. Members' batches may be of different
+    sizes.
     """
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
@@ -157,6 +166,45 @@ class SyncBatchNorm(_BatchNorm):
     def _check_input_dim(self, input: Any) -> None:
         if input.ndim < 2:
             raise ValueError(f"expected at least 2D input (got {input.ndim}D input)")
+
+    def forward(self, input: Any) -> Any:
+        """A tensor of the input's shape."""
+        own = not self.training and self.track_running_stats
+        if own or not distributed.is_initialized() or distributed.get_world_size(self.process_group) <= 1:
+            return super().forward(input)
+        self._check_input_dim(input)
+        self._check_channels(input)
+        share = 0.0 if self.momentum is None else self.momentum
+        if self.track_running_stats:
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None:
+                share = 1.0 / float(self.num_batches_tracked)
+        return self._together(input, share)
+
+    def _together(self, input: Any, share: float) -> Any:
+        """Normalises by all members' batches. First their mean, then the squares of what differs from it: so that a large
+        mean costs no digits."""
+        kind = input.dtype if input.dtype is dtypes.float64 else dtypes.float32
+        x, axes = input.to(kind), [0, *range(2, input.ndim)]
+        column = [1, self.num_features, *[1] * (input.ndim - 2)]
+        # Sums of the channels, and the number of a channel's elements behind them.
+        sums = FUNCTIONS["cat"]([x.sum(axes), ones(1, dtype=kind, device=x.device) * (x.numel() // self.num_features)])
+        total = distributed.nn.all_reduce(sums, group=self.process_group)
+        count = total[-1].detach()
+        mean = total[:-1] / count
+        centred = x - mean.view(column)
+        var = distributed.nn.all_reduce((centred * centred).sum(axes), group=self.process_group) / count
+        if self.training and self.track_running_stats:
+            with no_grad():
+                if int(count) <= 1:
+                    raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+                self.running_var.lerp_((var * (count / (count - 1))).to(self.running_var.dtype), share)
+        factor = (var + self.eps).rsqrt()
+        if self.weight is not None:
+            factor = factor * self.weight
+        made = centred * factor.view(column)
+        return (made if self.bias is None else made + self.bias.view(column)).to(input.dtype)
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Any, process_group: Any = None) -> Any:
