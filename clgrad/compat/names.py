@@ -15,6 +15,14 @@ RENAMED = {
     "torch.distributed.nn.functional": "clgrad.distributed.nn",
     **{f"torch.distributed.{name}": f"{_STANDINS}.distributed.{name}" for name in (
         "device_mesh", "elastic", "fsdp", "rpc", "tensor")},
+    **{f"torch.distributed.fsdp.{name}": f"{_STANDINS}.distributed.fsdp" for name in (
+        "api", "fully_sharded_data_parallel", "sharded_grad_scaler", "wrap")},
+    **{f"torch.distributed.checkpoint{name}": f"{_STANDINS}.distributed.checkpoint" for name in (
+        "", ".default_planner", ".format_utils", ".hf_storage", ".optimizer", ".state_dict", ".state_dict_loader",
+        "._consolidate_hf_safetensors")},
+    "torch.distributed.algorithms.ddp_comm_hooks.powerSGD_hook": f"{_STANDINS}.distributed.power_sgd",
+    "torch.distributed.tensor.placement_types": f"{_STANDINS}.distributed.tensor",
+    "torch.distributed._functional_collectives": f"{_STANDINS}.distributed.functional_collectives",
     "torch.distributed._tensor": f"{_STANDINS}.distributed.tensor",
     "torch.distributed._composable": f"{_STANDINS}.distributed",
     "torch._C": f"{_STANDINS}.c_library",

@@ -45,6 +45,7 @@ from clgrad.distributed.group import (
     GroupMember,
     ProcessGroup,
     _get_default_group,
+    _rank_not_in_group,
     default_group,
     default_pg_timeout,
     destroy_process_group,
@@ -93,7 +94,8 @@ reduce_op = ReduceOp
 __all__ = [
     "Backend", "DebugLevel", "DistBackendError", "DistError", "DistNetworkError", "DistStoreError", "FileStore", "GradBucket",
     "GroupMember", "HashStore", "P2POp", "PrefixStore", "ProcessGroup", "QueueEmptyError", "ReduceOp", "Store", "TCPStore",
-    "Work", "_all_gather_base", "_get_default_group", "_reduce_scatter_base", "all_gather", "all_gather_coalesced",
+    "Work", "_all_gather_base", "_get_default_group", "_rank_not_in_group", "_reduce_scatter_base", "all_gather",
+    "all_gather_coalesced",
     "all_gather_into_tensor", "all_gather_object", "all_gather_single", "all_reduce", "all_reduce_coalesced", "all_to_all",
     "all_to_all_single", "barrier", "batch_isend_irecv", "broadcast", "broadcast_object_list", "default_group",
     "default_pg_timeout", "destroy_process_group", "gather", "gather_object", "get_backend", "get_backend_config",

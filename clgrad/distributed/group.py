@@ -26,6 +26,7 @@ class Backend(str):
 
     GLOO, NCCL, MPI, UCC, XCCL, UNDEFINED = "gloo", "nccl", "mpi", "ucc", "xccl", "undefined"
     backend_list = [UNDEFINED, GLOO, NCCL, XCCL, UCC, MPI]
+    default_device_backend_map = {"cpu": GLOO, "cuda": NCCL, "cl": GLOO}
 
     def __new__(cls, name: str) -> Backend:
         if not isinstance(name, str):
@@ -225,7 +226,7 @@ def is_torchelastic_launched() -> bool:
 
 def get_default_backend_for_device(device: Any) -> str:
     """``nccl`` for GPUs, ``gloo`` for all else."""
-    return "nccl" if str(device).startswith("cuda") else "gloo"
+    return Backend.default_device_backend_map.get(str(device).partition(":")[0], Backend.GLOO)
 
 
 def init_process_group(backend: str | None = None, init_method: str | None = None, timeout: timedelta | None = None,
@@ -318,6 +319,11 @@ _get_default_group = default_group
 def of(group: Any) -> ProcessGroup | None:
     """The group meant by an argument; None, where this process is not in it."""
     return default_group() if group is None else None if group == GroupMember.NON_GROUP_MEMBER else group
+
+
+def _rank_not_in_group(group: Any) -> bool:
+    """Whether this process is not in a group, for programs that ask by PyTorch's private name."""
+    return of(group) is None
 
 
 def member_of(group: Any, name: str) -> ProcessGroup | None:

@@ -109,7 +109,7 @@ PROGRAMS = {
         from torch.distributed.fsdp import FullyShardedDataParallel
         assert torch.distributed.device_mesh.DeviceMesh is DeviceMesh and issubclass(Shard, Placement)
         assert not isinstance(torch.ones(1), DTensor)
-        for refused in (lambda: Shard(0), lambda: init_device_mesh("cpu", (2,)), lambda: FullyShardedDataParallel(None)):
+        for refused in (lambda: DTensor(0), lambda: init_device_mesh("cpu", (2,)), lambda: FullyShardedDataParallel(None)):
             try:
                 refused()
             except NotImplementedError as error:
@@ -311,6 +311,34 @@ PROGRAMS = {
             assert "not equal to the number of inputs 2" in str(error)
         else:
             raise RuntimeError("inputs that nobody takes were accepted")
+        """,
+    "parts of torch.distributed that libraries name": """
+        import torch, torch.distributed as dist
+        from torch.distributed.algorithms.ddp_comm_hooks import default_hooks, post_localSGD_hook, powerSGD_hook
+        from torch.distributed.algorithms.join import Join, Joinable
+        from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+        from torch.distributed.constants import default_pg_timeout
+        from torch.distributed.distributed_c10d import _get_default_group, _rank_not_in_group
+        from torch.distributed.fsdp.api import ShardedStateDictConfig
+        from torch.distributed.fsdp.fully_sharded_data_parallel import FullyShardedDataParallel as FSDP, StateDictType
+        from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
+        from torch.distributed.fsdp.wrap import size_based_auto_wrap_policy
+        from torch.distributed.tensor.placement_types import Replicate, Shard, _StridedShard
+        from torch.distributed._functional_collectives import all_to_all_single, wait_tensor
+        assert Shard(1) == Shard(1) != Shard(0) and Shard(1).is_shard(1) and Replicate().is_replicate()
+        assert not isinstance(torch.nn.Linear(1, 1), FSDP) and issubclass(torch.nn.parallel.DistributedDataParallel, Joinable)
+        for refused in (lambda: FSDP(None), lambda: powerSGD_hook.PowerSGDState(None), lambda: get_model_state_dict(None),
+                        lambda: size_based_auto_wrap_policy()):
+            try:
+                refused()
+                raise AssertionError
+            except NotImplementedError as error:
+                assert "torch.distributed." in str(error)
+        dist.init_process_group("gloo", rank=0, world_size=1)
+        x = torch.arange(4.0).view(2, 2)
+        assert wait_tensor(all_to_all_single(x, None, None, dist.group.WORLD)).tolist() == x.tolist()
+        dist.destroy_process_group()
         """,
     "helpers of distributions and optimizers": """
         import torch

@@ -362,3 +362,25 @@ def normalised(t, rank, size):
         layer.eval()
         found[-1].append(layer(x).flatten().tolist())
     return found
+
+
+def on_a_gpu(t, rank, size):
+    """Sums of large and small tensors, and a step of training, on a device that the host cannot look into."""
+    place = t.device("cl:0")
+    found = []
+    for count in (10, 30_000):
+        x = (t.arange(count) % 13 * (rank + 1)).to(t.float32).to(place)
+        work = t.distributed.all_reduce(x * 1, async_op=True)
+        work.wait()
+        found.append(bool((work.result()[0].cpu() == t.arange(count) % 13 * 3).all()))
+    y = t.full((5,), rank, device=place)
+    t.distributed.broadcast(y, 1)
+    x, target = (part.chunk(size)[rank].to(place) for part in batch(t))
+    net = without_norm(t).to(place)
+    ddp = t.nn.parallel.DistributedDataParallel(net, device_ids=[place])
+    optimizer = t.optim.SGD(ddp.parameters(), 0.1, momentum=0.9)
+    for _ in range(4):
+        optimizer.zero_grad()
+        t.nn.functional.mse_loss(ddp(x.cpu()), target).backward()
+        optimizer.step()
+    return [*found, y.tolist(), [p.detach().tolist() for p in net.parameters()]]

@@ -52,6 +52,15 @@ def test_two_processes_are_one_with_the_whole_batch():
                 np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14, err_msg=name)
 
 
+def test_on_a_device_with_memory_of_its_own(monkeypatch):
+    monkeypatch.setenv("CLGRAD_DISCRETE", "1")
+    expected = alone()
+    for sums, more, sent, parameters in run(programs.on_a_gpu, 2):
+        assert sums and more and sent == [1] * 5
+        for a, b in zip(parameters, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
 def test_members_whose_networks_differ_are_told_so():
     for text in run(programs.differing, 2):
         assert "rank 1 has the parameter weight of shape (3, 2)" in text and "rank 0 has weight of shape (2, 2)" in text

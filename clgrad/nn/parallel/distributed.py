@@ -168,6 +168,13 @@ class DistributedDataParallel(Wrapped, Joinable):
         """Says that the same parameters have a part in every pass."""
         self.static_graph = self.reducer.static = True
 
+    def _get_ddp_logging_data(self) -> dict[str, Any]:
+        """Settings, as programs ask for them by PyTorch's private name."""
+        return {"world_size": self.process_group.size(), "rank": self.process_group.rank(),
+                "backend_name": self.process_group.name(), "bucket_cap_bytes": self.bucket_bytes_cap,
+                "find_unused_parameters": self.find_unused_parameters, "static_graph": self.static_graph,
+                "gradient_as_bucket_view": self.gradient_as_bucket_view, "can_set_static_graph": False}
+
     def scatter(self, inputs: Any, kwargs: Any, device_ids: Any) -> tuple:
         """The inputs themselves: a process has one device."""
         return inputs, kwargs
