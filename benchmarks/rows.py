@@ -8,7 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import convolutions, derivatives, graphs, models, norms, operators, places, products, sequences, spectra
+from benchmarks import (
+    convolutions,
+    derivatives,
+    graphs,
+    models,
+    norms,
+    operators,
+    places,
+    products,
+    regions,
+    sequences,
+    spectra,
+)
 from benchmarks.measure import Row, tensors, values
 
 
@@ -154,4 +166,4 @@ def sorts() -> Iterator[Row]:
 GROUPS = {"pointwise": pointwise, "sum": reductions, "sort": sorts, "softmax": softmaxes, **products.GROUPS,
           "pool": pools, **models.GROUPS, **derivatives.GROUPS, "optimizer": optimizers, "loading": loading,
           **convolutions.GROUPS, **norms.GROUPS, **places.GROUPS, **sequences.GROUPS, **operators.GROUPS,
-          **spectra.GROUPS, **graphs.GROUPS}
+          **spectra.GROUPS, **graphs.GROUPS, **regions.GROUPS}

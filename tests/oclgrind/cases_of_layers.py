@@ -10,6 +10,7 @@ import numpy as np
 import clgrad as torch
 import clgrad.nn.functional as F
 from clgrad.kernels import conv, conv_weight_winograd, conv_weights, conv_winograd
+from clgrad.vision.ops import batched_nms
 from tests.oclgrind.marks import FLOATS, backward, of, positions, through_a_chain, values
 
 CONVOLUTIONS = (
@@ -202,6 +203,14 @@ def extended_lines() -> None:
     F.pad(values(2, 9) > 0, (1, 1), "circular")
     F.pad(values(2, 3, 2, 3, dtype=torch.uint8), (1, 20, -3, 5, 1, 0, 0, 1), value=3)
     backward(F.pad(values(2, 11, dtype=torch.bfloat16, grad=True), (3, 1), "reflect"))
+
+
+@of("overlaps.cl")
+def overlapping_boxes() -> None:
+    for kind, count in ((torch.float32, 1), (torch.float32, 33), (torch.float64, 64), (torch.float32, 70)):
+        corners = values(count, 2, dtype=kind)
+        boxes = torch.cat([corners, corners + values(count, 2, dtype=kind).abs()], 1)
+        batched_nms(boxes, values(count, dtype=kind), positions(3, count), 0.3)
 
 
 @of("grid_sample.cl", "cpu")

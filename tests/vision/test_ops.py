@@ -314,3 +314,44 @@ def test_feature_pyramid():
         ops.FeaturePyramidNetwork([0], 4)
     with pytest.raises(TypeError, match="ExtraFPNBlock"):
         ops.FeaturePyramidNetwork([2], 4, clgrad.nn.ReLU())
+
+
+@pytest.mark.parametrize("count", [1, 31, 32, 33, 70])
+@pytest.mark.parametrize("kind", ["float32", "float64", "float16"])
+def test_boxes_that_stay_in_their_classes(count, kind):
+    found = np.round(boxes(count, count))  # with overlaps that are equal, and boxes without an area
+    found[::7, 2] = found[::7, 0]
+    rng = np.random.default_rng(count)
+    scores, classes = rng.permutation(count).astype(np.float32), rng.integers(-2, 2, count)
+    with np.errstate(invalid="ignore"):
+        worse = {(i, j) for i, j in np.ndindex(count, count)
+                 if classes[i] == classes[j] and scores[i] > scores[j] and overlap(found[i], found[j]) > 0.25}
+    expected: list[int] = []
+    for place in np.argsort(-scores):
+        if not any((other, place) in worse for other in expected):
+            expected.append(int(place))
+    given = clgrad.tensor(found).to(getattr(clgrad, kind)), clgrad.tensor(scores), clgrad.tensor(classes)
+    assert ops.batched_nms(*given, 0.25).tolist() == expected
+    assert ops.nms(*given[:2], 1.0).tolist() == np.argsort(-scores).tolist()
+
+
+@pytest.mark.parametrize("layer", [ops.RoIAlign(2, 1.0, 2), ops.RoIPool(2, 1.0), ops.PSRoIAlign(2, 1.0, 2),
+                                   ops.PSRoIPool(2, 1.0), ops.DeformConv2d(8, 3, 1)],
+                         ids=lambda layer: type(layer).__name__)
+def test_layers_of_regions_are_a_node_of_a_graph(layer):
+    traced = clgrad.fx.symbolic_trace(layer)
+    assert [node.op for node in traced.graph.nodes if node.op.startswith("call")] == ["call_function"]
+    x, regions = clgrad.rand(1, 8, 6, 6), clgrad.tensor([[0.0, 0, 0, 5, 5]])
+    other = clgrad.rand(1, 2, 6, 6) if isinstance(layer, ops.DeformConv2d) else regions
+    close(traced(x, other), layer(x, other).detach().numpy())
+
+
+@pytest.mark.parametrize("name", ["roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool"])
+def test_regions_in_half_precision_and_of_no_picture(name):
+    pool = getattr(ops, name)
+    x, regions = clgrad.rand(1, 8, 6, 6), clgrad.tensor([[0.0, 0, 0, 5, 5], [0, 2, 1, 4, 5]])
+    half = pool(x.half(), regions.half(), 2)
+    assert half.dtype is clgrad.float16
+    np.testing.assert_allclose(half.float().numpy(), pool(x.half().float(), regions, 2).numpy(), atol=4e-3)
+    nothing = pool(x.requires_grad_(), clgrad.zeros(0, 5), 2)
+    assert nothing.shape == (0, 8 if name.startswith("roi") else 2, 2, 2)

@@ -10,6 +10,8 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.creation import arange, empty, from_numpy, zeros
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.ops.suppression import overlapping_boxes
+from clgrad.tensor import Tensor
 
 _stack, _where = FUNCTIONS["stack"], FUNCTIONS["where"]
 
@@ -185,7 +187,7 @@ def masks_to_boxes(masks: Any) -> Any:
 def nms(boxes: Any, scores: Any, iou_threshold: float) -> Any:
     """The numbers of the boxes that stay, the best first: each box drops those worse ones that overlap it by more.
 
-    The overlaps of all pairs are computed on the device; the choice, which goes from box to box, is made on the host.
+    Which boxes overlap is found on the device; the choice, which goes from box to box, is made on the host.
 
     Args:
         boxes: (n, 4).
@@ -194,26 +196,37 @@ def nms(boxes: Any, scores: Any, iou_threshold: float) -> Any:
 
     Raises:
         RuntimeError: the shapes do not fit.
+
+    >>> import clgrad
+    >>> boxes = clgrad.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
+    >>> nms(boxes, clgrad.tensor([0.5, 0.9, 0.7]), 0.5)
+    tensor([1, 2])
     """
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise RuntimeError(f"nms: boxes should be a 2d tensor of 4 columns, got shape {list(boxes.shape)}")
     if scores.ndim != 1 or len(scores) != len(boxes):
         raise RuntimeError(f"nms: boxes and scores should have same number of elements in dimension 0, got {len(boxes)} "
                            f"and shape {list(scores.shape)}")
-    order = scores.detach().sort(descending=True, stable=True)[1]
-    chosen = boxes.detach()[order]
-    overlapping = (box_iou(chosen, chosen) > iou_threshold).cpu().numpy()
-    dropped = np.zeros(len(chosen), bool)
-    for place in range(len(chosen)):
-        if not dropped[place]:
-            dropped[place + 1:] |= overlapping[place, place + 1:]
-    return order[from_numpy(~dropped).to(order.device)]
+    return _kept(boxes, scores, zeros(len(boxes), dtype=dtypes.int64, device=boxes.device), iou_threshold)
 
 
 def batched_nms(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any:
     """:func:`nms` among the boxes of each class; ``idxs`` (n,) holds the classes."""
-    if not boxes.numel():
+    return _kept(boxes, scores, idxs.long(), iou_threshold)
+
+
+def _kept(boxes: Any, scores: Any, classes: Any, iou_threshold: float) -> Any:
+    if not len(boxes):
         return empty((0,), dtype=dtypes.int64, device=boxes.device)
-    # Boxes of different classes are moved apart.
-    apart = idxs.to(boxes) * (boxes.amax() + 1)
-    return nms(boxes + apart[:, None], scores, iou_threshold)
+    best = scores.detach().sort(descending=True, stable=True)[1]
+    within = classes[best].sort(stable=True)[1]  # the places among the best of the boxes of each class, one after another
+    order = best[within]
+    words = overlapping_boxes(_wide(boxes.detach())[order].as_subclass(Tensor), classes[order], float(iou_threshold))
+    bits, places = words.cpu().numpy().view(np.uint32), within.cpu().numpy()
+    dropped = np.zeros(bits.shape[1], np.uint32)
+    stays = np.zeros(len(bits), bool)  # by the place among the best
+    for number, place in enumerate(places):
+        if not dropped[number >> 5] >> (number & 31) & 1:
+            stays[place] = True
+            dropped |= bits[number]
+    return best[from_numpy(stays).to(best.device)]

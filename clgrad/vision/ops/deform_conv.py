@@ -7,6 +7,7 @@ from typing import Any
 
 from clgrad import nn
 from clgrad.creation import arange, empty
+from clgrad.fx import wrap
 from clgrad.nn import Parameter, init
 from clgrad.ops.registry import FUNCTIONS
 
@@ -44,6 +45,7 @@ def _sampled(input: Any, y: Any, x: Any) -> Any:
     return total
 
 
+@wrap
 def deform_conv2d(input: Any, offset: Any, weight: Any, bias: Any = None, stride: Any = (1, 1), padding: Any = (0, 0),
                   dilation: Any = (1, 1), mask: Any = None) -> Any:
     """A convolution whose kernels look at places moved by ``offset``, between pixels by bilinear interpolation.

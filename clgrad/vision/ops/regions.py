@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from clgrad.creation import arange, full_like, tensor, zeros
+from clgrad.fx import wrap
 from clgrad.nn import Module
 from clgrad.ops.registry import FUNCTIONS
 
@@ -43,6 +44,7 @@ def _weights(places: Any, size: int) -> tuple[Any, Any, Any, Any]:
     return low, (low + 1).clamp(max=size - 1), (1 - share) * inside, share * inside
 
 
+@wrap
 def roi_align(input: Any, boxes: Any, output_size: Any, spatial_scale: float = 1.0, sampling_ratio: int = -1,
               aligned: bool = False) -> Any:
     """Regions of (n, c, h, w) as (regions, c, height, width): means of samples between the pixels (He et al. 2017).
@@ -137,6 +139,7 @@ def _bins(name: str, input: Any, boxes: Any, output: tuple[int, int], spatial_sc
         has_y[:, :, None, :, None] & has_x[:, None, :, None, :]
 
 
+@wrap
 def roi_pool(input: Any, boxes: Any, output_size: Any, spatial_scale: float = 1.0) -> Any:
     """Regions of (n, c, h, w) as (regions, c, height, width): maxima over the pixels of a cell (Girshick 2015)."""
     output = _pair(output_size)
@@ -161,6 +164,7 @@ def _own_channels(name: str, input: Any, output: tuple[int, int]) -> Any:
     return input.reshape(len(input), -1, *output, *input.shape[2:]).permute(0, 2, 3, 4, 5, 1)
 
 
+@wrap
 def ps_roi_align(input: Any, boxes: Any, output_size: Any, spatial_scale: float = 1.0, sampling_ratio: int = -1) -> Any:
     """Regions of (n, c * height * width, h, w) as (regions, c, height, width): :func:`roi_align` with channels of its own for
     each cell (Li et al. 2017); pixels' centres are at halves.
@@ -174,6 +178,7 @@ def ps_roi_align(input: Any, boxes: Any, output_size: Any, spatial_scale: float 
     return _by_samples(own, rows, output, spatial_scale, sampling_ratio, 0.5, 0)
 
 
+@wrap
 def ps_roi_pool(input: Any, boxes: Any, output_size: Any, spatial_scale: float = 1.0) -> Any:
     """Regions of (n, c * height * width, h, w) as (regions, c, height, width): means over the pixels of a cell, with channels
     of its own for each cell (Dai et al. 2016). The last row and column of a picture are in no cell, as in torchvision.
