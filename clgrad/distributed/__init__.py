@@ -16,7 +16,7 @@ same order. Whatever the backend is called, tensors travel through sockets; what
 
 from clgrad.distributed import algorithms as algorithms
 from clgrad.distributed import nn as nn
-from clgrad.distributed.buckets import GradBucket
+from clgrad.distributed.buckets import GradBucket, assign_buckets, broadcast_coalesced
 from clgrad.distributed.collectives import (
     _all_gather_base,
     _reduce_scatter_base,
@@ -89,21 +89,22 @@ from clgrad.distributed.stores import FileStore, HashStore, PrefixStore, Store
 from clgrad.distributed.tcp_store import TCPStore
 from clgrad.distributed.work import Work
 
+_broadcast_coalesced = broadcast_coalesced
 reduce_op = ReduceOp
 
 __all__ = [
     "Backend", "DebugLevel", "DistBackendError", "DistError", "DistNetworkError", "DistStoreError", "FileStore", "GradBucket",
     "GroupMember", "HashStore", "P2POp", "PrefixStore", "ProcessGroup", "QueueEmptyError", "ReduceOp", "Store", "TCPStore",
-    "Work", "_all_gather_base", "_get_default_group", "_rank_not_in_group", "_reduce_scatter_base", "all_gather",
-    "all_gather_coalesced",
-    "all_gather_into_tensor", "all_gather_object", "all_gather_single", "all_reduce", "all_reduce_coalesced", "all_to_all",
-    "all_to_all_single", "barrier", "batch_isend_irecv", "broadcast", "broadcast_object_list", "default_group",
-    "default_pg_timeout", "destroy_process_group", "gather", "gather_object", "get_backend", "get_backend_config",
-    "get_debug_level", "get_default_backend_for_device", "get_global_rank", "get_group_rank", "get_node_local_rank",
-    "get_pg_count", "get_process_group_ranks", "get_rank", "get_world_size", "group", "init_process_group", "irecv",
-    "is_available", "is_backend_available", "is_gloo_available", "is_initialized", "is_mpi_available", "is_nccl_available",
-    "is_torchelastic_launched", "is_ucc_available", "is_xccl_available", "isend", "monitored_barrier", "new_group",
-    "new_subgroups", "new_subgroups_by_enumeration", "recv", "recv_object_list", "reduce", "reduce_op", "reduce_scatter",
-    "reduce_scatter_single", "reduce_scatter_tensor", "register_rendezvous_handler", "rendezvous", "scatter",
-    "scatter_object_list", "send", "send_object_list", "set_debug_level", "set_debug_level_from_env", "supports_complex",
+    "Work", "_all_gather_base", "_broadcast_coalesced", "_get_default_group", "_rank_not_in_group", "_reduce_scatter_base",
+    "all_gather", "all_gather_coalesced", "all_gather_into_tensor", "all_gather_object", "all_gather_single", "all_reduce",
+    "all_reduce_coalesced", "all_to_all", "all_to_all_single", "assign_buckets", "barrier", "batch_isend_irecv", "broadcast",
+    "broadcast_coalesced", "broadcast_object_list", "default_group", "default_pg_timeout", "destroy_process_group", "gather",
+    "gather_object", "get_backend", "get_backend_config", "get_debug_level", "get_default_backend_for_device",
+    "get_global_rank", "get_group_rank", "get_node_local_rank", "get_pg_count", "get_process_group_ranks", "get_rank",
+    "get_world_size", "group", "init_process_group", "irecv", "is_available", "is_backend_available", "is_gloo_available",
+    "is_initialized", "is_mpi_available", "is_nccl_available", "is_torchelastic_launched", "is_ucc_available",
+    "is_xccl_available", "isend", "monitored_barrier", "new_group", "new_subgroups", "new_subgroups_by_enumeration", "recv",
+    "recv_object_list", "reduce", "reduce_op", "reduce_scatter", "reduce_scatter_single", "reduce_scatter_tensor",
+    "register_rendezvous_handler", "rendezvous", "scatter", "scatter_object_list", "send", "send_object_list",
+    "set_debug_level", "set_debug_level_from_env", "supports_complex",
 ]

@@ -72,6 +72,31 @@ def post_accumulate_hooks(t):
 
 
 @programs
+def post_accumulate_hooks_come_while_the_pass_goes_on(t):
+    o = []
+
+    class Noted(t.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, number):
+            ctx.number = number
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, grad):
+            o.append(("node", ctx.number))
+            return grad, None
+    leaves = [t.ones(3, requires_grad=True) for _ in range(3)]
+    for number, x in enumerate(leaves):
+        x.register_post_accumulate_grad_hook(lambda p, number=number: o.append(("leaf", number, p.grad.tolist())))
+    y = t.arange(3.0)
+    for number, x in enumerate(leaves):
+        y = Noted.apply(y * x, number)
+    (y * leaves[2]).sum().backward()
+    (leaves[0] * 2).sum().backward()
+    return o
+
+
+@programs
 def node_hooks(t):
     x = leaf(t)
     y = x * 2

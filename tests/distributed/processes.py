@@ -27,8 +27,9 @@ def member(library, module, name, rank, size, url, folder, seconds, arguments):
     try:
         t = importlib.import_module(library)
         dist = importlib.import_module(f"{library}.distributed")
-        for part in ("nn", "algorithms.ddp_comm_hooks.default_hooks"):
-            importlib.import_module(f"{library}.distributed.{part}")
+        for part in ("distributed.nn", "distributed.algorithms.ddp_comm_hooks.default_hooks", "distributed.optim",
+                     "utils.checkpoint"):
+            importlib.import_module(f"{library}.{part}")
         dist.init_process_group("gloo", init_method=url, rank=rank, world_size=size, timeout=timedelta(seconds=seconds))
         found = True, getattr(importlib.import_module(module), name)(t, rank, size, *arguments)
         if dist.is_initialized():

@@ -207,6 +207,9 @@ def trained(t, rank, size):
         found[hook.__name__] = [p.grad.tolist() for p in ddp.parameters()]
     found["unequal"] = unequal(t, rank, size)
     found["partly"] = partly(t, rank)
+    for tied, reentrant, options in ((2, False, {}), (1, True, {}), (2, True, {"static_graph": True})):
+        found["checkpoints", tied, reentrant] = checkpoints(t, rank, tied, reentrant, options)
+    found["zero"] = in_parts(t, rank)
     d.barrier()
     return found
 
@@ -226,6 +229,63 @@ def unequal(t, rank, size):
             t.nn.functional.mse_loss(ddp(x), y).backward()
             optimizer.step()
     return [p.detach().tolist() for p in net.parameters()]
+
+
+def checkpoints(t, rank, times, reentrant, options):
+    """Parameters after steps in which a layer has a part several times, within checkpoints."""
+    class Net(t.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.middle, self.last = (t.nn.Linear(4, 4).double() for _ in range(3))
+            with t.no_grad():
+                for k, p in enumerate(self.parameters()):
+                    p.copy_(t.sin(t.arange(p.numel()).double() + k).view(p.shape))
+
+        def forward(self, x):
+            x = t.tanh(self.first(x))
+            for _ in range(times):
+                x = t.utils.checkpoint.checkpoint(lambda x: t.tanh(self.middle(x)), x, use_reentrant=reentrant)
+            return self.last(x)
+    ddp = t.nn.parallel.DistributedDataParallel(Net(), **options)
+    optimizer = t.optim.SGD(ddp.parameters(), 0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        x = t.cos(t.arange(12).double() + rank).view(3, 4).requires_grad_()
+        (ddp(x) ** 2).sum().backward()
+        optimizer.step()
+    return [p.detach().tolist() for p in ddp.parameters()]
+
+
+def in_parts(t, rank):
+    """Parameters and the consolidated state of an optimizer whose state is spread over the members."""
+    net = t.nn.Sequential(t.nn.Linear(3, 5), t.nn.Linear(5, 2)).double()
+    with t.no_grad():
+        for k, p in enumerate(net.parameters()):
+            p.copy_(t.cos(t.arange(p.numel()).double() + k).view(p.shape))
+    zero = t.distributed.optim.ZeroRedundancyOptimizer
+    optimizer = zero(net.parameters(), optimizer_class=t.optim.Adam, lr=0.1)
+    schedule = t.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+
+    def step():
+        optimizer.zero_grad()
+        net(t.arange(6.0).double().view(2, 3)).pow(2).sum().backward()
+        optimizer.step()
+    for _ in range(3):
+        step()
+        schedule.step()
+    optimizer.consolidate_state_dict(to=1)
+    found = [[p.detach().tolist() for p in net.parameters()], optimizer.param_groups[0]["lr"]]
+    if rank == 1:
+        state = optimizer.state_dict()
+        names = "exp_avg", "exp_avg_sq"
+        found.append([[state["state"][k][name].tolist() for name in names] for k in sorted(state["state"])])
+        found.append(state["param_groups"][0]["params"])
+    states = [optimizer.state_dict() if rank == 1 else None]
+    t.distributed.broadcast_object_list(states, src=1)
+    optimizer = zero(net.parameters(), optimizer_class=t.optim.Adam, lr=0.7)
+    optimizer.load_state_dict(states[0])
+    step()
+    return [*found, [p.detach().tolist() for p in net.parameters()]]
 
 
 def partly(t, rank):

@@ -8,10 +8,10 @@ from typing import Any
 
 from clgrad.autograd.grad_mode import is_grad_enabled
 from clgrad.autograd.graph import TensorBase
-from clgrad.distributed import ProcessGroup, ReduceOp, all_gather_object, all_reduce, broadcast, default_group
+from clgrad.distributed import ProcessGroup, ReduceOp, all_gather_object, all_reduce, broadcast_coalesced, default_group
 from clgrad.distributed.algorithms import Join, Joinable, JoinHook
 from clgrad.dtypes import int32
-from clgrad.nn.parallel.reducer import Reducer, broadcast_coalesced
+from clgrad.nn.parallel.reducer import Reducer
 from clgrad.nn.parallel.wrapper import Wrapped
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.trees import tree_map
@@ -115,7 +115,7 @@ class DistributedDataParallel(Wrapped, Joinable):
 
     def _broadcast(self, tensors: list[Any], root: int) -> None:
         if tensors and self.process_group.size() > 1:
-            broadcast_coalesced(lambda flat: broadcast(flat, group=self.process_group, group_src=root), tensors, _BROADCAST)
+            broadcast_coalesced(self.process_group, tensors, _BROADCAST, root)
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
         """What the module returns, with the first member's buffers; its backward pass averages gradients."""

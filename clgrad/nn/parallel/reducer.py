@@ -14,7 +14,7 @@ from clgrad.autograd.grad_mode import mode, no_grad
 from clgrad.autograd.graph import TensorBase, edge_of
 from clgrad.autograd.listening import unseen
 from clgrad.autograd.reachable import below
-from clgrad.distributed import GradBucket, ProcessGroup, Work, all_reduce
+from clgrad.distributed import GradBucket, ProcessGroup, all_reduce, assign_buckets
 from clgrad.dtypes import int32
 from clgrad.formats import strided
 from clgrad.ops.registry import FUNCTIONS
@@ -36,24 +36,6 @@ class _Bucket:
         self.future: Any = None
 
 
-def assign(parameters: Sequence[Any], first: int, others: int) -> list[list[int]]:
-    """Numbers of parameters in buckets, the last parameters first: of one dtype and device, and, where more than one, of no
-    more bytes than ``first`` in the first bucket and ``others`` in the next."""
-    made: list[list[int]] = []
-    open_buckets: dict[tuple, tuple[list[int], int]] = {}
-    for number in reversed(range(len(parameters))):
-        parameter = parameters[number]
-        key, size = (parameter.dtype, str(parameter.device)), parameter.numel() * parameter.element_size()
-        bucket, held = open_buckets.get(key, ([], 0))
-        limit = first if made and bucket is made[0] else others
-        if not bucket or held + size > limit:
-            bucket, held = [], 0
-            made.append(bucket)
-        bucket.append(number)
-        open_buckets[key] = bucket, held + size
-    return made
-
-
 class Reducer:
     """The buckets of a module.
 
@@ -70,7 +52,7 @@ class Reducer:
                  find_unused: bool, static: bool, as_view: bool):
         self.parameters, self.names, self.group = list(parameters), list(names), group
         self.find_unused, self.static, self.as_view = find_unused, static, as_view
-        self.buckets = [_Bucket(numbers) for numbers in assign(self.parameters, first, others)]
+        self.buckets = [_Bucket(numbers) for numbers in assign_buckets(self.parameters, first, others)]
         self._bucket_of = {number: bucket for bucket in self.buckets for number in bucket.numbers}
         self.divisor = group.size()
         self.hook: Callable[[GradBucket], Any] | None = None
@@ -254,16 +236,3 @@ def _value(future: Any) -> Any:
     """The vector of a future, whether it has that, or a list of it as an operation's own future does."""
     found = future.wait()
     return found[0] if isinstance(found, (list, tuple)) else found
-
-
-@unseen
-@no_grad()
-def broadcast_coalesced(broadcast: Callable[[Any], Work | None], tensors: Sequence[Any], limit: int) -> None:
-    """Sends tensors in vectors of one dtype, of no more than ``limit`` bytes where more than one."""
-    plain = [tensor.detach() for tensor in tensors]
-    for numbers in assign(plain, limit, limit):
-        members = [plain[number] for number in numbers]
-        flat = FUNCTIONS["cat"]([member.reshape(-1) for member in members])
-        broadcast(flat)
-        parts = flat.split([member.numel() for member in members])
-        FUNCTIONS["_foreach_copy_"](members, [part.view(member.shape) for part, member in zip(parts, members, strict=True)])
