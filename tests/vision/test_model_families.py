@@ -195,7 +195,8 @@ def test_samples_that_skip_blocks():
 
 def test_models_by_name():
     assert models.list_models(segmentation) == sorted(OF_SEGMENTATION)
-    assert len(models.list_models(models)) == 80 and len(models.list_models()) == 86
+    assert len(models.list_models(models)) == 80 and len(models.list_models(models.detection)) == 12
+    assert len(models.list_models()) == 98
     assert models.list_models(include=["swin*", "vit*"], exclude="*v2*") == [
         "swin_b", "swin_s", "swin_t", "vit_b_16", "vit_b_32", "vit_h_14", "vit_l_16", "vit_l_32"]
     assert models.get_model_builder("Swin_T") is models.swin_t

@@ -56,7 +56,7 @@ def resnet_fpn_extractor(backbone: Any, trainable_layers: int, returned_layers: 
                            [width * 2 ** (stage - 1) for stage in stages], 256, extra_blocks, norm_layer)
 
 
-def resnet_fpn_backbone(*, backbone_name: str, weights: Any = None, norm_layer: Callable = FrozenBatchNorm2d,
+def resnet_fpn_backbone(backbone_name: str, weights: Any = None, norm_layer: Callable = FrozenBatchNorm2d,
                         trainable_layers: int = 3, returned_layers: list[int] | None = None,
                         extra_blocks: ExtraFPNBlock | None = None, pretrained: bool = False) -> BackboneWithFPN:
     """A ResNet with a feature pyramid of 256 channels.
@@ -107,7 +107,7 @@ def mobilenet_extractor(backbone: Any, fpn: bool, trainable_layers: int, returne
                            [layers[begins[stage]].out_channels for stage in stages], 256, extra_blocks, norm_layer)
 
 
-def mobilenet_backbone(*, backbone_name: str, weights: Any = None, fpn: bool, norm_layer: Callable = FrozenBatchNorm2d,
+def mobilenet_backbone(backbone_name: str, weights: Any = None, *, fpn: bool, norm_layer: Callable = FrozenBatchNorm2d,
                        trainable_layers: int = 2, returned_layers: list[int] | None = None,
                        extra_blocks: ExtraFPNBlock | None = None, pretrained: bool = False) -> Any:
     """The same of a MobileNet, "mobilenet_v2" or "mobilenet_v3_large".

@@ -26,7 +26,7 @@ def builder(make: Callable, function: str, known: str, of_backbone: str, default
     detectors, backbones = DETECTION_ENUMS[known], ENUMS[of_backbone]
     usual = None if default is None else backbones[default]  # type: ignore[misc]
 
-    def build(*, weights: Any = None, progress: bool = True, num_classes: int | None = None, weights_backbone: Any = usual,
+    def build(weights: Any = None, progress: bool = True, num_classes: int | None = None, weights_backbone: Any = usual,
               trainable_backbone_layers: int | None = None, **kwargs: Any) -> Any:
         pretrained = kwargs.pop("pretrained", weights is True)
         if pretrained:
