@@ -90,6 +90,7 @@ RENAMED = {
     "torchvision.models.vgg": f"{_STANDINS}.vgg",
     "torchvision.models._utils": f"{_STANDINS}.vision_models_utils",
     "torchvision.models.detection._utils": f"{_STANDINS}.detection_utils",
+    "torchvision.ops._utils": f"{_STANDINS}.vision_ops_utils",
     **{f"torchvision.ops.{name}": f"clgrad.vision.ops.{own}" for name, own in {
         "_box_convert": "boxes", "ciou_loss": "losses", "diou_loss": "losses", "drop_block": "drop", "focal_loss": "losses",
         "giou_loss": "losses"}.items()},

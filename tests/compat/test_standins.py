@@ -34,6 +34,21 @@ PROGRAMS = {
         assert issubclass(torch._dynamo.exc.Unsupported, RuntimeError) and torch._dynamo.eval_frame.OptimizedModule
         assert callable(torchvision.models.alexnet)
         """,
+    "operators and parameters of torchvision, by the names inside of it": """
+        import torch, torchvision
+        boxes, scores = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]]), torch.tensor([0.5, 0.9, 0.7])
+        assert torch.ops.torchvision.nms(boxes, scores, 0.5).tolist() == [1, 2]
+        x, rows = torch.arange(16.0).reshape(1, 1, 4, 4), torch.tensor([[0.0, 0, 0, 4, 4]])
+        assert torch.ops.torchvision.roi_align(x, rows, 1.0, 2, 2, 1, True).flatten().tolist() == [2.5, 4.5, 10.5, 12.5]
+        assert torch.ops.torchvision.deform_conv2d.default(
+            x, torch.ones(1, 1, 2, 2), torch.zeros(1, 8, 3, 3), torch.empty(0), None, 1, 1, 0, 0, 1, 1, 1, 1, False)[
+            0, 0, 0].tolist() == [10, 14, 18]
+        net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2), torch.nn.LayerNorm(3))
+        norms, others = torchvision.ops._utils.split_normalization_params(net)
+        assert [list(p.shape) for p in norms] == [[2], [2], [3], [3]] and len(others) == 2
+        from torchvision.ops._utils import convert_boxes_to_roi_format
+        assert convert_boxes_to_roi_format([boxes[:1], boxes[1:]])[:, 0].tolist() == [0, 1, 1]
+        """,
     "what the library was built with, and switches of its backends": """
         import torch, torchvision
         assert not torch._C._is_tracing() and not torchvision._is_tracing() and torch._C.has_lapack

@@ -215,6 +215,29 @@ def test_areas_and_overlaps_of_other_forms():
             function(clgrad.zeros(1, 4), "xyyx")
 
 
+def test_boxes_of_whole_numbers_with_a_centre():
+    given = clgrad.tensor([[0, 0, 25, 25]])
+    centred = ops.box_convert(given, "xyxy", "cxcywh")
+    assert centred.dtype is clgrad.float32 and centred.tolist() == [[12.5, 12.5, 25, 25]]
+    assert ops.box_convert(given, "xyxy", "xywh").dtype is clgrad.int64
+    assert ops.box_iou(clgrad.tensor([[13, 13, 25, 25]]), centred, fmt="cxcywh").item() == pytest.approx(24.5**2 / (
+        2 * 625 - 24.5**2))
+
+
+@pytest.mark.parametrize("name", ["generalized_box_iou_loss", "distance_box_iou_loss", "complete_box_iou_loss"])
+def test_losses_of_boxes_in_half_precision(name):
+    a, b = (clgrad.tensor(boxes(seed) * 60) for seed in (3, 4))  # areas beyond the range of float16
+    made = getattr(ops, name)(a.half(), b.half())
+    assert made.dtype is clgrad.float32
+    close(made, getattr(ops, name)(a.half().float(), b.half().float()).numpy())
+
+
+@pytest.mark.parametrize("name", ["ps_roi_align", "ps_roi_pool"])
+def test_regions_are_looked_at_before_channels(name):
+    with pytest.raises(AssertionError, match="boxes tensor shape"):
+        getattr(ops, name)(clgrad.zeros(1, 1, 8, 8), clgrad.zeros(1, 4), 2)
+
+
 def test_pooled_regions_with_the_largest_pixel_more_than_once():
     x = clgrad.zeros(1, 1, 4, 4, requires_grad=True)
     ops.roi_pool(x, clgrad.tensor([[0.0, 0, 0, 3, 3]]), 2).sum().backward()
@@ -283,6 +306,9 @@ def test_deformed_convolutions(groups, masked):
     extra = {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2), "mask": clgrad.tensor(mask) if masked else None}
     close(ops.deform_conv2d(*given, **extra), expected + bias[:, None, None])
     clgrad.autograd.gradcheck(lambda *t: ops.deform_conv2d(*t, **extra)[:1, :, :1], given)
+    none = [array[:0] for array in given[:2]]
+    extra["mask"] = extra["mask"][:0] if masked else None
+    assert ops.deform_conv2d(*none, *given[2:], **extra).shape == (0, 2, height, width)
     with pytest.raises(RuntimeError, match="not valid"):
         ops.deform_conv2d(given[0], given[1][:, :11], given[2])
     with pytest.raises(RuntimeError, match="offset should have shape"):

@@ -108,6 +108,9 @@ def test_points_are_pixels():
 def test_boxes_of_whole_numbers_stay_whole():
     made = F.resize(boxes(((3, 3, 8, 8),), dtype=clgrad.int64), [10, 15])
     assert made.dtype is clgrad.int64 and made.tolist() == [[1, 1, 4, 4]]
+    centred = F.convert_bounding_box_format(boxes(((3, 3, 8, 6),), dtype=clgrad.int64), new_format="CXCYWH")
+    assert centred.dtype is clgrad.int64 and centred.tolist() == [[5, 4, 5, 3]]
+    assert F.convert_bounding_box_format(centred, new_format="XYXY").tolist() == [[2, 2, 7, 5]]
 
 
 def test_boxes_are_cut_where_they_say_so():

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import NoReturn
 
 from clgrad import library, sparse
+from clgrad.compat.standins import vision_operators as torchvision
 from clgrad.compat.standins.refusal import function
 from clgrad.ops.overloads import Packet, aten
 
-__all__ = ["aten", "load_library"]
+__all__ = ["aten", "load_library", "torchvision"]
 
 _reduced = function("torch.ops.aten._sparse_mm_reduce_impl",
                     "clgrad.sparse.mm reduces, and does not say which terms were the largest")

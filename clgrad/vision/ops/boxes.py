@@ -12,6 +12,7 @@ from clgrad.creation import arange, empty, from_numpy, zeros
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.ops.suppression import overlapping_boxes
 from clgrad.tensor import Tensor
+from clgrad.vision.ops.turned import shared_by_turned
 
 _stack, _where = FUNCTIONS["stack"], FUNCTIONS["where"]
 
@@ -55,15 +56,22 @@ def box_iou(boxes1: Any, boxes2: Any, fmt: str = "xyxy") -> Any:
     """What pairs of boxes share over what they cover: (n, 4) and (m, 4) give (n, m).
 
     Args:
-        fmt: their form, see :func:`box_convert`.
+        fmt: their form, see :func:`box_convert`. Of turned boxes the result is float32, and has no gradient.
 
     Raises:
-        ValueError: another form, or one of turned boxes.
+        ValueError: another form.
     """
+    if fmt in _TURNED:
+        boxes1, boxes2 = (boxes.float() if fmt == "cxcywhr" else _turned(boxes.float(), fmt, "cxcywhr")
+                          for boxes in (boxes1, boxes2))
+        shared = shared_by_turned(boxes1, boxes2)
+        areas = [boxes.detach()[..., 2] * boxes.detach()[..., 3] for boxes in (boxes1, boxes2)]
+        union = areas[0][..., :, None] + areas[1][..., None, :] - shared
+        return _where(union > 0, shared / union, 0)
     if fmt not in _STRAIGHT:
-        raise ValueError(f"Unsupported format '{fmt}'. Supported axis-aligned formats: {_STRAIGHT}")
-    if fmt != "xyxy":
-        boxes1, boxes2 = (box_convert(boxes, fmt, "xyxy") for boxes in (boxes1, boxes2))
+        raise ValueError(f"Unsupported format '{fmt}'. Supported formats: {_STRAIGHT + _TURNED}")
+    if fmt != "xyxy":  # halves of whole numbers stay halves
+        boxes1, boxes2 = (_straight(boxes, fmt, "xyxy") for boxes in (boxes1, boxes2))
     shared, union = _box_inter_union(boxes1, boxes2)
     return shared / union
 
@@ -140,8 +148,8 @@ def _turned(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
 def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
     """Boxes (n, 4) in another form: ``xyxy``, ``xywh`` (corner and sides) or ``cxcywh`` (centre and sides).
 
-    Turned boxes are ``xywhr`` and ``cxcywhr`` (n, 5), with an angle in degrees against the clock, and ``xyxyxyxy`` (n, 8),
-    the four corners.
+    Whole numbers become float32 where there is a centre. Turned boxes are ``xywhr`` and ``cxcywhr`` (n, 5), with an angle in
+    degrees against the clock, and ``xyxyxyxy`` (n, 8), the four corners.
 
     Raises:
         ValueError: another form.
@@ -154,8 +162,10 @@ def box_convert(boxes: Any, in_fmt: str, out_fmt: str) -> Any:
         return boxes.clone()
     if (in_fmt in _STRAIGHT) != (out_fmt in _STRAIGHT):
         raise NotImplementedError(f"Unsupported Bounding Box Conversions for given in_fmt {in_fmt} and out_fmt {out_fmt}")
-    made = (_straight if in_fmt in _STRAIGHT else _turned)(boxes, in_fmt, out_fmt)
-    return made.to(boxes.dtype) if in_fmt in _STRAIGHT or boxes.is_floating_point() else made.round().to(boxes.dtype)
+    if in_fmt in _STRAIGHT:
+        return _straight(boxes, in_fmt, out_fmt)
+    made = _turned(boxes, in_fmt, out_fmt)
+    return made if boxes.is_floating_point() else made.round().to(boxes.dtype)
 
 
 def clip_boxes_to_image(boxes: Any, size: tuple[int, int]) -> Any:

@@ -87,9 +87,9 @@ def deform_conv2d(input: Any, offset: Any, weight: Any, bias: Any = None, stride
     moved = offset.reshape(count, groups, *kernel, 2, *out)
     y, x = (_places(moved[:, :, :, :, axis], out[axis], kernel[axis], axis, strides[axis], paddings[axis], dilations[axis])
             for axis in (0, 1))
-    seen = _sampled(input.reshape(count, groups, -1, *sides), y, x)
+    seen = _sampled(input.reshape(count, groups, channels // groups, *sides), y, x)
     if mask is not None:
-        seen = seen * mask.reshape(count, groups, 1, -1)
+        seen = seen * mask.reshape(count, groups, 1, area * out[0] * out[1])
     columns = seen.reshape(count, weight_groups, inputs * area, out[0] * out[1])
     made = (weight.reshape(weight_groups, -1, inputs * area) @ columns).reshape(count, outputs, *out)
     return made if bias is None else made + bias[:, None, None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from clgrad import dtypes
 from clgrad.nn import functional
 from clgrad.ops.registry import FUNCTIONS
 
@@ -36,9 +37,13 @@ def sigmoid_focal_loss(inputs: Any, targets: Any, alpha: float = 0.25, gamma: fl
     return _reduced(loss, reduction)
 
 
+def _wide(boxes: Any) -> Any:
+    """In a dtype in which areas do not overflow."""
+    return boxes if boxes.dtype in (dtypes.float32, dtypes.float64) else boxes.float()
+
+
 def _overlap(boxes1: Any, boxes2: Any, eps: float) -> tuple[Any, Any, Any]:
     """Of each pair of rows: the overlap (shared over covered area), the covered area, and the sides of the hull."""
-    boxes1, boxes2 = (b if b.is_floating_point() else b.float() for b in (boxes1, boxes2))
     low, high = FUNCTIONS["max"](boxes1[..., :2], boxes2[..., :2]), FUNCTIONS["min"](boxes1[..., 2:], boxes2[..., 2:])
     sides = high - low
     shared = FUNCTIONS["where"]((sides > 0).all(-1), sides[..., 0] * sides[..., 1], 0)
@@ -50,12 +55,13 @@ def _overlap(boxes1: Any, boxes2: Any, eps: float) -> tuple[Any, Any, Any]:
 
 def generalized_box_iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", eps: float = 1e-7) -> Any:
     """One less the generalised overlap of each pair of rows (Rezatofighi et al. 2019)."""
-    iou, union, hull = _overlap(boxes1, boxes2, eps)
+    iou, union, hull = _overlap(_wide(boxes1), _wide(boxes2), eps)
     area = hull[..., 0] * hull[..., 1]
     return _reduced(1 - (iou - (area - union) / (area + eps)), reduction)
 
 
 def _distance_loss(boxes1: Any, boxes2: Any, eps: float) -> tuple[Any, Any]:
+    boxes1, boxes2 = _wide(boxes1), _wide(boxes2)
     iou, _, hull = _overlap(boxes1, boxes2, eps)
     between = (boxes1[..., :2] + boxes1[..., 2:] - boxes2[..., :2] - boxes2[..., 2:]) / 2
     return 1 - iou + (between**2).sum(-1) / ((hull**2).sum(-1) + eps), iou
@@ -68,6 +74,7 @@ def distance_box_iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", eps
 
 def complete_box_iou_loss(boxes1: Any, boxes2: Any, reduction: str = "none", eps: float = 1e-7) -> Any:
     """:func:`distance_box_iou_loss` and a term for unequal proportions (Zheng et al. 2020)."""
+    boxes1, boxes2 = _wide(boxes1), _wide(boxes2)
     loss, iou = _distance_loss(boxes1, boxes2, eps)
     angles = [((b[..., 2] - b[..., 0]) / (b[..., 3] - b[..., 1])).atan() for b in (boxes2, boxes1)]
     unlike = 4 / math.pi**2 * (angles[0] - angles[1]) ** 2

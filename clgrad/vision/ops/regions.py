@@ -161,7 +161,8 @@ def _own_channels(name: str, input: Any, output: tuple[int, int]) -> Any:
     if input.shape[1] % (output[0] * output[1]):
         raise RuntimeError(f"{name}: input channels must be a multiple of pooling height * pooling width, got "
                            f"{input.shape[1]} channels for {output[0]} x {output[1]}")
-    return input.reshape(len(input), -1, *output, *input.shape[2:]).permute(0, 2, 3, 4, 5, 1)
+    own = input.shape[1] // (output[0] * output[1])
+    return input.reshape(len(input), own, *output, *input.shape[2:]).permute(0, 2, 3, 4, 5, 1)
 
 
 @wrap
@@ -173,8 +174,8 @@ def ps_roi_align(input: Any, boxes: Any, output_size: Any, spatial_scale: float 
         RuntimeError: the number of channels is no multiple of the number of cells.
     """
     output = _pair(output_size)
-    own = _own_channels("ps_roi_align", input, output)
     rows = rows_of("ps_roi_align", boxes).to(input.dtype)
+    own = _own_channels("ps_roi_align", input, output)
     return _by_samples(own, rows, output, spatial_scale, sampling_ratio, 0.5, 0)
 
 
@@ -187,8 +188,8 @@ def ps_roi_pool(input: Any, boxes: Any, output_size: Any, spatial_scale: float =
         RuntimeError: the number of channels is no multiple of the number of cells.
     """
     output = _pair(output_size)
-    own = _own_channels("ps_roi_pool", input, output)
     pictures, y, x, inside = _bins("ps_roi_pool", input, boxes, output, spatial_scale, 0)
+    own = _own_channels("ps_roi_pool", input, output)
     rows, columns = (arange(size, device=input.device) for size in output)
     values = own[pictures[:, None, None, None, None], rows[:, None, None, None], columns[:, None, None], y, x]
     counted = inside.to(input.dtype)

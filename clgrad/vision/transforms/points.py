@@ -18,6 +18,15 @@ _cat, _stack = FUNCTIONS["cat"], FUNCTIONS["stack"]
 Matrix = list[float]  # x = m[0] x + m[1] y + m[2], y = m[3] x + m[4] y + m[5]
 
 
+def _converted(plain: Any, before: str, after: str) -> Any:
+    """Boxes in another format and the same dtype: whole corners are cut off, whole centres rounded down."""
+    if plain.is_floating_point() or is_rotated_bounding_format(before):
+        return box_convert(plain, before, after)
+    corners = box_convert(plain, before, "xyxy").to(plain.dtype)
+    made = box_convert(corners, "xyxy", after)
+    return (made.floor() if made.is_floating_point() else made).to(plain.dtype)
+
+
 def convert_bounding_box_format(inpt: Any, old_format: Any = None, new_format: Any = None, inplace: bool = False) -> Any:
     """Boxes in another format; ``old_format`` is that of a plain tensor.
 
@@ -36,7 +45,7 @@ def convert_bounding_box_format(inpt: Any, old_format: Any = None, new_format: A
     before, after = (format_of(one).value.lower() for one in (inpt.format if own else old_format, new_format))
     with without_classes():
         plain = inpt.as_subclass(Tensor)
-        made = plain if before == after else box_convert(plain, before, after)
+        made = plain if before == after else _converted(plain, before, after)
         made = plain.copy_(made) if inplace else made
     return wrap(made, like=inpt, format=format_of(new_format)) if own else made
 
