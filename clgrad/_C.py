@@ -11,14 +11,14 @@ from __future__ import annotations
 from clgrad.autograd.graph import TensorBase
 from clgrad.autograd.listening import thread, without_classes, without_overrides
 from clgrad.nn import native
-from clgrad.ops.interception import disabled_torch_function
+from clgrad.ops.interception import disabled_torch_dispatch, disabled_torch_function
 from clgrad.ops.random import Generator
 from clgrad.shapes import Size
 
 __all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass", "Generator", "Size", "TensorBase"]
 
 DisableTorchFunction, DisableTorchFunctionSubclass = without_overrides, without_classes
-_disabled_torch_function_impl = disabled_torch_function
+_disabled_torch_function_impl, _disabled_torch_dispatch_impl = disabled_torch_function, disabled_torch_dispatch
 _TensorBase, _TensorMeta = TensorBase, type(TensorBase)
 _nn = native
 

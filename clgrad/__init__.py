@@ -15,6 +15,7 @@ from clgrad import autograd, cuda, errors, random, version
 from clgrad import creation as _creation
 from clgrad import sampling as _sampling
 from clgrad import windows as _windows
+from clgrad import wrappers as _wrappers
 from clgrad.autograd import (
     enable_grad,
     inference_mode,

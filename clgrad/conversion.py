@@ -11,6 +11,8 @@ from clgrad.autograd.graph import TensorBase
 from clgrad.dtypes import dtype
 from clgrad.formats import memory_format, strided
 from clgrad.ops import copying
+from clgrad.ops.interception import stands
+from clgrad.ops.no_memory import NoMemory
 from clgrad.runtime import device as Device
 from clgrad.shapes import as_shape, contiguous_strides, extent
 from clgrad.spec import spec
@@ -20,6 +22,10 @@ TYPE_NAMES = {dtypes.float32: "FloatTensor", dtypes.float64: "DoubleTensor", dty
               dtypes.bfloat16: "BFloat16Tensor", dtypes.uint8: "ByteTensor", dtypes.int8: "CharTensor",
               dtypes.int16: "ShortTensor", dtypes.int32: "IntTensor", dtypes.int64: "LongTensor",
               dtypes.bool: "BoolTensor", dtypes.complex64: "ComplexFloatTensor", dtypes.complex128: "ComplexDoubleTensor"}
+# Methods that give a tensor another dtype.
+CASTS = {"float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "bfloat16": dtypes.bfloat16,
+         "int": dtypes.int32, "long": dtypes.int64, "short": dtypes.int16, "char": dtypes.int8, "byte": dtypes.uint8,
+         "bool": dtypes.bool, "cfloat": dtypes.complex64, "cdouble": dtypes.complex128}
 _KINDS = {f"torch.{name}": kind for kind, name in TYPE_NAMES.items()}
 
 
@@ -65,15 +71,15 @@ class Conversion(TensorBase):
 
     def untyped_storage(self) -> UntypedStorage:
         """The bytes that this tensor is a window on; NotImplementedError for a sparse one, which has none of its own."""
-        if self.spec.layout is not strided:
-            raise NotImplementedError("Cannot access storage of SparseTensorImpl")
+        if isinstance(self.memory, NoMemory):
+            raise NotImplementedError(self.memory.missing)
         return UntypedStorage.over(self.memory, self.spec.device)  # type: ignore[arg-type]
 
     def data_ptr(self) -> int:
         """The address of the first element in host memory (on a device with memory of its own, a unique number)."""
         if self.spec.layout is not strided:
             raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")
-        if not self.spec.numel:
+        if not self.spec.numel or stands(type(self)):
             return 0
         self.memory.acquire()
         return self.memory.address() + self.offset * self.spec.dtype.itemsize
@@ -130,7 +136,7 @@ class Conversion(TensorBase):
 
     def is_shared(self) -> bool:
         """Whether other processes see this memory."""
-        return self.untyped_storage().is_shared()
+        return not stands(type(self)) and self.untyped_storage().is_shared()
 
     def pin_memory(self, device: Any = None) -> Any:
         """Itself: host memory needs no pinning here."""
@@ -183,8 +189,5 @@ def _converter(kind: dtype) -> Callable:
     return convert
 
 
-for _method, _dtype in {"float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16,
-                        "bfloat16": dtypes.bfloat16, "int": dtypes.int32, "long": dtypes.int64,
-                        "short": dtypes.int16, "char": dtypes.int8, "byte": dtypes.uint8, "bool": dtypes.bool,
-                        "cfloat": dtypes.complex64, "cdouble": dtypes.complex128}.items():
+for _method, _dtype in CASTS.items():
     setattr(Conversion, _method, _converter(_dtype))

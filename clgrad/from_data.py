@@ -98,6 +98,8 @@ def _plain(items: Any, kinds: set[Dtype]) -> Any:
             result.append(_plain(item, kinds))
         elif isinstance(item, TensorBase):
             if item.spec.numel != 1:
+                if item.spec.dtype in dtypes.INTEGRAL:
+                    raise TypeError("only integer tensors of a single element can be converted to an index")
                 raise ValueError("only one element tensors can be converted to Python scalars")
             kinds.add(item.spec.dtype)
             result.append(item.item())  # type: ignore[attr-defined]

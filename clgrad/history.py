@@ -21,9 +21,16 @@ from clgrad.autograd.graph import (
     wrap,
 )
 from clgrad.autograd.handles import RemovableHandle, add_hook
+from clgrad.autograd.listening import WRAPPERS, switch, without_classes
 from clgrad.autograd.shared_memory import refuse_change
-from clgrad.dtypes import dtype
+from clgrad.dtypes import as_dtype, dtype, get_default_dtype
+from clgrad.formats import strided
+from clgrad.from_data import place_of
+from clgrad.ops.interception import stands
+from clgrad.ops.no_memory import NoMemory
 from clgrad.ops.registry import FUNCTIONS
+from clgrad.shapes import as_shape, contiguous_strides
+from clgrad.spec import spec
 
 
 def _is_leaf(tensor: Any) -> bool:
@@ -259,13 +266,36 @@ class History(TensorBase):
         """The same memory and history as an instance of a subclass of Tensor."""
         if not (isinstance(cls, type) and issubclass(cls, TensorBase)):
             raise TypeError(f"as_subclass(): argument 'cls' must be a subclass of Tensor, got {cls!r}")
-        alias = FUNCTIONS["alias"](self)
+        with without_classes():
+            alias = FUNCTIONS["alias"](self)
         made: Any = object.__new__(cls)
         take_place(made, alias)
+        if stands(cls):
+            switch.set(WRAPPERS, True)
         return made
 
     @staticmethod
     def _make_subclass(cls: type, data: Any, require_grad: bool = False) -> Any:
         made = wrap(data.memory, data.offset, data.spec, cls)
+        if stands(cls):
+            switch.set(WRAPPERS, True)
         made.requires_grad = require_grad
+        return made
+
+    @staticmethod
+    def _make_wrapper_subclass(cls: type, size: Any, strides: Any = None, storage_offset: int | None = None,
+                               memory_format: Any = None, dtype: Any = None, layout: Any = strided, device: Any = None,
+                               pin_memory: bool = False, requires_grad: bool = False, **dispatching: Any) -> Any:
+        """A tensor that stands for others: it has a shape and no memory, and ``cls.__torch_dispatch__`` answers for it."""
+        if not stands(cls):
+            raise RuntimeError(f"{cls.__name__} must define __torch_dispatch__")
+        if layout is not strided:
+            raise NotImplementedError(f"_make_wrapper_subclass: expected layout torch.strided, got {layout}")
+        shape = as_shape(size)
+        steps = contiguous_strides(shape) if strides is None else as_shape(strides)
+        kind = get_default_dtype() if dtype is None else as_dtype(dtype)
+        memory: Any = NoMemory()
+        made = wrap(memory, storage_offset or 0, spec(shape, steps, kind, place_of(device)), cls)
+        switch.set(WRAPPERS, True)
+        made.requires_grad = requires_grad
         return made

@@ -10,6 +10,7 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.formats import sparse_bsr, sparse_coo, sparse_csr, strided
 from clgrad.ops import copying
+from clgrad.ops.interception import stands
 
 _DEFAULTS: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
 _PROFILES: dict[str, dict[str, Any]] = {"default": _DEFAULTS, "short": {**_DEFAULTS, "precision": 2},
@@ -116,7 +117,10 @@ def values_text(x: Any, indent: int) -> str:
         return "..."
     if own.numel == 0:
         return "[]"
-    values = copying.to_array(x.detach())
+    plain = x.detach()
+    if stands(type(plain)):
+        return "..."
+    values = copying.to_array(plain)
     if own.dtype is dtypes.bfloat16:
         values = dtypes.bfloat16_to_float32(values)
     shorten = own.numel > options["threshold"]
@@ -152,8 +156,8 @@ def _empty_size(part: Any) -> str:
     return f", size={tuple(part.spec.shape)}" if not part.spec.numel else ""
 
 
-def tensor_text(x: Any) -> str:
-    """The text of ``repr``."""
+def tensor_text(x: Any, body: str | None = None) -> str:
+    """The text of ``repr``; ``body`` stands for the text of the values."""
     own, name = x.spec, type(x).__name__
     sparse = own.layout is not strided
     default = dtypes.get_default_dtype()
@@ -176,18 +180,29 @@ def tensor_text(x: Any) -> str:
         suffixes.append(f"dtype={own.dtype}")
     if sparse:
         suffixes.append(f"layout={own.layout}")
-    body = _sparse_text(x, indent) if sparse else values_text(x, indent)
+    if body is None:
+        body = _sparse_text(x, indent) if sparse else values_text(x, indent)
     node = _node_name(x)
     if node is not None:
         suffixes.append(f"grad_fn=<{node}>")
     elif x.requires_grad:
         suffixes.append("requires_grad=True")
-    text = prefix + body
+    text = with_suffixes(prefix + body, suffixes, indent, own.layout is sparse_coo)
+    return f"Parameter({text})" if getattr(x, "_is_param", False) else text
+
+
+def with_suffixes(text: str, suffixes: list[str], indent: int, force_newline: bool) -> str:
+    """The text of ``repr`` from its beginning and what comes after the values, each on a new line where the line is full.
+
+    Args:
+        indent: how many spaces begin a new line.
+        force_newline: whether the first suffix begins one in any case.
+    """
     last = len(text) - text.rfind("\n") + 1
-    for number, suffix in enumerate(suffixes):
-        if own.layout is sparse_coo and not number or last + len(suffix) + 2 > options["linewidth"]:
+    for suffix in suffixes:
+        if force_newline or last + len(suffix) + 2 > options["linewidth"]:
             text += ",\n" + " " * indent + suffix
-            last = indent + len(suffix)
+            last, force_newline = indent + len(suffix), False
         else:
             text += ", " + suffix
             last += len(suffix) + 2

@@ -74,7 +74,7 @@ class _Saving:
         """An object as a pickle's call or name."""
         if is_lazy(value):
             return Call(Global("torch.nn.parameter", type(value).__name__), (value.requires_grad,))
-        if isinstance(value, Parameter):
+        if issubclass(type(value), Parameter):
             return _with_attributes(value, Call(Global("torch._utils", "_rebuild_parameter"),
                                                 (value.detach(), value.requires_grad, OrderedDict())))
         if isinstance(value, Tensor) and type(value) in (Tensor, Buffer):
@@ -171,7 +171,7 @@ def _with_attributes(value: Any, call: Call) -> Call:
     state = {} if isinstance(value, Buffer) else value.__dict__
     if not state:
         return call
-    if isinstance(value, Parameter):
+    if issubclass(type(value), Parameter):
         return Call(Global("torch._utils", "_rebuild_parameter_with_state"), (*call.arguments, state))
     return Call(Global("torch._tensor", "_rebuild_from_type_v2"),
                 (call.function, Global("torch", "Tensor"), call.arguments, state))

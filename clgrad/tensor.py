@@ -21,7 +21,15 @@ from clgrad.formats import contiguous_format, has_format, layout, preserve_forma
 from clgrad.history import History
 from clgrad.host import HostAccess
 from clgrad.ops import copying, indexing
-from clgrad.ops.interception import dispatch, intercepted, overrides, watch_class
+from clgrad.ops.interception import (
+    disabled_torch_dispatch,
+    disabled_torch_function,
+    dispatch,
+    intercepted,
+    overrides,
+    stands,
+    watch_class,
+)
 from clgrad.ops.registry import FUNCTIONS, METHODS
 from clgrad.ops.sparse import Pattern, sparse
 from clgrad.printing import tensor_text
@@ -65,7 +73,7 @@ def _reflected_method(name: str) -> Callable:
 _LISTENED = ("__getitem__", "__setitem__", "__len__", "__bool__", "__float__", "__int__", "__contains__", "__repr__",
              "__deepcopy__", "item", "tolist", "numpy", "size", "stride", "dim", "ndimension", "numel", "nelement",
              "element_size", "is_contiguous", "is_floating_point", "cpu", "cuda", "type", "type_as", "set_", "new",
-             "backward", "requires_grad_", "retain_grad", "register_hook", "detach_", "as_subclass", "share_memory_",
+             "backward", "requires_grad_", "retain_grad", "register_hook", "detach_", "share_memory_",
              "apply_", "map_", "float", "double", "half", "bfloat16", "int", "long", "short", "char", "byte", "bool")
 _LISTENED_PROPERTIES = ("T", "mT", "H", "mH", "data")
 
@@ -119,7 +127,12 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
+        usual = Tensor.__torch_function__.__func__  # type: ignore[attr-defined]
+        if stands(cls) and getattr(cls.__torch_function__, "__func__", None) is usual:
+            cls.__torch_function__ = staticmethod(disabled_torch_function)  # type: ignore[method-assign]
         watch_class(cls)
+
+    __torch_dispatch__ = staticmethod(disabled_torch_dispatch)
 
     @classmethod
     def __torch_function__(cls, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
@@ -377,7 +390,7 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         if not self.is_leaf:
             raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
                                "at the moment.")
-        plain = self.detach().clone()
+        plain = self.clone() if stands(type(self)) else self.detach().clone()
         made = memo[id(self)] = _rebuilt(type(self), plain, self._requires_grad)
         made.__dict__.update(copy.deepcopy(self.__dict__, memo))
         if self._grad is not None:
@@ -386,6 +399,9 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         own = self.spec
+        if stands(type(self)):
+            return _wrapper_unpickled, (type(self), tuple(own.shape), own.strides, self.offset, own.dtype.name,
+                                        str(self.device), self._requires_grad, self.__dict__)
         if own.layout is not strided:
             held: Any = self.memory
             return _sparse_unpickled, (type(self), held.pattern, held.values, self._requires_grad, self.__dict__)
@@ -429,6 +445,14 @@ def _unpickled(cls: type, data: bytes, kind: str, place: str, requires_grad: boo
 
 def _sparse_unpickled(cls: type, pattern: Pattern, values: Any, requires_grad: bool, extra: dict) -> Any:
     made = _rebuilt(cls, sparse(pattern, values), requires_grad)
+    made.__dict__.update(extra)
+    return made
+
+
+def _wrapper_unpickled(cls: type, shape: tuple, strides: tuple, offset: int, kind: str, place: str, requires_grad: bool,
+                       extra: dict) -> Any:
+    made = Tensor._make_wrapper_subclass(cls, shape, strides, offset, None, dtypes.BY_NAME[kind], device=place,
+                                         requires_grad=requires_grad)
     made.__dict__.update(extra)
     return made
 

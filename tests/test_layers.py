@@ -22,7 +22,7 @@ FLOORS = [
     ["autograd"],
     ["ops"],
     ["from_data", "creation", "sampling", "storage", "printing", "host", "history",
-     "conversion", "tensor", "exchange", "typed", "info", "windows"],
+     "conversion", "tensor", "exchange", "typed", "info", "windows", "wrappers"],
     ["nn", "optim", "utils", "serialization", "pickles", "rebuilding", "locations", "cuda", "vision", "multiprocessing",
      "autograd.functional", "autograd.forward_ad", "autograd.profiler", "func", "batching", "complexes", "sparse", "random",
      "settings", "backends", "accelerator", "mps", "xpu", "cpu", "signal",

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 F = TypeVar("F", bound=Callable)
 
 
-# Reasons to listen: there are classes that override operators; there are tensors of complex numbers; there are sparse ones.
-CLASSES, COMPLEX, SPARSE = "classes", "complex", "sparse"
+# Reasons to listen: there are classes that override operators; there are tensors of complex numbers; there are sparse ones;
+# there are tensors that stand for others.
+CLASSES, COMPLEX, SPARSE, WRAPPERS = "classes", "complex", "sparse", "wrappers"
 
 
 class Switch:

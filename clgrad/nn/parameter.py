@@ -8,7 +8,7 @@ from typing import Any
 
 from clgrad.autograd.graph import wrap
 from clgrad.creation import empty
-from clgrad.ops.interception import disabled_torch_function
+from clgrad.ops.interception import disabled_torch_function, overrides, stands
 from clgrad.spec import Spec
 from clgrad.tensor import Tensor
 
@@ -18,8 +18,35 @@ def tensor_over(cls: type, data: Any) -> Any:
     return wrap(data.memory, data.offset, data.spec, cls)
 
 
-class Parameter(Tensor):
+class _Marking(type):
+    """The class of Parameter and Buffer: tensors of a program's own classes stay these, and are theirs by a mark."""
+
+    mark = ""
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return type.__instancecheck__(cls, value) or (
+            "mark" in vars(cls) and isinstance(value, Tensor) and getattr(value, cls.mark, False))
+
+
+def _marked(cls: Any, data: Any, requires_grad: bool) -> Any:
+    """A tensor of the class of ``data``, over its memory, that is an instance of ``cls`` too; None if it need not be one."""
+    kind = type(data)
+    if kind is Tensor or not (overrides(kind) or stands(kind)):
+        return None
+    made = data.detach().requires_grad_(requires_grad)
+    if type(made) is not kind:
+        raise RuntimeError(f"Creating a {cls.__name__} from an instance of type {kind.__name__} requires that detach() "
+                           f"returns an instance of the same type, but return type {type(made).__name__} was found instead. "
+                           f"To use the type as a {cls.__name__}, please correct the detach() semantics defined by its "
+                           "__torch_dispatch__() implementation.")
+    setattr(made, cls.mark, True)
+    return made
+
+
+class Parameter(Tensor, metaclass=_Marking):
     """A tensor that is trained: assigned to an attribute of a Module it appears in ``parameters()``.
+
+    A tensor of a subclass that overrides operators keeps its class, and counts as a Parameter from then on.
 
     Args:
         data: the tensor whose memory it takes over; default an empty one.
@@ -27,7 +54,8 @@ class Parameter(Tensor):
 
     Raises:
         TypeError: ``data`` is not a tensor.
-        RuntimeError: a gradient is wanted of a dtype that is not floating point.
+        RuntimeError: a gradient is wanted of a dtype that is not floating point, or ``detach()`` of a subclass returns
+            another class.
 
     >>> import clgrad
     >>> clgrad.nn.Parameter(clgrad.ones(2))
@@ -35,6 +63,7 @@ class Parameter(Tensor):
     tensor([1., 1.], requires_grad=True)
     """
 
+    mark = "_is_param"
     __torch_function__ = staticmethod(disabled_torch_function)  # type: ignore[assignment]
 
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
@@ -42,12 +71,14 @@ class Parameter(Tensor):
             data = empty(0)
         if not isinstance(data, Tensor):
             raise TypeError(f"{cls.__name__}(): argument 'data' must be Tensor, not {type(data).__name__}")
-        made = tensor_over(cls, data)
-        made.requires_grad = requires_grad
+        made = _marked(cls, data, requires_grad)
+        if made is None:
+            made = tensor_over(cls, data)
+            made.requires_grad = requires_grad
         return made
 
 
-class Buffer(Tensor):
+class Buffer(Tensor, metaclass=_Marking):
     """A tensor that belongs to a Module's state without being trained, such as a running mean.
 
     Args:
@@ -55,14 +86,16 @@ class Buffer(Tensor):
         persistent: whether ``state_dict()`` holds it. Default: True.
     """
 
-    persistent = True
+    persistent, mark = True, "_is_buffer"
     __torch_function__ = staticmethod(disabled_torch_function)  # type: ignore[assignment]
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
         if data is None:
             data = empty(0)
-        made = tensor_over(cls, data)
-        made.requires_grad = data.requires_grad
+        made = _marked(cls, data, data.requires_grad)
+        if made is None:
+            made = tensor_over(cls, data)
+            made.requires_grad = data.requires_grad
         made.persistent = persistent
         return made
 

@@ -8,8 +8,10 @@ While somebody does, :func:`dispatch` asks in this order, as PyTorch does:
    it sees the calls that a program makes, and none that operators make of each other;
 2. the classes of the arguments that have a ``__torch_function__``, subclasses before their bases, else from left to right;
 3. then the operator itself runs, its operands converted as autocast wants them, and profilers are told when it begins and
-   ends. Where an operand is sparse, the operator's rule for that (``sparse_rules``) runs in its place, and there must be
-   one; where an operand is complex, and the operator has a rule for that (``complex_rules``), that one runs.
+   ends. Where an operand stands for other tensors (its class has a ``__torch_dispatch__``), that class is asked instead, for
+   the operators which PyTorch computes the call by (``wrapper_rules``). Where an operand is sparse, the operator's rule for
+   that (``sparse_rules``) runs in its place, and there must be one; where an operand is complex, and the operator has a rule
+   for that (``complex_rules``), that one runs.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import TensorBase
-from clgrad.autograd.listening import CLASSES, COMPLEX, SPARSE, observed, switch, thread, without_innermost_mode
+from clgrad.autograd.listening import CLASSES, COMPLEX, SPARSE, WRAPPERS, observed, switch, thread, without_innermost_mode
 from clgrad.formats import sparse_coo, strided
 from clgrad.ops import autocast
 
@@ -34,9 +36,28 @@ complex_rules: dict[str, Callable[[Callable, tuple, dict], Any]] = {}
 # What stands for operators where an operand is sparse, by their names; see clgrad.sparse.
 sparse_rules: dict[str, Callable] = {}
 
+# What is asked where an operand stands for other tensors, as ``rule(public, name, function, args, kwargs)``; see
+# clgrad.wrappers.
+wrapper_rules: list[Callable[[Callable, str, Callable, tuple, dict], Any]] = []
+
+# Operators that need no memory of their operands: they look at shape, dtype, device and place in the graph alone, or call
+# other operators.
+OF_NO_MEMORY = frozenset((
+    "size", "dim", "ndimension", "numel", "nelement", "element_size", "is_floating_point", "is_complex", "is_signed",
+    "stride", "is_contiguous", "backward", "requires_grad_", "retain_grad", "register_hook", "detach_",
+    "data", "__repr__", "__deepcopy__", "get_device", "is_same_size", "__len__", "T", "mT", "H", "mH", "is_inference",
+    "is_nonzero", "is_neg", "is_conj", "new_tensor", "_assert", "adjoint", "matrix_H", "swapaxes", "swapdims", "vstack",
+    "row_stack", "hstack", "column_stack", "movedim", "moveaxis", "matrix_power", "multi_dot", "linalg_multi_dot",
+    "chain_matmul"))
+
 # Arguments of these types are never asked.
 _LONG = 1000  # a list of more elements is data, unless its first one is no number
 _PLAIN = frozenset({int, float, bool, str, bytes, complex, type(None), dict, set, slice, type(Ellipsis), type})
+
+
+def disabled_torch_dispatch(func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    """A ``__torch_dispatch__`` that overrides nothing: that of Tensor itself."""
+    return func(*args, **(kwargs or {}))
 
 
 def disabled_torch_function(func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
@@ -58,10 +79,18 @@ def watch_class(kind: type) -> None:
         switch.set(CLASSES, True)
 
 
-def overriding(args: Any) -> list[Any]:
-    """Those of the arguments that override operators, one of each class, subclasses before their bases.
+def stands(kind: type) -> bool:
+    """Whether a class has a ``__torch_dispatch__`` that is to be asked."""
+    if kind in _PLAIN or kind is TensorBase.concrete:
+        return False
+    found = getattr(kind, "__torch_dispatch__", None)
+    return found is not None and found is not disabled_torch_dispatch
 
-    Lists and tuples among the arguments are looked into.
+
+def overriding(args: Any, asked: Callable[[type], bool] = overrides) -> list[Any]:
+    """Those of the arguments whose classes are to be asked, one of each class, subclasses before their bases.
+
+    Lists and tuples among the arguments are looked into. ``asked`` tells of a class whether it overrides operators.
     """
     found: list[Any] = []
     for value in args:
@@ -69,15 +98,15 @@ def overriding(args: Any) -> list[Any]:
         if kind is list or kind is tuple:
             if len(value) < _LONG or type(value[0]) not in _PLAIN:
                 for part in value:
-                    _take(part, found)
+                    _take(part, found, asked)
         else:
-            _take(value, found)
+            _take(value, found, asked)
     return found
 
 
-def _take(value: Any, found: list[Any]) -> None:
+def _take(value: Any, found: list[Any], asked: Callable[[type], bool]) -> None:
     kind = type(value)
-    if overrides(kind) and all(type(other) is not kind for other in found):
+    if asked(kind) and all(type(other) is not kind for other in found):
         place = next((n for n, other in enumerate(found) if issubclass(kind, type(other))), len(found))
         found.insert(place, value)
 
@@ -93,6 +122,8 @@ def dispatch(public: Callable, name: str, function: Callable, args: tuple, kwarg
             return handle(public, found, args, kwargs)
     if autocast.state.active:
         args, kwargs = autocast.cast(name, args, kwargs)
+    if switch.has(WRAPPERS) and overriding((*args, *kwargs.values()), stands):
+        return wrapper_rules[0](public, name, function, args, kwargs)
     layout = sparse_layout((*args, *kwargs.values())) if switch.has(SPARSE) else None
     if layout is not None:
         function = sparse_rules.get(name) or refused(name, layout)

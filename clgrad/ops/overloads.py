@@ -8,12 +8,18 @@ tensor([[2.]])
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from clgrad.autograd.graph import TensorBase, needs_graph
+from clgrad.formats import strided
 from clgrad.ops.memory_formats import suggested_format
 from clgrad.ops.pointwise import beside
 from clgrad.ops.registry import FUNCTIONS, METHODS
+
+
+def _to_copy(x: Any, *, layout: Any = None, pin_memory: bool | None = None, **options: Any) -> Any:
+    made = x.to(copy=True, **options)
+    return made if layout in (None, made.layout) else made.to_dense() if layout is strided else made.to_sparse(layout=layout)
 
 
 def _slice(x: Any, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Any:
@@ -38,14 +44,23 @@ def _antialiased(mode: str) -> Callable:
     return resized
 
 
+def _sparse_reduced(mat1: Any, mat2: Any, reduce: str) -> NoReturn:
+    """NotImplementedError: ``clgrad.sparse.mm`` reduces, and does not say which terms were the largest."""
+    raise NotImplementedError("torch.ops.aten._sparse_mm_reduce_impl: clgrad.sparse.mm reduces, and does not say which terms "
+                              "were the largest")
+
+
 # Operators that programs can call under these names only.
 UNDER_THE_HOOD: dict[str, Callable] = {
-    "_to_copy": lambda x, **options: x.to(copy=True, **options),
+    "_to_copy": _to_copy,
     "alias": lambda x: x.view_as(x),
     "index": lambda x, indices: x[tuple(slice(None) if index is None else index for index in indices)],
     "max_pool2d_with_indices_backward": _max_pool_backward,
     "_pin_memory": lambda x, device=None: x.pin_memory(),
     "slice": _slice,
+    "_local_scalar_dense": lambda x: x.item(),
+    "_sparse_addmm": lambda x, a, b, beta=1, alpha=1: FUNCTIONS["addmm"](x, a, b, beta=beta, alpha=alpha),
+    "_sparse_mm_reduce_impl": _sparse_reduced,
     "_unsafe_view": lambda x, size: x.reshape(size),
     "_upsample_bilinear2d_aa": _antialiased("bilinear"),
     "_upsample_bicubic2d_aa": _antialiased("bicubic"),
@@ -56,11 +71,26 @@ _SAME = {f"_scaled_dot_product_{kind}": "scaled_dot_product_attention"
                       "flash_attention_for_cpu", "fused_attention_overrideable")}
 
 
-class Packet:
-    """An operator; its overloads are itself, as the arguments tell them apart."""
+# Overloads that are objects of their own, so that a program can tell which of them was called: of every operator ``out``, of
+# these the ones named.
+_APART = {"sort": ("stable",), "squeeze": ("dim", "dims")}
 
-    def __init__(self, name: str, call: Callable):
-        self._name, self._function = name, call
+
+class Packet:
+    """An operator. Most of its overloads are itself, as the arguments tell them apart."""
+
+    def __init__(self, name: str, call: Callable, overload: str = ""):
+        self._name, self._function, self._overload = name, call, overload
+
+    @property
+    def mutates(self) -> bool:
+        """Whether the operator writes to its first operand."""
+        return self._name.endswith("_") and not self._name.startswith("__")
+
+    @property
+    def overloadpacket(self) -> Packet:
+        """The operator of an overload."""
+        return Packet(self._name, self._function) if self._overload else self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the operator."""
@@ -69,9 +99,14 @@ class Packet:
     def __getattr__(self, overload: str) -> Packet:
         if overload.startswith("__"):
             raise AttributeError(overload)
-        return self
+        if overload != "out" and overload not in _APART.get(self._name, ()) or self._overload:
+            return self
+        made = self.__dict__[overload] = Packet(self._name, self._function, overload)
+        return made
 
     def __repr__(self) -> str:
+        if self._overload:
+            return f"<OpOverload(op='aten.{self._name}', overload='{self._overload}')>"
         return f"<OpOverloadPacket(op='aten.{self._name}')>"
 
 

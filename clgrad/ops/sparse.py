@@ -19,6 +19,7 @@ from clgrad.autograd.grad_mode import no_grad
 from clgrad.autograd.graph import attach, check_in_place, mark_changed, needs_graph, rebase, wrap
 from clgrad.autograd.listening import SPARSE, switch
 from clgrad.formats import layout, sparse_bsc, sparse_bsr, sparse_coo, sparse_csc, sparse_csr, strided
+from clgrad.ops.no_memory import NoMemory
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.shapes import Shape, contiguous_strides
 from clgrad.spec import before_sparse, sparse_spec
@@ -176,24 +177,15 @@ def unflattened(flat: Any, sizes: Sequence[int]) -> Any:
     return FUNCTIONS["stack"](places_of(flat, sizes))
 
 
-class SparseStorage:
+class SparseStorage(NoMemory):
     """What a sparse tensor has in the place of memory."""
 
-    __slots__ = ("pattern", "values", "version", "__weakref__")
-
-    era, file, exported, filling = 0, None, False, None
+    __slots__ = ("pattern", "values")
+    missing = "Cannot access storage of SparseTensorImpl"
 
     def __init__(self, pattern: Pattern, values: Any):
-        self.pattern, self.values, self.version = pattern, values, 0
-
-    def wrote(self, counted: bool = True) -> None:
-        """Notes that the tensor was changed in place."""
-        self.version += counted
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        raise NotImplementedError("Cannot access storage of SparseTensorImpl")
+        super().__init__()
+        self.pattern, self.values = pattern, values
 
 
 def is_sparse(value: Any) -> bool:

@@ -190,11 +190,11 @@ def mm(mat1: Any, mat2: Any, reduce: str | None = None) -> Any:
 
     Args:
         mat1, mat2: the matrices.
-        reduce: what is made of the terms of an element, ``"sum"``, ``"mean"``, ``"amax"`` or ``"amin"``: for a matrix of
-            layout ``sparse_csr`` times a dense one. Default: their sum.
+        reduce: what is made of the terms of an element, ``"sum"``, ``"mean"``, ``"amax"`` (``"max"``) or ``"amin"``
+            (``"min"``): for a matrix of layout ``sparse_csr`` times a dense one. Default: their sum.
 
     Raises:
-        RuntimeError: the shapes or dtypes do not fit.
+        RuntimeError: the shapes or dtypes do not fit, or there is no such reduction.
         NotImplementedError: a reduction is named, and the layout is another one.
 
     >>> import clgrad
@@ -205,8 +205,11 @@ def mm(mat1: Any, mat2: Any, reduce: str | None = None) -> Any:
     """
     if reduce is None:
         return FUNCTIONS["mm"](mat1, mat2)
-    if not isinstance(reduce, str) or reduce not in ("sum", "mean", "amax", "amin"):
-        raise ValueError(f"reduce argument must be either sum, mean, amax or amin, got {reduce}")
+    if reduce == "prod":
+        raise RuntimeError("sparse_mm_reduce: reduce type of prod has not been enabled.")
+    reduce = {"max": "amax", "min": "amin"}.get(reduce, reduce)
+    if reduce not in ("sum", "mean", "amax", "amin"):
+        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
     if mat1.spec.layout is not sparse_csr or is_sparse(mat2):
         return refused("_sparse_mm_reduce_impl", mat1.spec.layout if is_sparse(mat1) else sparse_coo)
     _matrices("sparse.mm", mat1, mat2)

@@ -7,11 +7,11 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import attach, needs_graph, wrap
-from clgrad.conversion import parse_type
+from clgrad.conversion import CASTS, parse_type
 from clgrad.formats import sparse_coo, sparse_csc, sparse_csr, strided
 from clgrad.from_data import checked, kind_of, place_of
 from clgrad.ops.copying import parse_to, unwritten
-from clgrad.ops.interception import refused, sparse_rules
+from clgrad.ops.interception import OF_NO_MEMORY, refused, sparse_rules
 from clgrad.ops.registry import FUNCTIONS, METHODS
 from clgrad.ops.sparse import (
     OF_BLOCKS,
@@ -28,15 +28,6 @@ from clgrad.ops.sparse_layouts import in_layout
 from clgrad.sparse.rules import entrywise, rule
 from clgrad.tensor import Tensor
 
-# What the operator itself does with a sparse tensor: it looks at shape, dtype, device and place in the graph alone.
-_AS_THEY_ARE = (
-    "size", "dim", "ndimension", "numel", "nelement", "element_size", "is_floating_point", "is_complex", "is_signed",
-    "stride", "is_contiguous", "backward", "requires_grad_", "retain_grad", "register_hook", "detach_", "as_subclass",
-    "data", "__repr__", "__deepcopy__", "get_device", "is_same_size", "__len__", "T", "mT", "H", "mH", "is_inference",
-    "is_nonzero", "is_neg", "is_conj", "new_tensor", "_assert", "adjoint", "matrix_H", "swapaxes", "swapdims", "vstack",
-    "row_stack", "hstack", "column_stack", "movedim", "moveaxis", "matrix_power", "multi_dot", "linalg_multi_dot",
-    "chain_matmul")
-
 
 def _itself(name: str) -> Any:
     """The operator without what listens to its calls."""
@@ -45,7 +36,7 @@ def _itself(name: str) -> Any:
     return getattr(found, "__wrapped__", found)
 
 
-sparse_rules.update({name: _itself(name) for name in _AS_THEY_ARE})
+sparse_rules.update({name: _itself(name) for name in OF_NO_MEMORY})
 
 
 def _refusing(name: str, kind: type[Exception], message: str) -> None:
@@ -125,10 +116,7 @@ def _converted(x: Any, place: Any, kind: Any, again: bool = False) -> Any:
     return made
 
 
-for _name, _kind in {"float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "bfloat16": dtypes.bfloat16,
-                     "int": dtypes.int32, "long": dtypes.int64, "short": dtypes.int16, "char": dtypes.int8,
-                     "byte": dtypes.uint8, "bool": dtypes.bool, "cfloat": dtypes.complex64,
-                     "cdouble": dtypes.complex128}.items():
+for _name, _kind in CASTS.items():
     def _cast(x: Any, memory_format: Any = None, _kind: Any = _kind) -> Any:
         return _converted(x, None, _kind)
     sparse_rules[_name] = _cast

@@ -4,17 +4,11 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from clgrad import library, sparse
+from clgrad import library
 from clgrad.compat.standins import vision_operators as torchvision
-from clgrad.compat.standins.refusal import function
 from clgrad.ops.overloads import Packet, aten
 
 __all__ = ["aten", "load_library", "torchvision"]
-
-_reduced = function("torch.ops.aten._sparse_mm_reduce_impl",
-                    "clgrad.sparse.mm reduces, and does not say which terms were the largest")
-for _name, _function in {"_sparse_addmm": sparse.addmm, "_sparse_mm_reduce_impl": _reduced}.items():
-    setattr(aten, _name, Packet(_name, _function))
 
 
 def load_library(path: str) -> NoReturn:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from clgrad.printing import get_printoptions, set_printoptions, values_text
+from clgrad.printing import get_printoptions, set_printoptions, tensor_text, values_text, with_suffixes
 
-__all__ = ["PRINT_OPTS", "_tensor_str", "set_printoptions"]
+__all__ = ["PRINT_OPTS", "_add_suffixes", "_str_intern", "_tensor_str", "set_printoptions"]
+
+_add_suffixes = with_suffixes
 
 
 class _Options:
@@ -26,3 +28,7 @@ PRINT_OPTS = _Options()
 
 def _tensor_str(self: Any, indent: int) -> str:
     return values_text(self, indent)
+
+
+def _str_intern(inp: Any, *, tensor_contents: str | None = None) -> str:
+    return tensor_text(inp, tensor_contents)

@@ -12,6 +12,8 @@ from clgrad.dtypes import dtype as Dtype
 from clgrad.exchange import swap_tensors
 from clgrad.formats import memory_format
 from clgrad.nn.modules.members import Members
+from clgrad.nn.parameter import Parameter
+from clgrad.ops.interception import stands
 from clgrad.runtime import device as Device
 from clgrad.tensor import Tensor
 
@@ -80,13 +82,15 @@ class Convertible(Members):
     def _convert(self, name: str, parameter: Any, fn: Callable) -> None:
         """Converts a parameter and its gradient: in place, or as :mod:`clgrad.__future__` says."""
         grad = None if parameter.grad is None else fn(parameter.grad)
-        if not conversions.overwrite and not conversions.swap:
+        swap = conversions.swap or stands(type(parameter))  # what stands for others has no memory to be replaced
+        if not conversions.overwrite and not swap:
             made = fn(parameter)
             if made is not parameter:  # else changed in place, which the version counts
                 parameter.data = made
         else:
-            made = type(parameter)(fn(parameter.data), parameter.requires_grad)
-            if conversions.swap:
+            kind = type(parameter) if issubclass(type(parameter), Parameter) else Parameter
+            made = kind(fn(parameter.data), parameter.requires_grad)
+            if swap:
                 swap_tensors(parameter, made)
             else:
                 self._parameters[name] = parameter = made

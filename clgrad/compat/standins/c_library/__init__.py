@@ -12,6 +12,7 @@ from clgrad._C import (
     Generator,
     Size,
     TensorBase,
+    _disabled_torch_dispatch_impl,
     _disabled_torch_function_impl,
     _get_tracing_state,
     _is_torch_function_all_disabled,
@@ -31,7 +32,8 @@ from clgrad.runtime import default_device, device
 
 __all__ = ["DisableTorchFunction", "DisableTorchFunctionSubclass", "Event", "Function", "Future", "Generator", "Graph",
            "Node", "PyTorchFileReader", "ScriptObject", "Size", "Stream", "TensorBase", "Type", "Value", "_LinAlgError",
-           "_TensorBase", "_TensorMeta", "_autograd", "_nn", "_functorch", "_disabled_torch_function_impl",
+           "_TensorBase", "_TensorMeta", "_autograd", "_nn", "_functorch", "_disabled_torch_dispatch_impl",
+           "_disabled_torch_function_impl",
            "_get_tracing_state", "_is_torch_function_all_disabled", "_is_torch_function_enabled",
            "_is_torch_function_mode_enabled", "device"]
 
