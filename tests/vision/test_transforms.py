@@ -34,7 +34,8 @@ FIXED = {
     "turns": lambda f, m: [lambda x, i=i, e=e: f.rotate(x, 33.0, m(i), expand=e) for i in ("nearest", "bilinear")
                            for e in (False, True)] + [lambda x: f.rotate(x, 90.0, expand=True),
                                                       lambda x: f.rotate(x, 20.0, center=[3, 4])],
-    "affine": lambda f, m: [lambda x, i=i: f.affine(x, 12.0, [2, -1], 1.2, [5.0, 3.0], m(i)) for i in MODES[::2]],
+    "affine": lambda f, m: [lambda x, i=i, v=v: f.affine(x, 12.0, [2, -1], 1.2, [5.0, 3.0], m(i), v) for i in MODES[::2]
+                            for v in (None, [1, 2, 3])],
     "tone": lambda f, m: [f.invert, lambda x: f.posterize(x, 3), lambda x: f.solarize(x, 100), f.equalize],
     "range": lambda f, m: [f.autocontrast, lambda x: f.adjust_sharpness(x, 2.0), lambda x: f.adjust_sharpness(x, 0.3)],
 }

@@ -22,7 +22,7 @@ from clgrad.vision.models.published import (
     SEGMENTATION,
     VOC_CATEGORIES,
 )
-from clgrad.vision.transforms.functional import InterpolationMode
+from clgrad.vision.transforms.modes import InterpolationMode
 from clgrad.vision.transforms.presets import (
     IMAGENET_MEAN,
     IMAGENET_STD,

@@ -1,6 +1,13 @@
 """Transforms of pictures: Pillow's images, arrays, tensors. They work on the host, without a device, wherever they can."""
 
 from clgrad.vision.transforms import functional
+from clgrad.vision.transforms.autoaugment import (
+    AugMix,
+    AutoAugment,
+    AutoAugmentPolicy,
+    RandAugment,
+    TrivialAugmentWide,
+)
 from clgrad.vision.transforms.basic import (
     CenterCrop,
     Compose,
@@ -21,7 +28,7 @@ from clgrad.vision.transforms.basic import (
     ToPILImage,
     ToTensor,
 )
-from clgrad.vision.transforms.functional import InterpolationMode
+from clgrad.vision.transforms.modes import InterpolationMode
 from clgrad.vision.transforms.random import (
     ColorJitter,
     GaussianBlur,
@@ -40,10 +47,12 @@ from clgrad.vision.transforms.random import (
     RandomSolarize,
     RandomVerticalFlip,
 )
+from clgrad.vision.transforms.warps import ElasticTransform, RandomPerspective
 
-__all__ = ["CenterCrop", "ColorJitter", "Compose", "ConvertImageDtype", "FiveCrop", "GaussianBlur", "Grayscale",
-           "InterpolationMode", "Lambda", "LinearTransformation", "Normalize", "PILToTensor", "Pad",
-           "RandomAdjustSharpness", "RandomAffine", "RandomApply", "RandomAutocontrast", "RandomChoice", "RandomCrop",
-           "RandomEqualize", "RandomErasing", "RandomGrayscale", "RandomHorizontalFlip", "RandomInvert",
-           "RandomOrder", "RandomPosterize", "RandomResizedCrop", "RandomRotation", "RandomSolarize",
-           "RandomTransforms", "RandomVerticalFlip", "Resize", "TenCrop", "ToPILImage", "ToTensor", "functional"]
+__all__ = ["AugMix", "AutoAugment", "AutoAugmentPolicy", "CenterCrop", "ColorJitter", "Compose", "ConvertImageDtype",
+           "ElasticTransform", "FiveCrop", "GaussianBlur", "Grayscale", "InterpolationMode", "Lambda", "LinearTransformation",
+           "Normalize", "PILToTensor", "Pad", "RandAugment", "RandomAdjustSharpness", "RandomAffine", "RandomApply",
+           "RandomAutocontrast", "RandomChoice", "RandomCrop", "RandomEqualize", "RandomErasing", "RandomGrayscale",
+           "RandomHorizontalFlip", "RandomInvert", "RandomOrder", "RandomPerspective", "RandomPosterize", "RandomResizedCrop",
+           "RandomRotation", "RandomSolarize", "RandomTransforms", "RandomVerticalFlip", "Resize", "TenCrop", "ToPILImage",
+           "ToTensor", "TrivialAugmentWide", "functional"]

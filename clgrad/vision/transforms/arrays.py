@@ -234,6 +234,30 @@ def pad(img: Any, sides: tuple[int, int, int, int], fill: Any, mode: str) -> Any
     return host_work(cut, one)
 
 
+def _looked_up(x: np.ndarray, sy: Any, sx: Any, mode: str, fill: Any) -> np.ndarray:
+    """An image's values at rows ``sy`` and columns ``sx``, between pixels where ``mode`` is not nearest; ``fill`` outside."""
+    if x.ndim == 2:  # a mask
+        return _looked_up(x[None], sy, sx, mode, fill)[0]
+    height, width = x.shape[-2:]
+    values = x.astype(np.float32)
+    if mode == "nearest":
+        taps = [(np.rint(sy), np.rint(sx), np.ones_like(sx))]
+    else:
+        y0, x0 = np.floor(sy), np.floor(sx)
+        taps = [(y0 + dy, x0 + dx, (1 - np.abs(sy - y0 - dy)) * (1 - np.abs(sx - x0 - dx))) for dy in (0, 1) for dx in (0, 1)]
+    total = np.zeros((*x.shape[:-2], *sx.shape), np.float32)
+    cover = np.zeros(sx.shape, np.float32)
+    for ty, tx, weight in taps:
+        inside = (ty >= 0) & (ty < height) & (tx >= 0) & (tx < width)
+        weight = np.where(inside, weight, 0).astype(np.float32)
+        picked = values[..., np.clip(ty, 0, height - 1).astype(int), np.clip(tx, 0, width - 1).astype(int)]
+        total += picked * weight
+        cover += weight
+    if fill is not None:  # at the edge what is inside is weighed by its share twice, as in torchvision
+        total = total * cover + np.asarray(fill, np.float32).reshape(-1, 1, 1) * (1 - cover)
+    return (np.rint(total) if x.dtype.kind != "f" else total).astype(x.dtype)
+
+
 def affine(img: Any, matrix: Any, size: tuple[int, int], mode: str, fill: Any) -> Any:
     """The image seen through ``matrix``: six numbers that map (x, y) from the middle of the result into the image."""
     def one(x: np.ndarray) -> np.ndarray:
@@ -242,26 +266,26 @@ def affine(img: Any, matrix: Any, size: tuple[int, int], mode: str, fill: Any) -
         rows = np.arange(size[0])[:, None] - (size[0] - 1) / 2
         sx = matrix[0] * columns + matrix[1] * rows + matrix[2] + (width - 1) / 2
         sy = matrix[3] * columns + matrix[4] * rows + matrix[5] + (height - 1) / 2
-        values = x.astype(np.float32)
-        blank = np.zeros((x.shape[-3], 1, 1), np.float32)
-        if fill is not None:
-            blank += np.asarray(fill, np.float32).reshape(-1, 1, 1)
-        if mode == "nearest":
-            taps = [(np.rint(sy), np.rint(sx), np.ones_like(sx))]
-        else:
-            y0, x0 = np.floor(sy), np.floor(sx)
-            taps = [(y0 + dy, x0 + dx, (1 - np.abs(sy - y0 - dy)) * (1 - np.abs(sx - x0 - dx)))
-                    for dy in (0, 1) for dx in (0, 1)]
-        total = np.zeros((*x.shape[:-2], *size), np.float32)
-        cover = np.zeros(size, np.float32)
-        for ty, tx, weight in taps:
-            inside = (ty >= 0) & (ty < height) & (tx >= 0) & (tx < width)
-            weight = np.where(inside, weight, 0).astype(np.float32)
-            picked = values[..., np.clip(ty, 0, height - 1).astype(int), np.clip(tx, 0, width - 1).astype(int)]
-            total += picked * weight
-            cover += weight
-        total += blank * (1 - cover)
-        return (np.rint(total) if x.dtype.kind != "f" else total).astype(x.dtype)
+        return _looked_up(x, sy, sx, mode, fill)
+    return host_work(img, one)
+
+
+def perspective(img: Any, c: Any, mode: str, fill: Any) -> Any:
+    """The image seen through eight numbers, see :func:`matrices.perspective_coefficients`; pixels' centres are at halves."""
+    def one(x: np.ndarray) -> np.ndarray:
+        columns, rows = np.arange(x.shape[-1]) + 0.5, np.arange(x.shape[-2])[:, None] + 0.5
+        under = c[6] * columns + c[7] * rows + 1
+        return _looked_up(x, (c[3] * columns + c[4] * rows + c[5]) / under - 0.5,
+                          (c[0] * columns + c[1] * rows + c[2]) / under - 0.5, mode, fill)
+    return host_work(img, one)
+
+
+def elastic(img: Any, steps: np.ndarray, mode: str, fill: Any) -> Any:
+    """Each pixel looked up ``steps`` (height, width, 2) away, along x and y in halves of the image's sides."""
+    def one(x: np.ndarray) -> np.ndarray:
+        height, width = x.shape[-2:]
+        return _looked_up(x, np.arange(height)[:, None] + steps[..., 1] * height / 2,
+                          np.arange(width) + steps[..., 0] * width / 2, mode, fill)
     return host_work(img, one)
 
 

@@ -9,7 +9,7 @@ from clgrad.nn import Module
 from clgrad.tensor import Tensor
 from clgrad.vision.transforms import chance
 from clgrad.vision.transforms import dispatch as F
-from clgrad.vision.transforms.functional import InterpolationMode
+from clgrad.vision.transforms.modes import InterpolationMode
 
 
 class Compose:

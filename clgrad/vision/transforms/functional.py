@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 import warnings
 from collections.abc import Sequence
-from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -16,33 +14,8 @@ from clgrad.ops import copying
 from clgrad.optional import is_picture, pillow
 from clgrad.tensor import Tensor
 from clgrad.vision.transforms import arrays, pictures
-
-
-class InterpolationMode(Enum):
-    """How values between pixels are found. The last three are Pillow's alone."""
-
-    NEAREST = "nearest"
-    NEAREST_EXACT = "nearest-exact"
-    BILINEAR = "bilinear"
-    BICUBIC = "bicubic"
-    BOX = "box"
-    HAMMING = "hamming"
-    LANCZOS = "lanczos"
-
-
-_BY_NUMBER = {0: InterpolationMode.NEAREST, 1: InterpolationMode.LANCZOS, 2: InterpolationMode.BILINEAR,
-              3: InterpolationMode.BICUBIC, 4: InterpolationMode.BOX, 5: InterpolationMode.HAMMING}
-
-
-def interpolation_of(value: Any) -> InterpolationMode:
-    """A mode, also from Pillow's numbers."""
-    if isinstance(value, int):
-        return _BY_NUMBER[int(value)]
-    if isinstance(value, str):
-        return InterpolationMode(value)
-    if not isinstance(value, InterpolationMode):
-        raise TypeError("Argument interpolation should be a InterpolationMode or a corresponding Pillow integer constant")
-    return value
+from clgrad.vision.transforms.matrices import inverse_affine, perspective_coefficients, turned_size
+from clgrad.vision.transforms.modes import InterpolationMode, interpolation_of
 
 
 def _checked(img: Any) -> bool:
@@ -397,33 +370,6 @@ def to_grayscale(img: Any, num_output_channels: int = 1) -> Any:
 rgb_to_grayscale = to_grayscale
 
 
-def inverse_affine(center: Sequence[float], angle: float, translate: Sequence[float], scale: float,
-                    shear: Sequence[float]) -> list[float]:
-    """The inverse of translate * centre * rotate * shear * scale * uncentre, as six numbers."""
-    turn, sx, sy = (math.radians(v) for v in (angle, shear[0], shear[1]))
-    cx, cy = center
-    a = math.cos(turn - sy) / math.cos(sy)
-    b = -math.cos(turn - sy) * math.tan(sx) / math.cos(sy) - math.sin(turn)
-    c = math.sin(turn - sy) / math.cos(sy)
-    d = -math.sin(turn - sy) * math.tan(sx) / math.cos(sy) + math.cos(turn)
-    matrix = [d / scale, -b / scale, 0.0, -c / scale, a / scale, 0.0]
-    for row in (0, 3):
-        matrix[row + 2] = (matrix[row] * (-cx - translate[0]) + matrix[row + 1] * (-cy - translate[1])
-                           + (cx if row == 0 else cy))
-    return matrix
-
-
-def turned_size(size: tuple[int, int], matrix: Sequence[float]) -> tuple[int, int]:
-    """The height and width that a picture has after :func:`rotate` with ``expand``."""
-    height, width = size
-    x, y = np.array([-0.5, 0.5, 0.5, -0.5]) * width, np.array([-0.5, -0.5, 0.5, 0.5]) * height
-    turned = np.array(matrix, np.float32).reshape(2, 3)[:, :2] @ np.stack([x, y]).astype(np.float32)
-    step = np.float32(1e-4)  # in float32, whose rounding is that of torchvision
-    places = np.trunc((turned + np.array([[width * 0.5], [height * 0.5]], np.float32)) / step) * step
-    low, high = np.floor(places.min(1)), np.ceil(places.max(1))
-    return int(high[1] - low[1]), int(high[0] - low[0])
-
-
 def rotate(img: Any, angle: float, interpolation: Any = InterpolationMode.NEAREST, expand: bool = False,
            center: Any = None, fill: Any = None) -> Any:
     """Turned counter-clockwise by ``angle`` degrees around ``center`` (x, y), by default the middle.
@@ -457,6 +403,48 @@ def affine(img: Any, angle: float, translate: Sequence[float], scale: float, she
         return pictures.affine(img, inverse_affine(middle, angle, translate, scale, slants), (height, width), mode, fill)
     middle = [0.0, 0.0] if center is None else [center[0] - width * 0.5, center[1] - height * 0.5]
     return arrays.affine(img, inverse_affine(middle, angle, translate, scale, slants), (height, width), mode, fill)
+
+
+def perspective(img: Any, startpoints: Any, endpoints: Any, interpolation: Any = InterpolationMode.BILINEAR,
+                fill: Any = None, coefficients: Sequence[float] | None = None) -> Any:
+    """The image seen from elsewhere: four ``startpoints`` (x, y) of it come to lie at ``endpoints``.
+
+    Args:
+        coefficients: those of :func:`perspective_coefficients`, in place of the points.
+
+    Raises:
+        ValueError: neither points nor coefficients; another number of coefficients than eight.
+    """
+    if coefficients is None:
+        if startpoints is None or endpoints is None:
+            raise ValueError("Either the startpoints/endpoints or the coefficients must have non `None` values.")
+        coefficients = perspective_coefficients(startpoints, endpoints)
+    elif len(coefficients) != 8:
+        raise ValueError("Argument coefficients should have 8 float values")
+    mode = interpolation_of(interpolation).value
+    return (pictures if _checked(img) else arrays).perspective(img, coefficients, mode, fill)
+
+
+def elastic_transform(img: Any, displacement: Any, interpolation: Any = InterpolationMode.BILINEAR, fill: Any = None) -> Any:
+    """The image, each pixel looked up elsewhere.
+
+    Args:
+        displacement: (1, height, width, 2), steps along x and y in halves of the image's sides.
+
+    Raises:
+        TypeError: no tensor.
+        ValueError: another shape.
+    """
+    if not isinstance(displacement, Tensor):
+        raise TypeError("Argument displacement should be a Tensor")
+    _, height, width = get_dimensions(img)
+    if tuple(displacement.shape) != (1, height, width, 2):
+        raise ValueError(f"Argument displacement shape should be {(1, height, width, 2)}, but given "
+                         f"{tuple(displacement.shape)}")
+    steps, mode = copying.to_array(displacement.detach())[0], interpolation_of(interpolation).value
+    if _checked(img):
+        return to_pil_image(arrays.elastic(pil_to_tensor(img), steps, mode, fill), mode=img.mode)
+    return arrays.elastic(img, steps, mode, fill)
 
 
 def gaussian_blur(img: Any, kernel_size: Any, sigma: Any = None) -> Any:

@@ -105,6 +105,11 @@ def affine(img: Any, matrix: Any, size: tuple[int, int], mode: str, fill: Any) -
                          fillcolor=fill_of(img, fill))
 
 
+def perspective(img: Any, coefficients: Any, mode: str, fill: Any) -> Any:
+    """The picture seen through eight numbers, see :func:`matrices.perspective_coefficients`."""
+    return img.transform(img.size, pillow().Transform.PERSPECTIVE, coefficients, resample(mode), fillcolor=fill_of(img, fill))
+
+
 def rotate(img: Any, angle: float, mode: str, expand: bool, center: Any, fill: Any) -> Any:
     """Turned counter-clockwise by ``angle`` degrees."""
     return img.rotate(angle, resample(mode), expand, center, fillcolor=fill_of(img, fill))

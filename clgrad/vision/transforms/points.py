@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from clgrad.autograd.listening import without_classes
 from clgrad.creation import tensor
@@ -12,7 +14,8 @@ from clgrad.ops.registry import FUNCTIONS
 from clgrad.tensor import Tensor
 from clgrad.vision.ops.boxes import box_convert
 from clgrad.vision.transforms import functional
-from clgrad.vision.tv_tensors import BoundingBoxes, KeyPoints, format_of, is_rotated_bounding_format, wrap
+from clgrad.vision.transforms.matrices import inverse_affine, perspective_coefficients, turned_size
+from clgrad.vision.tv_tensors import BoundingBoxes, KeyPoints, TVTensor, format_of, is_rotated_bounding_format, wrap
 
 _cat, _stack = FUNCTIONS["cat"], FUNCTIONS["stack"]
 Matrix = list[float]  # x = m[0] x + m[1] y + m[2], y = m[3] x + m[4] y + m[5]
@@ -83,11 +86,17 @@ def _affinely(points: Any, matrix: Matrix) -> Any:
 
 
 def _moved(inpt: Any, matrix: Matrix, size: tuple[int, int], cut: bool) -> Any:
-    """Boxes or points of a picture of which each point was moved by a matrix, and which has another size.
+    """Boxes or points of a picture of which each point was moved by a matrix, and which has another size."""
+    return _carried(inpt, lambda points: _affinely(points, matrix), size, cut)
+
+
+def _carried(inpt: Any, move: Callable[[Any], Any], size: tuple[int, int], cut: bool) -> Any:
+    """Boxes or points of a picture of which each point was moved, and which has another size.
 
     Boxes become the smallest ones around their corners.
 
     Args:
+        move: gets points (..., 2) in floating point.
         cut: boxes end at the picture's edges, where they do not say otherwise.
 
     Raises:
@@ -98,13 +107,12 @@ def _moved(inpt: Any, matrix: Matrix, size: tuple[int, int], cut: bool) -> Any:
         plain = inpt.as_subclass(Tensor)
         plain = plain if plain.is_floating_point() else plain.float()
         if isinstance(inpt, KeyPoints):
-            return wrap(_affinely(plain, matrix).to(dtype), like=inpt, canvas_size=size)
+            return wrap(move(plain).to(dtype), like=inpt, canvas_size=size)
         if is_rotated_bounding_format(inpt.format):
             raise NotImplementedError(f"transforms know no turned boxes, got the format {inpt.format.value}")
         form = inpt.format.value.lower()
         x1, y1, x2, y2 = box_convert(plain, form, "xyxy").unbind(-1)
-        corners = _affinely(_stack([_stack([x1, y1], -1), _stack([x2, y1], -1), _stack([x2, y2], -1), _stack([x1, y2], -1)],
-                                   -2), matrix)
+        corners = move(_stack([_stack([x1, y1], -1), _stack([x2, y1], -1), _stack([x2, y2], -1), _stack([x1, y2], -1)], -2))
         low, high = corners.amin(-2), corners.amax(-2)
         if cut and inpt.clamping_mode is not None:
             edge = tensor([size[1], size[0]], dtype=low.dtype, device=low.device)
@@ -166,7 +174,7 @@ def _forward(size: tuple[int, int], angle: float, translate: Sequence[float], sc
              center: Any) -> Matrix:
     """Where a picture's points go, the inverse of where its pixels are looked up."""
     middle = [size[1] * 0.5, size[0] * 0.5] if center is None else [float(v) for v in center]
-    a, b, tx, c, d, ty = functional.inverse_affine(middle, angle, translate, scale, shear)
+    a, b, tx, c, d, ty = inverse_affine(middle, angle, translate, scale, shear)
     area = a * d - b * c
     a, b, c, d = d / area, -b / area, -c / area, a / area
     return [a, b, -(a * tx + b * ty), c, d, -(c * tx + d * ty)]
@@ -190,8 +198,96 @@ def rotate(inpt: Any, angle: float, interpolation: Any = None, expand: bool = Fa
         for row in (0, 3):
             matrix[row + 2] -= min(matrix[row] * x + matrix[row + 1] * y + matrix[row + 2] for x, y in corners)
         middle = [0.0, 0.0] if center is None else [center[0] - size[1] * 0.5, center[1] - size[0] * 0.5]
-        size = functional.turned_size(size, functional.inverse_affine(middle, -angle, (0.0, 0.0), 1.0, (0.0, 0.0)))
+        size = turned_size(size, inverse_affine(middle, -angle, (0.0, 0.0), 1.0, (0.0, 0.0)))
     return _moved(inpt, matrix, size, True)
+
+
+def perspective(inpt: Any, startpoints: Any, endpoints: Any, interpolation: Any = None, fill: Any = None,
+                coefficients: Sequence[float] | None = None) -> Any:
+    """The picture seen from elsewhere; see :func:`functional.perspective`.
+
+    Raises:
+        ValueError: neither points nor coefficients, or coefficients without an inverse.
+    """
+    if coefficients is None:
+        if startpoints is None or endpoints is None:
+            raise ValueError("Either the startpoints/endpoints or the coefficients must have non `None` values.")
+        coefficients = perspective_coefficients(startpoints, endpoints)
+    elif len(coefficients) != 8:
+        raise ValueError("Argument coefficients should have 8 float values")
+    known = np.array([*coefficients, 1.0]).reshape(3, 3)
+    if not np.linalg.det(known[:2, :2]):
+        raise ValueError(f"Provided perspective_coeffs {coefficients} can not be inverted to transform bounding boxes.")
+    inverse = np.linalg.inv(known)
+    rows = (inverse / inverse[2, 2]).tolist()
+
+    def move(points: Any) -> Any:
+        x, y = points[..., 0], points[..., 1]
+        u, v, w = (a * x + b * y + c for a, b, c in rows)
+        return _stack([u / w, v / w], -1)
+    return _carried(inpt, move, inpt.canvas_size, True)
+
+
+def elastic_transform(inpt: Any, displacement: Any, interpolation: Any = None, fill: Any = None) -> Any:
+    """The picture's pixels looked up elsewhere; a point goes the other way, by the step of the pixel that it lies in.
+
+    Raises:
+        TypeError, ValueError: as :func:`functional.elastic_transform`.
+    """
+    height, width = inpt.canvas_size
+    if not isinstance(displacement, Tensor):
+        raise TypeError("Argument displacement should be a Tensor")
+    if tuple(displacement.shape) != (1, height, width, 2):
+        raise ValueError(f"Argument displacement shape should be {(1, height, width, 2)}, but given "
+                         f"{tuple(displacement.shape)}")
+
+    def move(points: Any) -> Any:
+        steps = displacement[0].to(device=points.device, dtype=points.dtype)
+        x, y = points[..., 0].long().clamp(0, width - 1), points[..., 1].long().clamp(0, height - 1)
+        return _stack([x, y], -1).to(points.dtype) - steps[y, x] * tensor([width / 2, height / 2], dtype=points.dtype,
+                                                                          device=points.device)
+    return _carried(inpt, move, inpt.canvas_size, isinstance(inpt, BoundingBoxes))
+
+
+def clamp_keypoints(inpt: Any, canvas_size: Any = None) -> Any:
+    """Points moved to the nearest pixel of their picture; ``canvas_size`` is that of a plain tensor.
+
+    Raises:
+        ValueError: it is missing for a plain tensor, or given for points that know theirs.
+        TypeError: something else.
+    """
+    if not isinstance(inpt, Tensor) or isinstance(inpt, TVTensor) and not isinstance(inpt, KeyPoints):
+        raise TypeError(f"Input can either be a plain tensor or a keypoints tv_tensor, but got {type(inpt)} instead.")
+    own = isinstance(inpt, KeyPoints)
+    if own == (canvas_size is not None):
+        raise ValueError("For keypoints tv_tensor inputs, `canvas_size` must not be passed." if own else
+                         "For pure tensor inputs, `canvas_size` has to be passed.")
+    height, width = inpt.canvas_size if own else canvas_size
+    with without_classes():
+        plain = inpt.as_subclass(Tensor)
+        made = _stack([plain[..., 0].clamp(0, width - 1), plain[..., 1].clamp(0, height - 1)], -1)
+    return wrap(made, like=inpt) if own else made
+
+
+def sanitize_keypoints(key_points: Any, canvas_size: Any = None) -> tuple[Any, Any]:
+    """The points that lie in their picture, and which (n) they are; of groups (n, ..., 2) those with all points in it.
+
+    Raises:
+        ValueError: ``canvas_size`` is missing for a plain tensor, or given for points that know theirs; something else.
+    """
+    own = isinstance(key_points, KeyPoints)
+    if not own and (not isinstance(key_points, Tensor) or isinstance(key_points, TVTensor)):
+        raise ValueError("key_points must be a tv_tensors.KeyPoints instance or a pure tensor.")
+    if own == (canvas_size is not None):
+        raise ValueError(f"canvas_size must be None when key_points is a tv_tensors.KeyPoints instance. Got {canvas_size=}" if
+                         own else "canvas_size cannot be None if key_points is a pure tensor.")
+    height, width = key_points.canvas_size if own else canvas_size
+    with without_classes():
+        plain = key_points.as_subclass(Tensor)
+        valid = (plain >= 0).all(-1) & (plain[..., 0] < width) & (plain[..., 1] < height)
+        valid = valid.flatten(1).all(1) if valid.ndim > 1 else valid
+        kept = plain[valid]
+    return (wrap(kept, like=key_points) if own else kept), valid
 
 
 def valid_boxes(boxes: Any, format: Any, canvas_size: tuple[int, int], min_size: float = 1.0, min_area: float = 1.0) -> Any:
@@ -223,5 +319,6 @@ def sanitize_bounding_boxes(bounding_boxes: Any, format: Any = None, canvas_size
     return (wrap(kept, like=bounding_boxes) if own else kept), valid
 
 
-__all__ = ["affine", "center_crop", "clamp_bounding_boxes", "convert_bounding_box_format", "crop", "hflip",
-           "pad", "resize", "resized_crop", "rotate", "sanitize_bounding_boxes", "valid_boxes", "vflip"]
+__all__ = ["affine", "center_crop", "clamp_bounding_boxes", "clamp_keypoints", "convert_bounding_box_format", "crop",
+           "elastic_transform", "hflip", "pad", "perspective", "resize", "resized_crop", "rotate", "sanitize_bounding_boxes",
+           "sanitize_keypoints", "valid_boxes", "vflip"]

@@ -8,7 +8,7 @@ from typing import Any
 from clgrad.nn import Module
 from clgrad.tensor import Tensor
 from clgrad.vision.transforms import functional as F
-from clgrad.vision.transforms.functional import InterpolationMode
+from clgrad.vision.transforms.modes import InterpolationMode
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -14,7 +14,7 @@ from clgrad.tensor import Tensor
 from clgrad.vision.transforms import arrays, chance
 from clgrad.vision.transforms import dispatch as F
 from clgrad.vision.transforms.basic import pair
-from clgrad.vision.transforms.functional import InterpolationMode
+from clgrad.vision.transforms.modes import InterpolationMode
 
 
 class RandomCrop(Module):

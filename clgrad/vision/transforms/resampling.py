@@ -70,7 +70,8 @@ def blur_matrix(size: int, kernel: int, sigma: float) -> np.ndarray:
     matrix = np.zeros((size, size))
     rows = np.arange(size)
     for place, weight in enumerate(taps, -(kernel // 2)):
-        columns = np.abs(rows + place)
-        columns = np.where(columns >= size, 2 * (size - 1) - columns, columns)
+        period = max(2 * (size - 1), 1)
+        columns = (rows + place) % period
+        columns = np.where(columns >= size, period - columns, columns)
         np.add.at(matrix, (rows, columns), weight)
     return matrix.astype(np.float32)

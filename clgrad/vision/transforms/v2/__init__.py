@@ -13,9 +13,19 @@ where there is no other picture. Turned boxes are refused.
 (torch.Size([3, 4, 12]), [[0, 2, 6, 4]], 3)
 """
 
-from clgrad.vision.transforms import basic, random
-from clgrad.vision.transforms.functional import InterpolationMode
+from clgrad.vision.transforms import autoaugment, basic, random, warps
+from clgrad.vision.transforms.autoaugment import AutoAugmentPolicy
+from clgrad.vision.transforms.modes import InterpolationMode
 from clgrad.vision.transforms.v2 import functional
+from clgrad.vision.transforms.v2.changes import (
+    JPEG,
+    RGB,
+    ClampKeyPoints,
+    GaussianNoise,
+    RandomChannelPermutation,
+    SanitizeKeyPoints,
+    UniformTemporalSubsample,
+)
 from clgrad.vision.transforms.v2.containers import Compose, RandomApply, RandomChoice, RandomOrder
 from clgrad.vision.transforms.v2.geometry import (
     RandomIoUCrop,
@@ -39,6 +49,7 @@ from clgrad.vision.transforms.v2.kinds import (
     ToPureTensor,
     ToTensor,
 )
+from clgrad.vision.transforms.v2.mixing import CutMix, MixUp
 from clgrad.vision.transforms.v2.transform import (
     PICTURES,
     Transform,
@@ -46,20 +57,25 @@ from clgrad.vision.transforms.v2.transform import (
     get_bounding_boxes,
     has_all,
     has_any,
+    of_one_picture,
     query_chw,
     query_size,
     second,
 )
 
+AugMix = second(autoaugment.AugMix, PICTURES, of_one_picture)
+AutoAugment = second(autoaugment.AutoAugment, PICTURES, of_one_picture)
 CenterCrop = second(basic.CenterCrop)
 ColorJitter = second(random.ColorJitter, PICTURES)
 ConvertImageDtype = second(basic.ConvertImageDtype, PICTURES)
+ElasticTransform = second(warps.ElasticTransform)
 FiveCrop = second(basic.FiveCrop)
 GaussianBlur = second(random.GaussianBlur, PICTURES)
 Grayscale = second(basic.Grayscale, PICTURES)
 LinearTransformation = second(basic.LinearTransformation, PICTURES)
 Normalize = second(basic.Normalize, PICTURES)
 Pad = second(basic.Pad)
+RandAugment = second(autoaugment.RandAugment, PICTURES, of_one_picture)
 RandomAdjustSharpness = second(random.RandomAdjustSharpness, PICTURES)
 RandomAffine = second(random.RandomAffine)
 RandomAutocontrast = second(random.RandomAutocontrast, PICTURES)
@@ -69,6 +85,7 @@ RandomErasing = second(random.RandomErasing, PICTURES)
 RandomGrayscale = second(random.RandomGrayscale, PICTURES)
 RandomHorizontalFlip = second(random.RandomHorizontalFlip)
 RandomInvert = second(random.RandomInvert, PICTURES)
+RandomPerspective = second(warps.RandomPerspective)
 RandomPosterize = second(random.RandomPosterize, PICTURES)
 RandomResizedCrop = second(random.RandomResizedCrop)
 RandomRotation = second(random.RandomRotation)
@@ -76,13 +93,17 @@ RandomSolarize = second(random.RandomSolarize, PICTURES)
 RandomVerticalFlip = second(random.RandomVerticalFlip)
 Resize = second(basic.Resize)
 TenCrop = second(basic.TenCrop)
+TrivialAugmentWide = second(autoaugment.TrivialAugmentWide, PICTURES, of_one_picture)
 
-__all__ = ["CenterCrop", "ClampBoundingBoxes", "ColorJitter", "Compose", "ConvertBoundingBoxFormat", "ConvertImageDtype",
-           "FiveCrop", "GaussianBlur", "Grayscale", "Identity", "InterpolationMode", "Lambda", "LinearTransformation",
-           "Normalize", "PILToTensor", "Pad", "RandomAdjustSharpness", "RandomAffine", "RandomApply", "RandomAutocontrast",
-           "RandomChoice", "RandomCrop", "RandomEqualize", "RandomErasing", "RandomGrayscale", "RandomHorizontalFlip",
-           "RandomInvert", "RandomIoUCrop", "RandomOrder", "RandomPhotometricDistort", "RandomPosterize", "RandomResize",
+__all__ = ["AugMix", "AutoAugment", "AutoAugmentPolicy", "CenterCrop", "ClampBoundingBoxes", "ClampKeyPoints", "ColorJitter",
+           "Compose", "ConvertBoundingBoxFormat", "ConvertImageDtype", "CutMix", "ElasticTransform", "FiveCrop",
+           "GaussianBlur", "GaussianNoise", "Grayscale", "Identity", "InterpolationMode", "JPEG", "Lambda",
+           "LinearTransformation", "MixUp", "Normalize", "PILToTensor", "Pad", "RGB", "RandAugment", "RandomAdjustSharpness",
+           "RandomAffine", "RandomApply", "RandomAutocontrast", "RandomChannelPermutation", "RandomChoice", "RandomCrop",
+           "RandomEqualize", "RandomErasing", "RandomGrayscale", "RandomHorizontalFlip", "RandomInvert", "RandomIoUCrop",
+           "RandomOrder", "RandomPerspective", "RandomPhotometricDistort", "RandomPosterize", "RandomResize",
            "RandomResizedCrop", "RandomRotation", "RandomShortestSize", "RandomSolarize", "RandomVerticalFlip",
-           "RandomZoomOut", "Resize", "SanitizeBoundingBoxes", "ScaleJitter", "SetClampingMode", "TenCrop", "ToDtype",
-           "ToImage", "ToPILImage", "ToPureTensor", "ToTensor", "Transform", "check_type", "functional", "get_bounding_boxes",
-           "has_all", "has_any", "query_chw", "query_size"]
+           "RandomZoomOut", "Resize", "SanitizeBoundingBoxes", "SanitizeKeyPoints", "ScaleJitter", "SetClampingMode",
+           "TenCrop", "ToDtype", "ToImage", "ToPILImage", "ToPureTensor", "ToTensor", "Transform", "TrivialAugmentWide",
+           "UniformTemporalSubsample", "check_type", "functional", "get_bounding_boxes", "has_all", "has_any", "query_chw",
+           "query_size"]

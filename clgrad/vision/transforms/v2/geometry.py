@@ -10,7 +10,7 @@ from clgrad.optional import is_picture
 from clgrad.tensor import Tensor
 from clgrad.vision.ops.boxes import box_convert, box_iou
 from clgrad.vision.transforms import chance, dispatch
-from clgrad.vision.transforms.functional import InterpolationMode
+from clgrad.vision.transforms.modes import InterpolationMode
 from clgrad.vision.transforms.v2.transform import (
     PICTURES,
     RandomApplied,
@@ -23,11 +23,6 @@ from clgrad.vision.transforms.v2.transform import (
     query_size,
 )
 from clgrad.vision.tv_tensors import BoundingBoxes, Image, wrap
-
-
-def _fill_of(fill: Any, inpt: Any) -> Any:
-    """The value of new pixels: one for all, or that of the class."""
-    return fill.get(type(inpt), fill.get("others", 0)) if isinstance(fill, dict) else fill
 
 
 class RandomZoomOut(RandomApplied):
@@ -53,7 +48,7 @@ class RandomZoomOut(RandomApplied):
         return {"padding": [left, top, more_columns - left, more_rows - top]}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        return self._call_kernel(dispatch.pad, inpt, **params, fill=_fill_of(self.fill, inpt))
+        return self._call_kernel(dispatch.pad, inpt, **params, fill=self.fill)
 
 
 class RandomIoUCrop(Transform):

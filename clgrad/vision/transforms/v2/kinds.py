@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -164,7 +164,7 @@ class SetClampingMode(Transform):
         return wrap(inpt, like=inpt, clamping_mode=self.clamping_mode)
 
 
-def _labels_of(inputs: Any) -> Any:
+def labels_of(inputs: Any) -> Any:
     """What a sample has under ``labels``, or under a name with "label" in it; of a pair, in its second part.
 
     Raises:
@@ -182,6 +182,20 @@ def _labels_of(inputs: Any) -> Any:
         raise ValueError("Could not infer where the labels are in the sample. Try passing a callable as the labels_getter "
                          "parameter? If there are no labels in the sample by design, pass labels_getter=None.")
     return inputs[names[0]]
+
+
+def labels_in(sample: Any, getter: Any) -> Sequence[Any]:
+    """The tensors that a function of a sample says are its labels; "default": those of :func:`labels_of`, None: none.
+
+    Raises:
+        ValueError: something that is no tensor.
+    """
+    getter = labels_of if getter == "default" else getter
+    found = None if getter is None else getter(sample)
+    labels = () if found is None else (found,) if isinstance(found, Tensor) else found
+    if not isinstance(labels, (tuple, list)) or not all(isinstance(one, Tensor) for one in labels):
+        raise ValueError(f"The labels in the input to forward() must be a tensor or None, got {type(found)} instead.")
+    return labels
 
 
 class SanitizeBoundingBoxes(Transform):
@@ -207,11 +221,7 @@ class SanitizeBoundingBoxes(Transform):
 
     def forward(self, *inputs: Any) -> Any:
         sample = inputs if len(inputs) > 1 else inputs[0]
-        getter = _labels_of if self.labels_getter == "default" else self.labels_getter
-        found = None if getter is None else getter(sample)
-        labels = () if found is None else (found,) if isinstance(found, Tensor) else found
-        if not isinstance(labels, (tuple, list)) or not all(isinstance(one, Tensor) for one in labels):
-            raise ValueError(f"The labels in the input to forward() must be a tensor or None, got {type(found)} instead.")
+        labels = labels_in(sample, self.labels_getter)
         flat = leaves(sample)
         boxes = get_bounding_boxes(flat)
         for one in labels:

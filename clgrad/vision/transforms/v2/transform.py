@@ -169,15 +169,30 @@ class RandomApplied(Transform):
         return super().forward(*inputs)
 
 
-def second(cls: type, kinds: tuple = (Tensor, is_picture)) -> Any:
+def of_one_picture(self: Any, flat_inputs: list) -> None:
+    """TypeError where a sample has anything but one picture: that changes by tables are made of alone."""
+    for one in flat_inputs:
+        if isinstance(one, (BoundingBoxes, Mask, KeyPoints)):
+            raise TypeError(f"Inputs of type {type(one).__name__} are not supported by {type(self).__name__}()")
+    found = sum(self._needs_transform_list(flat_inputs))
+    if not found:
+        raise TypeError("Found no image in the sample.")
+    if found > 1:
+        raise TypeError("Auto augment transformations are only properly defined for a single image or video, but found "
+                        f"{found}.")
+
+
+def second(cls: type, kinds: tuple = (Tensor, is_picture), check_inputs: Any = Transform.check_inputs) -> Any:
     """A transform of the first generation, of one picture, as one of samples: each part has the same chances.
 
     Args:
         kinds: what is transformed.
+        check_inputs: the method that looks at samples.
     """
     def forward(self: Any, *inputs: Any) -> Any:
         sample = inputs if len(inputs) > 1 else inputs[0]
         flat = leaves(sample)
+        self.check_inputs(flat)
         state = default_generator.get_state()
         made = []
         for one, wanted in zip(flat, self._needs_transform_list(flat), strict=True):
@@ -187,4 +202,4 @@ def second(cls: type, kinds: tuple = (Tensor, is_picture)) -> Any:
             made.append(one)
         return rebuilt(sample, iter(made))
     return type(cls.__name__, (cls, Transform), {"forward": forward, "_transformed_types": kinds, "__doc__": cls.__doc__,
-                                                 "__module__": "clgrad.vision.transforms.v2"})
+                                                 "check_inputs": check_inputs, "__module__": "clgrad.vision.transforms.v2"})
