@@ -25,6 +25,7 @@ def torchvision(torch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            importlib.import_module("torchvision.transforms.v2")
             return importlib.import_module("torchvision")
         except (ImportError, RuntimeError) as error:
             pytest.skip(f"torchvision does not fit the installed PyTorch: {error}")

@@ -143,6 +143,32 @@ def test_chance_follows_the_seed(transform):
         assert first == draws() and any(other != first[0] for other in first[1:])
 
 
+def test_floating_point_by_levels_and_bytes(torch, torchvision):
+    from_torch = torchvision.transforms.v2.functional
+    values = PIXELS.transpose(2, 0, 1).astype(np.float32) / 255
+    for name, more in (("posterize", {"bits": 3}), ("equalize", {})):
+        expected = getattr(from_torch, name)(torch.tensor(values), **more)
+        np.testing.assert_allclose(array(getattr(F, name)(clgrad.tensor(values), **more)), array(expected), atol=1e-6)
+
+
+def test_sizes_by_the_longer_edge():
+    for shape, expected in (((3, 20, 10), (3, 8, 4)), ((3, 10, 20), (3, 4, 8))):
+        assert tuple(F.resize(clgrad.zeros(shape), None, max_size=8).shape) == expected
+        assert tuple(v2.Resize(None, max_size=8)(clgrad.zeros(shape)).shape) == expected
+    mask = clgrad.zeros(4, 4, dtype=clgrad.bool)
+    mask[:2] = True
+    made = v2.Resize([2, 2])(tv_tensors.Mask(mask))
+    assert made.dtype is clgrad.bool and made.tolist() == [[True, True], [False, False]]
+    assert v2.functional.pad(clgrad.ones(1, 1, 1), 1, fill=None).sum().item() == 1
+
+
+def test_whitened_pictures_stay_pictures():
+    image = tv_tensors.Image(clgrad.rand(3, 2, 2))
+    made = v2.LinearTransformation(2 * clgrad.eye(12), clgrad.ones(12))(image)
+    assert type(made) is tv_tensors.Image
+    np.testing.assert_allclose(made.numpy(), 2 * (image.numpy() - 1), atol=1e-6)
+
+
 def test_erasing():
     x = clgrad.ones(3, 20, 20)
     made = transforms.RandomErasing(p=1, value=(2.0, 3.0, 4.0))(x)
@@ -166,7 +192,9 @@ def test_second_generation():
     (lambda t: t.RandomErasing(value="x"), ValueError), (lambda t: t.ColorJitter(-1), ValueError),
     (lambda t: t.Pad([1, 2, 3]), ValueError), (lambda t: t.Pad("a"), TypeError), (lambda t: t.Lambda(3), TypeError),
     (lambda t: t.GaussianBlur(2), ValueError), (lambda t: t.RandomAffine(1, (2, 0)), ValueError),
-    (lambda t: t.CenterCrop((1, 2, 3)), ValueError), (lambda t: t.ToTensor()(3), TypeError),
+    (lambda t: t.CenterCrop((1, 2, 3)), ValueError), (lambda t: t.v2.RandomZoomOut(side_range=None), TypeError),
+    (lambda t: t.v2.RandomZoomOut(side_range=(0.5, 2)), ValueError), (lambda t: t.v2.Resize(None), ValueError),
+    (lambda t: t.ToTensor()(3), TypeError),
     (lambda t: t.RandomCrop(50)(Image.fromarray(PIXELS)), ValueError), (lambda t: t.Resize(4)([1]), TypeError)])
 def test_errors(torchvision, make, error):
     for library in (transforms, torchvision.transforms):

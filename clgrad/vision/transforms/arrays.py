@@ -71,9 +71,9 @@ def _back(values: Any, x: Any, cut: bool = False, rounded: bool = True) -> Any:
 
 
 def bound(x: Any) -> float:
-    """The brightest value of an image's dtype."""
+    """The brightest value of an image's dtype; of a mask of truth values 1."""
     kind: Any = x.dtype if isinstance(x, Tensor) else dtypes.from_numpy(x.dtype)
-    return 1.0 if kind.is_floating_point else float(np.iinfo(kind.numpy).max)
+    return 1.0 if kind.is_floating_point or kind is dtypes.bool else float(np.iinfo(kind.numpy).max)
 
 
 def normalize(img: Any, mean: Any, std: Any) -> Any:
@@ -219,6 +219,7 @@ def hue(img: Any, factor: float) -> Any:
 def pad(img: Any, sides: tuple[int, int, int, int], fill: Any, mode: str) -> Any:
     """Borders (left, top, right, bottom); negative ones cut."""
     left, top, right, bottom = sides
+    fill = 0 if fill is None else fill
     cut = img[..., max(-top, 0):img.shape[-2] - max(-bottom, 0), max(-left, 0):img.shape[-1] - max(-right, 0)]
     left, top, right, bottom = (max(side, 0) for side in sides)
     name = {"edge": "edge", "reflect": "reflect", "symmetric": "symmetric", "constant": "constant"}[mode]

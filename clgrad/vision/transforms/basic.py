@@ -10,6 +10,7 @@ from clgrad.tensor import Tensor
 from clgrad.vision.transforms import chance
 from clgrad.vision.transforms import dispatch as F
 from clgrad.vision.transforms.modes import InterpolationMode
+from clgrad.vision.tv_tensors import TVTensor, wrap
 
 
 class Compose:
@@ -99,7 +100,10 @@ class Resize(Module):
     def __init__(self, size: Any, interpolation: Any = InterpolationMode.BILINEAR, max_size: int | None = None,
                  antialias: bool | None = True):
         super().__init__()
-        if not isinstance(size, (int, Sequence)):
+        if size is None:
+            if not isinstance(max_size, int):
+                raise ValueError(f"max_size must be an integer when size is None, but got {max_size} instead.")
+        elif not isinstance(size, (int, Sequence)):
             raise TypeError(f"Size should be int or sequence. Got {type(size)}")
         if isinstance(size, Sequence) and len(size) not in (1, 2):
             raise ValueError("If size is a sequence, it should have 1 or 2 values")
@@ -231,8 +235,9 @@ class LinearTransformation(Module):
         self.transformation_matrix, self.mean_vector = transformation_matrix, mean_vector
 
     def forward(self, tensor: Tensor) -> Any:
-        flat = tensor.view(-1, self.transformation_matrix.shape[0]) - self.mean_vector
-        return (flat @ self.transformation_matrix).view(tensor.shape)
+        flat = tensor.as_subclass(Tensor).reshape(-1, self.transformation_matrix.shape[0]) - self.mean_vector
+        made = (flat @ self.transformation_matrix).reshape(tensor.shape)
+        return wrap(made, like=tensor) if isinstance(tensor, TVTensor) else made
 
 
 class RandomTransforms:

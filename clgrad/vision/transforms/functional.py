@@ -153,6 +153,11 @@ def normalize(tensor: Any, mean: Sequence[float], std: Sequence[float], inplace:
 def resized(old: Sequence[int], size: Any, max_size: int | None) -> tuple[int, int]:
     """The height and width that ``resize`` makes of a height and width."""
     height, width = old
+    if size is None:
+        if not isinstance(max_size, int):
+            raise ValueError(f"max_size must be an integer when size is None, but got {max_size} instead.")
+        short = int(max_size * min(old) / max(old))
+        return (max_size, short) if width <= height else (short, max_size)
     listed = [size] if isinstance(size, int) else list(size)
     if len(listed) == 2:
         if max_size is not None:
@@ -176,7 +181,7 @@ def resize(img: Any, size: Any, interpolation: Any = InterpolationMode.BILINEAR,
     """Another size: (height, width), or a number for the shorter edge.
 
     Args:
-        max_size: the most that the longer edge may have where ``size`` is a number.
+        max_size: the most that the longer edge may have where ``size`` is a number; what it has where ``size`` is None.
         antialias: of tensors, whether bilinear and bicubic filters are widened when the image becomes smaller; pictures of
             Pillow's always are.
     """
@@ -288,15 +293,24 @@ def adjust_brightness(img: Any, brightness_factor: float) -> Any:
         arrays.brightness(img, brightness_factor))
 
 
+def _grey_or_coloured(img: Any) -> None:
+    """TypeError for a tensor of other than one or three channels."""
+    count = get_dimensions(img)[0]
+    if isinstance(img, Tensor) and count not in (1, 3):
+        raise TypeError(f"Input image tensor permitted channel values are 1 or 3, but found {count}")
+
+
 def adjust_contrast(img: Any, contrast_factor: float) -> Any:
     """Away from the mean grey: 0 is all grey, 1 the image itself."""
     _positive("contrast_factor", contrast_factor)
+    _grey_or_coloured(img)
     return pictures.enhance(img, "Contrast", contrast_factor) if _checked(img) else arrays.contrast(img, contrast_factor)
 
 
 def adjust_saturation(img: Any, saturation_factor: float) -> Any:
     """Away from grey: 0 is without colour, 1 the image itself."""
     _positive("saturation_factor", saturation_factor)
+    _grey_or_coloured(img)
     return pictures.enhance(img, "Color", saturation_factor) if _checked(img) else (
         arrays.saturation(img, saturation_factor))
 
@@ -305,6 +319,7 @@ def adjust_hue(img: Any, hue_factor: float) -> Any:
     """All hues turned by a part of the circle in [-0.5, 0.5]."""
     if not -0.5 <= hue_factor <= 0.5:
         raise ValueError(f"hue_factor ({hue_factor}) is not in [-0.5, 0.5].")
+    _grey_or_coloured(img)
     return (pictures if _checked(img) else arrays).hue(img, hue_factor)
 
 
@@ -331,9 +346,12 @@ def _by_picture(img: Any, function: Any) -> Any:
 
 
 def posterize(img: Any, bits: int) -> Any:
-    """Only the highest ``bits`` bits of each byte."""
-    return pictures.operation(img, "posterize", bits) if _checked(img) else _by_picture(
-        img, lambda picture: pictures.operation(picture, "posterize", bits))
+    """Only the highest ``bits`` bits of each byte; of floating point as many levels from 0 on, without the brightest."""
+    if _checked(img):
+        return pictures.operation(img, "posterize", bits)
+    if img.is_floating_point():
+        return (img * 2**bits).floor().clamp(0, 2**bits - 1) / 2**bits
+    return _by_picture(img, lambda picture: pictures.operation(picture, "posterize", bits))
 
 
 def solarize(img: Any, threshold: float) -> Any:
@@ -350,9 +368,12 @@ def autocontrast(img: Any) -> Any:
 
 
 def equalize(img: Any) -> Any:
-    """The histogram of each channel made flat."""
-    return pictures.operation(img, "equalize") if _checked(img) else _by_picture(
-        img, lambda picture: pictures.operation(picture, "equalize"))
+    """The histogram of each channel made flat, of floating point by bytes."""
+    if _checked(img):
+        return pictures.operation(img, "equalize")
+    if img.is_floating_point():
+        return arrays.convert(equalize(arrays.convert(img, dtypes.uint8)), img.dtype)
+    return _by_picture(img, lambda picture: pictures.operation(picture, "equalize"))
 
 
 def invert(img: Any) -> Any:

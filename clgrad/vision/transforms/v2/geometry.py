@@ -36,7 +36,9 @@ class RandomZoomOut(RandomApplied):
 
     def __init__(self, fill: Any = 0, side_range: Sequence[float] = (1.0, 4.0), p: float = 0.5):
         super().__init__(p)
-        if len(side_range) != 2 or not 1.0 <= side_range[0] <= side_range[1]:
+        if not isinstance(side_range, Sequence) or len(side_range) != 2:
+            raise TypeError(f"side_range should be a sequence of length 2, got {side_range}.")
+        if not 1.0 <= side_range[0] <= side_range[1]:
             raise ValueError(f"Invalid side range provided {side_range}.")
         self.fill, self.side_range = fill, side_range
 
