@@ -37,6 +37,22 @@ def is_built() -> bool:
     return is_available()
 
 
+def preferred_linalg_library(backend: str | None = None) -> str:
+    """The library of decompositions: clgrad's own, whatever ``backend`` is asked for.
+
+    Raises:
+        RuntimeError: ``backend`` is none of PyTorch's.
+    """
+    if backend not in (None, "default", "cusolver", "magma", "rocsolver"):
+        raise RuntimeError("Unknown input value. Choose from: default, cusolver, magma, rocsolver")
+    return "default"
+
+
+def is_flash_attention_available() -> bool:
+    """False: there is one attention kernel, which is not that of flash-attn."""
+    return False
+
+
 def flash_sdp_enabled() -> bool:
     """What :func:`enable_flash_sdp` was told last."""
     return _kernels["flash"]

@@ -99,11 +99,17 @@ RENAMED = {
     "functorch.experimental": f"{_STANDINS}.functorch_experimental",
 }
 
+# The kinds of TorchScript's values, for each of which there is a class in ``torch`` and ``torch._C``.
+SCRIPT_TYPES = ("Any", "Bool", "Class", "Complex", "DeviceObj", "Dict", "Enum", "Float", "Future", "Int", "Interface", "List",
+                "None", "Number", "Optional", "PyObject", "RRef", "StreamObj", "String", "SymBool", "SymInt", "Tensor",
+                "Tuple", "Union")
+
 # Names of a package that are those of a stand-in.
 FROM_STANDINS = {**{f"torch.{name}": f"{_STANDINS}.c_library" for name in (
                      "DisableTorchFunction", "DisableTorchFunctionSubclass", "PyTorchFileReader", "ScriptObject", "has_cuda",
                      "has_cudnn", "has_lapack", "has_mkl", "has_mkldnn", "has_mps", "has_openmp")},
                  "torchvision._is_tracing": f"{_STANDINS}.c_library",
+                 **{f"torch.{kind}Type": f"{_STANDINS}.c_library" for kind in SCRIPT_TYPES},
                  **{f"torch.{name}": "clgrad.jit" for name in ("ScriptFunction", "ScriptModule")},
                  **{f"torch.{name}": f"{_STANDINS}.root" for name in (
                      "_add_relu", "_aminmax", "_assert_async", "_cast_Byte", "_cast_Char", "_cast_Double", "_cast_Float",

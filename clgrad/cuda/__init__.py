@@ -46,6 +46,15 @@ def init() -> None:
     """Nothing to do: a device is opened at its first use."""
 
 
+_lazy_init = init
+
+
+def __getattr__(name: str) -> Any:
+    if name == "_initialized":  # programs look there before they ask for the states of random numbers
+        return is_initialized()
+    raise AttributeError(f"module 'clgrad.cuda' has no attribute '{name}'")
+
+
 def device_count() -> int:
     """How many OpenCL GPUs there are."""
     return len(gpus())

@@ -306,6 +306,31 @@ PROGRAMS = {
                 continue
             raise RuntimeError("accepted")
         """,
+    "names that modules share": """
+        import torch
+        from torch import TensorType, ListType
+        from torch.autograd import handle_torch_function, has_torch_function
+        from torch.distributed import DeviceMesh, init_device_mesh
+        from torch.nn.functional import Tensor
+        from torch.nn.modules.module import Module, OrderedDict, Parameter
+        from torch.optim.lr_scheduler import Optimizer, StepLR
+        from torch.utils.data.dataloader import Dataset, RandomSampler, Sampler
+        assert Tensor is torch.Tensor and Parameter is torch.nn.Parameter and Optimizer is torch.optim.Optimizer
+        assert Dataset is torch.utils.data.Dataset and issubclass(RandomSampler, Sampler)
+        assert TensorType is torch._C.TensorType and not isinstance(torch.ones(1), TensorType) and TensorType is not ListType
+        assert not has_torch_function((torch.ones(1),))
+        assert torch.cuda._initialized == torch.cuda.is_initialized()
+        assert not hasattr(torch.cuda, "nosuch")
+        torch.cuda._lazy_init()
+        assert torch.backends.cuda.preferred_linalg_library("magma") == "default"
+        assert not torch.backends.cuda.is_flash_attention_available()
+        try:
+            torch.backends.cuda.preferred_linalg_library("nosuch")
+        except RuntimeError as error:
+            assert "Choose from" in str(error)
+        else:
+            raise RuntimeError("accepted")
+        """,
     "several devices": """
         import torch
         from torch.nn.parallel.parallel_apply import parallel_apply

@@ -23,6 +23,7 @@ from clgrad._C import (
     _TensorMeta,
 )
 from clgrad.accelerator import current_accelerator
+from clgrad.compat.names import SCRIPT_TYPES
 from clgrad.compat.standins.c_library import _autograd, _functorch
 from clgrad.cuda import Event, Stream
 from clgrad.errors import LinAlgError as _LinAlgError
@@ -47,6 +48,9 @@ class _Absent:
 
 
 Function = ScriptObject = Type = Value = FunctionSchema = _Absent
+
+# The types of TorchScript's values, of which there are none.
+globals().update({f"{kind}Type": type(f"{kind}Type", (_Absent,), {"__module__": "torch"}) for kind in SCRIPT_TYPES})
 
 
 class PyTorchFileReader:
