@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,9 +72,10 @@ class UntypedStorage(_Storage):
     >>> x = clgrad.ones(3)
     >>> x.untyped_storage().nbytes(), x[1:].untyped_storage().data_ptr() == x.data_ptr()
     (12, True)
-    """
 
-    __slots__ = ("held", "device")
+    All who ask for the storage of the same memory get the same object as long as somebody holds it, so that it can be known
+    by weak references, and by what a program writes on it.
+    """
 
     def __init__(self, content: Any = 0, *, device: Any = None):
         place = place_of(device)
@@ -82,6 +84,7 @@ class UntypedStorage(_Storage):
         else:
             self.held = FUNCTIONS["tensor"](list(content), dtype=dtypes.uint8, device=place).memory
             self.device = place
+        self.held.face = weakref.ref(self)
 
     @classmethod
     def from_buffer(cls, buffer: Any, byte_order: str | None = None, count: int = -1, offset: int = 0, *,
@@ -103,8 +106,11 @@ class UntypedStorage(_Storage):
     @classmethod
     def over(cls, held: Any, device: Device) -> UntypedStorage:
         """The storage object of memory that exists."""
-        made = object.__new__(cls)
-        made.held, made.device = held, device
+        made = held.face and held.face()
+        if type(made) is not cls:
+            made = object.__new__(cls)
+            made.held, made.device = held, device
+            held.face = weakref.ref(made)
         return made
 
     def tensor(self, dtype: Any = dtypes.uint8) -> Any:
@@ -188,6 +194,8 @@ class UntypedStorage(_Storage):
     def clone(self) -> UntypedStorage:
         """A copy."""
         return self.over(self.tensor().clone().memory, self.device)
+
+    __copy__ = clone
 
     def __deepcopy__(self, memo: dict) -> UntypedStorage:
         made = memo[id(self)] = self.clone()

@@ -74,7 +74,8 @@ _LISTENED = ("__getitem__", "__setitem__", "__len__", "__bool__", "__float__", "
              "__deepcopy__", "item", "tolist", "numpy", "size", "stride", "dim", "ndimension", "numel", "nelement",
              "element_size", "is_contiguous", "is_floating_point", "cpu", "cuda", "type", "type_as", "set_", "new",
              "backward", "requires_grad_", "retain_grad", "register_hook", "detach_", "share_memory_",
-             "apply_", "map_", "float", "double", "half", "bfloat16", "int", "long", "short", "char", "byte", "bool")
+             "apply_", "map_", "float", "double", "half", "bfloat16", "int", "long", "short", "char", "byte", "bool",
+             "cfloat", "cdouble")
 _LISTENED_PROPERTIES = ("T", "mT", "H", "mH", "data")
 
 

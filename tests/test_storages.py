@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import gc
 import io
 import multiprocessing
 import pickle
 import types
+import weakref
 
 import numpy as np
 import pytest
@@ -130,6 +132,20 @@ def test_the_same_memory_has_the_same_number():
     x = clgrad.arange(4.)
     assert x.storage()._cdata == x[1:].untyped_storage()._cdata != clgrad.ones(1).storage()._cdata
     assert x.storage().get_device() == x.get_device()
+
+
+def test_the_same_memory_has_one_object(torch):
+    for t in (clgrad, torch):
+        x = t.zeros(3)
+        held = x.untyped_storage()
+        seen = weakref.ref(held)
+        held.note = "mine"
+        assert held is x[1:].untyped_storage() is x.storage().untyped() and seen() is held
+        assert x.untyped_storage().note == "mine" and not hasattr(x.clone().untyped_storage(), "note")
+        assert copy.copy(held) is not held and copy.copy(held).tolist() == held.tolist()
+        del held, x
+        gc.collect()
+        assert seen() is None
 
 
 def test_bytes_are_exchanged():

@@ -15,12 +15,13 @@ from clgrad.spec import common_dtype
 
 _COMPOSED = ("clamp", "clamp_", "rsub", "logit", "logit_", "nan_to_num", "nan_to_num_", "polygamma", "polygamma_", "isclose",
              "zero_", "masked_fill", "masked_fill_", "float_power", "float_power_", "positive", "real", "isreal", "conj",
-             "mvlgamma", "copy_", "_derivative")
+             "mvlgamma", "copy_", "_derivative", "complex", "polar", "sgn")
 _CHOOSING = ("where", "masked_fill", "masked_fill_")  # by a mask, whose dtype is not that of the result
 # Of one tensor, and of numbers: what is the same for an element wherever it stands.
 _ALONE = ("clone", "contiguous", "detach", "alias", "zeros_like", "ones_like", "empty_like", "full_like", "rand_like",
           "randn_like", "randint_like", "to", "type", "float", "double", "half", "bfloat16", "int", "long", "short", "char",
-          "byte", "bool", "cpu", "cuda", "bernoulli", "bernoulli_", "uniform_", "normal_", "exponential_", "cauchy_",
+          "byte", "bool", "cfloat", "cdouble", "imag", "view_as_real", "view_as_complex", "cpu", "cuda", "bernoulli",
+          "bernoulli_", "uniform_", "normal_", "exponential_", "cauchy_",
           "log_normal_", "geometric_", "random_", "dropout", "alpha_dropout", "requires_grad_", "detach_", "gelu", "elu",
           "elu_", "celu", "celu_", "selu", "selu_", "rrelu", "one_hot", "conj_physical", "bucketize", "frexp")
 _LOSSES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",

@@ -65,7 +65,10 @@ def _turned(level: Any, func: Any, args: tuple, kwargs: dict) -> Any:
     if name == "T":
         return own.whole.permute(0, *range(own.ndim, 0, -1))
     matrices = own.ndim == 2 or own.ndim > 2 and name in ("mT", "mH", "adjoint")
-    return own.whole.transpose(-2, -1) if matrices else NotImplemented
+    if not matrices:
+        return NotImplemented
+    turned = own.whole.transpose(-2, -1)
+    return turned.conj() if name in ("H", "mH", "adjoint") else turned
 
 
 @rule("ravel")

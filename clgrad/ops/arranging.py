@@ -224,10 +224,10 @@ def combinations(input: Any, r: int = 2, with_replacement: bool = False) -> Any:
 
 @operator("adjoint")
 def adjoint(input: Any) -> Any:
-    """The last two dimensions exchanged."""
+    """The last two dimensions exchanged, and complex numbers conjugated."""
     if input.spec.ndim == 1:
         raise RuntimeError("tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor.")
-    return transpose(input, -2, -1) if input.spec.ndim else alias_view(input)
+    return (transpose(input, -2, -1) if input.spec.ndim else alias_view(input)).conj()
 
 
 @operator("swapaxes")

@@ -385,6 +385,8 @@ def unflatten(input: Any, dim: int, sizes: Any) -> Any:
     wanted = sizes_of((sizes,), "unflatten(): argument 'sizes'")
     if not wanted:
         raise RuntimeError("unflatten: sizes must be non-empty")
+    if not shape:
+        raise RuntimeError("unflatten: Dimension specified as 0 but tensor has no dimensions")
     if wanted.count(-1) < 2 and not _fits(wanted, shape[dim]):
         raise RuntimeError(f"unflatten: Provided sizes {list(wanted)} don't multiply up to the size of dim {dim} "
                            f"({shape[dim]}) in the input tensor")

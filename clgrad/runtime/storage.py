@@ -101,6 +101,7 @@ class Storage:
     _fill: np.generic | None = None
     _foreign = False
     _export: weakref.ref[_Export] | None = None
+    face: weakref.ref[Any] | None = None  # what programs see of it, while they do
     file: SharedFile | None = None  # what the contents are in, where other processes see them
     _block: Block | None = None
 

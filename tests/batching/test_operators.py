@@ -45,6 +45,10 @@ CALLS = {
     "parts": (lambda t, x: x.select(0, 1) + x.narrow(1, 0, 3)[2] + x.diagonal() + x.diff(dim=0)[0], (4, 3)),
     "turned": (lambda t, x: x.transpose(0, 1).sum(0) + x.T.mean(0) + x.mT[0] + x.t()[1] + x.permute(1, 0)[2]
                + x.movedim(0, -1)[0] + x.swapaxes(0, 1)[0], (4, 3)),
+    "adjoint": (lambda t, x: t.view_as_real((x * (1 + 2j)).mH * 2 + (x * 1j).adjoint() + (x * 3j).H), (4, 3)),
+    "complex": (lambda t, x, y: t.view_as_real(t.complex(x, y) + t.polar(x.abs(), y) + x.cfloat().sgn())[..., 0]
+                + x.cfloat().imag + t.view_as_real(x.cdouble())[..., 1].float()
+                + t.view_as_complex(t.stack([x, y.expand_as(x)], -1)).real.sum(), (2, 3), (3,)),
     "shapes": (lambda t, x: x.view(3, 4) + x.reshape(-1)[:4] + x.flatten()[4:8] + x.unflatten(0, (2, 2)).sum() + x.ravel()[0],
                (4, 3)),
     "one more": (lambda t, x: x.unsqueeze(0) + x[None].squeeze(0) + x.unsqueeze(-1).squeeze(), (4, 3)),

@@ -35,7 +35,8 @@ PROGRAMS = {
     "items": (lambda t, a: a[t.tensor([0, 1, 0])] + a[0] + a[a.real > -9].sum() + a[..., 1:].sum(), [(2, 3)]),
     "scattered": (lambda t, a, b: a.scatter_add(1, t.tensor([[0, 0], [2, 1]]), b) + a.index_add(0, t.tensor([1, 0]), a),
                   [(2, 3), (2, 2)]),
-    "moved": (lambda t, a: a.flip(0).roll(1, 1).tril() + a.triu(1) + a.diag().diag() + a.t() + a.H + a.mT, [(3, 3)]),
+    "moved": (lambda t, a: a.flip(0).roll(1, 1).tril() + a.triu(1) + a.diag().diag() + a.t() + a.H + a.mT
+              + a.adjoint(), [(3, 3)]),
     "padded": (lambda t, a: t.nn.functional.pad(a, (1, 2), value=1.5) + t.nn.functional.pad(a, (1, 2)), [(2, 3)]),
     "windows": (lambda t, a: a.unfold(1, 2, 1).sum(-1) + a.reshape(4, 2).view(2, 4)[:, 1:], [(2, 4)]),
     "written": (lambda t, a, b: _written(t, a, b), [(3, 3), (3,)]),

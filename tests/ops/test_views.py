@@ -180,7 +180,7 @@ def test_second_gradients(name):
     lambda t: t.zeros(4).unsqueeze(3),
     lambda t: t.zeros(4).squeeze(2),
     lambda t: t.zeros(2, 3).flatten(1, 0),
-    lambda t: t.zeros(2, 6).unflatten(1, (4, 2)),
+    lambda t: t.zeros(2, 6).unflatten(1, (4, 2)), lambda t: t.tensor(1).unflatten(0, [1]),
     lambda t: t.zeros(2, 3).diagonal(0, 1, 1),
     lambda t: t.zeros(4).unfold(0, 5, 1),
     lambda t: t.zeros(4).unfold(0, 2, 0),
