@@ -194,7 +194,12 @@ def test_second_generation():
     (lambda t: t.GaussianBlur(2), ValueError), (lambda t: t.RandomAffine(1, (2, 0)), ValueError),
     (lambda t: t.CenterCrop((1, 2, 3)), ValueError), (lambda t: t.v2.RandomZoomOut(side_range=None), TypeError),
     (lambda t: t.v2.RandomZoomOut(side_range=(0.5, 2)), ValueError), (lambda t: t.v2.Resize(None), ValueError),
-    (lambda t: t.ToTensor()(3), TypeError),
+    (lambda t: t.ToTensor()(3), TypeError), (lambda t: t.RandomErasing(scale=3), TypeError),
+    (lambda t: t.RandomErasing(ratio=3), TypeError), (lambda t: t.RandomAffine(0, center=3), TypeError),
+    (lambda t: t.RandomAffine(0, scale=(1,)), ValueError), (lambda t: t.RandomAffine(0, shear=(1, 2, 3)), ValueError),
+    (lambda t: t.RandomRotation((1, 2, 3)), ValueError), (lambda t: t.RandomRotation(1, center=3), TypeError),
+    (lambda t: t.functional.posterize(Image.fromarray(PIXELS), 9), ValueError),
+    (lambda t: t.v2.functional.adjust_gamma(3, 1), TypeError), (lambda t: t.v2.functional.jpeg(3, 1), TypeError),
     (lambda t: t.RandomCrop(50)(Image.fromarray(PIXELS)), ValueError), (lambda t: t.Resize(4)([1]), TypeError)])
 def test_errors(torchvision, make, error):
     for library in (transforms, torchvision.transforms):

@@ -85,9 +85,9 @@ def _of_pictures(function: Callable) -> Callable:
     """A function that knows pictures alone; transforms of samples leave what else there is as it is."""
     @functools.wraps(function)
     def call(inpt: Any, *args: Any, **kwargs: Any) -> Any:
-        if not isinstance(inpt, TVTensor):
+        if not isinstance(inpt, TVTensor) and (isinstance(inpt, Tensor) or is_picture(inpt)):
             return function(inpt, *args, **kwargs)
-        if isinstance(inpt, (BoundingBoxes, KeyPoints, Mask)):
+        if not isinstance(inpt, (Image, Video)):
             raise TypeError(f"{function.__name__}() supports pictures, got {type(inpt).__name__}")
         return _wrapped(function, inpt, *args, **kwargs)
     call.only_pictures = True  # type: ignore[attr-defined]

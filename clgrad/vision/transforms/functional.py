@@ -333,13 +333,18 @@ def adjust_gamma(img: Any, gamma: float, gain: float = 1) -> Any:
 def adjust_sharpness(img: Any, sharpness_factor: float) -> Any:
     """0 is smoothed, 1 the picture itself."""
     _positive("sharpness_factor", sharpness_factor)
+    _grey_or_coloured(img)
     return pictures.enhance(img, "Sharpness", sharpness_factor) if _checked(img) else arrays.sharpness(img, sharpness_factor)
+
+
+def _bytes(img: Any) -> None:
+    if img.dtype is not dtypes.uint8:
+        raise TypeError(f"Only torch.uint8 image tensors are supported, but found {img.dtype}")
 
 
 def _by_picture(img: Any, function: Any) -> Any:
     """A function of Pillow's pictures, of a tensor of bytes: bytes have no gradients, and the host makes them."""
-    if img.dtype is not dtypes.uint8:
-        raise TypeError(f"Only torch.uint8 image tensors are supported, but found {img.dtype}")
+    _bytes(img)
     flat = img.reshape(-1, *img.shape[-3:])
     made = [copying.to_array(pil_to_tensor(function(to_pil_image(one)))) for one in flat]
     return copying.to(arrays.from_array(np.stack(made)).reshape(img.shape), device=img.device)
@@ -347,11 +352,14 @@ def _by_picture(img: Any, function: Any) -> Any:
 
 def posterize(img: Any, bits: int) -> Any:
     """Only the highest ``bits`` bits of each byte; of floating point as many levels from 0 on, without the brightest."""
+    if not 0 <= bits <= 8:
+        raise ValueError(f"The number if bits should be between 0 and 8. Got {bits}")
     if _checked(img):
         return pictures.operation(img, "posterize", bits)
     if img.is_floating_point():
         return (img * 2**bits).floor().clamp(0, 2**bits - 1) / 2**bits
-    return _by_picture(img, lambda picture: pictures.operation(picture, "posterize", bits))
+    _bytes(img)
+    return arrays.host_work(img, lambda x: x & np.uint8(256 - 2 ** (8 - bits) & 255))
 
 
 def solarize(img: Any, threshold: float) -> Any:

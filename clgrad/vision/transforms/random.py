@@ -157,8 +157,8 @@ class RandomResizedCrop(Module):
                  interpolation: Any = InterpolationMode.BILINEAR, antialias: bool | None = True):
         super().__init__()
         self.size, self.scale, self.ratio, self.antialias = pair(size), scale, ratio, antialias
-        if not isinstance(scale, Sequence) or not isinstance(ratio, Sequence):
-            raise TypeError("Scale and ratio should be sequences")
+        for name, bounds in (("Scale", scale), ("Ratio", ratio)):
+            _sequence(bounds, name)
         self.interpolation = F.interpolation_of(interpolation)
 
     @staticmethod
@@ -189,12 +189,22 @@ class RandomResizedCrop(Module):
                 f"interpolation={self.interpolation.value}, antialias={self.antialias})")
 
 
-def _range(value: Any, name: str, *, symmetric: bool = True) -> tuple[float, ...]:
+def _sequence(value: Any, name: str, lengths: tuple[int, ...] = (2,)) -> Any:
+    """``value``, where it is a sequence of one of the lengths; TypeError or ValueError otherwise."""
+    message = f"{name} should be a sequence of length {' or '.join(map(str, lengths))}."
+    if not isinstance(value, Sequence):
+        raise TypeError(message)
+    if len(value) not in lengths:
+        raise ValueError(message)
+    return value
+
+
+def _range(value: Any, name: str, lengths: tuple[int, ...] = (2,)) -> tuple[float, ...]:
     if isinstance(value, numbers.Number):
         if value < 0:  # type: ignore[operator]
             raise ValueError(f"If {name} is a single number, it must be positive.")
         return (-float(value), float(value))  # type: ignore[arg-type]
-    return tuple(float(v) for v in value)
+    return tuple(float(v) for v in _sequence(value, name, lengths))
 
 
 class RandomRotation(Module):
@@ -203,7 +213,8 @@ class RandomRotation(Module):
     def __init__(self, degrees: Any, interpolation: Any = InterpolationMode.NEAREST, expand: bool = False,
                  center: Any = None, fill: Any = 0):
         super().__init__()
-        self.degrees, self.expand, self.center, self.fill = _range(degrees, "degrees"), expand, center, fill
+        self.degrees, self.expand, self.fill = _range(degrees, "degrees"), expand, fill
+        self.center = None if center is None else _sequence(center, "center")
         self.interpolation = F.interpolation_of(interpolation)
 
     @staticmethod
@@ -233,12 +244,15 @@ class RandomAffine(Module):
                  interpolation: Any = InterpolationMode.NEAREST, fill: Any = 0, center: Any = None):
         super().__init__()
         self.degrees = _range(degrees, "degrees")
+        for name, value in (("translate", translate), ("scale", scale), ("center", center)):
+            if value is not None:
+                _sequence(value, name)
         if translate is not None and any(not 0.0 <= t <= 1.0 for t in translate):
             raise ValueError("translation values should be between 0 and 1")
         if scale is not None and any(s <= 0 for s in scale):
             raise ValueError("scale values should be positive")
         self.translate, self.scale = translate, scale
-        self.shear = None if shear is None else _range(shear, "shear")
+        self.shear = None if shear is None else _range(shear, "shear", (2, 4))
         self.interpolation, self.fill, self.center = F.interpolation_of(interpolation), fill, center
 
     @staticmethod
@@ -355,6 +369,8 @@ class RandomErasing(Module):
             raise TypeError("Argument value should be either a number or str or a sequence")
         if isinstance(value, str) and value != "random":
             raise ValueError("If value is str, it should be 'random'")
+        for name, bounds in (("Scale", scale), ("Ratio", ratio)):
+            _sequence(bounds, name)
         if not 0 <= scale[0] <= scale[1] <= 1:
             raise ValueError("Scale should be between 0 and 1")
         if not 0 <= p <= 1:
