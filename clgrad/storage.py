@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import weakref
 from collections.abc import Iterator
@@ -395,7 +396,8 @@ class TypedStorage(_Storage):
         return _from_bytes, (bytes(self._untyped_storage.tolist()), str(self.device), self.dtype)
 
     def __deepcopy__(self, memo: dict) -> TypedStorage:
-        made = memo[id(self)] = self.clone()
+        made = TypedStorage(wrap_storage=copy.deepcopy(self._untyped_storage, memo), dtype=self.dtype)
+        memo[id(self)] = made
         return made
 
     def cpu(self) -> TypedStorage:

@@ -391,7 +391,12 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         if not self.is_leaf:
             raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
                                "at the moment.")
-        plain = self.clone() if stands(type(self)) else self.detach().clone()
+        if stands(type(self)):
+            plain = self.clone()
+        elif self.spec.layout is strided:  # what shares memory shares its copy too
+            plain = wrap(copy.deepcopy(self.untyped_storage(), memo).held, self.offset, self.spec)
+        else:
+            plain = self.detach().clone()
         made = memo[id(self)] = _rebuilt(type(self), plain, self._requires_grad)
         made.__dict__.update(copy.deepcopy(self.__dict__, memo))
         if self._grad is not None:

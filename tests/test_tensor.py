@@ -269,6 +269,33 @@ def test_deep_copies_of_graphs():
     assert both[0].grad is not x.grad
 
 
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")  # says PyTorch
+def test_copies_share_what_their_originals_share(torch):
+    for t in (clgrad, torch):
+        x = t.zeros(3, 4)
+        part = t.zeros(2, 8)[:, 1:3]
+        copies = copy.deepcopy([x, x.view(12), x[1:, 2:], x.untyped_storage(), x.storage(), part, part.expand(2, 2, 2)])
+        copies[0].add_(1)
+        assert [float(c.sum()) for c in copies[:3]] == [12, 12, 4] and x.sum() == 0
+        assert {c.data_ptr() for c in (copies[0], *copies[3:5])} == {copies[0].data_ptr()}
+        assert copies[5].storage_offset() == 1 and copies[5].stride() == (8, 1) and copies[6].stride() == (0, 8, 1)
+        assert copies[6].data_ptr() == copies[5].data_ptr() != part.data_ptr()
+
+
+def test_a_copy_of_a_parameter_has_no_gradient(torch):
+    for t in (clgrad, torch):
+        layer = t.nn.Linear(2, 3)
+        layer.tied = layer.weight
+        layer.weight.note = 1
+        layer(t.ones(1, 2)).sum().backward()
+        other = copy.deepcopy(layer)
+        assert other.weight.grad is None and not hasattr(other.weight, "note") and other.tied is other.weight
+        assert type(other.weight) is t.nn.Parameter and other.weight.data_ptr() != layer.weight.data_ptr()
+        leaf = t.ones(2, requires_grad=True)
+        leaf.grad = t.ones(2)
+        assert copy.deepcopy(leaf).grad.tolist() == [1, 1] and copy.deepcopy(leaf).requires_grad
+
+
 def test_typed_constructors():
     assert isinstance(clgrad.FloatTensor([1]), clgrad.FloatTensor)
     assert isinstance(clgrad.ones(1), clgrad.FloatTensor)

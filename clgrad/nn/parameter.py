@@ -77,6 +77,12 @@ class Parameter(Tensor, metaclass=_Marking):
             made.requires_grad = requires_grad
         return made
 
+    def __deepcopy__(self, memo: dict) -> Any:
+        """A Parameter with a copy of the values, and without a gradient."""
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(self.data.clone(), self.requires_grad)
+        return memo[id(self)]
+
 
 class Buffer(Tensor, metaclass=_Marking):
     """A tensor that belongs to a Module's state without being trained, such as a running mean.
