@@ -6,6 +6,7 @@ from typing import Any
 
 from clgrad import dtypes
 from clgrad.autograd.graph import Saved, attach, needs_graph
+from clgrad.errors import warn_once
 from clgrad.kernels import embedding_bag as kernels
 from clgrad.kernels.embedding_bag import Bags
 from clgrad.ops.copying import empty, full, to_array
@@ -34,6 +35,10 @@ def embedding_bag(input: Any, weight: Any, offsets: Any = None, max_norm: float 
         padding_idx: the row that does not count.
         max_norm, norm_type, scale_grad_by_freq, sparse: as in :func:`embedding`.
     """
+    if weight.spec.dtype is dtypes.int64 and input.spec.dtype.is_floating_point:
+        warn_once("Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is "
+                  "deprecated, and should now be `embedding_bag(input, weight, ...)`.")
+        input, weight = weight, input
     if weight.spec.dtype.is_floating_point and input.spec.dtype.is_floating_point and (
             not weight.spec.ndim == 2 or input.spec.ndim == 2):
         raise ValueError("Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, "

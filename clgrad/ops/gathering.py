@@ -75,7 +75,7 @@ def _with_sparse_gradient(input: Any, dim: int, index: Any) -> Any:
         (places,) = saved.unpack()
         own = places.spec.shape
         numbers = FUNCTIONS["arange"](places.spec.numel, device=places.spec.device)
-        rows = places_of(numbers, own)
+        rows = places_of(numbers, own or (1,))  # an index without dimensions is a vector of one
         rows[axis] = places.reshape(-1).long()
         return of_elements(Pattern(kind, shape, FUNCTIONS["stack"](rows)), g.reshape(-1))
     attach(made, "Gather", (input,), backward, saved)
@@ -84,7 +84,7 @@ def _with_sparse_gradient(input: Any, dim: int, index: Any) -> Any:
 
 def _gathered(input: Any, axis: int, index: Any, places: Any, *, negative: bool) -> Any:
     """Elements at checked indices, also of 0-d tensors."""
-    x, flat = (input, places) if input.spec.ndim else (input.reshape(1), places.reshape(1))
+    x, flat = (input, places) if input.spec.ndim else (input.reshape(1), places.reshape(-1))
     if not places.spec.ndim:
         flat = places.reshape(1)
     result = read(x, Places.along("gather", axis, flat, negative=negative), "Gather")

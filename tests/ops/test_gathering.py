@@ -62,6 +62,19 @@ def test_an_index_out_of_range_is_an_index_error(index):
     assert x.index_select(0, clgrad.tensor([3])).tolist() == [3.0]
 
 
+@pytest.mark.parametrize("sparse_grad", [False, True])
+@pytest.mark.parametrize("index", [0, [0], [0, 0, 0]])
+@pytest.mark.parametrize("values", [2.0, [2.0, 3.0]])
+def test_numbers_without_dimensions(values, index, sparse_grad, torch):
+    results = []
+    for t in (clgrad, torch):
+        x = t.tensor(values, requires_grad=True)
+        found = t.gather(x, 0, t.tensor(index), sparse_grad=sparse_grad)
+        (found * 3).sum().backward()
+        results.append((tuple(found.shape), found.tolist(), x.grad.to_dense().tolist()))
+    assert results[0] == results[1]
+
+
 def test_wrong_arguments():
     with pytest.raises(RuntimeError, match="dtype int32/int64"):
         clgrad.gather(clgrad.ones(3), 0, clgrad.ones(2))

@@ -16,6 +16,16 @@ def test_bags(mode, torch, rng):
     assert_same(clgrad.embedding_bag(w, i, o, False, 1)[1:3], torch.embedding_bag(v, j, p, False, 1)[1:3])
 
 
+def test_bags_in_the_order_of_old_programs(torch, rng):
+    w, v = pair(torch, rng.normal(size=(6, 3)), "float64")
+    (i, j), (o, p) = pair(torch, [0, 2, 5, 2, 1]), pair(torch, [0, 2])
+    for t, *operands in ((clgrad, w, i, o), (torch, v, j, p)):
+        with pytest.warns(UserWarning, match="Argument order of nn.functional.embedding_bag was changed"):
+            found = t.nn.functional.embedding_bag(*operands)
+        expected = torch.nn.functional.embedding_bag(j, v, p)
+        assert found.tolist() == [pytest.approx(row) for row in expected.tolist()]
+
+
 def test_rows_scaled_in_place(torch, rng):
     w, v = pair(torch, rng.normal(size=(6, 3)), "float64")
     i, j = pair(torch, [0, 2])
