@@ -82,6 +82,10 @@ RENAMED = {
         "activation", "adaptive", "batchnorm", "channelshuffle", "container", "conv", "fold", "instancenorm", "linear",
         "loss", "pixelshuffle", "rnn", "transformer", "upsampling")},
     **{f"torch.utils.data.{name}": "clgrad.utils.data" for name in ("dataset", "sampler", "distributed")},
+    **{f"torch.utils.data.datapipes.iter.{name}": "clgrad.utils.data.datapipes.iter" for name in (
+        "callable", "combinatorics", "filelister", "fileopener", "selecting", "sharding", "streamreader", "utils")},
+    **{f"torch.utils.data.datapipes.map.{name}": "clgrad.utils.data.datapipes.map" for name in (
+        "callable", "combinatorics", "combining", "grouping", "utils")},
     **{f"torchvision.datasets.{name}": "clgrad.vision.datasets" for name in (
         "fakedata", "vision")},
     **{f"torchvision.models.{name}": f"clgrad.vision.models{own}" for name, own in {

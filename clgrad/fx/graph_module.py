@@ -28,8 +28,9 @@ class GraphModule(Module):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         base = next(kind for kind in cls.__mro__ if not kind.__dict__.get("_of_one_object"))
-        # forward stands in the class, so every object needs one of its own.
-        return super().__new__(type(cls.__name__, (base,), {"_of_one_object": True, "__module__": cls.__module__}))
+        # forward stands in the class, so every object needs one of its own. Programs know it by its name in PyTorch.
+        return super().__new__(type(cls.__name__, (base,), {"_of_one_object": True, "__module__": cls.__module__,
+                                                            "__qualname__": "GraphModule.__new__.<locals>.GraphModuleImpl"}))
 
     def __init__(self, root: Module | dict[str, Any], graph: Graph, class_name: str = "GraphModule"):
         super().__init__()

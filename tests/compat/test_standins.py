@@ -34,6 +34,18 @@ PROGRAMS = {
         assert issubclass(torch._dynamo.exc.Unsupported, RuntimeError) and torch._dynamo.eval_frame.OptimizedModule
         assert callable(torchvision.models.alexnet)
         """,
+    "pipes by the files that they stand in, classes of graphs by their name": """
+        import torch
+        from torch.utils.data.datapipes.iter.combinatorics import ShufflerIterDataPipe
+        from torch.utils.data.datapipes.iter.selecting import FilterIterDataPipe
+        from torch.utils.data.datapipes.map.utils import SequenceWrapperMapDataPipe
+        from torch.utils.data.datapipes.iter import IterableWrapper
+        pipe = IterableWrapper(range(5)).filter(lambda n: n % 2 == 1).shuffle()
+        assert isinstance(pipe, ShufflerIterDataPipe) and isinstance(pipe.datapipe, FilterIterDataPipe)
+        assert sorted(pipe) == [1, 3] and list(SequenceWrapperMapDataPipe([3, 4])) == [3, 4]
+        made = torch.fx.symbolic_trace(torch.nn.Sequential(torch.nn.ReLU()))
+        assert "GraphModuleImpl" in str(type(made)) and type(made).__name__ == "Sequential", type(made)
+        """,
     "operators and parameters of torchvision, by the names inside of it": """
         import torch, torchvision
         boxes, scores = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]]), torch.tensor([0.5, 0.9, 0.7])
