@@ -160,7 +160,7 @@ def _kind_of_number(data: Any) -> Dtype | None:
 
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
            pin_memory: bool = False) -> Any:
-    """A tensor with a copy of ``data``: numbers, nested lists, arrays or tensors.
+    """A tensor with a copy of ``data``: numbers, nested lists, arrays or tensors. Over a storage: its memory itself.
 
     Python floats get the default dtype, integers int64, bools bool.
 
@@ -173,6 +173,8 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     plain = _kind_of_number(data) if wanted is None else None
     if plain is not None:
         return checked(copying.full((), data, plain, place), requires_grad)
+    if hasattr(data, "untyped"):
+        return checked(_over_storage(data, wanted, device), requires_grad)
     array, found = _to_numpy(data, wanted)
     kind = found if wanted is None else wanted
     if found is dtypes.uint64 and dtype is None and not hasattr(data, "__array__"):
@@ -190,6 +192,17 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         with np.errstate(all="ignore"):
             values = host_copy(array, kind.numpy)
     return checked(copying.from_array(values, kind, place), requires_grad)
+
+
+def _over_storage(storage: Any, wanted: Dtype | None, device: Any) -> Any:
+    """A vector over the memory of a storage, whose bytes are read as the dtype that is wanted."""
+    own = getattr(storage, "dtype", None)
+    kind = wanted or (dtypes.int64 if own is None else dtypes.get_default_dtype())
+    if own not in (None, kind):
+        raise RuntimeError(f"Expected a Storage of type {dtypes.type_name(kind)} or an UntypedStorage, but got "
+                           f"{dtypes.type_name(own)}")
+    found = storage.untyped().tensor(kind)
+    return found if device is None else copying.to(found, place_of(device))
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Any:

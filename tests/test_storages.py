@@ -148,6 +148,24 @@ def test_the_same_memory_has_one_object(torch):
         assert seen() is None
 
 
+@pytest.mark.parametrize("make", [
+    lambda t, x, i: t.tensor(x.storage()), lambda t, x, i: t.as_tensor(i.storage(), dtype=t.int64),
+    lambda t, x, i: t.tensor(x.untyped_storage(), dtype=t.int16), lambda t, x, i: t.asarray(x.untyped_storage()),
+    lambda t, x, i: x.new_tensor(x.storage(), requires_grad=True), lambda t, x, i: t.tensor(i.storage()),
+    lambda t, x, i: t.tensor(x.storage(), dtype=t.float64)])
+def test_a_tensor_of_a_storage_is_over_its_memory(make, torch):
+    results = []
+    for t in (clgrad, torch):
+        x, i = t.arange(4.0), t.arange(3)
+        try:
+            made = make(t, x, i)
+            shares = made.data_ptr() in (x.data_ptr(), i.data_ptr())
+            results.append((made.tolist(), str(made.dtype), made.requires_grad, shares))
+        except RuntimeError as error:
+            results.append(str(error).splitlines()[0])
+    assert results[0] == results[1]
+
+
 def test_bytes_are_exchanged():
     storage = clgrad.UntypedStorage([1, 2, 3, 4])
     storage.byteswap(clgrad.int16)
