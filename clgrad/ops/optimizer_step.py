@@ -92,12 +92,13 @@ def step(rule: UpdateRule, tensors: list, numbers: dict[str, float]) -> None:
 
 
 def state_like(parameter: Any, value: float) -> Any:
-    """A state tensor of a parameter's spec (contiguous where that has gaps), filled with a value."""
+    """A state tensor of a parameter's spec (contiguous where that has gaps), filled with a value in every part."""
     own = parameter.spec
+    begin = complex(value, value) if own.dtype.is_complex else value
     if own.contiguous or not is_dense(own.shape, own.strides):
-        return copying.full(own.shape, value, own.dtype, own.device)
+        return copying.full(own.shape, begin, own.dtype, own.device)
     made = copying.unwritten(own.shape, own.dtype, own.device, own.strides)
-    made.fill_(value)
+    made.fill_(begin)
     return made
 
 

@@ -126,7 +126,11 @@ def test_random_numbers():
     assert u.real.min() >= 0 and u.imag.max() < 1
 
 
-@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "NAdam", "RAdam", "Adamax"])
+OPTIMIZERS = {"Adagrad": {"initial_accumulator_value": 0.1}, **dict.fromkeys(
+    ("SGD", "Adam", "AdamW", "RMSprop", "Adadelta", "NAdam", "RAdam", "Adamax", "Rprop", "ASGD"), {})}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_training_complex_parameters(torch, optimizer):
     rng = np.random.default_rng(0)
     w = (rng.normal(size=(3, 2)) + 1j * rng.normal(size=(3, 2))).astype(np.complex64)
@@ -135,7 +139,7 @@ def test_training_complex_parameters(torch, optimizer):
     for t in (clgrad, torch):
         model = t.nn.Module()
         model.weight, model.bias = t.nn.Parameter(t.tensor(w)), t.nn.Parameter(t.zeros(2))
-        steps = getattr(t.optim, optimizer)(model.parameters(), lr=0.05)
+        steps = getattr(t.optim, optimizer)(model.parameters(), lr=0.05, **OPTIMIZERS[optimizer])
         for _ in range(4):
             steps.zero_grad()
             loss = ((t.tensor(x) @ model.weight + model.bias).abs() - 1).square().mean()
