@@ -44,7 +44,15 @@ def broadcast_shapes(*shapes: Any) -> Size:
             raise RuntimeError(f"Input shapes should be of type ints, a tuple of ints, or a list of ints, got {shape}")
         if any(size < 0 for size in shape):
             raise ValueError(f"broadcast_shapes(): a dimension has a negative length in {tuple(shape)}")
-    return _broadcast_shapes(*known)
+    made = Size()
+    for number, shape in enumerate(known):
+        for back, (old, new) in enumerate(zip(reversed(made), reversed(shape), strict=False), 1):
+            if 1 not in (old, new) and old != new:
+                raise RuntimeError(f"Attempting to broadcast a dimension of length {new} at -{back}! Mismatching argument at "
+                                   f"index {number} had {tuple(shape)}; but expected shape should be broadcastable to "
+                                   f"{list(made)}")
+        made = _broadcast_shapes(made, shape)
+    return made
 
 
 def _is_mask(x: Any) -> bool:

@@ -308,3 +308,6 @@ def sspaddmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1,
 
 
 alias("spmm", "mm", method=False)
+alias("dsmm", "mm", method=False)
+alias("hsmm", "hspmm", method=False)
+alias("saddmm", "sspaddmm", method=False)

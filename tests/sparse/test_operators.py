@@ -93,6 +93,8 @@ OF_MATRICES: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "matmul": lambda t, s, o, d: s @ d.t(),
     "sparse.mm": lambda t, s, o, d: t.sparse.mm(s, d.t()),
     "spmm": lambda t, s, o, d: t.spmm(s, d.t()),
+    "older names": lambda t, s, o, d: (t.dsmm(s, d.t()), t.hsmm(s, d.t()).to_dense(), t.saddmm(
+        t.sparse.mm(s, o.t()), s, d.t(), alpha=2).to_dense()),
     "dense mm": lambda t, s, o, d: d.t() @ s,
     "sparse times sparse": lambda t, s, o, d: t.sparse.mm(s, o.t()),
     "mv": lambda t, s, o, d: s.mv(d[0]),
