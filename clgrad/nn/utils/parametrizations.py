@@ -137,7 +137,7 @@ def _orthogonalized(matrix: Any) -> Any:
 
 def _is_orthogonal(matrix: Any) -> bool:
     rows, columns = matrix.shape[-2:]
-    difference = matrix.mT @ matrix - eye(columns, dtype=matrix.dtype, device=matrix.device)
+    difference = matrix.mH @ matrix - eye(columns, dtype=matrix.dtype, device=matrix.device)
     return bool((difference.abs() <= 10 * rows * finfo(matrix.dtype).eps).all())
 
 
@@ -170,7 +170,7 @@ class _Orthogonal(Module):
         x = x.tril()
         if rows != columns:
             x = FUNCTIONS["cat"]([x, x.new_zeros(*x.shape[:-1], rows - columns)], dim=-1)
-        skew = x - x.mT
+        skew = x - x.mH
         if self.orthogonal_map == "matrix_exp":
             q = FUNCTIONS["matrix_exp"](skew)
         else:
@@ -227,7 +227,8 @@ def orthogonal(module: Module, name: str = "weight", orthogonal_map: str | None 
             starts from the value that the tensor has, and takes assignments. Default: True.
 
     Raises:
-        ValueError: there is no such tensor, it has less than 2 dimensions, or another name of a map.
+        ValueError: there is no such tensor, it has less than 2 dimensions, or another name of a map; "householder" of a
+            complex tensor.
     """
     weight = _tensor_of(module, name)
     if weight.ndim < 2:
@@ -237,5 +238,7 @@ def orthogonal(module: Module, name: str = "weight", orthogonal_map: str | None 
     if orthogonal_map not in ("matrix_exp", "cayley", "householder"):
         raise ValueError('orthogonal_map has to be one of "matrix_exp", "cayley", "householder". '
                          f"Got: {orthogonal_map}")
+    if orthogonal_map == "householder" and weight.is_complex():
+        raise ValueError("The householder parametrization does not support complex tensors.")
     return register_parametrization(
         module, name, _Orthogonal(weight, orthogonal_map, use_trivialization=use_trivialization), unsafe=True)

@@ -215,8 +215,15 @@ def test_spectral_norm_of_a_vector_and_its_errors():
 @pytest.mark.parametrize("shape", [(3, 3), (4, 2), (2, 4), (2, 3, 2)])
 @pytest.mark.parametrize("orthogonal_map", ["matrix_exp", "cayley", "householder"])
 @pytest.mark.parametrize("use_trivialization", [True, False])
-def test_orthogonal(torch, shape, orthogonal_map, use_trivialization):
-    start = np.random.default_rng(3).normal(size=shape)
+@pytest.mark.parametrize("kind", [np.float64, np.complex128])
+def test_orthogonal(torch, shape, orthogonal_map, use_trivialization, kind):
+    start = np.random.default_rng(3).normal(size=shape).astype(kind)
+    if kind is np.complex128:
+        start += 1j * np.random.default_rng(5).normal(size=shape)
+        if orthogonal_map == "householder":
+            with pytest.raises(ValueError, match="does not support complex tensors"):
+                parametrizations.orthogonal(clgrad.nn.Linear(2, 2, dtype=clgrad.complex64), "weight", orthogonal_map)
+            return
 
     def program(lib):
         module = lib.nn.Module()
@@ -230,7 +237,7 @@ def test_orthogonal(torch, shape, orthogonal_map, use_trivialization):
         original = module.parametrizations.weight.original
         with lib.no_grad():
             original.add_(lib.tensor(np.cos(np.arange(start.size)).reshape(shape) * 0.3).tril(-1))
-        (module.weight * lib.tensor(start)).sum().backward()
+        (module.weight * lib.tensor(start)).sum().abs().backward()
         return list(module.state_dict()), [first, module.weight.detach().numpy(), original.grad.numpy()]
     ours, theirs = in_both(torch, program)
     assert ours[0] == theirs[0]
@@ -238,7 +245,7 @@ def test_orthogonal(torch, shape, orthogonal_map, use_trivialization):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
     wide = shape[-2] < shape[-1]
     q = ours[1][1] if not wide else np.swapaxes(ours[1][1], -1, -2)
-    np.testing.assert_allclose(np.swapaxes(q, -1, -2) @ q, np.broadcast_to(np.eye(q.shape[-1]), (*q.shape[:-2],
+    np.testing.assert_allclose(np.swapaxes(q, -1, -2).conj() @ q, np.broadcast_to(np.eye(q.shape[-1]), (*q.shape[:-2],
                                q.shape[-1], q.shape[-1])), atol=1e-12)
 
 
