@@ -131,7 +131,8 @@ class Conversion(TensorBase):
 
         Where the system has no anonymous memory files, processes get copies.
         """
-        self.untyped_storage().share_memory_()
+        if Device(self.spec.device).type == "cpu" and not stands(type(self)):  # type: ignore[arg-type]
+            self.untyped_storage().share_memory_()
         return self
 
     def is_shared(self) -> bool:

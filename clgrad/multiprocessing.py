@@ -1,8 +1,8 @@
 """Python's ``multiprocessing`` with ``torch.multiprocessing``'s additions.
 
 Drivers of OpenCL do not survive a fork: a process that uses tensors has to be started with the method ``spawn`` or
-``forkserver`` once its parent has used a device. Tensors reach other processes by being copied; those that
-``share_memory_()`` was called of are in memory that a process which is started with them sees too.
+``forkserver`` once its parent has used a device. Tensors that a process is started with lie in memory
+that both see from then on: what one writes, the other reads. In queues and files they are copied; so are those of a GPU.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ProcessExitedException(Exception):
 
 
 def set_sharing_strategy(new_strategy: str) -> None:
-    """Accepted for ``file_system`` and ``file_descriptor``: tensors are copied either way."""
+    """Accepted for ``file_system`` and ``file_descriptor``: memory is shared in one way."""
     if new_strategy not in get_all_sharing_strategies():
         raise AssertionError(f"{new_strategy} is not one of {sorted(get_all_sharing_strategies())}")
 

@@ -411,9 +411,10 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         if own.layout is not strided:
             held: Any = self.memory
             return _sparse_unpickled, (type(self), held.pattern, held.values, self._requires_grad, self.__dict__)
-        if self.memory.file is not None and context.get_spawning_popen() is not None:
+        file = self.share_memory_().memory.file if context.get_spawning_popen() is not None and own.numel else None
+        if file is not None:
             # A process is being started: it maps the memory. Elsewhere, in files and queues, goes a copy.
-            return _mapped, (type(self), reduction.DupFd(self.memory.file.handle), self.memory.nbytes, self.offset,
+            return _mapped, (type(self), reduction.DupFd(file.handle), self.memory.nbytes, self.offset,
                              own.dtype.name, self._requires_grad, self.__dict__, tuple(own.shape), own.strides)
         dense = self.detach() if is_dense(own.shape, own.strides) else self.detach().contiguous()
         first, strides = dense.offset * own.dtype.itemsize, dense.spec.strides

@@ -211,6 +211,27 @@ def test_processes_see_what_others_write_into_shared_memory():
     assert model.weight.flatten().tolist() == pytest.approx([w - 0.5 for w in before[0]])
 
 
+def _count(place, counts, layer):
+    counts[place] += 1
+    layer.weight.data[0, place] = place
+    assert counts.is_shared() and layer.weight.is_shared()
+
+
+def test_what_processes_are_started_with_is_shared():
+    counts, layer, empty = clgrad.zeros(2), clgrad.nn.Linear(2, 1), clgrad.zeros(0)
+    assert not counts.is_shared()
+    clgrad.multiprocessing.spawn(_count, args=(counts, layer), nprocs=2)
+    assert counts.tolist() == [1, 1] and layer.weight.tolist() == [[0, 1]] and counts.is_shared()
+    process = multiprocessing.get_context("spawn").Process(target=_is_empty, args=(empty,))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def _is_empty(empty):
+    assert empty.shape == (0,)
+
+
 def test_shared_memory_is_copied_into_files_and_not_shared_anew():
     x = clgrad.arange(3).share_memory_()
     address = x.data_ptr()

@@ -52,6 +52,7 @@ def _sparse_reduced(mat1: Any, mat2: Any, reduce: str) -> NoReturn:
 
 # Operators that programs can call under these names only.
 UNDER_THE_HOOD: dict[str, Callable] = {
+    "_convolution": lambda *args: FUNCTIONS["convolution"](*args[:9]),  # behind which come settings of libraries
     "_to_copy": _to_copy,
     "alias": lambda x: x.view_as(x),
     "index": lambda x, indices: x[tuple(slice(None) if index is None else index for index in indices)],

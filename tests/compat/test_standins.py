@@ -174,6 +174,10 @@ PROGRAMS = {
         x = torch.arange(6.0).view(2, 3)
         aten = torch.ops.aten
         assert torch.equal(aten.slice.Tensor(x, 1, 0, 2), x[:, :2])
+        picture, weight = torch.arange(16.0).view(1, 1, 4, 4), torch.ones(2, 1, 3, 3)
+        made = aten._convolution.default(picture, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, False, False, True,
+                                         True)
+        assert torch.equal(made, torch.nn.functional.conv2d(picture, weight, padding=1))
         assert torch.equal(aten.index.Tensor(x, [None, torch.tensor([2])]), x[:, [2]])
         assert aten._to_copy.default(x, dtype=torch.float64).dtype is torch.float64
         image = x.view(1, 1, 2, 3)

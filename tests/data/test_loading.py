@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections.abc
+import typing
 from collections import OrderedDict, namedtuple
 
 import numpy as np
@@ -244,3 +246,17 @@ def test_indices_out_of_range_are_refused():
     for places in ([0, 3], [-4, 0]):
         with pytest.raises(IndexError, match="out of bounds for dimension 0 with size 3"):
             list(data.DataLoader(rows, batch_sampler=[places]))
+
+
+def test_types_of_samples():
+    """Data sets and samplers can be subscripted, also by their subclasses."""
+    kind = typing.TypeVar("kind")
+
+    class Own(data.IterableDataset[kind]):
+        def __iter__(self):
+            return iter([1, 2])
+
+    assert list(Own[int]()) == [1, 2] and isinstance(Own(), collections.abc.Iterable)
+    for known in (data.Dataset, data.IterableDataset, data.ConcatDataset, data.Subset, data.StackDataset, data.Sampler,
+                  data.DataLoader, data.IterDataPipe, data.MapDataPipe):
+        assert typing.get_origin(known[int]) is known

@@ -28,7 +28,7 @@ class Dataset(Generic[T]):
         return ConcatDataset([self, other])
 
 
-class IterableDataset(Dataset):
+class IterableDataset(Dataset[T], Iterable[T]):
     """Samples one after the other: subclasses define ``__iter__``."""
 
     def __iter__(self) -> Iterator[Any]:
@@ -38,7 +38,7 @@ class IterableDataset(Dataset):
         return ChainDataset([self, other])
 
 
-class TensorDataset(Dataset):
+class TensorDataset(Dataset[tuple]):
     """Samples along the first dimension of tensors: sample k is ``(tensors[0][k], tensors[1][k], ...)``.
 
     Raises:
@@ -62,7 +62,7 @@ class TensorDataset(Dataset):
         return [gathered(tensor, indices) for tensor in self.tensors]
 
 
-class StackDataset(Dataset):
+class StackDataset(Dataset[T]):
     """Several data sets of one length side by side, as tuples or (by keyword) as dicts."""
 
     def __init__(self, *args: Any, **kwargs: Any):
@@ -101,7 +101,7 @@ class StackDataset(Dataset):
         return self._length
 
 
-class ConcatDataset(Dataset):
+class ConcatDataset(Dataset[T]):
     """Data sets one after the other."""
 
     def __init__(self, datasets: Iterable[Any]):
@@ -143,7 +143,7 @@ class ChainDataset(IterableDataset):
         return sum(len(dataset) for dataset in self.datasets)  # type: ignore[arg-type]
 
 
-class Subset(Dataset):
+class Subset(Dataset[T]):
     """The samples of a data set that a list of numbers names."""
 
     def __init__(self, dataset: Any, indices: Sequence[int]):

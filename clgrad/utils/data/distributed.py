@@ -12,7 +12,7 @@ from clgrad.sampling import randperm
 from clgrad.utils.data.sampler import Sampler
 
 
-class DistributedSampler(Sampler):
+class DistributedSampler(Sampler[int]):
     """Every ``num_replicas``-th sample from the ``rank``-th on, of an order that is the same in all processes.
 
     Args:

@@ -37,7 +37,7 @@ def draw_seed(generator: Any) -> int:
     return (seed * 0x9E3779B97F4A7C15 + place) % (1 << 62)
 
 
-class SequentialSampler(Sampler):
+class SequentialSampler(Sampler[int]):
     """All samples in their order."""
 
     def __init__(self, data_source: Sized):
@@ -50,7 +50,7 @@ class SequentialSampler(Sampler):
         return len(self.data_source)
 
 
-class RandomSampler(Sampler):
+class RandomSampler(Sampler[int]):
     """Samples in random order.
 
     Args:
@@ -87,7 +87,7 @@ class RandomSampler(Sampler):
         return self.num_samples
 
 
-class SubsetRandomSampler(Sampler):
+class SubsetRandomSampler(Sampler[int]):
     """Given numbers in random order."""
 
     def __init__(self, indices: Sequence[int], generator: Any = None):
@@ -101,7 +101,7 @@ class SubsetRandomSampler(Sampler):
         return len(self.indices)
 
 
-class WeightedRandomSampler(Sampler):
+class WeightedRandomSampler(Sampler[int]):
     """Numbers below ``len(weights)``, each with a probability in proportion to its weight.
 
     Args:
@@ -141,7 +141,7 @@ class WeightedRandomSampler(Sampler):
         return self.num_samples
 
 
-class BatchSampler(Sampler):
+class BatchSampler(Sampler[list[int]]):
     """Lists of ``batch_size`` numbers of another sampler; with ``drop_last`` without an incomplete last one."""
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool):

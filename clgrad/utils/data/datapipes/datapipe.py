@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
-from clgrad.utils.data.dataset import Dataset, IterableDataset
+from clgrad.utils.data.dataset import Dataset, IterableDataset, T
 
 __all__ = ["DataChunk", "IterDataPipe", "MapDataPipe", "functional_datapipe"]
 
@@ -48,7 +48,7 @@ class _Pipe:
         return type(self).__qualname__
 
 
-class IterDataPipe(_Pipe, IterableDataset):
+class IterDataPipe(_Pipe, IterableDataset[T]):
     """A pipe whose elements come one after the other. Subclasses define ``__iter__``.
 
     >>> from clgrad.utils.data.datapipes.iter import IterableWrapper
@@ -62,7 +62,7 @@ class IterDataPipe(_Pipe, IterableDataset):
         return self.concat(other)
 
 
-class MapDataPipe(_Pipe, Dataset):
+class MapDataPipe(_Pipe, Dataset[T]):
     """A pipe whose elements are found by their keys. Subclasses define ``__getitem__``, and ``__len__`` if they can."""
 
     functions: ClassVar[dict[str, Callable]] = {}
