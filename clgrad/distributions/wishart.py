@@ -80,16 +80,17 @@ class Wishart(ExponentialFamily):
 
     def rsample(self, sample_shape: Any = (), max_try_correction: int | None = None) -> Any:
         """Samples; those that came out singular are drawn again, up to ``max_try_correction`` times (default: 10)."""
-        sample = self._bartlett(sample_shape)
+        sample = self._bartlett_sampling(sample_shape)
         for _ in range(10 if max_try_correction is None else max_try_correction):
             wrong = ~self.support.check(sample)
             if not bool(wrong.any()):
                 break
             warnings.warn("Singular sample detected.", stacklevel=2)
-            sample = FUNCTIONS["where"](wrong[..., None, None], self._bartlett(sample_shape), sample)
+            sample = FUNCTIONS["where"](wrong[..., None, None], self._bartlett_sampling(sample_shape), sample)
         return sample
 
-    def _bartlett(self, sample_shape: Any) -> Any:
+    def _bartlett_sampling(self, sample_shape: Any = ()) -> Any:
+        """Samples, singular ones among them; programs know it by this name."""
         n = self._event_shape[-1]
         freedom = self.df.unsqueeze(-1) - FUNCTIONS["ones_like"](self.scale_tril[..., 0]).detach().cumsum(-1) + 1
         roots = Chi2(freedom, validate_args=False).rsample(sample_shape).sqrt()
