@@ -76,8 +76,10 @@ def with_sparse_gradient(input: Any, weight: Any, places: Places, padding_idx: i
     def backward(g: Any) -> Any:
         if by_frequency:
             raise RuntimeError("embedding_backward: scale_grad_by_freq not supported with sparse gradients")
-        (flat,) = [indices.reshape(-1).long() for indices in saved.unpack()]
-        values = g.reshape(-1, width)
+        (indices,) = saved.unpack()
+        # A copy: a program that writes its next indices into the same tensor must not change which rows have a gradient.
+        flat = indices.to(dtypes.int64, copy=True).reshape(-1)
+        values = g.reshape(flat.spec.numel, width)
         if padding_idx is not None:
             kept = flat.ne(padding_idx).nonzero().reshape(-1)
             flat, values = flat.index_select(0, kept), values.index_select(0, kept)

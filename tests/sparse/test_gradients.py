@@ -132,3 +132,23 @@ def test_gradients_of_gradients():
     (again,) = clgrad.autograd.grad(found.to_dense().sum(), weight)
     expected = weight.detach() * 6 * clgrad.tensor([0.0, 2, 1, 0, 0, 0], dtype=clgrad.float64).unsqueeze(1)
     np.testing.assert_allclose(again.to_dense().tolist(), expected.tolist(), 1e-9)
+
+
+def test_a_gradient_of_rows_keeps_their_numbers(torch):
+    """Programs write the next batch into the tensor of indices before the optimizer steps."""
+    for t in (clgrad, torch):
+        table, indices = t.nn.Embedding(10, 3, sparse=True), t.tensor([7, 1, 3])
+        table(indices).sum().backward()
+        indices.fill_(8)
+        assert table.weight.grad._indices().tolist() == [[7, 1, 3]]
+        table(indices).sum().backward()
+        assert table.weight.grad.coalesce().indices().tolist() == [[1, 3, 7, 8]]
+
+
+@pytest.mark.parametrize("rows, shape", [(0, (0,)), (10, (2, 4))])
+def test_tables_without_columns(torch, rows, shape):
+    for t in (clgrad, torch):
+        table = t.nn.Embedding(rows, 0, sparse=True)
+        found = table(t.zeros(shape, dtype=t.int64))
+        found.sum().backward()
+        assert found.shape == (*shape, 0) and table.weight.grad.is_sparse and table.weight.grad.shape == (rows, 0)
