@@ -205,6 +205,12 @@ def trained(t, rank, size):
         ddp.register_comm_hook(None, hook)
         t.nn.functional.mse_loss(ddp(x), y).backward()
         found[hook.__name__] = [p.grad.tolist() for p in ddp.parameters()]
+    ddp = t.nn.parallel.DistributedDataParallel(network(t))
+    with ddp.no_sync():
+        loss = t.nn.functional.mse_loss(ddp(x), y)
+    ddp.reducer.prepare_for_backward([])  # what was computed without averaging is averaged after all
+    loss.backward()
+    found["prepared"] = [p.grad.tolist() for p in ddp.parameters()]
     found["unequal"] = unequal(t, rank, size)
     found["partly"] = partly(t, rank)
     for tied, reentrant, options in ((2, False, {}), (1, True, {}), (2, True, {"static_graph": True})):

@@ -131,7 +131,7 @@ class DistributedDataParallel(Wrapped, Joinable):
         outputs = self.module(*inputs, **kwargs)
         self.require_forward_param_sync = synchronizes or not is_grad_enabled()
         if synchronizes:
-            self.reducer.prepare(outputs)
+            self.reducer.prepare_for_backward(outputs)
         return outputs
 
     def will_sync_module_buffers(self) -> bool:

@@ -77,7 +77,7 @@ class Reducer:
         for handle in self._handles:
             handle.remove()
 
-    def prepare(self, outputs: Any) -> None:
+    def prepare_for_backward(self, outputs: Any) -> None:
         """Says that the gradients of the next backward pass are averaged. ``outputs``: of the module.
 
         Raises:
