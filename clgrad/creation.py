@@ -305,6 +305,8 @@ def _counted(name: str, count: int, kind: Any) -> np.ndarray:
 
 def _progression(start: Any, end: Any, step: Any, floating: bool) -> np.ndarray:
     _check_numbers("arange", start=start, end=end, step=step)
+    if any(isinstance(value, complex) for value in (start, end, step)):
+        raise RuntimeError("arange(): value cannot be converted to type double without overflow: it is complex")
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if floating and not (math.isfinite(start) and math.isfinite(end)):
@@ -350,17 +352,21 @@ def _number(value: Any) -> Any:
     return value.item() if isinstance(value, (TensorBase, np.generic)) else value
 
 
-def _kind_between(out: Any, options: Options, *ends: Any) -> Dtype:
+def _kind_between(name: str, out: Any, options: Options, *ends: Any) -> Dtype:
     """The dtype of numbers from one to the other of two ends: the default, or its complex numbers."""
     default = dtypes.get_default_dtype()
     pairs = any(v.spec.dtype.is_complex if isinstance(v, TensorBase) else isinstance(v, complex) for v in ends)
-    return _kind_with(out, options, default.to_complex() if pairs else default)
+    kind = _kind_with(out, options, default.to_complex() if pairs else default)
+    if pairs and not kind.is_complex:
+        raise RuntimeError(f"torch.{name}(): inferred dtype {default.to_complex()} can't be safely cast to passed dtype "
+                           f"{dtypes.type_name(kind)}")
+    return kind
 
 
 def linspace(start: Any, end: Any, steps: int, *, out: Any = None, **kwargs: Any) -> Any:
     """``steps`` evenly spaced values from ``start`` to ``end``, both included."""
     options = _options(kwargs)
-    kind = _kind_between(out, options, start, end)
+    kind = _kind_between("linspace", out, options, start, end)
     _no_bool("linspace", kind)
     values = _linear("linspace", start, end, steps, kind)
     for limit in (start, end):
@@ -392,7 +398,7 @@ def _linear(name: str, start: Any, end: Any, steps: int, kind: Dtype) -> np.ndar
 def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, **kwargs: Any) -> Any:
     """``base`` to the power of evenly spaced exponents."""
     options = _options(kwargs)
-    kind = _kind_between(out, options, start, end)
+    kind = _kind_between("logspace", out, options, start, end)
     _no_bool("logspace", kind)
     values = base ** _linear("logspace", start, end, steps, kind)
     return _made(values, kind, options, out)
