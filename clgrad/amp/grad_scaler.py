@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from enum import Enum
 from typing import Any
 
 from clgrad.autograd import no_grad
@@ -11,7 +12,13 @@ from clgrad.creation import tensor
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.tensor import Tensor
 
-READY, UNSCALED, STEPPED = "ready", "unscaled", "stepped"
+
+class OptState(Enum):
+    """What has been done with an optimizer's gradients since the last ``update()``."""
+
+    READY = 0
+    UNSCALED = 1
+    STEPPED = 2
 
 
 class GradScaler:
@@ -45,7 +52,7 @@ class GradScaler:
         self._clear()
 
     def _clear(self) -> None:
-        self._stages: dict[int, str] = defaultdict(lambda: READY)
+        self._stages: dict[int, OptState] = defaultdict(lambda: OptState.READY)
         self._found_inf: dict[int, bool] = {}
 
     def scale(self, outputs: Any) -> Any:
@@ -69,9 +76,9 @@ class GradScaler:
         if not self._enabled:
             return
         stage = self._stages[id(optimizer)]
-        if stage == UNSCALED:
+        if stage == OptState.UNSCALED:
             raise RuntimeError("unscale_() has already been called on this optimizer since the last update().")
-        if stage == STEPPED:
+        if stage == OptState.STEPPED:
             raise RuntimeError("unscale_() is being called after step().")
         grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         inverse = 1.0 / float(self._scale)
@@ -82,7 +89,7 @@ class GradScaler:
             marks = [(grad * 0).sum().float() for grad in grads]
             found = bool(marks) and math.isnan(FUNCTIONS["stack"](marks).sum().item())
         self._found_inf[id(optimizer)] = found
-        self._stages[id(optimizer)] = UNSCALED
+        self._stages[id(optimizer)] = OptState.UNSCALED
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """``optimizer.step(...)`` with unscaled gradients, where these are finite; returns what that returned.
@@ -94,11 +101,11 @@ class GradScaler:
             return optimizer.step(*args, **kwargs)
         if "closure" in kwargs:
             raise RuntimeError("Closure use is not currently supported if GradScaler is enabled.")
-        if self._stages[id(optimizer)] == STEPPED:
+        if self._stages[id(optimizer)] == OptState.STEPPED:
             raise RuntimeError("step() has already been called since the last update().")
-        if self._stages[id(optimizer)] == READY:
+        if self._stages[id(optimizer)] == OptState.READY:
             self.unscale_(optimizer)
-        self._stages[id(optimizer)] = STEPPED
+        self._stages[id(optimizer)] = OptState.STEPPED
         return None if self._found_inf[id(optimizer)] else optimizer.step(*args, **kwargs)
 
     def update(self, new_scale: Any = None) -> None:

@@ -327,6 +327,7 @@ PROGRAMS = {
         from torch import TensorType, ListType
         from torch.autograd import handle_torch_function, has_torch_function
         from torch.distributed import DeviceMesh, init_device_mesh
+        from torch.amp.grad_scaler import GradScaler, OptState
         from torch.nn.functional import Tensor
         from torch.nn.modules.module import Module, OrderedDict, Parameter
         from torch.optim.lr_scheduler import Optimizer, StepLR
@@ -337,6 +338,7 @@ PROGRAMS = {
         assert not has_torch_function((torch.ones(1),))
         assert torch.cuda._initialized == torch.cuda.is_initialized()
         assert not hasattr(torch.cuda, "nosuch")
+        assert [state.name for state in OptState] == ["READY", "UNSCALED", "STEPPED"]
         torch.cuda._lazy_init()
         assert torch.backends.cuda.preferred_linalg_library("magma") == "default"
         assert not torch.backends.cuda.is_flash_attention_available()
