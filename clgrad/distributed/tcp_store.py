@@ -7,6 +7,7 @@ the operation's name, that of a reply says how it went. A connection has a threa
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 import struct
@@ -157,7 +158,7 @@ def _listen(port: int, descriptor: int | None) -> socket.socket:
         if socket.has_dualstack_ipv6():
             return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=1024)
     except OSError as error:
-        if error.errno == 98:
+        if error.errno == errno.EADDRINUSE:
             raise _in_use(port, error) from error
     try:
         return socket.create_server(("", port), backlog=1024)

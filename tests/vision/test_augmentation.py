@@ -9,7 +9,7 @@ import pytest
 
 import clgrad
 from clgrad.vision import transforms, tv_tensors
-from clgrad.vision.transforms import autoaugment, v2
+from clgrad.vision.transforms import autoaugment, matrices, v2
 from clgrad.vision.transforms import functional as F
 from clgrad.vision.transforms.resampling import blur_matrix
 
@@ -49,7 +49,7 @@ def test_perspective_and_elastic_as_torchvision(torch, torchvision, mode, fill):
 
 
 def test_perspective_takes_corners_where_it_should():
-    coefficients = transforms.functional.perspective_coefficients(CORNERS, MOVED)
+    coefficients = matrices.perspective_coefficients(CORNERS, MOVED)
     for (x, y), (u, v) in zip(CORNERS, MOVED, strict=True):
         w = coefficients[6] * u + coefficients[7] * v + 1
         made = [(coefficients[n] * u + coefficients[n + 1] * v + coefficients[n + 2]) / w for n in (0, 3)]

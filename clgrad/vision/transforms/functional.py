@@ -17,7 +17,7 @@ from clgrad.vision.transforms import arrays, pictures
 from clgrad.vision.transforms.conversion import pil_to_tensor as pil_to_tensor
 from clgrad.vision.transforms.conversion import to_pil_image as to_pil_image
 from clgrad.vision.transforms.conversion import to_tensor as to_tensor
-from clgrad.vision.transforms.matrices import inverse_affine, perspective_coefficients, turned_size
+from clgrad.vision.transforms.matrices import given_perspective, inverse_affine, turned_size
 from clgrad.vision.transforms.modes import InterpolationMode, interpolation_of
 
 
@@ -371,12 +371,7 @@ def perspective(img: Any, startpoints: Any, endpoints: Any, interpolation: Any =
     Raises:
         ValueError: neither points nor coefficients; another number of coefficients than eight.
     """
-    if coefficients is None:
-        if startpoints is None or endpoints is None:
-            raise ValueError("Either the startpoints/endpoints or the coefficients must have non `None` values.")
-        coefficients = perspective_coefficients(startpoints, endpoints)
-    elif len(coefficients) != 8:
-        raise ValueError("Argument coefficients should have 8 float values")
+    coefficients = given_perspective(startpoints, endpoints, coefficients)
     mode = interpolation_of(interpolation).value
     return (pictures if _checked(img) else arrays).perspective(img, coefficients, mode, fill)
 

@@ -46,3 +46,18 @@ def perspective_coefficients(startpoints: Any, endpoints: Any) -> list[float]:
         rows += [[u, v, 1, 0, 0, 0, -x * u, -x * v], [0, 0, 0, u, v, 1, -y * u, -y * v]]
         known += [x, y]
     return np.linalg.lstsq(np.array(rows, np.float64), np.array(known, np.float64), rcond=None)[0].astype(np.float32).tolist()
+
+
+def given_perspective(startpoints: Any, endpoints: Any, coefficients: Sequence[float] | None) -> Sequence[float]:
+    """The eight coefficients that are given, else those of points.
+
+    Raises:
+        ValueError: neither points nor coefficients; another number of coefficients than eight.
+    """
+    if coefficients is None:
+        if startpoints is None or endpoints is None:
+            raise ValueError("Either the startpoints/endpoints or the coefficients must have non `None` values.")
+        return perspective_coefficients(startpoints, endpoints)
+    if len(coefficients) != 8:
+        raise ValueError("Argument coefficients should have 8 float values")
+    return coefficients

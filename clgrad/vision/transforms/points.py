@@ -14,7 +14,7 @@ from clgrad.ops.registry import FUNCTIONS
 from clgrad.tensor import Tensor
 from clgrad.vision.ops.boxes import box_convert
 from clgrad.vision.transforms import functional
-from clgrad.vision.transforms.matrices import inverse_affine, perspective_coefficients, turned_size
+from clgrad.vision.transforms.matrices import given_perspective, inverse_affine, turned_size
 from clgrad.vision.tv_tensors import BoundingBoxes, KeyPoints, TVTensor, format_of, is_rotated_bounding_format, wrap
 
 _cat, _stack = FUNCTIONS["cat"], FUNCTIONS["stack"]
@@ -209,12 +209,7 @@ def perspective(inpt: Any, startpoints: Any, endpoints: Any, interpolation: Any 
     Raises:
         ValueError: neither points nor coefficients, or coefficients without an inverse.
     """
-    if coefficients is None:
-        if startpoints is None or endpoints is None:
-            raise ValueError("Either the startpoints/endpoints or the coefficients must have non `None` values.")
-        coefficients = perspective_coefficients(startpoints, endpoints)
-    elif len(coefficients) != 8:
-        raise ValueError("Argument coefficients should have 8 float values")
+    coefficients = given_perspective(startpoints, endpoints, coefficients)
     known = np.array([*coefficients, 1.0]).reshape(3, 3)
     if not np.linalg.det(known[:2, :2]):
         raise ValueError(f"Provided perspective_coeffs {coefficients} can not be inverted to transform bounding boxes.")
