@@ -8,7 +8,7 @@ from typing import Any
 
 from clgrad.autograd.graph import TensorBase
 from clgrad.autograd.listening import outside_of, thread
-from clgrad.batching.batched import Batched, is_withheld
+from clgrad.batching.batched import Batched, behind, is_withheld
 from clgrad.batching.own_rules import by_own_rule
 from clgrad.batching.rules import RULES
 from clgrad.ops.arguments import by_position
@@ -286,5 +286,9 @@ def _per_entry(tensor: Any, levels: list[Level]) -> Any:
     *outer, level = levels
     if level.owns(tensor):
         return Batched(level, _per_entry(tensor.whole, outer))
-    found = _per_entry(tensor, outer)
-    return Batched(level, found.expand((level.size, *found.shape)))
+    depth = len(outer)  # the dimensions of the outer levels' batches come first
+
+    def widened(whole: Any) -> Any:
+        shape = whole.shape
+        return whole.unsqueeze(depth).expand((*shape[:depth], level.size, *shape[depth:]))
+    return Batched(level, behind(widened, _per_entry(tensor, outer)))

@@ -44,6 +44,17 @@ PROGRAMS = {
     "made inside": lambda t, f, x: f.vmap(lambda r: (r.new_zeros(3).add_(r), t.zeros(3) + r, t.arange(3) * r))(x),
     "form in place": lambda t, f, x: f.vmap(lambda r: (r[None] * 2).t_().squeeze_().unsqueeze_(0))(x),
     "forms": lambda t, f, x: f.vmap(lambda r: r * r.dim() * r.numel() * len(r) * r.shape[0] * r.stride(0))(x),
+    "gradients between pairs": lambda t, f, x: f.vmap(f.vmap(f.grad(lambda a, b: (a - b).square().sum().neg().exp()),
+                                                            (None, 0)), (0, None))(x, x),
+    "gradients between pairs, by the second": lambda t, f, x: f.vmap(f.vmap(
+        f.grad(lambda a, b: (a * b).sin().sum(), 1), (0, None)), (None, 0))(x, x[:2]),
+    "Jacobians between pairs": lambda t, f, x: f.vmap(f.vmap(f.jacfwd(f.jacrev(lambda a, b: (a * b).sin().prod()), 1),
+                                                            (None, 0)), (0, None))(x, x[:1]),
+    "tangents of an outer batch": lambda t, f, x: f.vmap(f.vmap(
+        lambda n, r: f.jvp(t.sin, (r,), (r * 2,))[1] * n, (0, None)))(x, x),
+    "gradients by what three levels hold": lambda t, f, x: f.vmap(f.vmap(f.vmap(
+        f.grad(lambda a, b, c: (a * b * c).sum().sin()), (None, None, 0)), (0, None, None)), (None, 0, None))(
+            x, x[:2], x[:1]),
     "nested containers": lambda t, f, x: f.vmap(lambda d: {"s": d["a"][0] + d["b"]}, in_dims=({"a": (0,), "b": None},))(
         {"a": (x,), "b": x[0]})["s"],
     "a loss that is no mean": lambda t, f, x: f.vmap(f.grad_and_value(lambda r: (r**2).sum()))(x),
