@@ -86,7 +86,8 @@ def distances(x: Any, y: Any, p: float) -> Any:
     own = x.spec
     if own.numel == 0 or (y is not None and y.spec.numel == 0) or own.dtype.compute is not own.dtype:
         return _composed(p, x, y)
-    x, other = x.contiguous(), x if y is None else y.contiguous()
+    x = x.contiguous()
+    other = x if y is None else y.contiguous()
     *batch, m, d = own.shape
     n = other.spec.shape[-2]
     shape = (m * (m - 1) // 2,) if y is None else (*batch, m, n)

@@ -223,17 +223,21 @@ def test_sampling_at_a_grid_of_any_layout(torch, rng, rank):
     both_backward([(x, y), grids], results)
 
 
+@pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0, 2.0, 3.0, float("inf")])
 @pytest.mark.parametrize("left, right", [((5, 3), (4, 3)), ((2, 7, 40), (2, 3, 40)), ((3, 1, 4, 2), (2, 5, 2)),
                                          ((9, 70), None)])
-def test_distances(torch, rng, p, left, right):
-    """The first rows are equal, so that a distance is zero; without a right side the pairs of one matrix."""
+def test_distances(torch, rng, p, left, right, turned):
+    """The first rows are equal, so that a distance is zero; without a right side the pairs of one matrix. ``turned``: the
+    rows do not lie one after the other."""
     inputs = [rng.normal(size=shape) for shape in (left, right) if shape is not None]
     if right is not None:
         inputs[1].reshape(-1, right[-1])[0] = inputs[0].reshape(-1, left[-1])[0]
     found = []
     for library in (clgrad, torch):
         rows = [library.tensor(array, requires_grad=True) for array in inputs]
+        if turned:
+            rows = [row.detach().mT.contiguous().mT.requires_grad_() for row in rows]
         made = library.pdist(rows[0], p) if right is None else library.cdist(*rows, p=p)
         seed = library.tensor(np.random.default_rng(1).normal(size=tuple(made.shape)))
         found.append((made.detach(), *library.autograd.grad(made, rows, seed)))
