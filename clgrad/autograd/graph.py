@@ -278,10 +278,10 @@ def current_node(tensor: Any) -> Node | None:
         view.epoch = base._rebased
         if base._requires_grad:
             tensor._requires_grad = True
-            replay, shape_of_base = view.replay, base.spec
+            replay, spec_of_base = view.replay, base.spec
 
             def backward(grad: Any) -> Any:
-                whole = grad.new_zeros(shape_of_base.shape)
+                whole = grad.new_zeros(spec_of_base.shape, dtype=spec_of_base.dtype)  # a view may be of real parts
                 replay(whole).copy_(grad)
                 return whole
             old, number = tensor._grad_fn, tensor._output_nr

@@ -205,3 +205,43 @@ def test_assert_close(torch, other, dtype):
             return str(error).split("\n")[:3]
         return "close"
     assert verdict(clgrad) == verdict(torch)
+
+
+def _base_first(t, a):
+    c = a.clone()
+    part = t.view_as_real(c)[..., 0]
+    c *= 2
+    return part
+
+
+def _pairs_first(t, a):
+    r = t.view_as_real(a).clone()
+    z = t.view_as_complex(r)
+    r *= 2
+    return z
+
+
+VIEWS_CHANGED = {
+    "a real part": lambda t, a: a.clone().real.mul_(2),
+    "an imaginary part": lambda t, a: a.clone().imag[1:].add_(a.real[1:]),
+    "pairs, turned": lambda t, a: t.view_as_real(a.clone()).transpose(0, 1).mul_(3),
+    "pairs, in part": lambda t, a: t.view_as_real(a.clone()).view(9, 2)[2:5].add_(1),
+    "complex numbers over pairs": lambda t, a: t.view_as_complex(t.view_as_real(a).clone()).mul_(2j),
+    "the numbers below a part": _base_first,
+    "the pairs below the numbers": _pairs_first,
+}
+
+
+@pytest.mark.parametrize("label", VIEWS_CHANGED)
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradients_through_views_of_another_dtype_that_change_in_place(torch, label, create_graph):
+    values = np.random.default_rng(2).normal(size=(3, 3)) + 1j * np.random.default_rng(3).normal(size=(3, 3))
+    found = []
+    for t in (clgrad, torch):
+        a = t.tensor(values, requires_grad=True)
+        made = VIEWS_CHANGED[label](t, a)
+        found.append([made.detach(), *t.autograd.grad(made.abs().pow(3).sum(), a, create_graph=create_graph)])
+        if create_graph:
+            found[-1] += t.autograd.grad(found[-1][1].abs().pow(2).sum(), a)
+            found[-1][1] = found[-1][1].detach()
+    assert_same(found[0], found[1], 1e-10, 1e-10)
