@@ -375,7 +375,7 @@ PROGRAMS = {
         from torch.distributed.algorithms.ddp_comm_hooks import default_hooks, post_localSGD_hook, powerSGD_hook
         from torch.distributed.algorithms.join import Join, Joinable
         from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
-        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+        from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict, set_model_state_dict
         from torch.distributed.constants import default_pg_timeout
         from torch.distributed.distributed_c10d import _get_default_group, _rank_not_in_group
         from torch.distributed.fsdp.api import ShardedStateDictConfig
@@ -386,14 +386,25 @@ PROGRAMS = {
         from torch.distributed._functional_collectives import all_to_all_single, wait_tensor
         assert Shard(1) == Shard(1) != Shard(0) and Shard(1).is_shard(1) and Replicate().is_replicate()
         assert not isinstance(torch.nn.Linear(1, 1), FSDP) and issubclass(torch.nn.parallel.DistributedDataParallel, Joinable)
-        for refused in (lambda: FSDP(None), lambda: powerSGD_hook.PowerSGDState(None), lambda: get_model_state_dict(None),
-                        lambda: size_based_auto_wrap_policy()):
+        net = torch.nn.Linear(2, 1)
+        net.bias.requires_grad_(False)
+        assert list(get_model_state_dict(net)) == ["weight", "bias"]
+        assert list(get_model_state_dict(net, options=StateDictOptions(ignore_frozen_params=True))) == ["weight"]
+        set_model_state_dict(net, {"weight": torch.ones(1, 2), "bias": torch.zeros(1)})
+        assert net.weight.tolist() == [[1, 1]] and net.bias.item() == 0
+        assert set_model_state_dict(net, {}, options=StateDictOptions(strict=False)).missing_keys == ["weight", "bias"]
+        for refused in (lambda: FSDP(None), lambda: powerSGD_hook.PowerSGDState(None),
+                        lambda: get_model_state_dict(net, submodules={net}), lambda: size_based_auto_wrap_policy()):
             try:
                 refused()
                 raise AssertionError
             except NotImplementedError as error:
                 assert "torch.distributed." in str(error)
         dist.init_process_group("gloo", rank=0, world_size=1)
+        wrapped = torch.nn.parallel.DistributedDataParallel(net)
+        set_model_state_dict(wrapped, {"weight": torch.zeros(1, 2), "bias": torch.ones(1)},
+                             options=StateDictOptions(broadcast_from_rank0=True))
+        assert net.bias.item() == 1 and list(get_model_state_dict(wrapped)) == ["weight", "bias"]
         x = torch.arange(4.0).view(2, 2)
         assert wait_tensor(all_to_all_single(x, None, None, dist.group.WORLD)).tolist() == x.tolist()
         dist.destroy_process_group()

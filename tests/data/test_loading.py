@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections.abc
+import pickle
+import sys
 import typing
 from collections import OrderedDict, namedtuple
 
@@ -260,3 +262,22 @@ def test_types_of_samples():
     for known in (data.Dataset, data.IterableDataset, data.ConcatDataset, data.Subset, data.StackDataset, data.Sampler,
                   data.DataLoader, data.IterDataPipe, data.MapDataPipe):
         assert typing.get_origin(known[int]) is known
+
+
+class Around:
+    """Has what its loader has, as wrappers of loaders in programs do."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def __getattr__(self, name):
+        if name == "loader":
+            raise AttributeError(name)
+        return getattr(self.loader, name)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="objects have no __getstate__ of their own")
+def test_wrappers_of_loaders_survive_a_pickle():
+    loader = data.DataLoader(clgrad.arange(5), batch_size=2)
+    made = pickle.loads(pickle.dumps(Around(loader)))
+    assert list(vars(made)) == ["loader"] and [batch.tolist() for batch in made.loader] == [[0, 1], [2, 3], [4]]

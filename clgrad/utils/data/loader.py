@@ -140,9 +140,6 @@ class DataLoader(Generic[T]):
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_iterator": None}
 
-    def __setstate__(self, fields: dict) -> None:
-        self.__dict__.update(fields)
-
     def __len__(self) -> int:
         """How many batches there are."""
         if self._iterable:
