@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -95,6 +96,9 @@ def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) 
 def rrelu(input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False,
           inplace: bool = False) -> Any:
     """leaky_relu whose slope is drawn from [lower, upper] for each element; their mean when not training."""
+    for name, bound in (("lower", lower), ("upper", upper)):
+        if not math.isfinite(bound):
+            raise RuntimeError(f"rrelu: {name} bound must be finite, got {bound}")
     if lower > upper:
         raise RuntimeError(f"Lower bound should be less than or equal to the upper bound, got {lower} and {upper}")
     if not training:
@@ -117,8 +121,8 @@ def hardshrink(input: Any, lambd: float = 0.5, *, out: Any = None) -> Any:
 
 def softshrink(input: Any, lambd: float = 0.5, *, out: Any = None) -> Any:
     """x moved by ``lambd`` towards 0, at most to it."""
-    if lambd < 0:
-        kind = input.spec.dtype
+    kind = input.spec.dtype
+    if kind.is_floating_point and not 0 <= lambd <= finfo(kind).max:
         raise RuntimeError(f"lambda must be in range [0, {finfo(kind).max:g}] for input dtype {type_name(kind)}, but found "
                            f"{lambd:g}")
     return FUNCTIONS["softshrink"](input, lambd, out=out)

@@ -115,6 +115,8 @@ def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: A
         raise ValueError(f"{reduction} is not a valid value for reduction")
     lp = log_probs if own.ndim == 3 else log_probs.unsqueeze(1)
     times, samples, classes = lp.spec.shape
+    if not lp.spec.numel:
+        raise RuntimeError(f"ctc_loss(): log_probs tensor must not be empty, got the shape {tuple(own.shape)}")
     if not 0 <= blank < classes:
         raise RuntimeError("blank must be in label range")
     inputs, labels = _numbers("input_lengths", input_lengths), _numbers("target_lengths", target_lengths)

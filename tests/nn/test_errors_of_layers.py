@@ -35,6 +35,12 @@ def classes(lib, *shape):
     lambda lib: lib.nn.functional.cross_entropy(lib.ones(2, 3), lib.ones(2, 3), ignore_index=1),
     lambda lib: lib.nn.CircularPad1d(1)(lib.ones(2, 3, 4, 5)), lambda lib: lib.nn.CircularPad2d(1)(lib.ones(2, 3)),
     lambda lib: lib.nn.CircularPad3d(1)(lib.ones(2, 3)),
+    lambda lib: lib.nn.functional.rrelu(lib.ones(2), 0.1, float("inf")),
+    lambda lib: lib.nn.RReLU(float("nan"), 0.3)(lib.ones(2)),
+    lambda lib: lib.nn.functional.softshrink(lib.ones(2).half(), 65507.0),
+    lambda lib: lib.nn.Softshrink(float("nan"))(lib.ones(2)),
+    lambda lib: lib.nn.functional.ctc_loss(lib.ones(0, 0, 4), classes(lib, 0), classes(lib, 0), classes(lib, 0)),
+    lambda lib: lib.nn.functional.ctc_loss(lib.ones(3, 0, 4), classes(lib, 0, 2), classes(lib, 0), classes(lib, 0)),
     lambda lib: lib.nn.functional.fractional_max_pool2d(lib.ones(1, 3, 5, 6), 2, output_size=2,
                                                         _random_samples=lib.ones(1, 3, 2).double()),
 ])
