@@ -33,7 +33,8 @@ FIXED = {
     "blur": lambda f, m: [lambda x: f.gaussian_blur(x, 3), lambda x: f.gaussian_blur(x, [3, 5], [0.5, 1.5])],
     "turns": lambda f, m: [lambda x, i=i, e=e: f.rotate(x, 33.0, m(i), expand=e) for i in ("nearest", "bilinear")
                            for e in (False, True)] + [lambda x: f.rotate(x, 90.0, expand=True),
-                                                      lambda x: f.rotate(x, 20.0, center=[3, 4])],
+                                                      lambda x: f.rotate(x, 20.0, center=[3, 4])] + [
+        lambda x, a=a: f.rotate(x, a, expand=True, center=[1, 5]) for a in (-87.0, 20.0, 56.0)],
     "affine": lambda f, m: [lambda x, i=i, v=v: f.affine(x, 12.0, [2, -1], 1.2, [5.0, 3.0], m(i), v) for i in MODES[::2]
                             for v in (None, [1, 2, 3])],
     "tone": lambda f, m: [f.invert, lambda x: f.posterize(x, 3), lambda x: f.solarize(x, 100), f.equalize],

@@ -29,7 +29,8 @@ def turned_size(size: tuple[int, int], matrix: Sequence[float]) -> tuple[int, in
     """The height and width that a picture has after :func:`rotate` with ``expand``."""
     height, width = size
     x, y = np.array([-0.5, 0.5, 0.5, -0.5]) * width, np.array([-0.5, -0.5, 0.5, 0.5]) * height
-    turned = np.array(matrix, np.float32).reshape(2, 3)[:, :2] @ np.stack([x, y]).astype(np.float32)
+    known = np.array(matrix, np.float32).reshape(2, 3)  # moved as well: places are rounded where they come to lie
+    turned = known[:, :2] @ np.stack([x, y]).astype(np.float32) + known[:, 2:]
     step = np.float32(1e-4)  # in float32, whose rounding is that of torchvision
     places = np.trunc((turned + np.array([[width * 0.5], [height * 0.5]], np.float32)) / step) * step
     low, high = np.floor(places.min(1)), np.ceil(places.max(1))
