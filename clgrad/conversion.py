@@ -131,7 +131,7 @@ class Conversion(TensorBase):
 
         Where the system has no anonymous memory files, processes get copies.
         """
-        if Device(self.spec.device).type == "cpu" and not stands(type(self)):  # type: ignore[arg-type]
+        if not stands(type(self)):
             self.untyped_storage().share_memory_()
         return self
 

@@ -219,9 +219,14 @@ class UntypedStorage(_Storage):
         """Whether other processes see this memory."""
         return self.device.type != "cpu" or self.held.file is not None
 
+    @classmethod
+    def _new_shared(cls, size: int, *, device: Any = "cpu") -> UntypedStorage:
+        """A storage of ``size`` bytes in memory that other processes can see; programs collate batches into it."""
+        return cls(size, device=device).share_memory_()
+
     def share_memory_(self) -> UntypedStorage:
         """Itself, in memory that processes which are started with it see too; see :meth:`Tensor.share_memory_`."""
-        if SharedFile.available and not self.is_shared():
+        if SharedFile.available and self.held.nbytes and self.device.type == "cpu" and not self.is_shared():
             self.held.move_to(SharedFile(self.held.nbytes))
         return self
 
@@ -416,6 +421,11 @@ class TypedStorage(_Storage):
     def is_shared(self) -> bool:
         """Whether other processes see this memory."""
         return self._untyped_storage.is_shared()
+
+    def _new_shared(self, size: int, *, device: Any = "cpu") -> TypedStorage:
+        """The same of ``size`` elements of this dtype."""
+        made = UntypedStorage._new_shared(size * self.dtype.itemsize, device=device)
+        return TypedStorage(wrap_storage=made, dtype=self.dtype, _internal=True)
 
     def share_memory_(self) -> TypedStorage:
         """Itself; see :meth:`UntypedStorage.share_memory_`."""

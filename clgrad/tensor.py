@@ -340,6 +340,8 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         """The elements that this tensor is a window on."""
         return TypedStorage(wrap_storage=self.untyped_storage(), dtype=self.spec.dtype)
 
+    _typed_storage = storage
+
     def storage_type(self) -> type:
         """The class of :meth:`storage`'s elements, such as ``clgrad.FloatStorage``."""
         return STORAGE_CLASSES[TYPE_NAMES[self.spec.dtype].replace("Tensor", "Storage")]

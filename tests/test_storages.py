@@ -232,6 +232,19 @@ def _is_empty(empty):
     assert empty.shape == (0,)
 
 
+def test_batches_are_collated_into_shared_memory():
+    """As default_collate of PyTorch does, and programs after it."""
+    samples = [clgrad.full((2, 3), float(number)) for number in range(4)]
+    first = samples[0]
+    for storage in (first.untyped_storage()._new_shared(4 * 6 * 4, device=first.device),
+                    first._typed_storage()._new_shared(4 * 6, device=first.device)):
+        assert storage.is_shared() and storage.nbytes() == 96
+        out = first.new(storage).resize_(4, 2, 3)
+        made = clgrad.stack(samples, out=out)
+        assert made is out and out.is_shared() and out[:, 0, 0].tolist() == [0, 1, 2, 3]
+    assert not UntypedStorage._new_shared(0).is_shared()
+
+
 def test_shared_memory_is_copied_into_files_and_not_shared_anew():
     x = clgrad.arange(3).share_memory_()
     address = x.data_ptr()

@@ -138,8 +138,9 @@ def check_range(index: Any, size: int, message: Callable[[int], Exception], *, n
 
 
 def out_of_range(name: str, dim: int, size: int, kind: type[Exception] = IndexError) -> Callable[[int], Exception]:
-    """The error of an index along a dimension."""
-    return lambda index: kind(f"{name}(): index {index} is out of bounds for dimension {dim} with size {size}")
+    """The error of an index along a dimension, in whose text programs look for PyTorch's words."""
+    told = "index out of range in self: " if name in ("index_select", "index_add") else ""
+    return lambda index: kind(f"{name}(): {told}index {index} is out of bounds for dimension {dim} with size {size}")
 
 
 def _planned(operation: str, x: Any, v: Spec, places: Places, ordered: bool) -> CheckedPlan:
