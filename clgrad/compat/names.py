@@ -53,6 +53,7 @@ RENAMED = {
     "torch.utils.data.dataloader": f"{_STANDINS}.dataloader",
     "torch.utils.data._utils": "clgrad.utils.data",
     "torch.utils.data._utils.collate": "clgrad.utils.data.collate",
+    "torch.utils.data._utils.pin_memory": f"{_STANDINS}.pin_memory",
     "torch.optim._functional": f"{_STANDINS}.optimizer_functions",
     "torch.testing._utils": f"{_STANDINS}.testing_utils",
     "torch.testing._comparison": "clgrad.testing.close",

@@ -46,6 +46,15 @@ PROGRAMS = {
         made = torch.fx.symbolic_trace(torch.nn.Sequential(torch.nn.ReLU()))
         assert "GraphModuleImpl" in str(type(made)) and type(made).__name__ == "Sequential", type(made)
         """,
+    "batches that are pinned": """
+        import torch
+        from torch.utils.data._utils.pin_memory import pin_memory
+        class Own:
+            def pin_memory(self):
+                return "pinned"
+        made = pin_memory({"x": torch.ones(2), "own": [Own(), 3]})
+        assert made["x"].tolist() == [1, 1] and made["own"] == ["pinned", 3]
+        """,
     "operators and parameters of torchvision, by the names inside of it": """
         import torch, torchvision
         boxes, scores = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]]), torch.tensor([0.5, 0.9, 0.7])
