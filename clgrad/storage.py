@@ -66,6 +66,13 @@ for _kind in (*dtypes.ALL, *dtypes.COMPLEX):
     setattr(_Storage, _name, _conversion(_name, _kind))
 
 
+class _Plain:
+    """An object as others of Python's."""
+
+
+_BEFORE = sys.getsizeof(_Plain()) - _Plain().__sizeof__()  # bytes that Python has before an object, and counts with it
+
+
 class UntypedStorage(_Storage):
     """Bytes on a device: ``tensor.untyped_storage()``, ``UntypedStorage(nbytes)`` or ``UntypedStorage(byte_values)``.
 
@@ -126,7 +133,7 @@ class UntypedStorage(_Storage):
     __len__ = nbytes
 
     def __sizeof__(self) -> int:
-        return 48 + self.nbytes()  # with the object as PyTorch counts it: programs print such sums
+        return 64 - _BEFORE + self.nbytes()  # with the object as PyTorch counts it: programs print such sums
 
     def element_size(self) -> int:
         """1: an element is a byte."""
