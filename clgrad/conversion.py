@@ -11,8 +11,7 @@ from clgrad.autograd.graph import TensorBase
 from clgrad.dtypes import dtype
 from clgrad.formats import memory_format, strided
 from clgrad.ops import copying
-from clgrad.ops.interception import stands
-from clgrad.ops.no_memory import NoMemory
+from clgrad.ops.no_memory import NoMemory, stands_for_others
 from clgrad.runtime import device as Device
 from clgrad.shapes import as_shape, contiguous_strides, extent
 from clgrad.spec import spec
@@ -79,7 +78,7 @@ class Conversion(TensorBase):
         """The address of the first element in host memory (on a device with memory of its own, a unique number)."""
         if self.spec.layout is not strided:
             raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")
-        if not self.spec.numel or stands(type(self)):
+        if not self.spec.numel or stands_for_others(self):
             return 0
         self.memory.acquire()
         return self.memory.address() + self.offset * self.spec.dtype.itemsize
@@ -131,13 +130,13 @@ class Conversion(TensorBase):
 
         Where the system has no anonymous memory files, processes get copies.
         """
-        if not stands(type(self)):
+        if not stands_for_others(self):
             self.untyped_storage().share_memory_()
         return self
 
     def is_shared(self) -> bool:
         """Whether other processes see this memory."""
-        return not stands(type(self)) and self.untyped_storage().is_shared()
+        return not stands_for_others(self) and self.untyped_storage().is_shared()
 
     def pin_memory(self, device: Any = None) -> Any:
         """Itself: host memory needs no pinning here."""

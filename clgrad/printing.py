@@ -10,7 +10,7 @@ import numpy as np
 from clgrad import dtypes
 from clgrad.formats import sparse_bsr, sparse_coo, sparse_csr, strided
 from clgrad.ops import copying
-from clgrad.ops.interception import stands
+from clgrad.ops.no_memory import stands_for_others
 
 _DEFAULTS: dict[str, Any] = {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80, "sci_mode": None}
 _PROFILES: dict[str, dict[str, Any]] = {"default": _DEFAULTS, "short": {**_DEFAULTS, "precision": 2},
@@ -118,7 +118,7 @@ def values_text(x: Any, indent: int) -> str:
     if own.numel == 0:
         return "[]"
     plain = x.detach()
-    if stands(type(plain)):
+    if stands_for_others(plain):
         return "..."
     values = copying.to_array(plain)
     if own.dtype is dtypes.bfloat16:

@@ -30,6 +30,7 @@ from clgrad.ops.interception import (
     stands,
     watch_class,
 )
+from clgrad.ops.no_memory import stands_for_others
 from clgrad.ops.registry import FUNCTIONS, METHODS
 from clgrad.ops.sparse import Pattern, sparse
 from clgrad.printing import tensor_text
@@ -393,7 +394,7 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
         if not self.is_leaf:
             raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
                                "at the moment.")
-        if stands(type(self)):
+        if stands_for_others(self):
             plain = self.clone()
         elif self.spec.layout is strided:  # what shares memory shares its copy too
             plain = wrap(copy.deepcopy(self.untyped_storage(), memo).held, self.offset, self.spec)
@@ -407,7 +408,7 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         own = self.spec
-        if stands(type(self)):
+        if stands_for_others(self):
             return _wrapper_unpickled, (type(self), tuple(own.shape), own.strides, self.offset, own.dtype.name,
                                         str(self.device), self._requires_grad, self.__dict__)
         if own.layout is not strided:
@@ -418,7 +419,8 @@ class Tensor(HostAccess, History, Conversion, concrete=True):
             # A process is being started: it maps the memory. Elsewhere, in files and queues, goes a copy.
             return _mapped, (type(self), reduction.DupFd(file.handle), self.memory.nbytes, self.offset,
                              own.dtype.name, self._requires_grad, self.__dict__, tuple(own.shape), own.strides)
-        dense = self.detach() if is_dense(own.shape, own.strides) else self.detach().contiguous()
+        plain = wrap(self.memory, self.offset, own)
+        dense = plain if is_dense(own.shape, own.strides) else plain.contiguous()
         first, strides = dense.offset * own.dtype.itemsize, dense.spec.strides
         data = dense.memory.read()[first:first + own.nbytes].tobytes()
         return _unpickled, (type(self), data, own.dtype.name, str(self.device), self._requires_grad, self.__dict__,

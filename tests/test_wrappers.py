@@ -154,18 +154,26 @@ def test_nobody_answers():
         clgrad.Tensor._make_wrapper_subclass(clgrad.Tensor, (2,))
 
 
+class Counting(clgrad.Tensor):
+    """Answers for every operator, and has memory all the same; pickled, so it stands in a module."""
+
+    asked = 0
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        cls.asked += 1
+        return clgrad.tensor(7.)
+
+
 def test_tensors_with_memory_of_their_own():
-    class Counting(clgrad.Tensor):
-        asked = 0
-
-        @classmethod
-        def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
-            cls.asked += 1
-            return clgrad.tensor(7.)
-
-    for x in (clgrad.ones(2).as_subclass(Counting), clgrad.Tensor._make_subclass(Counting, clgrad.ones(2))):
+    plain = clgrad.ones(2)
+    for x in (plain.as_subclass(Counting), clgrad.Tensor._make_subclass(Counting, plain)):
         before = Counting.asked
         assert (x + 1).item() == 7 and Counting.asked == before + 1
+        assert x.data_ptr() == plain.data_ptr() != 0 and x.untyped_storage() == plain.untyped_storage()
+        for made in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+            assert type(made) is Counting and made.untyped_storage().tolist() == plain.untyped_storage().tolist()
+    assert plain.share_memory_().is_shared() and x.is_shared()
 
 
 def quantized_class(library):

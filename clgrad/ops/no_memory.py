@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from clgrad.formats import strided
+
 
 class NoMemory:
     """Counts changes as memory does; whatever else is asked of it is an error, so that nothing can take it for bytes."""
@@ -24,3 +26,8 @@ class NoMemory:
         if name.startswith("__"):
             raise AttributeError(name)
         raise NotImplementedError(self.missing)
+
+
+def stands_for_others(tensor: Any) -> bool:
+    """Whether a tensor has no memory because it is made of other ones; a sparse one is made of its parts."""
+    return isinstance(tensor.memory, NoMemory) and tensor.spec.layout is strided

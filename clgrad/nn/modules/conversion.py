@@ -13,7 +13,7 @@ from clgrad.exchange import swap_tensors
 from clgrad.formats import memory_format
 from clgrad.nn.modules.members import Members
 from clgrad.nn.parameter import Parameter
-from clgrad.ops.interception import stands
+from clgrad.ops.no_memory import stands_for_others
 from clgrad.runtime import device as Device
 from clgrad.tensor import Tensor
 
@@ -82,7 +82,7 @@ class Convertible(Members):
     def _convert(self, name: str, parameter: Any, fn: Callable) -> None:
         """Converts a parameter and its gradient: in place, or as :mod:`clgrad.__future__` says."""
         grad = None if parameter.grad is None else fn(parameter.grad)
-        swap = conversions.swap or stands(type(parameter))  # what stands for others has no memory to be replaced
+        swap = conversions.swap or stands_for_others(parameter)  # what stands for others has no memory to be replaced
         if not conversions.overwrite and not swap:
             made = fn(parameter)
             if made is not parameter:  # else changed in place, which the version counts
