@@ -9,7 +9,7 @@ from clgrad.nn import Module
 from clgrad.ops.registry import FUNCTIONS
 from clgrad.tensor import Tensor
 
-_where = FUNCTIONS["where"]
+_cat, _where = FUNCTIONS["cat"], FUNCTIONS["where"]
 
 
 def check_targets(targets: Sequence[dict] | None) -> None:
@@ -29,14 +29,16 @@ def check_targets(targets: Sequence[dict] | None) -> None:
 
 
 def check_boxes(targets: Sequence[dict] | None) -> None:
-    """Looks on the host whether all boxes of targets have a width and a height.
+    """Looks on the host, once for all, whether all boxes of targets have a width and a height.
 
     Raises:
         AssertionError: one has none.
     """
-    for number, target in enumerate(targets or ()):
-        boxes = target["boxes"]
-        places = _where((boxes[:, 2:] <= boxes[:, :2]).any(1))[0]
+    flat = [(target["boxes"][:, 2:] <= target["boxes"][:, :2]).any(1) for target in targets or ()]
+    if not flat or not bool(_cat(flat).any()):
+        return
+    for number, (target, wrong) in enumerate(zip(targets or (), flat, strict=True)):
+        boxes, places = target["boxes"], _where(wrong)[0]
         if len(places):
             raise AssertionError("All bounding boxes should have positive height and width. Found invalid box "
                                  f"{boxes[places[0]].tolist()} for target at index {number}.")
@@ -59,6 +61,16 @@ def features_of(backbone: Module, images: Any) -> dict[str, Any]:
     """The feature maps of a batch by name; a single map is named "0"."""
     features = backbone(images)
     return {"0": features} if isinstance(features, Tensor) else features
+
+
+def prepared(model: Any, images: Sequence[Any], targets: Sequence[dict] | None) -> tuple:
+    """The pictures' sizes, the batch that a detector makes of them, and targets that fit it."""
+    if model.training:
+        check_targets(targets)
+    sizes = sizes_of(images)
+    batch, fitted = model.transform(images, targets)
+    check_boxes(fitted)
+    return sizes, batch, fitted
 
 
 class GeneralizedRCNN(Module):
@@ -85,11 +97,7 @@ class GeneralizedRCNN(Module):
         Raises:
             AssertionError: targets are missing while training, or have boxes of another shape or without area.
         """
-        if self.training:
-            check_targets(targets)
-        sizes = sizes_of(images)
-        batch, fitted = self.transform(images, targets)
-        check_boxes(fitted)
+        sizes, batch, fitted = prepared(self, images, targets)
         features = features_of(self.backbone, batch.tensors)
         proposals, proposal_losses = self.rpn(batch, features, fitted)
         detections, detector_losses = self.roi_heads(features, proposals, batch.image_sizes, fitted)

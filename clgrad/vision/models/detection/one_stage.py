@@ -7,7 +7,7 @@ from typing import Any
 
 from clgrad.nn import Module
 from clgrad.ops.registry import FUNCTIONS
-from clgrad.vision.models.detection.generalized_rcnn import check_boxes, check_targets, features_of, sizes_of
+from clgrad.vision.models.detection.generalized_rcnn import features_of, prepared
 from clgrad.vision.models.detection.matching import unmatched
 from clgrad.vision.models.detection.transform import GeneralizedRCNNTransform
 from clgrad.vision.ops import boxes as box_ops
@@ -57,11 +57,7 @@ class OneStageDetector(Module):
         Raises:
             AssertionError: targets are missing while training, or have boxes of another shape or without area.
         """
-        if self.training:
-            check_targets(targets)
-        sizes = sizes_of(images)
-        batch, fitted = self.transform(images, targets)
-        check_boxes(fitted)
+        sizes, batch, fitted = prepared(self, images, targets)
         maps = list(features_of(self.backbone, batch.tensors).values())
         outputs, anchors = self.head(maps), self.anchor_generator(batch, maps)
         if self.training:
