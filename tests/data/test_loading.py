@@ -276,7 +276,7 @@ class Around:
         return getattr(self.loader, name)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="objects have no __getstate__ of their own")
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python before 3.11: objects have no __getstate__")
 def test_wrappers_of_loaders_survive_a_pickle():
     loader = data.DataLoader(clgrad.arange(5), batch_size=2)
     made = pickle.loads(pickle.dumps(Around(loader)))

@@ -16,7 +16,7 @@ from clgrad.profiler import ProfilerAction, profile, record_function
 from clgrad.runtime import devices
 
 # Where no device computes in the host's memory, times and bytes stand in other columns.
-of_a_cpu = pytest.mark.skipif(not any(limits.is_cpu for limits in devices()), reason="no CPU is used as one")
+of_a_cpu = pytest.mark.skipif(not any(limits.is_cpu for limits in devices()), reason="this machine has no CPU device")
 
 
 def work():
