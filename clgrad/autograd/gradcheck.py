@@ -89,8 +89,10 @@ def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1
         inputs: tensors; those that require gradients are checked and should be float64.
         nondet_tol: by how much two backward passes over the same graph may differ.
         check_backward_ad, check_forward_ad: which derivatives are compared: gradients, and tangents.
-        fast_mode, and the other ``check_`` options: accepted; whole Jacobians are compared, and gradients always have their
-            inputs' dtypes.
+        fast_mode: compare each Jacobian along one random direction of its input, weighted by random numbers of its output,
+            which takes two evaluations for each input however large it is. Where that disagrees, whole Jacobians are
+            compared as without it.
+        the other ``check_`` options: accepted; gradients always have their inputs' dtypes.
 
     Raises:
         GradcheckError: they do not, and ``raise_exception`` is true.
@@ -106,6 +108,9 @@ def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1
         raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have "
                          "requires_grad=True.")
     outputs = _differentiable(func(*inputs))
+    if fast_mode and _agree_along_directions(func, inputs, checked, outputs, eps, (rtol, atol, nondet_tol),
+                                             check_backward_ad, check_forward_ad):
+        return True
     rules = [rule for rule, wanted in ((_mismatches, check_backward_ad), (_forward_mismatches, check_forward_ad)) if wanted]
     numerical = [(number, _numerical(func, inputs, number, eps)) for number in checked]
     problems = (problem for rule in rules for number, expected in numerical
@@ -114,6 +119,68 @@ def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1
     if problem is not None and raise_exception:
         raise GradcheckError(problem)
     return problem is None
+
+
+def _direction(like: Any, seed: int) -> Any:
+    """Random positive numbers in the shape of a tensor, of length 1."""
+    values = np.random.RandomState(seed).uniform(0.1, 1, tuple(like.shape))
+    return like.detach().new_tensor(values / max(np.linalg.norm(values), 1e-30))
+
+
+def _along(f: Callable, x: Any, inputs: tuple, direction: Any, weights: list, eps: float) -> list[float]:
+    """For each output the derivative of its weighted sum along a direction of one input, by central differences."""
+    data = x.data
+    kept, ends = data.clone(), []
+    for step in (eps, -eps):
+        data.copy_(kept + step * direction)
+        with enable_grad():
+            outputs = _differentiable(f(*inputs))
+        ends.append([(o.shape, o.dtype, o.detach().clone()) for o in outputs])
+        data.copy_(kept)
+    _check_alike(ends, f"along a direction by {eps}")
+    return [((a - b) * w).sum().item() / (2 * eps) for (*_, a), (*_, b), w in zip(*ends, weights, strict=True)]
+
+
+def _agree_along_directions(func: Callable, inputs: tuple, checked: list[int], outputs: list, eps: float,
+                            tolerances: tuple[float, float, float], backward: bool, forward: bool) -> bool:
+    """Whether derivatives along one direction of each input, weighted by one vector for each output, are those of differences.
+
+    A wrong element of a Jacobian changes such a number, unless errors of several happen to cancel. The absolute tolerance is that of the
+    Jacobian's elements, weighted as they are.
+    """
+    rtol, atol, nondet_tol = tolerances
+    weights = [_direction(o, 1 + k) for k, o in enumerate(outputs)]
+    for number in checked:
+        x, direction = inputs[number], _direction(inputs[number], 1000 + number)
+        for output, weight, expected in zip(outputs, weights, _along(func, x, inputs, direction, weights, eps), strict=True):
+            margin = atol * max((direction.sum() * weight.sum()).item(), 1) + rtol * abs(expected)
+            found = [_weighted(output, x, weight, direction) for _ in range(2)] if backward else []
+            if found and not abs(found[0] - found[1]) <= nondet_tol * direction.sum().item():
+                return False
+            if forward:
+                found.append(_tangent(output, x, weight, direction))
+            if not all(abs(value - expected) <= margin for value in found):
+                return False
+    return True
+
+
+def _weighted(output: Any, x: Any, weight: Any, direction: Any) -> float:
+    """The derivative of an output's weighted sum along a direction of an input, by a backward pass."""
+    if not output.requires_grad:
+        return 0.0
+    (found,) = grad(output, x, weight, retain_graph=True, allow_unused=True)
+    return 0.0 if found is None else (found * direction).sum().item()
+
+
+def _tangent(output: Any, x: Any, weight: Any, direction: Any) -> float:
+    """The same by the tangent of the output."""
+    if not output.requires_grad:
+        return 0.0
+    seed, row = _seeded(output, x)
+    if row is None or not row.requires_grad:
+        return 0.0
+    (found,) = grad(row, seed, direction, retain_graph=True, allow_unused=True)
+    return 0.0 if found is None else (found * weight).sum().item()
 
 
 def _mismatches(outputs: list, x: Any, number: int, expected: list[np.ndarray],
@@ -145,18 +212,24 @@ def _forward_mismatches(outputs: list, x: Any, number: int, expected: list[np.nd
                    f"numerical:\n{expected[k]}\nanalytical:\n{found}")
 
 
+def _seeded(output: Any, x: Any) -> tuple[Any, Any]:
+    """A gradient of the output, and the input's that follows from it; tangents are derivatives of the second by the first."""
+    seed = output.detach().new_ones(output.shape, requires_grad=True)
+    with tangents_wanted():
+        (row,) = grad(output, x, seed, create_graph=True, allow_unused=True)
+    return seed, row
+
+
 def _forward(output: Any, x: Any) -> np.ndarray:
     """The Jacobian by the tangent of the output for each element of the input."""
     found = np.zeros((x.numel(), output.numel()))
     if not output.requires_grad:
         return found
-    direction = output.detach().new_ones(output.shape, requires_grad=True)
-    with tangents_wanted():
-        (row,) = grad(output, x, direction, create_graph=True, allow_unused=True)
+    seed, row = _seeded(output, x)
     for position in range(x.numel() if row is not None and row.requires_grad else 0):
-        seed = np.zeros(x.numel())
-        seed[position] = 1
-        (tangent,) = grad(row, direction, x.detach().new_tensor(seed.reshape(tuple(x.shape))), retain_graph=True,
+        place = np.zeros(x.numel())
+        place[position] = 1
+        (tangent,) = grad(row, seed, x.detach().new_tensor(place.reshape(tuple(x.shape))), retain_graph=True,
                           allow_unused=True)
         if tangent is not None:
             found[position] = np.array(tangent.tolist(), np.float64).ravel()
@@ -207,7 +280,7 @@ def gradgradcheck(func: Callable, inputs: Any, grad_outputs: Any = None, *, eps:
                       allow_unused=True)
         return tuple(r for r in result if r is not None)
     return gradcheck(gradients, (*inputs, *grad_outputs), eps=eps, atol=atol, rtol=rtol,
-                     raise_exception=raise_exception, nondet_tol=nondet_tol)
+                     raise_exception=raise_exception, nondet_tol=nondet_tol, fast_mode=fast_mode)
 
 
 def _random_gradient(output: Any, seed: int, apart: bool) -> Any:

@@ -238,17 +238,59 @@ class Wrong(Function):
         return g * x * 2.02
 
 
-def test_gradcheck_finds_a_planted_error():
+@pytest.mark.parametrize("fast_mode", [False, True])
+def test_gradcheck_finds_a_planted_error(fast_mode):
     x = clgrad.tensor([1.0, 2.0], dtype=clgrad.float64, requires_grad=True)
     with pytest.raises(GradcheckError, match="Jacobian mismatch"):
-        gradcheck(Wrong.apply, x)
-    assert gradcheck(Wrong.apply, x, raise_exception=False) is False
-    assert gradcheck(lambda v: v * v, x) is True
+        gradcheck(Wrong.apply, x, fast_mode=fast_mode)
+    assert gradcheck(Wrong.apply, x, raise_exception=False, fast_mode=fast_mode) is False
+    assert gradcheck(lambda v: v * v, x, fast_mode=fast_mode) is True
+    assert x.tolist() == [1.0, 2.0]
     with pytest.raises(ValueError, match="require gradient"):
-        gradcheck(lambda v: v * v, x.detach())
+        gradcheck(lambda v: v * v, x.detach(), fast_mode=fast_mode)
 
 
-def test_gradcheck_finds_what_is_not_recorded_and_what_is_not_repeated():
+class WrongPlace(Function):
+    """One of its many derivatives is missing."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 3
+
+    @staticmethod
+    def backward(ctx, g):
+        g = g * 3
+        g[7, 1] = 0
+        return g
+
+
+def test_fast_gradcheck_evaluates_twice_for_each_input_and_finds_one_wrong_element():
+    calls = []
+
+    def product(a, b):
+        calls.append(None)
+        return (a @ b).sin(), a.sum()
+
+    a, b = (clgrad.rand(8, 8, dtype=clgrad.float64).requires_grad_() for _ in range(2))
+    assert gradcheck(product, (a, b), fast_mode=True, check_forward_ad=True)
+    assert len(calls) < 8
+    assert gradgradcheck(product, (a, b), fast_mode=True)
+    assert len(calls) < 24
+    assert gradcheck(lambda v: v.prod(), clgrad.tensor(3.0, dtype=clgrad.float64, requires_grad=True), fast_mode=True)
+    assert gradcheck(lambda v: v * v, clgrad.rand(0, 3, dtype=clgrad.float64).requires_grad_(), fast_mode=True)
+    z = clgrad.tensor([1 + 2j, 0.5j], dtype=clgrad.complex128, requires_grad=True)
+    assert gradcheck(lambda v: v * v.conj() + v.exp(), z, fast_mode=True)
+    with pytest.raises(GradcheckError, match="Jacobian mismatch"):
+        gradcheck(WrongPlace.apply, a, fast_mode=True)
+    with pytest.raises(GradcheckError):
+        gradcheck(lambda v: clgrad.view_as_real(WrongPlace.apply(clgrad.view_as_complex(v))),
+                  clgrad.rand(8, 8, 2, dtype=clgrad.float64).requires_grad_(), fast_mode=True)
+    assert not gradcheck(WrongPlace.apply, a, check_forward_ad=True, check_backward_ad=False, fast_mode=True,
+                         raise_exception=False)
+
+
+@pytest.mark.parametrize("fast_mode", [False, True])
+def test_gradcheck_finds_what_is_not_recorded_and_what_is_not_repeated(fast_mode):
     class Drifting(Function):
         calls = 0
 
@@ -263,17 +305,18 @@ def test_gradcheck_finds_what_is_not_recorded_and_what_is_not_repeated():
 
     x = clgrad.rand(2, dtype=clgrad.float64).requires_grad_()
     with pytest.raises(GradcheckError, match="expected to be zero"):
-        gradcheck(lambda v: v.detach() * 2, x)
-    assert gradcheck(lambda v: v.detach() * 0, x)
+        gradcheck(lambda v: v.detach() * 2, x, fast_mode=fast_mode)
+    assert gradcheck(lambda v: v.detach() * 0, x, fast_mode=fast_mode)
     with pytest.raises(GradcheckError, match="not reentrant"):
-        gradcheck(Drifting.apply, x)
-    assert gradcheck(Drifting.apply, x, nondet_tol=1e-3)
+        gradcheck(Drifting.apply, x, fast_mode=fast_mode)
+    assert gradcheck(Drifting.apply, x, nondet_tol=1e-3, fast_mode=fast_mode)
     with pytest.raises(TypeError, match="fast_mood"):
         gradcheck(lambda v: v * 2, x, fast_mood=True)
-    assert gradgradcheck(lambda v: v ** 3, x, gen_non_contig_grad_outputs=True)
+    assert gradgradcheck(lambda v: v ** 3, x, gen_non_contig_grad_outputs=True, fast_mode=fast_mode)
 
 
-def test_gradgradcheck_finds_a_wrong_second_derivative():
+@pytest.mark.parametrize("fast_mode", [False, True])
+def test_gradgradcheck_finds_a_wrong_second_derivative(fast_mode):
     class Half(Function):
         """Right to first order; its backward hides half of its dependence on x."""
 
@@ -287,9 +330,9 @@ def test_gradgradcheck_finds_a_wrong_second_derivative():
             (x,) = ctx.saved_tensors
             return 3 * x * x.detach() * g
     x = clgrad.tensor([1.0, 2.0], dtype=clgrad.float64, requires_grad=True)
-    assert gradcheck(Half.apply, x)
+    assert gradcheck(Half.apply, x, fast_mode=fast_mode)
     with pytest.raises(GradcheckError):
-        gradgradcheck(Half.apply, x)
+        gradgradcheck(Half.apply, x, fast_mode=fast_mode)
 
 
 def test_arguments_left_out_and_results_without_gradient():
