@@ -124,7 +124,7 @@ def gradcheck(func: Callable, inputs: Any, *, eps: float = 1e-6, atol: float = 1
 def _direction(like: Any, seed: int) -> Any:
     """Random positive numbers in the shape of a tensor, of length 1."""
     values = np.random.RandomState(seed).uniform(0.1, 1, tuple(like.shape))
-    return like.detach().new_tensor(values / max(np.linalg.norm(values), 1e-30))
+    return like.detach().new_tensor(values / (float(np.linalg.norm(values)) or 1))
 
 
 def _along(f: Callable, x: Any, inputs: tuple, direction: Any, weights: list, eps: float) -> list[float]:
@@ -143,10 +143,10 @@ def _along(f: Callable, x: Any, inputs: tuple, direction: Any, weights: list, ep
 
 def _agree_along_directions(func: Callable, inputs: tuple, checked: list[int], outputs: list, eps: float,
                             tolerances: tuple[float, float, float], backward: bool, forward: bool) -> bool:
-    """Whether derivatives along one direction of each input, weighted by one vector for each output, are those of differences.
+    """Whether derivatives along a direction of each input, weighted by a vector for each output, are those of differences.
 
-    A wrong element of a Jacobian changes such a number, unless errors of several happen to cancel. The absolute tolerance is that of the
-    Jacobian's elements, weighted as they are.
+    A wrong element of a Jacobian changes such a number, unless errors of several happen to cancel. The absolute tolerance is
+    that of the Jacobian's elements, weighted as they are.
     """
     rtol, atol, nondet_tol = tolerances
     weights = [_direction(o, 1 + k) for k, o in enumerate(outputs)]
