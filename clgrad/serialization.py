@@ -375,6 +375,20 @@ class _Loading:
         return default_restore_location(storage, str(device(wanted)))
 
 
+def _as_the_environment_says(data_only: bool, given: bool) -> bool:
+    """Whether data alone is read, which variables of the environment can say for a whole program."""
+    forced, forbidden = (os.environ.get(name, "0").lower() in ("1", "y", "yes", "true")
+                         for name in ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"))
+    if forced and forbidden:
+        raise RuntimeError("load(): TORCH_FORCE_WEIGHTS_ONLY_LOAD and TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD contradict each other: "
+                           "both are set, expected at most one")
+    if forbidden and not given:
+        warnings.warn("load(): weights_only is not given and TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is set: the file is loaded with "
+                      "weights_only=False, which runs its code", UserWarning, stacklevel=3)
+        return False
+    return forced or data_only
+
+
 def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: bool | None = None,
          mmap: bool | None = None, **pickle_load_args: Any) -> Any:
     """Reads what :func:`save` or ``torch.save`` wrote, in today's files and in those from before PyTorch 1.6.
@@ -385,7 +399,9 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
             devices, or a function of a storage on the host and the saved device's name that returns the storage where
             it is to be, or None.
         weights_only: read data alone, without running anything (the default); False lets Python's pickle make whole
-            objects, which runs the code that the file names: only for files that you trust.
+            objects, which runs the code that the file names: only for files that you trust. The environment's
+            ``TORCH_FORCE_WEIGHTS_ONLY_LOAD=1`` makes it True everywhere, ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1`` False where
+            it is not given, with a UserWarning.
         mmap: map a file's storages into memory in place of reading them; changes stay in memory.
         pickle_module, pickle_load_args: with ``weights_only=False``, whose Unpickler is used, and its arguments.
 
@@ -394,9 +410,8 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
         RuntimeError: the file is damaged, or of another format; a device that is not there.
         FileNotFoundError: there is no such file.
     """
-    data_only = weights_only is None or bool(weights_only)
-    if pickle_module is not None and weights_only is None:
-        data_only = False
+    data_only = _as_the_environment_says(pickle_module is None if weights_only is None else bool(weights_only),
+                                         weights_only is not None)
     if data_only and pickle_module is not None:
         raise RuntimeError("Can not safely load weights when explicit pickle_module is specified")
     if mmap and not isinstance(f, (str, os.PathLike)):

@@ -331,6 +331,23 @@ def test_files_that_begin_later_and_files_of_few_methods(torch, zipped):
     assert clgrad.load(rest).tolist() == [1, 1]
 
 
+def test_the_environment_says_whether_whole_objects_are_loaded(monkeypatch):
+    file = io.BytesIO()
+    clgrad.save(clgrad.nn.Linear(2, 2), file)
+    data = file.getvalue()
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    with pytest.warns(UserWarning, match="TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"):
+        assert isinstance(clgrad.load(io.BytesIO(data)), clgrad.nn.Linear)
+    with pytest.raises(pickle.UnpicklingError, match="refused to load"):
+        clgrad.load(io.BytesIO(data), weights_only=True)
+    monkeypatch.setenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "yes")
+    with pytest.raises(RuntimeError, match="both are set"):
+        clgrad.load(io.BytesIO(data))
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "0")
+    with pytest.raises(pickle.UnpicklingError, match="refused to load"):
+        clgrad.load(io.BytesIO(data), weights_only=False)
+
+
 @pytest.mark.parametrize("weights_only", [True, False])
 @pytest.mark.filterwarnings("ignore:Sparse:UserWarning")
 def test_sparse_tensors_go_both_ways(torch, weights_only):

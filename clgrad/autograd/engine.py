@@ -102,7 +102,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
         if value is None and not allow_unused:
             raise RuntimeError(f"The differentiated Tensor at index {position} appears to not have been used in the "
                                "graph. Set allow_unused=True if this is the desired behavior.")
-        result.append(value if isinstance(tensor, GradientEdge) else _in_wanted_dtype(tensor, value))
+        result.append(_apart(value if isinstance(tensor, GradientEdge) else _in_wanted_dtype(tensor, value)))
     return tuple(result)
 
 
@@ -451,6 +451,13 @@ def _in_wanted_dtype(leaf: Any, value: Any) -> Any:
     """A gradient in the dtype that a program has set for the leaf's."""
     wanted = leaf._grad_dtype
     return value if wanted is OWN or wanted is None or value is None else value.to(wanted)
+
+
+def _apart(value: Any) -> Any:
+    """A gradient each of whose elements has its own memory, which programs view otherwise and write to: that of a mean, say,
+    is one number for all of them until somebody gets it.
+    """
+    return value.contiguous() if value is not None and value.spec.layout is strided and value.spec.repeats else value
 
 
 def _as_leaf_lies(leaf: Any, value: Any) -> Any:

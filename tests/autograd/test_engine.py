@@ -129,6 +129,20 @@ def test_grad_with_all_its_arguments(torch):
         assert x.grad.tolist() == y.tolist() and y.grad.tolist() == x.tolist()
 
 
+@pytest.mark.parametrize("create", [False, True])
+def test_gradients_of_means_can_be_viewed_and_written_to(create, torch):
+    def program(library):
+        x = library.linspace(-1, 1, 24, dtype=library.float64).reshape(2, 3, 4).requires_grad_()
+        found = []
+        for y in (x.mean(), x.mean(1), (x * x).mean((0, 2)), library.nn.functional.adaptive_avg_pool2d(x, 1)):
+            (g,) = library.autograd.grad(y, x, library.ones_like(y), create_graph=create)
+            assert g.is_contiguous()
+            found += [g.view(-1).tolist(), g.detach().view(6, 4).mul_(library.arange(4)).tolist()]
+        return found
+    for own, expected in zip(program(clgrad), program(torch), strict=True):
+        np.testing.assert_allclose(own, expected)
+
+
 def test_backward_with_inputs():
     x, y = leaf(1, 2), leaf(3, 4)
     h = x * y
