@@ -380,11 +380,11 @@ def _as_the_environment_says(data_only: bool, given: bool) -> bool:
     forced, forbidden = (os.environ.get(name, "0").lower() in ("1", "y", "yes", "true")
                          for name in ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"))
     if forced and forbidden:
-        raise RuntimeError("load(): TORCH_FORCE_WEIGHTS_ONLY_LOAD and TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD contradict each other: "
-                           "both are set, expected at most one")
+        raise RuntimeError("load(): TORCH_FORCE_WEIGHTS_ONLY_LOAD and TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD contradict each "
+                           "other: both are set, expected at most one")
     if forbidden and not given:
-        warnings.warn("load(): weights_only is not given and TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is set: the file is loaded with "
-                      "weights_only=False, which runs its code", UserWarning, stacklevel=3)
+        warnings.warn("load(): weights_only is not given and TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD is set: the file is loaded "
+                      "with weights_only=False, which runs its code", UserWarning, stacklevel=3)
         return False
     return forced or data_only
 
