@@ -110,9 +110,14 @@ def _filled(size: tuple, value: Any, out: Any, kwargs: dict, default: Dtype | No
     return checked(made, options.requires_grad)
 
 
-def _sparse_zeros(size: tuple, kwargs: dict) -> Any:
-    """A tensor of the sparse layout that keywords name, without values; None where they name none."""
+def _sparse_zeros(size: tuple, out: Any, kwargs: dict) -> Any:
+    """A tensor of the sparse layout that keywords name, without values; None where they name none.
+
+    RuntimeError where ``out`` has another layout.
+    """
     wanted = kwargs.get("layout")
+    if out is not None and wanted is not None and wanted is not out.layout:
+        raise RuntimeError(f"layout {wanted} does not match layout of out parameter ({out.layout})")
     if wanted is None or wanted is strided:
         return None
     shape, options = _size(size, kwargs), _options({**kwargs, "layout": None})
@@ -121,7 +126,7 @@ def _sparse_zeros(size: tuple, kwargs: dict) -> Any:
 
 def empty(*size: Any, out: Any = None, **kwargs: Any) -> Any:
     """An uninitialised tensor; of a sparse ``layout`` one without values."""
-    sparse = _sparse_zeros(size, kwargs) if "layout" in kwargs else None
+    sparse = _sparse_zeros(size, out, kwargs) if "layout" in kwargs else None
     return _filled(size, None, out, kwargs) if sparse is None else sparse
 
 
@@ -133,7 +138,7 @@ def zeros(*size: Any, out: Any = None, **kwargs: Any) -> Any:
     tensor([[0., 0., 0.],
             [0., 0., 0.]])
     """
-    sparse = _sparse_zeros(size, kwargs) if "layout" in kwargs else None
+    sparse = _sparse_zeros(size, out, kwargs) if "layout" in kwargs else None
     return _filled(size, 0, out, kwargs) if sparse is None else sparse
 
 
@@ -201,7 +206,8 @@ def empty_like(input: Any, **kwargs: Any) -> Any:
 
 def _without_values_like(input: Any, kwargs: dict) -> Any:
     own = {"dtype": input.spec.dtype, "device": input.spec.device}
-    return _sparse_zeros((input.spec.shape,), {**own, **{name: value for name, value in kwargs.items() if value is not None}})
+    given = {name: value for name, value in kwargs.items() if value is not None}
+    return _sparse_zeros((input.spec.shape,), None, {**own, **given})
 
 
 @operator("zeros_like", method=False)

@@ -135,7 +135,7 @@ def _ragged(data: Any, dim: int = 1) -> Exception:
 
 def check_range(array: np.ndarray, kind: Dtype) -> None:
     """RuntimeError where a Python number does not fit into an integer dtype."""
-    if array.dtype.kind == "c" and not kind.is_complex:
+    if array.dtype.kind == "c" and not kind.is_complex and kind is not dtypes.bool:
         raise TypeError("must be real number, not complex")
     if array.dtype == np.float64 and not kind.differentiable and kind is not dtypes.bool and not np.isfinite(
             array).all():

@@ -63,9 +63,12 @@ def randint(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
     out = kwargs.get("out")
     kind = kwargs["dtype"] = kwargs.get("dtype") or (dtypes.int64 if out is None else out.spec.dtype)
-    if not kind.is_floating_point and kind is not dtypes.bool:
-        limits = FUNCTIONS["iinfo"](kind)
-        if low < limits.min or high - 1 > limits.max:
+    if kind.is_complex:
+        raise RuntimeError(f"randint(): argument 'dtype' must be integral, floating-point or bool, but got {kind}")
+    if not kind.is_floating_point:
+        limits = FUNCTIONS["iinfo"](kind) if kind is not dtypes.bool else None
+        least, most = (limits.min, limits.max) if limits else (0, 1)
+        if low < least or high - 1 > most:
             raise RuntimeError(f"randint(): from {low} to {high} - 1 is out of bounds for {kind.name}")
     return _filled((tuple(size),), kwargs, "INTEGER", low, high - low)
 

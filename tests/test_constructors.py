@@ -102,6 +102,12 @@ CONSTANTS = [
     lambda t: t.zeros(t.Size([2])),
     lambda t: t.zeros(2, out=t.ones(2), dtype=t.int),
     lambda t: t.zeros(2, 3, out=t.ones(2, 3)),
+    lambda t: t.zeros(2, layout=t.sparse_coo, out=t.ones(2)),
+    lambda t: t.empty(2, layout=t.sparse_coo, out=t.ones(2)),
+    lambda t: t.zeros(2, layout=t.strided, out=t.ones(2)),
+    lambda t: t.randint(6, (3,), dtype=t.bool),
+    lambda t: t.randint(0, 2, (3,), dtype=t.bool).dtype,
+    lambda t: t.randint(6, (3,), dtype=t.complex64),
     lambda t: t.zeros(t.tensor(2)),
     lambda t: t.zeros(2.5),
     lambda t: t.zeros([2, t.tensor(3)]),
@@ -129,6 +135,7 @@ CONSTANTS = [
     lambda t: t.scalar_tensor(True).dtype,
 ]
 DATA = [
+    lambda t: t.tensor([1e-323, 1e-324, 0j, 1e-323j, 1e-324j, 1 + 2j, -1j], dtype=t.bool),
     lambda t: t.tensor("a"),
     lambda t: t.tensor([[1], [1, 2]]),
     lambda t: t.tensor([1, "a"]),

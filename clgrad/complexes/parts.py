@@ -34,7 +34,7 @@ def _imaginary_part(name: str, value: Any) -> Any:
     return imag(value) if is_complex(value) else value
 
 
-@rule("cumsum", "trace", "gather", "index_select", "take", "take_along_dim", "roll", "tril", "triu", "diag",
+@rule("trace", "gather", "index_select", "take", "take_along_dim", "roll", "tril", "triu", "diag",
       "diag_embed", "diagflat", "masked_select", "masked_scatter", "repeat_interleave", "pad", "constant_pad_nd", "scatter",
       "scatter_add", "index_add", "index_copy", "index_fill", "index_put", "put", "select_scatter", "slice_scatter",
       "diagonal_scatter", "im2col", "col2im", "nan_to_num")
@@ -44,6 +44,13 @@ def _on_each(function: Callable, given: dict[str, Any]) -> Any:
         return NotImplemented
     return joined(called(function, {name: _real_part(name, value) for name, value in given.items()}),
                   called(function, {name: _imaginary_part(name, value) for name, value in given.items()}))
+
+
+@rule("cumsum")
+def _cumsum(function: Callable, given: dict[str, Any]) -> Any:
+    """As before, where complex sums are wanted."""
+    kind = given["dtype"]
+    return NotImplemented if kind is not None and not kind.is_complex else _on_each(function, given)
 
 
 @rule("sum_to_size")

@@ -14,6 +14,7 @@ from clgrad.ops.output import in_place_form, store
 from clgrad.ops.registry import FUNCTIONS, METHODS, REGISTRY
 
 Made = Callable[[Callable, dict[str, Any]], Any]
+_KIND_OF_OUT = frozenset({"sum", "prod", "cumsum", "cumprod"})  # their ``out=`` says the dtype where ``dtype=`` does not
 
 
 def _arguments(name: str, function: Callable, args: tuple, kwargs: dict) -> dict[str, Any]:
@@ -43,7 +44,10 @@ def _run(name: str, made: Made, function: Callable, args: tuple, kwargs: dict) -
     """A call of an operator by its rule."""
     given = _arguments(name, function, args, kwargs)
     out = given.get("out")
-    result = made(function, given if out is None else {**given, "out": None})
+    if out is not None:
+        kind = {"dtype": given["dtype"] or out.spec.dtype} if name in _KIND_OF_OUT else {}
+        given = {**given, **kind, "out": None}
+    result = made(function, given)
     return function(*args, **kwargs) if result is NotImplemented else store(name, result, out)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator as op
 from collections.abc import Callable
+from math import nan
 from typing import Any
 
 from clgrad.complexes.rules import rule
@@ -14,11 +16,10 @@ from clgrad.shapes import normalize_dim
 @rule("prod")
 def _prod(function: Callable, given: dict[str, Any]) -> Any:
     """Halves are multiplied with each other until one number is left: the sum of errors grows with the logarithm."""
-    x, dim, keepdim = given["input"], given["dim"], given["keepdim"]
-    if given["dtype"] is not None:
-        x = x.to(given["dtype"])
-    if not x.spec.dtype.is_complex:
-        return function(x, dim, keepdim)
+    x, dim, keepdim, kind = given["input"], given["dim"], given["keepdim"], given["dtype"]
+    if not (kind or x.spec.dtype).is_complex:
+        return NotImplemented
+    x = x.to(kind or x.spec.dtype)
     if dim is None:
         x, dim, keepdim = x.reshape(-1), 0, False
     axis = normalize_dim(dim, x.spec.ndim)
@@ -39,12 +40,18 @@ def _prod(function: Callable, given: dict[str, Any]) -> Any:
 
 @rule("cumprod")
 def _cumprod(function: Callable, given: dict[str, Any]) -> Any:
-    """Each number times that 1, 2, 4 ... before (Hillis and Steele, "Data parallel algorithms", 1986)."""
-    x = given["input"] if given["dtype"] is None else given["input"].to(given["dtype"])
-    axis, step = normalize_dim(given["dim"], x.spec.ndim), 1
+    kind = given["dtype"] or given["input"].spec.dtype
+    if not kind.is_complex:
+        return NotImplemented
+    return _scanned(op.mul, given["input"].to(kind), given["dim"])
+
+
+def _scanned(combined: Callable, x: Any, dim: int) -> Any:
+    """Each number with that 1, 2, 4 ... before (Hillis and Steele, "Data parallel algorithms", 1986)."""
+    axis, step = normalize_dim(dim, x.spec.ndim), 1
     size = x.spec.shape[axis] if x.spec.ndim else 0
     while step < size:
-        later = x.narrow(axis, step, size - step) * x.narrow(axis, 0, size - step)
+        later = combined(x.narrow(axis, step, size - step), x.narrow(axis, 0, size - step))
         x = FUNCTIONS["cat"]([x.narrow(axis, 0, step), later], axis)
         step *= 2
     return x.clone() if step == 1 else x
@@ -61,11 +68,15 @@ def _logsumexp(function: Callable, given: dict[str, Any]) -> Any:
 
 @rule("logaddexp")
 def _logaddexp(function: Callable, given: dict[str, Any]) -> Any:
-    """From the operand with the larger real part on."""
+    """From the operand with the larger real part on; two infinite ones leave no difference to take."""
     a, b = FUNCTIONS["broadcast_tensors"](given["a"], given["b"])
+    where, exp = FUNCTIONS["where"], FUNCTIONS["exp"]
     swapped = real(a) < real(b)
-    large, small = FUNCTIONS["where"](swapped, b, a), FUNCTIONS["where"](swapped, a, b)
-    return large + FUNCTIONS["log1p"](FUNCTIONS["exp"](small - large))
+    large, small = where(swapped, b, a), where(swapped, a, b)
+    equal = real(large).isinf() & real(large).eq(real(small))
+    regular = large + FUNCTIONS["log1p"](exp(where(equal, -1.0, small - large)))
+    infinite = where(real(a) < 0, b, FUNCTIONS["log"](exp(where(equal, a, 0.0)) + exp(where(equal, b, 0.0))))
+    return where(a.isnan() | b.isnan(), complex(nan, nan), where(equal, infinite, regular))
 
 
 @rule("ldexp")
@@ -75,8 +86,5 @@ def _ldexp(function: Callable, given: dict[str, Any]) -> Any:
 
 @rule("logcumsumexp")
 def _logcumsumexp(function: Callable, given: dict[str, Any]) -> Any:
-    x = given["input"]
-    if not x.spec.ndim:
-        return x.clone()
-    largest = real(x).detach().amax(given["dim"], keepdim=True)
-    return FUNCTIONS["log"](FUNCTIONS["cumsum"](FUNCTIONS["exp"](x - largest), given["dim"])) + largest
+    """In the steps of ``cumprod``: a largest number for all sums would leave nothing of sums that are far smaller."""
+    return _scanned(FUNCTIONS["logaddexp"], given["input"], given["dim"])

@@ -73,7 +73,7 @@ def _check_alpha(a: Any, b: Any, alpha: Any) -> None:
 
 def _last_operand(name: str, factor: Any, old: tuple) -> Any:
     """The operand of the order that older programs use: ``x.add_(factor, operand)``."""
-    if len(old) > 1 or isinstance(factor, TensorBase):
+    if len(old) > 1 or isinstance(factor, TensorBase) and factor.spec.ndim:
         raise TypeError(f"{name}() takes 2 positional arguments but {2 + len(old)} were given")
     return old[0]
 
@@ -101,7 +101,7 @@ def _scaled(name: str, sign: int) -> None:
         if spelled:
             given = {key: operand for key, operand in (("input", input), ("other", other)) if operand is not None}
             return told(alpha=alpha, out=out, **given, **spelled)
-        if old and not isinstance(input, TensorBase):
+        if old and not isinstance(input, (TensorBase, bool, int, float, complex)):
             return told(input, other, *old, alpha=alpha, out=out)
         if old:
             return function(input, _last_operand(name, other, old), alpha=other, out=out)

@@ -96,12 +96,17 @@ def overriding(args: Any, asked: Callable[[type], bool] = overrides) -> list[Any
     for value in args:
         kind = type(value)
         if kind is list or kind is tuple:
-            if len(value) < _LONG or type(value[0]) not in _PLAIN:
+            if not _is_data(value):
                 for part in value:
                     _take(part, found, asked)
         else:
             _take(value, found, asked)
     return found
+
+
+def _is_data(value: list | tuple) -> bool:
+    """Whether a list is so long, and begins with a number, that it is not looked into."""
+    return len(value) >= _LONG and type(value[0]) in _PLAIN
 
 
 def _take(value: Any, found: list[Any], asked: Callable[[type], bool]) -> None:
@@ -150,7 +155,7 @@ def sparse_layout(values: Any, nested: bool = True) -> Any:
         found = None
         if isinstance(value, TensorBase):
             found = value.spec.layout
-        elif nested and isinstance(value, (list, tuple)) and len(value) < _LONG:
+        elif nested and isinstance(value, (list, tuple)) and not _is_data(value):
             found = sparse_layout(value, False)
         if found is not None and found is not strided:
             return found
@@ -171,7 +176,7 @@ def _any_complex(values: Any) -> bool:
         if isinstance(value, TensorBase):
             if value.spec.dtype.is_complex:
                 return True
-        elif isinstance(value, complex) or (isinstance(value, (list, tuple)) and len(value) < _LONG and _any_complex(value)):
+        elif isinstance(value, complex) or (isinstance(value, (list, tuple)) and not _is_data(value) and _any_complex(value)):
             return True
     return False
 

@@ -314,7 +314,7 @@ def bind(op: Pointwise, args: tuple, kwargs: dict) -> tuple[tuple, tuple, Any]:
     out = kwargs.pop("out", None)
     names = (*op.tensors, *op.parameters)
     if op.name in FACTOR_FIRST and len(args) == len(names):
-        if isinstance(args[1], TensorBase):
+        if isinstance(args[1], TensorBase) and args[1].spec.ndim:
             raise TypeError(f"{op.name}() takes 3 positional arguments but 4 were given")
         args = (args[0], *args[2:], args[1])
     if len(args) > len(names):

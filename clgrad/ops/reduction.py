@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from math import inf, prod
-from typing import Any
+from typing import Any, TypeGuard
 
 from clgrad import dtypes
 from clgrad.autograd.grad_mode import mode
@@ -103,6 +103,11 @@ def _of_kind(x: Any, kind: dtype | None) -> Any:
     return cast(x, kind)
 
 
+def changes_kind(kind: dtype | None, x: Any) -> TypeGuard[dtype]:
+    """Whether ``dtype=`` asks for complex numbers of real ones, or for real ones of complex ones."""
+    return kind is not None and kind.is_complex is not x.spec.dtype.is_complex
+
+
 def _float_only(name: str, x: Any, kind: dtype | None = None) -> dtype:
     own = kind or x.spec.dtype
     if not own.is_floating_point:
@@ -119,8 +124,10 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | No
     >>> clgrad.ones(2, 3).sum(dim=1)
     tensor([3., 3.])
     """
-    dims = reduced_dims(dim, input.spec.ndim)
     kind = _wanted(dtype, out)
+    if changes_kind(kind, input):
+        return FUNCTIONS["sum"](cast(input, kind), dim, keepdim, dtype=kind, out=out)
+    dims = reduced_dims(dim, input.spec.ndim)
     x = _of_kind(input, kind)
     shape = x.spec.shape
     result, _ = run(x, "sum", dims, keepdim, _result_type(x, kind))
@@ -132,6 +139,8 @@ def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | No
 @operator("mean")
 def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None) -> Any:
     """The mean over all dimensions, or those named, of floating-point values."""
+    if changes_kind(dtype, input):
+        return FUNCTIONS["mean"](cast(input, dtype), dim, keepdim, dtype=dtype, out=out)
     dims = reduced_dims(dim, input.spec.ndim)
     kind = _float_only("mean", input, dtype)
     x = input if dtype is None else cast(input, dtype)
@@ -149,8 +158,10 @@ def prod_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: dtype | 
     """The product over all dimensions, or one."""
     if isinstance(dim, (tuple, list)):
         raise TypeError(f"prod(): argument 'dim' must be int, not {type(dim).__name__}")
-    dims = normalize_dims(dim, input.spec.ndim)
     kind = _wanted(dtype, out)
+    if changes_kind(kind, input):
+        return FUNCTIONS["prod"](cast(input, kind), dim, keepdim, dtype=kind, out=out)
+    dims = normalize_dims(dim, input.spec.ndim)
     x = _of_kind(input, kind)
     result, _ = run(x, "prod", dims, keepdim, _result_type(x, kind))
     if needs_graph(x) and result.spec.dtype.differentiable:

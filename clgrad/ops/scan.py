@@ -12,6 +12,7 @@ from clgrad.kernels import scan
 from clgrad.ops.copying import cast, empty
 from clgrad.ops.execute import check_device, execute
 from clgrad.ops.output import add_in_place, named_result, store
+from clgrad.ops.reduction import changes_kind
 from clgrad.ops.registry import FUNCTIONS, operator
 from clgrad.ops.sorting import select_along
 from clgrad.shapes import normalize_dim
@@ -60,7 +61,10 @@ def cumsum(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None)
     >>> clgrad.tensor([1., 2., 3.]).cumsum(0)
     tensor([1., 3., 6.])
     """
-    x, axis, result = _prepared(input, dim, _summed_in("cumsum", dtype, out))
+    kind = _summed_in("cumsum", dtype, out)
+    if changes_kind(kind, input):
+        return FUNCTIONS["cumsum"](cast(input, kind), dim, dtype=kind, out=out)
+    x, axis, result = _prepared(input, dim, kind)
     y, _ = _run("cumsum", x, axis, result)
     if needs_graph(x) and result.differentiable:
         attach(y, "Cumsum", (x,), lambda g: _backwards(g, axis))
@@ -78,7 +82,10 @@ def _backwards(g: Any, axis: int) -> Any:
 @operator("cumprod")
 def cumprod(input: Any, dim: int, *, dtype: dtype | None = None, out: Any = None) -> Any:
     """The products of all elements up to each, along a dimension."""
-    x, axis, result = _prepared(input, dim, _summed_in("cumprod", dtype, out))
+    kind = _summed_in("cumprod", dtype, out)
+    if changes_kind(kind, input):
+        return FUNCTIONS["cumprod"](cast(input, kind), dim, dtype=kind, out=out)
+    x, axis, result = _prepared(input, dim, kind)
     y, _ = _run("cumprod", x, axis, result)
     if needs_graph(x) and result.differentiable:
         saved = Saved("cumprod", [x])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -30,6 +33,7 @@ PROGRAMS = {
     "norms": (lambda t, a: a.norm() + t.linalg.norm(a, 1) + t.linalg.matrix_norm(a, "nuc") + t.linalg.vector_norm(a, 3),
               [(3, 4)]),
     "logsumexp": (lambda t, a: a.logsumexp(1) + t.logaddexp(a, a * 1j).sum(), [(3, 4)]),
+    "logcumsumexp": (lambda t, a: (a * 2).logcumsumexp(1), [(3, 4)]),
     "joined": (lambda t, a, b: t.cat([a, b, a.real], 1)[:, 1:] + t.stack([a, b]).sum(0).sum(), [(2, 3), (2, 3)]),
     "gather": (lambda t, a: a.gather(1, t.tensor([[0, 2], [1, 1]])) + a.index_select(0, t.tensor([1, 0]))[:, :2], [(2, 3)]),
     "items": (lambda t, a: a[t.tensor([0, 1, 0])] + a[0] + a[a.real > -9].sum() + a[..., 1:].sum(), [(2, 3)]),
@@ -156,3 +160,42 @@ def test_on_branch_cuts(name):
 ])
 def test_errors(torch, program):
     assert_same_error(torch, lambda t: program(t, t.tensor([1 + 2j, 3 - 1j])))
+
+
+@pytest.mark.filterwarnings("ignore:Casting complex values to real")
+@pytest.mark.parametrize("kind", ["complex64", "complex128", "float64", "int32"])
+@pytest.mark.parametrize("own", ["bool", "int64", "float32", "complex64"])
+@pytest.mark.parametrize("name", ["sum", "prod", "cumsum", "cumprod"])
+def test_dtypes_between_real_and_complex_numbers(torch, name, own, kind):
+    def program(t, asked):
+        x, wanted = t.tensor([[1, 2], [0, 3], [2, 2]]).to(getattr(t, own)), getattr(t, kind)
+        shape = 2 if name in ("sum", "prod") else (3, 2)
+        given = {"dtype": wanted} if asked == "dtype" else {"out": t.empty(shape, dtype=wanted)}
+        return getattr(t, name)(x, 0, **given)
+    for asked in ("dtype", "out"):
+        assert_same(program(clgrad, asked), program(torch, asked))
+
+
+@pytest.mark.parametrize("own", ["bool", "int64", "float32"])
+def test_means_of_real_tensors_as_complex_numbers(torch, own):
+    found, expected = (t.tensor([[1, 2], [0, 3]]).to(getattr(t, own)).mean(1, dtype=t.complex64) for t in (clgrad, torch))
+    assert_same(found, expected)
+    with pytest.raises(RuntimeError, match="dtype must be either"):
+        clgrad.tensor([1j]).mean(dtype=clgrad.int64)
+
+
+INFINITE = [complex(a, b) for a in (-np.inf, np.inf, np.nan, 0.5) for b in (0.0, 1.0, np.inf, np.nan)]
+
+
+def test_logarithms_of_sums_with_infinities(torch):
+    """Sums of exp(z) where exp(z) is 0, infinite, or too small to be told from 0 beside the largest one."""
+    def program(t):
+        z = t.tensor(INFINITE)
+        return t.logaddexp(z[:, None], z), t.tensor([-900 + 1j, -200, -800 + 2j, 3, 5j]).logcumsumexp(0)
+    assert_same(program(clgrad), program(torch))
+
+
+def test_a_real_tensor_is_summed_as_complex_numbers_before_there_were_any():
+    program = ("import clgrad; x = clgrad.tensor([1.0, 2.0]); assert x.sum(dtype=clgrad.complex64).tolist() == 3 + 0j; "
+               "assert x.cumsum(0, dtype=clgrad.complex64).tolist() == [1 + 0j, 3 + 0j]")
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)

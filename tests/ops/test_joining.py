@@ -96,3 +96,13 @@ def test_higher_derivatives(rng):
     lambda t: t.stack([t.ones(2)], 2)])
 def test_what_does_not_fit(program, torch):
     assert_same_error(torch, program)
+
+
+def test_a_thousand_complex_and_sparse_tensors():
+    """Long lists of tensors are looked into, those of numbers are data."""
+    parts = [clgrad.tensor([n + 1j]) for n in range(1200)]
+    expected = np.arange(1200) + 1j
+    np.testing.assert_array_equal(clgrad.stack(parts).numpy()[:, 0], expected)
+    np.testing.assert_array_equal(clgrad.cat(tuple(parts)).numpy(), expected)
+    sparse = [clgrad.tensor([float(n)]).to_sparse() for n in range(1200)]
+    np.testing.assert_array_equal(clgrad.cat(sparse).to_dense().numpy(), expected.real)
