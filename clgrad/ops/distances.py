@@ -18,7 +18,6 @@ from clgrad.ops.copying import cast, empty, from_array
 from clgrad.ops.execute import blank, check_device, execute
 from clgrad.ops.products import constant_of
 from clgrad.ops.registry import FUNCTIONS, operator
-from clgrad.spec import common_dtype
 
 
 def length(x: Any, p: float, dim: int, keepdim: bool = False) -> Any:
@@ -63,13 +62,19 @@ def pairwise_distance(x1: Any, x2: Any, p: float = 2.0, eps: float = 1e-6, keepd
 
 @operator("cosine_similarity", method=False)
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
-    """The cosine of the angle between vectors along ``dim``; lengths count as at least ``eps``."""
-    kind = common_dtype((x1.spec, x2.spec))
+    """The cosine of the angle between vectors along ``dim``; lengths count as at least ``eps``.
+
+    Raises:
+        RuntimeError: ``eps`` is negative, or neither operand is floating point.
+    """
+    if eps < 0:
+        raise RuntimeError(f"cosine_similarity: expected eps to be non-negative, got {eps}")
+    kind = dtypes.promote_types(x1.spec.dtype, x2.spec.dtype)  # a number's dtype counts as much as a vector's
     if not kind.is_floating_point:
         raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {dtypes.type_name(kind)}")
     x1, x2 = FUNCTIONS["broadcast_tensors"](cast(x1, kind), cast(x2, kind))
     lengths = [length(x, 2.0, dim, True) for x in (x1, x2)]
-    return FUNCTIONS["_cosine_term"](x1, lengths[0], x2, lengths[1], eps).sum(dim)
+    return FUNCTIONS["_cosine_term"](x1, lengths[0], x2, lengths[1], min(eps, kind.largest)).sum(dim)
 
 
 @lru_cache(256)

@@ -207,8 +207,12 @@ def _known_group_norm(x: Spec, num_groups: int, weight: Spec | None, bias: Spec 
 def instance_norm(input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
                   use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
                   cudnn_enabled: bool = False) -> Any:
-    """Batch normalisation of each sample on its own."""
+    """Batch normalisation of each sample on its own.
+
+    Running statistics may have another dtype than the input.
+    """
     if not use_input_stats:
+        running_mean, running_var = (t if t is None else t.to(input.dtype) for t in (running_mean, running_var))
         return batch_norm(input.contiguous(), running_mean, running_var, weight, bias, False, momentum, eps)
     size = prod(input.shape[2:])
     if size == 1:

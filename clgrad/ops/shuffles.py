@@ -24,6 +24,8 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
                            "dimension(s)")
     if r <= 0:
         raise RuntimeError(f"pixel_shuffle expects a positive upscale_factor, but got {r}")
+    if r * r >= 2 ** 63:
+        raise ValueError(f"pixel_shuffle: expected an upscale_factor whose square fits 64 bits, got {r}")
     *lead, c, h, w = shape
     if c % (r * r):
         raise RuntimeError(f"pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of "

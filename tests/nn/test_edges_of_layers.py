@@ -8,7 +8,7 @@ import pytest
 import clgrad
 from clgrad.autograd import gradgradcheck
 from clgrad.nn import functional as F
-from tests.compare import assert_same
+from tests.compare import assert_same, assert_same_error
 
 
 @pytest.mark.parametrize("shape", [(3, 0), (0, 3), (0, 0), (2, 0, 3)])
@@ -217,3 +217,36 @@ def test_the_second_derivatives_of_prelu(torch):
         return [*t.autograd.grad(first[0].sum(), (x, w), retain_graph=True), *t.autograd.grad(first[1].sum(), x)]
     for got, expected in zip(program(clgrad), program(torch), strict=True):
         assert_same(got, expected)
+
+
+def _cosine(t, first, second, eps):
+    x, y = t.tensor(2.0, dtype=getattr(t, first)), t.full((3, 2), 2.0, dtype=getattr(t, second))
+    return t.nn.functional.cosine_similarity(x, y, dim=0, eps=eps)
+
+
+@pytest.mark.parametrize("dtypes", [("float64", "float16"), ("float32", "float64"), ("float16", "float16")])
+@pytest.mark.parametrize("eps", [1e-8, 9.7e23])
+def test_the_cosine_of_mixed_dtypes_and_a_bound_beyond_the_range_of_a_dtype_are_pytorchs(dtypes, eps, torch):
+    assert_same(_cosine(clgrad, *dtypes, eps), _cosine(torch, *dtypes, eps), 1e-3, 1e-3)
+
+
+@pytest.mark.parametrize("program", [
+    lambda t: _cosine(t, "float32", "float32", -1e-8),
+    lambda t: t.nn.functional.pixel_shuffle(t.ones(1, 4, 2, 2), 545460846592),
+    lambda t: t.nn.functional.pixel_shuffle(t.ones(1, 4, 2, 2), 3),
+])
+def test_arguments_out_of_their_range_raise_pytorchs_errors(program, torch):
+    assert_same_error(torch, program)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+@pytest.mark.parametrize("training", [True, False])
+def test_instance_norm_takes_statistics_of_another_dtype(dtype, training, torch, rng):
+    values = rng.standard_normal((2, 3, 4, 5))
+    results = []
+    for t in (torch, clgrad):
+        layer = t.nn.InstanceNorm2d(3, track_running_stats=True).train(training)
+        layer.running_mean.copy_(t.tensor([0.5, 0.0, -1.0]))
+        found = layer(t.tensor(values, dtype=getattr(t, dtype)))
+        results.append((found, layer.running_mean, layer.running_var))
+    assert_same(results[1], results[0], 1e-3, 2e-3)

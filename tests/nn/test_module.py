@@ -190,6 +190,18 @@ def test_buffers_and_parameters_as_classes():
         nn.Parameter(clgrad.tensor([1]))
 
 
+def test_a_classs_own_register_buffer_gets_buffers():
+    class Noting(nn.Module):
+        def register_buffer(self, name, tensor):
+            super().register_buffer(name + "_kept", tensor)
+
+    module = Noting()
+    module.b = nn.Buffer(clgrad.ones(2))
+    assert list(module.state_dict()) == ["b_kept"]
+    with pytest.raises(RuntimeError, match="persistent"):
+        module.c = nn.Buffer(clgrad.ones(2), persistent=False)
+
+
 @pytest.mark.parametrize(("module", "shape", "error", "words"), [
     (nn.Linear(784, 10), (4, 700), RuntimeError, "linear.*expected.*784.*got .4, 700"),
     (nn.Conv2d(3, 8, 3), (1, 4, 9, 9), RuntimeError, "to have 3 channels, but got 4 channels"),

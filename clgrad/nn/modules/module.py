@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
+from inspect import signature
 from typing import Any
 
 from clgrad.nn.modules.conversion import Convertible
@@ -197,7 +198,7 @@ class Module(Hookable, Stateful, Convertible):
             return
         if isinstance(value, Buffer):
             self._take_out(name, fields, "_buffers", "buffers")
-            self.register_buffer(name, value, value.persistent)
+            self._register_own(name, value)
             return
         buffers = fields.get("_buffers")
         if buffers is not None and name in buffers:
@@ -207,6 +208,16 @@ class Module(Hookable, Stateful, Convertible):
             buffers[name] = registered("buffer", self, name, value)
             return
         object.__setattr__(self, name, value)
+
+    def _register_own(self, name: str, value: Buffer) -> None:
+        """Registers a buffer that says whether it is saved; a class's own register_buffer may not ask for that."""
+        if type(self).register_buffer is Module.register_buffer or "persistent" in signature(self.register_buffer).parameters:
+            self.register_buffer(name, value, value.persistent)
+        elif value.persistent:
+            self.register_buffer(name, value)
+        else:
+            raise RuntimeError(f"cannot register the buffer '{name}' with persistent=False: {type(self).__name__}."
+                               "register_buffer has no argument 'persistent'")
 
     def _take_out(self, name: str, fields: dict, kept: str, what: str) -> None:
         """Removes a name from wherever it is, except from the list ``kept``."""
