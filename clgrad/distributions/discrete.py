@@ -109,7 +109,7 @@ class Bernoulli(_Weighted, ExponentialFamily):
     def log_prob(self, value: Any) -> Any:
         self._validate_sample(value)
         logits, value = broadcast_all(self.logits, value)
-        return value * logits - FUNCTIONS["softplus"](logits)
+        return -FUNCTIONS["_logits_cross_entropy"](logits, value)
 
     def entropy(self) -> Any:
         return FUNCTIONS["softplus"](self.logits) - self.logits * self.probs
@@ -218,7 +218,8 @@ class Categorical(_Categories):
         return self.mean
 
     def _draw(self, shape: Any) -> Any:
-        logits = self.logits
+        """The largest of the logarithms with Gumbel noise; what has no probability is never drawn, as it is -inf."""
+        logits = self.logits if self._given == "logits" else self.probs.log()
         u = standard("rand", logits, (*shape, self._num_events))
         return run(REGISTRY.pointwise["_gumbel"], (logits, u), open_unit(logits.dtype)).argmax(-1)
 

@@ -60,10 +60,13 @@ def _is_mask(x: Any) -> bool:
 
 
 def _check_alpha(a: Any, b: Any, alpha: Any) -> None:
-    """RuntimeError for a floating-point factor of integers, which would be cut off, and for a bool one of anything but
-    masks; TypeError for one with a gradient.
+    """RuntimeError for a floating-point factor of integers, which would be cut off, for a complex one of real numbers, and
+    for a bool one of anything but masks; TypeError for one with a gradient.
     """
     pointwise.constant("add", "alpha", alpha)
+    if isinstance(alpha, complex) and not any(
+            t.spec.dtype.is_complex if isinstance(t, TensorBase) else isinstance(t, complex) for t in (a, b)):
+        raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
     if isinstance(alpha, bool) and not all(_is_mask(t) or isinstance(t, bool) for t in (a, b)):
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
     if isinstance(alpha, float) and not any(

@@ -31,7 +31,7 @@ from clgrad.ops.joint_gradients import JointGradients
 from clgrad.ops.node_names import OVERLOADS, node_name
 from clgrad.ops.output import check_apart, check_exact, check_place, resize_output
 from clgrad.ops.registry import FUNCTIONS, NO_FORMULA, REGISTRY, Pointwise, operator, publish
-from clgrad.ops.rows import NUMBERS, launch, result_dtype, result_strides, run, run_into
+from clgrad.ops.rows import NUMBERS, apart, launch, result_dtype, result_strides, run, run_into
 from clgrad.ops.saved_names import saved_name
 from clgrad.ops.table import (
     CLAMPS,
@@ -271,6 +271,7 @@ def _call_out(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> An
         check_apart(op.name, out)
     own, kind = _result_dtype(op, operands), out.spec.dtype
     if own is not kind and can_cast(own, kind):
+        operands = tuple([apart(op, t, out) for t in operands])
         return out.copy_(run(op, operands, parameters))  # rounded, or wrapped around, as if there were no out
     run_into(op, operands, parameters, out)
     return out

@@ -293,7 +293,7 @@ def run(op: Pointwise, operands: tuple, parameters: tuple = ()) -> Any:
 
 def run_into(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> None:
     """Like :func:`run`, into an existing tensor, which may be one of the operands."""
-    operands = tuple([_apart(op, t, out) for t in operands])
+    operands = tuple([apart(op, t, out) for t in operands])
     key = (*[t.spec if isinstance(t, TensorBase) else type(t) for t in operands], "into", out.spec)
     prepared = op.plans.get(key)
     if prepared is None:
@@ -302,7 +302,7 @@ def run_into(op: Pointwise, operands: tuple, parameters: tuple, out: Any) -> Non
     launch(prepared, operands, parameters, out, True)
 
 
-def _apart(op: Pointwise, operand: Any, out: Any) -> Any:
+def apart(op: Pointwise, operand: Any, out: Any) -> Any:
     """The operand, copied where writing ``out`` would change elements of it that are still to be read."""
     if not isinstance(operand, TensorBase) or operand.memory is not out.memory:
         return operand

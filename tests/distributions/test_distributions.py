@@ -303,3 +303,25 @@ def test_gamma_takes_numbers_and_chi2_stays_of_a_programs_class(torch):
             pass
         expanded = Own(t.tensor([1.0, 2.0])).expand((3, 2))
         assert type(expanded) is Own and expanded.log_prob(1.0).shape == (3, 2) == expanded.df.shape
+
+
+def test_what_is_certain_has_exact_logarithms(torch):
+    """Against PyTorch in float64: logits of 20 leave 2e-9 to the other outcome, which float32 holds."""
+    logits, values = [20.0, 30.0, -20.0, -30.0, 0.5], [1.0, 1.0, 0.0, 0.0, 1.0]
+    found = clgrad.tensor(logits, requires_grad=True)
+    expected = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
+    log_prob = clgrad.distributions.Bernoulli(logits=found).log_prob(clgrad.tensor(values))
+    wanted = -torch.nn.functional.softplus(torch.where(torch.tensor(values).bool(), -expected, expected))
+    log_prob.sum().backward()
+    wanted.sum().backward()
+    np.testing.assert_allclose(log_prob.tolist(), wanted.tolist(), 1e-5)
+    np.testing.assert_allclose(found.grad.tolist(), expected.grad.tolist(), 1e-5, 1e-7)
+
+
+def test_categories_without_probability_are_not_drawn():
+    clgrad.manual_seed(0)
+    categories = clgrad.distributions.Categorical(clgrad.tensor([0.0, 1.0, 3.0, 0.0]))
+    drawn = categories.sample((2_000_000,))
+    np.testing.assert_allclose(drawn.bincount(minlength=4).numpy() / 2e6, [0, 0.25, 0.75, 0], atol=2e-3)
+    assert drawn.bincount(minlength=4)[[0, 3]].tolist() == [0, 0]
+    assert "logits" not in vars(categories)

@@ -280,3 +280,14 @@ def test_gradients_at_bounds_that_were_rounded(torch, dtype):
             found.append(x.grad)
         return found
     assert_same_outcome(torch, program)
+
+
+@pytest.mark.parametrize("alpha", [1j, 2.5, 2, True])
+@pytest.mark.parametrize("kind", ["bool", "int64", "float32"])
+def test_factors_of_sums(torch, kind, alpha):
+    def program(t, call):
+        x = t.tensor([1, 0]).to(getattr(t, kind))
+        return call(t, x)
+    for call in (lambda t, x: t.add(x, x, alpha=alpha), lambda t, x: x.clone().add_(x, alpha=alpha),
+                 lambda t, x: t.sub(x, x, alpha=alpha), lambda t, x: t.add(x, 1, alpha=alpha)):
+        assert_same_outcome(torch, lambda t: program(t, call))  # noqa: B023

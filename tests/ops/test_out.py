@@ -174,3 +174,14 @@ def test_an_out_on_another_device_is_refused(program, torch):
         with pytest.raises(RuntimeError, match="Attempting to copy from device cpu to device meta, but cross-device copies "
                                                "are not allowed!"):
             program(t, t.ones(3), t.empty(3, device="meta"))
+
+
+@pytest.mark.parametrize("name", ["add", "hypot", "lt", "eq", "logical_and"])
+def test_an_out_that_shares_a_part_of_an_operand_is_refused(name, torch):
+    def program(t, first, second):
+        x, other = t.arange(6.0), t.ones(3)
+        given = (x[first:first + 3], other)
+        return getattr(t, name)(*(given[::-1] if second else given), out=x[1:4])
+    for second in (False, True):
+        for first in (0, 1, 3):
+            assert_same_outcome(torch, lambda t: program(t, first, second))  # noqa: B023
