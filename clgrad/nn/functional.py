@@ -12,6 +12,7 @@ from math import prod
 from typing import Any
 
 from clgrad.autograd.graph import ends_in
+from clgrad.nn import grad as grad
 from clgrad.nn.activations import (
     celu,
     celu_,

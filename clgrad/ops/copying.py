@@ -92,7 +92,7 @@ def empty_as(own: Spec, dtype: dtype, place: device, memory_format: Any = None) 
     elif own is contiguous_spec(own.shape, own.dtype, own.device):
         strides = None
     else:
-        strides = rows.result_strides(own.shape, [own])
+        strides = own.strides if is_dense(own.shape, own.strides) else rows.result_strides(own.shape, [own])
     return unwritten(own.shape, dtype, place, strides)
 
 
@@ -206,10 +206,13 @@ def cast(x: Any, kind: dtype, *, copy: bool = False, memory_format: Any = None) 
 
 
 def _may_stay(own: Spec, wanted: Any) -> bool:
-    """Whether a conversion to a memory format leaves strides alone; ``contiguous_format`` only undoes channels-last ones."""
+    """Whether a conversion to a memory format leaves strides alone; ``contiguous_format`` only undoes channels-last ones.
+
+    Strides of single elements count: of one channel they say which order is meant.
+    """
     if wanted is contiguous_format:
-        return own.contiguous or not any(suggests(own.shape, own.strides, f) for f in (channels_last, channels_last_3d))
-    return has_format(own.shape, own.strides, wanted)
+        return not any(suggests(own.shape, own.strides, f) for f in (channels_last, channels_last_3d))
+    return suggests(own.shape, own.strides, wanted)
 
 
 def move(x: Any, place: device) -> Any:

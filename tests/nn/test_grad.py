@@ -32,3 +32,7 @@ def test_they_are_differentiable():
     np.testing.assert_allclose(w.grad.numpy(), expected, rtol=1e-4, atol=1e-5)
     with clgrad.no_grad():
         assert not clgrad.nn.grad.conv2d_weight(x, w.shape, dy).requires_grad
+
+
+def test_functional_names_them_too():
+    assert clgrad.nn.functional.grad is clgrad.nn.grad

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from math import prod
 
 import pytest
 
@@ -160,3 +161,23 @@ def test_what_no_shuffle_moves_is_a_copy(shuffle):
     x = clgrad.rand(2, 3, 4, 4)
     y = getattr(clgrad, shuffle)(x, 1)
     assert y.data_ptr() != x.data_ptr() and bool((y == x).all())
+
+
+@pytest.mark.parametrize("shape", [(8, 1, 3, 3), (2, 4, 1, 1), (1, 1, 1, 1), (1, 3, 2, 1), (2, 1, 2, 3, 4)])
+def test_conversions_of_single_channels_and_pixels_have_pytorchs_strides(shape, torch):
+    def program(t):
+        last = t.channels_last if len(shape) == 4 else t.channels_last_3d
+        x = t.arange(prod(shape), dtype=t.float32).reshape(shape)
+        y = x.to(memory_format=last)
+        z = y.to(memory_format=t.contiguous_format)
+        return [(v.tolist(), v.stride()) for v in (y, z, t.zeros_like(y), t.empty_like(y).copy_(y), y.double())]
+    assert program(clgrad) == program(torch)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_convolution_whose_weight_alone_is_in_channels_last_gives_such_images(channels, torch):
+    def program(t):
+        layer = t.nn.Conv2d(channels, 4, 3).to(memory_format=t.channels_last)
+        x = t.ones(2, channels, 6, 6)
+        return layer.weight.stride(), layer(x).stride(), layer(x.requires_grad_()).stride()
+    assert program(clgrad) == program(torch)
