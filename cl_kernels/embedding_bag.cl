@@ -5,7 +5,7 @@
  *   table [rows][width]                 result [bags][width]
  *   factors [total]                     of the rows, where WEIGHTED is 1
  *
- *   a line of the result   | TILE * VW columns | ... | one column | ... |   in registers, while all rows of the bag are read
+ *   a line of the result   | 4 * VW columns | ... | 2 * VW | VW | less than VW |   in registers, while all rows of the bag are read
  *
  * On a CPU a work-item takes `chunk` bags; elsewhere get_global_id(0) is a column, get_global_id(1) a bag. An index that is
  * out of range is skipped and sets *status, which the host looks at when it waits.
@@ -37,7 +37,6 @@
 #define VW 8
 #endif
 #include "types.clh"
-#define TILE 4
 
 #define T PASTE(T_, CODE)
 #define LOAD(p, i) PASTE(LOAD_, CODE)(p, i)
@@ -63,6 +62,16 @@
     }                                                            \
     __global const T *from = table + o_table + row * width;      \
     statement                                                    \
+  }
+
+/* The next `tile` vectors of columns. */
+#define COLUMNS(tile)                                                                                            \
+  {                                                                                                              \
+    VEC(REAL) sums[tile];                                                                                        \
+    _Pragma("unroll") for (int t = 0; t < tile; t++) sums[t] = 0;                                                \
+    EACH_ROW(_Pragma("unroll") for (int t = 0; t < tile; t++) sums[t] += FACTOR LOAD_V(from, c + t * VW);)       \
+    _Pragma("unroll") for (int t = 0; t < tile; t++) STORE_V(to, c + t * VW, sums[t] / divisor);                 \
+    c += tile * VW;                                                                                              \
   }
 
 __kernel void embedding_bag(__global const T *table, __global const T_INDEX *indices, __global const T_OFFSET *offsets,
@@ -96,16 +105,23 @@ __kernel void embedding_bag(__global const T *table, __global const T_INDEX *ind
     __global T *to = out + o_out + b * width;
 #if DEVICE_CPU
     INDEX c = 0;
-    for (; c + TILE * VW <= width; c += TILE * VW) {
-      VEC(REAL) sums[TILE];
-      _Pragma("unroll") for (int t = 0; t < TILE; t++) sums[t] = 0;
-      EACH_ROW(_Pragma("unroll") for (int t = 0; t < TILE; t++) sums[t] += FACTOR LOAD_V(from, c + t * VW);)
-      _Pragma("unroll") for (int t = 0; t < TILE; t++) STORE_V(to, c + t * VW, sums[t] / divisor);
-    }
-    for (; c < width; c++) {
-      REAL sum = 0;
-      EACH_ROW(sum += FACTOR LOAD(from, c);)
-      STORE(to, c, sum / divisor);
+    while (c + 4 * VW <= width) COLUMNS(4)
+    if (c + 2 * VW <= width) COLUMNS(2)
+    if (c + VW <= width) COLUMNS(1)
+    if (c < width) {
+      /* Vectors reach into the row after: of the last rows what is left is read by itself. */
+      const int left = width - c;
+      VEC(REAL) sum = 0;
+      REAL lanes[VW];
+      for (int l = 0; l < VW; l++) lanes[l] = 0;
+      EACH_ROW(if (row * width + c + VW <= rows * width) {
+        sum += FACTOR LOAD_V(from, c);
+      } else {
+        for (int l = 0; l < left; l++) lanes[l] = LOAD(from, c + l);
+        sum += FACTOR VLOAD(lanes, 0);
+      })
+      VSTORE(lanes, 0, sum / divisor);
+      for (int l = 0; l < left; l++) STORE(to, c + l, lanes[l]);
     }
 #else
     REAL sum = 0;

@@ -10,8 +10,9 @@
  * CPU, many rows: sort_rows, a work-item sorts whole rows by radix (8 bits a pass, passes that change nothing are left
  * out). CPU, few long rows: radix_load, then radix_count, radix_starts, radix_scatter for each digit, then
  * radix_store; a work-item takes a chunk of a row, `parts` chunks a row, and counts[row][digit value][part] says where
- * its pairs of that digit value go. sides[row][pass] tells in which of the two buffers the pairs are before a pass: a
- * pass in which all pairs share the digit does nothing.
+ * its pairs of that digit value go. varying[row][part] has the bits in which keys of a chunk differ from the row's first
+ * one: a pass whose digit all pairs share does nothing. sides[row][pass] tells in which of the two buffers the pairs are
+ * before a pass.
  *
  * GPU: sort_blocks sorts BLOCK pairs a group in local memory; merge_runs, a pair a work-item, doubles the length of
  * the sorted runs: a pair's place is its own in its run plus its rank in the neighbouring run; store_pairs.
@@ -37,8 +38,14 @@ kernel void sort_rows(global const RAW *x, global RAW *values, global long *indi
     for (INDEX r = item * rows_per_item; r < last; r++) {
         const INDEX base = ROW_BASE(r);
         global const RAW *row = x + x_offset + base;
-        for (INDEX i = 0; i < n; i++) a[i] = make_pair(row[i * inner], i);
-        global const pair *sorted = sort_pairs(a, a + n, n);
+        const KEY one = key_of(row[0]);
+        KEY varying = 0;
+        for (INDEX i = 0; i < n; i++) {
+            const pair p = make_pair(row[i * inner], i);
+            varying |= p.key ^ one;
+            a[i] = p;
+        }
+        global const pair *sorted = sort_pairs(a, a + n, n, varying);
         for (INDEX i = 0; i < n; i++)
             store(sorted[i], row, inner, values, indices, values_offset + base + i * inner,
                   indices_offset + base + i * inner);
@@ -49,15 +56,31 @@ kernel void sort_rows(global const RAW *x, global RAW *values, global long *indi
     const INDEX part = get_global_id(0), parts = get_global_size(0), r = get_global_id(1); \
     const INDEX first = part * chunk, last = min(first + chunk, n);
 
-kernel void radix_load(global const RAW *x, global pair *pairs, INDEX x_offset, INDEX n, INDEX inner, INDEX chunk) {
+kernel void radix_load(global const RAW *x, global pair *pairs, global KEY *varying, INDEX x_offset, INDEX n, INDEX inner,
+                       INDEX chunk) {
     CHUNK_OF_ROW
     global const RAW *row = x + x_offset + ROW_BASE(r);
-    for (INDEX i = first; i < last; i++) pairs[r * 2 * n + i] = make_pair(row[i * inner], i);
+    const KEY one = key_of(row[0]);
+    KEY bits = 0;
+    for (INDEX i = first; i < last; i++) {
+        const pair p = make_pair(row[i * inner], i);
+        bits |= p.key ^ one;
+        pairs[r * 2 * n + i] = p;
+    }
+    varying[r * parts + part] = bits;
 }
 
-kernel void radix_count(global const pair *pairs, global uint *counts, global const int *sides, int pass, INDEX n,
-                        INDEX chunk) {
+/* Whether a digit differs within a row. */
+static inline bool varies(global const KEY *varying, INDEX r, int parts, int pass) {
+    KEY bits = 0;
+    for (int part = 0; part < parts; part++) bits |= varying[r * parts + part];
+    return DIGIT(bits, pass);
+}
+
+kernel void radix_count(global const pair *pairs, global uint *counts, global const int *sides, global const KEY *varying,
+                        int pass, INDEX n, INDEX chunk) {
     CHUNK_OF_ROW
+    if (!varies(varying, r, parts, pass)) return;
     const int side = pass ? sides[r * (DIGITS + 1) + pass] : 0;
     global const pair *a = pairs + (r * 2 + side) * n;
     uint mine[256];
@@ -67,23 +90,20 @@ kernel void radix_count(global const pair *pairs, global uint *counts, global co
 }
 
 // Work-item: a row.
-kernel void radix_starts(global uint *counts, global int *sides, int pass, int parts, INDEX n) {
+kernel void radix_starts(global uint *counts, global int *sides, global const KEY *varying, int pass, int parts) {
     const INDEX r = get_global_id(0);
-    global uint *mine = counts + r * 256 * parts;
     global int *side = sides + r * (DIGITS + 1) + pass;
-    uint sum = 0;
-    bool moves = true;
-    for (int v = 0; v < 256; v++) {
-        const uint before = sum;
-        for (int part = 0; part < parts; part++) {
-            const uint count = mine[v * parts + part];
-            mine[v * parts + part] = sum;
-            sum += count;
-        }
-        if (sum - before == n) moves = false;
-    }
     if (pass == 0) side[0] = 0;
+    const bool moves = varies(varying, r, parts, pass);
     side[1] = side[0] ^ moves;
+    if (!moves) return;
+    uint sum = 0;
+    global uint *mine = counts + r * 256 * parts;
+    for (int i = 0; i < 256 * parts; i++) {
+        const uint count = mine[i];
+        mine[i] = sum;
+        sum += count;
+    }
 }
 
 kernel void radix_scatter(global pair *pairs, global const uint *counts, global const int *sides, int pass, INDEX n,

@@ -45,7 +45,7 @@ static inline bool some_before(global const RAW *x, RAW threshold) {
 
 // The first k pairs of a buffer, sorted, at its beginning.
 static void keep_first(global pair *buffer, uint count, uint capacity, uint k) {
-    global const pair *sorted = sort_pairs(buffer, buffer + capacity, count);
+    global const pair *sorted = sort_pairs(buffer, buffer + capacity, count, differing(buffer, count));
     if (sorted != buffer)
         for (uint i = 0; i < k; i++) buffer[i] = sorted[i];
 }
@@ -97,7 +97,7 @@ kernel void topk_merge(global const RAW *x, global RAW *values, global long *ind
     const INDEX item = get_global_id(0), last = min((item + 1) * rows_per_item, rows), total = parts * k;
     for (INDEX r = item * rows_per_item; r < last; r++) {
         global pair *mine = candidates + r * total;
-        global const pair *sorted = parts == 1 ? mine : sort_pairs(mine, others + r * total, total);
+        global const pair *sorted = parts == 1 ? mine : sort_pairs(mine, others + r * total, total, differing(mine, total));
         for (int j = 0; j < k; j++)
             store(sorted[j], x + x_offset + ROW_BASE(r), values, indices, values_offset, indices_offset, r, j, k,
                   inner);

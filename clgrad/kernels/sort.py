@@ -83,21 +83,23 @@ def _radix_plan(programs: _Programs, kind: dtype, rows: int, n: int, inner: int,
     chunk = -(-n // min(-(-4 * device.limits.compute_units // rows), n // (LONG_ROW // 4)))
     parts = -(-n // chunk)
     work = (parts, rows)
-    load = programs.bound("radix_load", work, 2, "N", "NNN", (n, inner, chunk))
-    count = programs.bound("radix_count", work, 3, "i", "NN", (n, chunk))
-    starts = programs.bound("radix_starts", (rows,), 2, "i", "iN", (parts, n))
+    load = programs.bound("radix_load", work, 3, "N", "NNN", (n, inner, chunk))
+    count = programs.bound("radix_count", work, 4, "i", "NN", (n, chunk))
+    starts = programs.bound("radix_starts", (rows,), 3, "i", "i", (parts,))
     scatter = programs.bound("radix_scatter", work, 3, "i", "NN", (n, chunk))
     store = programs.bound("radix_store", work, 5, "NNN", "NNN", (n, inner, chunk))
     run = device.run
 
-    def steps(x: Any, values: Any, indices: Any, offsets: tuple, pairs: Any, counts: Any, sides: Any) -> None:
-        run(load, (x, pairs), offsets[:1])
+    def steps(x: Any, values: Any, indices: Any, offsets: tuple, pairs: Any, counts: Any, sides: Any, varying: Any) -> None:
+        run(load, (x, pairs, varying), offsets[:1])
         for digit in range(digits):
-            run(count, (pairs, counts, sides), (digit,))
-            run(starts, (counts, sides), (digit,))
+            run(count, (pairs, counts, sides, varying), (digit,))
+            run(starts, (counts, sides, varying), (digit,))
             run(scatter, (pairs, counts, sides), (digit,))
         run(store, (x, values, indices, pairs, sides), offsets)
-    return Plan(device, steps, (rows * 2 * n * programs.pair_bytes, rows * 256 * parts * 4, rows * (digits + 1) * 4), cost)
+    scratch = (rows * 2 * n * programs.pair_bytes, rows * 256 * parts * 4, rows * (digits + 1) * 4,
+               rows * parts * programs.pair_bytes // 2)
+    return Plan(device, steps, scratch, cost)
 
 
 def _merge_plan(programs: _Programs, rows: int, n: int, inner: int, cost: tuple[int, int]) -> Plan:

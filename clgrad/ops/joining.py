@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator as op
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -111,8 +111,12 @@ def _known(specs: tuple[Spec, ...], dim: int) -> _Join:
     return _Join(numbers, pieces, dim, dtypes.result_type([own.dtype for own in specs]))
 
 
-def _listed(name: str, tensors: Any) -> list:
-    """A sequence of tensors as a list; TypeError where it is something else."""
+def _listed(name: str, tensors: Any) -> tuple[Sequence, tuple[Spec, ...]]:
+    """Several tensors, and their specs; TypeError where they are something else."""
+    if isinstance(tensors, (list, tuple)):
+        specs = tuple([getattr(t, "spec", None) for t in tensors])
+        if None not in specs:
+            return tensors, specs  # type: ignore[return-value]
     if isinstance(tensors, TensorBase):
         raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
     if not isinstance(tensors, Iterable):
@@ -121,7 +125,7 @@ def _listed(name: str, tensors: Any) -> list:
     for number, t in enumerate(tensors):
         if not isinstance(t, TensorBase):
             raise TypeError(f"expected Tensor as element {number} in argument 0, but got {type(t).__name__}")
-    return tensors
+    return tensors, tuple([t.spec for t in tensors])
 
 
 def _as_dim(name: str, dim: Any) -> int:
@@ -134,10 +138,10 @@ def _as_dim(name: str, dim: Any) -> int:
 @operator("cat", "concat", "concatenate", method=False)
 def cat(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     """Tensors one after the other along a dimension; their other sizes agree. Dtypes are promoted."""
-    tensors = _listed("cat", tensors)
-    if not tensors:
+    tensors, specs = _listed("cat", tensors)
+    if not specs:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
-    known = _known(tuple([t.spec for t in tensors]), _as_dim("cat", dim))
+    known = _known(specs, _as_dim("cat", dim))
     result = known(tensors)
     if needs_graph(*tensors):
         attach(result, "Cat", [tensors[number] for number in known.numbers],
@@ -168,10 +172,10 @@ def _known_stack(specs: tuple[Spec, ...], dim: int) -> _Join:
 @operator("stack", method=False)
 def stack(tensors: Any, dim: int = 0, *, out: Any = None) -> Any:
     """Tensors of one shape, along a new dimension."""
-    tensors = _listed("stack", tensors)
-    if not tensors:
+    tensors, specs = _listed("stack", tensors)
+    if not specs:
         raise RuntimeError("stack expects a non-empty TensorList")
-    known = _known_stack(tuple([t.spec for t in tensors]), _as_dim("stack", dim))
+    known = _known_stack(specs, _as_dim("stack", dim))
     result = known(tensors)
     if needs_graph(*tensors):
         attach(result, "Stack", tensors, lambda g: FUNCTIONS["unbind"](g, known.dim))

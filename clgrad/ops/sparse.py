@@ -124,10 +124,7 @@ class Pattern:
 
     def merged(self) -> tuple[Pattern, Any]:
         """The coalesced pattern of these places, and for each place its number there."""
-        def merge() -> tuple[Pattern, Any]:
-            distinct, number = FUNCTIONS["unique"](self.flat(), return_inverse=True)
-            return Pattern(sparse_coo, self.sizes, unflattened(distinct, self.sizes), True), number
-        return self.derived("merged", merge)
+        return self.derived("merged", lambda: merged(self.flat(), self.sizes))
 
     def starts(self) -> Any:
         """Where each row of a coalesced matrix begins, and the number of values."""
@@ -160,14 +157,19 @@ class Pattern:
         return number, own.index_select(0, number) == flat
 
 
+def merged(flat: Any, sizes: Shape) -> tuple[Pattern, Any]:
+    """The coalesced pattern of places, given as numbers of elements, and for each place its number there."""
+    distinct, number = FUNCTIONS["unique"](flat, return_inverse=True)
+    return Pattern(sparse_coo, sizes, unflattened(distinct, sizes), True), number
+
+
 def places_of(flat: Any, sizes: Sequence[int]) -> list[Any]:
     """The indices along each dimension of elements with these numbers."""
     found, rest = [], flat
-    for step in contiguous_strides(tuple(sizes)):
-        place = rest.div(max(step, 1), rounding_mode="floor")
-        rest = rest - place * step
-        found.append(place)
-    return found
+    for step in contiguous_strides(tuple(sizes))[:-1]:
+        found.append(rest.div(max(step, 1), rounding_mode="floor"))
+        rest = rest - found[-1] * step
+    return [*found, rest] if sizes else []
 
 
 def unflattened(flat: Any, sizes: Sequence[int]) -> Any:
@@ -292,7 +294,7 @@ def as_coo(x: Any) -> Any:
 
 def summed(values: Any, number: Any, count: int) -> Any:
     """The sums of values (along the first dimension) that have the same number, for ``count`` numbers."""
-    return values.new_zeros((count, *values.spec.shape[1:])).index_add(0, number, values)
+    return values.new_zeros((count, *values.spec.shape[1:])).index_add_(0, number, values)
 
 
 def coalesced(x: Any) -> Any:

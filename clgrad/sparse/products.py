@@ -19,6 +19,7 @@ from clgrad.ops.sparse import (
     dense_of,
     entries_of,
     is_sparse,
+    merged,
     pattern_of,
     sparse,
     summed,
@@ -67,17 +68,18 @@ def _of_sparse(a: Any, b: Any) -> Any:
     other = coalesced(as_coo(b))
     second, right = pattern_of(other), values_of(other)
     starts, device = second.starts(), second.indices.spec.device
-    rows, columns = first.indices.unbind(0)
-    begin = starts.index_select(0, columns)
-    number = starts.index_select(0, columns + 1) - begin
-    of_left = FUNCTIONS["arange"](first.count, device=device).repeat_interleave(number)
-    offset = begin - (number.cumsum(0) - number)
-    of_right = FUNCTIONS["arange"](of_left.spec.numel, device=device) + offset.index_select(0, of_left)
-    indices = FUNCTIONS["stack"]([rows.index_select(0, of_left), second.indices.select(0, 1).index_select(0, of_right)])
     sizes = (a.spec.shape[0], b.spec.shape[1])
-    merged, place = Pattern(sparse_coo, sizes, indices).merged()
-    terms = left.index_select(0, of_left) * right.index_select(0, of_right)
-    return sparse(merged, summed(terms, place, merged.count))
+    rows, columns = first.indices.unbind(0)
+    begin, end = starts[:-1].index_select(0, columns), starts[1:].index_select(0, columns)
+    number = end - begin
+    ends = number.cumsum(0)
+    terms = int(ends[-1].item()) if first.count else 0
+    of_left = FUNCTIONS["repeat_interleave"](number, output_size=terms)
+    of_right = FUNCTIONS["arange"](terms, device=device) + (end - ends).index_select(0, of_left)
+    flat = (rows.long() * sizes[1]).index_select(0, of_left) + second.columns().index_select(0, of_right)
+    pattern, place = merged(flat, sizes)
+    products = left.index_select(0, of_left) * right.index_select(0, of_right)
+    return sparse(pattern, summed(products, place, pattern.count))
 
 
 @rule("mm")

@@ -71,6 +71,18 @@ def test_long_rows_of_other_sizes(device, kind):
     assert np.array_equal(places, order(x, False))
 
 
+@pytest.mark.parametrize("bits", [0, 0x7F, 0xFF00, 0xF000F0, 0x7F000000FF000000])
+@pytest.mark.parametrize("shape", [(3, 70, 1), (1, 3000, 2), (2, 40000, 1)])
+def test_keys_that_differ_in_few_bits(device, bits, shape):
+    """Only the digits in which keys differ are sorted by."""
+    x = np.random.default_rng(0).integers(-1 << 63, (1 << 63) - 1, shape) & bits | 0x1020304
+    for descending in (False, True):
+        found, places = run(device, sort.plan(device, dtypes.int64, *shape, descending), x, dtypes.int64, shape[1])
+        expected = order(x, descending)
+        assert np.array_equal(places, expected)
+        assert np.array_equal(found, np.take_along_axis(x, expected, 1))
+
+
 @pytest.mark.parametrize("kind", [dtypes.float32, dtypes.bfloat16, dtypes.float64, dtypes.int32, dtypes.uint8],
                          ids=lambda d: d.name)
 @pytest.mark.parametrize(("shape", "k"), [((1, 50000, 1), 7), ((1, 50000, 1), 100), ((5, 3000, 1), 200), ((3, 900, 4), 9)])

@@ -49,7 +49,7 @@ def test_products_of_nothing():
 
 @pytest.mark.parametrize("mode", ["sum", "mean"])
 @pytest.mark.parametrize("last", [False, True])
-@pytest.mark.parametrize("width", [3, 70])
+@pytest.mark.parametrize("width", [3, 8, 21, 70])
 def test_bags_between_offsets(mode, last, width, torch, rng):
     table, places = rng.normal(size=(9, width)), rng.integers(0, 9, 40)
     found = []
@@ -70,3 +70,11 @@ def test_offsets_that_were_changed_in_place_are_checked(changed, torch):
         offsets[changed[0]] = changed[1]
         return t.nn.functional.embedding_bag(t.ones(12, dtype=t.int64), t.ones(10, 4), offsets)
     assert_same_outcome(torch, program)
+
+
+def test_a_row_that_is_not_in_a_bag_is_not_in_its_sum():
+    """Vectors reach beyond the end of a row; what stands there is not added."""
+    table = clgrad.arange(12.0).reshape(4, 3)
+    table[::2] = float("nan")
+    bags = clgrad.nn.functional.embedding_bag(clgrad.tensor([1, 3, 1]), table, clgrad.tensor([0, 2]), mode="sum")
+    assert bags.tolist() == [[12.0, 14.0, 16.0], [3.0, 4.0, 5.0]]

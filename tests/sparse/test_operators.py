@@ -425,7 +425,7 @@ def test_an_operator_without_a_rule_says_so():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-@pytest.mark.parametrize("width", [1, 9, 40])
+@pytest.mark.parametrize("width", [1, 9, 16, 27, 40, 57])
 def test_products_of_many_widths(width, dtype):
     """The kernel of weighted rows against the product of the dense matrix, with gradients."""
     rng = np.random.default_rng(width)
