@@ -90,11 +90,11 @@ def _scaled(name: str, sign: int) -> None:
     row = ROWS["_add_scaled"]
 
     def general(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
-        if alpha == 1 and alpha is not True:
-            return plain(input, other, out=out)
         if sign < 0:
             refuse_masks([input, other])
         _check_alpha(input, other, alpha)
+        if alpha == 1 and alpha is not True:
+            return plain(input, other, out=out)
         result = pointwise.call(row, (input, other), (sign * alpha,), out)
         return ends_in(result, "Sub") if sign < 0 and out is None else result
     general.__qualname__ = name
@@ -108,7 +108,7 @@ def _scaled(name: str, sign: int) -> None:
             return told(input, other, *old, alpha=alpha, out=out)
         if old:
             return function(input, _last_operand(name, other, old), alpha=other, out=out)
-        if out is None and alpha == 1 and alpha is not True and not switch.watched:
+        if out is None and alpha == 1 and type(alpha) is int and not switch.watched:
             return plain(input, other)
         given = {"alpha": alpha, "out": out}
         return told(input, other, **{option: given[option] for option in given if given[option] is not _DEFAULTS[option]})
@@ -118,7 +118,7 @@ def _scaled(name: str, sign: int) -> None:
     def in_place(input: Any, other: Any, *old: Any, alpha: Any = 1) -> Any:
         if old:
             return in_place(input, _last_operand(f"{name}_", other, old), alpha=other)
-        if alpha == 1 and alpha is not True:
+        if alpha == 1 and type(alpha) is int:
             return plain_in_place(input, other)
         if sign < 0:
             refuse_masks([input, other])

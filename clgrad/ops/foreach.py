@@ -65,10 +65,6 @@ def _unary(operation: str) -> None:
     _publish(f"{name}_", in_place, f":func:`{operation}` of each tensor, in place.")
 
 
-def _tensor_of(value: Any, like: Any) -> Any:
-    return value if isinstance(value, TensorBase) else like.new_tensor(value)
-
-
 _OPERANDS = ("scalar", "scalars", "tensor", "exponent")  # PyTorch's overloads have names of their own
 
 
@@ -82,15 +78,15 @@ def _operand(name: str, other: Any, named: dict) -> Any:
 
 def _binary(suffix: str, operation: str) -> None:
     name, apply = f"_foreach_{suffix}", FUNCTIONS[operation]
-    compares = operation in ("maximum", "minimum")  # whose operands are tensors
+    clamp = {"maximum": "clamp_min", "minimum": "clamp_max"}.get(operation)  # the choice between a tensor and a number
 
     def plain(self: Any, other: Any = None, *, alpha: Any = 1, **named: Any) -> tuple:
         given = _operand(name, other, named)
-        if isinstance(self, (int, float)):
+        if operation == "pow" and isinstance(self, (int, float)):
             return tuple([apply(self, t) for t in _listed(name, given)])
         tensors = _listed(name, self)
         options = {} if alpha == 1 else {"alpha": alpha}
-        return tuple([apply(t, _tensor_of(o, t) if compares else o, **options)
+        return tuple([apply(t, o, **options) if clamp is None or isinstance(o, TensorBase) else FUNCTIONS[clamp](t, o)
                       for t, o in zip(tensors, _spread(name, given, len(tensors)), strict=True)])
 
     def in_place(self: Any, other: Any = None, *, alpha: Any = 1, **named: Any) -> Any:
@@ -98,8 +94,8 @@ def _binary(suffix: str, operation: str) -> None:
         given = _operand(name, other, named)
         options = {} if alpha == 1 else {"alpha": alpha}
         for t, o in zip(tensors, _spread(name, given, len(tensors)), strict=True):
-            if compares:
-                t.copy_(apply(t, _tensor_of(o, t)))
+            if clamp is not None:
+                t.copy_(apply(t, o) if isinstance(o, TensorBase) else FUNCTIONS[clamp](t, o))
             else:
                 METHODS[f"{operation}_"](t, o, **options)
         return self
@@ -113,7 +109,10 @@ def _ternary(operation: str) -> None:
     def results(self: Any, tensor1: Any, tensor2: Any, value: Any, scalars: Any) -> tuple[list, list]:
         tensors = _listed(name, self)
         factors = value if scalars is None else scalars
-        factors = factors.tolist() if isinstance(factors, TensorBase) else factors
+        if isinstance(factors, TensorBase):
+            if factors.spec.ndim != 1:
+                raise RuntimeError(f"{name}: expected a tensor of numbers of dimension 1, got {factors.spec.ndim}")
+            factors = factors.tolist()
         parts = [_spread(name, part, len(tensors)) for part in (list(tensor1), list(tensor2), factors)]
         return tensors, [apply(t, a, b, value=v) for t, a, b, v in zip(tensors, *parts, strict=True)]
 
@@ -148,6 +147,12 @@ def norm(self: Any, ord: float = 2, dtype: Any = None) -> tuple:
     """The vector norm of all elements of each tensor."""
     vector_norm = FUNCTIONS["norm"]
     return tuple([vector_norm(t, float(ord), dtype=dtype) for t in _listed("_foreach_norm", self)])
+
+
+@operator("_foreach_powsum", method=False)
+def sums_of_powers(self: Any, ord: float = 2, dtype: Any = None) -> tuple:
+    """The sum of |x| ** ord over all elements of each tensor: :func:`norm` without its root."""
+    return tuple([(t.abs() ** ord).sum(dtype=dtype) for t in _listed("_foreach_powsum", self)])
 
 
 @operator("_foreach_max", method=False)

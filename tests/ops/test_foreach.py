@@ -47,12 +47,30 @@ def test_two_operands(name, torch, rng):
 @pytest.mark.parametrize("call", [
     lambda t, x: t._foreach_add(x, x, alpha=3), lambda t, x: t._foreach_addcmul(x, x, x, 0.5),
     lambda t, x: t._foreach_addcdiv(x, x, x, [0.5, 1.0, 2.0]), lambda t, x: t._foreach_lerp(x, x, 0.3),
+    lambda t, x: t._foreach_powsum(x, 3), lambda t, x: t._foreach_powsum(x, 1, t.float32),
     lambda t, x: t._foreach_norm(x), lambda t, x: t._foreach_norm(x, ord=1), lambda t, x: t._foreach_max(x),
     lambda t, x: t._foreach_clone(x), lambda t, x: t._foreach_addcmul(x, x, x, scalars=t.tensor([1.0, 2.0, 3.0])),
     lambda t, x: t._foreach_pow(2.0, x), lambda t, x: t._foreach_mm(x[1:2], [x[2][:, :2]])])
 def test_several_lists(call, torch, rng):
     own, other = lists(torch, rng)
     assert_same(call(clgrad, own), call(torch, other))
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum", "clamp_max", "clamp_min"])
+def test_numbers_of_a_wider_dtype(name, torch):
+    function = f"_foreach_{name}"
+    found, expected = (getattr(t, function)([t.tensor([1, 3]), t.tensor([0.5])], 2.5) for t in (clgrad, torch))
+    assert_same(found, expected)
+
+
+def test_numbers_do_not_stand_first(torch):
+    for name in ("add", "sub", "mul", "div", "maximum"):
+        assert_same_error(torch, lambda t: getattr(t, f"_foreach_{name}")(1, [t.ones(2)]))  # noqa: B023
+
+
+def test_numbers_in_a_tensor_are_one_for_each(torch):
+    for scalars in ([2.0, 3.0], 2.0, [2.0]):
+        assert_same_outcome(torch, lambda t: t._foreach_addcmul(*[[t.ones(2)]] * 3, t.tensor(scalars)))  # noqa: B023
 
 
 def test_copies_and_zeros(torch, rng):

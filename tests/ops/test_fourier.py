@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import clgrad
+from tests.compare import assert_same_outcome
 
 KINDS = {"float32": 1e-5, "float64": 1e-12, "complex64": 1e-5, "complex128": 1e-12}
 OF_COMPLEX = ("fft", "ifft", "irfft", "hfft", "fft2", "ifft2", "irfft2", "hfft2", "fftn", "ifftn", "irfftn", "hfftn")
@@ -115,6 +116,17 @@ def test_errors(number, torch):
             WRONG[number](library)
         told.append((caught.type, str(caught.value).replace(" (position 1)", "")))
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("name", ["fftfreq", "rfftfreq"])
+def test_frequencies(name, torch):
+    def program(t, call):
+        return call(t, getattr(t.fft, name))
+    for call in (lambda t, f: f(5, 0.5, out=t.ones(3)), lambda t, f: f(4, out=t.empty(0, dtype=t.float64)),
+                 lambda t, f: f(4, 2, dtype=t.float64, requires_grad=True), lambda t, f: f(4, requires_grad=True).is_leaf,
+                 lambda t, f: f(4, dtype=t.float64, out=t.empty(0)), lambda t, f: f(2.5), lambda t, f: f(4, foo=1),
+                 lambda t, f: f(4, out=t.empty(0, dtype=t.int64))):
+        assert_same_outcome(torch, lambda t: program(t, call))  # noqa: B023
 
 
 def test_empty_batches_and_meta_tensors():

@@ -282,7 +282,7 @@ def test_gradients_at_bounds_that_were_rounded(torch, dtype):
     assert_same_outcome(torch, program)
 
 
-@pytest.mark.parametrize("alpha", [1j, 2.5, 2, True])
+@pytest.mark.parametrize("alpha", [1j, 2.5, 2, 1, 1.0, True])
 @pytest.mark.parametrize("kind", ["bool", "int64", "float32"])
 def test_factors_of_sums(torch, kind, alpha):
     def program(t, call):
