@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator as op
 from collections.abc import Callable
-from math import nan
+from math import inf, nan
 from typing import Any
 
 from clgrad.complexes.rules import rule
@@ -87,4 +87,6 @@ def _ldexp(function: Callable, given: dict[str, Any]) -> Any:
 @rule("logcumsumexp")
 def _logcumsumexp(function: Callable, given: dict[str, Any]) -> Any:
     """In the steps of ``cumprod``: a largest number for all sums would leave nothing of sums that are far smaller."""
-    return _scanned(FUNCTIONS["logaddexp"], given["input"], given["dim"])
+    x = given["input"]
+    zeros = real(x).eq(-inf)  # of which the angle says nothing
+    return _scanned(FUNCTIONS["logaddexp"], FUNCTIONS["where"](zeros, complex(-inf, 0), x), given["dim"])

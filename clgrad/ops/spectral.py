@@ -163,7 +163,7 @@ def eigvalsh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
 
 # Of low rank.
 
-def _range(A: Any, q: int, niter: int) -> Any:
+def _range(A: Any, adjoint: Any, q: int, niter: int) -> Any:
     """An orthonormal basis of about the space of A's first q left singular vectors.
 
     Source: Halko, Martinsson and Tropp, Finding Structure with Randomness (2011), algorithm 4.4.
@@ -171,27 +171,32 @@ def _range(A: Any, q: int, niter: int) -> Any:
     start = empty((A.spec.shape[-1], q), A.spec.dtype, A.spec.device).normal_()
     Q = linalg_qr(matmul(A, start))[0]
     for _ in range(niter):
-        Q = linalg_qr(matmul(A, linalg_qr(matmul(adjoint_of(A), Q))[0]))[0]
+        Q = linalg_qr(matmul(A, linalg_qr(matmul(adjoint, Q))[0]))[0]
     return Q
 
 
 @operator("svd_lowrank", method=False)
 def svd_lowrank(A: Any, q: int | None = 6, niter: int | None = 2, M: Any = None) -> Any:
     """The first q singular values and vectors U, S, V of A (or A - M), approximately, by random projection."""
+    rest = A if M is None else A - M.expand(A.spec.shape)
+    return of_low_rank(rest, adjoint_of(rest), q, niter)
+
+
+def of_low_rank(A: Any, adjoint: Any, q: int | None, niter: int | None) -> tuple[Any, Any, Any]:
+    """:func:`svd_lowrank` of a matrix, which only products are asked of, and its adjoint."""
     count = 6 if q is None else op.index(q)
     m, n = A.spec.shape[-2:]
     if not 0 <= count <= min(m, n):
         raise ValueError(f"q(={count}) must be non-negative integer and not greater than min(m, n)={min(m, n)}")
-    rest = A if M is None else A - M.expand(A.spec.shape)
     if m < n:  # the smaller side is projected
-        V, S, U = _projected(adjoint_of(rest), count, niter or 0)
+        V, S, U = _projected(adjoint, A, count, niter or 0)
     else:
-        U, S, V = _projected(rest, count, niter or 0)
+        U, S, V = _projected(A, adjoint, count, niter or 0)
     return U, S, V
 
 
-def _projected(A: Any, q: int, niter: int) -> tuple[Any, Any, Any]:
-    Q = _range(A, q, niter)
+def _projected(A: Any, adjoint: Any, q: int, niter: int) -> tuple[Any, Any, Any]:
+    Q = _range(A, adjoint, q, niter)
     U, S, Vh = svd_of("svd_lowrank", matmul(adjoint_of(Q), A), False)
     return matmul(Q, U), S, adjoint_of(Vh)
 

@@ -191,7 +191,9 @@ def test_logarithms_of_sums_with_infinities(torch):
     """Sums of exp(z) where exp(z) is 0, infinite, or too small to be told from 0 beside the largest one."""
     def program(t):
         z = t.tensor(INFINITE)
-        return t.logaddexp(z[:, None], z), t.tensor([-900 + 1j, -200, -800 + 2j, 3, 5j]).logcumsumexp(0)
+        infinite = t.tensor([complex(-np.inf, np.inf), -np.inf + 1j, 1.2 + 2.1j, complex(2.4, np.inf)])
+        small = t.tensor([-900 + 1j, -200, -800 + 2j, 3, 5j])
+        return t.logaddexp(z[:, None], z), infinite.logcumsumexp(0), small.logcumsumexp(0)
     assert_same(program(clgrad), program(torch))
 
 
