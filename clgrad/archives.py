@@ -68,7 +68,8 @@ class Archive:
         if len(roots) != 1:
             raise RuntimeError("load(): the zip archive holds no data.pkl: it was not written by save()")
         self._root, self._names = roots[0], set(names)
-        order = self.read("byteorder").strip() if f"{self._root}byteorder" in self._names else b"little"
+        self.marked = f"{self._root}byteorder" in self._names
+        order = self.read("byteorder").strip() if self.marked else b"little"
         if order not in (b"little", b"big"):
             raise RuntimeError(f"load(): unknown byte order {order!r}")
         self.swap = order == b"big"

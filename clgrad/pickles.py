@@ -178,13 +178,15 @@ class Reader:
         data: the pickle.
         globals_: what may be referred to: by (module, name) a value, or a :class:`Allowed` that may be called.
         persistent: gives the object of a persistent id.
+        encoding: of the strings of Python 2, or ``"bytes"``, which leaves them as bytes.
 
     Raises:
         UnpicklingError: the data is damaged, or refers to what is not allowed.
     """
 
-    def __init__(self, data: bytes, globals_: Mapping[tuple[str, str], Any], persistent: Callable[[Any], Any]):
-        self._data, self._at = data, 0
+    def __init__(self, data: bytes, globals_: Mapping[tuple[str, str], Any], persistent: Callable[[Any], Any],
+                 encoding: str = "utf-8"):
+        self._data, self._at, self._encoding = data, 0, encoding
         self._globals, self._persistent = globals_, persistent
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
@@ -217,6 +219,11 @@ class Reader:
 
     def _number(self, form: str) -> int:
         return struct.unpack(form, self._take(struct.calcsize(form)))[0]
+
+    def _string(self, form: str) -> str | bytes:
+        """A string of Python 2, whose bytes may mean anything."""
+        found = self._take(self._number(form))
+        return found if self._encoding == "bytes" else found.decode(self._encoding)
 
     def _line(self) -> str:
         end = self._data.find(b"\n", self._at)
@@ -347,6 +354,9 @@ class _Anything:
 class Scanner(Reader):
     """Reads a pickle for its persistent ids alone: what it would make or call is left out."""
 
+    def __init__(self, data: bytes, globals_: Mapping[tuple[str, str], Any], persistent: Callable[[Any], Any]):
+        super().__init__(data, globals_, persistent, "latin-1")  # in which all bytes are text: nobody gets the strings
+
     def _global(self, module: str, name: str) -> None:
         found = self._globals.get((module, name))
         self._push(_Anything() if found is None or isinstance(found, Allowed) else found)
@@ -407,8 +417,8 @@ _OPCODES: dict[int, Callable[[Reader], Any]] = {
         "X": lambda r: r._push(r._take(r._number("<I")).decode("utf-8", "surrogatepass")),
         "\x8c": lambda r: r._push(r._take(r._number("<B")).decode("utf-8", "surrogatepass")),
         "\x8d": lambda r: r._push(r._take(r._number("<Q")).decode("utf-8", "surrogatepass")),
-        "T": lambda r: r._push(r._take(r._number("<i")).decode("latin-1")),
-        "U": lambda r: r._push(r._take(r._number("<B")).decode("latin-1")),
+        "T": lambda r: r._push(r._string("<i")),
+        "U": lambda r: r._push(r._string("<B")),
         "B": lambda r: r._push(r._take(r._number("<I"))),
         "C": lambda r: r._push(r._take(r._number("<B"))),
         "\x8e": lambda r: r._push(r._take(r._number("<Q"))),

@@ -17,6 +17,7 @@ import warnings
 import zipfile
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
+from enum import Enum
 from pickle import PicklingError, UnpicklingError
 from typing import Any, TypeAlias
 
@@ -304,11 +305,11 @@ class _Loading:
         self.archive, self.map_location = archive, map_location
         self.storages: dict[str, TypedStorage] = {}
 
-    def run(self) -> Any:
+    def run(self, encoding: str) -> Any:
         """The object, read without running anything."""
         table = {**GLOBALS, **safe_table()}
         self._survey(table)
-        return Reader(self.archive.structure(), table, self.storage).load()
+        return Reader(self.archive.structure(), table, self.storage, encoding).load()
 
     def run_whole(self, library: Any, arguments: dict) -> Any:
         """The object, read by Python's pickle."""
@@ -331,6 +332,8 @@ class _Loading:
 
     @staticmethod
     def _parts(id: Any) -> tuple[dtype, str, str, int]:
+        if isinstance(id, tuple):  # of Python 2, read with encoding="bytes"
+            id = tuple(part.decode("latin-1") if isinstance(part, bytes) else part for part in id)
         kind = id[1] if isinstance(id, tuple) and len(id) in (5, 6) and id[0] == "storage" else None
         if isinstance(kind, str) and kind in STORAGE_TYPES:
             kind = STORAGE_TYPES[kind]
@@ -341,7 +344,7 @@ class _Loading:
 
     def storage(self, id: Any) -> Any:
         """The storage of a persistent id."""
-        if isinstance(id, tuple) and len(id) == 5 and id[0] == "module":
+        if isinstance(id, tuple) and len(id) == 5 and id[0] in ("module", b"module"):
             return id[1]  # the older layout names a module's class together with its source
         kind, key, location, count = self._parts(id)
         found = self.storages.get(key)
@@ -375,6 +378,34 @@ class _Loading:
         return default_restore_location(storage, str(device(wanted)))
 
 
+class LoadEndianness(Enum):
+    """The order of bytes in a file that does not say it."""
+
+    NATIVE = 1
+    LITTLE = 2
+    BIG = 3
+
+
+_endianness: LoadEndianness | None = None
+
+
+def get_default_load_endianness() -> LoadEndianness | None:
+    """What :func:`set_default_load_endianness` set; None, the default, is the machine's own order."""
+    return _endianness
+
+
+def set_default_load_endianness(endianness: LoadEndianness | None) -> None:
+    """Says in which order :func:`load` takes the bytes of files without a mark of it, as PyTorch before 2.0 wrote them.
+
+    Raises:
+        TypeError: it is neither a :class:`LoadEndianness` nor None.
+    """
+    global _endianness
+    if not isinstance(endianness, LoadEndianness) and endianness is not None:
+        raise TypeError(f"set_default_load_endianness: expected a LoadEndianness or None, got {type(endianness).__name__}")
+    _endianness = endianness
+
+
 def _as_the_environment_says(data_only: bool, given: bool) -> bool:
     """Whether data alone is read, which variables of the environment can say for a whole program."""
     forced, forbidden = (os.environ.get(name, "0").lower() in ("1", "y", "yes", "true")
@@ -403,7 +434,8 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
             ``TORCH_FORCE_WEIGHTS_ONLY_LOAD=1`` makes it True everywhere, ``TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1`` False where
             it is not given, with a UserWarning.
         mmap: map a file's storages into memory in place of reading them; changes stay in memory.
-        pickle_module, pickle_load_args: with ``weights_only=False``, whose Unpickler is used, and its arguments.
+        pickle_module, pickle_load_args: with ``weights_only=False``, whose Unpickler is used, and its arguments. Of them,
+            ``encoding`` holds everywhere: of the strings that Python 2 wrote, "utf-8" by default, or "bytes".
 
     Raises:
         pickle.UnpicklingError: the file refers to classes or functions that are not data, or is damaged.
@@ -418,8 +450,13 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
         raise ValueError("f must be a file path in order to use the mmap argument")
 
     def read(file: Any, name: str) -> Any:
-        loading = _Loading(opened(file, os.fspath(f) if mmap else None, name), map_location)
-        return loading.run() if data_only else loading.run_whole(pickle_module or pickle, pickle_load_args)
+        archive = opened(file, os.fspath(f) if mmap else None, name)
+        if isinstance(archive, Archive) and not archive.marked:
+            archive.swap = _endianness is LoadEndianness.BIG
+        loading = _Loading(archive, map_location)
+        if data_only:
+            return loading.run(pickle_load_args.get("encoding", "utf-8"))
+        return loading.run_whole(pickle_module or pickle, pickle_load_args)
     return at_path(f, read)
 
 

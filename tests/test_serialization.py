@@ -6,6 +6,7 @@ import argparse
 import io
 import operator
 import pickle
+import struct
 import zipfile
 from collections import OrderedDict
 
@@ -374,3 +375,38 @@ def test_modules_with_sparse_buffers():
     assert again(module, weights_only=False).adjacency.to_dense().tolist() == [[1, 0], [0, 1]]
     module.load_state_dict({**again(module.state_dict()), "adjacency": clgrad.ones(2, 2).to_sparse()})
     assert module.adjacency._nnz() == 4
+
+
+@pytest.mark.filterwarnings("ignore:pickle_load_args only works")
+@pytest.mark.parametrize("weights_only", [True, False])
+@pytest.mark.parametrize("encoding", ["utf-8", "latin1", "bytes"])
+def test_strings_of_python_2_are_read_as_in_pytorch(encoding, weights_only, torch):
+    """A file of the older layout, with a text and a storage's id in strings as Python 2 wrote them."""
+    storage = b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x03NtQ"
+    long = b"" if weights_only else b"T\x02\0\0\0ab"  # PyTorch reads it with Python's pickle alone
+    data = (b"\x80\x02](ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\0K\x03\x85K\x01\x85\x89NtRU\x02\xc3\xb3"
+            + long + b"e.")
+    machine = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 8}}
+    file = b"".join([*(pickle.dumps(part, 2) for part in (0x1950a86a20f9469cfc6c, 1001, machine)), data,
+                     b"\x80\x02]U\x010a.", struct.pack("<q3f", 3, 1, 2, 3)])
+    (own, *texts), (other, *expected) = (t.load(io.BytesIO(file), weights_only=weights_only, encoding=encoding)
+                                         for t in (clgrad, torch))
+    assert texts == expected and own.tolist() == other.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("order", [None, "NATIVE", "LITTLE", "BIG"])
+def test_the_order_of_bytes_in_files_that_do_not_say_it_can_be_set(order, torch):
+    swapped = np.ones(3, np.float32).byteswap().tobytes()
+    files = [repacked(lambda name, old, dropped=dropped: dropped if name == "byteorder" else
+                      swapped if name.startswith("data/") else old).getvalue() for dropped in (None, b"big", b"little")]
+    results = []
+    for t in (torch, clgrad):
+        t.serialization.set_default_load_endianness(order and getattr(t.serialization.LoadEndianness, order))
+        try:
+            results.append([t.load(io.BytesIO(file)).get("w").tolist() for file in files])
+        finally:
+            t.serialization.set_default_load_endianness(None)
+    assert results[1] == results[0]
+    assert clgrad.serialization.get_default_load_endianness() is None
+    with pytest.raises(TypeError, match="LoadEndianness"):
+        clgrad.serialization.set_default_load_endianness("big")
