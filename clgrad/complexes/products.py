@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from clgrad.complexes.rules import is_complex, joined, rule
-from clgrad.dtypes import c_name, dtype
+from clgrad.dtypes import c_name, dtype, result_type
 from clgrad.ops.arguments import called
 from clgrad.ops.complexes import imag, of_pairs, real, view_as_real
+from clgrad.ops.linalg import check_factors
 from clgrad.ops.registry import FUNCTIONS
 
 
@@ -90,6 +91,11 @@ def _added(product: str) -> Callable[[Callable, dict[str, Any]], Any]:
     def added(function: Callable, given: dict[str, Any]) -> Any:
         """``beta`` times the first operand, unless that is 0, and ``alpha`` times the product of the others."""
         x, a, b = list(given.values())[:3]
+        kind = result_type([t.spec.dtype for t in (x, a, b)])
+        if product == "outer":
+            check_factors(kind, given["beta"], given["alpha"])
+        if not kind.is_complex:
+            raise RuntimeError("For non-complex input tensors, arguments beta and alpha must not be complex numbers.")
         scaled = given["alpha"] * FUNCTIONS[product](a, b)
         return scaled if given["beta"] == 0 else given["beta"] * x + scaled
     return added

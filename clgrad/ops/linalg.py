@@ -271,16 +271,23 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1, out:
     return store("addmv", ends_in(_combine(input, product, beta, alpha), "Addmv"), out, exact=True)
 
 
-@operator("addr")
-@_in_older_order
-def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
-    """beta * input + alpha * outer(vec1, vec2)."""
-    kind = dtypes.result_type([t.spec.dtype for t in (input, vec1, vec2)])
+def check_factors(kind: dtypes.dtype, beta: Any, alpha: Any) -> None:
+    """RuntimeError for factors of :func:`addr` that are no numbers of the result's kind."""
     for name, factor in (("beta", beta), ("alpha", alpha)):
         if isinstance(factor, bool) and kind is not dtypes.bool:
             raise RuntimeError(f"Boolean {name} only supported for Boolean results.")
         if isinstance(factor, float) and not kind.differentiable:
             raise RuntimeError(f"For integral input tensors, argument {name} must not be a floating point number.")
+        if isinstance(factor, complex) and not kind.is_complex:
+            raise RuntimeError(f"For non-complex input tensors, argument {name} must not be a complex number.")
+
+
+@operator("addr")
+@_in_older_order
+def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
+    """beta * input + alpha * outer(vec1, vec2)."""
+    kind = dtypes.result_type([t.spec.dtype for t in (input, vec1, vec2)])
+    check_factors(kind, beta, alpha)
     product = outer(vec1, vec2)
     made = _combine(input.expand(product.spec.shape), product, beta, alpha).to(kind)
     return store("addr", ends_in(made, "Addr"), out)

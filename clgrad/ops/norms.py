@@ -94,6 +94,11 @@ def _pair(name: str, dim: Any, rank: int) -> tuple[int, int]:
     return a, b
 
 
+def _largest(values: Any, dim: int, keepdim: bool) -> Any:
+    """The largest magnitude along a dimension; 0 where there is none."""
+    return values.amax(dim, keepdim) if values.spec.shape[dim] else values.sum(dim, keepdim)
+
+
 def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None,
                 out: Any = None) -> Any:
     """A norm of matrices: "fro", "nuc", or 1, 2, inf (the largest column sum, singular value, row sum) or a negative."""
@@ -107,7 +112,7 @@ def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = F
     if ord == "nuc" or (not isinstance(ord, str) and abs(ord) == 2):
         kept = [d for d in range(A.spec.ndim) if d not in (rows, columns)]
         values = svdvals(whole.permute(*kept, rows, columns))
-        result = values.sum(-1) if ord == "nuc" else values.amax(-1) if ord > 0 else values.amin(-1)
+        result = values.sum(-1) if ord == "nuc" else _largest(values, -1, False) if ord > 0 else values.amin(-1)
         if keepdim:
             for axis in sorted((rows, columns)):
                 result = result.unsqueeze(axis)
@@ -116,7 +121,7 @@ def matrix_norm(A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = F
         raise RuntimeError(f"{name}: Order {ord} not supported.")
     summed, compared = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = vector_norm(A, 1, summed, True)
-    result = sums.amax(compared, True) if ord > 0 else sums.amin(compared, True)
+    result = _largest(sums, compared, True) if ord > 0 else sums.amin(compared, True)
     return store(name, result if keepdim else result.squeeze((rows, columns)), out, exact=True)
 
 
@@ -232,7 +237,7 @@ def cond(A: Any, p: Any = None, *, out: Any = None) -> Any:
     if A.spec.ndim < 2:
         raise RuntimeError(f"linalg.cond: The input tensor A must have at least 2 dimensions, but it has {A.spec.ndim}")
     if not A.spec.numel:
-        return store("linalg.cond", A.new_zeros(A.spec.shape[:-2]), out)
+        return store("linalg.cond", A.new_zeros(A.spec.shape[:-2], dtype=A.spec.dtype.to_real()), out)
     if p is None or (not isinstance(p, str) and abs(p) == 2):
         values = svdvals(A)
         largest, smallest = values[..., 0], values[..., -1]

@@ -216,3 +216,25 @@ def test_matrix_times_vector(shape, transposed, torch):
         results.append((y, *grads, *second))
     for found, expected in zip(*results, strict=True):
         assert_same(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["bool", "int64", "float32", "complex64"])
+@pytest.mark.parametrize("factors", [(True, 1), (2, True), (0.5, 2), (1j, 1), (1, 1j), (True, True)], ids=str)
+def test_factors_of_sums_with_products(torch, kind, factors):
+    for name, shapes in (("addr", [(2, 2), (2,), (2,)]), ("addmm", [(2, 2)] * 3), ("baddbmm", [(1, 2, 2)] * 3)):
+        def program(t):
+            operands = [t.ones(shape, dtype=getattr(t, kind)) for shape in shapes]  # noqa: B023
+            return str(getattr(t, name)(*operands, beta=factors[0], alpha=factors[1]).dtype)  # noqa: B023
+        if name == "addr" or kind != "bool":  # masks have no products of matrices
+            assert_same_outcome(torch, program)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (2, 0, 0), (0, 3), (3, 0)])
+def test_norms_of_empty_matrices(torch, shape):
+    for ord in ("fro", "nuc", 1, 2, float("inf"), -1, -2, -float("inf")):
+        for kind in ("float32", "complex64"):
+            for keepdim in (False, True):
+                assert_same_outcome(torch, lambda t: t.linalg.matrix_norm(
+                    t.zeros(shape, dtype=getattr(t, kind)), ord, keepdim=keepdim))  # noqa: B023
+            if shape[-1] == shape[-2]:
+                assert_same_outcome(torch, lambda t: t.linalg.cond(t.zeros(shape, dtype=getattr(t, kind)), ord))  # noqa: B023
