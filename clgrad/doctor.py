@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from clgrad.runtime import survey
+from clgrad.runtime.limits import POCL
+from clgrad.runtime.linking import LINKER, own_linker
 
 PACKAGES = ("pyopencl", "pocl-binary-distribution", "numpy", "platformdirs", "pytools", "intel-opencl-rt")
 VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
@@ -94,10 +96,8 @@ def _packages() -> Iterator[str]:
 
 
 def _linker() -> Iterator[str]:
-    linker = shutil.which("ld")
-    yield f"ld, with which PoCL links kernels: {linker or 'NOT FOUND on the PATH'}"
-    if linker is None and sys.platform == "linux":
-        advise(f"{remedy('linker')}: PoCL needs the linker ld")
+    yield f"ld, with which PoCL links kernels: {shutil.which('ld') or 'not on the PATH'}"
+    yield f"clgrad's own, where that does not work: {LINKER if own_linker() else 'cannot be run here'}"
 
 
 def _graphics() -> Iterator[str]:
@@ -168,8 +168,9 @@ def _devices() -> Iterator[str]:
             advise(f"for the CPU: {_cpu_remedy()}; for GPUs: " + "; ".join(
                 f"{vendor}: {remedy(vendor)}" for vendor in ("NVIDIA", "AMD", "Intel")))
     for trial in found:
-        yield f"{trial.device} ({trial.platform}): {'FAILS: ' + trial.problem if trial.problem else 'runs a kernel'}"
-        if trial.problem and trial.platform == "Portable Computing Language":
+        found_out = f"FAILS: {trial.problem}" if trial.problem else "runs a kernel"
+        yield f"{trial.device} ({trial.platform}): {found_out}{' that clgrad links' if trial.linked else ''}"
+        if trial.problem and trial.platform == POCL:
             advise(f"PoCL compiles kernels with the system's linker: {remedy('linker')}" if shutil.which("ld") is None else
                    "PoCL does not run kernels: remove its cache (~/.cache/pocl), or install it again")
     if found and all(trial.problem for trial in found):

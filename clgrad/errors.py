@@ -24,7 +24,7 @@ class NoDeviceError(DeviceError):
 
 
 class LinkerMissingError(DeviceError):
-    """PoCL cannot link kernels: it runs the C linker ``ld``, and there is none that works."""
+    """PoCL cannot link kernels: neither the C linker ``ld`` nor clgrad's own works."""
 
 
 class BuildError(DeviceError):

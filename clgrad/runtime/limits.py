@@ -9,6 +9,7 @@ from typing import Any
 from clgrad.runtime.opencl import cl
 from clgrad.runtime.processor import target_of
 
+POCL = "Portable Computing Language"  # the name of PoCL's platform
 SMALLEST_GROUP = 64  # work-items of a group that the kernels' GPU forms need: tiles of 8 x 8
 
 
@@ -75,7 +76,7 @@ def _units(handle: Any, is_pocl: bool) -> int:
 def read_limits(handle: Any) -> Limits:
     """Asks the driver; ``handle`` is a ``pyopencl.Device``."""
     platform = handle.platform
-    is_pocl = platform.name == "Portable Computing Language"
+    is_pocl = platform.name == POCL
     return Limits(
         name=handle.name.strip(),
         platform=platform.name.strip(),

@@ -15,6 +15,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clgrad.runtime.limits import POCL
+from clgrad.runtime.linking import own_linker
 from clgrad.runtime.program import source_text
 
 PROBE = Path(__file__).with_name("driver_probe.py")
@@ -34,11 +36,12 @@ class Driver:
 
 @dataclass
 class Trial:
-    """A device as pyopencl sees it, and what went wrong when it was to run a kernel."""
+    """A device as pyopencl sees it, and what went wrong when it was to run a kernel; ``linked``: by clgrad's linker."""
 
     device: str
     platform: str
     problem: str = ""
+    linked: bool = False
 
 
 def ask(command: list[str], seconds: float, environment: dict[str, str] | None = None) -> tuple[object, str]:
@@ -139,10 +142,10 @@ def probe(driver: Driver, seconds: float) -> Driver:
     return driver
 
 
-def try_out(which: str, seconds: float) -> str:
+def try_out(which: str, seconds: float, environment: dict[str, str] | None = None) -> str:
     """Lets a device, or a platform's first one, run a kernel (see ``trial.py``); what went wrong, else ``""``."""
     command = [sys.executable, str(TRIAL), which, source_text("trial.cl")]
-    verdict, problem = ask(command, seconds, {"POCL_KERNEL_CACHE": "0"})
+    verdict, problem = ask(command, seconds, {"POCL_KERNEL_CACHE": "0", **(environment or {})})
     return problem or ("" if verdict == "ok" else "a kernel gives wrong numbers")
 
 
@@ -152,6 +155,11 @@ def trials(seconds: float) -> tuple[list[Trial], str]:
     if not isinstance(answer, list):
         return [], problem
     found = [Trial(name, platform, try_out(str(number), seconds)) for number, (name, platform) in enumerate(answer)]
+    for number, trial in enumerate(found):
+        chosen = own_linker() if trial.problem and trial.platform == POCL else {}
+        if chosen:
+            trial.problem = try_out(str(number), seconds, chosen)
+            trial.linked = not trial.problem
     return found, "" if found else "it sees no platform with a device"
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from clgrad.runtime.limits import Limits
-from clgrad.runtime.probe import cache_folder
+from clgrad.runtime.linking import cache_folder
 
 VERSION = 1
 

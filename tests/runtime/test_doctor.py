@@ -129,9 +129,7 @@ def test_without_pyopencl(tmp_path):
 
 def test_without_a_linker(tmp_path):
     done = run_doctor(PATH=str(tmp_path), POCL_CACHE_DIR=str(tmp_path))
-    assert "ld, with which PoCL links kernels: NOT FOUND on the PATH" in done.stdout
-    if sys.platform == "linux":
-        assert "binutils: PoCL needs the linker ld" in done.stdout
+    assert "ld, with which PoCL links kernels: not on the PATH" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 

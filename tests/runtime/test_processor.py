@@ -69,7 +69,7 @@ def test_a_record_that_does_not_hold_the_name_is_left_alone():
 def test_what_goes_wrong_is_said(monkeypatch, tmp_path, problem, error, text):
     assert (torch.ones(1) + 1).item() == 2
     monkeypatch.setenv("CLGRAD_CACHE", str(tmp_path))
-    monkeypatch.setattr(survey, "try_out", lambda which, seconds: problem)
+    monkeypatch.setattr(survey, "try_out", lambda which, seconds, environment=None: problem)
     monkeypatch.setattr("clgrad.runtime.probe.shutil.which", lambda name: sys.executable)
     with pytest.raises(error, match=text) as caught:
         check_pocl(devices()[0])
