@@ -39,7 +39,7 @@ def sparse_coo_tensor(*args: Any, indices: Any = None, values: Any = None, size:
 
     Args:
         indices: integers, (sparse dimensions, values).
-        values: a tensor or data, (values, ...): what follows are the dense dimensions.
+        values: a tensor or data, (values, ...): what follows are the dense dimensions; a number is one value.
         size: the shape. Default: the smallest in which the indices are.
         dtype, device: those of the values. Default: as they are.
         requires_grad: whether gradients are wanted.
@@ -75,10 +75,11 @@ def sparse_coo_tensor(*args: Any, indices: Any = None, values: Any = None, size:
     if places.spec.ndim != 2:
         raise RuntimeError(f"indices must be sparse_dim x nnz, but got: {list(places.spec.shape)}")
     known, count = places.spec.shape
-    given_count = entries.spec.shape[0] if entries.spec.ndim else 1
-    if count != given_count or not entries.spec.ndim:
+    if not entries.spec.ndim:
+        entries = entries.reshape(1)
+    if count != entries.spec.shape[0]:
         raise RuntimeError(f"indices and values must have same nnz, but got nnz from indices: {count}, nnz from values: "
-                           f"{given_count}")
+                           f"{entries.spec.shape[0]}")
     rest = entries.spec.shape[1:]
     check = check_sparse_tensor_invariants.is_enabled() if check_invariants is None else check_invariants
     if size is None:

@@ -218,10 +218,13 @@ def _expanded(x: Any, shape: tuple) -> Any:
 
 
 def _intersection(x: Any, y: Any) -> Any:
-    """The product of two sparse tensors: the places that both have."""
-    if x.spec.shape != y.spec.shape or len(pattern_of(x).sizes) != len(pattern_of(y).sizes):
-        raise RuntimeError("mul(): expected sparse tensors of equal shape and number of sparse dimensions, but got shapes "
-                           f"{list(x.spec.shape)} and {list(y.spec.shape)}")
+    """The product of two sparse tensors: the places that both have. Dense dimensions are broadcast, and single numbers."""
+    if not (x.spec.ndim and y.spec.ndim):
+        x, y = (x, y) if x.spec.ndim else (y, x)
+        return _mul(x, dense_of(y))
+    if x.spec.ndim != y.spec.ndim or pattern_of(x).sizes != pattern_of(y).sizes:
+        raise RuntimeError("mul(): expected sparse tensors of equally many dimensions and the same sizes of sparse ones, but "
+                           f"got shapes {list(x.spec.shape)} and {list(y.spec.shape)}")
     a, b = coalesced(as_coo(x)), coalesced(as_coo(y))
     one, other = pattern_of(a), pattern_of(b)
     if one is other:

@@ -450,3 +450,23 @@ def test_checks_of_gradients(layout, masked):
             return g * 3
     with pytest.raises(RuntimeError, match="Jacobian mismatch"):
         check(lambda x: Wrong.apply(x.to_dense()), (x,), masked=masked)
+
+
+@pytest.mark.parametrize(("program", "derived"), [
+    (lambda t, a, b: a * t.sparse_coo_tensor(t.zeros((0, 1), dtype=t.int64), b.sum(), ()), True),
+    (lambda t, a, b: t.sparse_coo_tensor(t.zeros((0, 1), dtype=t.int64), b.sum().reshape(1), ()) * a, True),
+    (lambda t, a, b: a * t.sparse_coo_tensor([[1, 3]], b[:, :1], (4, 1)), False),  # PyTorch has no gradient of these
+    (lambda t, a, b: t.sparse_coo_tensor([[1, 3]], b[:, :1], (4, 1)) * a, False),
+    (lambda t, a, b: t.sparse_coo_tensor([[2]], b[:1], (4, 3)) * a, True),
+    (lambda t, a, b: t.sparse_coo_tensor([[1], [2]], b[0, 0], (2, 3)), True),
+])
+def test_products_with_dense_dimensions_of_one_and_single_numbers_are_pytorchs(program, derived, torch):
+    results = []
+    for t in (torch, clgrad):
+        values = t.tensor([[1.0, 2, 3], [4, 5, 6], [7, 8, 9]], requires_grad=derived)
+        other = t.tensor([[2.0, 3, 4], [5, 6, 7]], requires_grad=derived)
+        found = program(t, t.sparse_coo_tensor([[0, 1, 2]], values, (4, 3)), other).to_dense()
+        if derived:
+            (found * t.arange(found.numel()).reshape(found.shape)).sum().backward()
+        results.append([found.tolist(), *(None if v.grad is None else v.grad.tolist() for v in (values, other))])
+    assert results[1] == results[0]
