@@ -259,6 +259,8 @@ def _check_histogram(name: str, x: Any, bins: list, weight: Any, interval: Any) 
         if edges.spec.ndim != 1 or not edges.spec.numel:
             raise RuntimeError(f"torch.{name}(): bins tensor should have one dimension and at least 1 element, but got "
                                f"shape {list(edges.spec.shape)} for dimension {d}")
+        if edges.spec.numel < 2:
+            raise RuntimeError(f"torch.{name}(): bins must be > 0, but got 0 for dimension {d}: one edge bounds no bin")
     if weight is not None and weight.spec.dtype is not x.spec.dtype:
         raise RuntimeError(f"torch.{name}(): if weight tensor is provided, input tensor and weight tensor should have the "
                            f"same dtype, but got input with dtype {x.spec.dtype.name} and weight with dtype "
@@ -301,6 +303,8 @@ def histogram(input: Any, bins: Any = 100, *, range: Any = None, weight: Any = N
     ``bins`` is a number of equal bins over ``range`` (the data's where None), or the edges. ``density`` divides by the
     total and the widths.
     """
+    if range is not None and isinstance(bins, TensorBase):
+        raise TypeError("histogram(): 'range' says where equal bins lie, and 'bins' gives their edges: expected one of them")
     found, edges = _dense("histogram", input.reshape(-1, 1), [bins], weight, density, range)
     given = [t for t in (input, bins, weight) if isinstance(t, TensorBase)]
     result = refuse_gradient(HISTOGRAM(found, edges[0].detach().clone()), given, no_derivative("histogram"))

@@ -58,6 +58,8 @@ def test_histograms(torch, rng):
 
 @pytest.mark.parametrize("program", [
     lambda t: t.histogram(t.ones(()), t.ones((), dtype=t.float64)), lambda t: t.histogram(t.ones(3), t.ones(())),
+    lambda t: t.histogram(t.ones(3), t.ones(1)), lambda t: t.histogram(t.ones(3), t.ones(2), range=(0, 1)),
+    lambda t: t.histogramdd(t.ones(3, 1), [t.ones(1)]),
     lambda t: t.histogram(t.ones(3), t.ones(0)), lambda t: t.histogram(t.ones(3), 2, weight=t.ones(2)),
     lambda t: t.histogram(t.ones(3), 2, weight=t.ones(3, dtype=t.float64)), lambda t: t.histogram(t.ones(3), 2, range=(1.0,)),
     lambda t: t.histogram(t.ones(3), 2, range=(2.0, 1.0)), lambda t: t.histogram(t.ones(3), 2, range=(0.0, float("inf"))),
