@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import multiprocessing
 import sys
+import warnings
 from functools import cache
 from typing import Any
 
@@ -103,7 +104,10 @@ class Start:
         strangers = [own, *others] if self.task is not None else []
         process = self.context.Process(target=run, args=(number, theirs, self.task, strangers, self.advice), daemon=True,
                                        name=f"DataLoader worker {number}")
-        process.start()
+        with warnings.catch_warnings():
+            # Python warns of forks beside other threads, which drivers have; what forked workers cannot do, ``advice`` says.
+            warnings.filterwarnings("ignore", ".*multi-threaded, use of fork", DeprecationWarning)
+            process.start()
         theirs.close()
         if self.package is not None:
             self.package.send(own)

@@ -11,6 +11,7 @@ import io
 import mmap
 import os
 import pickle
+import socket
 import weakref
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
@@ -77,13 +78,20 @@ class Package:
         """Sends the object after ``header``, a small value."""
         connection.send((header, self.pickle, self.sizes, self.inline, self.memory is not None))
         if self.memory is not None:
-            reduction.send_handle(connection, self.memory, None)  # type: ignore[arg-type]
+            with _socket_of(connection) as stream:
+                socket.send_fds(stream, [b"d"], [self.memory])
 
     def close(self) -> None:
         """Gives the memory back; receivers keep theirs."""
         if self.memory is not None:
             os.close(self.memory)
             self.memory = None
+
+
+def _socket_of(connection: Connection) -> socket.socket:
+    """What is under a connection. Not by ``multiprocessing.reduction``, which waits for an answer from Python 3.14 on: that
+    would keep a worker from going on, and the answer stands among messages."""
+    return socket.fromfd(connection.fileno(), socket.AF_UNIX, socket.SOCK_STREAM)
 
 
 def _places(sizes: list[int]) -> list[int]:
@@ -117,7 +125,10 @@ def receive(connection: Connection) -> tuple[Any, Any]:
     header, data, sizes, inline, shared = connection.recv()
     if not shared:
         return header, pickle.loads(data, buffers=[bytearray(part) for part in inline])
-    handle = reduction.recv_handle(connection)
+    with _socket_of(connection) as stream:
+        (handle,) = socket.recv_fds(stream, 1, 1)[1] or (None,)
+    if handle is None:
+        raise EOFError
     places = _places(sizes)
     try:
         if len(_mappings) < MOST_MAPPINGS:
