@@ -35,10 +35,10 @@ def _imaginary_part(name: str, value: Any) -> Any:
 
 
 @rule("trace", "gather", "index_select", "take", "take_along_dim", "roll", "tril", "triu", "diag",
-      "diag_embed", "diagflat", "masked_select", "masked_scatter", "repeat_interleave", "pad", "constant_pad_nd", "scatter",
-      "scatter_add", "index_add", "index_copy", "index_fill", "index_put", "put", "select_scatter", "slice_scatter",
+      "diag_embed", "diagflat", "masked_select", "masked_scatter", "repeat_interleave", "pad", "constant_pad_nd",
+      "scatter_add", "index_copy", "index_fill", "index_put", "put", "select_scatter", "slice_scatter",
       "diagonal_scatter", "im2col", "col2im", "nan_to_num")
-def _on_each(function: Callable, given: dict[str, Any]) -> Any:
+def on_each(function: Callable, given: dict[str, Any]) -> Any:
     """The operator on the real and on the imaginary parts; what is real has the imaginary part 0."""
     if not any(is_complex(value) for value in given.values()):  # a complex number for a real tensor
         return NotImplemented
@@ -50,7 +50,7 @@ def _on_each(function: Callable, given: dict[str, Any]) -> Any:
 def _cumsum(function: Callable, given: dict[str, Any]) -> Any:
     """As before, where complex sums are wanted."""
     kind = given["dtype"]
-    return NotImplemented if kind is not None and not kind.is_complex else _on_each(function, given)
+    return NotImplemented if kind is not None and not kind.is_complex else on_each(function, given)
 
 
 @rule("sum_to_size")
@@ -58,7 +58,7 @@ def _sum_to_size(function: Callable, given: dict[str, Any]) -> Any:
     """As before, or the tensor itself."""
     x = next(iter(given.values()))
     summed = called(function, {name: _real_part(name, value) for name, value in given.items()})
-    return x if summed.spec.shape == x.spec.shape else _on_each(function, given)
+    return x if summed.spec.shape == x.spec.shape else on_each(function, given)
 
 
 @rule("fill_diagonal_")

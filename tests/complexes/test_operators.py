@@ -215,3 +215,22 @@ def test_a_real_tensor_is_summed_as_complex_numbers_before_there_were_any():
     program = ("import clgrad; x = clgrad.tensor([1.0, 2.0]); assert x.sum(dtype=clgrad.complex64).tolist() == 3 + 0j; "
                "assert x.cumsum(0, dtype=clgrad.complex64).tolist() == [1 + 0j, 3 + 0j]")
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+
+
+COMBINED = [
+    *(lambda t, x, i, v, n=n: t.scatter(x, 1, i, v, reduce=n) for n in ("add", "multiply")),
+    *(lambda t, x, i, v, n=n: x.clone().scatter_(1, i, 2 - 1j, reduce=n) for n in ("add", "multiply")),
+    *(lambda t, x, i, v, n=n, own=own: t.scatter_reduce(x, 1, i, v, n, include_self=own)
+      for n in ("sum", "prod", "mean") for own in (True, False)),
+    lambda t, x, i, v: x.clone().scatter_reduce_(1, i, v, "prod"),
+    lambda t, x, i, v: x.index_add(1, t.tensor([2, 0]), v[:, :2], alpha=2 - 1j)]
+
+
+@pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter")
+@pytest.mark.parametrize("number", range(len(COMBINED)))
+def test_combined_at_places(torch, number):
+    rng = np.random.default_rng(number)
+    x, v = (rng.normal(size=(4, 3)) + 1j * rng.normal(size=(4, 3)) for _ in range(2))
+    index = rng.integers(0, 3, size=(4, 3))
+    found, expected = (COMBINED[number](t, t.tensor(x), t.tensor(index), t.tensor(v)) for t in (clgrad, torch))
+    assert_same(found, expected, 1e-12, 1e-12)
