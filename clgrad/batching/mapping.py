@@ -113,13 +113,12 @@ def _dims_of(in_dims: Any, args: tuple) -> list:
                          f"inputs, got: {type(in_dims)}.")
 
     def walk(dim: Any, tree: Any) -> list:
-        if isinstance(tree, (tuple, list)) and isinstance(dim, (tuple, list)):
-            if len(dim) != len(tree):
-                raise ValueError(f"vmap: in_dims is not compatible with the structure of `inputs`: {len(dim)} entries for "
-                                 f"{len(tree)}")
-            return [d for one, item in zip(dim, tree, strict=True) for d in walk(one, item)]
-        if isinstance(tree, dict) and isinstance(dim, dict):
-            return [d for key, item in tree.items() for d in walk(dim[key], item)]
+        if isinstance(dim, (tuple, list, dict)):
+            if type(dim) is not type(tree) or (set(dim) != set(tree) if isinstance(dim, dict) else len(dim) != len(tree)):
+                raise ValueError(f"vmap: in_dims is not compatible with the structure of `inputs`: {dim} for {type(tree)}, "
+                                 "expected one entry for each of the input's, in a structure of the same kind")
+            entries: Any = tree.items() if isinstance(tree, dict) else enumerate(tree)
+            return [d for key, item in entries for d in walk(dim[key], item)]
         if isinstance(tree, (tuple, list, dict)):
             return [d for item in (tree.values() if isinstance(tree, dict) else tree) for d in walk(dim, item)]
         if dim is None:

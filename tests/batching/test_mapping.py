@@ -221,3 +221,17 @@ def test_arguments_by_name(torch, call):
     values = np.random.default_rng(0).normal(size=(4, 2, 3)).astype(np.float32)
     expected, found = (t.vmap(lambda x, t=t: call(t, x))(t.tensor(values)) for t in (torch, clgrad))
     np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("program", [
+    lambda t, x: t.func.vmap(t.mul, (0,))(x, x), lambda t, x: t.func.vmap(t.mul, (0, 0, 0))(x, x),
+    lambda t, x: t.func.vmap(lambda z: z[0] + z[1], ([0],))([x, x]),
+    lambda t, x: t.func.vmap(lambda z: z[0] + z[1], ((0, 0),))([x, x]),
+    lambda t, x: t.func.vmap(lambda z: z["a"], ({"b": 0},))({"a": x}),
+    lambda t, x: t.func.vmap(t.sum, ((0,),))(x),
+])
+def test_in_dims_of_another_structure_than_the_inputs_raise_pytorchs_errors(program, torch):
+    with pytest.raises(ValueError, match="not compatible with the structure"):
+        program(torch, torch.ones(3))
+    with pytest.raises(ValueError, match="not compatible with the structure"):
+        program(clgrad, clgrad.ones(3))
