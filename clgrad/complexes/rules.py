@@ -48,7 +48,9 @@ def _run(name: str, made: Made, function: Callable, args: tuple, kwargs: dict) -
         kind = {"dtype": given["dtype"] or out.spec.dtype} if name in _KIND_OF_OUT else {}
         given = {**given, **kind, "out": None}
     result = made(function, given)
-    return function(*args, **kwargs) if result is NotImplemented else store(name, result, out)
+    if result is NotImplemented:
+        return function(*args, **kwargs)
+    return store(name, result, out, exact=name in _KIND_OF_OUT)
 
 
 def add_in_place_forms() -> None:

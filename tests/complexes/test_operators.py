@@ -188,6 +188,9 @@ def test_dtypes_between_real_and_complex_numbers(torch, name, own, kind):
         return getattr(t, name)(x, 0, **given)
     for asked in ("dtype", "out"):
         assert_same(program(clgrad, asked), program(torch, asked))
+    other = "complex128" if kind == "complex64" else "complex64"
+    assert_same_error(torch, lambda t: getattr(t, name)(
+        t.tensor([1, 2]).to(getattr(t, own)), 0, dtype=getattr(t, kind), out=t.empty(0, dtype=getattr(t, other))))
 
 
 @pytest.mark.parametrize("own", ["bool", "int64", "float32"])
