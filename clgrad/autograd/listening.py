@@ -41,8 +41,9 @@ class Switch:
             self.on, self.watched = bool(self._reasons), not self._reasons <= {COMPLEX, SPARSE}
 
     def told_of_walks(self) -> bool:
-        """Whether there is a reason to look at what runs within a backward pass, where classes are not asked."""
-        return self.on and not self._reasons <= {CLASSES, COMPLEX, SPARSE}
+        """Whether there is a reason to look at what runs within a backward pass. Classes are not asked there, but those of
+        tensors that stand for others, of which a pass is read that meets none."""
+        return self.on and not self._reasons <= {CLASSES, COMPLEX, SPARSE, WRAPPERS}
 
     def has(self, reason: Hashable) -> bool:
         """Whether a reason is there."""

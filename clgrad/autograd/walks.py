@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from clgrad.autograd.formal import Formal
 from clgrad.autograd.graph import AccumulateGrad, Node, Saved, TensorBase
-from clgrad.autograd.listening import SPARSE, switch
+from clgrad.autograd.listening import SPARSE, WRAPPERS, switch
 from clgrad.autograd.repeated import Repeated
 from clgrad.dtypes import dtype
 from clgrad.runtime import Device, device
@@ -55,13 +55,14 @@ class Reading:
         _Unknown: there is something that cannot be read.
     """
 
-    __slots__ = ("key", "storages", "bases", "leaves", "saved")
+    __slots__ = ("key", "storages", "bases", "leaves", "saved", "_wrappers")
 
     def __init__(self, edges: Sequence[tuple[Node, int] | None], grads: Sequence[Any]):
         self.storages: dict[Any, int] = {}  # with their places
         self.bases: list[int] = []
         self.leaves: list[AccumulateGrad] = []
         self.saved: list[Saved] = []
+        self._wrappers = switch.has(WRAPPERS)
         key: list[Any] = [switch.watched]  # then operators may be composed in another way
         nodes = _below(edges)
         if len(nodes) < FEWEST or switch.has(SPARSE) and any(isinstance(s, SparseSpec) for n in nodes for s in n.specs):
@@ -69,7 +70,7 @@ class Reading:
         numbers: dict[Node, int] = {node: number for number, node in enumerate(nodes)}
         self._edges(key, numbers, edges)
         for grad in grads:
-            self._tensor(key, grad.memory, grad.offset, grad.spec)
+            self._held(key, grad)
         for node in nodes:
             kind, backward = node.__class__, node.backward
             if kind.run not in _PLAIN or node.hooks or node.pre_hooks or node.capture:
@@ -136,8 +137,8 @@ class Reading:
                 continue
             if entry.__class__ is not tuple:  # packed by a hook of the program
                 raise _Unknown
-            storage, offset, spec, version, _, _ = entry
-            if storage.version != version:  # an error, if anybody looks
+            storage, offset, spec, version, _, tensor = entry
+            if storage.version != version or self._wrappers and _is_asked(tensor):  # the former is an error, if anybody looks
                 raise _Unknown
             self._tensor(key, storage, offset, spec)
         if saved.between:
@@ -166,6 +167,8 @@ class Reading:
         self._several(key, (made.func, made.args, *made.keywords.items()))
 
     def _held(self, key: list, tensor: Any) -> None:
+        if self._wrappers and _is_asked(tensor):
+            raise _Unknown
         self._tensor(key, tensor.memory, tensor.offset, tensor.spec)
 
     def take_storages(self) -> list:
@@ -173,6 +176,12 @@ class Reading:
         storages = list(self.storages)
         self.storages = {}
         return storages
+
+
+def _is_asked(tensor: Any) -> bool:
+    """Whether the class of a tensor may answer for operators on it: it has a ``__torch_dispatch__`` of its own."""
+    plain: Any = TensorBase.concrete
+    return tensor is not None and tensor.__class__.__torch_dispatch__ is not plain.__torch_dispatch__
 
 
 def _is_own(function: Any) -> bool:
