@@ -31,7 +31,8 @@ def plan(device: Device, table: dtype, index: dtype, offset: dtype, rows: int, w
          message: str) -> CheckedPlan:
     """Sums of bags, over table, indices, offsets, factors if there are any, result; ``message`` is what a wrong index is
     told."""
-    cost = bags.total * width, (bags.total + bags.number) * width * table.itemsize
+    # Rows that lie anywhere take twice as long as a stream: 6 ns for one of 16 columns, of which 4 make a bag.
+    cost = bags.total * width, (2 * bags.total + bags.number) * width * table.itemsize + bags.total * index.itemsize
     if bags.number * width == 0:
         return CheckedPlan(device, None, cost, message)
     wide = max(rows * width, bags.number * width, bags.total) >= 1 << 31

@@ -321,8 +321,10 @@ def test_a_class_that_wraps_a_tensor():
 
 @pytest.mark.parametrize("call", ["clgrad.std(d)", "clgrad.nn.functional.softmax(d, 0)", "x.mul_(d)", "clgrad.where(d, x, x)",
                                   "clgrad.stack([x, d])", "x * d"])
-def test_the_first_call_with_a_class_that_nobody_knew(call):
-    """In a program of its own: from the first such call on operators look at every argument."""
+@pytest.mark.parametrize("before", ["pass", "clgrad.eye(2).to_sparse(), clgrad.ones(2) * 1j"])
+def test_the_first_call_with_a_class_that_nobody_knew(call, before):
+    """In a program of its own: from the first such call on operators look at every argument. ``before`` there is another
+    reason to look at calls, or none."""
     program = f"""
 import clgrad
 class Duck:
@@ -330,6 +332,7 @@ class Duck:
     def __torch_function__(cls, func, types, args=(), kwargs=None):
         return func.__name__
 d, x = Duck(), clgrad.ones(2)
+{before}
 print({call})
 """
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
