@@ -28,7 +28,7 @@ def train(batch, side, width):
 
 def programs():
     device = clgrad.device("cpu").compute
-    return [sorted((file, *(value for name, value in macros if name in ("KERNEL_NAME", "KIND")))
+    return [sorted((file, *(value for name, value in macros if name in ("KERNEL_NAME", "KIND")), repr((macros, prelude)))
                    for file, macros, prelude in lane._programs) for lane in (device.lane, device.here) if lane is not None]
 
 train(4, 32, 120)
@@ -58,15 +58,13 @@ def test_a_network_needs_few_programs(programs):
 def test_no_program_is_built_twice(programs):
     for lane in programs[1]:
         # An optimizer's first step, at which its states begin, is a program of its own.
-        doubled = {tuple(program): count for program, count in Counter(map(tuple, lane)).items() if count > 1}
+        doubled = {name: count for name, count in Counter(tuple(program[:-1]) for program in lane).items() if count > 1}
         assert set(doubled) <= {("optimizer.cl",)}
         assert all(count == 2 for count in doubled.values())
 
 
 def test_other_sizes_need_no_other_programs(programs):
     first, later = programs
-    for before, after in zip(first, later, strict=True):
-        # A launch that is small in one network and not in the other is compiled for both lanes, but in one form.
-        known = {tuple(program) for lane in first for program in lane}
-        assert {tuple(program) for program in after} <= known
-        assert len(after) <= len(before) + 3
+    # Which launches find nothing under way, and run in the caller's thread, is a matter of time; what runs there is the same.
+    known, needed = ({tuple(program) for lane in lanes for program in lane} for lanes in (first, later))
+    assert needed == known
