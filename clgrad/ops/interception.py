@@ -141,7 +141,7 @@ def dispatch(public: Callable, name: str, function: Callable, args: tuple, kwarg
         return function(*args, **kwargs)
     except Exception as error:
         if not switch.has(CLASSES):
-            result = _foreign(public, name, function, args, kwargs, 3)
+            result = _foreign(public, name, function, args, kwargs)
             if result is not NotImplemented:
                 return result
         if not isinstance(error, (AttributeError, TypeError, ValueError)):
@@ -211,19 +211,20 @@ def handle(public: Callable, found: list[Any], args: tuple, kwargs: dict) -> Any
                     f"returned NotImplemented: {', '.join(str(kind) for kind in types) or 'of the innermost mode'}")
 
 
-def _foreign(public: Callable, name: str, function: Callable, args: tuple, kwargs: dict, depth: int = 2) -> Any:
+def _foreign(public: Callable, name: str, function: Callable, args: tuple, kwargs: dict) -> Any:
     """After a call failed while no class was asked: the answer of an argument of a foreign class that overrides operators.
 
     Such classes are not known before they are met. The outermost of the operators that are being called answers, so that
-    a class is asked for what the program called: the caller of this one is ``depth`` frames up. NotImplemented where no
-    argument overrides anything.
+    a class is asked for what the program called. NotImplemented where no argument overrides anything.
     """
     if not overriding((*args, *kwargs.values())):
         return NotImplemented
-    frame: FrameType | None = sys._getframe(depth)
-    while frame is not None and frame.f_code is not _WRAPPER:
+    frame: FrameType | None = sys._getframe()
+    callers = 0  # operators that are being called, this one among them
+    while frame is not None and callers < 2:
+        callers += frame.f_code is _WRAPPER
         frame = frame.f_back
-    if frame is not None:
+    if callers == 2:
         return NotImplemented
     switch.set(CLASSES, True)
     return dispatch(public, name, function, args, kwargs)
